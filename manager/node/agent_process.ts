@@ -1,6 +1,6 @@
 /** The agent beside a manager: a child process with its own sandbox, restarted whenever it ends by itself. */
 import { getLogger } from "@logtape/logtape";
-import { type Clock, sleep } from "../api/clock.ts";
+import { type Clock, sleep } from "../../api/clock.ts";
 
 /** First wait before a restart, doubled at each failure in a row. */
 const MIN_RESTART_MS = 500;
