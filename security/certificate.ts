@@ -3,9 +3,11 @@ import { X509Certificate } from "node:crypto";
 import type { CertificateRole } from "../api/ca.ts";
 import { CoveyError } from "../api/errors.ts";
 import type { NodeRole } from "../api/node.ts";
+import { expectTag, readElement, readElements } from "./der_reader.ts";
+import { TAG } from "./der_writer.ts";
 import { assertP256, publicKeyDigest } from "./key_pair.ts";
 import { decodePEM, decodeSinglePEM, encodePEM } from "./pem.ts";
-import type { Subject } from "./x509_names.ts";
+import { ECDSA_WITH_SHA256, type Subject } from "./x509_names.ts";
 
 /** Longest DER certificate read, bytes: ours have about 600. */
 export const MAX_CERTIFICATE_BYTES = 8192;
@@ -13,6 +15,9 @@ export const MAX_CERTIFICATE_BYTES = 8192;
 /** What a certificate says; nothing is verified yet. Times are milliseconds since 1970. */
 export interface CertificateInfo {
   subject: Subject;
+  /** Full subject and issuer names as text, for finding the issuer. */
+  subjectName: string;
+  issuerName: string;
   notBefore: number;
   notAfter: number;
   /** Whether it may sign other certificates. */
@@ -36,9 +41,12 @@ export function readCertificate(certificate: string | Uint8Array): CertificateIn
         `it has ${der.length} bytes, the limit is ${MAX_CERTIFICATE_BYTES}`,
       );
     }
+    checkEnvelope(der);
     const x509 = new X509Certificate(der);
     return {
       subject: readSubject(x509.subject),
+      subjectName: x509.subject ?? "",
+      issuerName: x509.issuer ?? "",
       notBefore: Date.parse(x509.validFrom),
       notAfter: Date.parse(x509.validTo),
       isCA: x509.ca,
@@ -50,6 +58,16 @@ export function readCertificate(certificate: string | Uint8Array): CertificateIn
   } catch (cause) {
     const why = cause instanceof Error ? cause.message : String(cause);
     throw new CoveyError("invalid_argument", `Cannot read certificate: ${why}`, { cause });
+  }
+}
+
+/** Whether `issuer` is a CA, has the name that `certificate` names and signed it. Dates are not judged. */
+export function isIssuedBy(certificate: CertificateInfo, issuer: CertificateInfo): boolean {
+  if (!issuer.isCA || certificate.issuerName !== issuer.subjectName) return false;
+  try {
+    return certificate.x509.verify(issuer.x509.publicKey);
+  } catch {
+    return false; // its signature cannot even be read
   }
 }
 
@@ -67,6 +85,17 @@ export function certificateRole(role: NodeRole): CertificateRole {
 export function nodeRole(organizationalUnit: string | undefined): NodeRole | undefined {
   if (organizationalUnit === "swarm-manager") return "manager";
   return organizationalUnit === "swarm-worker" ? "worker" : undefined;
+}
+
+/** What the signature does not cover, and `X509Certificate` therefore takes in several spellings. */
+function checkEnvelope(der: Uint8Array<ArrayBuffer>): void {
+  const parts = readElements(readElement(der, TAG.sequence).body);
+  const [body, algorithm, signature] = parts;
+  expectTag(body, TAG.sequence);
+  const signsAsWeDo = algorithm?.raw.toHex() === ECDSA_WITH_SHA256.toHex();
+  if (!signsAsWeDo || parts.length !== 3 || expectTag(signature, TAG.bitString).body[0] !== 0) {
+    throw new CoveyError("invalid_argument", "it is not signed with ECDSA and SHA-256");
+  }
 }
 
 function publicKeyOfCertificate(x509: X509Certificate): Uint8Array<ArrayBuffer> {

@@ -40,17 +40,17 @@ export function readCertificateRequest(pem: string): Uint8Array<ArrayBuffer> {
 }
 
 function splitRequest(der: Uint8Array<ArrayBuffer>) {
-  const [info, algorithm, signature] = readElements(readElement(der, TAG.sequence).body);
-  const [version, _subject, publicKey] = readElements(expectTag(info, TAG.sequence).body);
-  expectTag(version, TAG.integer);
-  if (expectTag(algorithm, TAG.sequence).raw.toHex() !== ECDSA_WITH_SHA256.toHex()) {
+  const outer = readElements(readElement(der, TAG.sequence).body);
+  const info = expectTag(outer[0], TAG.sequence);
+  const inner = readElements(info.body);
+  const signature = expectTag(outer[2], TAG.bitString).body;
+  if (outer.length !== 3 || inner.length !== 4 || signature[0] !== 0) refuse("its structure is not PKCS#10");
+  expectTag(inner[0], TAG.integer);
+  if (expectTag(outer[1], TAG.sequence).raw.toHex() !== ECDSA_WITH_SHA256.toHex()) {
     refuse("it is not signed with ECDSA and SHA-256");
   }
-  return {
-    info: info!.raw,
-    publicKey: assertP256(expectTag(publicKey, TAG.sequence).raw),
-    signature: expectTag(signature, TAG.bitString).body.subarray(1),
-  };
+  const publicKey = assertP256(expectTag(inner[2], TAG.sequence).raw);
+  return { info: info.raw, publicKey, signature: signature.subarray(1) };
 }
 
 function refuse(why: string): never {

@@ -4,6 +4,7 @@ import { CoveyError, type ErrorCode } from "../api/errors.ts";
 import {
   type CertificateInfo,
   certificateRole,
+  isIssuedBy,
   nodeRole,
   readCertificate,
   readCertificates,
@@ -64,12 +65,12 @@ export function verifyChainSignatures(
   const path = [leaf];
   while (true) {
     const last = path.at(-1)!;
-    const root = trusted.find((candidate) => isIssuer(candidate, last));
+    const root = trusted.find((candidate) => isIssuedBy(last, candidate));
     if (root) {
       path.push(root);
       break;
     }
-    const next = certificates.find((candidate) => !path.includes(candidate) && isIssuer(candidate, last));
+    const next = certificates.find((candidate) => !path.includes(candidate) && isIssuedBy(last, candidate));
     if (!next) refuse("unauthenticated", leaf, "it was not signed by the root CA of this cluster");
     path.push(next);
   }
@@ -116,15 +117,6 @@ function readChain(chain: string | readonly Uint8Array[]): CertificateInfo[] {
     throw new CoveyError("unauthenticated", `Cannot trust peer: it sent ${count}`);
   }
   return certificates;
-}
-
-function isIssuer(candidate: CertificateInfo, subject: CertificateInfo): boolean {
-  if (!candidate.isCA || subject.x509.issuer !== candidate.x509.subject) return false;
-  try {
-    return subject.x509.verify(candidate.x509.publicKey);
-  } catch {
-    return false;
-  }
 }
 
 function readIdentity(leaf: CertificateInfo): CertificateIdentity {

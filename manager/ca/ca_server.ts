@@ -150,6 +150,9 @@ export class CAServer {
     if (request.ReissueNodeID !== undefined && known?.ID !== request.ReissueNodeID) {
       refuse("not_found", `node ${request.ReissueNodeID} is not known under the key of this request`);
     }
+    if (known?.Role === "manager" && role !== "manager") {
+      refuse("permission_denied", `node ${known.ID} is a manager, a worker's join token does not restore it`);
+    }
     const node = known ?? await this.#createOnce(digest, {
       ID: newID(this.#options.random),
       Role: role,
