@@ -46,7 +46,7 @@ Deno.test("run-manager: every flag is taken", () => {
 });
 
 Deno.test("run-manager: all problems are reported at once, each with its flag", () => {
-  const flags = ["--listen", "a:b:c", "--join", "x", "--idle", "--label", "novalue", "--state-dir", "/a b"];
+  const flags = ["--listen", "a b", "--join", "x", "--idle", "--label", "novalue", "--state-dir", "/a b"];
   assert.throws(() => parseManagerOptions(flags, "/here"), (error) => {
     assert.ok(error instanceof CoveyError);
     assert.deepEqual(error.problems.map(({ field }) => field).sort(), [
