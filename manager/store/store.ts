@@ -14,7 +14,12 @@ export interface ReadView {
   find<T extends TableName>(table: T, index: Indexes[T], key: string): Tables[T][];
 }
 
-/** Reads that see the transaction's own writes, and writes. */
+/**
+ * Reads that see the transaction's own writes, and writes.
+ *
+ * All objects that a transaction writes get the same `Version.Index`: one above the highest that was ever given out, and above the
+ * consensus index. So it differs between any two transactions, even where they share a commit, and runs ahead of the index.
+ */
 export interface WriteTransaction extends ReadView {
   /** Throws `already_exists` for an ID or (case-folded) name in use. Stamps Version, CreatedAt and UpdatedAt. */
   create<T extends TableName>(table: T, object: Tables[T]): void;
