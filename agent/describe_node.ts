@@ -2,8 +2,9 @@
 import type { NodeDescription } from "../api/node.ts";
 import type { Executor, ExecutorDescription } from "../executors/executor.ts";
 
-/** What the agent itself knows of its node; an executor's word counts more. */
+/** What the agent itself knows of its node; an executor's word counts more, but for the host name. */
 export interface NodeFacts {
+  /** Empty if only the executors know. */
   Hostname: string;
   Platform: NodeDescription["Platform"];
   Resources: NodeDescription["Resources"];
@@ -42,7 +43,7 @@ function merge(
   const labels = Object.assign({}, ...all.map((part) => part.Engine?.Labels ?? {}), facts.Labels);
   const tlsInfo = facts.tlsInfo?.();
   return {
-    Hostname: all.find((part) => part.Hostname)?.Hostname ?? facts.Hostname,
+    Hostname: facts.Hostname || (all.find((part) => part.Hostname)?.Hostname ?? ""),
     Platform: all.find((part) => part.Platform)?.Platform ?? facts.Platform,
     Resources: Object.assign({}, facts.Resources, ...all.map((part) => part.Resources ?? {})),
     Engine: {

@@ -72,8 +72,8 @@ export class LocalState {
       const record = parseRecord(part);
       if (record) tasks.set(id, record);
     }
-    const node = await kv.get<NodeRecord>(["node"]);
-    return new LocalState(kv, tasks, chunks, node.value ?? { index: 0, bootID: "" });
+    const node = await kv.get<Uint8Array>(["node"]);
+    return new LocalState(kv, tasks, chunks, { index: 0, bootID: "", ...parseJson<NodeRecord>(node.value) });
   }
 
   /** Every task on record. */
@@ -206,10 +206,20 @@ function* batches(writes: Write[]): Generator<Write[]> {
 }
 
 function parseRecord(part: { task: Uint8Array[]; rest?: Uint8Array }): TaskRecord | undefined {
+  const bytes = new Uint8Array(part.task.reduce((sum, chunk) => sum + chunk.length, 0));
+  let offset = 0;
+  for (const chunk of part.task) {
+    bytes.set(chunk, offset);
+    offset += chunk.length;
+  }
+  const task = parseJson<Task>(bytes);
+  const rest = parseJson<Omit<TaskRecord, "task">>(part.rest);
+  return task && rest ? { task, ...rest } : undefined;
+}
+
+function parseJson<T>(bytes: Uint8Array | null | undefined): T | undefined {
   try {
-    const text = part.task.map((chunk) => decoder.decode(chunk, { stream: true })).join("") +
-      decoder.decode();
-    return { task: JSON.parse(text), ...JSON.parse(decoder.decode(part.rest)) };
+    return bytes ? JSON.parse(decoder.decode(bytes)) : undefined;
   } catch {
     return undefined;
   }

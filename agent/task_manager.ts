@@ -169,6 +169,7 @@ export class TaskManager {
       this.#activity = call === "wait" ? "waiting" : call === "shutdown" ? "stopping" : "starting";
       const controller = await this.#ensureController(call);
       if (!controller) return;
+      if (call === "wait") this.#clearError();
       if (call === "wait") exit = await controller.wait(signal);
       else if (call === "shutdown") await controller.shutdown(signal);
       else await this.#env.limiter.run(() => controller[call](signal), signal);
@@ -190,6 +191,12 @@ export class TaskManager {
     }
     const container = await this.#containerStatus(outcome.exitCode);
     this.#move(outcome, container);
+  }
+
+  /** A running task that was found at last has no error to show any more. */
+  #clearError(): void {
+    const { State, Message, Err, ContainerStatus } = this.status;
+    if (Err) this.#setStatus(State, Message, undefined, ContainerStatus);
   }
 
   /** The controller, made or found again; undefined if there is nothing to call and the phase was moved instead. */
