@@ -23,7 +23,7 @@ export function doctorCommand(program: Command, context: Context): void {
         await withClient(
           context,
           command,
-          async (client) => manager(client.host, () => client.get<InfoView>("/info")),
+          (client) => manager(client.host, () => client.get<InfoView>("/info")),
         ),
       );
       const sandbox = await agentSandbox([
