@@ -22,8 +22,7 @@ Deno.test("SingleMember: kill -9 of a writing manager loses nothing that was ack
 
 Deno.test({
   name: "SingleMember: a full disk stops the manager and loses nothing that was acknowledged",
-  // Reason: only a privileged user can mount a small file system.
-  ignore: !canMount(),
+  ignore: !canMount(), // reason: only a privileged user can mount a small file system
   fn: () =>
     withFolder(async (folder) => {
       mount(folder);
