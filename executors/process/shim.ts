@@ -46,7 +46,9 @@ export class Shim {
    * @throws {CoveyError} naming the field of the spec that keeps it from running.
    */
   async run(request: ShimRequest): Promise<Started | undefined> {
-    const child = this.#spawn(["run", this.#stateDir, request.id, "--", ...request.command], { env: request.env });
+    const child = this.#spawn(["run", this.#stateDir, request.id, "--", ...request.command], {
+      env: request.env,
+    });
     child.unref();
     const answer = await firstLine(child.stdout);
     const [word, rest = ""] = split(answer);
