@@ -1,2 +1,2 @@
-/** The dispatcher: the managers' side of the agents' sessions. */
-export { Dispatcher, type DispatcherOptions } from "./dispatcher.ts";
+/** Sessions with agents: registration, heartbeats, assignments, statuses. */
+export { DEFAULT_HEARTBEAT_MS, Dispatcher, type DispatcherOptions } from "./dispatcher.ts";

@@ -1,4 +1,4 @@
-/** What a node remembers of its membership: `node.json` in the state folder, and the lock that keeps a second process out. */
+/** What a node remembers of its membership: `node.json` in the state folder. */
 import { CoveyError } from "../../api/errors.ts";
 import type { NodeAvailability, NodeRole } from "../../api/node.ts";
 import { systemFileSystem, writeFileAtomically } from "../../security/mod.ts";
@@ -60,16 +60,4 @@ export class NodeState {
       });
     }
   }
-}
-
-/** Creates the state folder (0700) and takes its lock; `failed_precondition` if another process holds it. */
-export async function lockStateFolder(folder: string): Promise<Deno.FsFile> {
-  await Deno.mkdir(folder, { recursive: true, mode: 0o700 });
-  const file = await Deno.open(`${folder}/lock`, { create: true, read: true, write: true, mode: 0o600 });
-  if (await file.tryLock(true)) return file;
-  file.close();
-  throw new CoveyError(
-    "failed_precondition",
-    `Cannot use state folder ${folder}: another manager is running on it`,
-  );
 }

@@ -70,9 +70,14 @@ export class RunningManager implements ManagerHandle {
 
   /** Loads the state; nothing is served yet. Errors are those of `Consensus.start`. */
   static async open(options: RunningManagerOptions): Promise<RunningManager> {
-    const { raftDir, nodeID, advertise, clock } = options;
+    const { raftDir, nodeID, advertise, clock, random } = options;
     await Deno.mkdir(raftDir, { recursive: true, mode: 0o700 });
-    const consensus = await openSingleMember({ folder: raftDir, nodeID, address: advertise, clock });
+    const consensus = await openSingleMember({
+      kvPath: `${raftDir}/state.kv`,
+      nodeID,
+      address: advertise,
+      random,
+    });
     const store = createStore(consensus, clock);
     try {
       await consensus.start(store);

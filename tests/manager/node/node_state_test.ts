@@ -1,5 +1,5 @@
 import assert from "node:assert/strict";
-import { lockStateFolder, type Membership, NodeState } from "../../../manager/node/node_state.ts";
+import { type Membership, NodeState } from "../../../manager/node/node_state.ts";
 
 const MEMBERSHIP: Membership = {
   nodeID: "n",
@@ -41,15 +41,4 @@ Deno.test("Node state: a damaged or foreign file is refused with its path, never
         message: new RegExp(`Cannot read ${folder}/node.json`),
       });
     }
-  }));
-
-Deno.test("Node state: a second process on the same folder is refused", () =>
-  inFolder(async (folder) => {
-    const lock = await lockStateFolder(folder);
-    await assert.rejects(lockStateFolder(folder), {
-      code: "failed_precondition",
-      message: new RegExp(`${folder}: another manager`),
-    });
-    lock.close();
-    (await lockStateFolder(folder)).close();
   }));
