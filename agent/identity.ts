@@ -6,7 +6,6 @@ import type { NodeDescription } from "../api/node.ts";
 import type { Random } from "../api/random.ts";
 import {
   type ClockFloor,
-  encodeName,
   IdentityStore,
   joinCluster,
   type NodeIdentity,
@@ -16,6 +15,7 @@ import {
   systemFileSystem,
   verifyPeerChain,
 } from "../security/mod.ts";
+import { encodeName } from "../security/x509_names.ts";
 import { type PeerIdentity, tlsDialer } from "../transport/mod.ts";
 import { Backoff } from "./backoff.ts";
 import type { ManagerDialer } from "./connection.ts";
@@ -56,7 +56,7 @@ export async function ownIdentity(
   const ca = new RemoteCA({ addresses: managers, clock });
   const identity = await store.load() ?? await store.save(await join(options, store, ca, token));
   learnTime(clock, identity);
-  const renewer = new Renewer({
+  const renewer: Renewer = new Renewer({
     clock,
     random,
     store,
@@ -84,7 +84,10 @@ async function join(
 ): Promise<NodeIdentity> {
   const { clock, random, signal } = options;
   if (token === undefined) {
-    throw new CoveyError("failed_precondition", "Cannot join: this node has no certificate yet, give --join and --token");
+    throw new CoveyError(
+      "failed_precondition",
+      "Cannot join: this node has no certificate yet, give --join and --token",
+    );
   }
   const privateKeyPEM = await store.pendingKey();
   const backoff = new Backoff(random);
@@ -155,7 +158,10 @@ function verifyManager(chain: string | undefined, own: NodeIdentity, clock: Cloc
     allowNotYetValid: true,
   });
   if (peer.role !== "swarm-manager") {
-    throw new CoveyError("permission_denied", `Cannot trust node ${peer.nodeID} as a manager: it is a worker`);
+    throw new CoveyError(
+      "permission_denied",
+      `Cannot trust node ${peer.nodeID} as a manager: it is a worker`,
+    );
   }
   clock.observe(peer.notBefore);
   return peer;
@@ -177,4 +183,3 @@ function learnTime(clock: ClockFloor, identity: NodeIdentity): void {
   clock.seed(readCertificate(identity.rootCAPEM));
   clock.observe(identity.notBefore);
 }
-

@@ -15,8 +15,8 @@ export interface AgentOptionsFromFlags {
   /** Empty: the machine's own name. */
   hostname: string;
   labels: Record<string, string>;
-  /** The local engine's socket; undefined for none. */
-  dockerSocket: string | undefined;
+  /** The local engine's socket, or `none`. */
+  docker: string;
   /** Modules of further executors. */
   executors: string[];
   /** State folder of the manager beside this agent, whose identity it shares and never writes; else undefined. */
@@ -53,14 +53,13 @@ const FLAGS = {
 export function parseAgentOptions(args: string[], cwd: string): AgentOptionsFromFlags {
   const values = readFlags(args);
   const absolute = (path: string) => path.startsWith("/") ? path : `${cwd}/${path}`;
-  const docker = values.docker.replace(/^unix:\/\//, "");
   const options: AgentOptionsFromFlags = {
     stateDir: absolute(values["state-dir"]),
     join: values.join.split(",").filter((address) => address !== "").map(withPort),
     token: values.token?.trim(),
     hostname: values.hostname,
     labels: Object.fromEntries(values.label.map(splitLabel)),
-    dockerSocket: docker === "none" ? undefined : docker,
+    docker: values.docker.replace(/^unix:\/\//, ""),
     executors: values.executor.map(absolute),
     identityDir: values.identity === undefined ? undefined : absolute(values.identity),
     exitWithParent: values["exit-with-parent"],
@@ -102,7 +101,7 @@ function problemsOf(options: AgentOptionsFromFlags, labels: readonly string[]): 
   for (const label of labels) {
     if (!/^[^=\s]+=/.test(label)) add("--label", `want k=v, current value is "${label}"`);
   }
-  const paths = [["--state-dir", options.stateDir], ["--docker", options.dockerSocket ?? ""], [
+  const paths = [["--state-dir", options.stateDir], ["--docker", options.docker], [
     "--identity",
     options.identityDir ?? "",
   ], ...options.executors.map((path) => ["--executor", path])] as [string, string][];
