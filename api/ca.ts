@@ -32,7 +32,8 @@ export interface GetRootCACertificateResponse {
 
 /**
  * Request of `ca.issueNodeCertificate`. Over a connection with a valid node certificate it is a renewal:
- * the node keeps its ID, gets the role of its spec, and `Token`, `Availability` and `ReissueNodeID` are ignored.
+ * the node keeps its ID, gets the role of its spec, and `Token`, `Availability` and `ReissueNodeID` are ignored;
+ * except that a manager which sends a `Token` passes on a join.
  */
 export interface IssueNodeCertificateRequest {
   /** PKCS#10 in PEM; only its public key is used, its subject is ignored. */

@@ -2,6 +2,7 @@
  * Time for a device whose clock may be unset: the larger of the system clock and the last authenticated time,
  * which itself runs on with the monotonic clock.
  */
+import { createHash } from "node:crypto";
 import type { CancelTimer, Clock } from "../api/clock.ts";
 import { type FileSystem, writeFileAtomically } from "./file_system.ts";
 
@@ -70,9 +71,9 @@ export class ClockFloor implements Clock {
   async load(): Promise<void> {
     if (!this.#storage) return;
     const data = await this.#storage.fs.readFile(`${this.#storage.folder}/${FILE}`);
-    const saved = data && Date.parse(new TextDecoder().decode(data).trim());
-    if (saved === undefined || Number.isNaN(saved)) return;
-    this.observe(saved);
+    const [time = "", checksum] = new TextDecoder().decode(data).trimEnd().split(" ");
+    if (checksum !== checksumOf(time)) return;
+    this.observe(Date.parse(time));
     this.#unsaved = false;
   }
 
@@ -80,7 +81,8 @@ export class ClockFloor implements Clock {
   async persist(): Promise<void> {
     if (!this.#storage || !this.#unsaved) return;
     this.#unsaved = false;
-    const text = new TextEncoder().encode(`${new Date(this.#running()).toISOString()}\n`);
+    const time = new Date(this.#running()).toISOString();
+    const text = new TextEncoder().encode(`${time} ${checksumOf(time)}\n`);
     try {
       await writeFileAtomically(this.#storage.fs, this.#storage.folder, FILE, text, FILE_MODE);
     } catch (error) {
@@ -92,4 +94,9 @@ export class ClockFloor implements Clock {
   #running(): number {
     return this.#floor === 0 ? 0 : this.#floor + this.#clock.monotonic() - this.#floorSetAt;
   }
+}
+
+/** Guards against a flipped digit: a floor years ahead would make every certificate look expired. */
+function checksumOf(time: string): string {
+  return createHash("sha256").update(time).digest("hex").slice(0, 16);
 }

@@ -11,3 +11,4 @@ export * from "./node_identity.ts";
 export * from "./renewer.ts";
 export * from "./root_ca.ts";
 export * from "./verify_peer_chain.ts";
+export * from "./remote_ca.ts";

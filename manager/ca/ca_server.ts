@@ -9,6 +9,7 @@ import {
 import type { Clock } from "../../api/clock.ts";
 import { CoveyError, type ErrorCode } from "../../api/errors.ts";
 import { newID, type Random } from "../../api/random.ts";
+import type { CallContext } from "../../transport/mod.ts";
 import {
   certificateRole,
   issueNodeCertificate,
@@ -34,13 +35,8 @@ export const MAX_CONCURRENT_ISSUES = 1024;
 /** Callers whose rate is remembered, about 100 bytes each. */
 const MAX_RATE_KEYS = 10_000;
 
-/** What a call's handler is told about the caller. */
-export interface CACallContext {
-  /** The caller's verified certificate, if it has one. */
-  peer?: CertificateIdentity;
-  /** HOST or HOST:PORT */
-  remoteAddress: string;
-}
+/** What a call's handler needs to know about the caller. */
+export type CACallContext = Pick<CallContext, "peer" | "remoteAddress" | "forwardedFor">;
 
 /** One call as the transport registers it. */
 export interface CAMethod<Response> {
@@ -55,7 +51,18 @@ export interface CAServerOptions {
   backend: CABackend;
   clock: Clock;
   random: Random;
+  /**
+   * On a follower, how to make the same call at the leader, `node` as its `forwardedFor`; undefined on the leader.
+   * Pass on only what comes from here: a call without `node` that carries no token counts as the manager's own.
+   */
+  leader?: () => ForwardToLeader | undefined;
 }
+
+/** Makes `ca.issueNodeCertificate` at the leader on behalf of `node`, or of a joiner when undefined. */
+export type ForwardToLeader = (
+  request: IssueNodeCertificateRequest,
+  node: CertificateIdentity | undefined,
+) => Promise<IssueNodeCertificateResponse>;
 
 /** Issues node certificates to whoever shows a join token or a node certificate. */
 export class CAServer {
@@ -103,21 +110,25 @@ export class CAServer {
   }
 
   async #issue(request: unknown, context: CACallContext): Promise<IssueNodeCertificateResponse> {
-    this.#limit(context);
     const checked = readIssueRequest(request);
+    const node = renewingNode(checked, context);
+    this.#limit(node, context.remoteAddress);
+    if (!node && checked.Token === undefined) {
+      refuse("unauthenticated", "neither a join token nor a node certificate was sent");
+    }
     this.#underWay++;
     try {
+      const forward = this.#options.leader?.();
+      if (forward) return await forward(checked, node);
       const cluster = this.#options.backend.cluster();
-      return context.peer
-        ? await this.#renew(checked, context.peer, cluster)
-        : await this.#join(checked, cluster);
+      return node ? await this.#renew(checked, node, cluster) : await this.#join(checked, cluster);
     } finally {
       this.#underWay--;
     }
   }
 
-  #limit({ peer, remoteAddress }: CACallContext): void {
-    const allowed = peer ? this.#nodeRate.take(peer.nodeID) : this.#addressRate.take(hostOf(remoteAddress));
+  #limit(node: CertificateIdentity | undefined, remoteAddress: string): void {
+    const allowed = node ? this.#nodeRate.take(node.nodeID) : this.#addressRate.take(hostOf(remoteAddress));
     if (allowed && this.#underWay < MAX_CONCURRENT_ISSUES) return;
     const why = allowed
       ? `${MAX_CONCURRENT_ISSUES} requests are under way`
@@ -139,10 +150,7 @@ export class CAServer {
   }
 
   async #join(request: IssueNodeCertificateRequest, cluster: CACluster) {
-    if (request.Token === undefined) {
-      refuse("unauthenticated", "neither a join token nor a node certificate was sent");
-    }
-    const role = roleOfJoinToken(request.Token, cluster.joinTokens);
+    const role = roleOfJoinToken(request.Token ?? "", cluster.joinTokens);
     if (!role) refuse("permission_denied", "the join token is not valid, it may have been rotated");
     const publicKey = readCertificateRequest(request.CSR);
     const digest = publicKeyDigest(publicKey);
@@ -196,6 +204,18 @@ export class CAServer {
     });
     return { ...answer, Status: "issued", Certificate: certificatePEM };
   }
+}
+
+/**
+ * The node whose certificate is to be renewed; undefined for a join. A manager with a token passes on a join:
+ * were it taken for the manager's renewal, a joiner would receive the manager's identity.
+ */
+function renewingNode(
+  request: IssueNodeCertificateRequest,
+  { peer, forwardedFor }: CACallContext,
+): CertificateIdentity | undefined {
+  if (forwardedFor) return forwardedFor;
+  return peer?.role === "swarm-manager" && request.Token !== undefined ? undefined : peer;
 }
 
 /** HOST of HOST:PORT or [HOST]:PORT, so that every connection of a caller counts together. */
