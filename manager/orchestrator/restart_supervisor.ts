@@ -107,7 +107,8 @@ export class RestartSupervisor {
   }
 
   /**
-   * Starts the (committed) task once its delay is over and the old tasks have stopped, or after {@linkcode OLD_TASK_TIMEOUT_MS}.
+   * Starts the (committed) task once its delay is over and the old tasks have stopped; at the latest, after
+   * {@linkcode OLD_TASK_TIMEOUT_MS} (or its delay, if that is longer).
    */
   delay({ taskID, delayMs, waitFor }: DelayedStart): void {
     if (!this.#loop.started || this.#starts.has(taskID)) return;
