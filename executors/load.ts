@@ -71,13 +71,13 @@ async function factoryOf(module: string): Promise<ExecutorFactory> {
   return loaded.default as ExecutorFactory;
 }
 
-function add(executors: Map<string, Executor>, executor: Executor, module = executor.name): void {
+function add(executors: Map<string, Executor>, executor: Executor, module = executor?.name): void {
   const methods = ["describe", "controller", "recover", "close"] as const;
   const missing = methods.filter((method) => typeof executor?.[method] !== "function");
-  if (missing.length > 0 || !executor.runtime) {
+  if (missing.length > 0 || !executor?.runtime) {
     throw refused(
       module,
-      `it makes no executor: without ${[...missing, executor.runtime ? "" : "runtime"].join(" ")}`,
+      `it makes no executor: without ${[...missing, executor?.runtime ? "" : "runtime"].join(" ")}`,
     );
   }
   if (executors.has(executor.runtime)) {
