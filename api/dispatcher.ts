@@ -77,8 +77,15 @@ export interface AssignmentsMessage {
   Type: "complete" | "incremental";
   AppliesTo: string;
   ResultsIn: string;
+  /** Consensus index the set was read at; an agent refuses a complete set older than what it has already seen. */
+  Index: number;
+  /** True for every part but the last of a complete set too large for one message. */
+  More?: boolean;
   Changes: AssignmentChange[];
 }
+
+/** Changes in one assignments message; keeps a frame far below the transport's maximum. */
+export const MAX_CHANGES_PER_MESSAGE = 200;
 
 /** Status updates in one call: 10,000 is SwarmKit's flush limit; 1,000 keeps a frame far below the transport's maximum. */
 export const MAX_STATUS_BATCH = 1000;

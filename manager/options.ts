@@ -66,7 +66,9 @@ export function parseManagerOptions(args: string[], cwd: string): ManagerOptions
     listen: withPort(values.listen),
     advertise: values.advertise === undefined ? undefined : withPort(values.advertise),
     apiSocket: absolute(values.api ?? `${stateDir}/covey.sock`),
-    join: (values.join ?? "").split(",").filter((address) => address !== "").map(withPort),
+    join: (values.join ?? "").split(",").filter((address) => address !== "").map((address) =>
+      withPort(address)
+    ),
     token: values.token,
     idle: values.idle,
     agent: !values["no-agent"],

@@ -9,7 +9,7 @@ const ROOT = fileURLToPath(new URL("..", import.meta.url)).replace(/\/$/, "");
 const LAYERS: Record<string, string[]> = {
   api: [],
   transport: ["api"],
-  security: ["api"],
+  security: ["api", "transport"],
   executors: ["api"],
   manager: ["api", "transport", "security"],
   agent: ["api", "transport", "security", "executors"],

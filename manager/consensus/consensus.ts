@@ -1,6 +1,6 @@
 /**
- * What the store needs of whatever makes entries durable and ordered: a single member today, a Raft quorum next. The store
- * proposes bytes; every member applies the same bytes in the same order.
+ * What the store needs of whatever makes entries durable and ordered: a single member today, a Raft quorum
+ * next. The store proposes bytes; every member applies the same bytes in the same order.
  */
 import type { StateMachine } from "./state_machine.ts";
 
@@ -28,17 +28,24 @@ export interface ConsensusStatus {
 
 /** An ordered, durable log of entries. */
 export interface Consensus {
-  /** Loads what is stored into `machine`, then takes part in the group. Throws `data_loss` on a damaged record. */
+  /**
+   * Loads what is stored into `machine`, then takes part in the group. Throws `data_loss` on a damaged
+   * record.
+   */
   start(machine: StateMachine): Promise<void>;
   /**
-   * Commits one entry. Resolves with its index once it is durable on a quorum and applied to the state machine here.
-   * Rejects with `unavailable` (not leader, nothing was proposed), `unknown` (leadership lost: it may or may not be committed),
-   * `resource_exhausted` (too much waits uncommitted) or `data_loss` (the disk failed; the member has stopped).
+   * Commits one entry. Resolves with its index once it is durable on a quorum and applied to the state
+   * machine here. Rejects with `unavailable` (not leader, nothing was proposed), `unknown` (leadership
+   * lost: it may or may not be committed), `resource_exhausted` (too much waits uncommitted) or `data_loss`
+   * (the disk failed; the member has stopped).
    *
    * @param local handed to `StateMachine.apply` of this member as it is, to spare it the decoding.
    */
   propose(entry: Uint8Array, local?: unknown): Promise<number>;
-  /** Resolves when the local state contains everything acknowledged before the call (a linearizable read barrier). */
+  /**
+   * Resolves when the local state contains everything acknowledged before the call (a linearizable read
+   * barrier).
+   */
   readBarrier(): Promise<void>;
   status(): ConsensusStatus;
   /** Calls `listener` whenever `status()` changes in anything but `appliedIndex`; returns the way to stop. */

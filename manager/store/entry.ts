@@ -1,9 +1,10 @@
 /**
  * The bytes of a log entry and of a stored record.
  *
- * Entry: the CBOR array `[version, change…]`; `version` is the highest `Version.Index` that it stamps, a change is
- * `{a: "c" | "u" | "r", t: table, o: the whole object, or its ID for "r"}`. Objects, not commands: applying one twice is harmless.
- * Record of an object: the key `table/ID`, the CBOR array `[order, object]`.
+ * Entry: the CBOR array `[version, change…]`; `version` is the highest `Version.Index` that it stamps, a
+ * change is `{a: "c" | "u" | "r", t: table, o: the whole object, or its ID for "r"}`. Objects, not
+ * commands: applying one twice is harmless. Record of an object: the key `table/ID`, the CBOR array
+ * `[order, object]`.
  */
 import { Encoder } from "cbor-x/index-no-eval";
 import type { Meta } from "../../api/objects.ts";

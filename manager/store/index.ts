@@ -1,7 +1,9 @@
 /** An index of a table: rows by key. Most keys have one row, so a set is made only for the second. */
 import type { IndexSpec } from "./indexes.ts";
 
-/** Place of an object in its table. `object` is undefined while a transaction that deleted it is undecided. */
+/**
+ * Place of an object in its table. `object` is undefined while a transaction that deleted it is undecided.
+ */
 export interface Row<O> {
   object: O | undefined;
   /** Ascends with creation. */

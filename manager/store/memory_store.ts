@@ -1,4 +1,7 @@
-/** The store: tables in memory, written through consensus in rounds of group commit, and the state machine behind it. */
+/**
+ * The store: tables in memory, written through consensus in rounds of group commit, and the state machine
+ * behind it.
+ */
 import type { Clock } from "../../api/clock.ts";
 import { timestamp } from "../../api/clock.ts";
 import { CoveyError } from "../../api/errors.ts";
@@ -16,7 +19,10 @@ import type { TableSet } from "./transaction.ts";
 
 /** Options of {@linkcode createStore}. */
 export interface StoreOptions {
-  /** Deep-freezes every written object, to find code that changes what it read. Costs time; for tests. @default false */
+  /**
+   * Deep-freezes every written object, to find code that changes what it read. Costs time; for tests.
+   * @default false
+   */
   freeze?: boolean;
 }
 

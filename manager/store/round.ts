@@ -1,6 +1,7 @@
 /**
- * One round of group commit: runs waiting callbacks in order, each atomic and each seeing the ones before, and packs what they
- * wrote into log entries. When it is done the tables are as before; the changes come back when consensus applies the entries.
+ * One round of group commit: runs waiting callbacks in order, each atomic and each seeing the ones before,
+ * and packs what they wrote into log entries. When it is done the tables are as before; the changes come
+ * back when consensus applies the entries.
  */
 import { CoveyError } from "../../api/errors.ts";
 import { MAX_ENTRY_BYTES } from "../consensus/consensus.ts";

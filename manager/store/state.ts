@@ -1,4 +1,7 @@
-/** The replicated state: applies entries to the tables, remembers what is dirty, and turns itself into records and back. */
+/**
+ * The replicated state: applies entries to the tables, remembers what is dirty, and turns itself into
+ * records and back.
+ */
 import type { Meta } from "../../api/objects.ts";
 import type { StateRecord } from "../consensus/state_machine.ts";
 import {
@@ -16,7 +19,10 @@ import type { Change, Commit } from "./store.ts";
 import { TABLE_NAMES, type TableName } from "./tables.ts";
 import { anyTable, type TableSet } from "./transaction.ts";
 
-/** A created object's order is `index * MAX_ENTRY_CHANGES + position`, so that every member and every replay finds the same. */
+/**
+ * A created object's order is `index * MAX_ENTRY_CHANGES + position`, so that every member and every replay
+ * finds the same.
+ */
 const MAX_ENTRY_CHANGES = 2 ** 16;
 
 /** What the proposer hands to its own state machine in place of the bytes. */

@@ -1,6 +1,7 @@
 /**
- * The state store's interface (SwarmKit `manager/state/store`): typed tables in memory, read at any time, written by one writer
- * through consensus, watched as ordered commits. Objects are immutable: read them freely, never change them in place.
+ * The state store's interface (SwarmKit `manager/state/store`): typed tables in memory, read at any time,
+ * written by one writer through consensus, watched as ordered commits. Objects are immutable: read them
+ * freely, never change them in place.
  */
 import type { Indexes, TableName, Tables } from "./tables.ts";
 
@@ -17,11 +18,15 @@ export interface ReadView {
 /**
  * Reads that see the transaction's own writes, and writes.
  *
- * All objects that a transaction writes get the same `Version.Index`: one above the highest that was ever given out, and above the
- * consensus index. So it differs between any two transactions, even where they share a commit, and runs ahead of the index.
+ * All objects that a transaction writes get the same `Version.Index`: one above the highest that was ever
+ * given out, and above the consensus index. So it differs between any two transactions, even where they
+ * share a commit, and runs ahead of the index.
  */
 export interface WriteTransaction extends ReadView {
-  /** Throws `already_exists` for an ID or (case-folded) name in use. Stamps Version, CreatedAt and UpdatedAt. */
+  /**
+   * Throws `already_exists` for an ID or (case-folded) name in use. Stamps Version, CreatedAt and
+   * UpdatedAt.
+   */
   create<T extends TableName>(table: T, object: Tables[T]): void;
   /**
    * Throws `not_found`, or `aborted` ("update out of sequence") if `object.Version` is not the stored one.
@@ -32,7 +37,10 @@ export interface WriteTransaction extends ReadView {
   delete(table: TableName, id: string): void;
 }
 
-/** One change of a commit. `old` is the object before, for update and remove (where `object` is the same as `old`). */
+/**
+ * One change of a commit. `old` is the object before, for update and remove (where `object` is the same as
+ * `old`).
+ */
 export type Change = {
   [T in TableName]: { action: "create" | "update" | "remove"; table: T; object: Tables[T]; old?: Tables[T] };
 }[TableName];
@@ -46,23 +54,24 @@ export interface Commit {
 /** The store. */
 export interface Store extends ReadView {
   /**
-   * Runs `callback` as a transaction; resolves with its result once the changes are durable and visible. A throwing callback
-   * changes nothing and rejects with what it threw. Callbacks are synchronous, run one after another, see everything committed
-   * before, and may be committed together with others. Rejects as `Consensus.propose` does if the commit fails. A callback that
-   * writes nothing costs no commit.
+   * Runs `callback` as a transaction; resolves with its result once the changes are durable and visible. A
+   * throwing callback changes nothing and rejects with what it threw. Callbacks are synchronous, run one
+   * after another, see everything committed before, and may be committed together with others. Rejects as
+   * `Consensus.propose` does if the commit fails. A callback that writes nothing costs no commit.
    */
   update<R>(callback: (tx: WriteTransaction) => R): Promise<R>;
   /**
-   * Applies `items` in as few transactions as limits allow, each item atomically, in order. An item whose callback throws is
-   * skipped and reported; the others go on.
+   * Applies `items` in as few transactions as limits allow, each item atomically, in order. An item whose
+   * callback throws is skipped and reported; the others go on.
    */
   batch<I>(
     items: Iterable<I>,
     callback: (tx: WriteTransaction, item: I) => void,
   ): Promise<{ item: I; error: Error }[]>;
   /**
-   * Calls `listener` synchronously with each commit, in order, after it is visible. Subscribing and reading in the same turn
-   * misses nothing and sees nothing twice. A throwing listener is a bug and stops the manager.
+   * Calls `listener` synchronously with each commit, in order, after it is visible. Subscribing and reading
+   * in the same turn misses nothing and sees nothing twice. A throwing listener is a bug and stops the
+   * manager.
    */
   subscribe(listener: (commit: Commit) => void): () => void;
   /** The consensus index of the last visible commit. */

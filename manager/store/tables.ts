@@ -19,8 +19,8 @@ export type TableName = keyof Tables;
 export const TABLE_NAMES: readonly TableName[] = ["clusters", "nodes", "services", "tasks"];
 
 /**
- * Index names by table. `name` is case-folded and unique. `slot` is `serviceID/slot`, for a global service's task
- * `serviceID/nodeID`.
+ * Index names by table. `name` is case-folded and unique. `slot` is `serviceID/slot`, for a global
+ * service's task `serviceID/nodeID`.
  */
 export interface Indexes {
   clusters: "name";

@@ -1,6 +1,6 @@
 /**
- * A transaction works on the tables themselves and can be taken back: nothing reads them before it is, because a callback is
- * synchronous. The writes are what is left of it.
+ * A transaction works on the tables themselves and can be taken back: nothing reads them before it is,
+ * because a callback is synchronous. The writes are what is left of it.
  */
 import { CoveyError } from "../../api/errors.ts";
 import type { Meta } from "../../api/objects.ts";
@@ -85,8 +85,8 @@ export class Transaction implements WriteTransaction {
     if (stored.Version.Index !== object.Version.Index) {
       throw new CoveyError(
         "aborted",
-        `Cannot update ${table} ${object.ID}: update out of sequence, its version is ${stored.Version.Index}, ` +
-          `not ${object.Version.Index}`,
+        `Cannot update ${table} ${object.ID}: update out of sequence, ` +
+          `its version is ${stored.Version.Index}, not ${object.Version.Index}`,
       );
     }
     const { version, time } = this.#stamp;

@@ -224,7 +224,7 @@ Deno.test("Store: an asynchronous callback and a kept transaction are refused", 
   strictEqual(store.count("services"), 0);
 });
 
-Deno.test("Store: watchers see every later commit in order, with old objects, and the state that belongs to it", async () => {
+Deno.test("Store: watchers see later commits in order, with old objects and the state after each", async () => {
   const { store } = testStore();
   await store.update((tx) => tx.create("services", service("before")));
   const seen: unknown[] = [];

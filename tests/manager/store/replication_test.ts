@@ -120,7 +120,7 @@ function run(tx: WriteTransaction, step: Step): void {
   if (step.throws) throw new Error("on purpose");
 }
 
-Deno.test("Store: behaves as its naive twin, on the proposer, on a follower, and after a fuzzy checkpoint", async () => {
+Deno.test("Store: proposer, follower and restart from a fuzzy checkpoint behave as the naive twin", async () => {
   await fc.assert(fc.asyncProperty(steps, fc.nat(30), async (list, cut) => {
     const { store, consensus } = testStore();
     const twin = new Twin();
@@ -138,7 +138,7 @@ Deno.test("Store: behaves as its naive twin, on the proposer, on a follower, and
     for (const { index, entry } of consensus.entries) follower.apply(index, entry);
     deepStrictEqual(everything(follower), everything(store));
 
-    // A checkpoint can hold the newest records under an older index; the log from there must lead to the same state.
+    // A checkpoint can hold the newest records under an older index; the log from there leads to the same state.
     const late = member(Math.min(cut, store.index), store.records());
     for (const { index, entry } of consensus.entries.slice(cut)) late.apply(index, entry);
     deepStrictEqual(everything(late), everything(store));

@@ -1,6 +1,6 @@
 /** The agent beside a manager: a child process with its own sandbox, restarted whenever it ends by itself. */
 import { getLogger } from "@logtape/logtape";
-import { type Clock, sleep } from "../api/clock.ts";
+import { type Clock, sleep } from "../../api/clock.ts";
 
 /** First wait before a restart, doubled at each failure in a row. */
 const MIN_RESTART_MS = 500;
@@ -10,6 +10,8 @@ const MAX_RESTART_MS = 10_000;
 const HEALTHY_MS = 60_000;
 /** Time for an orderly end before the agent is killed; its tasks go on either way. */
 const STOP_GRACE_MS = 5_000;
+/** Time to stop and remove every task, for a node that leaves: a task's own grace period is 10 s by default. */
+const LEAVE_GRACE_MS = 60_000;
 
 /** Where the agent's program is and what it is told. */
 export interface AgentProcessOptions {
@@ -22,7 +24,7 @@ export interface AgentProcessOptions {
 const logger = getLogger(["covey", "agent-process"]);
 
 /**
- * Keeps an agent running. The child's standard input is a pipe that this process holds open: when this process dies, however it
+ * Keeps an agent running. The word `leave` on its standard input tells the agent to remove its tasks. The child's standard input is a pipe that this process holds open: when this process dies, however it
  * dies, the agent reads its end and exits too, so that the next manager starts the only agent on the state folder.
  */
 export class AgentProcess {
@@ -30,6 +32,7 @@ export class AgentProcess {
   readonly #stop = new AbortController();
   #child: Deno.ChildProcess | undefined;
   #ended: Promise<void> | undefined;
+  #leave = false;
 
   constructor(options: AgentProcessOptions) {
     this.#options = options;
@@ -44,8 +47,9 @@ export class AgentProcess {
     return this.#child?.pid;
   }
 
-  /** Ends the agent and leaves its tasks running. */
-  async stop(): Promise<void> {
+  /** Ends the agent. Its tasks go on, unless the node leaves its cluster: then the agent removes them first. */
+  async stop({ leave }: { leave: boolean }): Promise<void> {
+    this.#leave = leave;
     this.#stop.abort();
     await this.#ended;
   }
@@ -74,28 +78,23 @@ export class AgentProcess {
       stderr: "inherit",
     }).spawn();
     this.#child = child;
-    // Closing the pipe asks for an orderly end: signals would need the permission to run anything.
-    const onAbort = () => void child.stdin.close().catch(() => {});
-    signal.addEventListener("abort", onAbort, { once: true });
-    if (signal.aborted) onAbort();
-    const cancelKill = this.#killAfterGrace(child, signal);
+    const input = child.stdin.getWriter();
+    let cancelKill = () => {};
+    // A word on the pipe and its end ask for an orderly end: signals would need the permission to run anything.
+    const end = () => {
+      if (this.#leave) input.write(new TextEncoder().encode("leave\n")).catch(() => {});
+      input.close().catch(() => {});
+      cancelKill = this.#options.clock.setTimer(
+        this.#leave ? LEAVE_GRACE_MS : STOP_GRACE_MS,
+        () => child.kill("SIGKILL"),
+      );
+    };
+    if (signal.aborted) end();
+    else signal.addEventListener("abort", end, { once: true });
     await child.status;
     cancelKill();
-    signal.removeEventListener("abort", onAbort);
-    if (!signal.aborted) await child.stdin.close().catch(() => {});
+    signal.removeEventListener("abort", end);
+    if (!signal.aborted) await input.close().catch(() => {});
     this.#child = undefined;
-  }
-
-  #killAfterGrace(child: Deno.ChildProcess, signal: AbortSignal): () => void {
-    let cancel = () => {};
-    const arm = () => {
-      cancel = this.#options.clock.setTimer(STOP_GRACE_MS, () => child.kill("SIGKILL"));
-    };
-    if (signal.aborted) arm();
-    else signal.addEventListener("abort", arm, { once: true });
-    return () => {
-      signal.removeEventListener("abort", arm);
-      cancel();
-    };
   }
 }
