@@ -3,8 +3,9 @@
  *
  *     deno task run-agent --executor examples/executor/timer.ts …
  *
- * and a service with `TaskTemplate: { Runtime: "timer", GenericSpec: { Payload: { Seconds: 60, ExitCode: 0 } } }`; without
- * `Seconds` a task waits until it is stopped. What must survive the agent is one small file for each task.
+ * and a service with `TaskTemplate: { Runtime: "timer", GenericSpec: { Payload: { Seconds: 60, ExitCode: 0 }
+ * } }`; without `Seconds` a task waits until it is stopped. What must survive the agent is one small file for
+ * each task.
  */
 import { sleep, systemClock } from "../../api/clock.ts";
 import { CoveyError } from "../../api/errors.ts";

@@ -118,7 +118,8 @@ export class ProcessController implements Controller {
 
   handle(): Handle | undefined {
     if (!this.#prepared) return undefined;
-    // Who runs (boot, pid, start time) is in the task's folder: it is known there even if the agent dies while starting.
+    // Who runs (boot, pid, start time) is in the task's folder: it is known there even if the agent dies
+    // while starting.
     return { version: HANDLE_VERSION, data: { TaskID: this.#request.id } };
   }
 

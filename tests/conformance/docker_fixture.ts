@@ -7,8 +7,8 @@ import { NODE_ID, taskWith } from "./tasks.ts";
 
 /** The engine that the tests use. */
 export const ENGINE_SOCKET = Deno.env.get("COVEY_TEST_DOCKER") || "/tmp/docker-engine/docker.sock";
-/** Why there is none; without a reason the tests run, and fail if there is no engine. */
-export const NO_ENGINE = Deno.env.get("COVEY_SKIP_ENGINE");
+/** Why there is none; empty without a reason the tests run, and fail if there is no engine. */
+export const NO_ENGINE = Deno.env.get("COVEY_SKIP_ENGINE") ?? "";
 /** An image that the engine has. */
 export const TEST_IMAGE = "busybox:local";
 

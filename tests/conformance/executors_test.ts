@@ -48,5 +48,11 @@ async function timerFixture(): Promise<Fixture> {
 executorConformance("mock", mockFixture);
 executorConformance("example", timerFixture);
 executorConformance("process", processFixture);
-if (NO_ENGINE) Deno.test({ name: `Executor: docker: skipped, as ${NO_ENGINE}`, ignore: true, fn() {} });
-else executorConformance("docker", dockerFixture);
+if (NO_ENGINE === "") executorConformance("docker", dockerFixture);
+else {
+  Deno.test({
+    name: `Executor: docker: skipped, as ${NO_ENGINE}`,
+    ignore: NO_ENGINE !== "", // the variable holds the reason
+    fn() {},
+  });
+}

@@ -267,8 +267,7 @@ Deno.test("Process: an allow-list decides what may run", () =>
 
 Deno.test({
   name: "Process: another user's program runs as that user, in a folder of its own",
-  // Only root can become another user.
-  ignore: Deno.uid() !== 0,
+  ignore: Deno.uid() !== 0, // only root can become another user
   fn: () =>
     inWorld(async (world) => {
       const { log } = await ran(world, {
