@@ -2,8 +2,8 @@
 import { CoveyError, type ErrorCode } from "../../api/errors.ts";
 
 /**
- * The name in every request's URL. It resolves nowhere, so the sandbox can allow it without allowing anything else:
- * `--allow-net=unix:SOCKET,docker.invalid:80 --allow-read=SOCKET --allow-write=SOCKET`.
+ * The name in every request's URL. It resolves nowhere, so the sandbox can allow it without allowing anything
+ * else: `--allow-net=unix:SOCKET,docker.invalid:80 --allow-read=SOCKET --allow-write=SOCKET`.
  */
 const ENGINE_HOST = "docker.invalid";
 /** The version every engine since 20.10 speaks. */

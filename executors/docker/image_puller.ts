@@ -1,7 +1,7 @@
 /**
- * Brings images to the node. SwarmKit pulls for every task and falls back to the local image; on a device that may be offline
- * that is a wait per task, so one attempt serves all tasks that want the image at that time and, if the image is there, those of
- * the next `PULL_MEMORY_MS`.
+ * Brings images to the node. SwarmKit pulls for every task and falls back to the local image; on a device
+ * that may be offline that is a wait per task, so one attempt serves all tasks that want the image at that
+ * time and, if the image is there, those of the next `PULL_MEMORY_MS`.
  */
 import { getLogger } from "@logtape/logtape";
 import type { Clock } from "../../api/clock.ts";
@@ -41,8 +41,9 @@ export class ImagePuller {
   }
 
   /**
-   * Resolves when everything was tried to have the newest `image`. Whether it is there shows when a container is created, with
-   * the engine's own words if it is not. Only aborting the signal rejects; the attempt goes on for other tasks.
+   * Resolves when everything was tried to have the newest `image`. Whether it is there shows when a container
+   * is created, with the engine's own words if it is not. Only aborting the signal rejects; the attempt goes
+   * on for other tasks.
    */
   async ensure(image: string, signal: AbortSignal): Promise<void> {
     signal.throwIfAborted();

@@ -5,7 +5,7 @@ import { CoveyError } from "../../api/errors.ts";
 import type { ContainerStatus, Task } from "../../api/task.ts";
 import type { Controller, Exit, Handle } from "../executor.ts";
 import { orAbort } from "../or_abort.ts";
-import type { ExitWatch } from "./exit_watch.ts";
+import type { ExitWatch, Listener } from "./exit_watch.ts";
 import { type ShimRequest, type StopPolicy, stopPolicy } from "./process_spec.ts";
 import type { ExitRecord, Shim, ShimState } from "./shim.ts";
 
@@ -24,8 +24,6 @@ export interface Device {
   exits: ExitWatch;
   clock: Clock;
   stateDir: string;
-  /** Ends the executor's use of a task. */
-  forget(id: string): void;
 }
 
 /** Deletes what the device keeps of a task whose program has ended. */
@@ -46,6 +44,7 @@ export class ProcessController implements Controller {
   #prepared = false;
   #pid = 0;
   #exit: Exit | undefined;
+  #listener: Listener | undefined;
   #looking = false;
   #lookAgain = false;
   #cancelRetry: CancelTimer | undefined;
@@ -112,14 +111,15 @@ export class ProcessController implements Controller {
 
   async remove(signal: AbortSignal): Promise<void> {
     await this.terminate(signal);
-    this.#device.exits.forget(this.#request.id);
+    this.#forget();
     await deleteFiles(this.#device.stateDir, this.#request.id);
     this.#prepared = false;
   }
 
   handle(): Handle | undefined {
     if (!this.#prepared) return undefined;
-    // Who runs (boot, pid, start time) is in the task's folder: it is known there even if the agent dies while starting.
+    // Who runs (boot, pid, start time) is in the task's folder: it is known there even if the agent dies
+    // while starting.
     return { version: HANDLE_VERSION, data: { TaskID: this.#request.id } };
   }
 
@@ -131,7 +131,7 @@ export class ProcessController implements Controller {
 
   close(): Promise<void> {
     this.#cancelRetry?.();
-    this.#device.forget(this.#request.id);
+    this.#forget();
     return Promise.resolve();
   }
 
@@ -170,7 +170,12 @@ export class ProcessController implements Controller {
   }
 
   #listen(onNoRecord: () => void): void {
-    this.#device.exits.listen(this.#request.id, (record) => record ? this.#end(record) : onNoRecord());
+    this.#listener = (record) => record ? this.#end(record) : onNoRecord();
+    this.#device.exits.listen(this.#request.id, this.#listener);
+  }
+
+  #forget(): void {
+    if (this.#listener) this.#device.exits.forget(this.#request.id, this.#listener);
   }
 
   /** Looks how things stand when the shim's file was closed, or the shim ended, without a record seen. */
@@ -209,7 +214,7 @@ export class ProcessController implements Controller {
   #finish(exit: Exit): void {
     if (this.#exit) return;
     this.#exit = exit;
-    this.#device.exits.forget(this.#request.id);
+    this.#forget();
     this.#ended.resolve(exit);
   }
 

@@ -43,7 +43,7 @@ class ProcessExecutor implements Executor {
     const clock = options.clock ?? systemClock;
     const exits = new ExitWatch(`${stateDir}/exits`);
     const shim = new Shim(options.shim ?? defaultShim(), stateDir);
-    this.#device = { shim, exits, clock, stateDir, forget: (id) => exits.forget(id) };
+    this.#device = { shim, exits, clock, stateDir };
     this.#logs = new LogKeeper(`${stateDir}/logs`, clock, options.maxLogBytes ?? MAX_LOG_BYTES);
     this.#path = options.path ?? DEFAULT_PATH;
   }

@@ -1,4 +1,4 @@
-#!/bin/sh
+#!/usr/bin/setsid /bin/sh
 # Runs one program for the process executor and outlives the agent that asked for it.
 #
 #   shim.sh run STATE ID -- COMMAND [ARG...]   starts a program; answers one line on standard output:
@@ -17,13 +17,12 @@
 # COVEY_MEMORY (bytes), COVEY_NANO_CPUS, COVEY_PIDS, and COVEY_ENV_0 ... with one NAME=value each.
 #
 # Files in STATE: tasks/ID/shim and tasks/ID/program say who runs (boot id, pid, and the program's start time: a
-# recycled pid is never taken for ours); exits/ID is open while the shim lives and gets one line when the program has ended;
-# logs/ID.log takes the output; tasks/ID/work is the default working directory.
-# Runs with dash and busybox sh; everything on the way to `started` is built in but mkdir and setsid.
-
-# A session of its own: neither Ctrl-C nor a signal to the agent's process group reaches a shim. Changing here
-# costs the agent less than a fork of its own large process.
-[ "$1" != run ] || [ -n "$COVEY_SESSION" ] || COVEY_SESSION=1 exec setsid "$0" "$@"
+# recycled pid is never taken for ours); exits/ID is open while the shim lives and gets one line when the program
+# has ended; logs/ID.log takes the output; tasks/ID/work is the default working directory.
+#
+# The first line gives a shim a session of its own: neither Ctrl-C nor a signal to the agent's process group reaches
+# it. (A fork with setsid in the agent costs that large process more.) Runs with dash and busybox sh; everything on
+# the way to `started` is built in but mkdir and setsid.
 
 PATH=/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin
 ALLOW=/etc/covey/allow
@@ -242,7 +241,7 @@ become() {
   [ -n "$drop" ] || set -- "$program" "$@"
   set -- /usr/bin/setsid $drop "$@"
   _covey_pid=$pid _covey_drop=$drop _covey_n=0
-  unset COVEY_SESSION COVEY_USER COVEY_DIR COVEY_PATH COVEY_MEMORY COVEY_NANO_CPUS COVEY_PIDS PWD OLDPWD LC_ALL
+  unset COVEY_USER COVEY_DIR COVEY_PATH COVEY_MEMORY COVEY_NANO_CPUS COVEY_PIDS PWD OLDPWD LC_ALL
   export PATH
   while eval "_covey_entry=\${COVEY_ENV_$_covey_n-}" && [ -n "$_covey_entry" ]; do
     unset "COVEY_ENV_$_covey_n"
