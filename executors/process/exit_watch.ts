@@ -2,7 +2,7 @@
 import { type ExitRecord, parseExit } from "./shim.ts";
 
 /** Called with the record, or with undefined if the shim let go of its file without writing one. */
-type Listener = (record: ExitRecord | undefined) => void;
+export type Listener = (record: ExitRecord | undefined) => void;
 
 /** Watches the folder in which each shim holds one file open and leaves one line at the end. */
 export class ExitWatch {
@@ -28,8 +28,9 @@ export class ExitWatch {
     this.#listeners.set(id, listener);
   }
 
-  forget(id: string): void {
-    this.#listeners.delete(id);
+  /** Stops calling `listener`; a later one for the same program stays. */
+  forget(id: string, listener: Listener): void {
+    if (this.#listeners.get(id) === listener) this.#listeners.delete(id);
   }
 
   /** The record of `id`, if its program has ended. */

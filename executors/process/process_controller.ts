@@ -4,7 +4,8 @@ import { type CancelTimer, type Clock, sleep } from "../../api/clock.ts";
 import { CoveyError } from "../../api/errors.ts";
 import type { ContainerStatus, Task } from "../../api/task.ts";
 import type { Controller, Exit, Handle } from "../executor.ts";
-import type { ExitWatch } from "./exit_watch.ts";
+import { orAbort } from "../or_abort.ts";
+import type { ExitWatch, Listener } from "./exit_watch.ts";
 import { type ShimRequest, type StopPolicy, stopPolicy } from "./process_spec.ts";
 import type { ExitRecord, Shim, ShimState } from "./shim.ts";
 
@@ -23,8 +24,6 @@ export interface Device {
   exits: ExitWatch;
   clock: Clock;
   stateDir: string;
-  /** Ends the executor's use of a task. */
-  forget(id: string): void;
 }
 
 /** Deletes what the device keeps of a task whose program has ended. */
@@ -45,6 +44,7 @@ export class ProcessController implements Controller {
   #prepared = false;
   #pid = 0;
   #exit: Exit | undefined;
+  #listener: Listener | undefined;
   #looking = false;
   #lookAgain = false;
   #cancelRetry: CancelTimer | undefined;
@@ -87,16 +87,7 @@ export class ProcessController implements Controller {
   }
 
   async wait(signal: AbortSignal): Promise<Exit> {
-    signal.throwIfAborted();
-    if (this.#exit) return this.#exit;
-    const aborted = Promise.withResolvers<never>();
-    const onAbort = () => aborted.reject(signal.reason);
-    signal.addEventListener("abort", onAbort, { once: true });
-    try {
-      return await Promise.race([this.#ended.promise, aborted.promise]);
-    } finally {
-      signal.removeEventListener("abort", onAbort);
-    }
+    return this.#exit ?? await orAbort(this.#ended.promise, signal);
   }
 
   update(): Promise<void> {
@@ -120,7 +111,7 @@ export class ProcessController implements Controller {
 
   async remove(signal: AbortSignal): Promise<void> {
     await this.terminate(signal);
-    this.#device.exits.forget(this.#request.id);
+    this.#forget();
     await deleteFiles(this.#device.stateDir, this.#request.id);
     this.#prepared = false;
   }
@@ -139,7 +130,7 @@ export class ProcessController implements Controller {
 
   close(): Promise<void> {
     this.#cancelRetry?.();
-    this.#device.forget(this.#request.id);
+    this.#forget();
     return Promise.resolve();
   }
 
@@ -178,7 +169,12 @@ export class ProcessController implements Controller {
   }
 
   #listen(onNoRecord: () => void): void {
-    this.#device.exits.listen(this.#request.id, (record) => record ? this.#end(record) : onNoRecord());
+    this.#listener = (record) => record ? this.#end(record) : onNoRecord();
+    this.#device.exits.listen(this.#request.id, this.#listener);
+  }
+
+  #forget(): void {
+    if (this.#listener) this.#device.exits.forget(this.#request.id, this.#listener);
   }
 
   /** Looks how things stand when the shim's file was closed, or the shim ended, without a record seen. */
@@ -217,7 +213,7 @@ export class ProcessController implements Controller {
   #finish(exit: Exit): void {
     if (this.#exit) return;
     this.#exit = exit;
-    this.#device.exits.forget(this.#request.id);
+    this.#forget();
     this.#ended.resolve(exit);
   }
 

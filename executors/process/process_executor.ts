@@ -43,7 +43,7 @@ class ProcessExecutor implements Executor {
     const clock = options.clock ?? systemClock;
     const exits = new ExitWatch(`${stateDir}/exits`);
     const shim = new Shim(options.shim ?? defaultShim(), stateDir);
-    this.#device = { shim, exits, clock, stateDir, forget: (id) => exits.forget(id) };
+    this.#device = { shim, exits, clock, stateDir };
     this.#logs = new LogKeeper(`${stateDir}/logs`, clock, options.maxLogBytes ?? MAX_LOG_BYTES);
     this.#path = options.path ?? DEFAULT_PATH;
   }
@@ -61,9 +61,11 @@ class ProcessExecutor implements Executor {
     return structuredClone(this.#description);
   }
 
-  controller(task: Task): Promise<Controller> {
+  // deno-lint-ignore require-await -- a spec that cannot run rejects, it does not throw
+  async controller(task: Task): Promise<Controller> {
+    const controller = this.#create(task);
     this.#logs.open();
-    return Promise.resolve(this.#create(task));
+    return controller;
   }
 
   async recover(task: Task, handle: Handle): Promise<Controller> {

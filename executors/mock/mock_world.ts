@@ -1,0 +1,76 @@
+/** What exists outside the agent in tests: the mock executor's programs, which outlive any one executor object. */
+import type { CancelTimer, Clock } from "../../api/clock.ts";
+import type { Exit } from "../executor.ts";
+
+/** Exit code of a program ended by the stop signal. */
+const TERMINATED = 143;
+/** Exit code of a program that was killed. */
+export const KILLED = 137;
+
+/** One pretended program. */
+export interface MockProgram {
+  pid: number;
+  started: boolean;
+  /** Lets a blocked start go on. */
+  unblocked: PromiseWithResolvers<void>;
+  exit?: Exit;
+  ended: PromiseWithResolvers<Exit>;
+  cancelRun?: CancelTimer;
+}
+
+/** The pretended device. */
+export class MockWorld {
+  readonly clock: Clock;
+  readonly programs = new Map<string, MockProgram>();
+  /** Calls that reached a controller, as `start task1`; for tests of the order. */
+  readonly calls: string[] = [];
+  #pid = 1000;
+
+  constructor(clock: Clock) {
+    this.clock = clock;
+  }
+
+  create(taskID: string): MockProgram {
+    const program = {
+      pid: this.#pid++,
+      started: false,
+      unblocked: Promise.withResolvers<void>(),
+      ended: Promise.withResolvers<Exit>(),
+    };
+    this.programs.set(taskID, program);
+    return program;
+  }
+
+  /** The program runs from now on, for `runMs` if that is given. */
+  launch(taskID: string, runMs: number | undefined, exitCode: number): void {
+    const program = this.programs.get(taskID)!;
+    program.started = true;
+    if (runMs === undefined) return;
+    program.cancelRun = this.clock.setTimer(runMs, () => this.end(taskID, { ExitCode: exitCode }));
+  }
+
+  /** Ends the program as if by itself. */
+  end(taskID: string, exit: Exit): void {
+    const program = this.programs.get(taskID);
+    if (!program?.started || program.exit) return;
+    program.cancelRun?.();
+    program.exit = exit;
+    program.ended.resolve(exit);
+  }
+
+  /** The stop signal arrives. */
+  stop(taskID: string): void {
+    this.end(taskID, { ExitCode: TERMINATED });
+  }
+
+  /** Lets a start with `BlockStart` go on. */
+  unblock(taskID: string): void {
+    this.programs.get(taskID)?.unblocked.resolve();
+  }
+
+  /** Takes the program away behind the executor's back. */
+  vanish(taskID: string): void {
+    this.end(taskID, { ExitCode: KILLED });
+    this.programs.delete(taskID);
+  }
+}

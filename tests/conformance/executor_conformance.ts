@@ -1,0 +1,320 @@
+/** What every executor must do, whatever it runs. One suite for all of them; a fixture brings an executor and its world. */
+import assert from "node:assert/strict";
+import { CoveyError } from "../../api/errors.ts";
+import type { Task } from "../../api/task.ts";
+import type { Controller, Executor } from "../../executors/executor.ts";
+
+/** What a task's program does. */
+export type Program =
+  /** Ends by itself with this code, soon. */
+  | { exit: number }
+  /** Runs until it is stopped, and then ends at once. */
+  | "forever"
+  /** Runs until it is killed; its grace period is short. */
+  | "stubborn"
+  /** Its image or executable does not exist. */
+  | "missing"
+  /** Its spec is not one this executor can run. */
+  | "bad";
+
+/** One executor under test. */
+export interface Fixture {
+  /** An executor object on the same world as the last: what a restarted agent makes. */
+  executor(): Promise<Executor>;
+  /** A new task with a unique ID; undefined if the executor has no such thing as this program. */
+  task(program: Program): Task | undefined;
+  /** Takes everything of the task away behind the executor's back. */
+  vanish(task: Task, controller: Controller): Promise<void>;
+  /** What is left of the task on the node, as names; empty after a removal. */
+  traces(task: Task): Promise<string[]>;
+  /** Removes whatever the tests left. */
+  close(): Promise<void>;
+}
+
+const never = new AbortController().signal;
+
+async function using(open: () => Promise<Fixture>, run: (fixture: Fixture) => Promise<void>) {
+  const fixture = await open();
+  try {
+    await run(fixture);
+  } finally {
+    await fixture.close();
+  }
+}
+
+async function begun(executor: Executor, task: Task): Promise<Controller> {
+  const controller = await executor.controller(task);
+  await controller.prepare(never);
+  await controller.start(never);
+  return controller;
+}
+
+const withCode = (...codes: string[]) => (error: unknown) =>
+  error instanceof CoveyError && codes.includes(error.code) && !error.retryable;
+
+/** Registers the suite for one executor. */
+export function executorConformance(name: string, open: () => Promise<Fixture>): void {
+  const test = (behaviour: string, run: (fixture: Fixture, executor: Executor) => Promise<void>) =>
+    Deno.test(`Executor: ${name}: ${behaviour}`, () =>
+      using(open, async (fixture) => {
+        const executor = await fixture.executor();
+        try {
+          await run(fixture, executor);
+        } finally {
+          await executor.close();
+        }
+      }));
+  lifeCycle(test);
+  recovery(test);
+  refusals(test);
+}
+
+type Register = (behaviour: string, run: (fixture: Fixture, executor: Executor) => Promise<void>) => void;
+
+function lifeCycle(test: Register): void {
+  for (const code of [0, 3]) {
+    test(`reports exit code ${code}, as often as it is asked`, async (fixture, executor) => {
+      const task = fixture.task({ exit: code })!;
+      const controller = await begun(executor, task);
+      assert.equal((await controller.wait(never)).ExitCode, code);
+      assert.equal((await controller.wait(never)).ExitCode, code);
+      assert.equal((await controller.status())?.ExitCode, code);
+      await controller.remove(never);
+      await controller.close();
+    });
+  }
+
+  test("prepare, start, shutdown and remove may be repeated", async (fixture, executor) => {
+    const task = fixture.task("forever")!;
+    const controller = await executor.controller(task);
+    await controller.prepare(never);
+    await controller.prepare(never);
+    await controller.start(never);
+    const status = await controller.status();
+    await controller.start(never);
+    assert.deepEqual(await controller.status(), status, "a second start starts nothing");
+    await controller.update(task);
+    await controller.shutdown(never);
+    await controller.shutdown(never);
+    await controller.terminate(never);
+    await controller.remove(never);
+    await controller.remove(never);
+    assert.deepEqual(await fixture.traces(task), []);
+    await controller.close();
+  });
+
+  test("a start after the end runs nothing again", async (fixture, executor) => {
+    const controller = await begun(executor, fixture.task({ exit: 4 })!);
+    await controller.wait(never);
+    await controller.start(never);
+    assert.equal((await controller.wait(never)).ExitCode, 4);
+    await controller.remove(never);
+    await controller.close();
+  });
+
+  test("aborting wait leaves the program running", async (fixture, executor) => {
+    const controller = await begun(executor, fixture.task("forever")!);
+    const abort = new AbortController();
+    const waiting = controller.wait(abort.signal);
+    abort.abort(new CoveyError("canceled", "enough"));
+    await assert.rejects(waiting, { code: "canceled" });
+    await assert.rejects(controller.wait(AbortSignal.abort(new CoveyError("canceled", "enough"))), {
+      code: "canceled",
+    });
+    assert.equal((await controller.status())?.ExitCode, 0);
+    await controller.shutdown(never);
+    assert.notEqual((await controller.wait(never)).ExitCode, 0);
+    await controller.remove(never);
+    await controller.close();
+  });
+
+  test("shutdown kills a program that ignores its stop signal", async (fixture, executor) => {
+    const task = fixture.task("stubborn");
+    if (!task) return;
+    const controller = await begun(executor, task);
+    await controller.shutdown(never);
+    assert.equal((await controller.wait(never)).ExitCode, 137);
+    await controller.remove(never);
+    await controller.close();
+  });
+
+  test("terminate does not wait for the grace period", async (fixture, executor) => {
+    const controller = await begun(executor, fixture.task("forever")!);
+    await controller.terminate(never);
+    assert.notEqual((await controller.wait(never)).ExitCode, 0);
+    await controller.remove(never);
+    await controller.close();
+  });
+
+  test("remove takes a running program with it", async (fixture, executor) => {
+    const task = fixture.task("forever")!;
+    const controller = await begun(executor, task);
+    assert.notDeepEqual(await fixture.traces(task), []);
+    await controller.remove(never);
+    assert.deepEqual(await fixture.traces(task), []);
+    await controller.close();
+  });
+
+  test("a task that was never started can be stopped and removed", async (fixture, executor) => {
+    const task = fixture.task("forever")!;
+    const controller = await executor.controller(task);
+    await controller.shutdown(never);
+    await controller.terminate(never);
+    await controller.prepare(never);
+    await controller.shutdown(never);
+    await controller.remove(never);
+    assert.deepEqual(await fixture.traces(task), []);
+    await controller.close();
+  });
+
+  test("20 tasks at once each end as they should", async (fixture, executor) => {
+    const codes = await Promise.all(Array.from({ length: 20 }, async (_, i) => {
+      const controller = await begun(executor, fixture.task(i % 2 ? { exit: i } : "forever")!);
+      if (i % 2 === 0) await controller.shutdown(never);
+      const { ExitCode } = await controller.wait(never);
+      await controller.remove(never);
+      await controller.close();
+      return ExitCode;
+    }));
+    codes.forEach((code, i) => i % 2 ? assert.equal(code, i) : assert.notEqual(code, 0));
+  });
+
+  test("describes its part of the node", async (_fixture, executor) => {
+    const { Resources } = await executor.describe(never);
+    if (Resources) assert.ok(Resources.NanoCPUs! > 0 && Resources.MemoryBytes! > 0);
+  });
+}
+
+function recovery(test: Register): void {
+  /** What the agent's store keeps of a handle. */
+  const stored = (controller: Controller) => {
+    const handle = controller.handle()!;
+    const copy = JSON.parse(JSON.stringify(handle));
+    assert.deepEqual(copy, handle, "a handle is plain JSON");
+    assert.ok(Number.isInteger(handle.version) && handle.version > 0, "a handle has a version");
+    return copy;
+  };
+
+  test("a program survives its executor and is found again by its handle", async (fixture, executor) => {
+    const task = fixture.task("forever")!;
+    const first = await begun(executor, task);
+    const handle = stored(first), before = await first.status();
+    await first.close();
+    await executor.close();
+
+    const next = await fixture.executor();
+    try {
+      const second = await next.recover(task, handle);
+      assert.deepEqual(await second.status(), before);
+      assert.deepEqual(second.handle(), handle);
+      await second.start(never);
+      assert.deepEqual(await second.status(), before, "a start after recovery starts nothing");
+      const waiting = second.wait(never);
+      await second.shutdown(never);
+      assert.notEqual((await waiting).ExitCode, 0);
+      await second.remove(never);
+      await second.close();
+      assert.deepEqual(await fixture.traces(task), []);
+    } finally {
+      await next.close();
+    }
+  });
+
+  test(
+    "the exit code of a program that ended without an agent is there afterwards",
+    async (fixture, executor) => {
+      const task = fixture.task({ exit: 5 })!;
+      const first = await begun(executor, task);
+      const handle = stored(first);
+      await first.close();
+      await executor.close();
+
+      const next = await fixture.executor();
+      try {
+        const second = await next.recover(task, handle);
+        assert.equal((await second.wait(never)).ExitCode, 5);
+        await second.remove(never);
+        await second.close();
+      } finally {
+        await next.close();
+      }
+    },
+  );
+
+  test("an agent that died before it stored the handle starts nothing twice", async (fixture, executor) => {
+    const task = fixture.task("forever")!;
+    const first = await begun(executor, task);
+    const before = await first.status();
+    await first.close();
+    await executor.close();
+
+    const next = await fixture.executor();
+    try {
+      const second = await begun(next, task);
+      assert.deepEqual(await second.status(), before);
+      await second.remove(never);
+      await second.close();
+      assert.deepEqual(await fixture.traces(task), []);
+    } finally {
+      await next.close();
+    }
+  });
+
+  test("recovering a vanished task says not_found", async (fixture, executor) => {
+    const task = fixture.task("forever")!;
+    const first = await begun(executor, task);
+    const handle = stored(first);
+    await first.close();
+    await fixture.vanish(task, first);
+    await executor.close();
+
+    const next = await fixture.executor();
+    try {
+      await assert.rejects(next.recover(task, handle), withCode("not_found"));
+      await assert.rejects(next.recover(task, { ...handle, version: 999 }), withCode("not_found"));
+    } finally {
+      await next.close();
+    }
+  });
+}
+
+function refusals(test: Register): void {
+  test("there is no handle before there is anything to find", async (fixture, executor) => {
+    const controller = await executor.controller(fixture.task("forever")!);
+    assert.equal(controller.handle(), undefined);
+    assert.equal(await controller.status(), undefined);
+    await controller.close();
+  });
+
+  test("a bad spec is refused with its field", async (fixture, executor) => {
+    await assert.rejects(executor.controller(fixture.task("bad")!), (error: unknown) => {
+      assert.ok(error instanceof CoveyError && error.code === "invalid_argument");
+      assert.ok(error.problems.length > 0 && error.problems[0]!.field.length > 0);
+      return true;
+    });
+  });
+
+  test("what does not exist is said to be missing, and leaves nothing", async (fixture, executor) => {
+    const task = fixture.task("missing");
+    if (!task) return;
+    const controller = await executor.controller(task);
+    await assert.rejects(async () => {
+      await controller.prepare(never);
+      await controller.start(never);
+    }, withCode("not_found", "failed_precondition"));
+    await controller.remove(never);
+    assert.deepEqual(await fixture.traces(task), []);
+    await controller.close();
+  });
+
+  test("an aborted call does nothing", async (fixture, executor) => {
+    const task = fixture.task("forever")!;
+    const controller = await executor.controller(task);
+    const gone = AbortSignal.abort(new CoveyError("canceled", "enough"));
+    await controller.prepare(never);
+    await assert.rejects(controller.start(gone), { code: "canceled" });
+    assert.ok(!(await controller.status())?.PID);
+    await controller.remove(never);
+    await controller.close();
+  });
+}

@@ -1,0 +1,56 @@
+import type { ProcessSpec } from "../../api/service.ts";
+import type { Task } from "../../api/task.ts";
+import { createProcessExecutor, type ProcessOptions } from "../../executors/process/process_executor.ts";
+import type { Fixture, Program } from "./executor_conformance.ts";
+import { NODE_ID, taskWith } from "./tasks.ts";
+
+/** A task that runs a program. */
+export function processTask(spec: ProcessSpec): Task {
+  return taskWith({ Runtime: "process", ProcessSpec: spec });
+}
+
+function specOf(program: Program): ProcessSpec {
+  if (program === "forever") return { Command: "sleep", Args: ["100000"] };
+  if (program === "missing") return { Command: "/nonexistent/program" };
+  if (program === "bad") return { Command: "relative/path" };
+  if (program === "stubborn") {
+    return { Command: "sh", Args: ["-c", "trap '' TERM; while :; do sleep 100; done"], StopGracePeriod: 1e8 };
+  }
+  return { Command: "sh", Args: ["-c", `exit ${program.exit}`] };
+}
+
+/** Command lines of the processes that belong to a task: its shim's, as that names the task. */
+export async function shimsOf(taskID: string): Promise<number[]> {
+  const pids: number[] = [];
+  for await (const { name } of Deno.readDir("/proc")) {
+    if (!/^\d+$/.test(name)) continue;
+    const line = await Deno.readTextFile(`/proc/${name}/cmdline`).catch(() => "");
+    if (line.includes(`\0run\0`) && line.includes(`\0${taskID}\0`)) pids.push(Number(name));
+  }
+  return pids;
+}
+
+/** The process executor on a folder of its own. */
+export async function processFixture(options: ProcessOptions = {}): Promise<Fixture & { stateDir: string }> {
+  const stateDir = await Deno.makeTempDir({ prefix: "covey-process-" });
+  return {
+    stateDir,
+    executor: () => createProcessExecutor({ stateDir, nodeID: NODE_ID }, options),
+    task: (program) => processTask(specOf(program)),
+    vanish: async (task, controller) => {
+      const { PID } = (await controller.status())!;
+      for (const pid of await shimsOf(task.ID)) Deno.kill(pid, "SIGKILL");
+      Deno.kill(PID, "SIGKILL");
+    },
+    traces: async (task) => {
+      const found = (await shimsOf(task.ID)).map((pid) => `shim ${pid}`);
+      for (const path of [`tasks/${task.ID}`, `exits/${task.ID}`, `logs/${task.ID}.log`]) {
+        if (await Deno.stat(`${stateDir}/${path}`).then(() => true, () => false)) found.push(path);
+      }
+      return found;
+    },
+    close: async () => {
+      await Deno.remove(stateDir, { recursive: true });
+    },
+  };
+}

@@ -1,0 +1,94 @@
+import assert from "node:assert/strict";
+import { checkContainerTask, createBody } from "../../../executors/docker/container_config.ts";
+import { isPinned, withDefaultTag } from "../../../executors/docker/image_ref.ts";
+import { containerTask } from "../../conformance/docker_fixture.ts";
+
+Deno.test("Container: a plain task becomes a plain container with SwarmKit's labels", () => {
+  const task = containerTask({
+    Image: "busybox",
+    Labels: { mine: "1", "com.docker.swarm.task.id": "forged" },
+  });
+  const body = createBody(task, task.NodeID);
+  assert.deepEqual(body, {
+    Image: "busybox:latest",
+    Env: [],
+    Labels: {
+      mine: "1",
+      "com.docker.swarm.task": "",
+      "com.docker.swarm.task.id": task.ID,
+      "com.docker.swarm.task.name": `covey-test.1.${task.ID}`,
+      "com.docker.swarm.node.id": task.NodeID,
+      "com.docker.swarm.service.id": task.ServiceID,
+      "com.docker.swarm.service.name": "covey-test",
+    },
+    ExposedPorts: {},
+    HostConfig: { PortBindings: {}, RestartPolicy: { Name: "no" } },
+  });
+});
+
+Deno.test("Container: a command replaces the entry point and arguments follow it", () => {
+  const body = createBody(containerTask({ Command: ["sh", "-c"], Args: ["ls"] }), "node");
+  assert.deepEqual([body.Entrypoint, body.Cmd], [["sh", "-c"], ["ls"]]);
+  const argumentsOnly = createBody(containerTask({ Args: ["ls"] }), "node");
+  assert.deepEqual([argumentsOnly.Entrypoint, argumentsOnly.Cmd], [undefined, ["ls"]]);
+});
+
+Deno.test("Container: limits, ports, hosts and privileges arrive in the engine's terms", () => {
+  const task = containerTask({
+    Hosts: ["10.0.0.1 db primary"],
+    Mounts: [{ Type: "tmpfs", Target: "/tmp", TmpfsOptions: { SizeBytes: 1024 } }],
+    Privileges: { NoNewPrivileges: true, Seccomp: { Mode: "unconfined" }, SELinuxContext: { Type: "t" } },
+    StopGracePeriod: 1_500_000_000,
+    Init: null,
+  });
+  task.Spec.Resources = {
+    Limits: { NanoCPUs: 250_000_000, MemoryBytes: 64e6, Pids: 20 },
+    Reservations: { MemoryBytes: 32e6 },
+  };
+  task.Spec.LogDriver = { Name: "json-file", Options: { "max-size": "1m" } };
+  task.AssignedGenericResources = [
+    { NamedResourceSpec: { Kind: "gpu", Value: "a" } },
+    { NamedResourceSpec: { Kind: "gpu", Value: "b" } },
+  ];
+  task.Ports = [
+    { Protocol: "tcp", TargetPort: 80, PublishedPort: 8080, PublishMode: "host" },
+    { Protocol: "udp", TargetPort: 53, PublishMode: "host" },
+    { Protocol: "tcp", TargetPort: 81, PublishedPort: 81, PublishMode: "ingress" },
+  ];
+  const body = createBody(task, "node");
+  assert.deepEqual(body.Env, ["DOCKER_RESOURCE_GPU=a,b"]);
+  assert.equal(body.StopTimeout, 2);
+  assert.deepEqual(body.ExposedPorts, { "80/tcp": {}, "53/udp": {} });
+  assert.deepEqual(body.HostConfig, {
+    Memory: 64e6,
+    MemoryReservation: 32e6,
+    CpuPeriod: 100_000,
+    CpuQuota: 25_000,
+    PidsLimit: 20,
+    PortBindings: { "80/tcp": [{ HostPort: "8080" }], "53/udp": [{ HostPort: "" }] },
+    Mounts: [{ Type: "tmpfs", Target: "/tmp", TmpfsOptions: { SizeBytes: 1024 } }],
+    ExtraHosts: ["db:10.0.0.1", "primary:10.0.0.1"],
+    SecurityOpt: ["label=type:t", "seccomp=unconfined", "no-new-privileges"],
+    LogConfig: { Type: "json-file", Config: { "max-size": "1m" } },
+    RestartPolicy: { Name: "no" },
+  });
+});
+
+Deno.test("Container: what the executor cannot do is refused, not left out", () => {
+  assert.throws(() => checkContainerTask(containerTask({ Image: "a b", Secrets: [{}], Configs: [{}] })), {
+    code: "invalid_argument",
+    problems: [
+      { field: "ContainerSpec.Image", message: "invalid reference format: a b" },
+      { field: "ContainerSpec.Secrets", message: "not supported" },
+      { field: "ContainerSpec.Configs", message: "not supported" },
+    ],
+  });
+});
+
+Deno.test("Container: image references get a default tag only where they name no version", () => {
+  const digest = `sha256:${"a".repeat(64)}`;
+  assert.equal(withDefaultTag("registry:5000/app"), "registry:5000/app:latest");
+  assert.equal(withDefaultTag("registry:5000/app:2"), "registry:5000/app:2");
+  assert.equal(withDefaultTag(`app@${digest}`), `app@${digest}`);
+  assert.ok(isPinned(`app:1@${digest}`) && !isPinned("app:1"));
+});

@@ -1,0 +1,200 @@
+import assert from "node:assert/strict";
+import { CoveyError } from "../../../api/errors.ts";
+import { createDockerExecutor } from "../../../executors/docker/docker_executor.ts";
+import {
+  containerTask,
+  dockerFixture,
+  ENGINE_SOCKET,
+  NO_ENGINE,
+  TEST_IMAGE,
+} from "../../conformance/docker_fixture.ts";
+import { NODE_ID } from "../../conformance/tasks.ts";
+import { FakeClock, settle } from "../../support/fake_clock.ts";
+import { failure, fakeEngine } from "./fake_engine.ts";
+
+const never = new AbortController().signal;
+const context = { stateDir: "/nonexistent", nodeID: NODE_ID };
+
+/** A test on the real engine. */
+function onEngine(name: string, run: (world: Awaited<ReturnType<typeof dockerFixture>>) => Promise<void>) {
+  Deno.test({
+    // Without a stated reason the engine must be there.
+    ignore: NO_ENGINE !== undefined && NO_ENGINE !== "",
+    name,
+    fn: async () => {
+      const world = await dockerFixture();
+      try {
+        await run(world);
+      } finally {
+        await world.close();
+      }
+    },
+  });
+}
+
+Deno.test("Docker: an engine that cannot be reached is a passing condition", async () => {
+  for (const socket of ["/nonexistent/docker.sock", "/dev/null"]) {
+    const executor = createDockerExecutor(context, { socket });
+    await assert.rejects(executor.describe(never), (error: unknown) => {
+      assert.ok(error instanceof CoveyError && error.code === "unavailable" && error.retryable);
+      assert.match(error.message, /^Cannot reach the Docker Engine at \//);
+      return true;
+    });
+    await executor.close();
+  }
+});
+
+onEngine("Docker: describes the engine as SwarmKit's agent does", async (world) => {
+  const executor = await world.executor();
+  const { Engine, Resources, Platform, Hostname } = await executor.describe(never);
+  assert.match(Engine!.EngineVersion, /^\d+\./);
+  assert.ok(Engine!.Plugins!.some(({ Type, Name }) => Type === "Log" && Name === "json-file"));
+  assert.equal(Platform!.OS, "linux");
+  assert.ok(Resources!.NanoCPUs! >= 1e9 && Hostname);
+  await executor.close();
+});
+
+onEngine("Docker: an image that does not exist is said in Docker's words", async (world) => {
+  const executor = await world.executor();
+  const controller = await executor.controller(containerTask({ Image: "covey-no-such-image" }));
+  await assert.rejects(controller.prepare(never), {
+    code: "not_found",
+    message: "No such image: covey-no-such-image:latest",
+  });
+  await executor.close();
+});
+
+onEngine("Docker: a program that does not exist is said in Docker's words", async (world) => {
+  const executor = await world.executor();
+  const controller = await executor.controller(containerTask({ Command: ["/no/such"] }));
+  await controller.prepare(never);
+  await assert.rejects(controller.start(never), /^CoveyError: starting container failed: .*\/no\/such/);
+  await executor.close();
+});
+
+onEngine("Docker: another container with the task's name is not touched", async (world) => {
+  const executor = await world.executor();
+  const task = containerTask({ Command: ["true"] });
+  const { Id } = await world.engine.call<{ Id: string }>("POST", "/containers/create", {
+    query: { name: `covey-test.1.${task.ID}` },
+    body: { Image: TEST_IMAGE, Cmd: ["true"], Labels: { "com.docker.swarm.node.id": NODE_ID } },
+  });
+  const controller = await executor.controller(task);
+  await assert.rejects(controller.prepare(never), { code: "already_exists" });
+  await controller.remove(never);
+  await world.engine.call("GET", `/containers/${Id}/json`);
+  await executor.close();
+});
+
+const health = (command: string) => ({
+  Command: ["sleep", "1000"],
+  StopGracePeriod: 0,
+  Healthcheck: { Test: ["CMD-SHELL", command], Interval: 5e7, Timeout: 5e9, Retries: 2 },
+});
+
+onEngine("Docker: a container with a health check has started once it is healthy", async (world) => {
+  const executor = await world.executor();
+  const controller = await executor.controller(containerTask(health("true")));
+  await controller.prepare(never);
+  await controller.start(never);
+  const { ContainerID } = (await controller.status())!;
+  const found = await world.engine.call<{ State: { Health: { Status: string } } }>(
+    "GET",
+    `/containers/${ContainerID}/json`,
+  );
+  assert.equal(found.State.Health.Status, "healthy");
+  await controller.remove(never);
+  await executor.close();
+});
+
+onEngine(
+  "Docker: a container that is unhealthy is stopped and fails, at the start or later",
+  async (world) => {
+    const executor = await world.executor();
+    const sick = await executor.controller(containerTask(health("false")));
+    await sick.prepare(never);
+    await assert.rejects(sick.start(never), { message: "unhealthy container", retryable: false });
+    assert.equal((await sick.status())!.PID, 0);
+
+    const later = await executor.controller(containerTask(health("! test -e /tmp/sick")));
+    await later.prepare(never);
+    await later.start(never);
+    const waiting = later.wait(never);
+    const { ContainerID } = (await later.status())!;
+    const { Id } = await world.engine.call<{ Id: string }>("POST", `/containers/${ContainerID}/exec`, {
+      body: { Cmd: ["touch", "/tmp/sick"] },
+    });
+    await world.engine.call("POST", `/exec/${Id}/start`, { body: { Detach: true } });
+    await assert.rejects(waiting, { message: "unhealthy container" });
+    assert.equal((await later.status())!.PID, 0);
+    await executor.close();
+  },
+);
+
+onEngine("Docker: a container removed by somebody else still has its exit code", async (world) => {
+  const executor = await world.executor();
+  const task = containerTask({ Command: ["sleep", "1000"] });
+  const controller = await executor.controller(task);
+  await controller.prepare(never);
+  await controller.start(never);
+  const waiting = controller.wait(never);
+  await world.vanish(task, controller);
+  assert.equal((await waiting).ExitCode, 137);
+  await controller.shutdown(never);
+  await controller.remove(never);
+  await executor.close();
+});
+
+Deno.test("Docker: an end that was missed while the event stream was broken is found by inspecting", async () => {
+  const streams: ReadableStreamDefaultController[] = [];
+  const opened = [Promise.withResolvers<void>(), Promise.withResolvers<void>()];
+  let running = true, id = "";
+  const labels: Record<string, string> = {};
+  const engine = await fakeEngine((_, route) => {
+    if (route === "GET /events") {
+      return new Response(
+        new ReadableStream({
+          start(stream) {
+            stream.enqueue(new TextEncoder().encode("\n"));
+            opened[streams.push(stream) - 1]?.resolve();
+          },
+        }),
+      );
+    }
+    if (!route.startsWith("GET /containers/")) return failure(500, `unexpected ${route}`);
+    const State = {
+      Status: running ? "running" : "exited",
+      Running: running,
+      Pid: 7,
+      ExitCode: 6,
+      Error: "",
+    };
+    return Response.json({ Id: id, Config: { Labels: labels }, State });
+  });
+  const clock = new FakeClock(), task = containerTask({});
+  labels["com.docker.swarm.task.id"] = task.ID;
+  id = "c".repeat(64);
+  const executor = createDockerExecutor(context, { socket: engine.socket, clock });
+  const controller = await executor.recover(task, { version: 1, data: { ContainerID: id } });
+  const waiting = controller.wait(never);
+  await opened[0]!.promise;
+  await settle();
+  running = false;
+  streams[0]!.close();
+  await untilPending(clock);
+  await clock.advance(1000);
+  await opened[1]!.promise;
+  assert.equal((await waiting).ExitCode, 6);
+  await executor.close();
+  streams[1]!.close();
+  await engine.close();
+});
+
+/** Waits until something waits for the clock. */
+async function untilPending(clock: FakeClock): Promise<void> {
+  while (clock.pending === 0) await settle(1);
+}
+
+onEngine("Docker: the socket of the tests is the engine's", async () => {
+  assert.ok((await Deno.stat(ENGINE_SOCKET)).isSocket);
+});
