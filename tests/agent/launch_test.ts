@@ -78,3 +78,17 @@ Deno.test("Agent process: killed and started again, it finds its tasks and resta
   for (const pid of before) assert.throws(() => Deno.kill(pid!, "SIGCONT"), Deno.errors.NotFound);
   await manager.stop();
 });
+
+Deno.test("Agent process: beside a manager it uses that one's identity and joins nothing", async () => {
+  const manager = await RealManager.start();
+  const folder = await Deno.makeTempDir({ prefix: "covey-agent-test-" });
+  const agent = new AgentUnderTest(manager, ["--identity", folder]);
+  agent.start();
+  await manager.saveIdentity(folder);
+  assert.equal(await manager.readyNode(), "manager");
+  assert.equal(manager.store.count("nodes"), 1);
+  assert.ok(![...Deno.readDirSync(agent.stateDir)].some((entry) => entry.name === "certificates"));
+  assert.equal(await agent.leave(), 0);
+  await manager.stop();
+  await Deno.remove(folder, { recursive: true });
+});

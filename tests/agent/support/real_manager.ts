@@ -7,7 +7,13 @@ import { StoreCABackend } from "../../../manager/ca/store_backend.ts";
 import { Dispatcher } from "../../../manager/dispatcher/mod.ts";
 import { firstNode, newCluster } from "../../../manager/node/bootstrap.ts";
 import { issueOwnIdentity } from "../../../manager/node/own_identity.ts";
-import { createPrivateKeyPEM, verifyPeerChain } from "../../../security/mod.ts";
+import {
+  createPrivateKeyPEM,
+  type IdentityFiles,
+  IdentityStore,
+  systemFileSystem,
+  verifyPeerChain,
+} from "../../../security/mod.ts";
 import { createRouter, type Listener, listenTLS, type Method } from "../../../transport/mod.ts";
 import { testTask } from "../../manager/dispatcher/harness.ts";
 import { testStore } from "../../support/store.ts";
@@ -19,12 +25,15 @@ export class RealManager {
   readonly token: string;
   readonly #dispatcher: Dispatcher;
   readonly #listener: Listener;
+  readonly #identity: IdentityFiles;
 
   private constructor(
     store: ReturnType<typeof testStore>["store"],
     dispatcher: Dispatcher,
     listener: Listener,
+    identity: IdentityFiles,
   ) {
+    this.#identity = identity;
     this.store = store;
     this.#dispatcher = dispatcher;
     this.#listener = listener;
@@ -65,7 +74,12 @@ export class RealManager {
       clock: systemClock,
     });
     address = listener.address;
-    return new RealManager(store, dispatcher, listener);
+    return new RealManager(store, dispatcher, listener, identity);
+  }
+
+  /** Writes the manager's own identity as a manager's process keeps it. */
+  async saveIdentity(folder: string): Promise<void> {
+    await new IdentityStore(systemFileSystem, folder).save(this.#identity);
   }
 
   get address(): string {
