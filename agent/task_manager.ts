@@ -35,8 +35,8 @@ export interface TaskEnvironment {
 }
 
 /**
- * What is in progress, by what may abort it: waiting yields to any change, starting only to the end of the task (a pull shall
- * not begin anew because the task may run now), stopping only to the end of the agent.
+ * What is in progress, by what may abort it: waiting yields to any change, starting only to the end of the task (a
+ * pull shall not begin anew because the task may run now), stopping only to the end of the agent.
  */
 type Activity = "waiting" | "starting" | "stopping";
 const ACTIVITIES: readonly Activity[] = ["waiting", "starting", "stopping"];

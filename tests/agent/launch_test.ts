@@ -1,0 +1,94 @@
+import assert from "node:assert/strict";
+import { fileURLToPath } from "node:url";
+import { AgentUnderTest, LAUNCHER } from "./support/agent_process.ts";
+import { ALL_ATTEMPTS } from "./support/hostile_executor.ts";
+import { RealManager } from "./support/real_manager.ts";
+
+const HOSTILE = fileURLToPath(new URL("./support/hostile_executor.ts", import.meta.url));
+
+async function permissions(...flags: string[]): Promise<string[]> {
+  const { stdout } = await new Deno.Command("sh", { args: [LAUNCHER, "--print-permissions", ...flags] })
+    .output();
+  return new TextDecoder().decode(stdout).trim().split("\n");
+}
+
+Deno.test("launch.sh: grants the managers' ports, the state folder and the shim, and nothing else", async () => {
+  const dir = await Deno.makeTempDir();
+  const root = LAUNCHER.replace("/agent/launch.sh", "");
+  await Deno.writeTextFile(`${dir}/managers`, "10.0.0.9:2499\n");
+  const join = "a:2400,[::1]:2500,host,::1,[fe80::1],b:2400";
+  assert.deepEqual(await permissions("--state-dir", dir, `--join=${join}`, "--docker", "none"), [
+    `--allow-read=${root},${dir},/proc/sys/kernel/random/boot_id`,
+    `--allow-write=${dir}`,
+    "--allow-net=:2377,:2400,:2500,:2499",
+    `--allow-run=${root}/executors/process/shim.sh`,
+    "--allow-sys=systemMemoryInfo",
+  ]);
+  const more = await permissions(
+    "--state-dir",
+    dir,
+    "--docker=unix:///d.sock",
+    "--identity",
+    "/m",
+    "--executor",
+    "/x.ts",
+  );
+  assert.equal(
+    more[0],
+    `--allow-read=${root},${dir},/proc/sys/kernel/random/boot_id,/m/certificates,/x.ts,/d.sock`,
+  );
+  assert.equal(more[1], `--allow-write=${dir},/d.sock`);
+  assert.match(more[2]!, /unix:\/d\.sock$/);
+  await Deno.remove(dir, { recursive: true });
+});
+
+Deno.test("Sandbox: code inside the agent can neither read, connect, run nor look beyond what it needs", async () => {
+  const manager = await RealManager.start();
+  const agent = new AgentUnderTest(manager, ["--executor", HOSTILE]);
+  agent.start();
+  const node = manager.store.get("nodes", await manager.readyNode())!;
+  assert.equal(await Deno.readTextFile(`${agent.stateDir}/module0/own`), "allowed");
+  assert.deepEqual(node.Description?.Runtimes, ["hostile", "process"]);
+  assert.equal(node.Description?.Engine.Labels?.["refused"], ALL_ATTEMPTS);
+  assert.equal(await agent.leave(), 0);
+  await manager.stop();
+});
+
+Deno.test("Agent process: killed and started again, it finds its tasks and restarts none", async () => {
+  const manager = await RealManager.start();
+  const agent = new AgentUnderTest(manager);
+  agent.start();
+  const nodeID = await manager.readyNode();
+  const ids = ["a", "b", "c"];
+  await manager.assign(nodeID, ids, ["/bin/sleep", "1000"]);
+  await manager.until(() => manager.running() === ids.length);
+  const pids = () => ids.map((id) => manager.store.get("tasks", id)?.Status.ContainerStatus?.PID);
+  const before = pids();
+  await agent.kill();
+  await manager.store.update((tx) => {
+    const node = tx.get("nodes", nodeID)!;
+    tx.update("nodes", { ...node, Status: { ...node.Status, State: "unknown" } });
+  });
+  agent.start();
+  assert.equal(await manager.readyNode(), nodeID);
+  await manager.assign(nodeID, ["d"], ["/bin/sleep", "1000"]);
+  await manager.until(() => manager.running() === 4);
+  assert.deepEqual(pids(), before);
+  assert.equal(await agent.leave(), 0);
+  for (const pid of before) assert.throws(() => Deno.kill(pid!, "SIGCONT"), Deno.errors.NotFound);
+  await manager.stop();
+});
+
+Deno.test("Agent process: beside a manager it uses that one's identity and joins nothing", async () => {
+  const manager = await RealManager.start();
+  const folder = await Deno.makeTempDir({ prefix: "covey-agent-test-" });
+  const agent = new AgentUnderTest(manager, ["--identity", folder]);
+  agent.start();
+  await manager.saveIdentity(folder);
+  assert.equal(await manager.readyNode(), "manager");
+  assert.equal(manager.store.count("nodes"), 1);
+  assert.ok(![...Deno.readDirSync(agent.stateDir)].some((entry) => entry.name === "certificates"));
+  assert.equal(await agent.leave(), 0);
+  await manager.stop();
+  await Deno.remove(folder, { recursive: true });
+});

@@ -1,0 +1,150 @@
+import assert from "node:assert/strict";
+import { afterError, afterSuccess, nextStep } from "../../agent/advance.ts";
+import { Backoff, retryDelay } from "../../agent/backoff.ts";
+import { localRestartDelay } from "../../agent/local_restart.ts";
+import { Managers } from "../../agent/managers.ts";
+import { parseAgentOptions } from "../../agent/options.ts";
+import { MAX_PLACE_MS, StartLimiter } from "../../agent/start_limiter.ts";
+import { StatusReporter } from "../../agent/status_reporter.ts";
+import { CoveyError, hasCode } from "../../api/errors.ts";
+import { TASK_STATES, type TaskState } from "../../api/task_state.ts";
+import type { TaskStatus } from "../../api/task.ts";
+import { seededRandom } from "../manager/dispatcher/harness.ts";
+import { FakeClock, settle } from "../support/fake_clock.ts";
+
+Deno.test("advance: every state but an end leads on, and shutdown is always one call away", () => {
+  const states = Object.keys(TASK_STATES) as TaskState[];
+  for (const state of states.filter((s) => TASK_STATES[s] <= TASK_STATES.running)) {
+    const step = nextStep("running", state);
+    assert.notEqual(step.kind, "idle", state);
+    if (step.kind === "move") assert.ok(TASK_STATES[step.state] > TASK_STATES[state]);
+    assert.deepEqual(nextStep("shutdown", state), { kind: "call", call: "shutdown" });
+    assert.deepEqual(nextStep("remove", state), { kind: "call", call: "shutdown" });
+  }
+  for (const state of states.filter((s) => TASK_STATES[s] > TASK_STATES.running)) {
+    assert.equal(nextStep("remove", state).kind, "idle");
+  }
+});
+
+Deno.test("advance: errors end a task as rejected before start and failed from start on, temporary ones do not", () => {
+  const final = new CoveyError("internal", "x"), temporary = new CoveyError("unavailable", "x");
+  assert.equal(afterError("prepare", final).state, "rejected");
+  assert.equal(afterError("start", final).state, "failed");
+  assert.equal(afterError("wait", final).state, "failed");
+  assert.equal(afterError("start", temporary).state, undefined);
+  assert.equal(afterSuccess("wait", { ExitCode: 0 }).state, "complete");
+  assert.equal(
+    afterSuccess("wait", { ExitCode: 137, Reason: "out of memory" }).err,
+    "task: non-zero exit (137): out of memory",
+  );
+});
+
+Deno.test("Backoff: bounds grow from 100 ms to 8 s and start over after success", () => {
+  const backoff = new Backoff({ float: () => 0.999999, bytes: () => new Uint8Array() });
+  const bounds = Array.from({ length: 9 }, () => Math.round(backoff.next()));
+  assert.deepEqual(bounds, [100, 300, 700, 1500, 3100, 6300, 8000, 8000, 8000]);
+  backoff.reset();
+  assert.equal(Math.round(backoff.next()), 100);
+  assert.deepEqual([1, 2, 3, 6, 100].map(retryDelay), [1000, 2000, 4000, 30_000, 30_000]);
+});
+
+Deno.test("Managers: a failing manager is picked seldom, but is not given up", () => {
+  const managers = new Managers(seededRandom(), ["a:1", "b:1"]);
+  for (let i = 0; i < 5; i++) managers.observe("a:1", false);
+  const picks = Array.from({ length: 1000 }, () => managers.pick());
+  const share = picks.filter((address) => address === "a:1").length;
+  assert.ok(share > 5 && share < 150, String(share));
+  assert.equal(managers.replace([]), false);
+  assert.equal(managers.replace([{ NodeID: "", Addr: "c:1", Weight: 1 }]), true);
+  assert.deepEqual(managers.addresses, ["c:1"]);
+  assert.equal(new Managers(seededRandom(), []).pick(), undefined);
+});
+
+Deno.test("localRestartDelay: follows condition, attempts and window", () => {
+  assert.equal(localRestartDelay(undefined, "failed", [], 0), 5000);
+  assert.equal(localRestartDelay({ Condition: "none" }, "failed", [], 0), undefined);
+  assert.equal(localRestartDelay({ Condition: "on-failure" }, "complete", [], 0), undefined);
+  assert.equal(localRestartDelay({ Condition: "any", Delay: 0 }, "complete", [], 0), 0);
+  const policy = { MaxAttempts: 2, Window: 10e9, Delay: 1e9 };
+  assert.equal(localRestartDelay(policy, "failed", [0, 9000], 9500), undefined);
+  assert.equal(localRestartDelay(policy, "failed", [0, 9000], 10_500), 1000);
+});
+
+Deno.test("StartLimiter: so many at once, in order, and none is kept out by one that hangs", async () => {
+  const clock = new FakeClock();
+  const limiter = new StartLimiter(clock, 2);
+  const { signal } = new AbortController();
+  const started: number[] = [];
+  const release: (() => void)[] = [];
+  const runs = [0, 1, 2, 3].map((i) =>
+    limiter.run(() => new Promise<void>((resolve) => (started.push(i), release.push(resolve))), signal)
+  );
+  await settle();
+  assert.deepEqual(started, [0, 1]);
+  release[0]!();
+  await settle();
+  assert.deepEqual(started, [0, 1, 2]);
+  const abort = new AbortController();
+  const leaves = limiter.run(() => Promise.resolve(), abort.signal);
+  abort.abort(new CoveyError("canceled", "x"));
+  await assert.rejects(leaves, { code: "canceled" });
+  await clock.advance(MAX_PLACE_MS);
+  assert.deepEqual(started, [0, 1, 2, 3]);
+  release.forEach((resolve) => resolve());
+  await Promise.all(runs);
+  assert.equal(clock.pending, 0);
+});
+
+const status = (State: TaskState, Message = ""): TaskStatus => ({ Timestamp: "", State, Message });
+
+Deno.test("StatusReporter: quick steps become one report, lower states are dropped, failures are repeated", async () => {
+  const clock = new FakeClock();
+  const reporter = new StatusReporter(clock);
+  const calls: string[][] = [];
+  let failures = 1;
+  reporter.report("a", status("preparing"));
+  reporter.report("a", status("running"));
+  reporter.report("a", status("ready"));
+  reporter.connect((updates) => {
+    calls.push(updates.map((u) => `${u.TaskID} ${u.Status.State}`));
+    return failures-- > 0 ? Promise.reject(new CoveyError("unavailable", "x")) : Promise.resolve();
+  }, [["b", status("running")]]);
+  await clock.advance(0);
+  assert.deepEqual(calls, [["a running", "b running"]]);
+  await clock.advance(1000);
+  assert.deepEqual(calls.length, 2);
+  assert.equal(reporter.pending, 0);
+  reporter.disconnect();
+});
+
+Deno.test("StatusReporter: a status that is refused for good does not hold up the others", async () => {
+  const reporter = new StatusReporter(new FakeClock());
+  const accepted: string[] = [];
+  reporter.connect((updates) => {
+    if (updates.some((u) => u.TaskID === "foreign")) {
+      return Promise.reject(new CoveyError("permission_denied", "x"));
+    }
+    accepted.push(...updates.map((u) => u.TaskID));
+    return Promise.resolve();
+  }, ["a", "foreign", "b"].map((id) => [id, status("running")]));
+  await settle();
+  assert.deepEqual(accepted, ["a", "b"]);
+  assert.equal(reporter.pending, 0);
+  reporter.disconnect();
+});
+
+Deno.test("parseAgentOptions: normalizes, and names every problem at once", () => {
+  const options = parseAgentOptions(["--state-dir", "s", "--join", "a,b:1,::1", "--label", "k=v=w"], "/cwd");
+  assert.equal(options.stateDir, "/cwd/s");
+  assert.deepEqual(options.join, ["a:2377", "b:1", "[::1]:2377"]);
+  assert.deepEqual(options.labels, { k: "v=w" });
+  assert.throws(
+    () => parseAgentOptions(["--token", "t", "--label", "x", "--executor", "a b"], "/"),
+    (error) => {
+      assert.ok(hasCode(error, "invalid_argument"));
+      assert.deepEqual(error.problems.map((p) => p.field), ["--join", "--label", "--executor"]);
+      return true;
+    },
+  );
+  assert.throws(() => parseAgentOptions(["--frobnicate"], "/"), { code: "invalid_argument" });
+});
