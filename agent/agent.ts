@@ -93,6 +93,13 @@ export class Agent {
     this.#setState("stopped", undefined);
   }
 
+  /** Leaves the cluster: ends the session, then stops and removes every task. {@linkcode stop} follows. */
+  async removeTasks(): Promise<void> {
+    this.#abort.abort(new CoveyError("canceled", "Cannot go on: the node leaves its cluster"));
+    await this.#running;
+    await this.#worker.removeAll();
+  }
+
   async #run(): Promise<void> {
     const { clock } = this.#options;
     const { signal } = this.#abort;

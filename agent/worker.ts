@@ -83,6 +83,13 @@ export class Worker {
     for (const [id, task] of this.#tasks) yield [id, task.status];
   }
 
+  /** Stops and removes every task; resolves when nothing is left of them. */
+  async removeAll(): Promise<void> {
+    const tasks = [...this.#tasks.values()];
+    for (const task of tasks) task.remove();
+    await Promise.all(tasks.map((task) => task.done));
+  }
+
   /** Lets go of all tasks; their programs go on. */
   async stop(): Promise<void> {
     this.#stopped = true;

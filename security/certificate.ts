@@ -22,7 +22,9 @@ export interface CertificateInfo {
   notAfter: number;
   /** Whether it may sign other certificates. */
   isCA: boolean;
-  /** SHA-256 of its public key, hexadecimal. */
+  /** DER SubjectPublicKeyInfo. */
+  publicKey: Uint8Array<ArrayBuffer>;
+  /** SHA-256 of `publicKey`, hexadecimal. */
   publicKeyDigest: string;
   der: Uint8Array<ArrayBuffer>;
   pem: string;
@@ -43,6 +45,7 @@ export function readCertificate(certificate: string | Uint8Array): CertificateIn
     }
     checkEnvelope(der);
     const x509 = new X509Certificate(der);
+    const publicKey = publicKeyOfCertificate(x509);
     return {
       subject: readSubject(x509.subject),
       subjectName: x509.subject ?? "",
@@ -50,7 +53,8 @@ export function readCertificate(certificate: string | Uint8Array): CertificateIn
       notBefore: Date.parse(x509.validFrom),
       notAfter: Date.parse(x509.validTo),
       isCA: x509.ca,
-      publicKeyDigest: publicKeyDigest(publicKeyOfCertificate(x509)),
+      publicKey,
+      publicKeyDigest: publicKeyDigest(publicKey),
       der,
       pem: encodePEM("CERTIFICATE", der),
       x509,

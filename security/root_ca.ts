@@ -108,15 +108,18 @@ export async function issueNodeCertificate(
     publicKey,
     notBefore: now - CERT_BACKDATE_MS,
     notAfter: Math.min(now + expiryMs, issuer.notAfter),
-    extensions: nodeExtensions(root, options),
+    extensions: nodeExtensions(issuer.publicKey, options),
   });
 }
 
-function nodeExtensions(root: RootCA, { role, nodeID, publicKey }: NodeCertificateOptions): Uint8Array[] {
+function nodeExtensions(
+  issuerKey: Uint8Array<ArrayBuffer>,
+  { role, nodeID, publicKey }: NodeCertificateOptions,
+): Uint8Array[] {
   const names = role === "swarm-manager" ? [role, nodeID, ROOT_CA_NAME] : [role, nodeID];
   const dnsNames = names.map((name) => element(contextTag(2, false), new TextEncoder().encode(name)));
   const purposes = sequence(objectIdentifier(OID.serverAuth), objectIdentifier(OID.clientAuth));
-  const authorityKey = element(contextTag(0, false), keyIdentifier(publicKeyOf(root.privateKeyPEM)));
+  const authorityKey = element(contextTag(0, false), keyIdentifier(issuerKey));
   return [
     extension(OID.basicConstraints, true, sequence()),
     extension(OID.keyUsage, true, bitString(Uint8Array.of(0b1000_0000), 7)), // digitalSignature

@@ -70,7 +70,8 @@ export function decodeFrame(body: Uint8Array): Frame {
   scanValue(body);
   let frame: unknown;
   try {
-    frame = codec.decode(body);
+    // Not a Buffer, as sockets give: its byte strings would be Buffers too.
+    frame = codec.decode(new Uint8Array(body.buffer, body.byteOffset, body.byteLength));
   } catch (error) {
     throw malformed("no valid CBOR", error);
   }

@@ -2,7 +2,7 @@ import { CoveyError } from "../api/errors.ts";
 import { MAX_METHOD_NAME_LENGTH } from "./limits.ts";
 import type { Method, MethodKind, MethodSummary, PeerIdentity, Router } from "./types.ts";
 
-const METHOD_NAME = /^[a-z][a-z0-9_]*(\.[a-z][a-z0-9_]*)+$/;
+const METHOD_NAME = /^[a-z][a-zA-Z0-9_]*(\.[a-z][a-zA-Z0-9_]*)+$/;
 
 /** The role that decides: a forwarded caller's own, if a manager vouches for it. */
 function effectiveCaller(name: string, peer: PeerIdentity | undefined, forwardedFor?: PeerIdentity) {

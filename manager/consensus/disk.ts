@@ -67,8 +67,10 @@ function mutationBytes({ key, value }: Mutation): number {
   return keyBytes + (value?.length ?? 0);
 }
 
-/** Opens the Deno KV file at `kvPath`, making it if need be. */
+/** Opens the Deno KV file at `kvPath`, making it, for its owner's eyes only, if need be. */
 export async function openKvDisk(kvPath: string): Promise<Disk> {
+  // SQLite gives its side files the mode of the main one. It holds the cluster's keys.
+  (await Deno.open(kvPath, { create: true, write: true, mode: 0o600 })).close();
   return new KvDisk(await Deno.openKv(kvPath), kvPath);
 }
 

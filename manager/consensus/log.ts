@@ -4,7 +4,7 @@
  * told of it.
  */
 import { commitAll, type Disk, type DiskKey, type Mutation } from "./disk.ts";
-import { damaged, join, type RecordHeader, seal, split, unseal } from "./record.ts";
+import { countParts, damaged, deleteParts, join, type RecordHeader, sealParts, unseal } from "./record.ts";
 
 /** One entry of the log. */
 export interface LogEntry {
@@ -87,13 +87,9 @@ export class Log {
     for (let index = this.lastIndex; index >= from; index--) yield* this.#deleting(index);
     this.#known.length = from - this.#first;
     for (const entry of entries) {
-      const parts = split(entry.data);
-      for (let part = parts.length - 1; part >= 0; part--) {
-        const key = ["log", entry.index, part];
-        const header = { major: entry.term, minor: entry.index, kind: entry.kind, part, parts: parts.length };
-        yield { key, value: seal(key, header, parts[part]!) };
-      }
-      this.#known.push({ term: entry.term, parts: parts.length });
+      const header = { major: entry.term, minor: entry.index, kind: entry.kind };
+      yield* sealParts(["log", entry.index], header, entry.data);
+      this.#known.push({ term: entry.term, parts: countParts(entry.data) });
     }
   }
 
@@ -131,9 +127,8 @@ export class Log {
     this.#first = index + 1;
   }
 
-  #deleting(index: number): Mutation[] {
-    const { parts } = this.#known[index - this.#first]!;
-    return Array.from({ length: parts }, (_, part) => ({ key: ["log", index, part], value: undefined }));
+  #deleting(index: number): Iterable<Mutation> {
+    return deleteParts(["log", index], this.#known[index - this.#first]!.parts);
   }
 
   #admit(key: DiskKey, index: number, { major, parts }: RecordHeader): void {

@@ -7,7 +7,7 @@
 import { Buffer } from "node:buffer";
 import { crc32 } from "node:zlib";
 import { CoveyError } from "../../api/errors.ts";
-import type { DiskKey } from "./disk.ts";
+import type { DiskKey, Mutation } from "./disk.ts";
 import { MAX_VALUE_BYTES } from "./disk.ts";
 
 /** What stands before the payload. */
@@ -62,13 +62,31 @@ export function damaged(key: DiskKey, problem: string): CoveyError {
   return new CoveyError("data_loss", `Cannot read record ${key.join("/")}: ${problem}`);
 }
 
-/** Cuts a payload into parts of at most {@linkcode MAX_PAYLOAD_BYTES}; an empty one has one part. */
-export function split(payload: Uint8Array): Uint8Array[] {
-  const parts = [];
-  for (let at = 0; at === 0 || at < payload.length; at += MAX_PAYLOAD_BYTES) {
-    parts.push(payload.subarray(at, at + MAX_PAYLOAD_BYTES));
+/**
+ * Writes `payload` as records `prefix/0`, `prefix/1`, … Part 0 comes last, and {@linkcode deleteParts}
+ * takes it first: after a crash, what has a part 0 is whole, and the rest is to be dropped.
+ */
+export function* sealParts(
+  prefix: DiskKey,
+  header: Pick<RecordHeader, "major" | "minor" | "kind">,
+  payload: Uint8Array,
+): Iterable<Mutation> {
+  const parts = countParts(payload);
+  for (let part = parts - 1; part >= 0; part--) {
+    const key = [...prefix, part];
+    const piece = payload.subarray(part * MAX_PAYLOAD_BYTES, (part + 1) * MAX_PAYLOAD_BYTES);
+    yield { key, value: seal(key, { ...header, part, parts }, piece) };
   }
-  return parts;
+}
+
+/** Deletes what {@linkcode sealParts} wrote. */
+export function* deleteParts(prefix: DiskKey, parts: number): Iterable<Mutation> {
+  for (let part = 0; part < parts; part++) yield { key: [...prefix, part], value: undefined };
+}
+
+/** Records that a payload takes; an empty one takes one. */
+export function countParts(payload: Uint8Array): number {
+  return Math.max(1, Math.ceil(payload.length / MAX_PAYLOAD_BYTES));
 }
 
 /** Puts parts together again. */

@@ -19,7 +19,8 @@ import { CoveyError } from "../../api/errors.ts";
 import { newID, type Random } from "../../api/random.ts";
 import type { Commit, Store } from "../store/store.ts";
 import { AssignmentHub } from "./assignment_hub.ts";
-import { type Caller, callerID, type DispatcherMethod, hostOf } from "./call.ts";
+import type { CallContext, Method } from "../../transport/mod.ts";
+import { callerHost, callerID } from "./call.ts";
 import { NodeKeeper } from "./node_keeper.ts";
 import { Registration, SessionRate } from "./registration.ts";
 import { checkSessionID, checkSessionRequest, checkStatusUpdate } from "./requests.ts";
@@ -108,7 +109,7 @@ export class Dispatcher {
   }
 
   /** The dispatcher's calls by name, for the transport's router. All need a node's certificate. */
-  methods(): Record<string, DispatcherMethod> {
+  methods(): Record<string, Method> {
     return {
       [DISPATCHER_METHODS.session]: {
         kind: "server_stream",
@@ -136,7 +137,7 @@ export class Dispatcher {
     };
   }
 
-  async *#session(request: SessionRequest, caller: Caller): AsyncGenerator<SessionMessage, void> {
+  async *#session(request: SessionRequest, caller: CallContext): AsyncGenerator<SessionMessage, void> {
     const registration = await this.#register(request, caller);
     const wakeup = new Wakeup();
     const wake = () => wakeup.wake();
@@ -160,7 +161,7 @@ export class Dispatcher {
     }
   }
 
-  async *#assignments(sessionID: string, caller: Caller): AsyncGenerator<AssignmentsMessage, void> {
+  async *#assignments(sessionID: string, caller: CallContext): AsyncGenerator<AssignmentsMessage, void> {
     const registration = this.#registered(sessionID, caller);
     const stream = this.#hub.open(registration.nodeID);
     const onAbort = () => stream.end();
@@ -177,12 +178,12 @@ export class Dispatcher {
     }
   }
 
-  #heartbeat(sessionID: string, caller: Caller): HeartbeatResponse {
+  #heartbeat(sessionID: string, caller: CallContext): HeartbeatResponse {
     const registration = this.#registered(sessionID, caller);
     return { PeriodMs: this.#expectHeartbeat(registration), Time: timestamp(this.#options.clock) };
   }
 
-  async #updateTaskStatus(value: unknown, caller: Caller): Promise<Record<string, never>> {
+  async #updateTaskStatus(value: unknown, caller: CallContext): Promise<Record<string, never>> {
     const request = checkStatusUpdate(value);
     const { nodeID } = this.#registered(request.SessionID, caller);
     const updates: ReportedStatus[] = [];
@@ -202,7 +203,7 @@ export class Dispatcher {
   }
 
   /** Keeps the session that the request names, if it is the node's present one, else opens a new one. */
-  async #register(request: SessionRequest, caller: Caller): Promise<Registration> {
+  async #register(request: SessionRequest, caller: CallContext): Promise<Registration> {
     const nodeID = callerID(caller);
     this.#checkLeading();
     if (!this.#options.store.get("nodes", nodeID)) {
@@ -221,7 +222,7 @@ export class Dispatcher {
     this.#graceTimers.delete(nodeID);
     this.#expectHeartbeat(registration);
     try {
-      await this.#nodes.ready(nodeID, request.Description, hostOf(caller.remoteAddress));
+      await this.#nodes.ready(nodeID, request.Description, callerHost(caller));
     } catch (thrown) {
       this.#end(registration, CoveyError.from(thrown));
       throw thrown;
@@ -230,7 +231,7 @@ export class Dispatcher {
   }
 
   /** The caller's present session. Throws `not_found` or `invalid_argument` (SwarmKit's codes). */
-  #registered(sessionID: string, caller: Caller): Registration {
+  #registered(sessionID: string, caller: CallContext): Registration {
     const nodeID = callerID(caller);
     this.#checkLeading();
     const registration = this.#registrations.get(nodeID);

@@ -1,4 +1,6 @@
-/** Writes to the store in the folder given and prints the ID of every acknowledged task, until it is killed. */
+/**
+ * Writes to the store in the folder given and prints the ID of every acknowledged task, until it is killed.
+ */
 import { task } from "../store/objects.ts";
 import { open } from "./single.ts";
 

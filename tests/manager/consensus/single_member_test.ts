@@ -5,7 +5,7 @@ import { everything, open, openUntil, withFolder } from "./single.ts";
 
 const MEGABYTE = "x".repeat(1_000_000);
 
-Deno.test("SingleMember: a restart finds every acknowledged write, the same member and a new term", async () => {
+Deno.test("SingleMember: a restart finds all writes, the same member and a new term", async () => {
   await withFolder(async (folder) => {
     const first = await open(folder);
     await first.store.batch(["c", "a", "b"], (tx, id) => tx.create("services", service(id)));
@@ -53,6 +53,16 @@ Deno.test("SingleMember: a second manager on the folder is refused until the fir
   });
 });
 
+Deno.test("SingleMember: its files are for their owner only", async () => {
+  await withFolder(async (folder) => {
+    const { consensus } = await open(folder);
+    for await (const { name } of Deno.readDir(folder)) {
+      strictEqual((await Deno.stat(`${folder}/${name}`)).mode! & 0o777, 0o600, name);
+    }
+    await consensus.stop();
+  });
+});
+
 Deno.test("SingleMember: refuses the state of another node", async () => {
   await withFolder(async (folder) => {
     await (await open(folder)).consensus.stop();
@@ -82,7 +92,7 @@ Deno.test("SingleMember: a flipped byte in any record is reported with the recor
     const kv = await Deno.openKv(`${folder}/consensus.kv`);
     const records = await Array.fromAsync(kv.list<Uint8Array>({ prefix: [] }));
     const kinds = new Set(records.map(({ key }) => String(key[0])));
-    deepStrictEqual([...kinds].sort(), ["checkpoint", "log", "member", "part", "state"]);
+    deepStrictEqual([...kinds].sort(), ["checkpoint", "log", "member", "state"]);
     for (const { key, value } of records) {
       for (const at of [0, 5, value.length - 1]) {
         const damaged = value.slice();
@@ -169,7 +179,7 @@ Deno.test("SingleMember: a failing watcher stops it", async () => {
   });
 });
 
-Deno.test("SingleMember: a checkpoint shortens the log and survives a crash after any of its commits", async () => {
+Deno.test("SingleMember: a crash after any commit of a checkpoint loses nothing", async () => {
   let crashes = 0;
   for (let commits = 0;; commits++) {
     let finished = false;

@@ -1,4 +1,5 @@
-import { deepStrictEqual, strictEqual, throws } from "node:assert/strict";
+import { deepStrictEqual, ok, strictEqual, throws } from "node:assert/strict";
+import fc from "fast-check";
 import { openKvDisk } from "../../../manager/consensus/disk.ts";
 import type { LogEntry } from "../../../manager/consensus/log.ts";
 import { Storage } from "../../../manager/consensus/storage.ts";
@@ -103,3 +104,54 @@ Deno.test("Storage: a snapshot from another member replaces state and log", asyn
     kv.close();
   });
 });
+
+Deno.test("Storage: checkpoints keep the newest record of each key, and little else", async () => {
+  const changes = fc.array(
+    fc.tuple(
+      fc.constantFrom("a", "b", "c", "d", "e", "f"),
+      fc.constantFrom(-1, 10, 90_000, 150_000, 800_000),
+    ),
+    { maxLength: 8 },
+  );
+  const rounds = fc.array(fc.record({ changes, reopen: fc.boolean() }), { maxLength: 12 });
+  await fc.assert(
+    fc.asyncProperty(rounds, async (list) => {
+      await withFolder(async (folder) => {
+        const state = new Map<string, Uint8Array>();
+        let disk = await openKvDisk(`${folder}/consensus.kv`);
+        let storage = await Storage.open(disk);
+        for (const [round, { changes, reopen }] of list.entries()) {
+          const dirty = new Map(
+            changes.map(([key, size]) => [key, size < 0 ? undefined : filled(size, round)]),
+          );
+          for (const [key, value] of dirty) value ? state.set(key, value) : state.delete(key);
+          await storage.save({ entries: [entry(round + 1, 1)] });
+          await storage.writeCheckpoint(round + 1, [...dirty].map(([key, value]) => ({ key, value })));
+          await storage.log.compact(round + 1);
+          if (!reopen) continue;
+          await disk.close();
+          disk = await openKvDisk(`${folder}/consensus.kv`);
+          storage = await Storage.open(disk);
+          await storage.loadState();
+        }
+        const loaded = await storage.loadState();
+        deepStrictEqual(summary(loaded.map(({ key, value }) => [key, value])), summary([...state]));
+        const stored = await Array.fromAsync(disk.list(["state"]));
+        const bytes = stored.reduce((sum, { value }) => sum + value.length, 0);
+        const live = [...state.values()].reduce((sum, value) => sum + value.length, 0);
+        // Doomed segments are noticed by the next checkpoint, which at most doubles what a round writes.
+        ok(bytes <= 2 * live + 8 * 800_000 + 1_000_000, `${bytes} bytes stored, ${live} live`);
+        await disk.close();
+      });
+    }),
+    { numRuns: 40 },
+  );
+});
+
+function filled(size: number, value: number): Uint8Array {
+  return new Uint8Array(size).fill(value);
+}
+
+function summary(records: [string, Uint8Array][]): unknown {
+  return records.map(([key, value]) => [key, value.length, value[0]]).sort();
+}

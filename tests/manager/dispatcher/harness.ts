@@ -5,9 +5,9 @@ import type { Node, NodeDescription } from "../../../api/node.ts";
 import type { Random } from "../../../api/random.ts";
 import type { Task } from "../../../api/task.ts";
 import type { TaskState } from "../../../api/task_state.ts";
-import type { Caller, DispatcherMethod } from "../../../manager/dispatcher/call.ts";
-import { Dispatcher } from "../../../manager/dispatcher/dispatcher.ts";
+import { Dispatcher } from "../../../manager/dispatcher/mod.ts";
 import type { Store } from "../../../manager/store/store.ts";
+import type { CallContext, Method } from "../../../transport/mod.ts";
 import type { FakeClock } from "../../support/fake_clock.ts";
 
 /** Numbers from a seed; `float` is uniform. */
@@ -85,12 +85,12 @@ export async function testDispatcher(store: Store, clock: FakeClock) {
 export class DirectConnection {
   readonly closed: Promise<CoveyError | undefined>;
   readonly calls: string[] = [];
-  readonly #methods: Record<string, DispatcherMethod>;
+  readonly #methods: Record<string, Method>;
   readonly #nodeID: string;
   readonly #abort = new AbortController();
   #close: (error: CoveyError | undefined) => void = () => {};
 
-  constructor(methods: Record<string, DispatcherMethod>, nodeID: string) {
+  constructor(methods: Record<string, Method>, nodeID: string) {
     this.#methods = methods;
     this.#nodeID = nodeID;
     this.closed = new Promise((resolve) => this.#close = resolve);
@@ -146,7 +146,7 @@ export class DirectConnection {
     this.#abort.signal.throwIfAborted();
   }
 
-  #caller(signal?: AbortSignal): { caller: Caller; release: () => void } {
+  #caller(signal?: AbortSignal): { caller: CallContext; release: () => void } {
     const abort = new AbortController();
     const sources = [this.#abort.signal, ...(signal ? [signal] : [])];
     const forward = sources.map((source) => {
@@ -155,7 +155,7 @@ export class DirectConnection {
       source.addEventListener("abort", onAbort);
       return () => source.removeEventListener("abort", onAbort);
     });
-    const peer = { nodeID: this.#nodeID };
+    const peer = { nodeID: this.#nodeID, clusterID: "c", role: "swarm-worker", certificatePEM: "" } as const;
     return {
       caller: { peer, remoteAddress: "192.168.0.7:40000", signal: abort.signal },
       release: () => forward.forEach((stop) => stop()),
