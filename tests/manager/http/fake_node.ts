@@ -141,11 +141,11 @@ export async function testAPI(clock: Clock, options: { init?: boolean; engine?: 
     version: "0.1.0",
     engine: options.engine,
   });
-  // deno-lint-ignore no-explicit-any
   const call = async (
     method: string,
     path: string,
     body?: unknown,
+    // deno-lint-ignore no-explicit-any
   ): Promise<{ status: number; json: any }> => {
     const text = typeof body === "string" ? body : JSON.stringify(body);
     const response = await api.app.request(path, { method, ...(text !== undefined && { body: text }) });

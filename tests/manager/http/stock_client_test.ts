@@ -184,11 +184,11 @@ Deno.test({
     );
     assert.match(
       (await docker("service", "ps", "proc")).out,
-      /t1  proc\.1  process:sleep  node\.local  Running/,
+      /t1 {2}proc\.1 {2}process:sleep {2}node\.local {2}Running/,
     );
     assert.match(
       (await docker("service", "inspect", "--pretty", "proc")).out,
-      /Image:  process:sleep\n Args:  1000/,
+      /Image: {2}process:sleep\n Args: {2}1000/,
     );
     assert.deepEqual(await docker("service", "scale", "-d", "proc=2"), {
       code: 0,
