@@ -1,8 +1,8 @@
 /**
- * How long the scheduler takes to place the pending tasks of one service, the store's commits included (consensus in memory, as
- * in the figures of SwarmKit, measured on the same kind of machine without raft).
+ * How long the scheduler takes to place the pending tasks of one service, the store's commits included
+ * (consensus in memory, as in the figures of SwarmKit, measured on the same kind of machine without raft).
  *
- *     deno run -A --unstable-kv bench/scheduler.ts
+ * deno run -A --unstable-kv bench/scheduler.ts
  */
 import { systemClock } from "../api/clock.ts";
 import { systemRandom } from "../api/random.ts";

@@ -1,5 +1,6 @@
 /**
- * Pipelined 200-byte echo calls, stream items and memory per idle connection over mutual TLS on loopback, both ends in
+ * Pipelined 200-byte echo calls, stream items and memory per idle connection over mutual TLS on loopback,
+ * both ends in
  * this process. Run: deno run -A bench/transport.ts
  */
 import { systemClock } from "../api/clock.ts";

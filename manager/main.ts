@@ -1,14 +1,18 @@
 /** Entry point of `deno task run-manager`. */
 import { getLogger } from "@logtape/logtape";
 import { fileURLToPath } from "node:url";
+import config from "../deno.json" with { type: "json" };
 import { systemClock } from "../api/clock.ts";
 import { CoveyError } from "../api/errors.ts";
 import { configureLogging } from "../api/logging.ts";
 import { systemRandom } from "../api/random.ts";
 import { lockFolder } from "./consensus/mod.ts";
-import { serveControlAPI } from "./http/mod.ts";
+import { controlAPI, serveControlSocket } from "./http/mod.ts";
 import { ManagerNode } from "./node/node.ts";
 import { MANAGER_USAGE, type ManagerOptions, parseManagerOptions } from "./options.ts";
+
+/** Covey's version, as `deno.json` has it. */
+const VERSION = config.version;
 
 const logger = getLogger(["covey", "manager"]);
 
@@ -30,12 +34,17 @@ async function run(options: ManagerOptions): Promise<number> {
     },
   });
   // The API first: while a node joins or loads its state, `docker info` can already say so.
-  const api = await serveControlAPI({
+  const api = controlAPI({
     lifecycle: node,
-    socket: options.apiSocket,
     clock: systemClock,
     random: systemRandom,
-    ...(options.dockerSocket !== undefined && { engineSocket: options.dockerSocket }),
+    engine: options.dockerSocket,
+    version: VERSION,
+  });
+  const socket = await serveControlSocket({
+    path: options.apiSocket,
+    fetch: (request) => api.app.fetch(request),
+    engine: options.dockerSocket,
   });
   logger.info("The control API is at unix://{socket}", { socket: options.apiSocket });
   node.open().catch((error: Error) => {
@@ -43,7 +52,8 @@ async function run(options: ManagerOptions): Promise<number> {
     ended.resolve(1);
   });
   const code = await ended.promise;
-  await api.close();
+  api.close();
+  await socket.close();
   await node.close();
   unlock();
   return code;

@@ -55,7 +55,9 @@ export class DialTimer {
   }
 }
 
-/** The session once the other end has accepted us; a session that is refused or too late is released first. */
+/**
+ * The session once the other end has accepted us; a session that is refused or too late is released first.
+ */
 export async function awaitWelcome(session: Session, timer: DialTimer): Promise<Session> {
   try {
     await new Promise<void>((resolve, reject) => {

@@ -6,8 +6,10 @@ import { prune } from "./value_prune.ts";
 /**
  * A frame is a 4-byte big-endian length and one CBOR array: the type below, then its fields.
  *
- * Stream IDs are odd if the dialing end opened the call and even otherwise, and only grow. A frame for a call that is
- * over is dropped, because it crossed the one that ended it; a frame for a call that never was ends the connection.
+ * Stream IDs are odd if the dialing end opened the call and even otherwise, and only grow. A frame for a
+ * call that is
+ * over is dropped, because it crossed the one that ended it; a frame for a call that never was ends the
+ * connection.
  */
 export const FrameType = {
   /** [version]: the accepting end has accepted the peer. */
@@ -41,7 +43,8 @@ export const FRAME_HEADER_BYTES = 4;
 /** A frame's type and fields. */
 export type Frame = readonly unknown[];
 
-// Plain maps and byte strings, so that any CBOR library reads them; copies, so that a value pins no socket buffer.
+// Plain maps and byte strings, so that any CBOR library reads them; copies, so that a value pins no socket
+// buffer.
 const codec = new Encoder({
   useRecords: false,
   mapsAsObjects: true,
@@ -51,7 +54,8 @@ const codec = new Encoder({
 });
 
 /**
- * The bytes of `frame` without the length. Errors: `invalid_argument` (no plain data), `resource_exhausted` (more
+ * The bytes of `frame` without the length. Errors: `invalid_argument` (no plain data),
+ * `resource_exhausted` (more
  * than `maxBytes`).
  */
 export function encodeFrame(frame: Frame, maxBytes: number): Uint8Array {
@@ -79,7 +83,10 @@ export function decodeFrame(body: Uint8Array): Frame {
   return frame;
 }
 
-/** Cuts a byte stream into frames, whatever pieces it comes in. Memory grows with bytes received, not declared. */
+/**
+ * Cuts a byte stream into frames, whatever pieces it comes in. Memory grows with bytes received, not
+ * declared.
+ */
 export class FrameReader {
   #held = new Uint8Array(0);
   #heldBytes = 0;
@@ -90,7 +97,10 @@ export class FrameReader {
     this.#maxBytes = maxBytes;
   }
 
-  /** Hands each complete frame and its size to `sink`. Throws `invalid_argument` or `resource_exhausted`; then stop. */
+  /**
+   * Hands each complete frame and its size to `sink`. Throws `invalid_argument` or `resource_exhausted`;
+   * then stop.
+   */
   push(chunk: Uint8Array, sink: (frame: Frame, bytes: number) => void): void {
     if (this.#heldBytes > 0) {
       this.#hold(chunk);

@@ -5,6 +5,14 @@ import { itemCost } from "./receive_queue.ts";
 /** Most credit that is kept; a peer that grants more gains nothing. */
 const MAX_CREDIT_BYTES = 2 ** 40;
 
+async function endQuietly(iterator: AsyncIterator<unknown>): Promise<void> {
+  try {
+    await iterator.return?.();
+  } catch {
+    // A source that fails while it is being ended has nobody left to tell.
+  }
+}
+
 /** Sends what an iterable yields as one stream's items, pulling only while the receiver has given credit. */
 export class ItemSender {
   #credit: number;
@@ -31,7 +39,10 @@ export class ItemSender {
     this.#wake?.();
   }
 
-  /** Resolves to true when all items and the end were sent, false if stopped; rejects with the source's error. */
+  /**
+   * Resolves to true when all items and the end were sent, false if stopped; rejects with the source's
+   * error.
+   */
   async run(source: AsyncIterable<unknown>): Promise<boolean> {
     const iterator = source[Symbol.asyncIterator]();
     let finished = false;
@@ -55,8 +66,7 @@ export class ItemSender {
       }
       return false;
     } finally {
-      // A source that fails while it is being ended has nobody left to tell.
-      if (!finished) await iterator.return?.().catch(() => {});
+      if (!finished) await endQuietly(iterator);
     }
   }
 

@@ -9,7 +9,9 @@ export interface Link {
   readonly remoteAddress: string;
   /** Whether calls and streams may send now. */
   readonly hasRoom: boolean;
-  /** Runs `run` once there is room or the connection is over. Throws `resource_exhausted` if too many wait. */
+  /**
+   * Runs `run` once there is room or the connection is over. Throws `resource_exhausted` if too many wait.
+   */
   whenRoom(run: () => void): void;
   /**
    * Queues a frame and returns its bytes; does nothing on a closed connection. Throws `invalid_argument` or

@@ -32,7 +32,10 @@ export interface MemoryDialerOptions {
   router?: Router;
 }
 
-/** `up`; `stalled`: bytes are held, dials hang, nobody is told; `cut`: connections are reset, dials are refused. */
+/**
+ * `up`; `stalled`: bytes are held, dials hang, nobody is told; `cut`: connections are reset, dials are
+ * refused.
+ */
 export type LinkState = "up" | "stalled" | "cut";
 
 /** A network inside the process: the sessions, frames and limits of the real one without sockets. */
@@ -163,7 +166,10 @@ class InProcessNetwork implements MemoryNetwork {
   }
 }
 
-/** A network inside the process. `pieceBytes` cuts what arrives into pieces of at most so many bytes; 0: as sent. */
+/**
+ * A network inside the process. `pieceBytes` cuts what arrives into pieces of at most so many bytes; 0: as
+ * sent.
+ */
 export function memoryNetwork(options: { pieceBytes?: number } = {}): MemoryNetwork {
   return new InProcessNetwork(options.pieceBytes ?? 0);
 }

@@ -8,7 +8,10 @@ export interface MemoryPath {
   pieceBytes: number;
 }
 
-/** One end of an in-process byte pipe. Everything moves in microtasks, so virtual time stands still meanwhile. */
+/**
+ * One end of an in-process byte pipe. Everything moves in microtasks, so virtual time stands still
+ * meanwhile.
+ */
 export class MemoryPipe implements BytePipe {
   readonly remoteAddress: string;
   #other!: MemoryPipe;

@@ -6,7 +6,9 @@ import type { BytePipe } from "./pipe.ts";
 /** Bytes of waiting frames that are written without waiting for the end of the tick. */
 const FLUSH_BYTES = 64 * 1024;
 
-/** Frames on their way out: those of one tick leave in one write, and senders wait while too much is queued. */
+/**
+ * Frames on their way out: those of one tick leave in one write, and senders wait while too much is queued.
+ */
 export class Outbox {
   #frames: Uint8Array[] = [];
   #frameBytes = 0;
@@ -30,7 +32,10 @@ export class Outbox {
     return this.#queued < this.#maxQueuedBytes;
   }
 
-  /** Runs `run` once there is room, or when the connection ends. Throws `resource_exhausted` if too many wait. */
+  /**
+   * Runs `run` once there is room, or when the connection ends. Throws `resource_exhausted` if too many
+   * wait.
+   */
   whenRoom(run: () => void): void {
     if (this.#closed || (this.#waiters.length === 0 && this.hasRoom)) return run();
     if (this.#waiters.length >= MAX_WAITING_CALLS) {

@@ -6,7 +6,10 @@ import type { CallOptions, MethodKind } from "./types.ts";
 
 /** What one call needs of its connection on top of {@linkcode Link}. */
 export interface CallLink extends Link {
-  /** Gives the call its ID and routes the other end's frames to it. Throws if the connection or its limits forbid. */
+  /**
+   * Gives the call its ID and routes the other end's frames to it. Throws if the connection or its limits
+   * forbid.
+   */
   enlist(call: OutgoingCall): number;
   /** Stops routing frames to it. */
   dismiss(id: number): void;

@@ -18,7 +18,10 @@ export function callUnary(
   });
 }
 
-/** The items of one answer. The call is made when the iterator is asked for; `return` works while `next` waits. */
+/**
+ * The items of one answer. The call is made when the iterator is asked for; `return` works while `next`
+ * waits.
+ */
 export function callServerStream(
   link: CallLink,
   method: string,

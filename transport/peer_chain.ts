@@ -31,7 +31,10 @@ function toPEM(der: Uint8Array): string {
   return `-----BEGIN CERTIFICATE-----\n${lines.join("\n")}\n-----END CERTIFICATE-----\n`;
 }
 
-/** The certificates that the other end showed, leaf first, as PEM; undefined if none. Throws `unauthenticated`. */
+/**
+ * The certificates that the other end showed, leaf first, as PEM; undefined if none. Throws
+ * `unauthenticated`.
+ */
 export function peerChainPEM(socket: TLSSocket): string | undefined {
   let certificate: DetailedPeerCertificate | undefined = socket.getPeerCertificate(true);
   if (!certificate?.raw) return undefined;

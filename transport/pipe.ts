@@ -21,6 +21,9 @@ export interface BytePipe {
   end(): void;
   /** Closes now. */
   destroy(): void;
-  /** Runs `run` soon, after what is running now and what it starts; frames written until then travel together. */
+  /**
+   * Runs `run` soon, after what is running now and what it starts; frames written until then travel
+   * together.
+   */
   defer(run: () => void): void;
 }

@@ -12,7 +12,10 @@ export function itemCost(frameBytes: number): number {
   return frameBytes + ITEM_OVERHEAD_BYTES;
 }
 
-/** Items of one stream that have arrived and wait for their consumer; bounded by the credit given to the sender. */
+/**
+ * Items of one stream that have arrived and wait for their consumer; bounded by the credit given to the
+ * sender.
+ */
 export class ReceiveQueue implements AsyncIterableIterator<unknown> {
   #items: { value: unknown; cost: number }[] = [];
   #waiters: Waiter[] = [];

@@ -53,7 +53,10 @@ class Context implements CallContext {
   }
 }
 
-/** The handler's end of one call. It holds its place among the open calls until the handler has really ended. */
+/**
+ * The handler's end of one call. It holds its place among the open calls until the handler has really
+ * ended.
+ */
 export class ServedCall {
   readonly #link: Link;
   readonly #call: ServedRequest;

@@ -264,7 +264,10 @@ export class Session implements Connection, CallLink {
     if (!tell) this.#pipe.destroy();
   }
 
-  /** The end for both directions: `error` is why (undefined: we wanted it), `farewell` is what the peer is told. */
+  /**
+   * The end for both directions: `error` is why (undefined: we wanted it), `farewell` is what the peer is
+   * told.
+   */
   #end(error: CoveyError | undefined, farewell?: CoveyError): void {
     if (this.#ended) return;
     if (farewell) this.send([FrameType.goodbye, errorToWire(farewell)]);

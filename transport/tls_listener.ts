@@ -1,5 +1,6 @@
 import type { Socket } from "node:net";
 import tls from "node:tls";
+import { getLogger } from "@logtape/logtape";
 import type { CancelTimer, Clock } from "../api/clock.ts";
 import { CoveyError } from "../api/errors.ts";
 import { Acceptor, type AcceptorOptions } from "./acceptor.ts";
@@ -7,6 +8,8 @@ import { formatAddress, parseAddress } from "./address.ts";
 import { peerChainPEM } from "./peer_chain.ts";
 import { ALPN, remoteAddress, TLS_OPTIONS, TLSPipe } from "./tls_pipe.ts";
 import type { Listener, TLSMaterial, VerifyPeer } from "./types.ts";
+
+const logger = getLogger(["covey", "transport"]);
 
 /** Options of {@linkcode listenTLS}. */
 export interface TLSListenOptions extends AcceptorOptions {
@@ -22,7 +25,10 @@ function context(material: TLSMaterial): tls.SecureContextOptions {
   return { minVersion, maxVersion, cert: material.certificatePEM, key: material.privateKeyPEM };
 }
 
-/** Sockets in their handshake, by remote address: cut when it takes too long, or at once when there are too many. */
+/**
+ * Sockets in their handshake, by remote address: cut when it takes too long, or at once when there are too
+ * many.
+ */
 class Handshakes {
   readonly #open = new Map<string, { socket: Socket; cancelTimer: CancelTimer }>();
   readonly #acceptor: Acceptor;
@@ -54,7 +60,10 @@ class Handshakes {
   }
 }
 
-/** Accepts mutual-TLS connections. Errors: `invalid_argument` (address), `unavailable` (the port cannot be had). */
+/**
+ * Accepts mutual-TLS connections. Errors: `invalid_argument` (address), `unavailable` (the port cannot be
+ * had).
+ */
 export async function listenTLS(options: TLSListenOptions): Promise<Listener> {
   const { host, port } = parseAddress(options.listen);
   const acceptor = new Acceptor(options);
@@ -74,12 +83,11 @@ export async function listenTLS(options: TLSListenOptions): Promise<Listener> {
     });
   });
   await new Promise<void>((resolve, reject) => {
-    server.once("error", (error) =>
-      reject(
-        new CoveyError("unavailable", `Cannot listen on ${options.listen}: ${error.message}`, {
-          cause: error,
-        }),
-      ));
+    server.on("error", (error) => {
+      const message = `Cannot listen on ${options.listen}: ${error.message}`;
+      logger.warn(message);
+      reject(new CoveyError("unavailable", message, { cause: error }));
+    });
     server.listen(port, ...(host ? [host] : []), () => resolve());
   });
   const bound = server.address() as { address: string; port: number };

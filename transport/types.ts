@@ -15,7 +15,9 @@ export interface CallOptions {
   signal?: AbortSignal;
   /** Milliseconds until the call fails with `deadline_exceeded`; the other end is told what remains. */
   timeoutMs?: number;
-  /** The node a manager makes this call for; only managers may set it, and that node's role is then judged. */
+  /**
+   * The node a manager makes this call for; only managers may set it, and that node's role is then judged.
+   */
   forwardedFor?: PeerIdentity;
 }
 
@@ -25,7 +27,10 @@ export interface CallContext {
   peer: PeerIdentity | undefined;
   /** HOST:PORT of the other end. */
   remoteAddress: string;
-  /** Aborted with a {@linkcode CoveyError} when the caller cancels, the deadline passes or the connection breaks. */
+  /**
+   * Aborted with a {@linkcode CoveyError} when the caller cancels, the deadline passes or the connection
+   * breaks.
+   */
   signal: AbortSignal;
   /** When the caller gives up, in this side's `clock.monotonic()` milliseconds. */
   deadline?: number;
@@ -85,13 +90,17 @@ export interface Router {
 /** One connection; calls in both directions share it. */
 export interface Connection {
   readonly peer: PeerIdentity | undefined;
-  /** The certificates that the other end showed, leaf first, as PEM; unverified if `verifyPeer` accepts anything. */
+  /**
+   * The certificates that the other end showed, leaf first, as PEM; unverified if `verifyPeer` accepts
+   * anything.
+   */
   readonly peerChainPEM: string | undefined;
   readonly remoteAddress: string;
   /** Resolves once everything is released: undefined if closed at this end, else the error that ended it. */
   readonly closed: Promise<CoveyError | undefined>;
   /**
-   * Makes one call. Rejects with the handler's error, `canceled`, `deadline_exceeded`, `resource_exhausted` (a
+   * Makes one call. Rejects with the handler's error, `canceled`, `deadline_exceeded`,
+   * `resource_exhausted` (a
    * limit), or `unavailable` when the connection breaks; the message says if the outcome is unknown.
    */
   call<T>(method: string, request: unknown, options?: CallOptions): Promise<T>;
@@ -108,7 +117,8 @@ export interface Dialer {
   /**
    * Connects to HOST:PORT or [v6]:PORT; resolves when both ends have accepted each other's certificates.
    *
-   * Errors: `invalid_argument` (address), `unavailable`, `deadline_exceeded`, or what either `verifyPeer` threw.
+   * Errors: `invalid_argument` (address), `unavailable`, `deadline_exceeded`, or what either `verifyPeer`
+   * threw.
    */
   dial(address: string, options?: CallOptions): Promise<Connection>;
 }
@@ -132,8 +142,11 @@ export interface TLSMaterial {
 }
 
 /**
- * Judges the chain that the other end showed (PEM, leaf first; undefined if it showed none). The key's possession has
- * been proven by the handshake. Returns undefined for a peer to be treated as anonymous; throws a
- * `CoveyError` to refuse it, which the peer is told.
+ * Judges the chain that the other end showed (PEM, leaf first; undefined if it showed none). The handshake
+ * has proven that
+ * it holds the leaf's key, and nothing else: that the other certificates signed the leaf is for this
+ * function to check.
+ * Returns undefined for a peer to be treated as anonymous; throws a `CoveyError` to refuse it, which the
+ * peer is told.
  */
 export type VerifyPeer = (chainPEM: string | undefined) => PeerIdentity | undefined;

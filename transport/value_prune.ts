@@ -33,7 +33,8 @@ function pruneRecord(record: Record<string, unknown>, depth: number): Record<str
 
 /**
  * The value as it goes on the wire: fields that are undefined are dropped. What
- * is clean already is returned as it is. Throws `invalid_argument` for what has no plain form (functions, dates, maps, class
+ * is clean already is returned as it is. Throws `invalid_argument` for what has no plain form (functions,
+ * dates, maps, class
  * instances) and for nesting, and so for cycles, beyond the limit.
  */
 export function prune(value: unknown, depth = 0): unknown {

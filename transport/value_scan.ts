@@ -82,7 +82,8 @@ class Scan {
 }
 
 /**
- * Proves that `bytes` are exactly one CBOR value of the subset that we write (definite lengths, text keys, no tags)
+ * Proves that `bytes` are exactly one CBOR value of the subset that we write (definite lengths, text keys,
+ * no tags)
  * within depth and count limits, so that decoding them is safe and linear. Throws `invalid_argument`.
  */
 export function scanValue(bytes: Uint8Array): void {

@@ -3,11 +3,12 @@ import { type Clock, sleep } from "../../api/clock.ts";
 import { CoveyError, hasCode } from "../../api/errors.ts";
 import { type ContainerStatus, type Task, taskName } from "../../api/task.ts";
 import type { Controller, Exit, Handle } from "../executor.ts";
+import { orAbort } from "../or_abort.ts";
 import { createBody, LABEL_TASK_ID, stopSeconds } from "./container_config.ts";
 import type { EngineClient } from "./engine_client.ts";
 import type { ContainerInspect } from "./engine_types.ts";
 import type { EventHub } from "./event_hub.ts";
-import { type ImagePuller, orAbort } from "./image_puller.ts";
+import type { ImagePuller } from "./image_puller.ts";
 
 /** Format of the handles. */
 export const HANDLE_VERSION = 1;

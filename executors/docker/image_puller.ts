@@ -6,6 +6,7 @@
 import { getLogger } from "@logtape/logtape";
 import type { Clock } from "../../api/clock.ts";
 import { CoveyError, hasCode } from "../../api/errors.ts";
+import { orAbort } from "../or_abort.ts";
 import type { EngineClient } from "./engine_client.ts";
 import type { PullProgress } from "./engine_types.ts";
 import { isPinned, withDefaultTag } from "./image_ref.ts";
@@ -121,18 +122,5 @@ export class ImagePuller {
       if (this.#attempts.size <= MAX_ATTEMPTS) return;
       if (attempt.endedAt !== undefined) this.#attempts.delete(name);
     }
-  }
-}
-
-/** `promise`, or the signal's reason as soon as it aborts. */
-export async function orAbort<T>(promise: Promise<T>, signal: AbortSignal): Promise<T> {
-  signal.throwIfAborted();
-  const aborted = Promise.withResolvers<never>();
-  const onAbort = () => aborted.reject(signal.reason);
-  signal.addEventListener("abort", onAbort, { once: true });
-  try {
-    return await Promise.race([promise, aborted.promise]);
-  } finally {
-    signal.removeEventListener("abort", onAbort);
   }
 }

@@ -4,6 +4,7 @@ import { type CancelTimer, type Clock, sleep } from "../../api/clock.ts";
 import { CoveyError } from "../../api/errors.ts";
 import type { ContainerStatus, Task } from "../../api/task.ts";
 import type { Controller, Exit, Handle } from "../executor.ts";
+import { orAbort } from "../or_abort.ts";
 import type { ExitWatch } from "./exit_watch.ts";
 import { type ShimRequest, type StopPolicy, stopPolicy } from "./process_spec.ts";
 import type { ExitRecord, Shim, ShimState } from "./shim.ts";
@@ -87,16 +88,7 @@ export class ProcessController implements Controller {
   }
 
   async wait(signal: AbortSignal): Promise<Exit> {
-    signal.throwIfAborted();
-    if (this.#exit) return this.#exit;
-    const aborted = Promise.withResolvers<never>();
-    const onAbort = () => aborted.reject(signal.reason);
-    signal.addEventListener("abort", onAbort, { once: true });
-    try {
-      return await Promise.race([this.#ended.promise, aborted.promise]);
-    } finally {
-      signal.removeEventListener("abort", onAbort);
-    }
+    return this.#exit ?? await orAbort(this.#ended.promise, signal);
   }
 
   update(): Promise<void> {

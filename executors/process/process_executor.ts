@@ -61,9 +61,11 @@ class ProcessExecutor implements Executor {
     return structuredClone(this.#description);
   }
 
-  controller(task: Task): Promise<Controller> {
+  // deno-lint-ignore require-await -- a spec that cannot run rejects, it does not throw
+  async controller(task: Task): Promise<Controller> {
+    const controller = this.#create(task);
     this.#logs.open();
-    return Promise.resolve(this.#create(task));
+    return controller;
   }
 
   async recover(task: Task, handle: Handle): Promise<Controller> {

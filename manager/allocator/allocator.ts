@@ -1,4 +1,8 @@
-/** Grants tasks what the cluster shares out (addresses, ports) before they are scheduled (SwarmKit `manager/allocator`). */
+/**
+ * Grants tasks what the cluster shares out (addresses, ports) before they are scheduled (SwarmKit
+ * `manager/allocator`).
+ */
+import { timestamp } from "../../api/clock.ts";
 import type { Task } from "../../api/task.ts";
 import type { Commit, WriteTransaction } from "../store/store.ts";
 import { CommitLoop, type ComponentOptions } from "../orchestrator/commit_loop.ts";
@@ -7,7 +11,10 @@ import { isWanted, withStatus } from "../orchestrator/task.ts";
 /** One who must agree before a task can go on. */
 export interface AllocationVoter {
   readonly name: string;
-  /** Gives `task` its share within `tx`; false leaves the task `new`, to be asked about again at the task's next change. */
+  /**
+   * Gives `task` its share within `tx`; false leaves the task `new`, to be asked about again at the task's
+   * next change.
+   */
   allocate(tx: WriteTransaction, task: Task): boolean;
 }
 
@@ -49,11 +56,12 @@ export class Allocator {
     const { store, clock } = this.options;
     const taskIDs = [...this.#tasks];
     this.#tasks.clear();
+    const at = timestamp(clock);
     await store.batch(taskIDs, (tx, id) => {
       const task = tx.get("tasks", id);
       if (task?.Status.State !== "new") return;
       if (isWanted(task) && !this.voters.every((voter) => voter.allocate(tx, task))) return;
-      tx.update("tasks", withStatus(task, clock, "pending", "pending task scheduling"));
+      tx.update("tasks", withStatus(task, at, "pending", "pending task scheduling"));
     });
   }
 }

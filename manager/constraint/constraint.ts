@@ -1,4 +1,7 @@
-/** Placement constraints: `key==value` and `key!=value`, all of which a node must meet (SwarmKit `manager/constraint`). */
+/**
+ * Placement constraints: `key==value` and `key!=value`, all of which a node must meet (SwarmKit
+ * `manager/constraint`).
+ */
 import { BlockList, isIP } from "node:net";
 import { CoveyError, type FieldProblem } from "../../api/errors.ts";
 import type { Node } from "../../api/node.ts";
@@ -27,7 +30,10 @@ function parseOne(expression: string): Constraint | string {
   return { key, negated: expression[at] === "!", value };
 }
 
-/** Parses `expressions`. Throws `invalid_argument` that lists every malformed one as `Placement.Constraints[i]`. */
+/**
+ * Parses `expressions`. Throws `invalid_argument` that lists every malformed one as
+ * `Placement.Constraints[i]`.
+ */
 export function parseConstraints(expressions: readonly string[]): Constraint[] {
   const parsed: Constraint[] = [];
   const problems: FieldProblem[] = [];
@@ -82,7 +88,9 @@ function hasValue(constraint: Constraint, node: Node): boolean | undefined {
   return undefined;
 }
 
-/** True if `node` meets every constraint. A missing label is the empty string; an unknown key is never met. */
+/**
+ * True if `node` meets every constraint. A missing label is the empty string; an unknown key is never met.
+ */
 export function meetsConstraints(constraints: readonly Constraint[], node: Node): boolean {
   return constraints.every((constraint) => {
     const has = hasValue(constraint, node);

@@ -63,7 +63,9 @@ export class NodeResources {
     return this.room(reservations) >= 1;
   }
 
-  /** Picks the generic resources for a new task; the caller stores them with the task and then calls `take`. */
+  /**
+   * Picks the generic resources for a new task; the caller stores them with the task and then calls `take`.
+   */
   choose(reservations: Resources | undefined): GenericResource[] {
     const chosen: GenericResource[] = [];
     for (const [Kind, count] of wantedKinds(reservations ?? {})) {

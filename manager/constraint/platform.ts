@@ -13,7 +13,10 @@ export function sameArchitecture(a: string, b: string): boolean {
   return architecture(a) === architecture(b);
 }
 
-/** True if `platform` is one of `wanted`, an empty field of which stands for any value; no wish is always fulfilled. */
+/**
+ * True if `platform` is one of `wanted`, an empty field of which stands for any value; no wish is always
+ * fulfilled.
+ */
 export function platformMatches(
   wanted: readonly Platform[] | undefined,
   platform: Platform | undefined,

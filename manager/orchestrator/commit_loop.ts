@@ -1,4 +1,7 @@
-/** The rhythm of every leader component: look at commits as they come, work off what is dirty one step after another. */
+/**
+ * The rhythm of every leader component: look at commits as they come, work off what is dirty one step after
+ * another.
+ */
 import { getLogger } from "@logtape/logtape";
 import type { CancelTimer, Clock } from "../../api/clock.ts";
 import type { Random } from "../../api/random.ts";
@@ -15,14 +18,19 @@ export interface ComponentOptions {
 export interface LoopHandlers {
   /** Marks everything dirty: at the start, and after a failed write. Reads the store's present state. */
   resync(): void;
-  /** Remembers what `commit` made dirty; true if there is work. Synchronous, and bounded by the size of the commit. */
+  /**
+   * Remembers what `commit` made dirty; true if there is work. Synchronous, and bounded by the size of the
+   * commit.
+   */
   onCommit(commit: Commit): boolean;
   /** Works off what is dirty. Never runs twice at a time. */
   run(): Promise<void>;
 }
 
-/** Milliseconds before a component tries again after a failed write (SwarmKit retries at the next event only). */
-export const RETRY_DELAY_MS = 1000;
+/**
+ * Milliseconds before a component tries again after a failed write (SwarmKit retries at the next event only).
+ */
+const RETRY_DELAY_MS = 1000;
 
 const logger = getLogger(["covey", "orchestrator"]);
 

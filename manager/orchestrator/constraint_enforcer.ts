@@ -1,4 +1,5 @@
 /** Evicts tasks that their node no longer suits (SwarmKit `manager/orchestrator/constraintenforcer`). */
+import { timestamp } from "../../api/clock.ts";
 import type { Node } from "../../api/node.ts";
 import type { Task } from "../../api/task.ts";
 import { compareStates, isTerminal } from "../../api/task_state.ts";
@@ -15,8 +16,11 @@ function suitabilityChanged(node: Node, old: Node): boolean {
     !deepEqual(node.Description, old.Description);
 }
 
-/** The tasks on `node` (a node that takes tasks) that miss their service's present constraints or do not fit, oldest kept first. */
-export function misplacedTasks(view: ReadView, node: Node): Task[] {
+/**
+ * The tasks on `node` (a node that takes tasks) that miss their service's present constraints or do not fit,
+ * oldest kept first.
+ */
+function misplacedTasks(view: ReadView, node: Node): Task[] {
   const free = new NodeResources(node.Description?.Resources);
   return view.find("tasks", "nodeID", node.ID).filter((task) => {
     const { State } = task.Status;
@@ -75,10 +79,11 @@ export class ConstraintEnforcer {
       }
     }
     this.#nodes.clear();
+    const at = timestamp(clock);
     await store.batch(misplaced, (tx, { ID }) => {
       const task = tx.get("tasks", ID);
       if (task === undefined || !isWanted(task) || isTerminal(task.Status.State)) return;
-      tx.update("tasks", withStatus(task, clock, "rejected", "assigned node no longer meets constraints"));
+      tx.update("tasks", withStatus(task, at, "rejected", "assigned node no longer meets constraints"));
     });
   }
 }

@@ -1,7 +1,7 @@
 /**
- * Keeps one task of each global service on every eligible node (SwarmKit `manager/orchestrator/global`). Different from SwarmKit, for
- * devices that may be offline: an outage neither stops nor replaces a task, and a device that returns is updated under the
- * service's update policy.
+ * Keeps one task of each global service on every eligible node (SwarmKit `manager/orchestrator/global`).
+ * Different from SwarmKit, for devices that may be offline: an outage neither stops nor replaces a task, and
+ * a device that returns is updated under the service's update policy.
  */
 import type { Node } from "../../api/node.ts";
 import { isGlobal, type Service } from "../../api/service.ts";
@@ -14,10 +14,10 @@ import { ServiceOrchestrator } from "./service_orchestrator.ts";
 import { clusterOf, isWanted, newTask, withDesired } from "./task.ts";
 
 /**
- * What a node is to a global service: `run` a task there; `leave` what is there as it is (the node is paused, or not reachable);
- * `end` what is there (drained, or constraints not met).
+ * What a node is to a global service: `run` a task there; `leave` what is there as it is (the node is paused,
+ * or not reachable); `end` what is there (drained, or constraints not met).
  */
-export function globalVerdict(service: Service, node: Node): "run" | "leave" | "end" {
+function globalVerdict(service: Service, node: Node): "run" | "leave" | "end" {
   if (node.Spec.Availability === "drain" || !nodeMatches(service.Spec.TaskTemplate.Placement, node)) {
     return "end";
   }
@@ -41,7 +41,10 @@ export class GlobalOrchestrator extends ServiceOrchestrator {
     return true;
   }
 
-  /** A task that ended is restarted even while its node is not reachable, but not on a node that takes no tasks. */
+  /**
+   * A task that ended is restarted even while its node is not reachable, but not on a node that takes no
+   * tasks.
+   */
   protected override judge(view: Pick<WriteTransaction, "get">, service: Service, task: Task) {
     const node = view.get("nodes", task.NodeID);
     if (node === undefined) return "keep";

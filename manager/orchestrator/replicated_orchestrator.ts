@@ -20,8 +20,9 @@ function nodeIsLost(view: Pick<ReadView, "get">, nodeID: string): boolean {
 }
 
 /**
- * Slots in the order in which to keep them when scaling down: those that even out the copies per node, then running before others,
- * then low before high numbers. Slots without a node, or with several tasks, come last.
+ * Slots in the order in which to keep them when scaling down: those that even out the copies per node, then
+ * running before others, then low before high numbers. Slots without a node, or with several tasks, come
+ * last.
  */
 export function slotsToKeep(live: ReadonlyMap<number, readonly Task[]>): number[] {
   const isRunning = (tasks: readonly Task[]) => tasks.some((task) => task.Status.State === "running");

@@ -12,8 +12,8 @@ interface Restarts {
 }
 
 /**
- * How often the task of a slot was restarted, for restart policies with `MaxAttempts`. Lives in memory; rebuilt from the tasks
- * that history kept. A new spec version starts to count anew.
+ * How often the task of a slot was restarted, for restart policies with `MaxAttempts`. Lives in memory;
+ * rebuilt from the tasks that history kept. A new spec version starts to count anew.
  */
 export class RestartHistory {
   #services = new Map<string, Map<string, Restarts>>();
@@ -55,7 +55,10 @@ export class RestartHistory {
     this.#services.delete(serviceID);
   }
 
-  /** Rebuilds the history of every service of one mode from its tasks: all tasks of a slot but the first are restarts. */
+  /**
+   * Rebuilds the history of every service of one mode from its tasks: all tasks of a slot but the first are
+   * restarts.
+   */
   rebuild(view: ReadView, global: boolean): void {
     this.#services.clear();
     for (const service of view.all("services")) {

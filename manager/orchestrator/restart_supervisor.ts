@@ -8,12 +8,17 @@ import { CommitLoop, type ComponentOptions } from "./commit_loop.ts";
 import { RestartHistory } from "./restart_history.ts";
 import { clusterOf, isStopped, isWanted, newTask, placeOf, slotKey, toMs, withDesired } from "./task.ts";
 
-/** Milliseconds between the end of a task and the start of its replacement, unless the policy says otherwise. */
-export const DEFAULT_RESTART_DELAY_MS = 5000;
+/**
+ * Milliseconds between the end of a task and the start of its replacement, unless the policy says otherwise.
+ */
+const DEFAULT_RESTART_DELAY_MS = 5000;
 /** Milliseconds that a start waits at most for the old task to stop. */
-export const OLD_TASK_TIMEOUT_MS = 60_000;
+const OLD_TASK_TIMEOUT_MS = 60_000;
 
-/** A task desired `ready` that shall become `running` after a delay and once the tasks in `waitFor` have stopped. */
+/**
+ * A task desired `ready` that shall become `running` after a delay and once the tasks in `waitFor` have
+ * stopped.
+ */
 export interface DelayedStart {
   taskID: string;
   delayMs: number;
@@ -27,7 +32,9 @@ interface Waiting {
   cancelTimeout: CancelTimer;
 }
 
-/** Decides on restarts, and starts delayed tasks in time. One per orchestrator, for the services of its mode. */
+/**
+ * Decides on restarts, and starts delayed tasks in time. One per orchestrator, for the services of its mode.
+ */
 export class RestartSupervisor {
   readonly history: RestartHistory;
   #loop: CommitLoop;
@@ -66,8 +73,9 @@ export class RestartSupervisor {
   }
 
   /**
-   * The tasks of one slot (given in the order of creation) that count: the wanted ones, else the newest if it ended and its policy
-   * lets it rest. A rollback replaces resting tasks, so that it always reaches the previous spec everywhere.
+   * The tasks of one slot (given in the order of creation) that count: the wanted ones, else the newest if it
+   * ended and its policy lets it rest. A rollback replaces resting tasks, so that it always reaches the
+   * previous spec everywhere.
    */
   liveTasks(service: Service, tasks: readonly Task[]): Task[] {
     const wanted = tasks.filter(isWanted);
@@ -80,8 +88,9 @@ export class RestartSupervisor {
   }
 
   /**
-   * Ends `task` within `tx` and, if its policy permits, creates its replacement, desired `ready`. The caller hands the result to
-   * `delay` once the transaction is committed. A task that ended while its own start is delayed waits the delay out.
+   * Ends `task` within `tx` and, if its policy permits, creates its replacement, desired `ready`. The caller
+   * hands the result to `delay` once the transaction is committed. A task that ended while its own start is
+   * delayed waits the delay out.
    */
   restart(tx: WriteTransaction, service: Service, task: Task): DelayedStart | undefined {
     if (this.#starts.has(task.ID) || !isWanted(task)) return undefined;
@@ -97,7 +106,10 @@ export class RestartSupervisor {
     return { taskID: replacement.ID, delayMs, waitFor: isStopped(tx, task) ? [] : [task.ID] };
   }
 
-  /** Starts the (committed) task once its delay is over and the old tasks have stopped, or after {@linkcode OLD_TASK_TIMEOUT_MS}. */
+  /**
+   * Starts the (committed) task once its delay is over and the old tasks have stopped; at the latest, after
+   * {@linkcode OLD_TASK_TIMEOUT_MS} (or its delay, if that is longer).
+   */
   delay({ taskID, delayMs, waitFor }: DelayedStart): void {
     if (!this.#loop.started || this.#starts.has(taskID)) return;
     const { clock } = this.options;
@@ -164,7 +176,7 @@ export class RestartSupervisor {
         const task = change.object;
         const removed = change.action === "remove";
         if (this.#blockers.has(task.ID) && (removed || isTerminal(task.Status.State))) this.#unblock(task.ID);
-        // Let go here, before the orchestrator looks: a task that ended during its delay is restarted from now on.
+        // Let go before the orchestrator looks: a task that ended during its delay is restarted from now on.
         if (removed || task.DesiredState !== "ready") this.#drop(task.ID);
       } else if (change.table === "nodes" && this.#blockers.size > 0) {
         this.#recheck ||= change.action === "remove" || change.object.Status.State === "down";

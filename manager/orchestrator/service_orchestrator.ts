@@ -20,7 +20,10 @@ export abstract class ServiceOrchestrator {
   readonly #restarts = new Set<string>();
   readonly #removed = new Set<string>();
   readonly #loop: CommitLoop;
-  /** Tasks whose service was removed while nobody led are deleted at the start (SwarmKit `CheckTasks`), not marked. */
+  /**
+   * Tasks whose service was removed while nobody led are deleted at the start (SwarmKit `CheckTasks`), not
+   * marked.
+   */
   #starting = false;
 
   constructor(name: string, protected readonly options: ComponentOptions, readonly global: boolean) {

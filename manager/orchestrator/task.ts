@@ -12,7 +12,10 @@ import { deepEqual } from "./deep_equal.ts";
 /** Where a task belongs: a slot number from 1 of a replicated service, or the node of a global one. */
 export type Place = { slot: number } | { nodeID: string };
 
-/** The key of a task's place in the index `slot`: `serviceID/slot` or, for a global service, `serviceID/nodeID`. */
+/**
+ * The key of a task's place in the index `slot`: `serviceID/slot` or, for a global service,
+ * `serviceID/nodeID`.
+ */
 export function slotKey(task: Pick<Task, "ServiceID" | "Slot" | "NodeID">): string {
   return `${task.ServiceID}/${task.Slot === 0 ? task.NodeID : task.Slot}`;
 }
@@ -67,8 +70,8 @@ export function newTask(
 }
 
 /**
- * True if `task` is not what `service` now asks for. A task whose spec differs in placement only stays clean as long as the node
- * that it is on still matches.
+ * True if `task` is not what `service` now asks for. A task whose spec differs in placement only stays clean
+ * as long as the node that it is on still matches.
  */
 export function isTaskDirty(view: ReadView, service: Service, task: Task): boolean {
   if (task.SpecVersion?.Index === service.SpecVersion.Index) return false;
@@ -91,14 +94,17 @@ export function withDesired(task: Task, state: TaskState): Task {
   return compareStates(task.DesiredState, state) >= 0 ? task : { ...task, DesiredState: state };
 }
 
-/** `task` observed in `state` as of now. */
-export function withStatus(task: Task, clock: Clock, state: TaskState, message: string, err?: string): Task {
+/** `task` observed in `state` at `at` (RFC 3339). */
+export function withStatus(task: Task, at: string, state: TaskState, message: string, err?: string): Task {
   const { Err: _, ...rest } = task.Status;
-  const status = { ...rest, Timestamp: timestamp(clock), State: state, Message: message };
+  const status = { ...rest, Timestamp: at, State: state, Message: message };
   return { ...task, Status: err === undefined ? status : { ...status, Err: err } };
 }
 
-/** True if nobody has to wait for `task` to stop: it has ended, never reached a node, or its node is gone or down. */
+/**
+ * True if nobody has to wait for `task` to stop: it has ended, never reached a node, or its node is gone or
+ * down.
+ */
 export function isStopped(view: ReadView, task: Task): boolean {
   if (isTerminal(task.Status.State) || task.NodeID === "") return true;
   const node = view.get("nodes", task.NodeID);

@@ -8,11 +8,11 @@ import { CommitLoop, type ComponentOptions } from "./commit_loop.ts";
 import { clusterOf, isWanted, slotKey } from "./task.ts";
 
 /** Milliseconds from the first dirty slot to the next look. */
-export const REAPER_BATCHING_MS = 250;
+const REAPER_BATCHING_MS = 250;
 /** Dirty slots and tasks at which the reaper does not wait any longer (SwarmKit `maxDirty`). */
-export const MAX_DIRTY = 1000;
+const MAX_DIRTY = 1000;
 /** Tasks kept per slot when the cluster does not say (SwarmKit's default). */
-export const DEFAULT_TASK_HISTORY = 5;
+const DEFAULT_TASK_HISTORY = 5;
 
 function historyLimit(cluster: Cluster | undefined): number {
   return cluster?.Spec.Orchestration.TaskHistoryRetentionLimit ?? DEFAULT_TASK_HISTORY;

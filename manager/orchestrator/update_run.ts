@@ -19,9 +19,12 @@ import {
 } from "./task.ts";
 
 /** Milliseconds that a new task is watched for failure, unless the update config says otherwise. */
-export const DEFAULT_MONITOR_MS = 5000;
+const DEFAULT_MONITOR_MS = 5000;
 
-/** A slot being replaced: `newTaskID` must reach `running`; from `doneAt` (monotonic) on the slot only waits out the delay. */
+/**
+ * A slot being replaced: `newTaskID` must reach `running`; from `doneAt` (monotonic) on the slot only waits
+ * out the delay.
+ */
 interface Flight {
   newTaskID: string;
   doneAt: number | undefined;
@@ -165,7 +168,10 @@ export class UpdateRun {
     if (oldTasks.length > 0) await this.#shutDown(oldTasks);
   }
 
-  /** A task that was superseded, or whose device is not there, is not waited for: it converges when the device returns. */
+  /**
+   * A task that was superseded, or whose device is not there, is not waited for: it converges when the device
+   * returns.
+   */
   #isDone(task: Task | undefined): boolean {
     if (task === undefined || !isWanted(task) || compareStates(task.Status.State, "running") >= 0) {
       return true;

@@ -7,8 +7,8 @@ import type { RestartSupervisor } from "./restart_supervisor.ts";
 import { isSlotDirty, UpdateRun } from "./update_run.ts";
 
 /**
- * Moves the slots of services to their present spec. At most one run per service; a new spec ends the run of the old one. All its
- * state can be rebuilt: a new leader's orchestrators hand it the slots again.
+ * Moves the slots of services to their present spec. At most one run per service; a new spec ends the run of
+ * the old one. All its state can be rebuilt: a new leader's orchestrators hand it the slots again.
  */
 export class Updater {
   #loop: CommitLoop;
@@ -38,8 +38,9 @@ export class Updater {
   }
 
   /**
-   * Takes the live slots of `service`, each as its list of live tasks, and updates the dirty ones among them. A service whose
-   * update is paused is left alone until its user changes it. With `partial`, other slots may be dirty too.
+   * Takes the live slots of `service`, each as its list of live tasks, and updates the dirty ones among them.
+   * A service whose update is paused is left alone until its user changes it. With `partial`, other slots may
+   * be dirty too.
    */
   update(service: Service, slots: readonly (readonly Task[])[], partial = false): void {
     const state = service.UpdateStatus?.State;

@@ -1,4 +1,7 @@
-/** What a node must fulfil to take a task, in the order in which it is asked (SwarmKit `manager/scheduler/filter.go`). */
+/**
+ * What a node must fulfil to take a task, in the order in which it is asked (SwarmKit
+ * `manager/scheduler/filter.go`).
+ */
 import type { Task } from "../../api/task.ts";
 import { nodeMatches } from "../constraint/constraint.ts";
 import { platformMatches } from "../constraint/platform.ts";
@@ -58,8 +61,8 @@ export function roomFor(task: Task, info: NodeInfo): number {
 }
 
 /**
- * Why no node of `infos` takes `task`, in Docker's words, the most frequent reason first: `2 nodes not available for new tasks;
- * insufficient resources on 1 node`. Empty if there is no node at all.
+ * Why no node of `infos` takes `task`, in Docker's words, the most frequent reason first: `2 nodes not
+ * available for new tasks; insufficient resources on 1 node`. Empty if there is no node at all.
  */
 export function explain(task: Task, infos: Iterable<NodeInfo>): string {
   const refused = FILTERS.map((filter) => ({ filter, count: 0 }));

@@ -1,4 +1,7 @@
-/** A binary heap with the least element on top. `sink` restores the order after the top element itself has changed. */
+/**
+ * A binary heap with the least element on top. `sink` restores the order after the top element itself has
+ * changed.
+ */
 export class Heap<T> {
   readonly #items: T[];
 

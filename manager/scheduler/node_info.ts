@@ -4,10 +4,13 @@ import { compareStates, isTerminal } from "../../api/task_state.ts";
 import { NodeResources } from "../constraint/node_resources.ts";
 import { isWanted } from "../orchestrator/task.ts";
 
-/** Failures of one service version within the window from which on other nodes are tried first (SwarmKit `maxFailures`). */
-export const MAX_FAILURES = 5;
+/**
+ * Failures of one service version within the window from which on other nodes are tried first (SwarmKit
+ * `maxFailures`).
+ */
+const MAX_FAILURES = 5;
 /** Milliseconds for which a failure is remembered (SwarmKit `monitorFailures`). */
-export const FAILURE_WINDOW_MS = 5 * 60_000;
+const FAILURE_WINDOW_MS = 5 * 60_000;
 /** Remembered failures per service version: enough to order the nodes, however fast a task fails. */
 const MAX_REMEMBERED_FAILURES = 32;
 

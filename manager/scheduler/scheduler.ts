@@ -1,4 +1,5 @@
 /** Assigns pending tasks to nodes (SwarmKit `manager/scheduler`). */
+import { timestamp } from "../../api/clock.ts";
 import type { Task } from "../../api/task.ts";
 import { isTerminal } from "../../api/task_state.ts";
 import { CommitLoop, type ComponentOptions } from "../orchestrator/commit_loop.ts";
@@ -10,9 +11,9 @@ import { groupKey, NodeInfo, occupies } from "./node_info.ts";
 import { createPlacer } from "./spread.ts";
 
 /** Milliseconds without a commit after which tasks are placed, so that one decision sees all of them. */
-export const COMMIT_DEBOUNCE_MS = 50;
+const COMMIT_DEBOUNCE_MS = 50;
 /** Milliseconds after which tasks are placed although commits keep coming. */
-export const MAX_LATENCY_MS = 1000;
+const MAX_LATENCY_MS = 1000;
 
 /** What is to be written for one task: a node, or the reason why there is none. */
 interface Decision {
@@ -21,8 +22,8 @@ interface Decision {
 }
 
 /**
- * The scheduler. Tasks without a node wait for a quiet moment and are placed in groups of equals; tasks of a preset node are only
- * validated, and at once.
+ * The scheduler. Tasks without a node wait for a quiet moment and are placed in groups of equals; tasks of a
+ * preset node are only validated, and at once.
  */
 export class Scheduler {
   #loop: CommitLoop;
@@ -34,6 +35,8 @@ export class Scheduler {
   #misfits = new Map<string, Map<string, Task>>();
   #stale = new Set<string>();
   #placing = false;
+  /** Time of the step in progress, for the statuses it writes. */
+  #at = "";
 
   constructor(readonly options: ComponentOptions) {
     this.#loop = new CommitLoop("scheduler", options, {
@@ -148,6 +151,7 @@ export class Scheduler {
   }
 
   async #run(): Promise<void> {
+    this.#at = timestamp(this.options.clock);
     const decisions = this.#validatePreassigned();
     if (this.#placing) {
       this.#placing = false;
@@ -209,7 +213,7 @@ export class Scheduler {
 
   #assign(task: Task, info: NodeInfo, message: string): Decision {
     const chosen = info.free.choose(task.Spec.Resources?.Reservations);
-    const assigned: Task = withStatus(task, this.options.clock, "assigned", message);
+    const assigned: Task = withStatus(task, this.#at, "assigned", message);
     assigned.NodeID = info.node.ID;
     if (chosen.length > 0) assigned.AssignedGenericResources = chosen;
     info.put(assigned);
@@ -219,7 +223,7 @@ export class Scheduler {
   /** Shows why the task waits, unless that stands there already. */
   #refuse(decisions: Decision[], task: Task, reason: string): void {
     if (task.Status.Err === reason) return;
-    const refused = withStatus(task, this.options.clock, "pending", task.Status.Message, reason);
+    const refused = withStatus(task, this.#at, "pending", task.Status.Message, reason);
     decisions.push({ task: refused, assigned: false });
   }
 
@@ -256,7 +260,7 @@ export class Scheduler {
     await this.options.store.batch(taskIDs, (tx, id) => {
       const task = tx.get("tasks", id);
       if (task?.Status.State !== "pending" || isWanted(task)) return;
-      tx.update("tasks", withStatus(task, this.options.clock, "shutdown", "task is no longer wanted"));
+      tx.update("tasks", withStatus(task, this.#at, "shutdown", "task is no longer wanted"));
     });
   }
 }

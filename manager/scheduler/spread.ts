@@ -1,9 +1,15 @@
-/** Chooses nodes for many equal tasks: evenly over the branches of the spread preferences, then over the nodes. */
+/**
+ * Chooses nodes for many equal tasks: evenly over the branches of the spread preferences, then over the
+ * nodes.
+ */
 import type { PlacementPreference } from "../../api/service.ts";
 import { Heap } from "./heap.ts";
 import type { NodeInfo } from "./node_info.ts";
 
-/** A node that can take `room` more of the tasks in question; with 0, it only counts for the balance of branches. */
+/**
+ * A node that can take `room` more of the tasks in question; with 0, it only counts for the balance of
+ * branches.
+ */
 export interface Candidate {
   info: NodeInfo;
   room: number;
@@ -87,7 +93,10 @@ const LABEL_KINDS: [string, (info: NodeInfo) => Record<string, string> | undefin
   ["engine.labels.", ({ node }) => node.Description?.Engine.Labels],
 ];
 
-/** A placer over `candidates`; every preference adds a level of branches, a missing label being a branch of its own. */
+/**
+ * A placer over `candidates`; every preference adds a level of branches, a missing label being a branch of
+ * its own.
+ */
 export function createPlacer(
   candidates: Candidate[],
   preferences: readonly PlacementPreference[] = [],

@@ -1,4 +1,7 @@
-/** Nodes that do what an agent would, through the store: they take assigned tasks to `running` and stop unwanted ones. */
+/**
+ * Nodes that do what an agent would, through the store: they take assigned tasks to `running` and stop
+ * unwanted ones.
+ */
 import type { Task, TaskStatus } from "../../api/task.ts";
 import { compareStates, isTerminal, type TaskState } from "../../api/task_state.ts";
 import type { Store } from "../../manager/store/store.ts";

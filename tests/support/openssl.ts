@@ -12,7 +12,10 @@ export interface IssuedCertificate {
   keyFile: string;
 }
 
-/** A cluster's certificates made by the openssl program in a folder of its own; P-256, CN = node, O = cluster, OU = role. */
+/**
+ * A cluster's certificates made by the openssl program in a folder of its own; P-256, CN = node, O =
+ * cluster, OU = role.
+ */
 export class OpenSSLAuthority {
   readonly folder = mkdtempSync(join(tmpdir(), "covey-openssl-"));
   readonly rootPEM: string;
@@ -41,7 +44,10 @@ export class OpenSSLAuthority {
     this.rootPEM = readFileSync(this.rootFile, "utf8");
   }
 
-  /** A node's certificate. `version1` leaves all extensions out, which makes it an X.509 version 1 certificate. */
+  /**
+   * A node's certificate. `version1` leaves all extensions out, which makes it an X.509 version 1
+   * certificate.
+   */
   issue(nodeID: string, role: string, options: { version1?: boolean } = {}): IssuedCertificate {
     const name = `${this.#made++}-${nodeID}`;
     const [key, request, leaf, extensions] = ["key", "csr", "pem", "ext"].map((end) =>
@@ -67,7 +73,8 @@ export class OpenSSLAuthority {
   }
 
   /**
-   * A key file that openssl takes for `victim`'s because it states the victim's public point, but that signs with another
+   * A key file that openssl takes for `victim`'s because it states the victim's public point, but that
+   * signs with another
    * private number: what somebody has who holds only a copy of the certificate.
    */
   forgedKey(victim: IssuedCertificate): string {

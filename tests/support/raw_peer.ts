@@ -1,7 +1,7 @@
 import type { Limits } from "../../transport/limits.ts";
 import { DEFAULT_LIMITS } from "../../transport/limits.ts";
 import { encodeFrame, type Frame, FrameReader } from "../../transport/frames.ts";
-import { MemoryPipe } from "../../transport/memory_pipe.ts";
+import { type MemoryPath, MemoryPipe } from "../../transport/memory_pipe.ts";
 import { Session } from "../../transport/session.ts";
 import type { PeerIdentity, Router } from "../../transport/types.ts";
 import { FakeClock } from "./fake_clock.ts";
@@ -15,12 +15,16 @@ export class RawPeer {
   /** Writes in which they came. */
   writes = 0;
   ended = false;
+  /** The way from the session to the test; stalled, the test does not read. */
+  readonly fromSession: MemoryPath = { stalled: false, pieceBytes: 0 };
   readonly #pipe: MemoryPipe;
 
   constructor(options: { dialed: boolean; router?: Router; limits?: Partial<Limits>; peer?: PeerIdentity }) {
-    const path = { stalled: false, pieceBytes: 0 };
-    const end = (address: string) => ({ address, toPeer: path, onClosed: () => {} });
-    const [near, far] = MemoryPipe.pair(end("near:1"), end("far:1"));
+    const end = (address: string, toPeer: MemoryPath) => ({ address, toPeer, onClosed: () => {} });
+    const [near, far] = MemoryPipe.pair(
+      end("near:1", this.fromSession),
+      end("far:1", { stalled: false, pieceBytes: 0 }),
+    );
     this.#pipe = far;
     const reader = new FrameReader(DEFAULT_LIMITS.maxFrameBytes);
     far.start({

@@ -14,7 +14,9 @@ export function identityOf(nodeID: string, role: PeerIdentity["role"] = "swarm-w
   return { nodeID, clusterID: "cluster1", role, certificatePEM: `certificate of ${nodeID}` };
 }
 
-/** Accepts chains whose leaf the root signed, as the security package does, but without dates and blacklist. */
+/**
+ * Accepts chains whose leaf the root signed, as the security package does, but without dates and blacklist.
+ */
 export function verifyAgainst(rootPEM: string): VerifyPeer {
   const root = new X509Certificate(rootPEM);
   return (chainPEM) => {

@@ -1,7 +1,7 @@
 import assert from "node:assert/strict";
 import fc from "fast-check";
 import { FrameType } from "../../transport/frames.ts";
-import type { Limits } from "../../transport/limits.ts";
+import { type Limits, MAX_METHOD_NAME_LENGTH, QUEUE_OVERDRAFT_BYTES } from "../../transport/limits.ts";
 import type { Method } from "../../transport/types.ts";
 import { settle } from "../support/fake_clock.ts";
 import { RawPeer } from "../support/raw_peer.ts";
@@ -172,10 +172,13 @@ Deno.test("Session: frames of one tick leave in one write", async () => {
 
 Deno.test("Session: a peer that asks and never reads is cut off", async () => {
   const peer = accepting({ maxQueuedBytes: 1000 });
-  // A pong is queued for each ping in one go, before the pipe can carry any away.
-  const ping = [0, 0, 0, 2, 0x81, FrameType.ping];
-  peer.sendBytes(new Uint8Array(Array.from({ length: 50 }, () => ping).flat()));
-  await until(() => peer.frames.length === 51);
+  await settle();
+  peer.fromSession.stalled = true;
+  const name = "x".repeat(MAX_METHOD_NAME_LENGTH);
+  const answers = Math.ceil(QUEUE_OVERDRAFT_BYTES / name.length);
+  peer.send(...Array.from({ length: answers }, (_, i) => open(2 * i + 1, "unary", name)));
+  assert.match((await peer.session.closed)!.message, /the peer does not read, \d+ bytes are queued/);
+  peer.fromSession.stalled = false;
   await finish(peer);
 });
 
