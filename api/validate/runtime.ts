@@ -21,8 +21,8 @@ export function settleRuntime(
   current: TaskSpec | undefined,
   problems: FieldProblem[],
 ): TaskSpec {
-  const { ContainerSpec, ProcessSpec, GenericSpec, ForceUpdate = 0, Runtime = RUNTIME_CONTAINER, ...rest } =
-    task;
+  const { ContainerSpec, ProcessSpec, GenericSpec, ForceUpdate = 0, Runtime: _given, ...rest } = task;
+  const Runtime = runtimeOf(task, current);
   const common = rest as Omit<TaskSpec, "ForceUpdate" | "Runtime">;
   const end = { ForceUpdate, Runtime };
   if (Runtime === RUNTIME_CONTAINER) {
@@ -42,6 +42,12 @@ export function settleRuntime(
   const generic = GenericSpec ?? (current?.Runtime === Runtime ? current.GenericSpec : undefined);
   if (generic?.Payload === undefined) mismatch("TaskTemplate.GenericSpec.Payload", problems);
   return { GenericSpec: { Payload: generic?.Payload }, ...common, ...end };
+}
+
+/** Docker's own clients write a view back as a container; a service keeps its runtime for life, so it is known what is meant. */
+function runtimeOf(task: CheckedTask, current: TaskSpec | undefined): string {
+  const given = task.Runtime ?? RUNTIME_CONTAINER;
+  return given === RUNTIME_CONTAINER && task.ContainerSpec !== undefined ? current?.Runtime ?? given : given;
 }
 
 function mismatch(field: string, problems: FieldProblem[]): void {

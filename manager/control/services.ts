@@ -31,7 +31,7 @@ export async function createService(store: Store, random: Random, spec: ServiceS
 
 /**
  * Replaces the spec. `version` is the one the client read; it becomes the version of the new spec. Throws `not_found`,
- * `aborted` for a stale version, `unimplemented` for another name or mode.
+ * `aborted` for a stale version, `unimplemented` for another name, mode or runtime.
  */
 export async function updateService(
   store: Store,
@@ -43,6 +43,9 @@ export async function updateService(
     const service = requireService(tx, id);
     if ("Global" in service.Spec.Mode !== "Global" in spec.Mode) {
       throw new CoveyError("unimplemented", "service mode change is not allowed");
+    }
+    if (service.Spec.TaskTemplate.Runtime !== spec.TaskTemplate.Runtime) {
+      throw new CoveyError("unimplemented", "service runtime change is not allowed");
     }
     if (service.Spec.Name !== spec.Name) {
       throw new CoveyError("unimplemented", "renaming services is not supported");

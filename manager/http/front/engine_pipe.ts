@@ -20,7 +20,7 @@ export async function pipeToEngine(
   socket: string,
 ): Promise<void> {
   using engine = await Deno.connect({ transport: "unix", path: socket });
-  await writeAll(engine, latin1(engineHead(head)));
+  await writeAll(engine, encoder.encode(engineHead(head)));
   const upload = copyUp(client, reader, engine);
   await copyDown(engine, client);
   // The answer is complete: wake the upload, which may be waiting for a client that waits for us.
@@ -35,12 +35,6 @@ function engineHead({ method, target, headers }: RequestHead): string {
   const kept = upgrade ? headers : headers.filter(([name]) => name.toLowerCase() !== "connection");
   const lines = kept.map(([name, value]) => `${name}: ${value}\r\n`).join("");
   return `${method} ${target} HTTP/1.1\r\n${lines}${upgrade ? "" : "Connection: close\r\n"}\r\n`;
-}
-
-function latin1(text: string): Uint8Array {
-  return /^[\x00-\x7f]*$/.test(text)
-    ? encoder.encode(text)
-    : Uint8Array.from(text, (character) => character.charCodeAt(0));
 }
 
 async function copyUp(client: Deno.UnixConn, reader: SocketReader, engine: Deno.UnixConn): Promise<void> {

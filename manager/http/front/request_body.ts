@@ -9,7 +9,7 @@ export const MAX_BODY_BYTES = 4 * 1024 * 1024;
 /** Bytes of the longest line that announces a chunk. */
 const MAX_CHUNK_LINE = 1024;
 
-const decoder = new TextDecoder("latin1");
+const decoder = new TextDecoder();
 
 /** Reads the body that `head` announces. Throws 413 beyond {@linkcode MAX_BODY_BYTES}, `invalid_argument` for a broken one. */
 export async function readBody(reader: SocketReader, head: RequestHead): Promise<Uint8Array<ArrayBuffer>> {

@@ -8,7 +8,7 @@ export const MAX_HEAD_BYTES = 64 * 1024;
 /** A request's head. */
 export interface RequestHead {
   method: string;
-  /** As sent: path and query. */
+  /** Path and query. */
   target: string;
   headers: [name: string, value: string][];
   /** Body length; undefined if the body is chunked. */
@@ -19,8 +19,9 @@ export interface RequestHead {
   expectsContinue: boolean;
 }
 
-const decoder = new TextDecoder("latin1");
-const REQUEST_LINE = /^([A-Z]{1,16}) (\/[^ ]*|\*) HTTP\/1\.([01])$/;
+const decoder = new TextDecoder();
+/** Clients that take the socket for a proxy send the absolute form, of which only the path matters. */
+const REQUEST_LINE = /^([A-Z]{1,16}) (?:http:\/\/[^/ ]*)?(\/[^ ]*) HTTP\/1\.([01])$/;
 const HEADER_NAME = /^[!#$%&'*+\-.^_`|~0-9A-Za-z]+$/;
 
 /** Reads the next head; undefined if the client closed instead. Throws `invalid_argument` for what is no HTTP/1.1 request. */

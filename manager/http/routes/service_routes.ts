@@ -1,5 +1,5 @@
 /** `/services`. */
-import type { Hono } from "@hono/hono";
+import type { Context, Hono } from "@hono/hono";
 import { CoveyError } from "../../../api/errors.ts";
 import { parseServiceSpec } from "../../../api/validate/mod.ts";
 import { parseFilters } from "../../control/filters.ts";
@@ -24,8 +24,9 @@ export function serviceRoutes(app: Hono, context: ControlContext): void {
     const filters = parseFilters(c.req.query("filters"), SERVICE_FILTERS);
     const withStatus = flagParameter(c, "status");
     const { store } = await managerForReading(context);
+    const asContainer = isDockerClient(c);
     const services = listServices(store, filters).map((service) =>
-      serviceView(service, false, withStatus ? serviceStatus(store, service) : undefined)
+      serviceView(service, { asContainer, status: withStatus ? serviceStatus(store, service) : undefined })
     );
     return sendJSON(c, services);
   });
@@ -37,7 +38,10 @@ export function serviceRoutes(app: Hono, context: ControlContext): void {
   app.get("/services/:id", async (c) => {
     const defaults = flagParameter(c, "insertDefaults");
     const { store } = await managerForReading(context);
-    return sendJSON(c, serviceView(findService(store, c.req.param("id")), defaults));
+    return sendJSON(
+      c,
+      serviceView(findService(store, c.req.param("id")), { defaults, asContainer: isDockerClient(c) }),
+    );
   });
   app.post("/services/:id/update", async (c) => {
     const body = await readJSON(c);
@@ -56,4 +60,9 @@ export function serviceRoutes(app: Hono, context: ControlContext): void {
     await removeService(store, findService(store, c.req.param("id")).ID);
     return c.body(null, 200);
   });
+}
+
+/** True for the stock client and what is built on its Go library. */
+function isDockerClient(c: Context): boolean {
+  return /^(?:Docker-Client|Go-http-client)\//.test(c.req.header("user-agent") ?? "");
 }

@@ -1,5 +1,10 @@
 /** How services are shown. */
-import type { Service, ServiceSpec, UpdateConfig } from "../../../api/service.ts";
+import {
+  RUNTIME_CONTAINER,
+  type Service,
+  type ServiceSpec,
+  type UpdateConfig,
+} from "../../../api/service.ts";
 import type { ServiceStatus } from "../../control/service_status.ts";
 import { inOrder, taskSpecView } from "./task_spec_view.ts";
 
@@ -21,11 +26,22 @@ function updateView(
   return inOrder({ ...(defaults && UPDATE_DEFAULTS), ...update }, UPDATE_ORDER);
 }
 
-function serviceSpecView(spec: ServiceSpec, defaults: boolean): Record<string, unknown> {
+/** How a service is shown. */
+export interface ServiceViewOptions {
+  /** Show the value in force where the spec has none. */
+  defaults?: boolean;
+  /** Call every runtime `container`: Docker's own clients refuse to write back a container view of any other. */
+  asContainer?: boolean;
+  status?: ServiceStatus | undefined;
+}
+
+function serviceSpecView(spec: ServiceSpec, { defaults = false, asContainer = false }: ServiceViewOptions) {
+  const task = taskSpecView(spec.TaskTemplate, defaults);
+  if (asContainer) task.Runtime = RUNTIME_CONTAINER;
   return inOrder({
     Name: spec.Name,
     Labels: spec.Labels,
-    TaskTemplate: taskSpecView(spec.TaskTemplate, defaults),
+    TaskTemplate: task,
     Mode: spec.Mode,
     UpdateConfig: updateView(spec.UpdateConfig, defaults),
     RollbackConfig: updateView(spec.RollbackConfig, defaults),
@@ -33,23 +49,21 @@ function serviceSpecView(spec: ServiceSpec, defaults: boolean): Record<string, u
   }, []);
 }
 
-/** A service; with `defaults`, what is absent from the spec shows the value in force. */
-export function serviceView(
-  service: Service,
-  defaults = false,
-  status?: ServiceStatus,
-): Record<string, unknown> {
+/** A service. */
+export function serviceView(service: Service, options: ServiceViewOptions = {}): Record<string, unknown> {
   const { EndpointSpec } = service.Spec;
   return inOrder({
     ID: service.ID,
     Version: service.Version,
     CreatedAt: service.CreatedAt,
     UpdatedAt: service.UpdatedAt,
-    Spec: serviceSpecView(service.Spec, defaults),
-    PreviousSpec: service.PreviousSpec && serviceSpecView(service.PreviousSpec, false),
-    Endpoint: inOrder({ Spec: EndpointSpec ?? {}, Ports: EndpointSpec?.Ports }, []),
+    Spec: serviceSpecView(service.Spec, options),
+    PreviousSpec: service.PreviousSpec &&
+      serviceSpecView(service.PreviousSpec, { ...options, defaults: false }),
+    // As Docker does, which allocates an endpoint only where there is something to publish.
+    Endpoint: EndpointSpec?.Ports ? { Spec: EndpointSpec, Ports: EndpointSpec.Ports } : { Spec: {} },
     UpdateStatus: service.UpdateStatus && inOrder(service.UpdateStatus, UPDATE_STATUS_ORDER),
-    ServiceStatus: status,
+    ServiceStatus: options.status,
   }, []);
 }
 

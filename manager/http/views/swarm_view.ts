@@ -37,7 +37,6 @@ export function clusterInfo(cluster: Cluster): Record<string, unknown> {
     },
     TLSInfo: tlsInfo(cluster.RootCA.CACert),
     RootRotationInProgress: false,
-    DefaultAddrPool: null,
     SubnetSize: SUBNET_SIZE,
     DataPathPort: DATA_PATH_PORT,
   };

@@ -1,0 +1,201 @@
+import assert from "node:assert/strict";
+import fc from "fast-check";
+import { CoveyError } from "../../../api/errors.ts";
+import {
+  mergeClusterSpec,
+  parseClusterSpec,
+  parseNodeSpec,
+  parseServiceSpec,
+} from "../../../api/validate/mod.ts";
+import { defaultClusterSpec } from "../../../manager/node/bootstrap.ts";
+
+const spec = (template: Record<string, unknown>, over: Record<string, unknown> = {}) => ({
+  Name: "web",
+  TaskTemplate: { ContainerSpec: { Image: "busybox" }, ...template },
+  ...over,
+});
+
+/** Field and message of every problem. */
+function problems(run: () => unknown): Record<string, string> {
+  try {
+    run();
+  } catch (error) {
+    assert.ok(error instanceof CoveyError);
+    assert.equal(error.code, "invalid_argument");
+    return Object.fromEntries(error.problems.map(({ field, message }) => [field, message]));
+  }
+  return {};
+}
+
+Deno.test("Service spec: defaults are Docker's, unknown and empty fields are dropped", () => {
+  const body = spec({ Placement: {}, Resources: { Limits: {} }, RestartPolicy: {}, Unknown: 1 }, {
+    UpdateConfig: { Delay: 0 },
+    EndpointSpec: { Ports: [{ TargetPort: 80, PublishMode: "host" }] },
+    Extra: {},
+  });
+  assert.deepEqual(parseServiceSpec(body), {
+    Name: "web",
+    Labels: {},
+    TaskTemplate: {
+      ContainerSpec: { Image: "busybox" },
+      Resources: { Limits: {} },
+      RestartPolicy: { Condition: "any", MaxAttempts: 0 },
+      Placement: {},
+      ForceUpdate: 0,
+      Runtime: "container",
+    },
+    Mode: { Replicated: { Replicas: 1 } },
+    UpdateConfig: { Parallelism: 0, FailureAction: "pause", MaxFailureRatio: 0, Order: "stop-first" },
+    EndpointSpec: { Mode: "vip", Ports: [{ Protocol: "tcp", TargetPort: 80, PublishMode: "host" }] },
+  });
+});
+
+Deno.test("Service spec: normalizing what is normal changes nothing", () => {
+  const normal = parseServiceSpec(
+    spec({ RestartPolicy: { Delay: 5 } }, { EndpointSpec: {}, RollbackConfig: {} }),
+  );
+  assert.deepEqual(parseServiceSpec(normal), normal);
+});
+
+Deno.test("Service spec: all problems are listed with the path of their field", () => {
+  const body = {
+    Name: "a b",
+    Labels: { a: 1 },
+    TaskTemplate: {
+      ContainerSpec: {
+        Image: "UPPER//x",
+        Env: "A=b",
+        Mounts: [{ Type: "tmpfs", Target: "/x" }, { Type: "tmpfs", Target: "/x" }, {
+          Type: "floppy",
+          Target: "/y",
+        }],
+        Healthcheck: { Interval: 1, Retries: -1 },
+      },
+      Resources: { Limits: { MemoryBytes: 100 }, Reservations: { NanoCPUs: 1 } },
+      RestartPolicy: { Condition: "sometimes", Delay: -1 },
+      Placement: { Constraints: ["node.role==manager", "foo"] },
+    },
+    Mode: { Replicated: { Replicas: -1 }, Global: {} },
+    UpdateConfig: { MaxFailureRatio: 2, FailureAction: "explode" },
+  };
+  const container = "TaskTemplate.ContainerSpec";
+  assert.deepEqual(problems(() => parseServiceSpec(body)), {
+    "Labels.a": "cannot unmarshal number into string",
+    [`${container}.Env`]: "cannot unmarshal string into array",
+    [`${container}.Mounts[2].Type`]: 'invalid MountType: "floppy"',
+    [`${container}.Mounts[1].Target`]: "ContainerSpec: duplicate mount point: /x",
+    [`${container}.Healthcheck.Interval`]: "ContainerSpec: Interval in HealthConfig cannot be less than 1ms",
+    [`${container}.Healthcheck.Retries`]: "ContainerSpec: Retries in HealthConfig cannot be negative",
+    "TaskTemplate.Resources.Limits.MemoryBytes": "invalid memory value 100: Must be at least 4MiB",
+    "TaskTemplate.Resources.Reservations.NanoCPUs": "invalid cpu value 1e-9: Must be at least 0.001",
+    "TaskTemplate.RestartPolicy.Condition": 'invalid RestartCondition: "sometimes"',
+    "TaskTemplate.RestartPolicy.Delay": "TaskSpec: restart-delay cannot be negative",
+    "TaskTemplate.Placement.Constraints[1]": "constraint expected one operator from ==, !=",
+    "Mode.Replicated.Replicas": "Number of replicas must be non-negative and at most 1000000",
+    "UpdateConfig.FailureAction": "unrecognized update failure action explode",
+    "UpdateConfig.MaxFailureRatio": "TaskSpec: update-maxfailureratio cannot be less than 0 or bigger than 1",
+    "Name": "name must be valid as a DNS name component",
+    [`${container}.Image`]: 'ContainerSpec: "UPPER//x" is not a valid repository/tag',
+    "Mode": "must specify only one service mode",
+  });
+});
+
+Deno.test("Service spec: what is not there yet is refused by name, never ignored", () => {
+  const body = spec({
+    ContainerSpec: {
+      Image: "busybox",
+      Secrets: [{}],
+      Configs: [{}],
+      Mounts: [{ Type: "cluster", Target: "/x" }],
+    },
+    Networks: [{ Target: "net" }],
+    PluginSpec: { Name: "x" },
+  }, {
+    Mode: { ReplicatedJob: {}, GlobalJob: {} },
+    EndpointSpec: { Ports: [{ TargetPort: 80 }] },
+  });
+  const container = "TaskTemplate.ContainerSpec";
+  assert.deepEqual(Object.keys(problems(() => parseServiceSpec(body))).sort(), [
+    "EndpointSpec.Ports[0].PublishMode",
+    "Mode.GlobalJob",
+    "Mode.ReplicatedJob",
+    `${container}.Configs`,
+    `${container}.Mounts[0].Type`,
+    `${container}.Secrets`,
+    "TaskTemplate.Networks",
+    "TaskTemplate.PluginSpec",
+  ]);
+  assert.deepEqual(problems(() => parseServiceSpec(spec({ Networks: [] }, { Networks: null }))), {});
+});
+
+Deno.test("Service spec: runtime and runtime spec must fit", () => {
+  const mismatch = "mismatched Runtime and *Spec fields";
+  assert.deepEqual(problems(() => parseServiceSpec({ Name: "a" })), {
+    "TaskTemplate.ContainerSpec": mismatch,
+  });
+  const task = (TaskTemplate: unknown) => () => parseServiceSpec({ Name: "a", TaskTemplate });
+  assert.deepEqual(problems(task({ Runtime: "process" })), { "TaskTemplate.ProcessSpec": mismatch });
+  assert.deepEqual(problems(task({ Runtime: "process", ProcessSpec: { Env: ["=x"] } })), {
+    "TaskTemplate.ProcessSpec.Command": "a program must be provided",
+    "TaskTemplate.ProcessSpec.Env[0]": 'must read NAME=value: current value is "=x"',
+  });
+  assert.deepEqual(problems(task({ Runtime: "plugin", GenericSpec: { Payload: 1 } })), {
+    "TaskTemplate.Runtime": 'unsupported runtime type: "plugin"',
+  });
+  assert.deepEqual(problems(task({ Runtime: "wasm" })), { "TaskTemplate.GenericSpec.Payload": mismatch });
+});
+
+Deno.test("Service spec: image references are Docker's", () => {
+  const good = [
+    "busybox",
+    "busybox:1.36",
+    "a/b/c",
+    "localhost:5000/x:y",
+    `x@sha256:${"0".repeat(64)}`,
+    "Reg.io/x",
+  ];
+  const bad = ["", "Busybox", "a b", "x:", "-x", "x@sha256:0", "http://x/y", `${"x".repeat(600)}`];
+  const wrong = (Image: string) =>
+    Object.keys(problems(() => parseServiceSpec(spec({ ContainerSpec: { Image } }))));
+  for (const image of good) assert.deepEqual(wrong(image), [], image);
+  for (const image of bad) assert.deepEqual(wrong(image), ["TaskTemplate.ContainerSpec.Image"], image);
+});
+
+Deno.test("Specs: any JSON is either taken or refused with problems", () => {
+  const fields = [
+    "Name",
+    "TaskTemplate",
+    "Mode",
+    "ContainerSpec",
+    "Image",
+    "Mounts",
+    "Role",
+    "Raft",
+    "Ports",
+  ];
+  const json = fc.letrec((tie) => ({
+    any: fc.oneof(
+      { depthSize: "small" },
+      fc.jsonValue(),
+      fc.dictionary(fc.constantFrom(...fields), tie("any")),
+    ),
+  })).any;
+  fc.assert(fc.property(json, (value) => {
+    for (const parse of [parseServiceSpec, parseNodeSpec, parseClusterSpec]) problems(() => parse(value));
+  }));
+});
+
+Deno.test("Swarm spec: what is absent stays, and the result must fit together", () => {
+  const defaults = defaultClusterSpec();
+  const merge = (body: unknown) => mergeClusterSpec(defaults, parseClusterSpec(body));
+  assert.deepEqual(merge({}), defaults);
+  assert.equal(merge({ Raft: { ElectionTick: 20 } }).Raft.ElectionTick, 20);
+  assert.deepEqual(problems(() => merge({ Raft: { ElectionTick: 1 } })), {
+    "Raft.ElectionTick": "must be above HeartbeatTick (1): current value is 1",
+  });
+  assert.deepEqual(problems(() => merge({ Name: "x", CAConfig: { NodeCertExpiry: 5, ExternalCAs: [{}] } })), {
+    "Name": 'swarm spec must be named "default"',
+    "CAConfig.NodeCertExpiry": "minimum certificate expiry time is: 1h0m0s",
+    "CAConfig.ExternalCAs": "external certificate authorities are not available yet",
+  });
+});

@@ -1,0 +1,194 @@
+import assert from "node:assert/strict";
+import { FakeClock } from "../../support/fake_clock.ts";
+import { NODE_ID, serviceBody, testAPI, testNode, testTask } from "./fake_node.ts";
+
+const NOT_IN_A_SWARM = "This node is not a swarm manager. " +
+  'Use "docker swarm init" or "docker swarm join" to connect this node to swarm and try again.';
+
+Deno.test("Control API: a node outside a swarm, a worker and a swarm without a leader answer 503 in Docker's words", async () => {
+  const { call, node } = await testAPI(new FakeClock(), { init: false });
+  assert.deepEqual(await call("GET", "/nodes"), { status: 503, json: { message: NOT_IN_A_SWARM } });
+  await node.join({ RemoteAddrs: [], JoinToken: "" });
+  assert.match(
+    (await call("GET", "/nodes")).json.message,
+    /Worker nodes can't be used to view or modify cluster state/,
+  );
+  node.state = "pending";
+  assert.match((await call("GET", "/nodes")).json.message, /Manager is being prepared/);
+  await node.init({});
+  node.consensus!.setLeader(false);
+  const { status, json } = await call("POST", "/services/create", serviceBody("web"));
+  assert.equal(status, 503);
+  assert.match(json.message, /The swarm does not have a leader/);
+});
+
+Deno.test("Control API: tells its version, and refuses versions it does not speak", async () => {
+  const { api, call, node } = await testAPI(new FakeClock());
+  const ping = await api.app.request("/_ping", { method: "HEAD" });
+  assert.equal(ping.headers.get("api-version"), "1.41");
+  assert.equal(ping.headers.get("ostype"), "linux");
+  assert.equal(ping.headers.get("swarm"), "active/manager");
+  assert.equal(await (await api.app.request("/_ping")).text(), "OK");
+  assert.deepEqual(await call("GET", "/v1.99/version"), {
+    status: 400,
+    json: { message: "client version 1.99 is too new. Maximum supported API version is 1.41" },
+  });
+  assert.match(
+    (await call("GET", "/v1.10/version")).json.message,
+    /too old. Minimum supported API version is 1\.24/,
+  );
+  assert.deepEqual(await call("GET", "/v1.41/nope"), { status: 404, json: { message: "page not found" } });
+  assert.equal((await call("GET", "/v1.30/nodes")).status, 200);
+  assert.match((await call("GET", "/containers/json")).json.message, /No container engine on this node/);
+  await node.leave(true);
+  assert.equal((await api.app.request("/_ping")).headers.get("swarm"), "inactive");
+});
+
+Deno.test("Swarm: init passes the spec on with defaults filled in, and refuses what is not there yet", async () => {
+  const { call, node } = await testAPI(new FakeClock(), { init: false });
+  const bad = await call("POST", "/swarm/init", { DataPathPort: 4789, Availability: "gone" });
+  assert.equal(bad.status, 400);
+  assert.match(
+    bad.json.message,
+    /Availability: invalid Availability: "gone"; DataPathPort: overlay networks/,
+  );
+  assert.match(
+    (await call("POST", "/swarm/init", { Spec: { EncryptionConfig: { AutoLockManagers: true } } })).json
+      .message,
+    /EncryptionConfig.AutoLockManagers: locking managers is not available yet/,
+  );
+  const body = {
+    ListenAddr: "0.0.0.0:2377",
+    AdvertiseAddr: "",
+    Spec: { Dispatcher: { HeartbeatPeriod: 2e9 } },
+  };
+  assert.deepEqual(await call("POST", "/swarm/init", body), { status: 200, json: NODE_ID });
+  const asked = node.asked[0] as { ListenAddr: string; Spec: { Dispatcher: unknown; Raft: unknown } };
+  assert.equal(asked.ListenAddr, "0.0.0.0:2377");
+  assert.deepEqual(asked.Spec.Dispatcher, { HeartbeatPeriod: 2e9 });
+  assert.match((await call("POST", "/swarm/init", {})).json.message, /already part of a swarm/);
+  assert.match(
+    (await call("POST", "/swarm/leave")).json.message,
+    /Removing the last manager erases all current state/,
+  );
+  assert.equal((await call("POST", "/swarm/leave?force=1")).status, 200);
+  assert.deepEqual(await call("POST", "/swarm/leave"), {
+    status: 503,
+    json: { message: "This node is not part of a swarm" },
+  });
+});
+
+Deno.test("Swarm: an update changes what it names, rotates the token asked for and needs the latest version", async () => {
+  const { call } = await testAPI(new FakeClock());
+  const before = (await call("GET", "/swarm")).json;
+  assert.equal(before.RootCA, undefined);
+  assert.doesNotMatch(JSON.stringify(before), /PRIVATE KEY/);
+  assert.match(before.TLSInfo.CertIssuerPublicKey, /^MFkwEwYHKoZIzj0CAQYIKoZIzj0DAQcDQgAE/);
+  const path = `/swarm/update?version=${before.Version.Index}`;
+  const change = { Name: "default", Orchestration: { TaskHistoryRetentionLimit: 2 } };
+  assert.equal((await call("POST", `${path}&rotateWorkerToken=true`, change)).status, 200);
+  const after = (await call("GET", "/swarm")).json;
+  assert.deepEqual(after.Spec, { ...before.Spec, Orchestration: { TaskHistoryRetentionLimit: 2 } });
+  assert.notEqual(after.JoinTokens.Worker, before.JoinTokens.Worker);
+  assert.equal(after.JoinTokens.Manager, before.JoinTokens.Manager);
+  assert.match((await call("POST", path, change)).json.message, /update out of sequence/);
+  const latest = `/swarm/update?version=${after.Version.Index}`;
+  assert.match(
+    (await call("POST", latest, { Name: "x" })).json.message,
+    /swarm spec must be named "default"/,
+  );
+  assert.match(
+    (await call("POST", latest, { Raft: { HeartbeatTick: 20 } })).json.message,
+    /Raft.ElectionTick: must be above HeartbeatTick \(20\): current value is 10/,
+  );
+});
+
+Deno.test("Nodes: an update sets labels and availability; the last manager cannot be demoted", async () => {
+  const { call, store } = await testAPI(new FakeClock());
+  const { Version } = (await call("GET", `/nodes/${NODE_ID}`)).json;
+  const path = `/nodes/${NODE_ID}/update?version=${Version.Index}`;
+  const demoted = await call("POST", path, { Role: "worker", Availability: "active" });
+  assert.deepEqual(demoted, {
+    status: 400,
+    json: {
+      message:
+        "rpc error: code = FailedPrecondition desc = attempting to demote the last manager of the swarm",
+    },
+  });
+  const wrong = await call("POST", path, { Role: "boss" });
+  assert.match(wrong.json.message, /Role: invalid Role: "boss"; Availability: invalid Availability: ""/);
+  await call("POST", path, { Role: "manager", Availability: "drain", Labels: { a: "b" } });
+  assert.deepEqual(store().get("nodes", NODE_ID)!.Spec, {
+    Name: "",
+    Labels: { a: "b" },
+    Role: "manager",
+    Availability: "drain",
+  });
+});
+
+Deno.test("Nodes: removing one that is up needs force, refuses its certificate and orphans its tasks", async () => {
+  const clock = new FakeClock();
+  const { call, store } = await testAPI(clock);
+  await call("POST", "/services/create", serviceBody("web"));
+  await store().update((tx) => {
+    tx.create("nodes", testNode("w1"));
+    const service = tx.all("services")[0]!;
+    tx.create("tasks", testTask(service, "t1", { NodeID: "w1" }));
+    const Status = { Timestamp: "", State: "failed" as const, Message: "it broke" };
+    tx.create("tasks", testTask(service, "t2", { NodeID: "w1", Status }));
+  });
+  assert.match((await call("DELETE", "/nodes/w1")).json.message, /node w1 is not down and can't be removed/);
+  assert.match(
+    (await call("DELETE", `/nodes/${NODE_ID}?force=1`)).json.message,
+    /must be demoted to worker before/,
+  );
+  assert.equal((await call("DELETE", "/nodes/w1?force=1")).status, 200);
+  assert.equal(store().get("nodes", "w1"), undefined);
+  assert.equal(store().get("tasks", "t1")!.Status.State, "orphaned");
+  assert.equal(store().get("tasks", "t2")!.Status.Message, "it broke");
+  const refused = store().all("clusters")[0]!.BlacklistedCertificates;
+  assert.ok(Date.parse(refused.w1!) > clock.now());
+  assert.deepEqual(await call("DELETE", "/nodes/w1"), {
+    status: 404,
+    json: { message: "node w1 not found" },
+  });
+});
+
+Deno.test("Nodes: filters by role, membership, name, engine label and node label", async () => {
+  const { call, store } = await testAPI(new FakeClock());
+  await store().update((tx) => {
+    const node = testNode("w1");
+    tx.create("nodes", { ...node, Spec: { ...node.Spec, Labels: { disk: "ssd" } } });
+  });
+  const ids = async (filters: unknown) => {
+    const { json } = await call("GET", `/nodes?filters=${encodeURIComponent(JSON.stringify(filters))}`);
+    return Array.isArray(json) ? json.map((each: { ID: string }) => each.ID) : json.message;
+  };
+  assert.deepEqual(await ids({ role: ["manager"] }), [NODE_ID]);
+  assert.deepEqual(await ids({ name: ["w1"] }), ["w1"]);
+  assert.deepEqual(await ids({ label: ["zone=a"] }), [NODE_ID, "w1"]);
+  assert.deepEqual(await ids({ "node.label": ["disk=ssd"] }), ["w1"]);
+  assert.deepEqual(await ids({ membership: ["pending"] }), []);
+  assert.equal(await ids({ role: ["x"] }), "Invalid role filter: 'x'");
+});
+
+Deno.test("Events: follow what happens, filtered, until the time given", async () => {
+  const clock = new FakeClock();
+  const { api, call } = await testAPI(clock);
+  const filters = encodeURIComponent(JSON.stringify({ type: ["service"], event: ["update"] }));
+  const response = await api.app.request(`/events?until=${clock.now() / 1000 + 5}&filters=${filters}`);
+  await call("POST", "/services/create", serviceBody("web"));
+  const { Version, Spec } = (await call("GET", "/services/web")).json;
+  await call("POST", `/services/web/update?version=${Version.Index}`, {
+    ...Spec,
+    Mode: { Replicated: { Replicas: 2 } },
+  });
+  await clock.advance(5_000);
+  const lines = (await response.text()).trim().split("\n").map((line) => JSON.parse(line));
+  assert.deepEqual(lines.map((line) => line.Actor.Attributes), [{
+    name: "web",
+    "replicas.old": "1",
+    "replicas.new": "2",
+  }]);
+  assert.match((await call("GET", "/events?since=soon")).json.message, /invalid value for since: soon/);
+});

@@ -1,0 +1,210 @@
+import assert from "node:assert/strict";
+import { type ControlSocketOptions, serveControlSocket } from "../../../../manager/http/mod.ts";
+import { MAX_BODY_BYTES } from "../../../../manager/http/front/request_body.ts";
+
+const encoder = new TextEncoder();
+const decoder = new TextDecoder();
+
+/** Runs `run` with a control socket in a folder of its own. */
+async function withSocket(
+  options: Partial<ControlSocketOptions>,
+  run: (connect: () => Promise<Client>, path: string) => Promise<void>,
+) {
+  const dir = await Deno.makeTempDir();
+  const path = `${dir}/covey.sock`;
+  const fetch = async (request: Request) =>
+    new Response(`${request.method} ${new URL(request.url).pathname} [${await request.text()}]`);
+  const server = await serveControlSocket({ path, fetch, ...options });
+  try {
+    await run(async () => new Client(await Deno.connect({ transport: "unix", path })), path);
+  } finally {
+    await server.close();
+    await Deno.remove(dir, { recursive: true });
+  }
+}
+
+/** A client that writes bytes and reads until it has seen what it waits for. */
+class Client implements Disposable {
+  #seen = "";
+  constructor(readonly connection: Deno.UnixConn) {}
+
+  async send(text: string) {
+    for (let bytes = encoder.encode(text); bytes.length > 0;) {
+      bytes = bytes.subarray(await this.connection.write(bytes));
+    }
+  }
+
+  /** What came up to and with `end`; without `end`, up to the end of the stream. */
+  async until(end?: string): Promise<string> {
+    const buffer = new Uint8Array(4096);
+    for (;;) {
+      const at = end === undefined ? -1 : this.#seen.indexOf(end);
+      if (at >= 0) {
+        const found = this.#seen.slice(0, at + end!.length);
+        this.#seen = this.#seen.slice(found.length);
+        return found;
+      }
+      const count = await this.connection.read(buffer).catch(() => null);
+      if (count === null) {
+        if (end !== undefined) throw new Error(`closed before ${JSON.stringify(end)}: ${this.#seen}`);
+        return this.#seen;
+      }
+      this.#seen += decoder.decode(buffer.subarray(0, count));
+    }
+  }
+
+  [Symbol.dispose]() {
+    this.connection.close();
+  }
+}
+
+/** An engine that answers one request and echoes what follows an upgrade. */
+async function withEngine(run: (socket: string, heads: string[]) => Promise<void>) {
+  const dir = await Deno.makeTempDir();
+  const socket = `${dir}/engine.sock`;
+  const listener = Deno.listen({ transport: "unix", path: socket });
+  const heads: string[] = [];
+  const serve = async () => {
+    for await (const connection of listener) {
+      using engine = new Client(connection);
+      const head = await engine.until("\r\n\r\n");
+      heads.push(head);
+      if (!head.includes("Upgrade:")) {
+        await engine.send("HTTP/1.1 200 OK\r\nConnection: close\r\n\r\nfrom the engine");
+        continue;
+      }
+      await engine.send("HTTP/1.1 101 UPGRADED\r\n\r\n");
+      await engine.send(`echo ${await engine.until()}`);
+    }
+  };
+  const serving = serve();
+  try {
+    await run(socket, heads);
+  } finally {
+    listener.close();
+    await serving;
+    await Deno.remove(dir, { recursive: true });
+  }
+}
+
+Deno.test("Control socket: belongs to its owner and replaces what a dead process left", async () => {
+  await withSocket({}, async (_connect, path) => {
+    assert.equal((await Deno.stat(path)).mode! & 0o777, 0o600);
+    await assert.rejects(
+      () => serveControlSocket({ path, fetch: () => new Response() }),
+      Deno.errors.AddrInUse,
+    );
+  });
+});
+
+Deno.test("Control socket: answers one request after another on a connection, pipelined ones too", async () => {
+  await withSocket({}, async (connect) => {
+    using client = await connect();
+    await client.send(
+      "POST /services/create HTTP/1.1\r\nContent-Length: 5\r\n\r\nhelloGET /nodes HTTP/1.1\r\n\r\n",
+    );
+    assert.match(await client.until("[hello]"), /^HTTP\/1\.1 200 OK\r\n[^]*POST \/services\/create/);
+    assert.match(await client.until("[]"), /GET \/nodes/);
+    await client.send("GET http://docker/v1.41/tasks HTTP/1.1\r\nConnection: close\r\n\r\n");
+    assert.match(await client.until(), /connection: close[^]*GET \/v1\.41\/tasks \[\]$/);
+  });
+});
+
+Deno.test("Control socket: takes a body in chunks, split anywhere, and says that it may come", async () => {
+  await withSocket({}, async (connect) => {
+    using client = await connect();
+    await client.send(
+      "POST /services/create HTTP/1.1\r\nTransfer-Encoding: chunked\r\nExpect: 100-continue\r\n\r\n",
+    );
+    assert.equal(await client.until("\r\n\r\n"), "HTTP/1.1 100 Continue\r\n\r\n");
+    for (const part of ["5;x=y\r\nhel", "lo\r", "\n6\r\n world\r\n0\r\n", "Trailer: x\r\n\r\n"]) {
+      await client.send(part);
+    }
+    assert.match(await client.until("]"), /\[hello world\]/);
+  });
+});
+
+Deno.test("Control socket: refuses what is no request, and bodies beyond the limit, and closes", async () => {
+  await withSocket({}, async (connect) => {
+    const bad: [string, RegExp][] = [
+      ["nonsense\r\n\r\n", /400 Bad Request[^]*first line is not HTTP/],
+      ["GET /nodes HTTP/1.1\r\nbroken\r\n\r\n", /400[^]*no valid name/],
+      ["GET /nodes HTTP/1.1\r\nContent-Length: -1\r\n\r\n", /400[^]*Content-Length is -1/],
+      [
+        "POST /nodes HTTP/1.1\r\nContent-Length: 1\r\nTransfer-Encoding: chunked\r\n\r\n",
+        /400[^]*given twice/,
+      ],
+      ["POST /nodes HTTP/1.1\r\nTransfer-Encoding: gzip\r\n\r\n", /400[^]*gzip is not known/],
+      ["POST /nodes HTTP/1.1\r\nTransfer-Encoding: chunked\r\n\r\nzz\r\n", /400[^]*no size/],
+      [
+        `POST /nodes HTTP/1.1\r\nContent-Length: ${MAX_BODY_BYTES + 1}\r\n\r\n`,
+        /413 Content Too Large[^]*more than/,
+      ],
+      [`GET /nodes HTTP/1.1\r\nX: ${"x".repeat(70_000)}\r\n`, /400[^]*head exceeds/],
+    ];
+    for (const [request, answer] of bad) {
+      using client = await connect();
+      await client.send(request);
+      assert.match(await client.until(), answer);
+    }
+  });
+});
+
+Deno.test("Control socket: ends a stream when the client leaves", async () => {
+  const cancelled = Promise.withResolvers<void>();
+  const fetch = () =>
+    new Response(
+      new ReadableStream({
+        start: (controller) => controller.enqueue(encoder.encode("first")),
+        cancel: () => cancelled.resolve(),
+      }),
+      { headers: { "transfer-encoding": "chunked" } },
+    );
+  await withSocket({ fetch }, async (connect) => {
+    using client = await connect();
+    await client.send("GET /events HTTP/1.1\r\n\r\n");
+    assert.match(await client.until("5\r\nfirst\r\n"), /transfer-encoding: chunked/);
+    await client.connection.closeWrite();
+    await cancelled.promise;
+  });
+});
+
+Deno.test("Control socket: one connection serves the swarm's requests, then hands over to the engine", async () => {
+  await withEngine(async (engine, heads) => {
+    await withSocket({ engine }, async (connect) => {
+      using client = await connect();
+      await client.send("GET /v1.41/nodes HTTP/1.1\r\n\r\n");
+      await client.until("[]");
+      await client.send("GET /v1.41/containers/json HTTP/1.1\r\nConnection: keep-alive\r\nX-A: b\r\n\r\n");
+      assert.match(await client.until(), /from the engine$/);
+      assert.equal(heads[0], "GET /v1.41/containers/json HTTP/1.1\r\nX-A: b\r\nConnection: close\r\n\r\n");
+    });
+  });
+});
+
+Deno.test("Control socket: an upgraded connection goes to the engine byte by byte, half-close included", async () => {
+  await withEngine(async (engine, heads) => {
+    await withSocket({ engine }, async (connect) => {
+      using client = await connect();
+      await client.send(
+        "POST /v1.41/exec/x/start HTTP/1.1\r\nConnection: Upgrade\r\nUpgrade: tcp\r\n\r\nearly ",
+      );
+      await client.until("101 UPGRADED\r\n\r\n");
+      await client.send("late");
+      await client.connection.closeWrite();
+      assert.equal(await client.until(), "echo early late");
+      assert.match(heads[0]!, /Connection: Upgrade\r\nUpgrade: tcp/);
+    });
+  });
+});
+
+Deno.test("Control socket: says so when the engine cannot be reached", async () => {
+  await withSocket({ engine: "/nonexistent/engine.sock" }, async (connect) => {
+    using client = await connect();
+    await client.send("GET /containers/json HTTP/1.1\r\n\r\n");
+    assert.match(
+      await client.until(),
+      /503 Service Unavailable[^]*Cannot reach the container engine on this node/,
+    );
+  });
+});

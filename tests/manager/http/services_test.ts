@@ -1,0 +1,156 @@
+import assert from "node:assert/strict";
+import { FakeClock } from "../../support/fake_clock.ts";
+import { NODE_ID, processBody, serviceBody, testAPI, testTask } from "./fake_node.ts";
+
+Deno.test("Services: creating answers with the ID, a taken name with 409", async () => {
+  const { call } = await testAPI(new FakeClock());
+  const { status, json } = await call("POST", "/v1.41/services/create", serviceBody("web"));
+  assert.equal(status, 201);
+  assert.match(json.ID, /^[0-9a-z]{25}$/);
+  assert.deepEqual(await call("POST", "/services/create", serviceBody("web")), {
+    status: 409,
+    json: {
+      message:
+        "rpc error: code = AlreadyExists desc = name conflicts with an existing object: service web already exists",
+    },
+  });
+});
+
+Deno.test("Services: are found by ID, name and prefix; ambiguous and unknown ones say so", async () => {
+  const { call } = await testAPI(new FakeClock());
+  const { json: { ID } } = await call("POST", "/services/create", serviceBody("web"));
+  const other = await call("POST", "/services/create", serviceBody("db"));
+  for (const name of [ID, "web", ID.slice(0, 25)]) {
+    assert.equal((await call("GET", `/services/${name}`)).json.ID, ID);
+  }
+  const common = [...ID].findIndex((each, i) => each !== other.json.ID[i]);
+  assert.deepEqual(await call("GET", `/services/${ID.slice(0, common)}`), {
+    status: 400,
+    json: { message: `service ${ID.slice(0, common)} is ambiguous (2 matches found)` },
+  });
+  assert.deepEqual(await call("GET", "/services/nope"), {
+    status: 404,
+    json: { message: "service nope not found" },
+  });
+});
+
+Deno.test("Services: an update keeps the previous spec, bumps the spec's version and needs the latest version", async () => {
+  const { call, store } = await testAPI(new FakeClock());
+  const { json: { ID } } = await call("POST", "/services/create", serviceBody("web"));
+  const before = (await call("GET", "/services/web")).json;
+  const update = `/services/web/update?version=${before.Version.Index}`;
+  const scaled = { ...before.Spec, Mode: { Replicated: { Replicas: 3 } } };
+  assert.deepEqual(await call("POST", update, scaled), { status: 200, json: {} });
+  const stored = store().get("services", ID)!;
+  assert.deepEqual(stored.SpecVersion, before.Version);
+  assert.deepEqual(stored.PreviousSpecVersion, { Index: 0 });
+  assert.deepEqual(stored.Spec.Mode, { Replicated: { Replicas: 3 } });
+  assert.deepEqual(await call("POST", update, scaled), {
+    status: 500,
+    json: { message: "rpc error: code = Unknown desc = update out of sequence" },
+  });
+});
+
+Deno.test("Services: rolling back swaps the specs and says so", async () => {
+  const { call } = await testAPI(new FakeClock());
+  await call("POST", "/services/create", serviceBody("web"));
+  const first = (await call("GET", "/services/web")).json;
+  const path = (version: number) => `/services/web/update?version=${version}`;
+  const refused = await call("POST", `${path(first.Version.Index)}&rollback=previous`, first.Spec);
+  assert.equal(refused.status, 400);
+  assert.match(refused.json.message, /FailedPrecondition desc = service \w+ does not have a previous spec/);
+  await call("POST", path(first.Version.Index), { ...first.Spec, Labels: { a: "b" } });
+  const second = (await call("GET", "/services/web")).json;
+  await call("POST", `${path(second.Version.Index)}&rollback=previous`, first.Spec);
+  const third = (await call("GET", "/services/web")).json;
+  assert.deepEqual([third.Spec, third.PreviousSpec], [first.Spec, second.Spec]);
+  assert.equal(third.UpdateStatus.State, "rollback_started");
+});
+
+Deno.test("Services: neither name nor mode may change", async () => {
+  const { call } = await testAPI(new FakeClock());
+  await call("POST", "/services/create", serviceBody("web"));
+  const { Version, Spec } = (await call("GET", "/services/web")).json;
+  const path = `/services/web/update?version=${Version.Index}`;
+  const renamed = await call("POST", path, { ...Spec, Name: "other" });
+  assert.deepEqual(
+    renamed.json.message,
+    "rpc error: code = Unimplemented desc = renaming services is not supported",
+  );
+  const changed = await call("POST", path, { ...Spec, Mode: { Global: {} } });
+  assert.equal(changed.status, 501);
+  assert.match(changed.json.message, /service mode change is not allowed/);
+});
+
+Deno.test("Services: malformed requests say what is wrong", async () => {
+  const { call } = await testAPI(new FakeClock());
+  const post = async (body: string) => (await call("POST", "/services/create", body)).json.message;
+  assert.equal(await post(""), "got EOF while reading request body");
+  assert.match(await post("{bad"), /Cannot parse the request body/);
+  assert.match(await post('{"Name":5}'), /InvalidArgument desc = Name: cannot unmarshal number into string/);
+  await call("POST", "/services/create", serviceBody("web"));
+  const noVersion = await call("POST", "/services/web/update", serviceBody("web"));
+  assert.equal(
+    noVersion.json.message,
+    `invalid service version '': strconv.ParseUint: parsing "": invalid syntax`,
+  );
+});
+
+Deno.test("Services: filters by name, ID, label, mode and runtime; unknown ones are refused", async () => {
+  const { call } = await testAPI(new FakeClock());
+  await call("POST", "/services/create", serviceBody("web", { Labels: { tier: "front" } }));
+  await call("POST", "/services/create", serviceBody("worker", { Mode: { Global: {} } }));
+  await call("POST", "/services/create", processBody("proc"));
+  const names = async (filters: unknown) => {
+    const { json } = await call("GET", `/services?filters=${encodeURIComponent(JSON.stringify(filters))}`);
+    return Array.isArray(json)
+      ? json.map((each: { Spec: { Name: string } }) => each.Spec.Name)
+      : json.message;
+  };
+  assert.deepEqual(await names({}), ["web", "worker", "proc"]);
+  assert.deepEqual(await names({ name: ["w"] }), ["web", "worker"]);
+  assert.deepEqual(await names({ name: { web: true } }), ["web"]);
+  assert.deepEqual(await names({ label: ["tier=front"] }), ["web"]);
+  assert.deepEqual(await names({ label: ["tier"], mode: ["global"] }), []);
+  assert.deepEqual(await names({ mode: ["global"] }), ["worker", "proc"]);
+  assert.deepEqual(await names({ runtime: ["process"] }), ["proc"]);
+  assert.equal(await names({ foo: ["a"] }), "Invalid filter 'foo'");
+  assert.equal((await call("GET", "/services?filters={bad")).status, 400);
+});
+
+Deno.test("Services: the status counts running and wanted tasks", async () => {
+  const { call, store } = await testAPI(new FakeClock());
+  await call("POST", "/services/create", serviceBody("web", { Mode: { Replicated: { Replicas: 4 } } }));
+  await store().update((tx) => {
+    const service = tx.all("services")[0]!;
+    tx.create("tasks", testTask(service, "t1"));
+    tx.create("tasks", testTask(service, "t2", { DesiredState: "shutdown" }));
+    tx.create("tasks", testTask(service, "t3", { Status: { Timestamp: "", State: "pending", Message: "" } }));
+  });
+  const { json } = await call("GET", "/services?status=true");
+  assert.deepEqual(json[0].ServiceStatus, { RunningTasks: 2, DesiredTasks: 4, CompletedTasks: 0 });
+});
+
+Deno.test("Tasks: filters by service, node, desired state, name and what is up to date", async () => {
+  const { call, store } = await testAPI(new FakeClock());
+  await call("POST", "/services/create", serviceBody("web"));
+  await store().update((tx) => {
+    const service = tx.all("services")[0]!;
+    tx.create("tasks", testTask(service, "t1"));
+    tx.create("tasks", testTask(service, "t2", { Slot: 2, NodeID: "", DesiredState: "shutdown" }));
+    const old = { ...service.Spec.TaskTemplate, ForceUpdate: 7 };
+    tx.create("tasks", testTask(service, "t3", { Slot: 3, Spec: old, SpecVersion: { Index: 99 } }));
+  });
+  const ids = async (filters: unknown) => {
+    const { json } = await call("GET", `/tasks?filters=${encodeURIComponent(JSON.stringify(filters))}`);
+    return Array.isArray(json) ? json.map((each: { ID: string }) => each.ID) : json.message;
+  };
+  assert.deepEqual(await ids({ service: ["web"] }), ["t1", "t2", "t3"]);
+  assert.deepEqual(await ids({ node: [`${NODE_ID}.local`] }), ["t1", "t3"]);
+  assert.deepEqual(await ids({ "desired-state": ["shutdown"] }), ["t2"]);
+  assert.deepEqual(await ids({ "desired-state": ["running"], name: ["web.1."] }), ["t1"]);
+  assert.deepEqual(await ids({ "_up-to-date": ["true"] }), ["t1", "t2"]);
+  assert.equal(await ids({ service: ["nope"] }), "service nope not found");
+  assert.equal(await ids({ "desired-state": ["x"] }), "Invalid desired-state filter: 'x'");
+  assert.equal((await call("GET", "/tasks/web.1.t1")).json.ID, "t1");
+});
