@@ -3,14 +3,17 @@ import { X509Certificate } from "node:crypto";
 import type { CertificateRole } from "../api/ca.ts";
 import { CoveyError } from "../api/errors.ts";
 import type { NodeRole } from "../api/node.ts";
-import { expectTag, readElement, readElements } from "./der_reader.ts";
-import { TAG } from "./der_writer.ts";
 import { assertP256, publicKeyDigest } from "./key_pair.ts";
 import { decodePEM, decodeSinglePEM, encodePEM } from "./pem.ts";
 import { ECDSA_WITH_SHA256, type Subject } from "./x509_names.ts";
 
 /** Longest DER certificate read, bytes: ours have about 600. */
 export const MAX_CERTIFICATE_BYTES = 8192;
+
+const SEQUENCE = 0x30;
+const BIT_STRING = 0x03;
+/** First byte of a BIT STRING without unused bits. */
+const WHOLE_BYTES = 0;
 
 /** What a certificate says; nothing is verified yet. Times are milliseconds since 1970. */
 export interface CertificateInfo {
@@ -91,15 +94,31 @@ export function nodeRole(organizationalUnit: string | undefined): NodeRole | und
   return organizationalUnit === "swarm-worker" ? "worker" : undefined;
 }
 
-/** What the signature does not cover, and `X509Certificate` therefore takes in several spellings. */
+/**
+ * Checks the bytes that the signature does not cover: those around the signed body. `X509Certificate` takes them
+ * in several spellings, so that others could pass on a certificate under many digests. Its own check, because
+ * an idle agent reads certificates too and is not to load the ASN.1 module for it (decision 0030).
+ */
 function checkEnvelope(der: Uint8Array<ArrayBuffer>): void {
-  const parts = readElements(readElement(der, TAG.sequence).body);
-  const [body, algorithm, signature] = parts;
-  expectTag(body, TAG.sequence);
-  const signsAsWeDo = algorithm?.raw.toHex() === ECDSA_WITH_SHA256.toHex();
-  if (!signsAsWeDo || parts.length !== 3 || expectTag(signature, TAG.bitString).body[0] !== 0) {
-    throw new CoveyError("invalid_argument", "it is not signed with ECDSA and SHA-256");
-  }
+  const body = sequenceAt(der, 0);
+  const tail = sequenceAt(der, body.start).end;
+  const signature = tail + ECDSA_WITH_SHA256.length;
+  const bits = der.length - signature - 2;
+  const expected = [...ECDSA_WITH_SHA256, BIT_STRING, bits, WHOLE_BYTES];
+  const isOurs = body.end === der.length && bits < 0x80 &&
+    expected.every((byte, at) => der[tail + at] === byte);
+  if (!isOurs) throw new CoveyError("invalid_argument", "it is not signed with ECDSA and SHA-256");
+}
+
+/** Where the contents of the SEQUENCE at `at` lie; its length must be spelled as DER does. */
+function sequenceAt(der: Uint8Array, at: number): { start: number; end: number } {
+  const first = der[at + 1] ?? 0;
+  const count = first < 0x80 ? 0 : first & 0x7f;
+  const start = at + 2 + count;
+  const length = count === 0 ? first : der.subarray(at + 2, start).reduce((sum, byte) => sum * 256 + byte, 0);
+  const isMinimal = count === 0 || (count === 1 ? length >= 0x80 : count === 2 && length >= 0x100);
+  if (der[at] !== SEQUENCE || !isMinimal) throw new CoveyError("invalid_argument", "it is not DER");
+  return { start, end: start + length };
 }
 
 function publicKeyOfCertificate(x509: X509Certificate): Uint8Array<ArrayBuffer> {

@@ -1,10 +1,10 @@
 /** Certificate signing requests (PKCS#10, RFC 2986). */
+import { Buffer } from "node:buffer";
 import { CoveyError } from "../api/errors.ts";
-import { expectTag, readElement, readElements } from "./der_reader.ts";
-import { bitString, contextTag, element, integer, sequence, TAG } from "./der_writer.ts";
+import { DER } from "./der.ts";
 import { assertP256, publicKeyOf, signDER, verifyDER } from "./key_pair.ts";
 import { decodeSinglePEM, encodePEM } from "./pem.ts";
-import { ECDSA_WITH_SHA256, encodeName, type Subject } from "./x509_names.ts";
+import { ECDSA_WITH_SHA256, nameOf, type Subject } from "./x509_names.ts";
 
 /** Longest request read, PEM characters: ours have about 400, other tools' with attributes under 2,000. */
 export const MAX_CSR_LENGTH = 8192;
@@ -14,43 +14,38 @@ export async function createCertificateRequest(
   privateKeyPEM: string,
   subject: Subject = {},
 ): Promise<string> {
-  const info = sequence(
-    integer(Uint8Array.of(0)),
-    encodeName(subject),
-    publicKeyOf(privateKeyPEM),
-    element(contextTag(0, true)),
-  );
-  const signature = bitString(await signDER(privateKeyPEM, info));
-  return encodePEM("CERTIFICATE REQUEST", sequence(info, ECDSA_WITH_SHA256, signature));
+  const der = await DER.load();
+  const publicKey = der.decode(publicKeyOf(privateKeyPEM));
+  const info = der.sequence(der.integer(0), nameOf(der, subject), publicKey, der.context(0, []));
+  const signature = der.bitString(signDER(privateKeyPEM, der.encode(info)));
+  const request = der.sequence(info, der.decode(ECDSA_WITH_SHA256), signature);
+  return encodePEM("CERTIFICATE REQUEST", der.encode(request));
 }
 
 /**
  * The public key (DER SubjectPublicKeyInfo) of a request whose signature proves that the sender owns the
  * private half. Anything else is an `invalid_argument` error.
  */
-export function readCertificateRequest(pem: string): Uint8Array<ArrayBuffer> {
+export async function readCertificateRequest(pem: string): Promise<Uint8Array<ArrayBuffer>> {
   if (pem.length > MAX_CSR_LENGTH) {
     refuse(`it has ${pem.length} characters, at most ${MAX_CSR_LENGTH} are allowed`);
   }
-  const parts = splitRequest(decodeSinglePEM("CERTIFICATE REQUEST", pem));
-  if (!verifyDER(parts.publicKey, parts.info, parts.signature)) {
-    refuse("its signature does not match its key");
-  }
-  return parts.publicKey;
+  const request = decodeSinglePEM("CERTIFICATE REQUEST", pem);
+  const { info, publicKey, signature } = splitRequest(await DER.load(), request);
+  if (!verifyDER(publicKey, info, signature)) refuse("its signature does not match its key");
+  return publicKey;
 }
 
-function splitRequest(der: Uint8Array<ArrayBuffer>) {
-  const outer = readElements(readElement(der, TAG.sequence).body);
-  const info = expectTag(outer[0], TAG.sequence);
-  const inner = readElements(info.body);
-  const signature = expectTag(outer[2], TAG.bitString).body;
-  if (outer.length !== 3 || inner.length !== 4 || signature[0] !== 0) refuse("its structure is not PKCS#10");
-  expectTag(inner[0], TAG.integer);
-  if (expectTag(outer[1], TAG.sequence).raw.toHex() !== ECDSA_WITH_SHA256.toHex()) {
+function splitRequest(der: DER, request: Uint8Array) {
+  const outer = der.elements(der.decode(request));
+  const [info, algorithm, signature] = outer;
+  const inner = der.elements(info);
+  if (outer.length !== 3 || inner.length !== 4) refuse("its structure is not PKCS#10");
+  if (Buffer.compare(der.encode(algorithm!), ECDSA_WITH_SHA256) !== 0) {
     refuse("it is not signed with ECDSA and SHA-256");
   }
-  const publicKey = assertP256(expectTag(inner[2], TAG.sequence).raw);
-  return { info: info.raw, publicKey, signature: signature.subarray(1) };
+  const publicKey = assertP256(der.encode(inner[2]!));
+  return { info: der.encode(info!), publicKey, signature: der.bitStringBytes(signature) };
 }
 
 function refuse(why: string): never {

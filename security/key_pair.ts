@@ -1,12 +1,10 @@
-/** P-256 keys: made and used for signing with WebCrypto, compared and verified with `node:crypto`. */
+/** P-256 keys: made with WebCrypto, used with `node:crypto`, which spells signatures in DER. */
 import { Buffer } from "node:buffer";
-import { createHash, createPrivateKey, createPublicKey, verify } from "node:crypto";
+import { createHash, createPrivateKey, createPublicKey, sign, verify } from "node:crypto";
 import { CoveyError } from "../api/errors.ts";
-import { concatBytes, integer, sequence } from "./der_writer.ts";
-import { decodeSinglePEM, encodePEM } from "./pem.ts";
+import { encodePEM } from "./pem.ts";
 
 const ALGORITHM = { name: "ECDSA", namedCurve: "P-256" };
-const SIGNATURE = { name: "ECDSA", hash: "SHA-256" };
 
 /** What every uncompressed P-256 SubjectPublicKeyInfo starts with; the 64 bytes of the point follow. */
 const P256_PUBLIC_KEY_PREFIX = Uint8Array.fromHex("3059301306072a8648ce3d020106082a8648ce3d03010703420004");
@@ -45,11 +43,8 @@ export function publicKeyDigest(publicKey: Uint8Array): string {
 }
 
 /** Signs `data` with ECDSA and SHA-256. The signature is DER. */
-export async function signDER(privateKeyPEM: string, data: Uint8Array<ArrayBuffer>): Promise<Uint8Array> {
-  const der = decodeSinglePEM("PRIVATE KEY", privateKeyPEM);
-  const key = await crypto.subtle.importKey("pkcs8", der, ALGORITHM, false, ["sign"]);
-  const raw = new Uint8Array(await crypto.subtle.sign(SIGNATURE, key, data));
-  return sequence(integer(raw.subarray(0, 32)), integer(raw.subarray(32)));
+export function signDER(privateKeyPEM: string, data: Uint8Array): Uint8Array {
+  return sign("sha256", data, privateKeyPEM);
 }
 
 /** Whether `signature` (DER) over `data` was made with the private half of `publicKey`. Never throws. */
@@ -68,6 +63,6 @@ export function verifyDER(
 
 /** The subject key identifier of RFC 5280 4.2.1.2 (1): SHA-1 of the point. */
 export function keyIdentifier(publicKey: Uint8Array<ArrayBuffer>): Uint8Array {
-  const point = concatBytes(Uint8Array.of(4), assertP256(publicKey).subarray(P256_PUBLIC_KEY_PREFIX.length));
+  const point = assertP256(publicKey).subarray(P256_PUBLIC_KEY_PREFIX.length - 1); // with its 04 in front
   return createHash("sha1").update(point).digest();
 }

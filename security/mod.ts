@@ -10,5 +10,6 @@ export * from "./key_pair.ts";
 export * from "./node_identity.ts";
 export * from "./renewer.ts";
 export * from "./root_ca.ts";
+export * from "./root_tls_info.ts";
 export * from "./verify_peer_chain.ts";
 export * from "./remote_ca.ts";

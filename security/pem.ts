@@ -1,4 +1,7 @@
-/** PEM text around DER (RFC 7468). */
+/**
+ * PEM text around DER (RFC 7468). Ours because the general library decodes base64 with wrong padding to wrong bytes
+ * (decision 0030).
+ */
 import { CoveyError } from "../api/errors.ts";
 
 /** Labels that the project reads or writes. */

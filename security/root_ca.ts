@@ -4,19 +4,10 @@ import type { Clock } from "../api/clock.ts";
 import { CoveyError } from "../api/errors.ts";
 import type { Random } from "../api/random.ts";
 import { readCertificate } from "./certificate.ts";
-import {
-  bitString,
-  contextTag,
-  element,
-  integer,
-  objectIdentifier,
-  sequence,
-  TAG,
-  time,
-} from "./der_writer.ts";
+import { type ASN1Value, DER } from "./der.ts";
 import { createPrivateKeyPEM, keyIdentifier, publicKeyOf, signDER } from "./key_pair.ts";
 import { encodePEM } from "./pem.ts";
-import { ECDSA_WITH_SHA256, encodeName, OID } from "./x509_names.ts";
+import { ECDSA_WITH_SHA256, nameOf, OID } from "./x509_names.ts";
 
 const HOUR_MS = 3_600_000;
 const DAY_MS = 24 * HOUR_MS;
@@ -60,20 +51,21 @@ export interface SigningContext {
 
 /** Makes a new self-signed root. */
 export async function createRootCA(context: SigningContext): Promise<RootCA> {
+  const der = await DER.load();
   const privateKeyPEM = await createPrivateKeyPEM();
   const publicKey = publicKeyOf(privateKeyPEM);
   const now = context.clock.now();
-  const name = encodeName({ CN: ROOT_CA_NAME });
-  const certificatePEM = await signCertificate(privateKeyPEM, context.random, {
+  const name = nameOf(der, { CN: ROOT_CA_NAME });
+  const certificatePEM = signCertificate(der, privateKeyPEM, context.random, {
     issuer: name,
     subject: name,
     publicKey,
     notBefore: now - CERT_BACKDATE_MS,
     notAfter: now + ROOT_CA_EXPIRY_MS,
     extensions: [
-      extension(OID.basicConstraints, true, sequence(element(TAG.boolean, Uint8Array.of(0xff)))),
-      extension(OID.keyUsage, true, bitString(Uint8Array.of(0b0000_0110), 1)), // keyCertSign, cRLSign
-      extension(OID.subjectKeyIdentifier, false, element(TAG.octetString, keyIdentifier(publicKey))),
+      extension(der, OID.basicConstraints, true, der.sequence(der.true())),
+      extension(der, OID.keyUsage, true, der.bitString(Uint8Array.of(0b0000_0110), 1)), // keyCertSign, cRLSign
+      extension(der, OID.subjectKeyIdentifier, false, der.octetString(keyIdentifier(publicKey))),
     ],
   });
   return { certificatePEM, privateKeyPEM };
@@ -102,61 +94,65 @@ export async function issueNodeCertificate(
     );
   }
   const { nodeID, clusterID, role, publicKey } = options;
-  return await signCertificate(root.privateKeyPEM, context.random, {
-    issuer: encodeName({ CN: ROOT_CA_NAME }),
-    subject: encodeName({ CN: nodeID, O: clusterID, OU: role }),
+  const der = await DER.load();
+  return signCertificate(der, root.privateKeyPEM, context.random, {
+    issuer: nameOf(der, { CN: ROOT_CA_NAME }),
+    subject: nameOf(der, { CN: nodeID, O: clusterID, OU: role }),
     publicKey,
     notBefore: now - CERT_BACKDATE_MS,
     notAfter: Math.min(now + expiryMs, issuer.notAfter),
-    extensions: nodeExtensions(issuer.publicKey, options),
+    extensions: nodeExtensions(der, issuer.publicKey, options),
   });
 }
 
 function nodeExtensions(
+  der: DER,
   issuerKey: Uint8Array<ArrayBuffer>,
   { role, nodeID, publicKey }: NodeCertificateOptions,
-): Uint8Array[] {
+): ASN1Value[] {
   const names = role === "swarm-manager" ? [role, nodeID, ROOT_CA_NAME] : [role, nodeID];
-  const dnsNames = names.map((name) => element(contextTag(2, false), new TextEncoder().encode(name)));
-  const purposes = sequence(objectIdentifier(OID.serverAuth), objectIdentifier(OID.clientAuth));
-  const authorityKey = element(contextTag(0, false), keyIdentifier(issuerKey));
+  const dnsNames = names.map((name) => der.context(2, new TextEncoder().encode(name)));
+  const purposes = der.sequence(der.oid(OID.serverAuth), der.oid(OID.clientAuth));
+  const authorityKey = der.context(0, keyIdentifier(issuerKey));
   return [
-    extension(OID.basicConstraints, true, sequence()),
-    extension(OID.keyUsage, true, bitString(Uint8Array.of(0b1000_0000), 7)), // digitalSignature
-    extension(OID.extendedKeyUsage, false, purposes),
-    extension(OID.subjectKeyIdentifier, false, element(TAG.octetString, keyIdentifier(publicKey))),
-    extension(OID.authorityKeyIdentifier, false, sequence(authorityKey)),
-    extension(OID.subjectAltName, false, sequence(...dnsNames)),
+    extension(der, OID.basicConstraints, true, der.sequence()),
+    extension(der, OID.keyUsage, true, der.bitString(Uint8Array.of(0b1000_0000), 7)), // digitalSignature
+    extension(der, OID.extendedKeyUsage, false, purposes),
+    extension(der, OID.subjectKeyIdentifier, false, der.octetString(keyIdentifier(publicKey))),
+    extension(der, OID.authorityKeyIdentifier, false, der.sequence(authorityKey)),
+    extension(der, OID.subjectAltName, false, der.sequence(...dnsNames)),
   ];
 }
 
 interface CertificateFields {
-  issuer: Uint8Array;
-  subject: Uint8Array;
+  issuer: ASN1Value;
+  subject: ASN1Value;
+  /** DER SubjectPublicKeyInfo. */
   publicKey: Uint8Array;
   notBefore: number;
   notAfter: number;
-  extensions: Uint8Array[];
+  extensions: ASN1Value[];
 }
 
-async function signCertificate(keyPEM: string, random: Random, fields: CertificateFields): Promise<string> {
+function signCertificate(der: DER, keyPEM: string, random: Random, fields: CertificateFields): string {
   const serial = random.bytes(SERIAL_BYTES);
   serial[0] = (serial[0]! & 0x7f) | 0x40; // positive and of constant length
-  const body = sequence(
-    element(contextTag(0, true), integer(Uint8Array.of(2))), // version 3
-    integer(serial),
-    ECDSA_WITH_SHA256,
+  const algorithm = der.decode(ECDSA_WITH_SHA256);
+  const body = der.sequence(
+    der.context(0, [der.integer(2)]), // version 3
+    der.integerBytes(serial),
+    algorithm,
     fields.issuer,
-    sequence(time(fields.notBefore), time(fields.notAfter)),
+    der.sequence(der.time(fields.notBefore), der.time(fields.notAfter)),
     fields.subject,
-    fields.publicKey,
-    element(contextTag(3, true), sequence(...fields.extensions)),
+    der.decode(fields.publicKey),
+    der.context(3, [der.sequence(...fields.extensions)]),
   );
-  const signature = bitString(await signDER(keyPEM, body));
-  return encodePEM("CERTIFICATE", sequence(body, ECDSA_WITH_SHA256, signature));
+  const signature = der.bitString(signDER(keyPEM, der.encode(body)));
+  return encodePEM("CERTIFICATE", der.encode(der.sequence(body, algorithm, signature)));
 }
 
-function extension(oid: string, critical: boolean, value: Uint8Array): Uint8Array {
-  const flag = critical ? [element(TAG.boolean, Uint8Array.of(0xff))] : [];
-  return sequence(objectIdentifier(oid), ...flag, element(TAG.octetString, value));
+function extension(der: DER, oid: string, critical: boolean, value: ASN1Value): ASN1Value {
+  const flag = critical ? [der.true()] : [];
+  return der.sequence(der.oid(oid), ...flag, der.octetString(der.encode(value)));
 }

@@ -1,5 +1,5 @@
-/** Object identifiers and encoded fragments shared by certificates and requests. */
-import { element, objectIdentifier, sequence, TAG, utf8String } from "./der_writer.ts";
+/** Object identifiers and fragments shared by certificates and requests. */
+import type { ASN1Value, DER } from "./der.ts";
 
 /** Object identifiers in dotted form (RFC 5280, RFC 5758). */
 export const OID = {
@@ -17,6 +17,9 @@ export const OID = {
   clientAuth: "1.3.6.1.5.5.7.3.2",
 } as const;
 
+/** DER AlgorithmIdentifier of `ecdsaWithSHA256`, the only signature the project makes or takes. */
+export const ECDSA_WITH_SHA256 = Uint8Array.fromHex("300a06082a8648ce3d040302");
+
 /** The subject of a certificate or request. */
 export interface Subject {
   /** Common name: a node ID, or `swarm-ca`. */
@@ -27,18 +30,15 @@ export interface Subject {
   OU?: string;
 }
 
-/** AlgorithmIdentifier of the only signature the project makes or takes. */
-export const ECDSA_WITH_SHA256 = sequence(objectIdentifier(OID.ecdsaWithSHA256));
-
 /** A subject as an X.501 name, most general part first. */
-export function encodeName(subject: Subject): Uint8Array<ArrayBuffer> {
+export function nameOf(der: DER, subject: Subject): ASN1Value {
   const attributes: [string, string | undefined][] = [
     [OID.organization, subject.O],
     [OID.organizationalUnit, subject.OU],
     [OID.commonName, subject.CN],
   ];
   const parts = attributes.flatMap(([oid, value]) =>
-    value === undefined ? [] : [element(TAG.set, sequence(objectIdentifier(oid), utf8String(value)))]
+    value === undefined ? [] : [der.set(der.sequence(der.oid(oid), der.utf8String(value)))]
   );
-  return sequence(...parts);
+  return der.sequence(...parts);
 }

@@ -146,13 +146,13 @@ export class CAServer {
     if (!node || cluster.blocked(peer.nodeID)) {
       refuse("permission_denied", `node ${peer.nodeID} was removed from the cluster`);
     }
-    return await this.#answer(node, readCertificateRequest(request.CSR), cluster);
+    return await this.#answer(node, await readCertificateRequest(request.CSR), cluster);
   }
 
   async #join(request: IssueNodeCertificateRequest, cluster: CACluster) {
     const role = roleOfJoinToken(request.Token ?? "", cluster.joinTokens);
     if (!role) refuse("permission_denied", "the join token is not valid, it may have been rotated");
-    const publicKey = readCertificateRequest(request.CSR);
+    const publicKey = await readCertificateRequest(request.CSR);
     const digest = publicKeyDigest(publicKey);
     const known = this.#options.backend.nodeByPublicKey(digest);
     if (request.ReissueNodeID !== undefined && known?.ID !== request.ReissueNodeID) {

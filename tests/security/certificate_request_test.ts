@@ -11,13 +11,15 @@ import {
 import { decodeSinglePEM, encodePEM } from "../../security/pem.ts";
 import { openssl } from "./fixtures.ts";
 
+const refused = (e: unknown) => e instanceof CoveyError && e.code === "invalid_argument";
+
 Deno.test("Certificate request: OpenSSL verifies ours, and we read our own key back", async () => {
   const key = await createPrivateKeyPEM();
   for (const subject of [{}, { CN: "node", O: "cluster", OU: "swarm-manager" }]) {
     const csr = await createCertificateRequest(key, subject);
     const { ok, output } = await openssl(["req", "-in", "r.csr", "-verify", "-noout"], { "r.csr": csr });
     assert.ok(ok && /OK/.test(output), output);
-    assert.deepEqual(readCertificateRequest(csr), publicKeyOf(key));
+    assert.deepEqual(await readCertificateRequest(csr), publicKeyOf(key));
   }
 });
 
@@ -39,7 +41,7 @@ Deno.test("Certificate request: one made by OpenSSL is read, extensions and all"
     { "k.pem": key },
   );
   assert.ok(ok, output);
-  assert.deepEqual(readCertificateRequest(output), publicKeyOf(key));
+  assert.deepEqual(await readCertificateRequest(output), publicKeyOf(key));
 });
 
 Deno.test("Certificate request: RSA, other curves, other hashes and oversized ones are refused by name", async () => {
@@ -70,8 +72,8 @@ Deno.test("Certificate request: RSA, other curves, other hashes and oversized on
     ["-----BEGIN CERTIFICATE REQUEST-----\n*\n-----END CERTIFICATE REQUEST-----", /not base64/],
   ];
   for (const [csr, message] of cases) {
-    assert.throws(
-      () => readCertificateRequest(csr),
+    await assert.rejects(
+      readCertificateRequest(csr),
       (e) => hasCode(e, "invalid_argument") && message.test(e.message),
     );
   }
@@ -81,24 +83,32 @@ Deno.test("Certificate request: no mutated byte is accepted and none crashes the
   const csr = await createCertificateRequest(await createPrivateKeyPEM(), { CN: "node" });
   const der = decodeSinglePEM("CERTIFICATE REQUEST", csr);
   const change = fc.tuple(fc.nat(der.length - 1), fc.integer({ min: 1, max: 255 }));
-  fc.assert(
-    fc.property(fc.array(change, { minLength: 1, maxLength: 4 }), fc.nat(der.length), (changes, keep) => {
+  const changes = fc.array(change, { minLength: 1, maxLength: 4 });
+  await fc.assert(
+    fc.asyncProperty(changes, fc.nat(der.length), async (changes, keep) => {
       const mutated = Uint8Array.from(der);
       for (const [at, by] of changes) mutated[at] = mutated[at]! ^ by;
       for (const bytes of [mutated, mutated.subarray(0, keep)]) {
         if (bytes.length === der.length && bytes.every((byte, at) => byte === der[at])) continue;
-        const refused = (e: unknown) => e instanceof CoveyError && e.code === "invalid_argument";
-        assert.throws(() => readCertificateRequest(encodePEM("CERTIFICATE REQUEST", bytes)), refused);
+        await assert.rejects(readCertificateRequest(encodePEM("CERTIFICATE REQUEST", bytes)), refused);
       }
     }),
     { numRuns: 500 },
   );
 });
 
-Deno.test("Certificate request: random bytes and random text are refused, never a crash", () => {
-  const refused = (e: unknown) => e instanceof CoveyError && e.code === "invalid_argument";
-  fc.assert(fc.property(fc.uint8Array({ maxLength: 2000 }), (bytes) => {
-    assert.throws(() => readCertificateRequest(encodePEM("CERTIFICATE REQUEST", bytes)), refused);
+Deno.test("Certificate request: random bytes and random text are refused, never a crash", async () => {
+  await fc.assert(fc.asyncProperty(fc.uint8Array({ maxLength: 2000 }), async (bytes) => {
+    await assert.rejects(readCertificateRequest(encodePEM("CERTIFICATE REQUEST", bytes)), refused);
   }));
-  fc.assert(fc.property(fc.string(), (text) => assert.throws(() => readCertificateRequest(text), refused)));
+  await fc.assert(fc.asyncProperty(fc.string(), async (text) => {
+    await assert.rejects(readCertificateRequest(text), refused);
+  }));
+});
+
+Deno.test("Certificate request: the longest and deepest nesting that fits is refused, never a stack overflow", async () => {
+  for (const pair of ["3080", "3000", "0500", "a080", "0380"]) {
+    const bytes = Uint8Array.fromHex(pair.repeat(3000));
+    await assert.rejects(readCertificateRequest(encodePEM("CERTIFICATE REQUEST", bytes)), refused);
+  }
 });

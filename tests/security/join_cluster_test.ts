@@ -79,7 +79,7 @@ Deno.test("Join: sends the request with the token to the verified root and retur
   const { request, rootCAPEM } = sent[0]!;
   assert.equal(rootCAPEM, cluster.root.certificatePEM);
   assert.deepEqual([request.Token, request.Availability], [options.token, "drain"]);
-  const digest = publicKeyDigest(readCertificateRequest(request.CSR));
+  const digest = publicKeyDigest(await readCertificateRequest(request.CSR));
   assert.equal(digest, publicKeyDigest(publicKeyOf(options.privateKeyPEM)));
 });
 

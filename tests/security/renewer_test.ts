@@ -45,7 +45,7 @@ async function setup(options: { float?: number; lifeMs?: number; fails?: number;
         clusterID,
         role: state.roles.shift() ?? "swarm-worker",
       } as const;
-      const publicKey = readCertificateRequest(csr);
+      const publicKey = await readCertificateRequest(csr);
       return await issueNodeCertificate(root, {
         ...names,
         publicKey,

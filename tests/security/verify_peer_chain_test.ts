@@ -175,3 +175,32 @@ Deno.test("Peer chain: no mutated certificate is accepted as somebody else and n
     { numRuns: 500 },
   );
 });
+
+Deno.test("Peer chain: the bytes around the signed part have one spelling", async () => {
+  const cluster = await createTestCluster();
+  const { der } = readCertificate((await cluster.node("node1")).certificatePEM);
+  const options = { roots: [cluster.root.certificatePEM], now: cluster.clock.now() };
+  const rejected = (e: unknown) => e instanceof CoveyError && e.code === "unauthenticated";
+  const HEADER_BYTES = 4;
+  const tail = HEADER_BYTES + HEADER_BYTES + (der[6]! * 256 + der[7]!);
+  const SIGNATURE_AT = tail + 12 + 3;
+  const unsigned = [
+    ...Array(2 * HEADER_BYTES).keys(),
+    ...Array(SIGNATURE_AT - tail).keys().map((at) => tail + at),
+  ];
+  for (const at of unsigned) {
+    for (let by = 1; by < 256; by++) {
+      const mutated = Uint8Array.from(der);
+      mutated[at] = mutated[at]! ^ by;
+      assert.throws(() => verifyPeerChain([mutated], options), rejected);
+    }
+  }
+  const body = der.subarray(HEADER_BYTES);
+  const longer = [0x30, 0x83, 0, body.length >> 8, body.length & 0xff, ...body];
+  const indefinite = [0x30, 0x80, ...body, 0, 0];
+  const longerBits = [...der.subarray(0, tail + 12), 0x03, 0x81, ...der.subarray(tail + 13)];
+  longerBits[3] = longerBits[3]! + 1;
+  for (const spelling of [longer, indefinite, longerBits, [...der, 0], [...der, 0x05, 0x00], [0, ...der]]) {
+    assert.throws(() => verifyPeerChain([Uint8Array.from(spelling)], options), rejected);
+  }
+});
