@@ -1,9 +1,10 @@
+import { members } from "./conf_change.ts";
 import { invariant } from "./invariant.ts";
 import { EMPTY_CONF_STATE, type InitialState, type Storage } from "./storage.ts";
-import { type ConfState, type Entry, entrySize, type HardState, NO_MEMBER } from "./types.ts";
+import { type ConfState, type Entry, entrySize, type HardState, type MemberID, NO_MEMBER } from "./types.ts";
 import type { SnapshotMeta, WriteBatch } from "./types.ts";
 
-/** A log in memory: what a driver keeps in front of its disk, and all that a test needs. */
+/** A log in memory: what a driver keeps in front of its disk, and all that a test needs. Empty at first. */
 export class MemoryStorage implements Storage {
   #hardState: HardState = { term: 0, vote: NO_MEMBER, commit: 0 };
   /** `#entries[0]` has index `#first`; `#first - 1` is compacted and had `#compactedTerm`. */
@@ -13,11 +14,6 @@ export class MemoryStorage implements Storage {
   #applied = 0;
   #confState = EMPTY_CONF_STATE;
   #snapshot: SnapshotMeta | null = null;
-
-  /** The storage of a member of a new cluster, or of a joining one if `confState` is left out. */
-  constructor(confState: ConfState = EMPTY_CONF_STATE) {
-    this.#confState = confState;
-  }
 
   /** The storage as it is found after a restart. */
   static restore(
@@ -73,8 +69,9 @@ export class MemoryStorage implements Storage {
     return this.#entries.slice(from, to);
   }
 
-  snapshot(): SnapshotMeta | null {
-    return this.#snapshot;
+  snapshot(to: MemberID): SnapshotMeta | null {
+    const snapshot = this.#snapshot;
+    return snapshot && members(snapshot.confState).includes(to) ? snapshot : null;
   }
 
   /** Makes the storage show `batch`. */

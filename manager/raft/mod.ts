@@ -18,8 +18,8 @@
  *     `conf_change` is the core's. The core hands out nothing that is not stored locally.
  *  8. Store the applied index and the membership after it (`ready.confState`, if it changed) in one atomic write with the
  *     application's state; both come back through `initialState()`. A snapshot in `write` brings its own.
- *  9. Compact the log only up to what is so stored, and keep some entries for slow followers. `Storage.snapshot()` must
- *     not be older than the first entry kept.
+ *  9. Compact the log only up to what is so stored, and keep some entries for slow followers. A snapshot
+ *     that can be sent must not be older than the first entry kept.
  * 10. Answer a proposal when its index is applied: with success if the term is the one that `propose()` returned, as lost
  *     otherwise. When leadership is lost before that, the outcome is unknown, not failed.
  * 11. Serve a read when the index in `ready.reads` is applied; give up waiting with `forgetRead()`. A read that comes
@@ -27,18 +27,21 @@
  * 12. Give every member a random id that no member of the cluster ever had. A member whose storage was lost or damaged
  *     must start with a new one: its old vote and entries were counted on.
  * 13. When `step()` returns `removed_sender`, tell the sender that it is out.
- * 14. A {@linkcode RaftInvariantError} is final: stop the node, keep its files for examination.
+ * 14. A new cluster starts from `bootstrap()`, stored like any batch; a joining member starts from nothing, and is added
+ *     as a learner by the leader. After a majority is lost for good, `forceSingleMember()` makes a survivor the cluster.
+ * 15. A {@linkcode RaftInvariantError} is final: stop the node, keep its files for examination.
  *
  * @module
  */
 
 export { type ConfChange, decodeConfChange, type MemberChange } from "./conf_change.ts";
 export { DEFAULT_RAFT_CONFIG, type RaftConfig, validateRaftConfig } from "./config.ts";
-export { forceSingleMember } from "./force.ts";
+
 export { RaftInvariantError } from "./invariant.ts";
 export type { ConfChangeRefusal, ConfChangeResult } from "./membership.ts";
 export { MemoryStorage } from "./memory_storage.ts";
 export type { Message } from "./messages.ts";
+export { bootstrap, forceSingleMember } from "./offline.ts";
 export type { ProposalRefusal, ProposalResult } from "./proposal.ts";
 export { RawNode } from "./raw_node.ts";
 export type { ReadRefusal, ReadResult } from "./read_index.ts";

@@ -9,8 +9,9 @@ function trySendSnapshot(raft: RaftState, to: MemberID): boolean {
   const progress = raft.progressOf(to);
   // Whoever is silent gets no snapshot: it would be made, read and sent for nothing.
   if (!raft.isActive(to)) return false;
-  const snapshot = raft.snapshot();
-  if (!snapshot || snapshot.index <= progress.match || snapshot.index < raft.log.firstIndex - 1) return false;
+  const snapshot = raft.snapshot(to);
+  if (!snapshot || snapshot.index <= progress.match) return false;
+  invariant(snapshot.index >= raft.log.firstIndex - 1, "the log goes on after a snapshot", snapshot.index);
   progress.becomeSnapshot(snapshot.index);
   raft.send({ type: "snapshot", to, snapshot });
   return true;

@@ -77,7 +77,7 @@ export class RaftState {
     this.id = config.id;
     this.config = config;
     this.log = new RaftLog(storage);
-    this.snapshot = () => storage.snapshot();
+    this.snapshot = (to) => storage.snapshot(to);
     this.term = hardState.term;
     this.vote = hardState.vote;
     this.stored = { term: hardState.term, vote: hardState.vote };

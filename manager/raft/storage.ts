@@ -1,4 +1,4 @@
-import type { ConfState, Entry, HardState, SnapshotMeta } from "./types.ts";
+import type { ConfState, Entry, HardState, MemberID, SnapshotMeta } from "./types.ts";
 
 /** What a node finds when it starts. */
 export interface InitialState {
@@ -27,8 +27,11 @@ export interface Storage {
    * array and does not change it. Needs firstIndex() <= lo < hi <= lastIndex() + 1.
    */
   entries(lo: number, hi: number, maxBytes: number): readonly Entry[];
-  /** The snapshot that can be sent to a follower now; null while none is at hand: the core asks again. */
-  snapshot(): SnapshotMeta | null;
+  /**
+   * The snapshot that can be sent to `to` now: not older than `firstIndex() - 1`, and `to` is a member in it. Null while
+   * none is at hand; the core asks again at the follower's next sign of life, so the caller should be making one.
+   */
+  snapshot(to: MemberID): SnapshotMeta | null;
 }
 
 /** The storage of a member that has never been anything: no log, no members. */

@@ -4,6 +4,17 @@ import { EMPTY_CONF_STATE, type Storage } from "./storage.ts";
 import { type Entry, type MemberID, NO_MEMBER, type WriteBatch } from "./types.ts";
 
 /**
+ * What the members of a new cluster store before they start: a snapshot without data, so that whoever joins later cannot
+ * get the log without the membership that it starts from.
+ */
+export function bootstrap(voters: readonly MemberID[]): WriteBatch {
+  invariant(voters.length > 0, "a cluster has a voter");
+  const confState = { ...EMPTY_CONF_STATE, voters: [...voters].sort((a, b) => a - b) };
+  const snapshot = { index: 1, term: 1, confState };
+  return { snapshot, entries: [], hardState: { term: 1, vote: NO_MEMBER, commit: 1 }, messages: [] };
+}
+
+/**
  * Makes `id` the only member after a majority was lost for good; done offline, before its node starts.
  *
  * Everything in its log is kept and counts as committed, because any of it may have been acknowledged. All others count
