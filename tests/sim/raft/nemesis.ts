@@ -20,7 +20,7 @@ function crash(target: Target, node: SimNode): void {
   queue.after(downMs, () => node.start());
 }
 
-function crashSome({ ...target }: Target): void {
+function crashSome(target: Target): void {
   const nodes = target.random.shuffled(target.nodes());
   const count = target.random.chance(0.2)
     ? nodes.length
@@ -86,12 +86,13 @@ function swizzle(target: Target): void {
   );
 }
 
-function pause({ random, queue, ...target }: Target): void {
-  const node = random.pick(target.nodes());
-  node.pausedUntil = queue.now + random.between(50, 3000);
+function pause(target: Target): void {
+  const { random, queue } = target;
+  random.pick(target.nodes()).pausedUntil = queue.now + random.between(50, 3000);
 }
 
-function slowDisk({ random, ...target }: Target): void {
+function slowDisk(target: Target): void {
+  const { random } = target;
   random.pick(target.nodes()).diskMs = random.pick([1, 1, 5, 50, 300, 8000]);
 }
 
@@ -101,6 +102,7 @@ function badWeather({ random, network }: Target): void {
     duplication: random.pick([0, 0.05, 0.5]),
     slow: random.pick([0, 0.1, 0.5]),
     slowMs: random.pick([20, 200, 2000]),
+    voteMs: random.pick([0, 20, 100]),
   };
   network.weather = random.chance(0.3) ? FAIR : weather;
 }
@@ -110,23 +112,57 @@ function heal({ network }: Target): void {
   network.weather = FAIR;
 }
 
+/** Two that hear only the others try at the same moment; their requests travel at different speeds. */
+function duel(target: Target): void {
+  const { random, network, queue } = target;
+  const [one, other] = random.shuffled(target.nodes());
+  if (!one || !other) return;
+  if (random.chance(0.7)) {
+    network.cut(one.id, other.id);
+    network.cut(other.id, one.id);
+    queue.after(500, () => network.mendAll());
+  }
+  if (random.chance(0.7)) network.weather = { ...network.weather, voteMs: 60 };
+  one.act((raw) => raw.campaign());
+  other.act((raw) => raw.campaign());
+}
+
 const DEEDS: readonly ((target: Target) => void)[] = [
   ...[crashSome, crashSome, crashLeader, crashLeader, split, isolateLeader, isolateLeader, cutLinks],
-  ...[swizzle, pause, slowDisk, badWeather, badWeather, heal, heal, heal],
+  ...[duel, duel, swizzle, pause, slowDisk, badWeather, badWeather, heal, heal, heal],
 ];
 
 /** Does one random bad (or good) deed. */
 export function disturb(target: Target): void {
-  target.random.pick(DEEDS)({
-    queue: target.queue,
-    random: target.random,
-    network: target.network,
-    nodes: () => target.nodes(),
+  target.random.pick(DEEDS)(target);
+}
+
+/** Strikes a new leader while its first entries travel, so that they reach only some. Others get their links back. */
+export function huntLeader(target: Target, leader: SimNode): void {
+  const { random, queue, network } = target;
+  queue.after(random.next() * random.pick([0, 4, 12, 40]), () => {
+    if (random.chance(0.4)) network.mendAll();
+    // Once its lease is over, several will want to succeed it.
+    if (random.chance(0.5)) queue.after(random.between(600, 1000), () => duel(target));
+    if (random.chance(0.4)) return crash(target, leader);
+    const friend = random.chance(0.5) ? random.pick(target.nodes()).id : 0;
+    for (const { id } of target.nodes()) {
+      if (id === leader.id || id === friend) continue;
+      network.cut(leader.id, id);
+      network.cut(id, leader.id);
+    }
   });
+}
+
+/** Restarts a voter while the election that it decided goes on. */
+export function huntVoter({ random, queue }: Target, voter: SimNode): void {
+  queue.after(random.next() * 3, () => voter.crash());
+  queue.after(3 + random.next() * 3, () => voter.start());
 }
 
 /** Ends all disturbance: every link works, every node runs. */
 export function healAll(target: Target): void {
+  target.network.calm = true;
   heal(target);
   for (const node of target.nodes()) {
     node.pausedUntil = 0;

@@ -10,14 +10,18 @@ export interface Weather {
   /** Share of messages that take up to `slowMs` instead of a few milliseconds. */
   slow: number;
   slowMs: number;
+  /** Requests for votes take up to so long, whatever the rest does. */
+  voteMs: number;
 }
 
 /** No loss, little delay. */
-export const FAIR: Weather = { loss: 0, duplication: 0, slow: 0, slowMs: 0 };
+export const FAIR: Weather = { loss: 0, duplication: 0, slow: 0, slowMs: 0, voteMs: 0 };
 
 /** Carries messages between members: late, twice, in another order, or not at all. */
 export class Network {
   weather: Weather = FAIR;
+  /** No link can be cut any more. */
+  calm = false;
   /** Cut links as `from>to`; each direction on its own. */
   #cut = new Set<string>();
 
@@ -30,7 +34,7 @@ export class Network {
   ) {}
 
   cut(from: number, to: number): void {
-    this.#cut.add(`${from}>${to}`);
+    if (!this.calm) this.#cut.add(`${from}>${to}`);
   }
 
   mend(from: number, to: number): void {
@@ -54,19 +58,20 @@ export class Network {
     if (random.chance(weather.duplication)) this.#carry(message);
   }
 
-  #delay(): number {
+  #delay(type: Message["type"]): number {
     const { random, weather } = this;
+    if (type === "vote" && weather.voteMs > 0) return random.next() * weather.voteMs;
     return random.chance(weather.slow) ? random.next() * weather.slowMs : 0.2 + random.next() * 4;
   }
 
   #carry(message: Message): void {
-    this.queue.after(this.#delay(), () => {
+    this.queue.after(this.#delay(message.type), () => {
       if (!this.isCut(message.from, message.to)) this.deliver(message);
     });
   }
 
   #sendSnapshot(message: Message, lost: boolean): void {
-    this.queue.after(this.#delay() * 10, () => {
+    this.queue.after(this.#delay(message.type) * 10, () => {
       const arrived = !lost && !this.isCut(message.from, message.to);
       if (arrived) this.deliver(message);
       this.report(message, arrived);

@@ -28,7 +28,13 @@ export interface World {
   readonly random: SeededRandom;
   readonly checker: Checker;
   readonly faults: Faults;
+  /** Whether members ask before they campaign: never, always or each as it likes. */
+  readonly preVote: "off" | "on" | "mixed";
   send(message: Message): void;
+  /** `node` has just become leader. */
+  onLeader(node: SimNode): void;
+  /** `node` has just stored a vote for another. */
+  onVote(node: SimNode): void;
 }
 
 /** One member with its disk: a driver in miniature, which fulfils the duties listed in the core's `mod.ts`. */
@@ -71,8 +77,9 @@ export class SimNode {
     const config: RaftConfig = {
       ...DEFAULT_RAFT_CONFIG,
       id: this.id,
+      preVote: this.world.preVote === "mixed" ? random.chance(0.5) : this.world.preVote === "on",
       random: random.next,
-      maxMessageBytes: 100,
+      maxMessageBytes: random.pick([0, 100]),
       maxInflightMessages: 4,
       maxInflightBytes: 400,
       maxEntryBytes: 300,
@@ -163,6 +170,7 @@ export class SimNode {
       this.#reads.delete(id);
     }
     for (const id of ready.lostReads) this.#reads.delete(id);
+    if (ready.softState?.role === "leader") this.world.onLeader(this);
     if (ready.softState && ready.softState.role !== "leader") this.#proposals.clear();
     if (ready.committed.length > 0) this.#apply(ready);
   }
@@ -193,6 +201,8 @@ export class SimNode {
         this.#writing = null;
         raw.persisted();
         for (const message of batch.messages) this.world.send(message);
+        const { vote } = batch.hardState;
+        if (vote !== 0 && vote !== this.id && batch.entries.length === 0) this.world.onVote(this);
       });
     });
   }

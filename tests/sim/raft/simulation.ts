@@ -2,7 +2,7 @@ import { members } from "../../../manager/raft/conf_change.ts";
 import type { MemberChange, Message } from "../../../manager/raft/mod.ts";
 import { Checker, Violation } from "./checker.ts";
 import { EventQueue } from "./event_queue.ts";
-import { disturb, healAll } from "./nemesis.ts";
+import { disturb, healAll, huntLeader, huntVoter } from "./nemesis.ts";
 import { Network } from "./network.ts";
 import { type Faults, SimNode, type World } from "./node.ts";
 import { SeededRandom } from "./random.ts";
@@ -29,9 +29,13 @@ export class Simulation implements World {
   readonly #nodes = new Map<number, SimNode>();
   #proposals = 0;
   #calm = false;
+  readonly preVote: World["preVote"];
+  readonly #hunt: number;
 
   constructor(seed: number, readonly faults: Faults = {}) {
     this.random = new SeededRandom(seed);
+    this.preVote = this.random.pick(["on", "on", "on", "on", "off", "mixed"] as const);
+    this.#hunt = this.random.pick([0, 0, 0.3, 0.9, 0.9]);
     this.network = new Network(
       this.queue,
       this.random,
@@ -51,13 +55,23 @@ export class Simulation implements World {
     this.network.send(message);
   }
 
+  onLeader(node: SimNode): void {
+    if (this.#calm || !this.random.chance(this.#hunt)) return;
+    this.queue.after(this.random.next(), () => this.#writeTo(node));
+    huntLeader(this, node);
+  }
+
+  onVote(node: SimNode): void {
+    if (!this.#calm && this.random.chance(this.#hunt)) huntVoter(this, node);
+  }
+
   /** @throws {Violation} if a property was violated */
   run(): SimResult {
     const { queue, random } = this;
     for (const node of this.nodes()) node.start();
     this.#repeat(5, 60, () => this.#write());
     this.#repeat(5, 120, () => this.#read());
-    this.#repeat(100, 1500, () => random.pick(this.nodes()).checkpoint(random.between(0, 10)), true);
+    this.#repeat(100, 1500, () => this.#checkpoint(), true);
     this.#repeat(200, 2500, () => this.#operate());
     const harshness = random.pick([200, 600, 2000]);
     this.#repeat(harshness / 4, harshness * 2, () => disturb(this));
@@ -92,8 +106,16 @@ export class Simulation implements World {
     return this.random.shuffled(this.nodes()).find((node) => node.isLeader && node.canAct);
   }
 
+  #checkpoint(): void {
+    const some = this.#calm ? this.nodes() : [this.random.pick(this.nodes())];
+    for (const node of some) node.checkpoint(this.random.between(0, 10));
+  }
+
   #write(): void {
-    const node = this.#leader() ?? this.random.pick(this.nodes());
+    this.#writeTo(this.#leader() ?? this.random.pick(this.nodes()));
+  }
+
+  #writeTo(node: SimNode): void {
     for (let i = this.random.between(1, 5); i > 0; i--) {
       const data = new Uint8Array(this.random.between(4, 60));
       new DataView(data.buffer).setUint32(0, ++this.#proposals);
