@@ -140,12 +140,12 @@ export function disturb(target: Target): void {
 /** Strikes a new leader while its first entries travel, so that they reach only some. Others get their links back. */
 export function huntLeader(target: Target, leader: SimNode): void {
   const { random, queue, network } = target;
-  queue.after(random.next() * random.pick([0, 4, 12, 40]), () => {
-    if (random.chance(0.4)) network.mendAll();
+  queue.after(random.next() * random.pick([0, 3, 6, 12, 40]), () => {
+    if (random.chance(0.6)) network.mendAll();
     // Once its lease is over, several will want to succeed it.
     if (random.chance(0.5)) queue.after(random.between(600, 1000), () => duel(target));
     if (random.chance(0.4)) return crash(target, leader);
-    const friend = random.chance(0.5) ? random.pick(target.nodes()).id : 0;
+    const friend = random.chance(0.3) ? random.pick(target.nodes()).id : 0;
     for (const { id } of target.nodes()) {
       if (id === leader.id || id === friend) continue;
       network.cut(leader.id, id);

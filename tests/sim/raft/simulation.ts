@@ -43,7 +43,9 @@ export class Simulation implements World {
       (message, arrived) =>
         this.#nodes.get(message.from)?.act((raw) => raw.reportSnapshot(message.to, arrived)),
     );
-    const voters = Array.from({ length: this.random.pick([1, 2, 3, 3, 3, 4, 5, 5]) }, (_, i) => i + 1);
+    const voters = Array.from({
+      length: this.random.pick(this.#hunt > 0 ? [3, 3, 3, 5] : [1, 2, 3, 3, 3, 4, 5, 5]),
+    }, (_, i) => i + 1);
     for (const id of voters) this.#nodes.set(id, new SimNode(id, this, voters));
   }
 
@@ -73,7 +75,8 @@ export class Simulation implements World {
     this.#repeat(5, 120, () => this.#read());
     this.#repeat(100, 1500, () => this.#checkpoint(), true);
     this.#repeat(200, 2500, () => this.#operate());
-    const harshness = random.pick([200, 600, 2000]);
+    // A hunt needs its prey to get somewhere in between.
+    const harshness = this.#hunt > 0.5 ? 3000 : random.pick([200, 600, 2000]);
     this.#repeat(harshness / 4, harshness * 2, () => disturb(this));
     queue.runUntil(random.between(CHAOS_MS.least, CHAOS_MS.most));
     this.#calm = true;
