@@ -1,0 +1,195 @@
+/**
+ * The agent: keeps a session with one manager, runs the node's tasks, and goes on running them when no manager can be
+ * reached (SwarmKit `agent`; the differences are section 8 of the design).
+ */
+import { type CancelTimer, type Clock, sleep } from "../api/clock.ts";
+import type { SessionMessage } from "../api/dispatcher.ts";
+import { CoveyError, hasCode } from "../api/errors.ts";
+import type { NodeDescription } from "../api/node.ts";
+import type { Random } from "../api/random.ts";
+import type { Executor } from "../executors/executor.ts";
+import { Backoff } from "./backoff.ts";
+import type { ManagerConnection, ManagerDialer } from "./connection.ts";
+import { DESCRIBE_TIMEOUT_MS, describeNode, type NodeFacts } from "./describe_node.ts";
+import type { LocalState } from "./local_state.ts";
+import { Managers } from "./managers.ts";
+import { CALL_TIMEOUT_MS, runSession, type SessionEvents } from "./session.ts";
+import { type SendStatuses, StatusReporter } from "./status_reporter.ts";
+import { Worker } from "./worker.ts";
+
+/** Pause between attempts of a node that its cluster has removed: somebody has to join it again. */
+export const REMOVED_RETRY_MS = 60_000;
+
+/** Where an agent stands. `removed`: a manager says that the node is not in the cluster any more; its tasks go on. */
+export type AgentState = "stopped" | "connecting" | "connected" | "removed";
+
+/** What an agent works with. */
+export interface AgentOptions {
+  dialer: ManagerDialer;
+  executors: readonly Executor[];
+  state: LocalState;
+  clock: Clock;
+  random: Random;
+  /** HOST:PORT of the managers known so far. */
+  managers: readonly string[];
+  facts: NodeFacts;
+  /** Identifies the machine's present boot, so that tasks ended by a reboot are told from tasks that ended. */
+  bootID?: string;
+  /** A manager's list of managers changed; HOST:PORT each. */
+  onManagers?: (addresses: string[]) => void;
+  /** A manager's time, authenticated; RFC 3339. */
+  onTime?: (time: string) => void;
+  /** Every session message: the node object, the trust root. */
+  onSession?: (message: SessionMessage) => void;
+  /** The state changed; `error` is why there is no session. */
+  onState?: (state: AgentState, error: CoveyError | undefined) => void;
+}
+
+/** See the file's head. */
+export class Agent {
+  readonly #options: AgentOptions;
+  readonly #worker: Worker;
+  readonly #reporter: StatusReporter;
+  readonly #managers: Managers;
+  readonly #backoff: Backoff;
+  readonly #abort = new AbortController();
+  #sessionID: string | undefined;
+  #running: Promise<void> | undefined;
+  #state: AgentState = "stopped";
+
+  constructor(options: AgentOptions) {
+    this.#options = options;
+    this.#reporter = new StatusReporter(options.clock);
+    this.#managers = new Managers(options.random, options.managers);
+    this.#backoff = new Backoff(options.random);
+    this.#worker = new Worker({
+      clock: options.clock,
+      executors: options.executors,
+      state: options.state,
+      bootID: options.bootID ?? "",
+      onStatus: (taskID, status) => this.#reporter.report(taskID, status),
+    });
+  }
+
+  /** See {@linkcode AgentState}. */
+  get state(): AgentState {
+    return this.#state;
+  }
+
+  /** Takes up the tasks on record, then looks for a manager. */
+  start(): void {
+    if (this.#running) return;
+    this.#worker.start();
+    this.#running = this.#run();
+  }
+
+  /** Ends the session and lets go of the tasks: their programs go on. The agent cannot be started again. */
+  async stop(): Promise<void> {
+    this.#abort.abort(new CoveyError("canceled", "Cannot go on: the agent stops"));
+    await this.#running;
+    await this.#worker.stop();
+    this.#reporter.disconnect();
+    await this.#options.state.flush();
+    this.#setState("stopped", undefined);
+  }
+
+  /** Leaves the cluster: ends the session, then stops and removes every task. {@linkcode stop} follows. */
+  async removeTasks(): Promise<void> {
+    this.#abort.abort(new CoveyError("canceled", "Cannot go on: the node leaves its cluster"));
+    await this.#running;
+    await this.#worker.removeAll();
+  }
+
+  async #run(): Promise<void> {
+    const { clock } = this.#options;
+    const { signal } = this.#abort;
+    while (!signal.aborted) {
+      this.#setState(this.#state === "removed" ? "removed" : "connecting", undefined);
+      const failure = await this.#connect(signal);
+      if (signal.aborted) return;
+      const removed = failure.opening && hasCode(failure.error, "not_found");
+      this.#setState(removed ? "removed" : "connecting", failure.error);
+      const pause = removed ? REMOVED_RETRY_MS : this.#backoff.next();
+      await sleep(clock, pause, signal).catch(() => {});
+    }
+  }
+
+  /** Connects to one manager and stays with it; resolves with why that ended, and whether it was before a session. */
+  async #connect(signal: AbortSignal): Promise<{ error: CoveyError; opening: boolean }> {
+    const address = this.#managers.pick();
+    if (address === undefined) {
+      const error = new CoveyError("unavailable", "Cannot connect: no manager is known");
+      return { error, opening: false };
+    }
+    let connection: ManagerConnection | undefined;
+    let opening = false;
+    const events = this.#events(address, () => opening = false);
+    try {
+      connection = await this.#options.dialer.dial(address, { signal, timeoutMs: CALL_TIMEOUT_MS });
+      while (true) {
+        opening = true;
+        await runSession(this.#options.clock, connection, this.#sessionID, events, signal);
+      }
+    } catch (thrown) {
+      const error = CoveyError.from(thrown);
+      if (hasCode(error, "not_found", "invalid_argument", "aborted")) this.#sessionID = undefined;
+      this.#managers.observe(address, false);
+      return { error, opening };
+    } finally {
+      this.#worker.setConnected(false);
+      this.#reporter.disconnect();
+      connection?.close();
+    }
+  }
+
+  #events(address: string, onOpen: () => void): SessionEvents {
+    return {
+      onRegistered: (message, send) => {
+        onOpen();
+        this.#registered(address, message, send);
+      },
+      onMessage: (message) => this.#takeMessage(message),
+      onTime: (time) => this.#options.onTime?.(time),
+      onComplete: (changes, index) => {
+        this.#worker.applyComplete(changes, index);
+        this.#backoff.reset();
+      },
+      onIncremental: (changes, index) => this.#worker.applyIncremental(changes, index),
+      describe: (signal) => this.#describe(signal),
+    };
+  }
+
+  #registered(address: string, message: SessionMessage, send: SendStatuses): void {
+    this.#sessionID = message.SessionID;
+    this.#managers.observe(address, true);
+    this.#worker.setConnected(true);
+    this.#reporter.connect(send, this.#worker.statuses());
+    this.#setState("connected", undefined);
+  }
+
+  #takeMessage(message: SessionMessage): void {
+    this.#options.onTime?.(message.Time);
+    if (this.#managers.replace(message.Managers)) this.#options.onManagers?.(this.#managers.addresses);
+    this.#options.onSession?.(message);
+  }
+
+  async #describe(signal: AbortSignal): Promise<NodeDescription> {
+    const { clock, facts, executors } = this.#options;
+    const abort = new AbortController();
+    const onAbort = () => abort.abort(signal.reason);
+    signal.addEventListener("abort", onAbort, { once: true });
+    const cancel: CancelTimer = clock.setTimer(DESCRIBE_TIMEOUT_MS, onAbort);
+    try {
+      return await describeNode(facts, executors, abort.signal);
+    } finally {
+      cancel();
+      signal.removeEventListener("abort", onAbort);
+    }
+  }
+
+  #setState(state: AgentState, error: CoveyError | undefined): void {
+    if (state === this.#state && error === undefined) return;
+    this.#state = state;
+    this.#options.onState?.(state, error);
+  }
+}

@@ -1,0 +1,10 @@
+/** What the agent needs of the transport, and no more: tests have less to stand in for. */
+import type { CallOptions, Connection } from "../transport/mod.ts";
+
+/** An authenticated connection to a manager. */
+export type ManagerConnection = Pick<Connection, "closed" | "call" | "serverStream" | "close">;
+
+/** Opens connections to managers, HOST:PORT each. */
+export interface ManagerDialer {
+  dial(address: string, options?: CallOptions): Promise<ManagerConnection>;
+}

@@ -1,0 +1,57 @@
+/** Puts together what a node says of itself from what its executors say. */
+import type { NodeDescription } from "../api/node.ts";
+import type { Executor, ExecutorDescription } from "../executors/executor.ts";
+
+/** What the agent itself knows of its node; an executor's word counts more, but for the host name. */
+export interface NodeFacts {
+  /** Empty if only the executors know. */
+  Hostname: string;
+  Platform: NodeDescription["Platform"];
+  Resources: NodeDescription["Resources"];
+  /** Version of the agent, shown where no engine has a version. */
+  Version: string;
+  Labels: Record<string, string>;
+  /** Read anew each time: it changes with every renewal under a new root. */
+  tlsInfo?: () => NodeDescription["TLSInfo"];
+}
+
+/** An executor that takes longer than this to describe itself counts as not working now. */
+export const DESCRIBE_TIMEOUT_MS = 5000;
+
+/** Asks all executors; one that cannot work now is left out, and so is its runtime. */
+export async function describeNode(
+  facts: NodeFacts,
+  executors: readonly Executor[],
+  signal: AbortSignal,
+): Promise<NodeDescription> {
+  const answers = await Promise.all(executors.map((executor) =>
+    executor.describe(signal).then(
+      (description) => ({ runtime: executor.runtime, description }),
+      () => undefined,
+    )
+  ));
+  const working = answers.filter((answer) => answer !== undefined);
+  return merge(facts, working);
+}
+
+function merge(
+  facts: NodeFacts,
+  parts: { runtime: string; description: ExecutorDescription }[],
+): NodeDescription {
+  const all = parts.map((part) => part.description);
+  const engine = all.find((part) => part.Engine !== undefined)?.Engine;
+  const labels = Object.assign({}, ...all.map((part) => part.Engine?.Labels ?? {}), facts.Labels);
+  const tlsInfo = facts.tlsInfo?.();
+  return {
+    Hostname: facts.Hostname || (all.find((part) => part.Hostname)?.Hostname ?? ""),
+    Platform: all.find((part) => part.Platform)?.Platform ?? facts.Platform,
+    Resources: Object.assign({}, facts.Resources, ...all.map((part) => part.Resources ?? {})),
+    Engine: {
+      EngineVersion: engine?.EngineVersion ?? facts.Version,
+      Labels: labels,
+      Plugins: all.flatMap((part) => part.Engine?.Plugins ?? []),
+    },
+    Runtimes: parts.map((part) => part.runtime).sort(),
+    ...(tlsInfo ? { TLSInfo: tlsInfo } : {}),
+  };
+}

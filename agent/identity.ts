@@ -1,0 +1,185 @@
+/** Who this node is: its own certificate, joined for and renewed here, or that of the manager beside it. */
+import { getLogger } from "@logtape/logtape";
+import { sleep } from "../api/clock.ts";
+import { CoveyError } from "../api/errors.ts";
+import type { NodeDescription } from "../api/node.ts";
+import type { Random } from "../api/random.ts";
+import {
+  type ClockFloor,
+  IdentityStore,
+  joinCluster,
+  type NodeIdentity,
+  readCertificate,
+  RemoteCA,
+  Renewer,
+  systemFileSystem,
+  verifyPeerChain,
+} from "../security/mod.ts";
+import { encodeName } from "../security/x509_names.ts";
+import { type PeerIdentity, tlsDialer } from "../transport/mod.ts";
+import { Backoff } from "./backoff.ts";
+import type { ManagerDialer } from "./connection.ts";
+
+/** Pause before a manager's identity that is not there yet is looked for again. */
+const SHARED_RETRY_MS = 1000;
+
+/** What an identity is kept with. */
+export interface IdentityOptions {
+  clock: ClockFloor;
+  random: Random;
+  /** Folder that holds `certificates/`. */
+  folder: string;
+  /** Managers to join or renew through, HOST:PORT; asked for at each call. */
+  managers: () => readonly string[];
+  signal: AbortSignal;
+}
+
+/** The node's identity, always the newest. */
+export interface IdentityKeeper {
+  readonly current: NodeIdentity;
+  /** Called before each dial. */
+  refresh(): Promise<void>;
+  stop(): void;
+}
+
+const logger = getLogger(["covey", "agent"]);
+
+/**
+ * The identity in the agent's own folder; without one, joins with `token`, for as long as no manager answers. Throws what
+ * makes joining hopeless: a wrong token, a root that does not match it.
+ */
+export async function ownIdentity(
+  options: IdentityOptions & { token: string | undefined },
+): Promise<IdentityKeeper> {
+  const { clock, random, folder, managers, token } = options;
+  const store = new IdentityStore(systemFileSystem, folder);
+  const ca = new RemoteCA({ addresses: managers, clock });
+  const identity = await store.load() ?? await store.save(await join(options, store, ca, token));
+  learnTime(clock, identity);
+  const renewer: Renewer = new Renewer({
+    clock,
+    random,
+    store,
+    identity,
+    renew: (csr, signal) => ca.renew(renewer.identity, csr, signal),
+    onRenewed: (renewed) => clock.observe(renewed.notBefore),
+    onFailure: ({ message }, retryMs) =>
+      logger.warn("Cannot renew the certificate, next try in {retryMs} ms: {message}", { retryMs, message }),
+  });
+  renewer.start();
+  return {
+    get current() {
+      return renewer.identity;
+    },
+    refresh: () => Promise.resolve(),
+    stop: () => renewer.stop(),
+  };
+}
+
+async function join(
+  options: IdentityOptions,
+  store: IdentityStore,
+  ca: RemoteCA,
+  token: string | undefined,
+): Promise<NodeIdentity> {
+  const { clock, random, signal } = options;
+  if (token === undefined) {
+    throw new CoveyError(
+      "failed_precondition",
+      "Cannot join: this node has no certificate yet, give --join and --token",
+    );
+  }
+  const privateKeyPEM = await store.pendingKey();
+  const backoff = new Backoff(random);
+  while (true) {
+    try {
+      return await joinCluster({
+        token,
+        privateKeyPEM,
+        clock,
+        getRootCA: () => ca.getRootCA(signal),
+        issueNodeCertificate: (request, root) => ca.issueNodeCertificate(request, root, signal),
+        signal,
+      });
+    } catch (thrown) {
+      const error = CoveyError.from(thrown);
+      if (!error.retryable || signal.aborted) throw error;
+      logger.warn("Cannot join yet: {message}", { message: error.message });
+      await sleep(clock, backoff.next(), signal);
+    }
+  }
+}
+
+/** The identity of the manager beside this agent: read when needed, never written; waits until there is one. */
+export async function sharedIdentity(options: IdentityOptions): Promise<IdentityKeeper> {
+  const { clock, folder, signal } = options;
+  const store = new IdentityStore(systemFileSystem, folder);
+  let current = await store.load();
+  while (!current) {
+    await sleep(clock, SHARED_RETRY_MS, signal);
+    current = await store.load();
+  }
+  learnTime(clock, current);
+  let identity = current;
+  return {
+    get current() {
+      return identity;
+    },
+    async refresh() {
+      identity = await store.load() ?? identity;
+    },
+    stop: () => {},
+  };
+}
+
+/** Dials managers as this node, and takes nobody else for one. */
+export function identityDialer(keeper: IdentityKeeper, clock: ClockFloor): ManagerDialer {
+  const dialer = tlsDialer({
+    identity: () => ({
+      certificatePEM: keeper.current.certificateChainPEM,
+      privateKeyPEM: keeper.current.privateKeyPEM,
+    }),
+    verifyPeer: (chain) => verifyManager(chain, keeper.current, clock),
+    clock,
+  });
+  return {
+    async dial(address, options) {
+      await keeper.refresh();
+      return await dialer.dial(address, options);
+    },
+  };
+}
+
+function verifyManager(chain: string | undefined, own: NodeIdentity, clock: ClockFloor): PeerIdentity {
+  const peer = verifyPeerChain(chain ?? "", {
+    roots: [own.rootCAPEM],
+    now: clock.now(),
+    clusterID: own.clusterID,
+    allowNotYetValid: true,
+  });
+  if (peer.role !== "swarm-manager") {
+    throw new CoveyError(
+      "permission_denied",
+      `Cannot trust node ${peer.nodeID} as a manager: it is a worker`,
+    );
+  }
+  clock.observe(peer.notBefore);
+  return peer;
+}
+
+/** The root as the Engine API shows it (`TLSInfo`). */
+export function tlsInfo(identity: NodeIdentity): NonNullable<NodeDescription["TLSInfo"]> {
+  const root = readCertificate(identity.rootCAPEM);
+  const publicKey = root.x509.publicKey.export({ type: "spki", format: "der" });
+  return {
+    TrustRoot: identity.rootCAPEM,
+    CertIssuerSubject: encodeName(root.subject).toBase64(),
+    CertIssuerPublicKey: new Uint8Array(publicKey).toBase64(),
+  };
+}
+
+/** What the pinned root and the node's own certificate prove to have passed. */
+function learnTime(clock: ClockFloor, identity: NodeIdentity): void {
+  clock.seed(readCertificate(identity.rootCAPEM));
+  clock.observe(identity.notBefore);
+}

@@ -1,0 +1,80 @@
+#!/bin/sh
+# Starts an agent with the smallest set of Deno permissions that its flags need, in this very process (exec), so that a service
+# manager's signals reach it. COVEY_DENO names the deno program; `deno` on the PATH is the fallback.
+#   launch.sh [run-agent flags]               see agent/options.ts
+#   launch.sh --print-permissions [flags]     prints the permissions, one a line, and starts nothing
+set -eu
+
+root=$(CDPATH='' cd -- "$(dirname -- "$0")/.." && pwd -P)
+deno=${COVEY_DENO:-deno}
+state_dir=.covey/agent docker=/var/run/docker.sock join='' identity='' executor='' executors='' print=no
+
+# The flags are parsed properly by options.ts; here only what decides a permission is looked at.
+take=''
+for word in "$@"; do
+  shift
+  if [ "$word" = --print-permissions ]; then print=yes; continue; fi
+  set -- "$@" "$word"
+  if [ -n "$take" ]; then
+    eval "$take=\$word"
+    take=''
+  else
+    case $word in
+      --state-dir) take=state_dir ;; --state-dir=*) state_dir=${word#*=} ;;
+      --docker) take=docker ;; --docker=*) docker=${word#*=} ;;
+      --join) take=join ;; --join=*) join=${word#*=} ;;
+      --identity) take=identity ;; --identity=*) identity=${word#*=} ;;
+      --executor) take=executor ;; --executor=*) executor=${word#*=} ;;
+    esac
+  fi
+  if [ -n "$executor" ]; then executors="$executors $executor" executor=''; fi
+done
+
+absolute() { case $1 in /*) printf %s "$1" ;; *) printf '%s/%s' "$PWD" "$1" ;; esac }
+
+# A manager's port, any host: managers move, and a device's network gives them other addresses. HOST without a port means 2377.
+port() {
+  case $1 in
+    *]:*) printf %s "${1##*:}" ;;
+    *:*:*) printf 2377 ;;
+    *:*) printf %s "${1##*:}" ;;
+    *) printf 2377 ;;
+  esac
+}
+
+state_dir=$(absolute "$state_dir")
+[ -d "$state_dir" ] || (umask 077 && mkdir -p "$state_dir")
+
+# The managers that the cluster told the agent of are kept in a file, so that those with a port of their own can be reached too.
+known=''
+[ ! -r "$state_dir/managers" ] || known=$(cat "$state_dir/managers")
+net=:2377
+for address in $(printf %s "$join" | tr , ' ') $known; do
+  number=$(port "$address")
+  case $number in '' | *[!0-9]*) continue ;; esac
+  case ,$net, in *,:"$number",*) ;; *) net=$net,:$number ;; esac
+done
+
+read=$root,$state_dir,/proc/sys/kernel/random/boot_id write=$state_dir
+if [ -n "$identity" ]; then identity=$(absolute "$identity") read=$read,$identity/certificates; fi
+for path in $executors; do read=$read,$(absolute "$path"); done
+if [ "$docker" != none ]; then
+  docker=${docker#unix://}
+  net=$net,localhost:80,unix:$docker read=$read,$docker write=$write,$docker
+fi
+
+permissions="--allow-read=$read
+--allow-write=$write
+--allow-net=$net
+--allow-run=$root/executors/process/shim.sh
+--allow-sys=systemMemoryInfo"
+if [ "$print" = yes ]; then printf '%s\n' "$permissions"; exit 0; fi
+
+# Half the default of young objects and a heap tuned for size: an agent is idle, and a device's memory is for its tasks.
+v8=--optimize-for-size,--max-semi-space-size=1,--max-old-space-size=128
+
+# The last --state-dir wins; relative paths of the other flags are the caller's, so the folder is not changed.
+set -- "$@" --state-dir "$state_dir"
+# shellcheck disable=SC2086 # one word per permission: paths with blanks are refused by options.ts
+exec "$deno" run --no-prompt --quiet --unstable-kv --v8-flags="$v8" --config "$root/deno.json" \
+  $permissions "$root/agent/main.ts" "$@"

@@ -1,0 +1,226 @@
+/**
+ * What an agent must know after a reboot or a kill, in Deno KV: its tasks, their statuses and handles, and how far it has
+ * followed its assignments. Written only when something changed, everything of one turn in one transaction.
+ */
+import { CoveyError } from "../api/errors.ts";
+import type { Task, TaskStatus } from "../api/task.ts";
+import type { Handle } from "../executors/executor.ts";
+
+/** What is kept of a task. `assigned` is false once it only waits to be removed from the node. */
+export interface TaskRecord {
+  task: Task;
+  status: TaskStatus;
+  handle?: Handle;
+  assigned: boolean;
+}
+
+/** What is kept of the node. */
+export interface NodeRecord {
+  /** Consensus index of the newest assignments seen. */
+  index: number;
+  /** The boot during which the tasks were last known to run; empty if the system does not say. */
+  bootID: string;
+}
+
+/** Deno KV's limits are 64 KiB a value, 800 KiB and 1,000 changes a transaction; these keep well below. */
+const MAX_VALUE_BYTES = 48 * 1024;
+const MAX_TRANSACTION_BYTES = 512 * 1024;
+const MAX_TRANSACTION_CHANGES = 500;
+
+type Write = { key: Deno.KvKey; value: Uint8Array | undefined };
+
+const encoder = new TextEncoder();
+const decoder = new TextDecoder();
+
+/** The store; everything is held in memory too, which is what reads see. */
+export class LocalState {
+  readonly #kv: Deno.Kv;
+  readonly #tasks: Map<string, TaskRecord>;
+  readonly #chunks: Map<string, number>;
+  #node: NodeRecord;
+  #queue = new Map<string, Write>();
+  #flushing: Promise<void> | undefined;
+  #failed: CoveyError | undefined;
+
+  private constructor(
+    kv: Deno.Kv,
+    tasks: Map<string, TaskRecord>,
+    chunks: Map<string, number>,
+    node: NodeRecord,
+  ) {
+    this.#kv = kv;
+    this.#tasks = tasks;
+    this.#chunks = chunks;
+    this.#node = node;
+  }
+
+  /** Opens or creates the store at `path` (`:memory:` for tests). Records that cannot be read are dropped. */
+  static async open(path: string): Promise<LocalState> {
+    const kv = await Deno.openKv(path);
+    const parts = new Map<string, { task: Uint8Array[]; rest?: Uint8Array }>();
+    for await (const entry of kv.list<Uint8Array>({ prefix: ["task"] })) {
+      const [, id, kind] = entry.key as [string, string, string];
+      const part = parts.get(id) ?? { task: [] };
+      parts.set(id, part);
+      if (kind === "spec") part.task.push(entry.value);
+      else part.rest = entry.value;
+    }
+    const tasks = new Map<string, TaskRecord>();
+    const chunks = new Map<string, number>();
+    for (const [id, part] of parts) {
+      chunks.set(id, part.task.length);
+      const record = parseRecord(part);
+      if (record) tasks.set(id, record);
+    }
+    const node = await kv.get<Uint8Array>(["node"]);
+    return new LocalState(kv, tasks, chunks, { index: 0, bootID: "", ...parseJson<NodeRecord>(node.value) });
+  }
+
+  /** Every task on record. */
+  tasks(): IterableIterator<TaskRecord> {
+    return this.#tasks.values();
+  }
+
+  /** See {@linkcode NodeRecord}. */
+  get node(): Readonly<NodeRecord> {
+    return this.#node;
+  }
+
+  /** True while something waits to be written. */
+  get writing(): boolean {
+    return this.#flushing !== undefined;
+  }
+
+  /** Keeps `record`, which replaces the one before. Nothing is written of what did not change. */
+  put(record: TaskRecord): void {
+    const { ID } = record.task;
+    const before = this.#tasks.get(ID);
+    this.#tasks.set(ID, record);
+    if (before?.task !== record.task) this.#writeTask(record.task);
+    const unchanged = before && before.status === record.status && before.handle === record.handle &&
+      before.assigned === record.assigned;
+    if (!unchanged) {
+      const { status, handle, assigned } = record;
+      this.#write(["task", ID, "state"], JSON.stringify({ status, handle, assigned }));
+    }
+  }
+
+  /** Forgets a task. */
+  delete(id: string): void {
+    if (!this.#tasks.delete(id)) return;
+    this.#enqueue(["task", id, "state"], undefined);
+    for (let n = 0; n < (this.#chunks.get(id) ?? 0); n++) this.#enqueue(["task", id, "spec", n], undefined);
+    this.#chunks.delete(id);
+  }
+
+  /** Keeps what is given of the node's record. */
+  setNode(change: Partial<NodeRecord>): void {
+    this.#node = { ...this.#node, ...change };
+    this.#enqueue(["node"], encoder.encode(JSON.stringify(this.#node)));
+  }
+
+  /** Resolves when everything kept so far is on disk. Throws `data_loss` if it could not be written. */
+  async flush(): Promise<void> {
+    while (this.#flushing) await this.#flushing;
+    if (this.#failed) throw this.#failed;
+  }
+
+  /** Flushes and closes. */
+  async close(): Promise<void> {
+    try {
+      await this.flush();
+    } finally {
+      this.#kv.close();
+    }
+  }
+
+  #writeTask(task: Task): void {
+    const bytes = encoder.encode(JSON.stringify(task));
+    const before = this.#chunks.get(task.ID) ?? 0;
+    const count = Math.ceil(bytes.length / MAX_VALUE_BYTES);
+    for (let n = 0; n < count; n++) {
+      this.#enqueue(
+        ["task", task.ID, "spec", n],
+        bytes.slice(n * MAX_VALUE_BYTES, (n + 1) * MAX_VALUE_BYTES),
+      );
+    }
+    for (let n = count; n < before; n++) this.#enqueue(["task", task.ID, "spec", n], undefined);
+    this.#chunks.set(task.ID, count);
+  }
+
+  #write(key: Deno.KvKey, json: string): void {
+    this.#enqueue(key, encoder.encode(json));
+  }
+
+  #enqueue(key: Deno.KvKey, value: Uint8Array | undefined): void {
+    this.#queue.set(key.join("/"), { key, value });
+    this.#flushing ??= this.#run().finally(() => this.#flushing = undefined);
+  }
+
+  async #run(): Promise<void> {
+    await Promise.resolve();
+    while (this.#queue.size > 0) {
+      const writes = [...this.#queue.values()];
+      this.#queue = new Map();
+      try {
+        for (const batch of batches(writes)) await this.#commit(batch);
+        this.#failed = undefined;
+      } catch (thrown) {
+        this.#failed = new CoveyError("data_loss", `Cannot write the agent's state: ${String(thrown)}`, {
+          cause: thrown,
+        });
+        this.#retryLater(writes);
+        return;
+      }
+    }
+  }
+
+  /** A full disk may have room again: what could not be written goes along with the next change. */
+  #retryLater(writes: Write[]): void {
+    const newer = this.#queue;
+    this.#queue = new Map(writes.map((write) => [write.key.join("/"), write]));
+    for (const [key, write] of newer) this.#queue.set(key, write);
+  }
+
+  async #commit(writes: Write[]): Promise<void> {
+    const atomic = this.#kv.atomic();
+    for (const { key, value } of writes) value ? atomic.set(key, value) : atomic.delete(key);
+    await atomic.commit();
+  }
+}
+
+function* batches(writes: Write[]): Generator<Write[]> {
+  let batch: Write[] = [];
+  let size = 0;
+  for (const write of writes) {
+    const bytes = write.value?.length ?? 0;
+    if (batch.length === MAX_TRANSACTION_CHANGES || size + bytes > MAX_TRANSACTION_BYTES) {
+      yield batch;
+      batch = [];
+      size = 0;
+    }
+    batch.push(write);
+    size += bytes;
+  }
+  if (batch.length > 0) yield batch;
+}
+
+function parseRecord(part: { task: Uint8Array[]; rest?: Uint8Array }): TaskRecord | undefined {
+  const bytes = new Uint8Array(part.task.reduce((sum, chunk) => sum + chunk.length, 0));
+  let offset = 0;
+  for (const chunk of part.task) {
+    bytes.set(chunk, offset);
+    offset += chunk.length;
+  }
+  const task = parseJson<Task>(bytes);
+  const rest = parseJson<Omit<TaskRecord, "task">>(part.rest);
+  return task && rest ? { task, ...rest } : undefined;
+}
+
+function parseJson<T>(bytes: Uint8Array | null | undefined): T | undefined {
+  try {
+    return bytes ? JSON.parse(decoder.decode(bytes)) : undefined;
+  } catch {
+    return undefined;
+  }
+}

@@ -1,0 +1,55 @@
+/** `run-agent`: the program of a device. Start it through `launch.sh`, which makes its sandbox. */
+import { getLogger } from "@logtape/logtape";
+import { CoveyError } from "../api/errors.ts";
+import { configureLogging } from "../api/logging.ts";
+import { AGENT_USAGE, parseAgentOptions } from "./options.ts";
+import { type EndRequest, runAgent } from "./run_agent.ts";
+
+/** What a parent process writes to have the tasks removed before the agent ends. */
+const LEAVE_WORD = "leave";
+
+/** Resolves when a signal, or with `--exit-with-parent` the end of standard input, asks the agent to end. */
+function untilAsked(exitWithParent: boolean): Promise<EndRequest> {
+  return new Promise((resolve) => {
+    for (const name of ["SIGINT", "SIGTERM"] as const) {
+      Deno.addSignalListener(name, () => resolve({ leave: false }));
+    }
+    if (exitWithParent) readInput().then((text) => resolve({ leave: text.includes(LEAVE_WORD) }));
+  });
+}
+
+/** Standard input up to its end, of which only the last few characters matter. */
+async function readInput(): Promise<string> {
+  let text = "";
+  const decoder = new TextDecoder();
+  const buffer = new Uint8Array(64);
+  while (true) {
+    const count = await Deno.stdin.read(buffer).catch(() => null);
+    if (count === null) return text;
+    text = (text + decoder.decode(buffer.subarray(0, count))).slice(-buffer.length);
+  }
+}
+
+async function main(): Promise<number> {
+  if (Deno.args.includes("--help")) {
+    console.log(AGENT_USAGE);
+    return 0;
+  }
+  configureLogging();
+  const abort = new AbortController();
+  try {
+    const options = parseAgentOptions(Deno.args, Deno.cwd());
+    const ended = untilAsked(options.exitWithParent).then((request) => {
+      abort.abort(new CoveyError("canceled", "Cannot go on: the agent was asked to end"));
+      return request;
+    });
+    await runAgent(options, ended, abort.signal);
+    return 0;
+  } catch (thrown) {
+    if (abort.signal.aborted) return 0;
+    getLogger(["covey", "agent"]).error("{message}", { message: CoveyError.from(thrown).message });
+    return 1;
+  }
+}
+
+Deno.exit(await main());

@@ -1,0 +1,112 @@
+/** The flags of `run-agent`: stable names, normalized, then validated with all problems at once. */
+import { parseArgs } from "node:util";
+import { CoveyError, type FieldProblem } from "../api/errors.ts";
+
+/** The cluster's port unless an address says otherwise (Docker Swarm's). */
+const DEFAULT_PORT = 2377;
+/** Docker's own socket. */
+const DEFAULT_DOCKER_SOCKET = "/var/run/docker.sock";
+
+/** Options of an agent's process. Paths are absolute; addresses HOST:PORT. */
+export interface AgentOptionsFromFlags {
+  stateDir: string;
+  join: string[];
+  token: string | undefined;
+  /** Empty: the machine's own name. */
+  hostname: string;
+  labels: Record<string, string>;
+  /** The local engine's socket, or `none`. */
+  docker: string;
+  /** Modules of further executors. */
+  executors: string[];
+  /** State folder of the manager beside this agent, whose identity it shares and never writes; else undefined. */
+  identityDir: string | undefined;
+  /** End when standard input does. */
+  exitWithParent: boolean;
+}
+
+/** What `--help` prints. */
+export const AGENT_USAGE = `Usage: run-agent [flags]
+
+  --state-dir DIR            where the node keeps its state        (default .covey/agent)
+  --join HOST:PORT[,...]     managers to join through
+  --token T                  a join token; needed until the node has joined
+  --hostname NAME            name of this node                     (default the machine's)
+  --label k=v                engine label of this node; may be repeated
+  --docker SOCKET|none       the local Docker Engine               (default ${DEFAULT_DOCKER_SOCKET})
+  --executor FILE.ts         module of a further executor; may be repeated
+`;
+
+const FLAGS = {
+  "state-dir": { type: "string", default: ".covey/agent" },
+  join: { type: "string", default: "" },
+  token: { type: "string" },
+  hostname: { type: "string", default: "" },
+  label: { type: "string", multiple: true, default: [] as string[] },
+  docker: { type: "string", default: DEFAULT_DOCKER_SOCKET },
+  executor: { type: "string", multiple: true, default: [] as string[] },
+  identity: { type: "string" },
+  "exit-with-parent": { type: "boolean", default: false },
+} as const;
+
+/** Parses the flags. Throws `invalid_argument` with every problem; `cwd` makes paths absolute. */
+export function parseAgentOptions(args: string[], cwd: string): AgentOptionsFromFlags {
+  const values = readFlags(args);
+  const absolute = (path: string) => path.startsWith("/") ? path : `${cwd}/${path}`;
+  const options: AgentOptionsFromFlags = {
+    stateDir: absolute(values["state-dir"]),
+    join: values.join.split(",").filter((address) => address !== "").map(withPort),
+    token: values.token?.trim(),
+    hostname: values.hostname,
+    labels: Object.fromEntries(values.label.map(splitLabel)),
+    docker: values.docker.replace(/^unix:\/\//, ""),
+    executors: values.executor.map(absolute),
+    identityDir: values.identity === undefined ? undefined : absolute(values.identity),
+    exitWithParent: values["exit-with-parent"],
+  };
+  const problems = problemsOf(options, values.label);
+  if (problems.length > 0) throw CoveyError.invalid("start the agent", problems);
+  return options;
+}
+
+function readFlags(args: string[]) {
+  try {
+    return parseArgs({ args, options: FLAGS, strict: true }).values;
+  } catch (thrown) {
+    const message = `Cannot read the flags: ${thrown instanceof Error ? thrown.message : thrown}`;
+    throw new CoveyError("invalid_argument", message, { cause: thrown });
+  }
+}
+
+function withPort(address: string): string {
+  if (/^\[[^\]]+\]$/.test(address) || !address.includes(":")) return `${address}:${DEFAULT_PORT}`;
+  return address.split(":").length > 2 && !address.startsWith("[") ? `[${address}]:${DEFAULT_PORT}` : address;
+}
+
+function splitLabel(pair: string): [string, string] {
+  const equals = pair.indexOf("=");
+  return [pair.slice(0, equals), pair.slice(equals + 1)];
+}
+
+function problemsOf(options: AgentOptionsFromFlags, labels: readonly string[]): FieldProblem[] {
+  const problems: FieldProblem[] = [];
+  const add = (field: string, message: string) => problems.push({ field, message });
+  for (const address of options.join) {
+    const port = /^(?:\[[0-9a-fA-F:.]+\]|[^\s:,[\]]+):(\d{1,5})$/.exec(address)?.[1];
+    if (port === undefined || Number(port) > 65535) {
+      add("--join", `want HOST:PORT, current value is "${address}"`);
+    }
+  }
+  if (options.token !== undefined && options.join.length === 0) add("--join", "is required with --token");
+  for (const label of labels) {
+    if (!/^[^=\s]+=/.test(label)) add("--label", `want k=v, current value is "${label}"`);
+  }
+  const paths = [["--state-dir", options.stateDir], ["--docker", options.docker], [
+    "--identity",
+    options.identityDir ?? "",
+  ], ...options.executors.map((path) => ["--executor", path])] as [string, string][];
+  for (const [flag, path] of paths) {
+    if (/[\s,]/.test(path)) add(flag, `must not contain blanks or commas, current value is "${path}"`);
+  }
+  return problems;
+}

@@ -1,0 +1,122 @@
+/** An agent as a process: puts the parts together and ends them in order. */
+import { getLogger } from "@logtape/logtape";
+import { systemClock } from "../api/clock.ts";
+import { CoveyError } from "../api/errors.ts";
+import { systemRandom } from "../api/random.ts";
+import { loadExecutors } from "../executors/load.ts";
+import { ClockFloor, systemFileSystem } from "../security/mod.ts";
+import { Agent, type AgentState } from "./agent.ts";
+import { identityDialer, type IdentityKeeper, ownIdentity, sharedIdentity, tlsInfo } from "./identity.ts";
+import type { AgentOptionsFromFlags } from "./options.ts";
+import { readBootID, StateFolder } from "./state_folder.ts";
+
+/** Version of the agent, shown where no engine has a version. */
+const VERSION = "0.1.0";
+
+const logger = getLogger(["covey", "agent"]);
+
+/** How an agent is asked to end. `leave`: the node leaves its cluster, so its tasks are removed first. */
+export interface EndRequest {
+  leave: boolean;
+}
+
+/** Runs an agent until `ended` resolves. `signal` aborts together with it and ends a join that still waits. */
+export async function runAgent(
+  options: AgentOptionsFromFlags,
+  ended: Promise<EndRequest>,
+  signal: AbortSignal,
+): Promise<void> {
+  const folder = StateFolder.open(options.stateDir);
+  try {
+    const clock = new ClockFloor({
+      clock: systemClock,
+      storage: { fs: systemFileSystem, folder: folder.path },
+    });
+    await clock.load();
+    const managers = [...new Set([...options.join, ...await folder.managers()])];
+    const identity = await openIdentity(options, clock, managers, signal);
+    try {
+      await serve(options, folder, clock, identity, managers, ended);
+    } finally {
+      identity.stop();
+      await clock.persist();
+    }
+  } finally {
+    folder.close();
+  }
+}
+
+function openIdentity(
+  options: AgentOptionsFromFlags,
+  clock: ClockFloor,
+  managers: string[],
+  signal: AbortSignal,
+): Promise<IdentityKeeper> {
+  const shared = { clock, random: systemRandom, managers: () => managers, signal };
+  return options.identityDir === undefined
+    ? ownIdentity({ ...shared, folder: options.stateDir, token: options.token })
+    : sharedIdentity({ ...shared, folder: options.identityDir });
+}
+
+async function serve(
+  options: AgentOptionsFromFlags,
+  folder: StateFolder,
+  clock: ClockFloor,
+  identity: IdentityKeeper,
+  managers: string[],
+  ended: Promise<EndRequest>,
+): Promise<void> {
+  const loaded = await loadExecutors(
+    { docker: options.docker, process: {}, modules: options.executors },
+    { stateDir: folder.path, nodeID: identity.current.nodeID },
+  );
+  const executors = [...loaded.values()];
+  const state = await folder.openState();
+  const agent = new Agent({
+    dialer: identityDialer(identity, clock),
+    executors,
+    state,
+    clock,
+    random: systemRandom,
+    managers,
+    bootID: readBootID(),
+    facts: {
+      Hostname: options.hostname,
+      Platform: { OS: Deno.build.os, Architecture: Deno.build.arch },
+      Resources: {
+        NanoCPUs: navigator.hardwareConcurrency * 1e9,
+        MemoryBytes: Deno.systemMemoryInfo().total,
+      },
+      Version: VERSION,
+      Labels: options.labels,
+      tlsInfo: () => tlsInfo(identity.current),
+    },
+    onTime: (time) => clock.observe(Date.parse(time)),
+    onManagers: (addresses) => {
+      managers.splice(0, managers.length, ...addresses);
+      folder.saveManagers(addresses).then(() => clock.persist()).catch((error) =>
+        logger.warn("Cannot keep the list of managers: {message}", { message: error.message })
+      );
+    },
+    onState: logState(identity.current.nodeID),
+  });
+  agent.start();
+  const { leave } = await ended;
+  if (leave) await agent.removeTasks();
+  await agent.stop();
+  await state.close();
+  await Promise.all(executors.map((executor) => executor.close()));
+}
+
+/** Says what changed, once: an agent that goes on trying says nothing new. */
+function logState(nodeID: string): (state: AgentState, error: CoveyError | undefined) => void {
+  let said = "";
+  return (state, error) => {
+    if (state === "connecting" && error === undefined) return;
+    const line = `${state} ${error?.message ?? ""}`;
+    if (line === said) return;
+    said = line;
+    if (error) logger.warn("Node {nodeID} is {state}: {message}", { nodeID, state, message: error.message });
+    else logger.info("Node {nodeID} is {state}", { nodeID, state });
+  };
+}

@@ -1,0 +1,184 @@
+/** One session with a manager: registers, then sends heartbeats and follows assignments until something fails. */
+import { type Clock, sleep } from "../api/clock.ts";
+import {
+  type AssignmentChange,
+  type AssignmentsMessage,
+  DISPATCHER_METHODS,
+  type HeartbeatResponse,
+  type SessionMessage,
+  type SessionRequest,
+} from "../api/dispatcher.ts";
+import { CoveyError } from "../api/errors.ts";
+import type { NodeDescription } from "../api/node.ts";
+import type { ManagerConnection } from "./connection.ts";
+import type { SendStatuses } from "./status_reporter.ts";
+
+/** A manager that does not answer a call within this time is given up (SwarmKit `dispatcherRPCTimeout`). */
+export const CALL_TIMEOUT_MS = 5000;
+/** How often the node's description is checked (SwarmKit). */
+export const DESCRIBE_PERIOD_MS = 20_000;
+
+/** What a session tells the agent. */
+export interface SessionEvents {
+  /** The session is registered; `message` is the first one. */
+  onRegistered: (message: SessionMessage, send: SendStatuses) => void;
+  /** Every message of the session stream, the first one too. */
+  onMessage: (message: SessionMessage) => void;
+  /** The manager's time with a heartbeat, RFC 3339. */
+  onTime: (time: string) => void;
+  /** A complete set. May throw to refuse it, which ends the session. */
+  onComplete: (changes: AssignmentChange[], index: number) => void;
+  onIncremental: (changes: AssignmentChange[], index: number) => void;
+  /** The node's description now. */
+  describe: (signal: AbortSignal) => Promise<NodeDescription>;
+}
+
+/**
+ * Runs a session until `signal` aborts or something fails, which rejects. Resolves only when the node's description changed,
+ * so that the session has to be opened anew. `sessionID` is that of an earlier session to go on with.
+ */
+export async function runSession(
+  clock: Clock,
+  connection: ManagerConnection,
+  sessionID: string | undefined,
+  events: SessionEvents,
+  signal: AbortSignal,
+): Promise<void> {
+  const abort = new AbortController();
+  const onAbort = () => abort.abort(signal.reason);
+  signal.addEventListener("abort", onAbort, { once: true });
+  const loops: Promise<unknown>[] = [];
+  try {
+    signal.throwIfAborted();
+    const description = await events.describe(abort.signal);
+    const request: SessionRequest = {
+      ...(sessionID ? { SessionID: sessionID } : {}),
+      Description: description,
+    };
+    const messages = connection
+      .serverStream<SessionMessage>(DISPATCHER_METHODS.session, request, { signal: abort.signal })
+      [Symbol.asyncIterator]();
+    const first = await firstMessage(clock, messages, abort);
+    const session = new Session(clock, connection, first.SessionID, events, abort.signal);
+    events.onRegistered(first, (updates) => session.sendStatuses(updates));
+    events.onMessage(first);
+    loops.push(
+      session.followMessages(messages),
+      session.sendHeartbeats(),
+      session.followAssignments(),
+      session.watchDescription(description),
+      connection.closed.then((error) => Promise.reject(error ?? disconnected())),
+    );
+    await Promise.race(loops);
+  } finally {
+    signal.removeEventListener("abort", onAbort);
+    abort.abort(new CoveyError("canceled", "Cannot go on: the session ended"));
+    await Promise.allSettled(loops.slice(0, -1));
+    loops.at(-1)?.catch(() => {});
+  }
+}
+
+async function firstMessage(
+  clock: Clock,
+  messages: AsyncIterator<SessionMessage>,
+  abort: AbortController,
+): Promise<SessionMessage> {
+  const cancel = clock.setTimer(CALL_TIMEOUT_MS, () => {
+    abort.abort(new CoveyError("deadline_exceeded", "Cannot open a session: the manager does not answer"));
+  });
+  try {
+    const first = await messages.next();
+    if (first.done) throw disconnected();
+    return first.value;
+  } finally {
+    cancel();
+  }
+}
+
+/** The loops of a registered session; each runs until it fails. */
+class Session {
+  readonly #clock: Clock;
+  readonly #connection: ManagerConnection;
+  readonly #id: string;
+  readonly #events: SessionEvents;
+  readonly #signal: AbortSignal;
+
+  constructor(
+    clock: Clock,
+    connection: ManagerConnection,
+    id: string,
+    events: SessionEvents,
+    signal: AbortSignal,
+  ) {
+    this.#clock = clock;
+    this.#connection = connection;
+    this.#id = id;
+    this.#events = events;
+    this.#signal = signal;
+  }
+
+  async sendStatuses(updates: Parameters<SendStatuses>[0]): Promise<void> {
+    await this.#call(DISPATCHER_METHODS.updateTaskStatus, { SessionID: this.#id, Updates: updates });
+  }
+
+  async followMessages(messages: AsyncIterator<SessionMessage>): Promise<never> {
+    while (true) {
+      const next = await messages.next();
+      if (next.done) throw disconnected();
+      this.#events.onMessage(next.value);
+    }
+  }
+
+  async sendHeartbeats(): Promise<never> {
+    while (true) {
+      const request = { SessionID: this.#id };
+      const response = await this.#call<HeartbeatResponse>(DISPATCHER_METHODS.heartbeat, request);
+      this.#events.onTime(response.Time);
+      await sleep(this.#clock, response.PeriodMs, this.#signal);
+    }
+  }
+
+  async followAssignments(): Promise<never> {
+    let version = "";
+    let complete: AssignmentChange[] = [];
+    const stream = this.#connection.serverStream<AssignmentsMessage>(
+      DISPATCHER_METHODS.assignments,
+      { SessionID: this.#id },
+      { signal: this.#signal },
+    );
+    for await (const message of stream) {
+      if (message.AppliesTo !== version) {
+        throw new CoveyError("data_loss", "Cannot follow assignments: a message is missing", {
+          retryable: true,
+        });
+      }
+      version = message.ResultsIn;
+      if (message.Type === "incremental") {
+        this.#events.onIncremental(message.Changes, message.Index);
+        continue;
+      }
+      complete = complete.concat(message.Changes);
+      if (message.More) continue;
+      this.#events.onComplete(complete, message.Index);
+      complete = [];
+    }
+    throw disconnected();
+  }
+
+  /** Resolves when the description is not `reported` any more. */
+  async watchDescription(reported: NodeDescription): Promise<void> {
+    const before = JSON.stringify(reported);
+    while (true) {
+      await sleep(this.#clock, DESCRIBE_PERIOD_MS, this.#signal);
+      if (JSON.stringify(await this.#events.describe(this.#signal)) !== before) return;
+    }
+  }
+
+  #call<T>(method: string, request: unknown): Promise<T> {
+    return this.#connection.call<T>(method, request, { signal: this.#signal, timeoutMs: CALL_TIMEOUT_MS });
+  }
+}
+
+function disconnected(): CoveyError {
+  return new CoveyError("unavailable", "Cannot go on with the session: the manager ended it");
+}

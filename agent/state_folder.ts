@@ -1,0 +1,69 @@
+/** The agent's state folder: one agent at a time, its tasks' state, and the managers as `launch.sh` reads them. */
+import { CoveyError } from "../api/errors.ts";
+import { systemFileSystem, writeFileAtomically } from "../security/mod.ts";
+import { LocalState } from "./local_state.ts";
+
+const LOCK_FILE = "agent.lock";
+const STATE_FILE = "tasks.kv";
+/** One HOST:PORT a line; plain text, because the launcher derives from it which ports the sandbox opens. */
+const MANAGERS_FILE = "managers";
+const BOOT_ID_FILE = "/proc/sys/kernel/random/boot_id";
+
+/** A state folder that this process owns. */
+export class StateFolder {
+  readonly path: string;
+  readonly #lock: Deno.FsFile;
+
+  private constructor(path: string, lock: Deno.FsFile) {
+    this.path = path;
+    this.#lock = lock;
+  }
+
+  /** Throws `failed_precondition` if another agent runs on the folder. */
+  static open(path: string): StateFolder {
+    Deno.mkdirSync(path, { recursive: true, mode: 0o700 });
+    const lock = Deno.openSync(`${path}/${LOCK_FILE}`, { create: true, write: true, mode: 0o600 });
+    if (lock.tryLockSync(true)) return new StateFolder(path, lock);
+    lock.close();
+    throw new CoveyError("failed_precondition", `Cannot start the agent: another one runs on ${path}`);
+  }
+
+  /** The tasks' state. A damaged one is put aside: the manager knows what shall run, and executors find what does. */
+  async openState(): Promise<LocalState> {
+    const path = `${this.path}/${STATE_FILE}`;
+    try {
+      return await LocalState.open(path);
+    } catch {
+      for (const suffix of ["", "-wal", "-shm"]) {
+        await Deno.rename(path + suffix, `${path}${suffix}.damaged`).catch(() => {});
+      }
+      return await LocalState.open(path);
+    }
+  }
+
+  /** Managers that the cluster told of, HOST:PORT each. */
+  async managers(): Promise<string[]> {
+    const data = await systemFileSystem.readFile(`${this.path}/${MANAGERS_FILE}`);
+    return data ? new TextDecoder().decode(data).split("\n").filter((line) => line !== "") : [];
+  }
+
+  /** Keeps the list of managers. */
+  async saveManagers(addresses: readonly string[]): Promise<void> {
+    const data = new TextEncoder().encode(addresses.map((address) => `${address}\n`).join(""));
+    await writeFileAtomically(systemFileSystem, this.path, MANAGERS_FILE, data, 0o600);
+  }
+
+  /** Lets another agent have the folder. */
+  close(): void {
+    this.#lock.close();
+  }
+}
+
+/** Identifies the machine's present boot; empty if the system does not say. */
+export function readBootID(): string {
+  try {
+    return Deno.readTextFileSync(BOOT_ID_FILE).trim();
+  } catch {
+    return "";
+  }
+}

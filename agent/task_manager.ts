@@ -1,0 +1,332 @@
+/**
+ * Runs one task: drives its controller step by step to what the manager wants (SwarmKit `taskManager`). One controller call
+ * at a time; a reported state never goes back, even where the task is run again in place.
+ */
+import { type Clock, sleep, timestamp } from "../api/clock.ts";
+import { CoveyError, hasCode } from "../api/errors.ts";
+import { compareStates, isTerminal, type TaskState } from "../api/task_state.ts";
+import type { ContainerStatus, Task, TaskStatus } from "../api/task.ts";
+import type { Controller, Executor, Exit } from "../executors/executor.ts";
+import { afterError, afterSuccess, type ControllerCall, nextStep, type Outcome } from "./advance.ts";
+import { retryDelay } from "./backoff.ts";
+import type { TaskRecord } from "./local_state.ts";
+import { localRestartDelay } from "./local_restart.ts";
+import type { StartLimiter } from "./start_limiter.ts";
+
+/** A task found ended this soon after a reboot ended because of it, and is run again. */
+const REBOOT_GRACE_MS = 2000;
+/** How often the removal of a task's traces is tried before they are left behind. */
+const MAX_REMOVE_ATTEMPTS = 20;
+
+/** What a task manager works with. */
+export interface TaskEnvironment {
+  clock: Clock;
+  /** Serves the task's runtime; undefined if no executor does. */
+  executor: Executor | undefined;
+  limiter: StartLimiter;
+  /** Whether a manager can be reached now. */
+  connected: () => boolean;
+  /** True if the machine was started anew since the task was last run. */
+  rebooted: boolean;
+  /** Called with every change of what must be kept. */
+  onRecord: (record: TaskRecord) => void;
+  /** Called with every new status. */
+  onStatus: (taskID: string, status: TaskStatus) => void;
+}
+
+/**
+ * What is in progress, by what may abort it: waiting yields to any change, starting only to the end of the task (a pull shall
+ * not begin anew because the task may run now), stopping only to the end of the agent.
+ */
+type Activity = "waiting" | "starting" | "stopping";
+const ACTIVITIES: readonly Activity[] = ["waiting", "starting", "stopping"];
+
+/** See the file's head. */
+export class TaskManager {
+  readonly #env: TaskEnvironment;
+  #record: TaskRecord;
+  /** How far the present run is; equal to the reported state but while the task is run again in place. */
+  #phase: TaskState;
+  #controller: Controller | undefined;
+  #recovering: boolean;
+  #recoveredAt = -Infinity;
+  #updated: Task | undefined;
+  #attempt = 0;
+  #restarts: number[] = [];
+  /** Aborts the call or pause in progress. */
+  #abort = new AbortController();
+  #activity: Activity = "waiting";
+  #holding = false;
+  #stopped = false;
+  readonly #done: Promise<void>;
+
+  /** Takes over a task; `recovered` is true for one known from before the agent started. */
+  constructor(record: TaskRecord, recovered: boolean, env: TaskEnvironment) {
+    this.#env = env;
+    this.#record = record;
+    this.#recovering = recovered || record.handle !== undefined;
+    const state = record.status.State;
+    this.#phase = recovered || isTerminal(state) ? state : "assigned";
+    this.#done = this.#run();
+  }
+
+  /** The task as last assigned. */
+  get task(): Task {
+    return this.#record.task;
+  }
+
+  /** The newest status. */
+  get status(): TaskStatus {
+    return this.#record.status;
+  }
+
+  /** True until {@linkcode remove} was called. */
+  get assigned(): boolean {
+    return this.#record.assigned;
+  }
+
+  /** Resolves when the task is removed or the manager stopped. */
+  get done(): Promise<void> {
+    return this.#done;
+  }
+
+  /** Takes over a newer version of the task. */
+  update(task: Task): void {
+    this.#keep({ task, assigned: true });
+    this.#updated = task;
+    this.#interrupt(compareStates(task.DesiredState, "shutdown") >= 0 ? "starting" : "waiting");
+  }
+
+  /** The node shall run the task no longer: stops it and removes every trace of it. */
+  remove(): void {
+    if (!this.#record.assigned) return;
+    this.#keep({ assigned: false });
+    this.#interrupt("starting");
+  }
+
+  /** A manager became reachable: an end held back for a local restart is reported instead. */
+  connectionChanged(): void {
+    if (this.#holding) this.#interrupt("waiting");
+  }
+
+  /** Lets go of the task; its program goes on. */
+  stop(): Promise<void> {
+    this.#stopped = true;
+    this.#interrupt("stopping");
+    return this.#done;
+  }
+
+  /** Aborts what is in progress if it yields to `cause`. */
+  #interrupt(cause: Activity): void {
+    if (ACTIVITIES.indexOf(this.#activity) > ACTIVITIES.indexOf(cause)) return;
+    this.#abort.abort(new CoveyError("canceled", "Cannot go on: the task changed"));
+  }
+
+  get #desired(): TaskState {
+    return this.#record.assigned ? this.#record.task.DesiredState : "remove";
+  }
+
+  async #run(): Promise<void> {
+    while (!this.#stopped) {
+      if (this.#abort.signal.aborted) this.#abort = new AbortController();
+      this.#activity = "waiting";
+      const signal = this.#abort.signal;
+      try {
+        if (!await this.#step(signal)) break;
+      } catch (thrown) {
+        if (signal.aborted) continue;
+        await this.#pause(thrown, signal);
+      }
+    }
+    await this.#controller?.close().catch(() => {});
+  }
+
+  /** Does the next thing there is to do; false when nothing will ever be. */
+  async #step(signal: AbortSignal): Promise<boolean> {
+    await this.#applyUpdate();
+    const step = nextStep(this.#desired, this.#phase);
+    if (step.kind === "idle") {
+      if (isTerminal(this.#phase) && !this.#record.assigned) return !await this.#removeTraces(signal);
+      await aborted(signal);
+    } else if (step.kind === "move") {
+      this.#move({ state: step.state, message: step.message });
+    } else {
+      await this.#call(step.call, signal);
+    }
+    return true;
+  }
+
+  /** Takes over changes in place. A failure is the executor's to log: the task itself goes on. */
+  async #applyUpdate(): Promise<void> {
+    const task = this.#updated;
+    this.#updated = undefined;
+    if (task && this.#controller) await this.#controller.update(task).catch(() => {});
+  }
+
+  async #call(call: ControllerCall, signal: AbortSignal): Promise<void> {
+    let exit: Exit | undefined;
+    try {
+      this.#activity = call === "wait" ? "waiting" : call === "shutdown" ? "stopping" : "starting";
+      const controller = await this.#ensureController(call);
+      if (!controller) return;
+      if (call === "wait") this.#clearError();
+      if (call === "wait") exit = await controller.wait(signal);
+      else if (call === "shutdown") await controller.shutdown(signal);
+      else await this.#env.limiter.run(() => controller[call](signal), signal);
+    } catch (thrown) {
+      if (signal.aborted) throw thrown;
+      const outcome = afterError(call, thrown);
+      if (outcome.state === undefined) throw thrown;
+      if (call === "shutdown") await this.#controller?.terminate(signal).catch(() => {});
+      return await this.#finishCall(call, outcome, signal);
+    }
+    this.#attempt = 0;
+    await this.#finishCall(call, afterSuccess(call, exit), signal);
+  }
+
+  async #finishCall(call: ControllerCall, outcome: Outcome, signal: AbortSignal): Promise<void> {
+    const ended = outcome.state === "complete" || outcome.state === "failed";
+    if (ended && (call === "wait" || this.#restarts.length > 0) && await this.#runAgain(outcome, signal)) {
+      return;
+    }
+    const container = await this.#containerStatus(outcome.exitCode);
+    this.#move(outcome, container);
+  }
+
+  /** A running task that was found at last has no error to show any more. */
+  #clearError(): void {
+    const { State, Message, Err, ContainerStatus } = this.status;
+    if (Err) this.#setStatus(State, Message, undefined, ContainerStatus);
+  }
+
+  /** The controller, made or found again; undefined if there is nothing to call and the phase was moved instead. */
+  async #ensureController(call: ControllerCall): Promise<Controller | undefined> {
+    if (this.#controller) return this.#controller;
+    const { executor } = this.#env;
+    const { task, handle } = this.#record;
+    if (!executor) {
+      throw new CoveyError(
+        "unimplemented",
+        `Cannot run the task: no executor for runtime ${task.Spec.Runtime}`,
+      );
+    }
+    if (this.#recovering && handle) {
+      this.#controller = await executor.recover(task, handle).catch((thrown) => {
+        if (hasCode(thrown, "not_found")) return undefined;
+        throw thrown;
+      });
+    }
+    const found = this.#controller !== undefined;
+    if (found) this.#recoveredAt = this.#env.clock.monotonic();
+    this.#recovering = false;
+    this.#controller ??= await executor.controller(task);
+    if (found || call === "prepare" || call === "shutdown") return this.#controller;
+    this.#phase = "preparing";
+    return undefined;
+  }
+
+  /** True if the task that ended as `outcome` says starts anew in place instead of being reported as ended. */
+  async #runAgain(outcome: Outcome, signal: AbortSignal): Promise<boolean> {
+    const { clock, rebooted, connected } = this.#env;
+    if (this.#desired !== "running" || outcome.state === undefined) return false;
+    const now = clock.monotonic();
+    const byReboot = rebooted && this.#restarts.length === 0 && now - this.#recoveredAt < REBOOT_GRACE_MS;
+    if (!byReboot) {
+      if (connected()) return false;
+      const delay = localRestartDelay(
+        this.#record.task.Spec.RestartPolicy,
+        outcome.state,
+        this.#restarts,
+        now,
+      );
+      if (delay === undefined) return false;
+      this.#holding = true;
+      this.#activity = "waiting";
+      await sleep(clock, delay, signal).catch(() => {});
+      this.#holding = false;
+      if (this.#stopped) return true;
+      if (connected() || this.#desired !== "running") return false;
+    }
+    await this.#controller?.remove(signal);
+    await this.#controller?.close();
+    this.#controller = undefined;
+    this.#restarts.push(clock.monotonic());
+    this.#phase = "accepted";
+    return true;
+  }
+
+  /** Removes the task's traces; true when that is over. */
+  async #removeTraces(signal: AbortSignal): Promise<boolean> {
+    if (!this.#env.executor) return true;
+    try {
+      this.#activity = "stopping";
+      const controller = await this.#ensureController("shutdown");
+      await controller?.remove(signal);
+      return true;
+    } catch (thrown) {
+      if (signal.aborted) throw thrown;
+      if (!CoveyError.from(thrown).retryable || this.#attempt >= MAX_REMOVE_ATTEMPTS) return true;
+      throw thrown;
+    }
+  }
+
+  async #containerStatus(exitCode: number | undefined): Promise<ContainerStatus | undefined> {
+    const status = await this.#controller?.status().catch(() => undefined) ?? this.status.ContainerStatus;
+    if (exitCode === undefined) return status;
+    return { ContainerID: "", PID: 0, ...status, ExitCode: exitCode };
+  }
+
+  /** Goes to a new phase and says so, in words only where the reported state is further already. */
+  #move(outcome: Outcome, container = this.status.ContainerStatus): void {
+    if (outcome.state === undefined) return;
+    this.#phase = outcome.state;
+    const again = this.#restarts.length;
+    const message = again === 0 ? outcome.message : `${outcome.message} (run again on the node: ${again})`;
+    this.#setStatus(outcome.state, message, outcome.err, container);
+  }
+
+  /** Waits before the same call is made again, and shows why. */
+  async #pause(thrown: unknown, signal: AbortSignal): Promise<void> {
+    const error = CoveyError.from(thrown);
+    this.#attempt++;
+    const step = nextStep(this.#desired, this.#phase);
+    const outcome = step.kind === "call" ? afterError(step.call, error) : undefined;
+    if (outcome?.state) return this.#move(outcome);
+    if (!isTerminal(this.#phase)) {
+      this.#setStatus(this.#phase, this.status.Message, error.message, this.status.ContainerStatus);
+    }
+    this.#activity = "waiting";
+    await sleep(this.#env.clock, retryDelay(this.#attempt), signal).catch(() => {});
+  }
+
+  #setStatus(state: TaskState, message: string, err: string | undefined, container?: ContainerStatus): void {
+    const before = this.status;
+    const State = compareStates(state, before.State) < 0 ? before.State : state;
+    if (State === before.State && message === before.Message && err === before.Err) return this.#keep({});
+    const status: TaskStatus = {
+      Timestamp: timestamp(this.#env.clock),
+      State,
+      Message: message,
+      ...(err ? { Err: err } : {}),
+      ...(container ? { ContainerStatus: container } : {}),
+      ...(before.PortStatus ? { PortStatus: before.PortStatus } : {}),
+    };
+    this.#keep({ status });
+    this.#env.onStatus(this.task.ID, status);
+  }
+
+  #keep(change: Partial<TaskRecord>): void {
+    const handle = this.#controller?.handle();
+    const same = JSON.stringify(handle) === JSON.stringify(this.#record.handle);
+    this.#record = { ...this.#record, ...change, ...(handle && !same ? { handle } : {}) };
+    this.#env.onRecord(this.#record);
+  }
+}
+
+/** Resolves when `signal` aborts. */
+function aborted(signal: AbortSignal): Promise<void> {
+  return new Promise((resolve) => {
+    if (signal.aborted) return resolve();
+    signal.addEventListener("abort", () => resolve(), { once: true });
+  });
+}

@@ -1,0 +1,163 @@
+/** Brings the node's tasks in line with its assignments (SwarmKit `worker`): by what is wanted, never by session. */
+import type { Clock } from "../api/clock.ts";
+import type { AssignmentChange } from "../api/dispatcher.ts";
+import { CoveyError } from "../api/errors.ts";
+import type { Task, TaskStatus } from "../api/task.ts";
+import type { Executor } from "../executors/executor.ts";
+import type { LocalState, TaskRecord } from "./local_state.ts";
+import { startLimit, StartLimiter } from "./start_limiter.ts";
+import { TaskManager } from "./task_manager.ts";
+
+/** How long sets older than one seen before are refused: after that, the cluster must have been restored from a copy. */
+export const OLD_SET_PATIENCE_MS = 60_000;
+
+/** What a worker works with. */
+export interface WorkerOptions {
+  clock: Clock;
+  executors: readonly Executor[];
+  state: LocalState;
+  /** Identifies the machine's present boot; empty if the system does not say. */
+  bootID: string;
+  onStatus: (taskID: string, status: TaskStatus) => void;
+}
+
+/** One task manager per task. */
+export class Worker {
+  readonly #options: WorkerOptions;
+  readonly #tasks = new Map<string, TaskManager>();
+  readonly #executors: Map<string, Executor>;
+  readonly #limiters = new Map<string, StartLimiter>();
+  #connected = false;
+  #rebooted = false;
+  #refusedSince: number | undefined;
+  #stopped = false;
+
+  constructor(options: WorkerOptions) {
+    this.#options = options;
+    this.#executors = new Map(options.executors.map((executor) => [executor.runtime, executor]));
+  }
+
+  /** Takes up the tasks on record: running ones are found again, those that a reboot ended are started. */
+  start(): void {
+    const { state, bootID } = this.#options;
+    const records = [...state.tasks()];
+    this.#rebooted = bootID !== "" && state.node.bootID !== "" && bootID !== state.node.bootID;
+    if (bootID !== state.node.bootID) state.setNode({ bootID });
+    for (const record of records) this.#manage(record, true);
+  }
+
+  /** Says whether a manager can be reached; while none can, tasks that crash are run again in place. */
+  setConnected(connected: boolean): void {
+    this.#connected = connected;
+    if (connected) { for (const task of this.#tasks.values()) task.connectionChanged(); }
+  }
+
+  /**
+   * Applies the complete set as of consensus index `index`: tasks not in it are stopped and removed, tasks that run already
+   * are left alone. Throws `failed_precondition` for a set older than one seen before.
+   */
+  applyComplete(changes: readonly AssignmentChange[], index: number): void {
+    this.#checkIndex(index);
+    const listed = new Set<string>();
+    for (const change of changes) {
+      if (change.Action === "update") listed.add(change.Task.ID);
+      else listed.delete(change.ID);
+    }
+    for (const [id, task] of this.#tasks) if (!listed.has(id)) task.remove();
+    const tasks = changes.flatMap((change) => change.Action === "update" ? [change.Task] : []);
+    for (const task of tasks) if (listed.has(task.ID)) this.#update(task);
+    this.#seen(index);
+  }
+
+  /** Applies changes; tasks not named stay as they are. */
+  applyIncremental(changes: readonly AssignmentChange[], index: number): void {
+    for (const change of changes) {
+      if (change.Action === "update") this.#update(change.Task);
+      else this.#tasks.get(change.ID)?.remove();
+    }
+    this.#seen(index);
+  }
+
+  /** The newest status of every task. */
+  *statuses(): Generator<[string, TaskStatus]> {
+    for (const [id, task] of this.#tasks) yield [id, task.status];
+  }
+
+  /** Stops and removes every task; resolves when nothing is left of them. */
+  async removeAll(): Promise<void> {
+    const tasks = [...this.#tasks.values()];
+    for (const task of tasks) task.remove();
+    await Promise.all(tasks.map((task) => task.done));
+  }
+
+  /** Lets go of all tasks; their programs go on. */
+  async stop(): Promise<void> {
+    this.#stopped = true;
+    await Promise.all([...this.#tasks.values()].map((task) => task.stop()));
+  }
+
+  #checkIndex(index: number): void {
+    const { state, clock } = this.#options;
+    if (index >= state.node.index) {
+      this.#refusedSince = undefined;
+      return;
+    }
+    this.#refusedSince ??= clock.monotonic();
+    if (clock.monotonic() - this.#refusedSince >= OLD_SET_PATIENCE_MS) return;
+    throw new CoveyError(
+      "failed_precondition",
+      `Cannot take over assignments: they are as of index ${index}, but ${state.node.index} was seen before`,
+      { retryable: true },
+    );
+  }
+
+  /** Remembers the index along with the changes that came with it, never alone: an idle node writes nothing. */
+  #seen(index: number): void {
+    const { state } = this.#options;
+    if (index !== state.node.index && state.writing) state.setNode({ index });
+  }
+
+  #update(task: Task): void {
+    const present = this.#tasks.get(task.ID);
+    if (!present) return this.#manage({ task, status: task.Status, assigned: true }, false);
+    if (present.assigned && isSameForNode(present.task, task)) return;
+    present.update(task);
+  }
+
+  #manage(record: TaskRecord, recovered: boolean): void {
+    const { clock, state, onStatus } = this.#options;
+    const { ID, Spec } = record.task;
+    if (!recovered) state.put(record);
+    const task: TaskManager = new TaskManager(record, recovered, {
+      clock,
+      executor: this.#executors.get(Spec.Runtime),
+      limiter: this.#limiter(Spec.Runtime),
+      connected: () => this.#connected,
+      rebooted: this.#rebooted,
+      onRecord: (next) => state.put(next),
+      onStatus,
+    });
+    this.#tasks.set(ID, task);
+    void task.done.then(() => {
+      if (this.#stopped) return;
+      this.#tasks.delete(ID);
+      state.delete(ID);
+    });
+  }
+
+  #limiter(runtime: string): StartLimiter {
+    let limiter = this.#limiters.get(runtime);
+    if (!limiter) {
+      limiter = new StartLimiter(this.#options.clock, startLimit(runtime));
+      this.#limiters.set(runtime, limiter);
+    }
+    return limiter;
+  }
+}
+
+/** A task's spec never changes, so the version tells everything else apart. */
+function isSameForNode(a: Task, b: Task): boolean {
+  return a.Version.Index === b.Version.Index || (a.DesiredState === b.DesiredState &&
+    JSON.stringify([a.Spec, a.ServiceAnnotations, a.Ports, a.AssignedGenericResources]) ===
+      JSON.stringify([b.Spec, b.ServiceAnnotations, b.Ports, b.AssignedGenericResources]));
+}

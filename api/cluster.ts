@@ -1,0 +1,39 @@
+/** The cluster object: exactly one, named `default`. */
+import type { Annotations, Meta } from "./objects.ts";
+import type { LogDriver } from "./service.ts";
+
+/** Name of the one cluster object. */
+export const DEFAULT_CLUSTER_NAME = "default";
+
+/** Settings of a cluster, in the Engine API's `SwarmSpec` shape. Durations in nanoseconds. */
+export interface ClusterSpec extends Annotations {
+  Orchestration: { TaskHistoryRetentionLimit: number };
+  Raft: {
+    SnapshotInterval: number;
+    KeepOldSnapshots: number;
+    LogEntriesForSlowFollowers: number;
+    ElectionTick: number;
+    HeartbeatTick: number;
+  };
+  Dispatcher: { HeartbeatPeriod: number };
+  CAConfig: { NodeCertExpiry: number; ForceRotate?: number };
+  TaskDefaults: { LogDriver?: LogDriver };
+  EncryptionConfig: { AutoLockManagers: boolean };
+}
+
+/** The cluster's certificate authority as stored. */
+export interface ClusterRootCA {
+  /** PEM */
+  CACert: string;
+  /** PEM, PKCS#8 */
+  CAKey: string;
+  JoinTokens: { Worker: string; Manager: string };
+}
+
+/** The cluster as stored. */
+export interface Cluster extends Meta {
+  Spec: ClusterSpec;
+  RootCA: ClusterRootCA;
+  /** Certificates of removed nodes: node ID to the RFC 3339 time after which the entry can be dropped. */
+  BlacklistedCertificates: Record<string, string>;
+}

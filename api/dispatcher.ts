@@ -1,0 +1,91 @@
+/**
+ * Messages between an agent's session and the dispatcher (SwarmKit `api/dispatcher.proto`). Every call but `session`
+ * carries the session's ID; a wrong one is `invalid_argument`, an unregistered node `not_found`.
+ */
+import type { Node, NodeDescription } from "./node.ts";
+import type { Task, TaskStatus } from "./task.ts";
+
+/** Names of the dispatcher's calls, as registered with the transport's router. All need a node certificate. */
+export const DISPATCHER_METHODS = {
+  /** Server stream: {@linkcode SessionRequest} to {@linkcode SessionMessage}s. */
+  session: "dispatcher.session",
+  /** Unary: {@linkcode HeartbeatRequest} to {@linkcode HeartbeatResponse}. */
+  heartbeat: "dispatcher.heartbeat",
+  /** Unary: {@linkcode UpdateTaskStatusRequest} to {}. */
+  updateTaskStatus: "dispatcher.updateTaskStatus",
+  /** Server stream: {@linkcode AssignmentsRequest} to {@linkcode AssignmentsMessage}s. */
+  assignments: "dispatcher.assignments",
+} as const;
+
+/** Opens a session. An ID of an earlier session keeps that session, if the manager still knows it. */
+export interface SessionRequest {
+  SessionID?: string;
+  Description: NodeDescription;
+}
+
+/** A manager an agent may connect to. */
+export interface WeightedPeer {
+  NodeID: string;
+  /** HOST:PORT */
+  Addr: string;
+  Weight: number;
+}
+
+/** Sent when the session is registered, and again whenever a part of it changes. */
+export interface SessionMessage {
+  SessionID: string;
+  Node: Node;
+  Managers: WeightedPeer[];
+  /** PEM of the trust root. */
+  RootCA: string;
+  /** The manager's time, RFC 3339: authenticated, so it may raise a device's clock floor. */
+  Time: string;
+}
+
+/** Says that the node is alive. */
+export interface HeartbeatRequest {
+  SessionID: string;
+}
+
+/** Milliseconds until the next heartbeat is due. */
+export interface HeartbeatResponse {
+  PeriodMs: number;
+  Time: string;
+}
+
+/** Reports what happened to tasks; a batch of at most {@linkcode MAX_STATUS_BATCH}. */
+export interface UpdateTaskStatusRequest {
+  SessionID: string;
+  Updates: { TaskID: string; Status: TaskStatus }[];
+}
+
+/** Asks for the node's assignments. */
+export interface AssignmentsRequest {
+  SessionID: string;
+}
+
+/** One change to what a node shall run. Dependencies (secrets, configs) come before the tasks that need them. */
+export type AssignmentChange =
+  | { Action: "update"; Kind: "task"; Task: Task }
+  | { Action: "remove"; Kind: "task"; ID: string };
+
+/**
+ * The whole set, or what changed since. `AppliesTo` of an incremental message equals `ResultsIn` of the one before;
+ * a gap means that the stream must be opened anew.
+ */
+export interface AssignmentsMessage {
+  Type: "complete" | "incremental";
+  AppliesTo: string;
+  ResultsIn: string;
+  /** Consensus index the set was read at; an agent refuses a complete set older than what it has already seen. */
+  Index: number;
+  /** True for every part but the last of a complete set too large for one message. */
+  More?: boolean;
+  Changes: AssignmentChange[];
+}
+
+/** Changes in one assignments message; keeps a frame far below the transport's maximum. */
+export const MAX_CHANGES_PER_MESSAGE = 200;
+
+/** Status updates in one call: 10,000 is SwarmKit's flush limit; 1,000 keeps a frame far below the transport's maximum. */
+export const MAX_STATUS_BATCH = 1000;

@@ -1,0 +1,15 @@
+/** How every program of the project logs: one line an event to standard error, nothing while idle. */
+import { configureSync, getTextFormatter, type LogLevel } from "@logtape/logtape";
+
+/** Sends all log lines from `level` up to standard error. Call once, at the start of a program. */
+export function configureLogging(level: LogLevel = "info"): void {
+  const format = getTextFormatter({ timestamp: "rfc3339", category: "/", level: "full" });
+  const encoder = new TextEncoder();
+  configureSync({
+    sinks: { stderr: (record) => void Deno.stderr.writeSync(encoder.encode(format(record))) },
+    loggers: [
+      { category: "covey", lowestLevel: level, sinks: ["stderr"] },
+      { category: ["logtape", "meta"], lowestLevel: "warning", sinks: ["stderr"] },
+    ],
+  });
+}

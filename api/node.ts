@@ -1,0 +1,66 @@
+/** Nodes: the devices of a cluster. */
+import type { Annotations, Meta, Platform, Resources } from "./objects.ts";
+
+/** What a node may do in the cluster. */
+export type NodeRole = "worker" | "manager";
+/** Whether a node takes tasks: `active` new ones, `pause` keeps what it has, `drain` none. */
+export type NodeAvailability = "active" | "pause" | "drain";
+/** Whether a node was heard from. */
+export type NodeState = "unknown" | "down" | "ready" | "disconnected";
+
+/** What the user wants of a node. */
+export interface NodeSpec extends Annotations {
+  Role: NodeRole;
+  Availability: NodeAvailability;
+}
+
+/** What the node's agent says of itself. */
+export interface NodeDescription {
+  Hostname: string;
+  Platform: Platform;
+  Resources: Resources;
+  Engine: {
+    EngineVersion: string;
+    Labels?: Record<string, string>;
+    Plugins?: { Type: string; Name: string }[];
+  };
+  /** Runtimes this node can run (`container`, `process`, …): an extension of the Engine API. */
+  Runtimes: string[];
+  TLSInfo?: { TrustRoot: string; CertIssuerSubject: string; CertIssuerPublicKey: string };
+}
+
+/** Last observed state of a node. `Addr` is the address it connected from, without port. */
+export interface NodeStatus {
+  State: NodeState;
+  Message?: string;
+  Addr: string;
+}
+
+/** A manager's part in the quorum; joined at read time, never stored by the orchestrator. */
+export interface ManagerStatus {
+  Leader?: boolean;
+  Reachability: "unknown" | "unreachable" | "reachable";
+  /** HOST:PORT */
+  Addr: string;
+}
+
+/** What the CA issued to a node. */
+export interface NodeCertificate {
+  /** SHA-256 of the DER public key in hexadecimal: the node's lasting identity. */
+  PublicKeyDigest: string;
+  /** Role in the last certificate issued. */
+  Role: NodeRole;
+  IssuedAt: string;
+  ExpiresAt: string;
+}
+
+/** A node as stored. */
+export interface Node extends Meta {
+  Spec: NodeSpec;
+  /** Observed role; trails `Spec.Role`. */
+  Role: NodeRole;
+  Description?: NodeDescription;
+  Status: NodeStatus;
+  ManagerStatus?: ManagerStatus;
+  Certificate?: NodeCertificate;
+}

@@ -1,0 +1,48 @@
+/** Tasks: one run of a service's program on one node. A task is one-shot and never moves. */
+import type { Annotations, GenericResource, Meta, Version } from "./objects.ts";
+import type { PortConfig, TaskSpec } from "./service.ts";
+import type { TaskState } from "./task_state.ts";
+
+/** What the executor tells of the running thing; process tasks fill `PID` and `ExitCode` too. */
+export interface ContainerStatus {
+  ContainerID: string;
+  PID: number;
+  ExitCode: number;
+}
+
+/** Last observed state of a task. */
+export interface TaskStatus {
+  Timestamp: string;
+  State: TaskState;
+  /** What is happening, in words: `started`, `preparing`, `pending task scheduling`. */
+  Message: string;
+  /** Why it is not running, in words; empty when all is well. */
+  Err?: string;
+  ContainerStatus?: ContainerStatus;
+  PortStatus?: { Ports?: PortConfig[] };
+}
+
+/** A task as stored. */
+export interface Task extends Meta {
+  Spec: TaskSpec;
+  /** The service's SpecVersion this task was made from. */
+  SpecVersion?: Version;
+  ServiceID: string;
+  /** 1 … n for replicated services, 0 for global ones. */
+  Slot: number;
+  /** Empty until the scheduler chose a node. */
+  NodeID: string;
+  /** Name and labels of the service when the task was made. */
+  ServiceAnnotations: Annotations;
+  Status: TaskStatus;
+  DesiredState: TaskState;
+  AssignedGenericResources?: GenericResource[];
+  /** Host-mode ports of the service when the task was made. */
+  Ports?: PortConfig[];
+}
+
+/** A task's display name: `service.slot.taskID`; with the node's ID in place of the slot for a global service. */
+export function taskName(task: Pick<Task, "ID" | "Slot" | "NodeID" | "ServiceAnnotations">): string {
+  const place = task.Slot === 0 ? task.NodeID : String(task.Slot);
+  return `${task.ServiceAnnotations.Name}.${place}.${task.ID}`;
+}

@@ -1,0 +1,50 @@
+/**
+ * Task states and their order (SwarmKit `api.TaskState`). An observed state never decreases.
+ *
+ *     new -> pending -> assigned -> accepted -> preparing -> ready -> starting -> running
+ *     '------- manager -------'    '------------------- agent -----------------------'
+ *                      then one of: complete, shutdown, failed, rejected, orphaned
+ *
+ * `remove` is a desired state only.
+ */
+
+/** Every task state with SwarmKit's number. */
+export const TASK_STATES = {
+  new: 0,
+  pending: 64,
+  assigned: 192,
+  accepted: 256,
+  preparing: 320,
+  ready: 384,
+  starting: 448,
+  running: 512,
+  complete: 576,
+  shutdown: 640,
+  failed: 704,
+  rejected: 768,
+  remove: 800,
+  orphaned: 832,
+} as const;
+
+/** A task's observed or desired state, spelled as the Docker Engine API spells it. */
+export type TaskState = keyof typeof TASK_STATES;
+
+/** SwarmKit's number of a state; a larger one is later in a task's life. */
+export function stateOrder(state: TaskState): number {
+  return TASK_STATES[state];
+}
+
+/** Negative, zero or positive as `a` is before, equal to or after `b`. */
+export function compareStates(a: TaskState, b: TaskState): number {
+  return TASK_STATES[a] - TASK_STATES[b];
+}
+
+/** True once a task will never run again: complete, shutdown, failed, rejected, orphaned. */
+export function isTerminal(state: TaskState): boolean {
+  return TASK_STATES[state] > TASK_STATES.running;
+}
+
+/** True if `value` is the name of a task state. */
+export function isTaskState(value: string): value is TaskState {
+  return Object.hasOwn(TASK_STATES, value);
+}

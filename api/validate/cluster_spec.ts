@@ -1,0 +1,78 @@
+/** Normalizes and validates a swarm's `Spec` as it comes from a client: what is absent keeps its present value. */
+import { type ClusterSpec, DEFAULT_CLUSTER_NAME } from "../cluster.ts";
+import { CoveyError, type FieldProblem } from "../errors.ts";
+import { flag, integer, nonZero, record, type Shaped, stringMap, text, unsupported } from "./shape.ts";
+
+/** Nanoseconds of the shortest validity of a node certificate (SwarmKit: one hour). */
+const MIN_CERT_EXPIRY = 3_600_000_000_000;
+
+const noExternalCA = unsupported("external certificate authorities are not available yet");
+
+const clusterShape = record({
+  Name: text,
+  Labels: stringMap,
+  Orchestration: record({ TaskHistoryRetentionLimit: integer(-1) }),
+  Raft: record({
+    SnapshotInterval: nonZero(integer(0)),
+    KeepOldSnapshots: integer(0),
+    LogEntriesForSlowFollowers: nonZero(integer(0)),
+    ElectionTick: nonZero(integer(0)),
+    HeartbeatTick: nonZero(integer(0)),
+  }),
+  Dispatcher: record({
+    HeartbeatPeriod: nonZero(integer(0, undefined, "heartbeat time period cannot be a negative duration")),
+  }),
+  CAConfig: record({
+    NodeCertExpiry: nonZero(
+      integer(MIN_CERT_EXPIRY, undefined, "minimum certificate expiry time is: 1h0m0s"),
+    ),
+    ForceRotate: nonZero(integer(0)),
+    ExternalCAs: noExternalCA,
+    SigningCACert: noExternalCA,
+    SigningCAKey: noExternalCA,
+  }),
+  TaskDefaults: record({ LogDriver: record({ Name: text, Options: stringMap }) }),
+  EncryptionConfig: record({ AutoLockManagers: flag }),
+});
+
+/** Changes to a cluster spec, each part with the fields that were given. */
+export type ClusterSpecChanges = Shaped<typeof clusterShape>;
+
+/** Checks a client's spec. Throws `invalid_argument` with every problem. */
+export function parseClusterSpec(body: unknown): ClusterSpecChanges {
+  const problems: FieldProblem[] = [];
+  const changes = clusterShape(body ?? {}, "", problems) ?? {};
+  if (changes.Name !== undefined && changes.Name !== DEFAULT_CLUSTER_NAME) {
+    problems.push({ field: "Name", message: `swarm spec must be named "${DEFAULT_CLUSTER_NAME}"` });
+  }
+  if (changes.EncryptionConfig?.AutoLockManagers === true) {
+    problems.push({
+      field: "EncryptionConfig.AutoLockManagers",
+      message: "locking managers is not available yet",
+    });
+  }
+  if (problems.length > 0) throw CoveyError.invalid("use the swarm spec", problems);
+  return changes;
+}
+
+/** `spec` with `changes` laid over it. Throws `invalid_argument` where the result does not fit together. */
+export function mergeClusterSpec(spec: ClusterSpec, changes: ClusterSpecChanges): ClusterSpec {
+  const merged: ClusterSpec = {
+    ...spec,
+    Labels: changes.Labels ?? spec.Labels,
+    Orchestration: { ...spec.Orchestration, ...changes.Orchestration },
+    Raft: { ...spec.Raft, ...changes.Raft },
+    Dispatcher: { ...spec.Dispatcher, ...changes.Dispatcher },
+    CAConfig: { ...spec.CAConfig, ...changes.CAConfig } as ClusterSpec["CAConfig"],
+    TaskDefaults: { ...spec.TaskDefaults, ...changes.TaskDefaults } as ClusterSpec["TaskDefaults"],
+    EncryptionConfig: { ...spec.EncryptionConfig, ...changes.EncryptionConfig },
+  };
+  if (merged.Raft.ElectionTick <= merged.Raft.HeartbeatTick) {
+    throw CoveyError.invalid("use the swarm spec", [{
+      field: "Raft.ElectionTick",
+      message:
+        `must be above HeartbeatTick (${merged.Raft.HeartbeatTick}): current value is ${merged.Raft.ElectionTick}`,
+    }]);
+  }
+  return merged;
+}

@@ -1,0 +1,151 @@
+/** The shape of `TaskTemplate.ContainerSpec`. Field order is the Engine API's, so that what is shown reads as Docker's. */
+import type { FieldProblem } from "../errors.ts";
+import {
+  anyObject,
+  flag,
+  integer,
+  list,
+  nonZero,
+  oneOf,
+  onlyTrue,
+  record,
+  type Shape,
+  type Shaped,
+  stringMap,
+  strings,
+  text,
+  unsupported,
+} from "./shape.ts";
+
+/** Nanoseconds of the shortest interval a health check takes (SwarmKit `minimumDuration`). */
+const MIN_HEALTH_DURATION = 1_000_000;
+
+function healthDuration(name: string): Shape<number> {
+  return (value, path, problems) => {
+    const duration = nonZero(integer(0))(value, path, problems);
+    if (duration === undefined || duration >= MIN_HEALTH_DURATION) return duration;
+    problems.push({ field: path, message: `ContainerSpec: ${name} in HealthConfig cannot be less than 1ms` });
+    return undefined;
+  };
+}
+
+const healthcheck = record({
+  Test: strings,
+  Interval: healthDuration("Interval"),
+  Timeout: healthDuration("Timeout"),
+  StartPeriod: healthDuration("StartPeriod"),
+  StartInterval: healthDuration("StartInterval"),
+  Retries: nonZero(integer(0, undefined, "ContainerSpec: Retries in HealthConfig cannot be negative")),
+});
+
+const mount = record({
+  Type: oneOf(
+    ["bind", "volume", "tmpfs", "npipe"],
+    (type) => type === "cluster" ? "cluster volumes are not supported" : `invalid MountType: "${type}"`,
+  ),
+  Source: text,
+  Target: text,
+  ReadOnly: onlyTrue,
+  Consistency: text,
+  BindOptions: record({
+    Propagation: oneOf(
+      ["private", "rprivate", "shared", "rshared", "slave", "rslave"],
+      (value) => `invalid MountPropagation: "${value}"`,
+    ),
+    NonRecursive: onlyTrue,
+    CreateMountpoint: onlyTrue,
+  }),
+  VolumeOptions: record({
+    NoCopy: onlyTrue,
+    Labels: stringMap,
+    Subpath: unsupported("volume subpaths are not supported"),
+    DriverConfig: record({ Name: text, Options: stringMap }),
+  }),
+  TmpfsOptions: record({ SizeBytes: nonZero(integer(0)), Mode: nonZero(integer(0)) }),
+});
+
+/** Mounts with a type and a target of their own. */
+const mounts: Shape<NonNullable<Shaped<typeof mount>>[]> = (value, path, problems) => {
+  const found = list(mount)(value, path, problems);
+  const targets = new Set<string>();
+  found?.forEach((each, index) => {
+    each.Type ??= "bind";
+    if (each.Target === undefined) {
+      problems.push({ field: `${path}[${index}].Target`, message: "mount target must be provided" });
+    } else if (targets.has(each.Target)) {
+      problems.push({
+        field: `${path}[${index}].Target`,
+        message: `ContainerSpec: duplicate mount point: ${each.Target}`,
+      });
+    } else targets.add(each.Target);
+  });
+  return found;
+};
+
+const privileges = record({
+  CredentialSpec: unsupported("credential specs are not supported"),
+  SELinuxContext: anyObject,
+  Seccomp: anyObject,
+  AppArmor: anyObject,
+  NoNewPrivileges: onlyTrue,
+});
+
+/** The shape of a container. */
+export const containerShape = record({
+  Image: text,
+  Labels: stringMap,
+  Command: strings,
+  Args: strings,
+  Hostname: text,
+  Env: strings,
+  Dir: text,
+  User: text,
+  Groups: strings,
+  Privileges: privileges as Shape<Record<string, unknown>>,
+  Init: flag,
+  StopSignal: text,
+  TTY: onlyTrue,
+  OpenStdin: onlyTrue,
+  ReadOnly: onlyTrue,
+  Mounts: mounts,
+  StopGracePeriod: integer(0),
+  Healthcheck: healthcheck,
+  Hosts: strings,
+  DNSConfig: record({ Nameservers: strings, Search: strings, Options: strings }),
+  Secrets: unsupported("secrets are not available yet"),
+  Configs: unsupported("configs are not available yet"),
+  Isolation: isolation as Shape<string>,
+  Sysctls: stringMap,
+  CapabilityAdd: strings,
+  CapabilityDrop: strings,
+  Ulimits: list(record({ Name: text, Soft: integer(-1), Hard: integer(-1) })),
+  OomScoreAdj: nonZero(integer(-1000, 1000)),
+});
+
+/** Linux knows only the default isolation; it is shown always and stored never. */
+function isolation(value: unknown, path: string, problems: FieldProblem[]): undefined {
+  const word = text(value, path, problems);
+  if (word !== undefined && word !== "default") {
+    problems.push({ field: path, message: `isolation "${word}" is not supported on Linux` });
+  }
+}
+
+/** A repository path with optional registry, tag and digest, as Docker's reference grammar has it. */
+const IMAGE_REFERENCE = new RegExp(
+  "^(?:(?:[A-Za-z0-9](?:[A-Za-z0-9-]*[A-Za-z0-9])?(?:\\.[A-Za-z0-9](?:[A-Za-z0-9-]*[A-Za-z0-9])?)*(?::[0-9]+)?|" +
+    "\\[[0-9A-Fa-f:]+\\](?::[0-9]+)?)/)?" +
+    "[a-z0-9]+(?:(?:\\.|_|__|-+)[a-z0-9]+)*(?:/[a-z0-9]+(?:(?:\\.|_|__|-+)[a-z0-9]+)*)*" +
+    "(?::[A-Za-z0-9_][A-Za-z0-9_.-]{0,127})?(?:@[A-Za-z][A-Za-z0-9]*(?:[-_+.][A-Za-z][A-Za-z0-9]*)*:[0-9a-fA-F]{32,})?$",
+);
+
+/** Characters of the longest image reference looked at: name 255, tag 128, digest. */
+const MAX_IMAGE_LENGTH = 512;
+
+/** Notes what is wrong with an image reference. */
+export function checkImage(image: string | undefined, path: string, problems: FieldProblem[]): void {
+  if (image === undefined) {
+    problems.push({ field: path, message: "ContainerSpec: image reference must be provided" });
+  } else if (image.length > MAX_IMAGE_LENGTH || !IMAGE_REFERENCE.test(image)) {
+    problems.push({ field: path, message: `ContainerSpec: "${image}" is not a valid repository/tag` });
+  }
+}

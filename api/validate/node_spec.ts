@@ -1,0 +1,26 @@
+/** Normalizes and validates a `NodeSpec` as it comes from a client. */
+import { CoveyError, type FieldProblem } from "../errors.ts";
+import type { NodeSpec } from "../node.ts";
+import { oneOf, record, stringMap, text } from "./shape.ts";
+
+const nodeShape = record({
+  Name: text,
+  Labels: stringMap,
+  Role: oneOf(["worker", "manager"], (word) => `invalid Role: "${word}"`),
+  Availability: oneOf(["active", "pause", "drain"], (word) => `invalid Availability: "${word}"`),
+});
+
+/** The spec to store. Throws `invalid_argument` with every problem. */
+export function parseNodeSpec(body: unknown): NodeSpec {
+  const problems: FieldProblem[] = [];
+  const { Name = "", Labels = {}, Role, Availability } = nodeShape(body, "", problems) ?? {};
+  for (const [field, value] of Object.entries({ Role, Availability })) {
+    if (value === undefined && !problems.some((problem) => problem.field === field)) {
+      problems.push({ field, message: `invalid ${field}: ""` });
+    }
+  }
+  if (problems.length > 0 || Role === undefined || Availability === undefined) {
+    throw CoveyError.invalid("use the node spec", problems);
+  }
+  return { Name, Labels, Role, Availability };
+}

@@ -1,0 +1,166 @@
+/** Normalizes and validates a `ServiceSpec` as it comes from a client. Rules and texts: SwarmKit `controlapi/service.go`. */
+import { CoveyError, type FieldProblem } from "../errors.ts";
+import type { EndpointSpec, PortConfig, ServiceMode, ServiceSpec, UpdateConfig } from "../service.ts";
+import { checkName } from "./name.ts";
+import { settleRuntime } from "./runtime.ts";
+import {
+  anyObject,
+  decimal,
+  integer,
+  list,
+  nonZero,
+  oneOf,
+  record,
+  type Shape,
+  type Shaped,
+  stringMap,
+  text,
+  unsupported,
+} from "./shape.ts";
+import { taskShape } from "./task_shape.ts";
+
+const updateShape = record({
+  Parallelism: integer(0),
+  Delay: nonZero(integer(0, undefined, "TaskSpec: update-delay cannot be negative")),
+  FailureAction: oneOf(
+    ["pause", "continue", "rollback"],
+    (word) => `unrecognized update failure action ${word}`,
+  ),
+  Monitor: nonZero(integer(0, undefined, "TaskSpec: update-monitor cannot be negative")),
+  MaxFailureRatio: ratio,
+  Order: oneOf(["stop-first", "start-first"], (word) => `unrecognized update order ${word}`),
+});
+
+function ratio(value: unknown, path: string, problems: FieldProblem[]): number | undefined {
+  const found = decimal(value, path, problems);
+  if (found === undefined || (found >= 0 && found <= 1)) return found;
+  problems.push({
+    field: path,
+    message: "TaskSpec: update-maxfailureratio cannot be less than 0 or bigger than 1",
+  });
+  return undefined;
+}
+
+const port = record({
+  Name: text,
+  Protocol: oneOf(["tcp", "udp", "sctp"]),
+  TargetPort: nonZero(integer(0, 65535)),
+  PublishedPort: nonZero(integer(0, 65535)),
+  PublishMode: oneOf(["ingress", "host"]),
+});
+
+const endpointShape = record({
+  Mode: oneOf(["vip", "dnsrr"], (word) => `invalid resolution mode: "${word}"`),
+  Ports: list(port),
+});
+
+/** A bound on the tasks of one service, so that a slip of the hand cannot fill the store. */
+const MAX_REPLICAS = 1_000_000;
+
+const jobs = unsupported("job modes are not available yet");
+const modeShape = record({
+  Replicated: record({
+    Replicas: integer(0, MAX_REPLICAS, "Number of replicas must be non-negative and at most 1000000"),
+  }),
+  Global: anyObject,
+  ReplicatedJob: presence(jobs),
+  GlobalJob: presence(jobs),
+});
+
+/** As `shape`, but an empty object counts as given. */
+function presence(shape: Shape<never>): Shape<never> {
+  return (_value, path, problems) => shape(true, path, problems);
+}
+
+const serviceShape = record({
+  Name: text,
+  Labels: stringMap,
+  TaskTemplate: taskShape,
+  Mode: modeShape,
+  UpdateConfig: updateShape,
+  RollbackConfig: updateShape,
+  Networks: unsupported("networks are not available yet"),
+  EndpointSpec: endpointShape,
+});
+
+/**
+ * The spec to store. `current` is the service's present spec on an update: what a stock client cannot carry is taken from
+ * it. Throws `invalid_argument` with every problem.
+ */
+export function parseServiceSpec(body: unknown, current?: ServiceSpec): ServiceSpec {
+  const problems: FieldProblem[] = [];
+  const checked = serviceShape(body, "", problems) ?? {};
+  checkName(checked.Name, "Name", problems);
+  const task = settleRuntime(checked.TaskTemplate ?? {}, current?.TaskTemplate, problems);
+  if (task.RestartPolicy !== undefined) {
+    const { Condition = "any", Delay, MaxAttempts = 0, Window } = task.RestartPolicy;
+    task.RestartPolicy = {
+      Condition,
+      ...(Delay !== undefined && { Delay }),
+      MaxAttempts,
+      ...(Window !== undefined && { Window }),
+    };
+  }
+  const spec: ServiceSpec = {
+    Name: checked.Name ?? "",
+    Labels: checked.Labels ?? {},
+    TaskTemplate: task,
+    Mode: settleMode(checked.Mode, problems),
+  };
+  if (checked.UpdateConfig !== undefined) spec.UpdateConfig = settleUpdate(checked.UpdateConfig);
+  if (checked.RollbackConfig !== undefined) spec.RollbackConfig = settleUpdate(checked.RollbackConfig);
+  if (checked.EndpointSpec !== undefined) spec.EndpointSpec = settleEndpoint(checked.EndpointSpec, problems);
+  if (problems.length > 0) throw CoveyError.invalid("use the service spec", problems);
+  return spec;
+}
+
+function settleMode(mode: Shaped<typeof modeShape> | undefined, problems: FieldProblem[]): ServiceMode {
+  if (mode?.Global !== undefined) {
+    if (mode.Replicated !== undefined) {
+      problems.push({ field: "Mode", message: "must specify only one service mode" });
+    }
+    return { Global: {} };
+  }
+  return { Replicated: { Replicas: mode?.Replicated?.Replicas ?? 1 } };
+}
+
+function settleUpdate(update: Shaped<typeof updateShape>): UpdateConfig {
+  return {
+    Parallelism: update.Parallelism ?? 0,
+    ...(update.Delay !== undefined && { Delay: update.Delay }),
+    FailureAction: update.FailureAction ?? "pause",
+    ...(update.Monitor !== undefined && { Monitor: update.Monitor }),
+    MaxFailureRatio: update.MaxFailureRatio ?? 0,
+    Order: update.Order ?? "stop-first",
+  };
+}
+
+function settleEndpoint(endpoint: Shaped<typeof endpointShape>, problems: FieldProblem[]): EndpointSpec {
+  const taken = new Set<string>();
+  const ports = endpoint.Ports?.map((each, index): PortConfig => {
+    const field = `EndpointSpec.Ports[${index}]`;
+    const { Name, Protocol = "tcp", TargetPort = 0, PublishedPort, PublishMode = "ingress" } = each;
+    if (PublishMode === "ingress") {
+      problems.push({
+        field: `${field}.PublishMode`,
+        message: "the routing mesh (ingress) is not available yet, use host",
+      });
+    }
+    if (TargetPort === 0) {
+      problems.push({ field: `${field}.TargetPort`, message: "a target port must be provided" });
+    }
+    const key = `${PublishedPort}/${Protocol}`;
+    if (PublishedPort !== undefined && taken.has(key)) {
+      problems.push({ field, message: "EndpointSpec: duplicate published ports provided" });
+    }
+    taken.add(key);
+    return {
+      ...(Name !== undefined && { Name }),
+      Protocol,
+      TargetPort,
+      ...(PublishedPort !== undefined && { PublishedPort }),
+      PublishMode,
+    };
+  });
+  return { Mode: endpoint.Mode ?? "vip", ...(ports !== undefined && { Ports: ports }) };
+}

@@ -1,0 +1,111 @@
+/** The shape of `TaskTemplate`: resources, restart policy, placement, log driver. */
+import type { FieldProblem } from "../errors.ts";
+import { containerShape } from "./container_shape.ts";
+import {
+  integer,
+  list,
+  nonZero,
+  oneOf,
+  record,
+  type Shape,
+  stringMap,
+  strings,
+  text,
+  unsupported,
+} from "./shape.ts";
+
+/** Billionths of a core that a task must ask for at least, if it asks (SwarmKit: 0.001). */
+const MIN_NANO_CPUS = 1_000_000;
+/** Bytes that a task must ask for at least, if it asks (SwarmKit: 4 MiB). */
+const MIN_MEMORY_BYTES = 4 * 1024 * 1024;
+
+const nanoCPUs: Shape<number> = (value, path, problems) => {
+  const amount = nonZero(integer(Number.MIN_SAFE_INTEGER))(value, path, problems);
+  if (amount === undefined || amount >= MIN_NANO_CPUS) return amount;
+  problems.push({ field: path, message: `invalid cpu value ${amount / 1e9}: Must be at least 0.001` });
+  return undefined;
+};
+
+const memoryBytes: Shape<number> = (value, path, problems) => {
+  const amount = nonZero(integer(Number.MIN_SAFE_INTEGER))(value, path, problems);
+  if (amount === undefined || amount >= MIN_MEMORY_BYTES) return amount;
+  problems.push({ field: path, message: `invalid memory value ${amount}: Must be at least 4MiB` });
+  return undefined;
+};
+
+const genericResource = record({
+  DiscreteResourceSpec: record({ Kind: text, Value: integer(1) }),
+  NamedResourceSpec: record({ Kind: text, Value: text }),
+});
+
+const resources = record({
+  Limits: record({ NanoCPUs: nanoCPUs, MemoryBytes: memoryBytes, Pids: nonZero(integer(0)) }),
+  Reservations: record({
+    NanoCPUs: nanoCPUs,
+    MemoryBytes: memoryBytes,
+    GenericResources: list(genericResource),
+  }),
+  SwapBytes: unsupported("swap limits are not supported"),
+  MemorySwappiness: unsupported("memory swappiness is not supported"),
+});
+
+const restartPolicy = record({
+  Condition: oneOf(["none", "on-failure", "any"], (word) => `invalid RestartCondition: "${word}"`),
+  Delay: integer(0, undefined, "TaskSpec: restart-delay cannot be negative"),
+  MaxAttempts: integer(0),
+  Window: integer(0, undefined, "TaskSpec: restart-window cannot be negative"),
+});
+
+const CONSTRAINT = /^\s*([^=!\s]+)\s*(==|!=)\s*(.+?)\s*$/;
+const CONSTRAINT_KEY = /^[a-z_][a-z0-9_\-.]+$/i;
+const CONSTRAINT_VALUE = /^[a-z0-9:\-_\s.*()?+[\]\\^$|/]+$/i;
+
+const constraints: Shape<string[]> = (value, path, problems) => {
+  const found = strings(value, path, problems);
+  found?.forEach((each, index) => checkConstraint(each, `${path}[${index}]`, problems));
+  return found;
+};
+
+function checkConstraint(constraint: string, path: string, problems: FieldProblem[]): void {
+  const match = CONSTRAINT.exec(constraint);
+  if (match === null) {
+    problems.push({ field: path, message: "constraint expected one operator from ==, !=" });
+  } else if (!CONSTRAINT_KEY.test(match[1]!)) {
+    problems.push({ field: path, message: `key '${match[1]}' is invalid` });
+  } else if (!CONSTRAINT_VALUE.test(match[3]!)) {
+    problems.push({ field: path, message: `value '${match[3]}' is invalid` });
+  }
+}
+
+const placement = record({
+  Constraints: constraints,
+  Preferences: list(record({ Spread: record({ SpreadDescriptor: text }) })),
+  MaxReplicas: nonZero(integer(0)),
+  Platforms: list(record({ Architecture: text, OS: text })),
+});
+
+const processShape = record({
+  Command: text,
+  Args: strings,
+  Env: strings,
+  Dir: text,
+  User: text,
+  StopSignal: text,
+  StopGracePeriod: integer(0),
+});
+
+/** The shape of a task template before its runtime is looked at. */
+export const taskShape = record({
+  ContainerSpec: containerShape,
+  PluginSpec: unsupported("plugin services are not supported"),
+  NetworkAttachmentSpec: unsupported("network attachments are not supported"),
+  ProcessSpec: processShape,
+  GenericSpec: record({ Payload: (value: unknown) => value }),
+  Resources: resources,
+  RestartPolicy: restartPolicy,
+  Placement: placement,
+  Networks: unsupported("networks are not available yet"),
+  LogDriver: record({ Name: text, Options: stringMap }),
+  ForceUpdate: integer(0),
+  Runtime: text,
+});

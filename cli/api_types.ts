@@ -1,0 +1,39 @@
+/** Objects as the control API shows them: the stored shapes with what is joined at read time. */
+import type { Node } from "../api/node.ts";
+import type { Service } from "../api/service.ts";
+import type { Task } from "../api/task.ts";
+import type { ClusterSpec } from "../api/cluster.ts";
+import type { Version } from "../api/objects.ts";
+
+/** `GET /services?status=true` */
+export type ServiceView = Service & { ServiceStatus?: { RunningTasks: number; DesiredTasks: number } };
+/** `GET /nodes` */
+export type NodeView = Node;
+/** `GET /tasks` */
+export type TaskView = Task;
+
+/** `GET /swarm` */
+export interface SwarmView {
+  ID: string;
+  Version: Version;
+  Spec: ClusterSpec;
+  JoinTokens: { Worker: string; Manager: string };
+}
+
+/** `GET /info`, the part that is read here. */
+export interface InfoView {
+  Name: string;
+  ServerVersion: string;
+  OperatingSystem?: string;
+  Architecture: string;
+  Swarm: {
+    NodeID: string;
+    NodeAddr: string;
+    LocalNodeState: string;
+    ControlAvailable: boolean;
+    Error: string;
+    RemoteManagers: { NodeID: string; Addr: string }[] | null;
+    Nodes?: number;
+    Managers?: number;
+  };
+}

@@ -1,0 +1,116 @@
+/** Client of the control API: the Docker Engine's swarm API over a Unix socket or HTTP. */
+import { CoveyError, type ErrorCode } from "../api/errors.ts";
+
+/** Where the control API listens unless `-H` or COVEY_HOST says otherwise. */
+export const DEFAULT_HOST = "unix:///run/covey/covey.sock";
+
+/** The Engine API version the command line speaks. */
+export const API_VERSION = "1.41";
+
+const CODE_OF_STATUS: Record<number, ErrorCode> = {
+  400: "invalid_argument",
+  401: "unauthenticated",
+  403: "permission_denied",
+  404: "not_found",
+  406: "failed_precondition",
+  409: "already_exists",
+  501: "unimplemented",
+  503: "unavailable",
+};
+
+/** Query parameters; objects are sent as JSON, as `filters` is. */
+export type Query = Record<string, string | number | boolean | Record<string, string[]> | undefined>;
+
+/** One connection's worth of control API. Every call throws a {@linkcode CoveyError} with the server's own message. */
+export class ControlClient {
+  readonly host: string;
+  #http: Deno.HttpClient | undefined;
+  #base: string;
+
+  /** @param host `unix:///path/to.sock`, `/path/to.sock` or `tcp://HOST:PORT` */
+  constructor(host: string) {
+    this.host = host;
+    const path = host.startsWith("unix://")
+      ? host.slice("unix://".length)
+      : host.startsWith("/")
+      ? host
+      : undefined;
+    if (path !== undefined) {
+      this.#http = Deno.createHttpClient({ proxy: { transport: "unix", path } });
+      this.#base = "http://covey";
+    } else if (/^(tcp|http):\/\//.test(host)) {
+      this.#base = host.replace(/^tcp:/, "http:").replace(/\/$/, "");
+    } else {
+      throw new CoveyError(
+        "invalid_argument",
+        `Cannot use --host as an address: current value is "${host}"; want unix:///path or tcp://HOST:PORT`,
+      );
+    }
+  }
+
+  get<T>(path: string, query: Query = {}, signal?: AbortSignal): Promise<T> {
+    return this.#call<T>("GET", path, query, undefined, signal);
+  }
+
+  post<T>(path: string, body: unknown, query: Query = {}): Promise<T> {
+    return this.#call<T>("POST", path, query, body);
+  }
+
+  delete<T>(path: string, query: Query = {}): Promise<T> {
+    return this.#call<T>("DELETE", path, query);
+  }
+
+  close(): void {
+    this.#http?.close();
+  }
+
+  async #call<T>(
+    method: string,
+    path: string,
+    query: Query,
+    body?: unknown,
+    signal?: AbortSignal,
+  ): Promise<T> {
+    const url = new URL(`${this.#base}/v${API_VERSION}${path}`);
+    for (const [key, value] of Object.entries(query)) {
+      if (value !== undefined) {
+        url.searchParams.set(key, typeof value === "object" ? JSON.stringify(value) : String(value));
+      }
+    }
+    const response = await this.#fetch(url, {
+      method,
+      ...(this.#http && { client: this.#http }),
+      ...(signal && { signal }),
+      ...(body !== undefined &&
+        { body: JSON.stringify(body), headers: { "content-type": "application/json" } }),
+    });
+    const text = await response.text();
+    if (!response.ok) {
+      throw new CoveyError(CODE_OF_STATUS[response.status] ?? "unknown", messageOf(text, response.status));
+    }
+    return (text === "" ? undefined : JSON.parse(text)) as T;
+  }
+
+  async #fetch(url: URL, init: RequestInit & { client?: Deno.HttpClient }): Promise<Response> {
+    try {
+      return await fetch(url, init);
+    } catch (thrown) {
+      if (thrown instanceof DOMException) throw thrown;
+      throw new CoveyError(
+        "unavailable",
+        `Cannot connect to a Covey manager at ${this.host}: is it running? (set -H or COVEY_HOST)`,
+        {
+          cause: thrown,
+        },
+      );
+    }
+  }
+}
+
+function messageOf(text: string, status: number): string {
+  try {
+    return (JSON.parse(text) as { message: string }).message.replace(/^rpc error: code = \w+ desc = /, "");
+  } catch {
+    return text.trim() || `the server answered with status ${status}`;
+  }
+}

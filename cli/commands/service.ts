@@ -1,0 +1,200 @@
+/** `covey service …` */
+import type { Command } from "commander";
+import { CoveyError } from "../../api/errors.ts";
+import { isGlobal, replicas, type ServiceSpec } from "../../api/service.ts";
+import type { ServiceView, TaskView } from "../api_types.ts";
+import type { ControlClient } from "../client.ts";
+import { collect, type Context, forEachReference, withClient } from "../context.ts";
+import { getService, parseFilters } from "../lookup.ts";
+import { printList, printObjects, shortID } from "../output.ts";
+import { waitConverged } from "../progress.ts";
+import { addServiceFlags } from "../service_flags.ts";
+import { specFromFlags, updatedSpec } from "../service_spec.ts";
+import { parseCount } from "../units.ts";
+import { printTasks } from "./task.ts";
+
+/** Adds the `service` commands. */
+export function serviceCommands(program: Command, context: Context): void {
+  const service = program.command("service").description("Manage services");
+  create(service, context);
+  list(service, context);
+  tasks(service, context);
+  inspect(service, context);
+  scale(service, context);
+  update(service, context);
+  remove(service, context);
+}
+
+function create(service: Command, context: Context) {
+  const command = service.command("create").description("Create a service")
+    .argument("<image|program>", "what to run: an image, or with --executor process a program")
+    .argument("[arg...]", "arguments, passed on as they stand")
+    .option("--name <name>", "name of the service")
+    .option("--mode <mode>", '"replicated" or "global" (one task per node)', "replicated")
+    .option("--executor <executor>", 'what runs the tasks: "docker" or "process"', "docker")
+    .option("-e, --env <name=value>", "environment variable", collect, [])
+    .option("-l, --label <key=value>", "label of the service", collect, [])
+    .option("--container-label <key=value>", "label of the containers", collect, [])
+    .option("--constraint <expression>", "where tasks may run, such as node.labels.site==attic", collect, [])
+    .option("--placement-pref <preference>", "spread=node.labels.NAME", collect, [])
+    .option("-p, --publish <port>", "mode=host,published=8080,target=80", collect, [])
+    .option("--hostname <name>", "host name inside the containers")
+    .option("-d, --detach", "do not wait until the service has converged")
+    .option("-q, --quiet", "no progress");
+  addServiceFlags(command).passThroughOptions().action((first: string, rest: string[], options) =>
+    withClient(context, command, async (client) => {
+      const { ID } = await client.post<{ ID: string }>(
+        "/services/create",
+        specFromFlags([first, ...rest], options),
+      );
+      context.output.write(`${ID}\n`);
+      await converge(client, context, ID, options);
+    })
+  );
+}
+
+async function converge(
+  client: ControlClient,
+  context: Context,
+  id: string,
+  options: { detach?: boolean; quiet?: boolean },
+) {
+  if (options.detach) return;
+  const output = options.quiet
+    ? { ...context.output, nowMs: context.output.nowMs, note() {} }
+    : context.output;
+  await waitConverged(client, output, id, context.signal);
+}
+
+function list(service: Command, context: Context) {
+  service.command("ls").description("List services")
+    .option("--format <format>", '"json" or "table"').option("-q, --quiet", "only IDs")
+    .option("-f, --filter <key=value>", "only services that match", collect, [])
+    .action((options, command) =>
+      withClient(context, command, async (client) => {
+        const services = await client.get<ServiceView[]>("/services", {
+          status: true,
+          filters: parseFilters(options.filter),
+        });
+        printList(context.output, options, services, {
+          header: ["ID", "NAME", "MODE", "REPLICAS", "IMAGE", "UPDATE"],
+          id: (s) => s.ID,
+          row: (s) => [
+            shortID(s.ID),
+            s.Spec.Name,
+            isGlobal(s.Spec) ? "global" : "replicated",
+            `${s.ServiceStatus?.RunningTasks ?? 0}/${s.ServiceStatus?.DesiredTasks ?? replicas(s.Spec)}`,
+            s.Spec.TaskTemplate.ContainerSpec?.Image ?? s.Spec.TaskTemplate.Runtime,
+            s.UpdateStatus?.State ?? "",
+          ],
+        });
+      })
+    );
+}
+
+function tasks(service: Command, context: Context) {
+  service.command("ps").description("List the tasks of services").argument("<service...>")
+    .option("--format <format>", '"json" or "table"').option("-q, --quiet", "only IDs")
+    .option("-f, --filter <key=value>", "only tasks that match", collect, [])
+    .action((references: string[], options, command) =>
+      withClient(context, command, async (client) => {
+        const ids = await Promise.all(
+          references.map(async (reference) => (await getService(client, reference)).ID),
+        );
+        const filters = { ...parseFilters(options.filter), service: ids };
+        await printTasks(
+          context.output,
+          client,
+          await client.get<TaskView[]>("/tasks", { filters }),
+          options,
+        );
+      })
+    );
+}
+
+function inspect(service: Command, context: Context) {
+  service.command("inspect").description("Show services in full").argument("<service...>")
+    .option("--format <format>", '"json"')
+    .action((references: string[], _options, command) =>
+      withClient(context, command, async (client) => {
+        printObjects(
+          context.output,
+          await Promise.all(references.map((reference) => getService(client, reference))),
+        );
+      })
+    );
+}
+
+/** Writes a new spec with the version that it was read at, so that a change in between is refused, not lost. */
+async function writeSpec(client: ControlClient, current: ServiceView, spec: ServiceSpec) {
+  const answer = await client.post<{ Warnings?: string[] | null }>(`/services/${current.ID}/update`, spec, {
+    version: current.Version.Index,
+  });
+  return answer?.Warnings ?? [];
+}
+
+function scale(service: Command, context: Context) {
+  service.command("scale").description("Set the number of tasks of services").argument(
+    "<service=replicas...>",
+  )
+    .option("-d, --detach", "do not wait until the services have converged")
+    .action((pairs: string[], options, command) =>
+      withClient(context, command, (client) =>
+        forEachReference(context.output, pairs, async (pair) => {
+          const [reference = "", count] = pair.split("=", 2);
+          if (count === undefined) {
+            throw new CoveyError("invalid_argument", `Cannot scale "${pair}": want SERVICE=REPLICAS`);
+          }
+          const current = await getService(client, reference);
+          if (isGlobal(current.Spec)) {
+            throw new CoveyError(
+              "invalid_argument",
+              `Cannot scale ${reference}: it is global, one task per node`,
+            );
+          }
+          const Replicas = parseCount("replicas", count);
+          await writeSpec(client, current, { ...current.Spec, Mode: { Replicated: { Replicas } } });
+          context.output.write(`${reference} scaled to ${Replicas}\n`);
+          await converge(client, context, current.ID, options);
+        }))
+    );
+}
+
+function update(service: Command, context: Context) {
+  const command = service.command("update").description("Change a service").argument("<service>")
+    .option("--image <image>", "image of the containers")
+    .option("--args <args>", "arguments, split at blanks")
+    .option("--env-add <name=value>", "add or change an environment variable", collect, [])
+    .option("--env-rm <name>", "remove an environment variable", collect, [])
+    .option("--label-add <key=value>", "add or change a label", collect, [])
+    .option("--label-rm <key>", "remove a label", collect, [])
+    .option("--constraint-add <expression>", "add a constraint", collect, [])
+    .option("--constraint-rm <expression>", "remove a constraint", collect, [])
+    .option("--force", "replace every task although nothing changed")
+    .option("-d, --detach", "do not wait until the service has converged")
+    .option("-q, --quiet", "no progress");
+  addServiceFlags(command).action((reference: string, options) =>
+    withClient(context, command, async (client) => {
+      const current = await getService(client, reference);
+      const warnings = await writeSpec(client, current, updatedSpec(current.Spec, options));
+      for (const warning of warnings) context.output.note(`${warning}\n`);
+      context.output.write(`${reference}\n`);
+      await converge(client, context, current.ID, options);
+    })
+  );
+}
+
+function remove(service: Command, context: Context) {
+  service.command("rm").description("Remove services").argument("<service...>")
+    .action((references: string[], _options, command) =>
+      withClient(
+        context,
+        command,
+        (client) =>
+          forEachReference(context.output, references, async (reference) => {
+            await client.delete(`/services/${encodeURIComponent(reference)}`);
+            context.output.write(`${reference}\n`);
+          }),
+      )
+    );
+}

@@ -1,0 +1,119 @@
+/** `covey swarm …` */
+import type { Command } from "commander";
+import { CoveyError } from "../../api/errors.ts";
+import type { InfoView, SwarmView } from "../api_types.ts";
+import type { ControlClient } from "../client.ts";
+import { type Context, withClient } from "../context.ts";
+import { parseChoice } from "../units.ts";
+
+const AVAILABILITIES = ["active", "pause", "drain"] as const;
+
+/** Adds the `swarm` commands. */
+export function swarmCommands(program: Command, context: Context): void {
+  const swarm = program.command("swarm").description("Start, join and leave a cluster");
+  init(swarm, context);
+  join(swarm, context);
+  joinToken(swarm, context);
+  leave(swarm, context);
+}
+
+function init(swarm: Command, context: Context) {
+  swarm.command("init").description("Start a cluster with this node as its first manager")
+    .option("--advertise-addr <address>", "HOST[:PORT] that other nodes reach this one at")
+    .option("--listen-addr <address>", "HOST:PORT to listen on")
+    .option("--availability <availability>", '"active", "pause" or "drain"', "active")
+    .option("--force-new-cluster", "make this manager the only one of a cluster that lost its quorum")
+    .action((options, command) =>
+      withClient(context, command, async (client) => {
+        const nodeID = await client.post<string>("/swarm/init", {
+          ListenAddr: options.listenAddr ?? "",
+          AdvertiseAddr: options.advertiseAddr ?? "",
+          ForceNewCluster: options.forceNewCluster ?? false,
+          Availability: parseChoice("availability", options.availability, AVAILABILITIES),
+          Spec: {},
+        });
+        context.output.write(`Swarm initialized: current node (${nodeID}) is now a manager.\n\n`);
+        await printJoinCommand(client, context, "worker");
+      })
+    );
+}
+
+function join(swarm: Command, context: Context) {
+  swarm.command("join").description("Join a cluster").argument("<host:port>", "a manager of the cluster")
+    .requiredOption("--token <token>", "join token, from `covey swarm join-token` on a manager")
+    .option("--advertise-addr <address>", "HOST[:PORT] that other nodes reach this one at")
+    .option("--listen-addr <address>", "HOST:PORT to listen on")
+    .option("--availability <availability>", '"active", "pause" or "drain"', "active")
+    .action((address: string, options, command) =>
+      withClient(context, command, async (client) => {
+        await client.post("/swarm/join", {
+          RemoteAddrs: [address],
+          JoinToken: options.token,
+          AdvertiseAddr: options.advertiseAddr ?? "",
+          ListenAddr: options.listenAddr ?? "",
+          Availability: parseChoice("availability", options.availability, AVAILABILITIES),
+        });
+        const { Swarm } = await client.get<InfoView>("/info");
+        context.output.write(
+          `This node joined a swarm as a ${Swarm.ControlAvailable ? "manager" : "worker"}.\n`,
+        );
+      })
+    );
+}
+
+function joinToken(swarm: Command, context: Context) {
+  swarm.command("join-token").description("Show or rotate the token that lets nodes join").argument(
+    "<worker|manager>",
+  )
+    .option("--rotate", "make a new token; the old one stops working, nodes that joined with it stay")
+    .option("-q, --quiet", "only the token")
+    .action((role: string, options, command) =>
+      withClient(context, command, async (client) => {
+        const which = parseChoice("role", role, ["worker", "manager"] as const);
+        if (options.rotate) {
+          const { Version, Spec } = await client.get<SwarmView>("/swarm");
+          const rotate = which === "worker" ? { rotateWorkerToken: true } : { rotateManagerToken: true };
+          await client.post("/swarm/update", Spec, { version: Version.Index, ...rotate });
+          if (!options.quiet) context.output.write(`Successfully rotated ${which} join token.\n\n`);
+        }
+        if (options.quiet) context.output.write(`${await tokenOf(client, which)}\n`);
+        else await printJoinCommand(client, context, which);
+      })
+    );
+}
+
+async function tokenOf(client: ControlClient, role: "worker" | "manager"): Promise<string> {
+  const { JoinTokens } = await client.get<SwarmView>("/swarm");
+  return role === "worker" ? JoinTokens.Worker : JoinTokens.Manager;
+}
+
+async function printJoinCommand(
+  client: ControlClient,
+  context: Context,
+  role: "worker" | "manager",
+): Promise<void> {
+  const [token, info] = await Promise.all([tokenOf(client, role), client.get<InfoView>("/info")]);
+  const manager = info.Swarm.RemoteManagers?.find(({ NodeID }) => NodeID === info.Swarm.NodeID) ??
+    info.Swarm.RemoteManagers?.[0];
+  if (!manager) {
+    throw new CoveyError(
+      "unavailable",
+      "Cannot show the join command: the manager does not know its own address yet",
+    );
+  }
+  const program = role === "worker"
+    ? `deno task run-agent --state-dir /var/lib/covey --join ${manager.Addr} --token ${token}`
+    : `deno task run-manager --state-dir /var/lib/covey --join ${manager.Addr} --token ${token}`;
+  context.output.write(`To add a ${role} to this swarm, run on the device:\n\n    ${program}\n\n`);
+}
+
+function leave(swarm: Command, context: Context) {
+  swarm.command("leave").description("Leave the cluster")
+    .option("-f, --force", "also if this is a manager and the cluster would be lost")
+    .action((options, command) =>
+      withClient(context, command, async (client) => {
+        await client.post("/swarm/leave", undefined, { force: options.force ? "1" : undefined });
+        context.output.write("Node left the swarm.\n");
+      })
+    );
+}

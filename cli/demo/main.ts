@@ -1,0 +1,134 @@
+/** Entry point of `deno task demo`: a cluster on this machine, a global service rolled out to it, and what to type next. */
+import process from "node:process";
+import { parseArgs } from "node:util";
+import { fileURLToPath } from "node:url";
+import { CoveyError } from "../../api/errors.ts";
+import type { ServiceSpec } from "../../api/service.ts";
+import type { NodeView, ServiceView, TaskView } from "../api_types.ts";
+import type { Output } from "../output.ts";
+import { waitConverged } from "../progress.ts";
+import { Fleet } from "./fleet.ts";
+
+const DEVICES = ["pi-kitchen", "pi-garage", "pi-attic"];
+const SPEC = fileURLToPath(new URL("../../examples/global_process.json", import.meta.url));
+const USAGE = `Usage: demo [--exit] [--docker SOCKET|none]
+
+  --exit     end with status 0 once everything has converged
+  --docker   engine for containers (default: /var/run/docker.sock if there is one)
+`;
+
+/** Longest wait for tasks to stop before their processes are ended with their agents' folders. */
+const CLEANUP_LIMIT_MS = 15_000;
+
+const output: Output = {
+  write: (text) => void process.stdout.write(text),
+  note: (text) => void process.stdout.write(text),
+  interactive: Deno.stdout.isTerminal(),
+  nowMs: () => Date.now(),
+};
+
+async function exists(path: string): Promise<boolean> {
+  try {
+    await Deno.stat(path);
+    return true;
+  } catch {
+    return false;
+  }
+}
+
+/** How this very machine starts a task: with a deno of its own or through npx. */
+function taskCommand(): string {
+  return Deno.env.get("npm_command") === "exec" ? `npx -y deno@${Deno.version.deno} task` : "deno task";
+}
+
+function nextSteps(socket: string): string {
+  const host = `unix://${socket}`, covey = `${taskCommand()} covey -H ${host}`;
+  return `
+What to type next, in another terminal (same folder):
+
+  ${covey} node ls
+  ${covey} service ps hello-fleet
+  ${covey} service create --name web --executor process --replicas 2 /bin/sleep 1000
+  ${covey} node update --availability drain pi-attic
+  docker -H ${host} node ls          # the stock docker client works too
+
+The control socket is ${host}
+Every process has a log beside it.
+`;
+}
+
+async function rollOut(fleet: Fleet, signal: AbortSignal): Promise<void> {
+  output.write("Starting a manager ...\n");
+  await fleet.startManager("manager-1");
+  output.write(`  manager-1 serves at ${fleet.address}\n`);
+  output.write(`Starting ${DEVICES.length} device agents ...\n`);
+  for (const device of DEVICES) await fleet.startAgent(device);
+  await fleet.waitUntil("all nodes are ready", async () => {
+    const nodes = await fleet.client.get<NodeView[]>("/nodes");
+    return signal.aborted ||
+      nodes.filter((node) => node.Status.State === "ready").length === DEVICES.length + 1;
+  });
+  if (signal.aborted) return;
+  for (const node of await fleet.client.get<NodeView[]>("/nodes")) {
+    output.write(`  ${node.Description?.Hostname.padEnd(12)} ${node.Spec.Role.padEnd(8)} ready\n`);
+  }
+  const spec = JSON.parse(await Deno.readTextFile(SPEC)) as ServiceSpec;
+  output.write(`Creating the global service ${spec.Name}: one process on each node ...\n`);
+  const { ID } = await fleet.client.post<{ ID: string }>("/services/create", spec);
+  await waitConverged(fleet.client, output, ID, signal);
+}
+
+/** Removes the services and waits until no task runs any more: tasks outlive their agents, so they must go first. */
+async function removeServices(fleet: Fleet): Promise<void> {
+  const services = await fleet.client.get<ServiceView[]>("/services");
+  for (const service of services) await fleet.client.delete(`/services/${service.ID}`);
+  const limit = Date.now() + CLEANUP_LIMIT_MS;
+  while ((await fleet.client.get<TaskView[]>("/tasks")).length > 0) {
+    if (Date.now() > limit) {
+      output.write("Some tasks did not stop in time; look for them with: ps -ef\n");
+      return;
+    }
+    await new Promise((resolve) => setTimeout(resolve, 100));
+  }
+}
+
+async function demo(): Promise<number> {
+  const { values } = parseArgs({
+    args: Deno.args,
+    options: { exit: { type: "boolean" }, docker: { type: "string" }, help: { type: "boolean" } },
+  });
+  if (values.help) {
+    output.write(USAGE);
+    return 0;
+  }
+  const stopped = new AbortController();
+  const interrupted = new Promise<void>((resolve) =>
+    stopped.signal.addEventListener("abort", () => resolve(), { once: true })
+  );
+  for (const name of ["SIGINT", "SIGTERM"] as const) Deno.addSignalListener(name, () => stopped.abort());
+  const folder = await Deno.makeTempDir({ prefix: "covey-demo-" });
+  const docker = values.docker ?? (await exists("/var/run/docker.sock") ? "/var/run/docker.sock" : "none");
+  const fleet = new Fleet({ folder, deno: Deno.execPath(), docker });
+  let code = 0;
+  try {
+    await rollOut(fleet, stopped.signal);
+    if (!stopped.signal.aborted) {
+      output.write(nextSteps(fleet.socket));
+      if (!values.exit) {
+        output.write("\nPress Ctrl-C to end the demo and remove everything.\n");
+        await interrupted;
+      }
+    }
+  } catch (thrown) {
+    output.write(`demo: ${CoveyError.from(thrown).message}\n`);
+    code = 1;
+  }
+  output.write("\nCleaning up ...\n");
+  await removeServices(fleet).catch((thrown: Error) => output.write(`demo: ${thrown.message}\n`));
+  await fleet.stop();
+  await Deno.remove(folder, { recursive: true }).catch(() => {});
+  output.write(code === 0 ? "Done: nothing is left behind.\n" : "");
+  return code;
+}
+
+Deno.exit(await demo());

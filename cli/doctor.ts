@@ -1,0 +1,141 @@
+/** Checks of `covey doctor`: what a device needs, what was found, and what to do about it. */
+import { statfsSync } from "node:fs";
+import { fileURLToPath } from "node:url";
+import { formatBytes } from "./units.ts";
+
+/** One finding. `fail` means that Covey cannot work, `warn` that a part of it cannot. */
+export interface Finding {
+  check: string;
+  level: "ok" | "warn" | "fail";
+  found: string;
+  remedy?: string;
+}
+
+/** Free space below which a device soon cannot write its state. */
+const MIN_FREE_BYTES = 200 * 1024 ** 2;
+/** Before this the clock was never set: the year this code was written. */
+const MIN_CLOCK_MS = Date.UTC(2026, 0, 1);
+
+function architecture(): Finding {
+  const { arch, os } = Deno.build;
+  const good = os === "linux" && (arch === "x86_64" || arch === "aarch64");
+  return {
+    check: "platform",
+    level: good ? "ok" : "fail",
+    found: `${os} ${arch}, Deno ${Deno.version.deno}`,
+    ...(!good && { remedy: "use 64-bit Linux (arm64 or x64); Deno has no 32-bit ARM build" }),
+  };
+}
+
+function clock(nowMs: number): Finding {
+  const good = nowMs >= MIN_CLOCK_MS;
+  return {
+    check: "clock",
+    level: good ? "ok" : "warn",
+    found: new Date(nowMs).toISOString(),
+    ...(!good &&
+      {
+        remedy:
+          "the clock was never set: the node takes its managers' time, but logs show wrong times until then",
+      }),
+  };
+}
+
+async function cgroups(): Promise<Finding> {
+  const base = { check: "cgroups" };
+  const v2 = await readText("/sys/fs/cgroup/cgroup.controllers");
+  if (v2 !== undefined) {
+    return v2.includes("memory") ? { ...base, level: "ok", found: "v2 with the memory controller" } : {
+      ...base,
+      level: "warn",
+      found: "v2 without the memory controller",
+      remedy: "add cgroup_enable=memory to the kernel's command line (cmdline.txt)",
+    };
+  }
+  const v1 = await exists("/sys/fs/cgroup/memory");
+  return v1
+    ? { ...base, level: "ok", found: "v1 with the memory controller" }
+    : { ...base, level: "warn", found: "none", remedy: "memory limits of processes fall back to ulimit" };
+}
+
+async function tool(name: string, why: string): Promise<Finding> {
+  const folders = (Deno.env.get("PATH") ?? "/usr/bin:/bin").split(":");
+  for (const folder of folders) {
+    if (await exists(`${folder}/${name}`)) return { check: name, level: "ok", found: `${folder}/${name}` };
+  }
+  return { check: name, level: "warn", found: "not in PATH", remedy: `${why}; install util-linux` };
+}
+
+async function docker(socket: string): Promise<Finding> {
+  const http = Deno.createHttpClient({ proxy: { transport: "unix", path: socket } });
+  try {
+    const response = await fetch("http://docker/version", {
+      client: http,
+      signal: AbortSignal.timeout(3000),
+    });
+    const { Version } = await response.json() as { Version: string };
+    return { check: "docker", level: "ok", found: `Engine ${Version} at ${socket}` };
+  } catch {
+    return {
+      check: "docker",
+      level: "warn",
+      found: `no engine at ${socket}`,
+      remedy: "containers cannot run here; processes can",
+    };
+  } finally {
+    http.close();
+  }
+}
+
+function disk(folder: string): Finding {
+  const { bavail, bsize } = statfsSync(folder);
+  const free = bavail * bsize;
+  return {
+    check: "disk",
+    level: free >= MIN_FREE_BYTES ? "ok" : "fail",
+    found: `${formatBytes(free)} free at ${folder}`,
+    ...(free < MIN_FREE_BYTES && { remedy: `free at least ${formatBytes(MIN_FREE_BYTES)}` }),
+  };
+}
+
+/** The Deno permissions that an agent gets with `flags`, as its launcher computes them; one per line. */
+export async function agentSandbox(flags: string[]): Promise<string[]> {
+  const launcher = fileURLToPath(new URL("../agent/launch.sh", import.meta.url));
+  const { stdout } = await new Deno.Command("sh", {
+    args: [launcher, "--print-permissions", ...flags],
+    stderr: "inherit",
+  }).output();
+  return new TextDecoder().decode(stdout).split("\n").filter((line) => line !== "");
+}
+
+/** Runs every local check. */
+export async function diagnose(
+  options: { dockerSocket: string; stateDir: string; nowMs: number },
+): Promise<Finding[]> {
+  return [
+    architecture(),
+    clock(options.nowMs),
+    await cgroups(),
+    await tool("setsid", "tasks need a session of their own"),
+    await tool("setpriv", "processes cannot run as another user"),
+    await docker(options.dockerSocket),
+    disk(await exists(options.stateDir) ? options.stateDir : "/"),
+  ];
+}
+
+async function readText(path: string): Promise<string | undefined> {
+  try {
+    return await Deno.readTextFile(path);
+  } catch {
+    return undefined;
+  }
+}
+
+async function exists(path: string): Promise<boolean> {
+  try {
+    await Deno.stat(path);
+    return true;
+  } catch {
+    return false;
+  }
+}

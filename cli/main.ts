@@ -1,0 +1,22 @@
+/** Entry point of `deno task covey`. */
+import process from "node:process";
+import { runCovey } from "./program.ts";
+
+const stopped = new AbortController();
+let interrupts = 0;
+Deno.addSignalListener("SIGINT", () => {
+  stopped.abort();
+  if (++interrupts > 1) Deno.exit(130);
+});
+
+const code = await runCovey(Deno.args, {
+  env: (name) => Deno.env.get(name),
+  signal: stopped.signal,
+  output: {
+    write: (text) => void process.stdout.write(text),
+    note: (text) => void process.stderr.write(text),
+    interactive: Deno.stderr.isTerminal(),
+    nowMs: () => Date.now(),
+  },
+});
+Deno.exit(code);

@@ -1,0 +1,42 @@
+/** What the commands print: tables in docker's layout, JSON, and errors. */
+
+/** Where output goes, so that tests can read it. */
+export interface Output {
+  write(text: string): void;
+  /** Progress and warnings; never mixed with results. */
+  note(text: string): void;
+  /** True if `note` goes to a terminal that can be redrawn. */
+  interactive: boolean;
+  nowMs(): number;
+}
+
+/** Columns padded to their widest cell, three spaces apart, without trailing blanks. */
+export function table(header: string[], rows: string[][]): string {
+  const widths = header.map((title, i) =>
+    Math.max(title.length, ...rows.map((row) => (row[i] ?? "").length))
+  );
+  const line = (cells: string[]) => cells.map((cell, i) => cell.padEnd(widths[i]!)).join("   ").trimEnd();
+  return [header, ...rows].map((row) => `${line(row)}\n`).join("");
+}
+
+/** Either a table of `rows` or, with `--format json`, one JSON document with the API's own objects. */
+export function printList<T>(
+  output: Output,
+  options: { format?: string; quiet?: boolean },
+  objects: T[],
+  view: { header: string[]; row: (object: T) => string[]; id: (object: T) => string },
+): void {
+  if (options.quiet) output.write(objects.map((object) => `${view.id(object)}\n`).join(""));
+  else if (options.format === "json") output.write(`${JSON.stringify(objects, null, 2)}\n`);
+  else output.write(table(view.header, objects.map(view.row)));
+}
+
+/** The objects as indented JSON, as `docker inspect` prints them. */
+export function printObjects(output: Output, objects: unknown[]): void {
+  output.write(`${JSON.stringify(objects, null, 4)}\n`);
+}
+
+/** The first characters of an ID, as docker shortens it. */
+export function shortID(id: string): string {
+  return id.slice(0, 12);
+}

@@ -1,0 +1,55 @@
+/** The `covey` command: all its commands, and how it ends. */
+import { Command, CommanderError } from "commander";
+import { CoveyError } from "../api/errors.ts";
+import type { Context } from "./context.ts";
+import { doctorCommand } from "./commands/doctor.ts";
+import { nodeCommands } from "./commands/node.ts";
+import { serviceCommands } from "./commands/service.ts";
+import { swarmCommands } from "./commands/swarm.ts";
+import { taskCommands } from "./commands/task.ts";
+
+/** Exit codes: 0 done, 1 refused or failed, 2 wrong usage, 3 no manager in reach (worth retrying). */
+export const EXIT = { ok: 0, failed: 1, usage: 2, unavailable: 3 } as const;
+
+/** Runs one command line; resolves with its exit code and never throws for what the user or the server did. */
+export async function runCovey(args: string[], context: Context): Promise<number> {
+  const program = new Command("covey")
+    .description("Docker Swarm's model for fleets of small devices")
+    .option("-H, --host <address>", "control socket: unix:///path or tcp://HOST:PORT (default: COVEY_HOST)")
+    .enablePositionalOptions()
+    .exitOverride()
+    .configureOutput({
+      writeOut: (text) => context.output.write(text),
+      writeErr: (text) => context.output.note(text),
+    })
+    .showHelpAfterError("(add --help for the flags)");
+  program.action(() => program.help());
+  swarmCommands(program, context);
+  nodeCommands(program, context);
+  serviceCommands(program, context);
+  taskCommands(program, context);
+  doctorCommand(program, context);
+  inheritSettings(program);
+  try {
+    await program.parseAsync(args, { from: "user" });
+    return EXIT.ok;
+  } catch (thrown) {
+    return exitCodeOf(thrown, context);
+  }
+}
+
+/** Commander copies settings to subcommands only when they are made after; ours are made by others. */
+function inheritSettings(command: Command): void {
+  for (const child of command.commands) {
+    child.copyInheritedSettings(command);
+    inheritSettings(child);
+  }
+}
+
+function exitCodeOf(thrown: unknown, context: Context): number {
+  if (thrown instanceof CommanderError) return thrown.exitCode === 0 ? EXIT.ok : EXIT.usage;
+  const error = CoveyError.from(thrown, "unknown");
+  context.output.note(`covey: ${error.message}\n`);
+  if (error.code === "unavailable") return EXIT.unavailable;
+  return EXIT.failed;
+}

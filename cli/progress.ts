@@ -1,0 +1,141 @@
+/** Watching a service until it has converged, as `docker service create` does, with the reason wherever a task does not run. */
+import { isGlobal, replicas } from "../api/service.ts";
+import { compareStates, isTerminal } from "../api/task_state.ts";
+import { CoveyError } from "../api/errors.ts";
+import type { NodeView, ServiceView, TaskView } from "./api_types.ts";
+import type { ControlClient } from "./client.ts";
+import type { Output } from "./output.ts";
+import { getService, tasksOfService } from "./lookup.ts";
+
+/** How often progress is read: often enough to look live, rarely enough for a small manager. */
+const POLL_MS = 200;
+/** A service counts as converged once all its tasks have run this long, as docker verifies it. */
+const STABLE_MS = 1000;
+/** An unchanged picture is repeated this often where the output is not a terminal, so that a log shows life. */
+const REPEAT_MS = 10_000;
+
+/** Where a service stands. */
+export interface Progress {
+  running: number;
+  wanted: number;
+  /** Slot or hostname, state and reason of each task that should run and does not. */
+  waiting: { place: string; state: string; reason: string }[];
+  /** Set once an update has stopped by itself. */
+  stopped: string | undefined;
+  converged: boolean;
+}
+
+/** Computes where a service stands from what the API shows. Pure. */
+export function progressOf(service: ServiceView, tasks: TaskView[], nodes: NodeView[]): Progress {
+  const hostname = new Map(nodes.map((node) => [node.ID, node.Description?.Hostname ?? node.ID]));
+  const current = newestBySlot(tasks.filter((task) => compareStates(task.DesiredState, "running") <= 0));
+  const down = new Set(nodes.filter((node) => node.Status.State === "down").map((node) => node.ID));
+  const global = isGlobal(service.Spec);
+  const counted = global ? current.filter((task) => !down.has(task.NodeID)) : current;
+  const isUp = (task: TaskView) => task.Status.State === "running" && isCurrent(service, task);
+  const running = counted.filter(isUp).length;
+  const wanted = global ? counted.length : replicas(service.Spec);
+  const waiting = counted.filter((task) => !isUp(task)).map((task) => ({
+    place: global ? hostname.get(task.NodeID) ?? task.NodeID : String(task.Slot),
+    state: task.Status.State,
+    reason: task.Status.Err || lastFailure(tasks, task) || task.Status.Message,
+  }));
+  const update = service.UpdateStatus;
+  const stopped = update?.State === "paused" || update?.State === "rollback_paused"
+    ? update.Message
+    : undefined;
+  const settled = update === undefined || !["updating", "rollback_started"].includes(update.State);
+  return {
+    running,
+    wanted,
+    waiting,
+    stopped,
+    converged: settled && running >= wanted && waiting.length === 0,
+  };
+}
+
+/** A task made from the service's present spec: docker compares what the task runs. */
+function isCurrent(service: ServiceView, task: TaskView): boolean {
+  const a = service.Spec.TaskTemplate, b = task.Spec;
+  return (a.ForceUpdate ?? 0) === (b.ForceUpdate ?? 0) && a.ContainerSpec?.Image === b.ContainerSpec?.Image;
+}
+
+function newestBySlot(tasks: TaskView[]): TaskView[] {
+  const slots = new Map<string, TaskView>();
+  for (const task of tasks) {
+    const key = task.Slot ? String(task.Slot) : task.NodeID;
+    const known = slots.get(key);
+    if (!known || task.CreatedAt >= known.CreatedAt) slots.set(key, task);
+  }
+  return [...slots.values()].sort((a, b) => a.Slot - b.Slot || a.NodeID.localeCompare(b.NodeID));
+}
+
+/** Why the task before this one in the same slot ended, while this one waits to be restarted. */
+function lastFailure(tasks: TaskView[], task: TaskView): string {
+  const before = tasks
+    .filter((t) => t.ID !== task.ID && t.Slot === task.Slot && (task.Slot !== 0 || t.NodeID === task.NodeID))
+    .filter((t) => isTerminal(t.Status.State) && t.Status.Err)
+    .sort((a, b) => b.CreatedAt.localeCompare(a.CreatedAt))[0];
+  return before ? `previous task ${before.Status.State}: ${before.Status.Err}` : "";
+}
+
+/** One line for people: `overall progress: 2 out of 3 tasks   [pi-3: pending, no suitable node]`. */
+export function progressLine(progress: Progress): string {
+  const { running, wanted, waiting } = progress;
+  const shown = waiting.slice(0, 3).map(({ place, state, reason }) =>
+    `${place}: ${state}${reason ? `, ${reason}` : ""}`
+  );
+  if (waiting.length > shown.length) shown.push(`and ${waiting.length - shown.length} more`);
+  return `overall progress: ${running} out of ${wanted} tasks${
+    shown.length > 0 ? `   [${shown.join("; ")}]` : ""
+  }`;
+}
+
+/**
+ * Shows progress until the service has converged and stayed so for a second. Throws `failed_precondition` if its update pauses.
+ * Aborting the signal (Ctrl-C) ends the watching only; the service goes on in the background.
+ */
+export async function waitConverged(
+  client: ControlClient,
+  output: Output,
+  serviceID: string,
+  signal: AbortSignal,
+): Promise<void> {
+  let shown = "", shownAt = 0, convergedAt: number | undefined;
+  while (!signal.aborted) {
+    const [service, tasks, nodes] = await Promise.all([
+      getService(client, serviceID),
+      tasksOfService(client, serviceID),
+      client.get<NodeView[]>("/nodes"),
+    ]);
+    const progress = progressOf(service, tasks, nodes), line = progressLine(progress), now = output.nowMs();
+    if (line !== shown || (!output.interactive && now - shownAt >= REPEAT_MS)) {
+      output.note(output.interactive ? `\r\x1b[K${line}` : `${line}\n`);
+      shown = line;
+      shownAt = now;
+    }
+    if (progress.stopped) {
+      throw new CoveyError("failed_precondition", `service update paused: ${progress.stopped}`);
+    }
+    convergedAt = progress.converged ? convergedAt ?? now : undefined;
+    if (convergedAt !== undefined && now - convergedAt >= STABLE_MS) break;
+    await pause(POLL_MS, signal);
+  }
+  output.note(
+    `${output.interactive ? "\n" : ""}${
+      signal.aborted ? "Still converging in the background" : "Service converged"
+    }\n`,
+  );
+}
+
+function pause(ms: number, signal: AbortSignal): Promise<void> {
+  return new Promise((resolve) => {
+    const done = () => {
+      clearTimeout(timer);
+      signal.removeEventListener("abort", done);
+      resolve();
+    };
+    const timer = setTimeout(done, ms);
+    signal.addEventListener("abort", done, { once: true });
+  });
+}

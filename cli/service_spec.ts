@@ -1,0 +1,134 @@
+/** From the flags of `service create` and `service update` to a service's spec. Pure. */
+import { CoveyError } from "../api/errors.ts";
+import { RUNTIME_CONTAINER, RUNTIME_PROCESS, type ServiceSpec, type TaskSpec } from "../api/service.ts";
+import { applyServiceFlags, parsePort, type ServiceFlags } from "./service_flags.ts";
+import { parseChoice, parseLabels } from "./units.ts";
+
+/** Flags of `service create` besides the shared ones. */
+export interface CreateFlags extends ServiceFlags {
+  name?: string;
+  mode: string;
+  executor: string;
+  env: string[];
+  label: string[];
+  containerLabel: string[];
+  constraint: string[];
+  placementPref: string[];
+  publish: string[];
+  hostname?: string;
+}
+
+/** Flags of `service update` besides the shared ones. */
+export interface UpdateFlags extends ServiceFlags {
+  image?: string;
+  args?: string;
+  envAdd: string[];
+  envRm: string[];
+  labelAdd: string[];
+  labelRm: string[];
+  constraintAdd: string[];
+  constraintRm: string[];
+  force?: boolean;
+}
+
+/**
+ * The spec of a new service. `words` is what follows the flags: for a container image, command and arguments; for a process
+ * the program and its arguments.
+ */
+export function specFromFlags(words: string[], flags: CreateFlags): ServiceSpec {
+  const mode = parseChoice("mode", flags.mode, ["replicated", "global"] as const);
+  const spec: ServiceSpec = {
+    Name: flags.name ?? "",
+    Labels: parseLabels(flags.label),
+    TaskTemplate: taskTemplate(words, flags),
+    Mode: mode === "global" ? { Global: {} } : { Replicated: { Replicas: 1 } },
+  };
+  if (flags.publish.length > 0) spec.EndpointSpec = { Ports: flags.publish.map(parsePort) };
+  return applyServiceFlags(spec, flags);
+}
+
+function taskTemplate([first, ...rest]: string[], flags: CreateFlags): TaskSpec {
+  if (first === undefined) {
+    const what = flags.executor === "docker" ? "an image" : "a program";
+    throw new CoveyError("invalid_argument", `Cannot create a service: ${what} is missing after the flags`);
+  }
+  const placement = {
+    ...(flags.constraint.length > 0 && { Constraints: flags.constraint }),
+    ...(flags.placementPref.length > 0 && { Preferences: flags.placementPref.map(parsePreference) }),
+  };
+  const common = { ForceUpdate: 0, ...(Object.keys(placement).length > 0 && { Placement: placement }) };
+  const env = flags.env.length > 0 ? { Env: flags.env } : {};
+  const executor = parseChoice("executor", flags.executor, ["docker", "process"] as const);
+  if (executor === "process") {
+    return {
+      ...common,
+      Runtime: RUNTIME_PROCESS,
+      ProcessSpec: { Command: first, ...(rest.length > 0 && { Args: rest }), ...env },
+    };
+  }
+  return {
+    ...common,
+    Runtime: RUNTIME_CONTAINER,
+    ContainerSpec: {
+      Image: first,
+      ...(rest.length > 0 && { Args: rest }),
+      ...env,
+      ...(flags.containerLabel.length > 0 && { Labels: parseLabels(flags.containerLabel) }),
+      ...(flags.hostname !== undefined && { Hostname: flags.hostname }),
+    },
+  };
+}
+
+function parsePreference(text: string) {
+  const match = /^spread=(.+)$/.exec(text);
+  if (!match) {
+    throw new CoveyError(
+      "invalid_argument",
+      `Cannot read --placement-pref: want spread=node.labels.NAME, current value is "${text}"`,
+    );
+  }
+  return { Spread: { SpreadDescriptor: match[1]! } };
+}
+
+/** The spec after `service update`; what is not named stays. */
+export function updatedSpec(current: ServiceSpec, flags: UpdateFlags): ServiceSpec {
+  const next = applyServiceFlags(current, flags);
+  const task = next.TaskTemplate;
+  next.Labels = without({ ...next.Labels, ...parseLabels(flags.labelAdd) }, flags.labelRm);
+  updateConstraints(task, flags);
+  updateProgram(task, flags);
+  if (flags.force) task.ForceUpdate = (task.ForceUpdate ?? 0) + 1;
+  return next;
+}
+
+function updateProgram(task: TaskSpec, flags: UpdateFlags): void {
+  const program = task.Runtime === RUNTIME_PROCESS ? task.ProcessSpec : task.ContainerSpec;
+  if (flags.image !== undefined) {
+    if (!task.ContainerSpec || task.Runtime !== RUNTIME_CONTAINER) {
+      throw new CoveyError(
+        "invalid_argument",
+        `Cannot set --image: the service's tasks are of runtime "${task.Runtime}"`,
+      );
+    }
+    task.ContainerSpec.Image = flags.image;
+  }
+  if (!program) return;
+  if (flags.args !== undefined) program.Args = flags.args.split(/\s+/).filter((word) => word !== "");
+  if (flags.envAdd.length + flags.envRm.length > 0) {
+    const nameOf = (pair: string) => pair.split("=", 1)[0]!;
+    const gone = new Set([...flags.envRm, ...flags.envAdd.map(nameOf)]);
+    program.Env = [...(program.Env ?? []).filter((pair) => !gone.has(nameOf(pair))), ...flags.envAdd];
+  }
+}
+
+function updateConstraints(task: TaskSpec, flags: UpdateFlags): void {
+  if (flags.constraintAdd.length + flags.constraintRm.length === 0) return;
+  const gone = new Set([...flags.constraintRm, ...flags.constraintAdd]);
+  const kept = (task.Placement?.Constraints ?? []).filter((constraint) => !gone.has(constraint));
+  task.Placement = { ...task.Placement, Constraints: [...kept, ...flags.constraintAdd] };
+}
+
+/** `record` without `keys`. */
+export function without(record: Record<string, string>, keys: string[]): Record<string, string> {
+  return Object.fromEntries(Object.entries(record).filter(([key]) => !keys.includes(key)));
+}

@@ -1,0 +1,253 @@
+/** One container. */
+import { type Clock, sleep } from "../../api/clock.ts";
+import { CoveyError, hasCode } from "../../api/errors.ts";
+import { type ContainerStatus, type Task, taskName } from "../../api/task.ts";
+import type { Controller, Exit, Handle } from "../executor.ts";
+import { createBody, LABEL_TASK_ID, stopSeconds } from "./container_config.ts";
+import type { EngineClient } from "./engine_client.ts";
+import type { ContainerInspect } from "./engine_types.ts";
+import type { EventHub } from "./event_hub.ts";
+import { type ImagePuller, orAbort } from "./image_puller.ts";
+
+/** Format of the handles. */
+export const HANDLE_VERSION = 1;
+/** How often, and how many times, a removal that the engine has under way already is looked at. */
+const REMOVAL_LOOK_MS = 100;
+const MAX_REMOVAL_LOOKS = 100;
+
+/** What the controllers of one executor share. */
+export interface EngineNode {
+  engine: EngineClient;
+  images: ImagePuller;
+  events: EventHub;
+  clock: Clock;
+  nodeID: string;
+}
+
+/** Runs one task as a container. */
+export class DockerController implements Controller {
+  readonly #node: EngineNode;
+  readonly #task: Task;
+  readonly #name: string;
+  #id: string | undefined;
+  /** False if an earlier agent may have started the container. */
+  #fresh = false;
+  #last: ContainerInspect | undefined;
+  /** There may be news that `#last` does not show. */
+  #dirty = true;
+  #exitCode: number | undefined;
+  #news = Promise.withResolvers<void>();
+
+  constructor(node: EngineNode, task: Task, found?: ContainerInspect) {
+    this.#node = node;
+    this.#task = task;
+    this.#name = taskName(task);
+    if (found) this.#adopt(found);
+  }
+
+  async prepare(signal: AbortSignal): Promise<void> {
+    if (this.#id) return;
+    await this.#node.images.ensure(this.#task.Spec.ContainerSpec!.Image, signal);
+    try {
+      const { Id } = await this.#node.engine.call<{ Id: string }>("POST", "/containers/create", {
+        query: { name: this.#name },
+        body: createBody(this.#task, this.#node.nodeID),
+        signal,
+      });
+      this.#id = Id;
+      this.#fresh = true;
+    } catch (error) {
+      const found = hasCode(error, "already_exists") ? await this.#find(signal) : undefined;
+      if (!found) throw error;
+      this.#adopt(found);
+    }
+  }
+
+  async start(signal: AbortSignal): Promise<void> {
+    if (!this.#id) await this.prepare(signal);
+    this.#listen();
+    // A container that has ever run is not run again, even if it has ended.
+    if (!this.#fresh) await this.#inspect(signal);
+    if (this.#fresh || this.#last!.State.StartedAt.startsWith("0001-")) await this.#start(signal);
+    await this.#until(signal, ({ State }) => {
+      if (!State.Running) return true;
+      const health = State.Health?.Status ?? "none";
+      return health === "none" || health === "healthy" || health === "unhealthy" ? true : undefined;
+    });
+    await this.#refuseUnhealthy();
+  }
+
+  async wait(signal: AbortSignal): Promise<Exit> {
+    this.#listen();
+    const exit = await this.#until(signal, ({ State }): Exit | "unhealthy" | undefined => {
+      if (State.Health?.Status === "unhealthy" && State.Running) return "unhealthy";
+      if (State.Running || State.Status === "created") return undefined;
+      const reason = State.OOMKilled ? "out of memory" : State.Error;
+      return { ExitCode: State.ExitCode, ...reason ? { Reason: reason } : {} };
+    });
+    if (exit !== "unhealthy") return exit;
+    await this.#refuseUnhealthy();
+    return await this.wait(signal);
+  }
+
+  update(): Promise<void> {
+    return Promise.resolve();
+  }
+
+  async shutdown(signal: AbortSignal): Promise<void> {
+    if (!this.#id) return;
+    const seconds = stopSeconds(this.#task.Spec.ContainerSpec!);
+    await this.#tolerant("POST", `/containers/${this.#id}/stop`, { t: String(seconds) }, signal);
+    this.#dirty = true;
+  }
+
+  async terminate(signal: AbortSignal): Promise<void> {
+    if (!this.#id) return;
+    await this.#tolerant("POST", `/containers/${this.#id}/kill`, { signal: "KILL" }, signal);
+    // Stopping what is being killed waits for its end.
+    await this.#tolerant("POST", `/containers/${this.#id}/stop`, { t: "0" }, signal);
+    this.#dirty = true;
+  }
+
+  async remove(signal: AbortSignal): Promise<void> {
+    // Without an ID there may still be a container that an earlier agent created and did not live to note.
+    const id = this.#id ?? (await this.#find(signal))?.Id;
+    if (id) {
+      this.#node.events.forget(id);
+      const query = { force: "1", v: "1" };
+      for (let looks = 0; looks < MAX_REMOVAL_LOOKS; looks++) {
+        if (await this.#tolerant("DELETE", `/containers/${id}`, query, signal)) break;
+        await sleep(this.#node.clock, REMOVAL_LOOK_MS, signal);
+      }
+    }
+    this.#id = undefined;
+    this.#last = undefined;
+  }
+
+  handle(): Handle | undefined {
+    return this.#id ? { version: HANDLE_VERSION, data: { ContainerID: this.#id } } : undefined;
+  }
+
+  async status(): Promise<ContainerStatus | undefined> {
+    if (!this.#id) return undefined;
+    if (this.#dirty || !this.#last) await this.#inspect();
+    const { Id, State } = this.#last!;
+    return { ContainerID: Id, PID: State.Pid, ExitCode: State.ExitCode };
+  }
+
+  close(): Promise<void> {
+    if (this.#id) this.#node.events.forget(this.#id);
+    return Promise.resolve();
+  }
+
+  async #start(signal: AbortSignal): Promise<void> {
+    try {
+      await this.#node.engine.call("POST", `/containers/${this.#id}/start`, { signal });
+      this.#fresh = false;
+      this.#dirty = true;
+    } catch (error) {
+      if (!(error instanceof CoveyError)) throw error;
+      // In the words that `docker service ps` shows.
+      throw new CoveyError(error.code, `starting container failed: ${error.message}`, { cause: error });
+    }
+  }
+
+  #adopt(found: ContainerInspect): void {
+    this.#id = found.Id;
+    this.#last = found;
+    this.#fresh = false;
+  }
+
+  #listen(): void {
+    this.#node.events.listen(this.#id!, (exitCode) => {
+      this.#exitCode ??= exitCode;
+      this.#dirty = true;
+      this.#news.resolve();
+    });
+  }
+
+  async #inspect(signal?: AbortSignal): Promise<ContainerInspect> {
+    this.#dirty = false;
+    try {
+      const path = `/containers/${this.#id}/json`;
+      return this.#last = await this.#node.engine.call<ContainerInspect>(
+        "GET",
+        path,
+        signal ? { signal } : {},
+      );
+    } catch (error) {
+      this.#dirty = true;
+      throw error;
+    }
+  }
+
+  /** Inspects at every news until `decide` finds what it looks for. While the engine is away it waits on. */
+  async #until<T>(signal: AbortSignal, decide: (container: ContainerInspect) => T | undefined): Promise<T> {
+    while (true) {
+      signal.throwIfAborted();
+      this.#news = Promise.withResolvers();
+      try {
+        const found = decide(this.#dirty || !this.#last ? await this.#inspect(signal) : this.#last);
+        if (found !== undefined) return found;
+      } catch (error) {
+        if (hasCode(error, "not_found")) return this.#removedBehindOurBack(decide, error);
+        if (!hasCode(error, "unavailable")) throw error;
+      }
+      await orAbort(this.#news.promise, signal);
+    }
+  }
+
+  /** The event of its end is all there is of a container that somebody else removed. */
+  #removedBehindOurBack<T>(decide: (container: ContainerInspect) => T | undefined, cause: CoveyError): T {
+    const last = this.#last;
+    if (this.#exitCode !== undefined && last) {
+      const State = {
+        ...last.State,
+        Running: false,
+        Status: "exited" as const,
+        Pid: 0,
+        ExitCode: this.#exitCode,
+      };
+      this.#last = { ...last, State };
+      const found = decide(this.#last);
+      if (found !== undefined) return found;
+    }
+    throw cause;
+  }
+
+  /** Stops an unhealthy container and throws; does nothing for another. */
+  async #refuseUnhealthy(): Promise<void> {
+    const State = this.#last?.State;
+    if (!State?.Running || State.Health?.Status !== "unhealthy") return;
+    await this.shutdown(new AbortController().signal);
+    throw new CoveyError("failed_precondition", "unhealthy container");
+  }
+
+  /** The task's container under its name, if there is one and it is the task's. */
+  async #find(signal: AbortSignal): Promise<ContainerInspect | undefined> {
+    try {
+      const path = `/containers/${encodeURIComponent(this.#name)}/json`;
+      const found = await this.#node.engine.call<ContainerInspect>("GET", path, { signal });
+      return found.Config.Labels?.[LABEL_TASK_ID] === this.#task.ID ? found : undefined;
+    } catch (error) {
+      if (hasCode(error, "not_found")) return undefined;
+      throw error;
+    }
+  }
+
+  /** True if the call worked or the container is gone; false at a conflict (not running, being removed). */
+  async #tolerant(
+    method: string,
+    path: string,
+    query: Record<string, string>,
+    signal: AbortSignal,
+  ): Promise<boolean> {
+    try {
+      await this.#node.engine.call(method, path, { query, signal });
+    } catch (error) {
+      if (hasCode(error, "already_exists")) return false;
+      if (!hasCode(error, "not_found")) throw error;
+    }
+    return true;
+  }
+}

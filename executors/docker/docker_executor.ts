@@ -1,0 +1,110 @@
+/** Runs tasks as containers of the local Docker Engine. */
+import { type Clock, systemClock } from "../../api/clock.ts";
+import { CoveyError, hasCode } from "../../api/errors.ts";
+import { RUNTIME_CONTAINER } from "../../api/service.ts";
+import type { Task } from "../../api/task.ts";
+import type { Controller, Executor, ExecutorContext, ExecutorDescription, Handle } from "../executor.ts";
+import { checkContainerTask, LABEL_TASK_ID } from "./container_config.ts";
+import { DockerController, type EngineNode, HANDLE_VERSION } from "./docker_controller.ts";
+import { EngineClient } from "./engine_client.ts";
+import type { ContainerInspect, EngineInfo } from "./engine_types.ts";
+import { EventHub } from "./event_hub.ts";
+import { ImagePuller } from "./image_puller.ts";
+
+/** What must be said. */
+export interface DockerOptions {
+  /** Absolute path of the engine's socket. */
+  socket: string;
+  clock?: Clock;
+}
+
+/** How long the engine may take to say what it is; a session is waiting for it. */
+const DESCRIBE_TIMEOUT_MS = 10_000;
+
+class DockerExecutor implements Executor {
+  readonly name = "docker";
+  readonly runtime = RUNTIME_CONTAINER;
+  readonly capabilities = { logs: false, stats: false, exec: false };
+  readonly #node: EngineNode;
+
+  constructor(context: ExecutorContext, { socket, clock = systemClock }: DockerOptions) {
+    const engine = new EngineClient(socket);
+    this.#node = {
+      engine,
+      clock,
+      images: new ImagePuller(engine, clock),
+      events: new EventHub(engine, clock),
+      nodeID: context.nodeID,
+    };
+  }
+
+  async describe(signal: AbortSignal): Promise<ExecutorDescription> {
+    const late = new AbortController();
+    const cancel = this.#node.clock.setTimer(DESCRIBE_TIMEOUT_MS, () => {
+      late.abort(new CoveyError("unavailable", "Cannot describe the Docker Engine: no answer for 10 s"));
+    });
+    try {
+      const info = await this.#node.engine.call<EngineInfo>("GET", "/info", {
+        signal: AbortSignal.any([signal, late.signal]),
+      });
+      return {
+        Engine: { EngineVersion: info.ServerVersion, Labels: labelsOf(info), Plugins: pluginsOf(info) },
+        Resources: { NanoCPUs: info.NCPU * 1e9, MemoryBytes: info.MemTotal },
+        Platform: { OS: info.OSType, Architecture: info.Architecture },
+        Hostname: info.Name,
+      };
+    } finally {
+      cancel();
+    }
+  }
+
+  // deno-lint-ignore require-await -- a spec that cannot run rejects, it does not throw
+  async controller(task: Task): Promise<Controller> {
+    checkContainerTask(task);
+    return new DockerController(this.#node, task);
+  }
+
+  async recover(task: Task, handle: Handle): Promise<Controller> {
+    checkContainerTask(task);
+    const id = handle.data.ContainerID;
+    if (handle.version !== HANDLE_VERSION || typeof id !== "string" || !/^[0-9a-f]{64}$/.test(id)) {
+      throw new CoveyError(
+        "not_found",
+        `Cannot recover container: handle of version ${handle.version} is not known`,
+      );
+    }
+    const found = await this.#node.engine.call<ContainerInspect>("GET", `/containers/${id}/json`).catch(
+      (error) => {
+        if (!hasCode(error, "not_found")) throw error;
+      },
+    );
+    if (found?.Config.Labels?.[LABEL_TASK_ID] === task.ID) {
+      return new DockerController(this.#node, task, found);
+    }
+    throw new CoveyError("not_found", `Cannot recover container: nothing is left of task ${task.ID}`);
+  }
+
+  async close(): Promise<void> {
+    this.#node.images.close();
+    await this.#node.events.close();
+    this.#node.engine.close();
+  }
+}
+
+/** `key=value` labels as SwarmKit reports them. */
+function labelsOf(info: EngineInfo): Record<string, string> {
+  return Object.fromEntries((info.Labels ?? []).map((label) => {
+    const at = label.indexOf("=");
+    return at < 0 ? [label, ""] : [label.slice(0, at), label.slice(at + 1)];
+  }));
+}
+
+function pluginsOf({ Plugins }: EngineInfo): { Type: string; Name: string }[] {
+  const types = ["Authorization", "Log", "Network", "Volume"] as const;
+  return types.flatMap((Type) => [...Plugins[Type] ?? []].sort().map((Name) => ({ Type, Name })));
+}
+
+/** An executor for the engine at `options.socket`; whether it can be reached shows at `describe`. */
+export function createDockerExecutor(context: ExecutorContext, options: DockerOptions): Executor {
+  return new DockerExecutor(context, options);
+}

@@ -1,0 +1,47 @@
+/** The parts of the Engine API's answers that the executor reads. */
+
+/** `GET /containers/{id}/json` */
+export interface ContainerInspect {
+  Id: string;
+  Config: { Labels?: Record<string, string> };
+  State: {
+    Status: "created" | "running" | "paused" | "restarting" | "removing" | "exited" | "dead";
+    Running: boolean;
+    OOMKilled: boolean;
+    Pid: number;
+    ExitCode: number;
+    Error: string;
+    /** `0001-01-01T00:00:00Z` until it is started. */
+    StartedAt: string;
+    Health?: { Status: "none" | "starting" | "healthy" | "unhealthy" };
+  };
+}
+
+/** `GET /info` */
+export interface EngineInfo {
+  ServerVersion: string;
+  Name: string;
+  NCPU: number;
+  MemTotal: number;
+  Architecture: string;
+  OSType: string;
+  Labels?: string[] | null;
+  Plugins: {
+    Volume?: string[] | null;
+    Network?: string[] | null;
+    Authorization?: string[] | null;
+    Log?: string[] | null;
+  };
+}
+
+/** One line of `GET /events`. */
+export interface EngineEvent {
+  Action: string;
+  Actor: { ID: string; Attributes: Record<string, string> };
+}
+
+/** One line of `POST /images/create`. */
+export interface PullProgress {
+  status?: string;
+  error?: string;
+}

@@ -1,0 +1,138 @@
+/**
+ * Brings images to the node. SwarmKit pulls for every task and falls back to the local image; on a device that may be offline
+ * that is a wait per task, so one attempt serves all tasks that want the image at that time and, if the image is there, those of
+ * the next `PULL_MEMORY_MS`.
+ */
+import { getLogger } from "@logtape/logtape";
+import type { Clock } from "../../api/clock.ts";
+import { CoveyError, hasCode } from "../../api/errors.ts";
+import type { EngineClient } from "./engine_client.ts";
+import type { PullProgress } from "./engine_types.ts";
+import { isPinned, withDefaultTag } from "./image_ref.ts";
+
+/** How long an attempt, good or bad, counts for tasks whose image is local. */
+export const PULL_MEMORY_MS = 60_000;
+/** How long a registry may take for its first answer while a local image could be used instead. */
+export const FIRST_ANSWER_MS = 5_000;
+/** How long a pull may stand still before it counts as failed. */
+export const PULL_STALL_MS = 120_000;
+/** Attempts remembered; a device runs few images, so more means many updates and the oldest are of no use. */
+const MAX_ATTEMPTS = 256;
+
+const log = getLogger(["covey", "docker"]);
+
+interface Attempt {
+  done: Promise<void>;
+  /** When it ended; undefined while it goes on. */
+  endedAt?: number;
+}
+
+/** Shares the pulls of one engine. */
+export class ImagePuller {
+  readonly #engine: EngineClient;
+  readonly #clock: Clock;
+  readonly #attempts = new Map<string, Attempt>();
+  readonly #closed = new AbortController();
+
+  constructor(engine: EngineClient, clock: Clock) {
+    this.#engine = engine;
+    this.#clock = clock;
+  }
+
+  /**
+   * Resolves when everything was tried to have the newest `image`. Whether it is there shows when a container is created, with
+   * the engine's own words if it is not. Only aborting the signal rejects; the attempt goes on for other tasks.
+   */
+  async ensure(image: string, signal: AbortSignal): Promise<void> {
+    signal.throwIfAborted();
+    const name = withDefaultTag(image);
+    const recent = this.#attempts.get(name);
+    if (recent?.endedAt === undefined && recent) return await orAbort(recent.done, signal);
+    const fresh = recent !== undefined && this.#clock.monotonic() - recent.endedAt! < PULL_MEMORY_MS;
+    // The engine says at creation if it vanished, and the task's next attempt pulls again.
+    if (fresh && await this.isLocal(name, signal)) return;
+    const meanwhile = this.#attempts.get(name);
+    if (meanwhile && meanwhile !== recent) return await this.ensure(image, signal);
+    const attempt: Attempt = { done: this.#attempt(name) };
+    this.#attempts.set(name, attempt);
+    void attempt.done.then(() => {
+      attempt.endedAt = this.#clock.monotonic();
+      this.#prune();
+    });
+    await orAbort(attempt.done, signal);
+  }
+
+  /** True if the engine has the image already. */
+  async isLocal(image: string, signal: AbortSignal): Promise<boolean> {
+    try {
+      await this.#engine.call("GET", `/images/${image}/json`, { signal });
+      return true;
+    } catch (error) {
+      if (hasCode(error, "not_found", "invalid_argument")) return false;
+      throw error;
+    }
+  }
+
+  /** Aborts what is going on. */
+  close(): void {
+    this.#closed.abort();
+  }
+
+  /** Never rejects. */
+  async #attempt(name: string): Promise<void> {
+    try {
+      const local = await this.isLocal(name, this.#closed.signal);
+      if (local && isPinned(name)) return;
+      await this.#pull(name, local ? FIRST_ANSWER_MS : PULL_STALL_MS);
+    } catch (error) {
+      log.info("pull of {image} failed, so the local image is used, if there is one: {error}", {
+        image: name,
+        error,
+      });
+    }
+  }
+
+  async #pull(name: string, firstAnswerMs: number): Promise<void> {
+    const stalled = new AbortController();
+    const stall = (ms: number) =>
+      this.#clock.setTimer(ms, () => {
+        stalled.abort(
+          new CoveyError("deadline_exceeded", `Cannot pull ${name}: no progress for ${ms / 1000} s`),
+        );
+      });
+    let cancel = stall(firstAnswerMs);
+    try {
+      const progress = this.#engine.stream<PullProgress>("POST", "/images/create", {
+        query: { fromImage: name },
+        signal: AbortSignal.any([stalled.signal, this.#closed.signal]),
+      });
+      for await (const { error } of progress) {
+        if (error !== undefined) throw new CoveyError("unknown", `Cannot pull ${name}: ${error}`);
+        cancel();
+        cancel = stall(PULL_STALL_MS);
+      }
+    } finally {
+      cancel();
+    }
+  }
+
+  #prune(): void {
+    for (const [name, attempt] of this.#attempts) {
+      if (this.#attempts.size <= MAX_ATTEMPTS) return;
+      if (attempt.endedAt !== undefined) this.#attempts.delete(name);
+    }
+  }
+}
+
+/** `promise`, or the signal's reason as soon as it aborts. */
+export async function orAbort<T>(promise: Promise<T>, signal: AbortSignal): Promise<T> {
+  signal.throwIfAborted();
+  const aborted = Promise.withResolvers<never>();
+  const onAbort = () => aborted.reject(signal.reason);
+  signal.addEventListener("abort", onAbort, { once: true });
+  try {
+    return await Promise.race([promise, aborted.promise]);
+  } finally {
+    signal.removeEventListener("abort", onAbort);
+  }
+}

@@ -1,0 +1,88 @@
+/**
+ * The contract between the agent and whatever runs tasks (SwarmKit `agent/exec`).
+ *
+ * An executor describes its part of the node and makes one controller per task. The agent's `advance()` makes one controller
+ * call at a time and owns the task's state; an executor never decides a state. Errors are `CoveyError`s: `retryable` says whether
+ * the same call can help later; any other error ends the task (rejected before `start`, failed from `start` on).
+ */
+import type { NodeDescription } from "../api/node.ts";
+import type { ContainerStatus, Task } from "../api/task.ts";
+
+/** What an executor adds to the node's description; the agent merges the parts of all executors. */
+export interface ExecutorDescription {
+  Engine?: NodeDescription["Engine"];
+  Resources?: NodeDescription["Resources"];
+  Platform?: NodeDescription["Platform"];
+  Hostname?: string;
+}
+
+/** Optional powers, declared rather than guessed. */
+export interface Capabilities {
+  logs: boolean;
+  stats: boolean;
+  exec: boolean;
+}
+
+/** What an agent that was killed needs to find a running task again. `version` is the executor's own format number. */
+export interface Handle {
+  version: number;
+  data: Record<string, string | number | boolean>;
+}
+
+/** How a task's program ended. */
+export interface Exit {
+  ExitCode: number;
+  /** In words, if there is more to say than the code: `killed by signal 9`, `out of memory`. */
+  Reason?: string;
+}
+
+/** Runs one task. Calls never overlap, but for `wait`, which is aborted through its signal before another call is made. */
+export interface Controller {
+  /** Makes everything ready to start (pull, create). Idempotent: already prepared is success. */
+  prepare(signal: AbortSignal): Promise<void>;
+  /** Starts, and resolves when the program runs (and is healthy, where it has a health check). Already started is success. */
+  start(signal: AbortSignal): Promise<void>;
+  /** Resolves when the program has ended, at once if it has ended already. Aborting the signal only stops waiting. */
+  wait(signal: AbortSignal): Promise<Exit>;
+  /** Takes over what may change in place; a task's spec does not. */
+  update(task: Task): Promise<void>;
+  /** Stops gracefully: stop signal, grace period, kill. Resolves when the program has ended. Already stopped is success. */
+  shutdown(signal: AbortSignal): Promise<void>;
+  /** Kills at once. */
+  terminate(signal: AbortSignal): Promise<void>;
+  /** Removes every trace of the task on the node, the program included. Already removed is success. */
+  remove(signal: AbortSignal): Promise<void>;
+  /** What to store to find this task again; undefined while there is nothing to find. */
+  handle(): Handle | undefined;
+  /** Identifiers of the running thing, for the task's status. */
+  status(): Promise<ContainerStatus | undefined>;
+  /** Lets go of the controller's own resources (watchers, sockets); the program goes on. */
+  close(): Promise<void>;
+}
+
+/** Runs the tasks of one runtime. */
+export interface Executor {
+  /** `docker`, `process`, … */
+  readonly name: string;
+  /** The `TaskTemplate.Runtime` it serves: `container`, `process`, … */
+  readonly runtime: string;
+  readonly capabilities: Capabilities;
+  /** Called before each session and every 20 s (SwarmKit); throws if the executor cannot work now. */
+  describe(signal: AbortSignal): Promise<ExecutorDescription>;
+  /** A controller for a new task. Throws `invalid_argument` for a spec it cannot run. */
+  controller(task: Task): Promise<Controller>;
+  /** A controller for a task started by an earlier agent. Throws `not_found` if nothing is left of it. */
+  recover(task: Task, handle: Handle): Promise<Controller>;
+  /** Lets go of the executor's own resources; programs go on. */
+  close(): Promise<void>;
+}
+
+/** What an executor module gets to work with. */
+export interface ExecutorContext {
+  /** A folder of the executor's own inside the agent's state folder; created before use. */
+  stateDir: string;
+  nodeID: string;
+}
+
+/** The export of a module given to `run-agent --executor ./mine.ts`: `export default` a factory. */
+export type ExecutorFactory = (context: ExecutorContext) => Executor | Promise<Executor>;

@@ -1,0 +1,95 @@
+/**
+ * Keeps programs' logs bounded. A program appends to its file directly, at no cost to anybody; the keeper sleeps on a folder
+ * watch, so an idle device has no wakeups and no writes, and looks at the sizes at most once in `LOOK_DELAY_MS` while something
+ * writes. A log holds at most `maxBytes` and what is written in that time, plus one older file of that size. The bound holds
+ * while an agent runs, and again as soon as the next one does.
+ */
+import { getLogger } from "@logtape/logtape";
+import { type Clock, sleep } from "../../api/clock.ts";
+
+/** Size of a log before it becomes the older one; two of them for ten tasks are 40 MiB. */
+export const MAX_LOG_BYTES = 2 * 1024 * 1024;
+/** Least time between two looks. */
+const LOOK_DELAY_MS = 1000;
+/** A look may take this share of the time at most, whatever the number of logs. */
+const LOOK_SHARE = 0.02;
+
+const log = getLogger(["covey", "process"]);
+
+/** Bounds the `*.log` files of one folder. */
+export class LogKeeper {
+  readonly #dir: string;
+  readonly #clock: Clock;
+  readonly #maxBytes: number;
+  readonly #closed = new AbortController();
+  #watcher: Deno.FsWatcher | undefined;
+  #running: Promise<void> | undefined;
+
+  constructor(dir: string, clock: Clock, maxBytes: number = MAX_LOG_BYTES) {
+    this.#dir = dir;
+    this.#clock = clock;
+    this.#maxBytes = maxBytes;
+  }
+
+  /** Starts to keep the folder; calling it again does nothing. */
+  open(): void {
+    this.#running ??= this.#run().catch((error) => log.warn("logs are not bounded: {error}", { error }));
+  }
+
+  async close(): Promise<void> {
+    this.#closed.abort();
+    this.#watcher?.close();
+    await this.#running;
+  }
+
+  async #run(): Promise<void> {
+    while (!this.#closed.signal.aborted) {
+      this.#watcher = Deno.watchFs(this.#dir, { recursive: false });
+      const began = this.#clock.monotonic();
+      const moved = await this.#trimAll();
+      const tookMs = this.#clock.monotonic() - began;
+      // Our own rotation is an event too, which the next round absorbs.
+      if (!moved) await this.#firstWrite(this.#watcher);
+      this.#watcher.close();
+      await sleep(this.#clock, Math.max(LOOK_DELAY_MS, tookMs / LOOK_SHARE), this.#closed.signal).catch(
+        () => {},
+      );
+    }
+  }
+
+  async #firstWrite(watcher: Deno.FsWatcher): Promise<void> {
+    for await (const event of watcher) if (event.kind === "modify" || event.flag === "rescan") return;
+  }
+
+  /** True if a log was rotated. */
+  async #trimAll(): Promise<boolean> {
+    let moved = false;
+    for await (const entry of Deno.readDir(this.#dir)) {
+      if (!entry.name.endsWith(".log")) continue;
+      const path = `${this.#dir}/${entry.name}`;
+      // Gone or full disk: the next look tries again.
+      moved = await this.#trim(path).catch(() => false) || moved;
+    }
+    return moved;
+  }
+
+  /** The program keeps its descriptor, so the file is copied and emptied; what it writes in between is lost. */
+  async #trim(path: string): Promise<boolean> {
+    if ((await Deno.stat(path)).size <= this.#maxBytes) return false;
+    try {
+      await keepTail(path, `${path}.1`, this.#maxBytes);
+    } finally {
+      await Deno.truncate(path);
+    }
+    return true;
+  }
+}
+
+/** Copies the last `bytes` of `from`. */
+async function keepTail(from: string, to: string, bytes: number): Promise<void> {
+  using source = await Deno.open(from);
+  const { size } = await source.stat();
+  await source.seek(Math.max(0, size - bytes), Deno.SeekMode.Start);
+  using target = await Deno.open(to, { write: true, create: true, truncate: true, mode: 0o600 });
+  await source.readable.pipeTo(target.writable);
+}

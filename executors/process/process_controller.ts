@@ -1,0 +1,234 @@
+/** One program on the device. */
+import { getLogger } from "@logtape/logtape";
+import { type CancelTimer, type Clock, sleep } from "../../api/clock.ts";
+import { CoveyError } from "../../api/errors.ts";
+import type { ContainerStatus, Task } from "../../api/task.ts";
+import type { Controller, Exit, Handle } from "../executor.ts";
+import type { ExitWatch } from "./exit_watch.ts";
+import { type ShimRequest, type StopPolicy, stopPolicy } from "./process_spec.ts";
+import type { ExitRecord, Shim, ShimState } from "./shim.ts";
+
+/** Format of the handles. */
+export const HANDLE_VERSION = 1;
+/** How long SIGKILL may take to show, before a look whether the shim is there at all. */
+const KILL_WAIT_MS = 5000;
+/** Pause after a look that failed, for want of processes or descriptors. */
+const LOOK_RETRY_MS = 1000;
+
+const log = getLogger(["covey", "process"]);
+
+/** What the controllers of one executor share. */
+export interface Device {
+  shim: Shim;
+  exits: ExitWatch;
+  clock: Clock;
+  stateDir: string;
+  /** Ends the executor's use of a task. */
+  forget(id: string): void;
+}
+
+/** Deletes what the device keeps of a task whose program has ended. */
+export async function deleteFiles(stateDir: string, id: string): Promise<void> {
+  for (const path of [`exits/${id}`, `logs/${id}.log`, `logs/${id}.log.1`, `tasks/${id}`]) {
+    await Deno.remove(`${stateDir}/${path}`, { recursive: true }).catch((error) => {
+      if (!(error instanceof Deno.errors.NotFound)) throw error;
+    });
+  }
+}
+
+/** Runs one task through the shim. */
+export class ProcessController implements Controller {
+  readonly #device: Device;
+  readonly #request: ShimRequest;
+  readonly #stop: StopPolicy;
+  readonly #ended = Promise.withResolvers<Exit>();
+  #prepared = false;
+  #pid = 0;
+  #exit: Exit | undefined;
+  #looking = false;
+  #lookAgain = false;
+  #cancelRetry: CancelTimer | undefined;
+
+  constructor(device: Device, task: Task, request: ShimRequest) {
+    this.#device = device;
+    this.#request = request;
+    this.#stop = stopPolicy(task);
+  }
+
+  async prepare(): Promise<void> {
+    await Deno.mkdir(`${this.#device.stateDir}/tasks/${this.#request.id}/work`, {
+      recursive: true,
+      mode: 0o700,
+    });
+    this.#prepared = true;
+  }
+
+  async start(signal: AbortSignal): Promise<void> {
+    if (this.#pid || this.#exit) return;
+    signal.throwIfAborted();
+    const id = this.#request.id;
+    if (!this.#prepared) await this.prepare();
+    this.#device.exits.open();
+    let started = await this.#run();
+    if (!started) {
+      // An earlier agent asked for it. What it left may be of a boot long ago.
+      if (await this.adopt(await this.#device.shim.check(id))) return;
+      await deleteFiles(this.#device.stateDir, id);
+      await this.prepare();
+      started = await this.#run();
+      if (!started) {
+        throw new CoveyError("aborted", `Cannot start process: task ${id} is being started by another agent`);
+      }
+    }
+    this.#pid = started.pid;
+    // Our own child tells of its end itself; the events of its start, which come late, are no news.
+    this.#listen(() => {});
+    void started.shimEnded.then(() => this.#look());
+  }
+
+  async wait(signal: AbortSignal): Promise<Exit> {
+    signal.throwIfAborted();
+    if (this.#exit) return this.#exit;
+    const aborted = Promise.withResolvers<never>();
+    const onAbort = () => aborted.reject(signal.reason);
+    signal.addEventListener("abort", onAbort, { once: true });
+    try {
+      return await Promise.race([this.#ended.promise, aborted.promise]);
+    } finally {
+      signal.removeEventListener("abort", onAbort);
+    }
+  }
+
+  update(): Promise<void> {
+    return Promise.resolve();
+  }
+
+  async shutdown(signal: AbortSignal): Promise<void> {
+    if (!this.#isRunning()) return;
+    await this.#device.shim.signal(this.#request.id, this.#stop.signal);
+    if (await this.#endsWithin(this.#stop.graceMs, signal)) return;
+    await this.terminate(signal);
+  }
+
+  async terminate(signal: AbortSignal): Promise<void> {
+    while (this.#isRunning()) {
+      await this.#device.shim.signal(this.#request.id, "KILL");
+      if (await this.#endsWithin(KILL_WAIT_MS, signal)) return;
+      await this.#look();
+    }
+  }
+
+  async remove(signal: AbortSignal): Promise<void> {
+    await this.terminate(signal);
+    this.#device.exits.forget(this.#request.id);
+    await deleteFiles(this.#device.stateDir, this.#request.id);
+    this.#prepared = false;
+  }
+
+  handle(): Handle | undefined {
+    if (!this.#prepared) return undefined;
+    // Who runs (boot, pid, start time) is in the task's folder: it is known there even if the agent dies while starting.
+    return { version: HANDLE_VERSION, data: { TaskID: this.#request.id } };
+  }
+
+  status(): Promise<ContainerStatus | undefined> {
+    if (!this.#pid && !this.#exit) return Promise.resolve(undefined);
+    const PID = this.#exit ? 0 : this.#pid;
+    return Promise.resolve({ ContainerID: "", PID, ExitCode: this.#exit?.ExitCode ?? 0 });
+  }
+
+  close(): Promise<void> {
+    this.#cancelRetry?.();
+    this.#device.forget(this.#request.id);
+    return Promise.resolve();
+  }
+
+  /** Takes over what an earlier agent left; false if nothing is left. */
+  async adopt(found: ShimState): Promise<boolean> {
+    if (found.state === "orphan") {
+      // Without its shim nobody can tell how it ends.
+      await this.#device.shim.signal(this.#request.id, "KILL");
+      return false;
+    }
+    if (found.state === "gone") return false;
+    this.#prepared = true;
+    if (found.state === "exited") this.#end(found.exit);
+    if (found.state === "running") {
+      this.#pid = found.pid;
+      this.#listen(() => void this.#look());
+      // It may have ended between the check and the watch.
+      await this.#look();
+    }
+    return true;
+  }
+
+  async #run(): Promise<{ pid: number; shimEnded: Promise<unknown> } | undefined> {
+    try {
+      return await this.#device.shim.run(this.#request);
+    } catch (error) {
+      // A program that never ran leaves no trace, so that a retry starts afresh.
+      await deleteFiles(this.#device.stateDir, this.#request.id);
+      this.#prepared = false;
+      throw error;
+    }
+  }
+
+  #isRunning(): boolean {
+    return this.#pid !== 0 && this.#exit === undefined;
+  }
+
+  #listen(onNoRecord: () => void): void {
+    this.#device.exits.listen(this.#request.id, (record) => record ? this.#end(record) : onNoRecord());
+  }
+
+  /** Looks how things stand when the shim's file was closed, or the shim ended, without a record seen. */
+  async #look(): Promise<void> {
+    this.#lookAgain = true;
+    if (this.#looking) return;
+    this.#looking = true;
+    try {
+      while (this.#lookAgain && this.#isRunning()) {
+        this.#lookAgain = false;
+        await this.#lookOnce();
+      }
+    } catch (error) {
+      log.warn("cannot look after task {id}: {error}", { id: this.#request.id, error });
+      this.#cancelRetry?.();
+      this.#cancelRetry = this.#device.clock.setTimer(LOOK_RETRY_MS, () => void this.#look());
+    } finally {
+      this.#looking = false;
+    }
+  }
+
+  async #lookOnce(): Promise<void> {
+    const record = await this.#device.exits.read(this.#request.id);
+    if (record) return this.#end(record);
+    const found = await this.#device.shim.check(this.#request.id);
+    if (found.state === "exited") return this.#end(found.exit);
+    if (found.state === "running") return;
+    await this.#device.shim.signal(this.#request.id, "KILL");
+    this.#finish({ ExitCode: 137, Reason: "its shim was killed" });
+  }
+
+  #end(record: ExitRecord): void {
+    this.#finish({ ExitCode: record.code, ...record.oom ? { Reason: "out of memory" } : {} });
+  }
+
+  #finish(exit: Exit): void {
+    if (this.#exit) return;
+    this.#exit = exit;
+    this.#device.exits.forget(this.#request.id);
+    this.#ended.resolve(exit);
+  }
+
+  async #endsWithin(ms: number, signal: AbortSignal): Promise<boolean> {
+    const done = new AbortController();
+    const timeout = sleep(this.#device.clock, ms, AbortSignal.any([signal, done.signal])).then(() => false);
+    try {
+      return await Promise.race([this.#ended.promise.then(() => true), timeout]);
+    } finally {
+      done.abort();
+      timeout.catch(() => {});
+    }
+  }
+}

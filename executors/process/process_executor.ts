@@ -1,0 +1,103 @@
+/** Runs programs on the device itself, each under a small shim that outlives the agent (design section 9). */
+import { fileURLToPath } from "node:url";
+import { type Clock, systemClock } from "../../api/clock.ts";
+import { CoveyError } from "../../api/errors.ts";
+import { RUNTIME_PROCESS } from "../../api/service.ts";
+import type { Task } from "../../api/task.ts";
+import type { Controller, Executor, ExecutorContext, ExecutorDescription, Handle } from "../executor.ts";
+import { ExitWatch } from "./exit_watch.ts";
+import { LogKeeper, MAX_LOG_BYTES } from "./log_keeper.ts";
+import { deleteFiles, type Device, HANDLE_VERSION, ProcessController } from "./process_controller.ts";
+import { shimRequest } from "./process_spec.ts";
+import { Shim } from "./shim.ts";
+
+/** What may be set; every default fits a device. */
+export interface ProcessOptions {
+  /** Absolute path of `shim.sh`, as in `--allow-run`. */
+  shim?: string;
+  /** The node's PATH, for programs named without a path. */
+  path?: string;
+  clock?: Clock;
+  /** Size at which a program's log is rotated. */
+  maxLogBytes?: number;
+}
+
+/** Where programs are looked up when nothing else is said. */
+const DEFAULT_PATH = "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin";
+
+/** The shim beside this file. */
+export function defaultShim(): string {
+  return fileURLToPath(new URL("./shim.sh", import.meta.url));
+}
+
+class ProcessExecutor implements Executor {
+  readonly name = "process";
+  readonly runtime = RUNTIME_PROCESS;
+  readonly capabilities = { logs: false, stats: false, exec: false };
+  readonly #device: Device;
+  readonly #logs: LogKeeper;
+  readonly #path: string;
+  #description: ExecutorDescription | undefined;
+
+  constructor(stateDir: string, options: ProcessOptions) {
+    const clock = options.clock ?? systemClock;
+    const exits = new ExitWatch(`${stateDir}/exits`);
+    const shim = new Shim(options.shim ?? defaultShim(), stateDir);
+    this.#device = { shim, exits, clock, stateDir, forget: (id) => exits.forget(id) };
+    this.#logs = new LogKeeper(`${stateDir}/logs`, clock, options.maxLogBytes ?? MAX_LOG_BYTES);
+    this.#path = options.path ?? DEFAULT_PATH;
+  }
+
+  async describe(): Promise<ExecutorDescription> {
+    // Asked every 20 s, and none of it changes while the device runs.
+    if (!this.#description) {
+      const { memoryBytes, hostname } = await this.#device.shim.describe();
+      this.#description = {
+        Resources: { NanoCPUs: navigator.hardwareConcurrency * 1e9, MemoryBytes: memoryBytes },
+        Platform: { OS: Deno.build.os, Architecture: Deno.build.arch },
+        Hostname: hostname,
+      };
+    }
+    return structuredClone(this.#description);
+  }
+
+  controller(task: Task): Promise<Controller> {
+    this.#logs.open();
+    return Promise.resolve(this.#create(task));
+  }
+
+  async recover(task: Task, handle: Handle): Promise<Controller> {
+    if (handle.version !== HANDLE_VERSION || handle.data.TaskID !== task.ID) {
+      throw new CoveyError(
+        "not_found",
+        `Cannot recover process: handle of version ${handle.version} is not known`,
+      );
+    }
+    this.#logs.open();
+    const controller = this.#create(task);
+    this.#device.exits.open();
+    if (await controller.adopt(await this.#device.shim.check(task.ID))) return controller;
+    await controller.close();
+    await deleteFiles(this.#device.stateDir, task.ID);
+    throw new CoveyError("not_found", `Cannot recover process: nothing is left of task ${task.ID}`);
+  }
+
+  async close(): Promise<void> {
+    await Promise.all([this.#device.exits.close(), this.#logs.close()]);
+  }
+
+  #create(task: Task): ProcessController {
+    return new ProcessController(this.#device, task, shimRequest(task, this.#path));
+  }
+}
+
+/** An executor for programs on this device, with its files under `context.stateDir`. */
+export async function createProcessExecutor(
+  context: ExecutorContext,
+  options: ProcessOptions = {},
+): Promise<Executor> {
+  for (const dir of ["tasks", "exits", "logs"]) {
+    await Deno.mkdir(`${context.stateDir}/${dir}`, { recursive: true, mode: 0o700 });
+  }
+  return new ProcessExecutor(context.stateDir, options);
+}

@@ -1,0 +1,1 @@
+export { type AllocationVoter, Allocator } from "./allocator.ts";

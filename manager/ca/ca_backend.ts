@@ -1,0 +1,44 @@
+/** What the certificate authority needs of the rest of a manager. */
+import type { ClusterRootCA } from "../../api/cluster.ts";
+import type { NodeAvailability, NodeCertificate, NodeRole } from "../../api/node.ts";
+
+/** The cluster as the CA sees it. */
+export interface CACluster {
+  ID: string;
+  /** PEM */
+  rootCertPEM: string;
+  /** PEM, PKCS#8 */
+  rootKeyPEM: string;
+  joinTokens: ClusterRootCA["JoinTokens"];
+  /** Life of node certificates, milliseconds. */
+  nodeCertExpiryMs: number;
+  /** Whether the certificates of this node ID were revoked. */
+  blocked: (nodeID: string) => boolean;
+}
+
+/** A node as the CA sees it. */
+export interface CANode {
+  ID: string;
+  /** The role to certify: `Spec.Role`. */
+  Role: NodeRole;
+  /** True while somebody still has to accept the node. */
+  Pending?: boolean;
+}
+
+/** A node to create. */
+export interface CANewNode extends CANode {
+  /** SHA-256 of its public key, hexadecimal. */
+  PublicKeyDigest: string;
+  Availability: NodeAvailability;
+}
+
+/** The state store, narrowed. Writes resolve when committed; on a follower every method throws `unavailable`. */
+export interface CABackend {
+  cluster(): CACluster;
+  nodeByID(nodeID: string): CANode | undefined;
+  /** The node whose last certificate, or first request, has this public key. */
+  nodeByPublicKey(digest: string): CANode | undefined;
+  createNode(node: CANewNode): Promise<CANode>;
+  /** Stores what was issued, before the node gets it. */
+  recordIssued(nodeID: string, certificate: NodeCertificate): Promise<void>;
+}

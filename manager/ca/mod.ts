@@ -1,0 +1,3 @@
+/** The certificate authority of a manager. */
+export * from "./ca_backend.ts";
+export * from "./ca_server.ts";

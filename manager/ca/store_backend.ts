@@ -1,0 +1,73 @@
+/** The certificate authority's view of the state store. */
+import { CoveyError } from "../../api/errors.ts";
+import type { Node, NodeCertificate } from "../../api/node.ts";
+import type { Store } from "../store/store.ts";
+import type { CABackend, CACluster, CANewNode, CANode } from "./ca_backend.ts";
+
+const NS_PER_MS = 1_000_000;
+
+/** Reads and writes nodes and the cluster through the store. */
+export class StoreCABackend implements CABackend {
+  readonly #store: Store;
+
+  constructor(store: Store) {
+    this.#store = store;
+  }
+
+  cluster(): CACluster {
+    const cluster = this.#store.all("clusters")[0];
+    if (!cluster) {
+      throw new CoveyError("unavailable", "Cannot issue certificates: the cluster is still being created");
+    }
+    const { ID, RootCA, Spec, BlacklistedCertificates } = cluster;
+    return {
+      ID,
+      rootCertPEM: RootCA.CACert,
+      rootKeyPEM: RootCA.CAKey,
+      joinTokens: RootCA.JoinTokens,
+      nodeCertExpiryMs: Spec.CAConfig.NodeCertExpiry / NS_PER_MS,
+      blocked: (nodeID) => nodeID in BlacklistedCertificates,
+    };
+  }
+
+  nodeByID(nodeID: string): CANode | undefined {
+    return asCANode(this.#store.get("nodes", nodeID));
+  }
+
+  nodeByPublicKey(digest: string): CANode | undefined {
+    return asCANode(this.#store.find("nodes", "publicKeyDigest", digest)[0]);
+  }
+
+  async createNode({ ID, Role, PublicKeyDigest, Availability }: CANewNode): Promise<CANode> {
+    if (Role === "manager") {
+      throw new CoveyError(
+        "unimplemented",
+        "Cannot join as a manager: this cluster has a single manager; use the worker's join token",
+      );
+    }
+    const node: Node = {
+      ID,
+      Version: { Index: 0 },
+      CreatedAt: "",
+      UpdatedAt: "",
+      Spec: { Name: "", Labels: {}, Role, Availability },
+      Role,
+      Status: { State: "unknown", Addr: "" },
+      Certificate: { PublicKeyDigest, Role, IssuedAt: "", ExpiresAt: "" },
+    };
+    await this.#store.update((tx) => tx.create("nodes", node));
+    return { ID, Role };
+  }
+
+  async recordIssued(nodeID: string, certificate: NodeCertificate): Promise<void> {
+    await this.#store.update((tx) => {
+      const node = tx.get("nodes", nodeID);
+      if (!node) throw new CoveyError("not_found", `Cannot issue a certificate: node ${nodeID} was removed`);
+      tx.update("nodes", { ...node, Certificate: certificate });
+    });
+  }
+}
+
+function asCANode(node: Node | undefined): CANode | undefined {
+  return node && { ID: node.ID, Role: node.Spec.Role };
+}

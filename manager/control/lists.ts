@@ -1,0 +1,77 @@
+/** Lists of nodes, services and tasks with Docker's filters. */
+import type { Node } from "../../api/node.ts";
+import { isGlobal, RUNTIME_CONTAINER, type Service } from "../../api/service.ts";
+import { type Task, taskName } from "../../api/task.ts";
+import { TASK_STATES } from "../../api/task_state.ts";
+import type { ReadView } from "../store/store.ts";
+import { type Filters, matchesExactly, matchesLabels, matchesPrefix, requireKnown } from "./filters.ts";
+import { findNode, findService } from "./lookup.ts";
+import { isTaskDirty } from "../orchestrator/mod.ts";
+
+/** Filters of `GET /nodes`. */
+export const NODE_FILTERS = ["name", "id", "label", "role", "membership", "node.label"];
+/** Filters of `GET /services`. */
+export const SERVICE_FILTERS = ["name", "id", "label", "mode", "runtime"];
+/** Filters of `GET /tasks`; `_up-to-date` is the stock client's own. */
+export const TASK_FILTERS = [
+  "name",
+  "id",
+  "label",
+  "service",
+  "node",
+  "desired-state",
+  "_up-to-date",
+  "runtime",
+];
+
+/** Nodes by host name and ID prefix, role, engine `label` and `node.label`. Every node here is an accepted member. */
+export function listNodes(view: ReadView, filters: Filters): Node[] {
+  requireKnown(filters, "role", ["worker", "manager"]);
+  requireKnown(filters, "membership", ["accepted", "pending"]);
+  return view.all("nodes").filter((node) =>
+    matchesPrefix(filters, "name", node.Description?.Hostname ?? "") &&
+    matchesPrefix(filters, "id", node.ID) &&
+    matchesLabels(filters, "label", node.Description?.Engine.Labels) &&
+    matchesLabels(filters, "node.label", node.Spec.Labels) &&
+    matchesExactly(filters, "role", node.Role) &&
+    matchesExactly(filters, "membership", "accepted")
+  );
+}
+
+/** Services by name and ID prefix, label, mode and runtime. */
+export function listServices(view: ReadView, filters: Filters): Service[] {
+  return view.all("services").filter(({ ID, Spec }) =>
+    matchesPrefix(filters, "name", Spec.Name) &&
+    matchesPrefix(filters, "id", ID) &&
+    matchesLabels(filters, "label", Spec.Labels) &&
+    matchesExactly(filters, "mode", isGlobal(Spec) ? "global" : "replicated") &&
+    matchesExactly(filters, "runtime", Spec.TaskTemplate.Runtime)
+  );
+}
+
+/** Tasks by service, node, desired state, name and ID prefix, label and runtime. Throws `not_found` as a lookup does. */
+export function listTasks(view: ReadView, filters: Filters): Task[] {
+  requireKnown(filters, "desired-state", Object.keys(TASK_STATES));
+  const services = filters.get("service")?.map((input) => findService(view, input).ID);
+  const nodes = filters.get("node")?.map((input) => findNode(view, input).ID);
+  const states = filters.get("desired-state")?.map((state) => state.toLowerCase());
+  const candidates = services !== undefined
+    ? [...new Set(services)].flatMap((id) => view.find("tasks", "serviceID", id))
+    : nodes !== undefined
+    ? [...new Set(nodes)].flatMap((id) => view.find("tasks", "nodeID", id))
+    : view.all("tasks");
+  return candidates.filter((task) =>
+    (nodes === undefined || nodes.includes(task.NodeID)) &&
+    (states === undefined || states.includes(task.DesiredState)) &&
+    matchesPrefix(filters, "name", taskName(task)) &&
+    matchesPrefix(filters, "id", task.ID) &&
+    matchesLabels(filters, "label", task.ServiceAnnotations.Labels) &&
+    matchesExactly(filters, "runtime", task.Spec.Runtime || RUNTIME_CONTAINER) &&
+    (!filters.has("_up-to-date") || upToDate(view, task))
+  );
+}
+
+function upToDate(view: ReadView, task: Task): boolean {
+  const service = view.get("services", task.ServiceID);
+  return service !== undefined && !isTaskDirty(view, service, task);
+}

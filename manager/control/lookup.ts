@@ -1,0 +1,45 @@
+/** Finding objects as users name them: the full ID, then the name, then an unambiguous prefix of the ID (moby `cluster/helpers.go`). */
+import { CoveyError } from "../../api/errors.ts";
+import type { Node } from "../../api/node.ts";
+import type { Service } from "../../api/service.ts";
+import { type Task, taskName } from "../../api/task.ts";
+import type { ReadView } from "../store/store.ts";
+
+/** The service called `input`. Throws `not_found`, or `invalid_argument` where several match. */
+export function findService(view: ReadView, input: string): Service {
+  return view.get("services", input) ??
+    only(
+      "service",
+      input,
+      view.find("services", "name", input.toLowerCase()).filter((each) => each.Spec.Name === input),
+      () => view.all("services"),
+    );
+}
+
+/** The node called `input`, by ID or host name. Throws as {@linkcode findService}. */
+export function findNode(view: ReadView, input: string): Node {
+  return view.get("nodes", input) ??
+    only(
+      "node",
+      input,
+      view.all("nodes").filter((each) => each.Description?.Hostname === input),
+      () => view.all("nodes"),
+    );
+}
+
+/** The task called `input`, by ID or `service.slot.id`. Throws as {@linkcode findService}. */
+export function findTask(view: ReadView, input: string): Task {
+  const byID = view.get("tasks", input) ?? view.get("tasks", input.slice(input.lastIndexOf(".") + 1));
+  if (byID !== undefined && (byID.ID === input || taskName(byID) === input)) return byID;
+  return only("task", input, [], () => view.all("tasks"));
+}
+
+/** The one object of `named`, or else the one of `all` whose ID starts with `input`. */
+function only<T extends { ID: string }>(kind: string, input: string, named: T[], all: () => T[]): T {
+  const found = named.length > 0 ? named : all().filter((each) => each.ID.startsWith(input));
+  if (found.length > 1) {
+    throw new CoveyError("invalid_argument", `${kind} ${input} is ambiguous (${found.length} matches found)`);
+  }
+  if (found[0] === undefined || input === "") throw new CoveyError("not_found", `${kind} ${input} not found`);
+  return found[0];
+}

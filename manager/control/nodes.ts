@@ -1,0 +1,108 @@
+/** Transactions on nodes (SwarmKit `controlapi/node.go`). */
+import { type Clock, timestamp } from "../../api/clock.ts";
+import { DEFAULT_CLUSTER_NAME } from "../../api/cluster.ts";
+import { CoveyError } from "../../api/errors.ts";
+import type { Node, NodeSpec } from "../../api/node.ts";
+import { isTerminal } from "../../api/task_state.ts";
+import type { Member } from "../consensus/consensus.ts";
+import type { Store, WriteTransaction } from "../store/store.ts";
+import { dropExpired } from "./cluster.ts";
+import { requireVersion } from "./version.ts";
+
+/** Replaces the spec. Throws `not_found`, `aborted` for a stale version, `failed_precondition` for a demotion that is unsafe. */
+export async function updateNode(
+  store: Store,
+  members: readonly Member[],
+  id: string,
+  version: number,
+  spec: NodeSpec,
+): Promise<void> {
+  await store.update((tx) => {
+    const node = requireNode(tx, id);
+    if (node.Spec.Role === "manager" && spec.Role === "worker") checkDemotion(tx, node, members);
+    requireVersion(node, version);
+    tx.update("nodes", { ...node, Spec: spec });
+  });
+}
+
+/** A quorum must be left, among those reachable, once the node is gone. */
+function checkDemotion(tx: WriteTransaction, node: Node, members: readonly Member[]): void {
+  const managers = tx.all("nodes").filter((each) => each.Role === "manager");
+  if (managers.length === 1 && managers[0]!.ID === node.ID) {
+    throw new CoveyError("failed_precondition", "attempting to demote the last manager of the swarm");
+  }
+  if (!members.some((member) => member.nodeID === node.ID)) {
+    throw new CoveyError("not_found", "can't find manager in raft memberlist");
+  }
+  const left = members.filter((member) => member.nodeID !== node.ID && !member.learner);
+  const reachable = left.filter((member) => member.reachable).length;
+  if (reachable < Math.floor(left.length / 2) + 1) {
+    throw new CoveyError(
+      "failed_precondition",
+      "can't remove member from the raft: this would result in a loss of quorum",
+    );
+  }
+}
+
+/**
+ * Removes a node: its certificate is refused from now on and its tasks are orphaned. Throws `not_found`, and
+ * `failed_precondition` for a manager, or for a node that is up unless `force`.
+ */
+export async function removeNode(
+  store: Store,
+  clock: Clock,
+  members: readonly Member[],
+  id: string,
+  force: boolean,
+): Promise<void> {
+  await store.update((tx) => {
+    const node = requireNode(tx, id);
+    if (node.Spec.Role === "manager" && members.some((member) => member.nodeID === id)) {
+      throw new CoveyError(
+        "failed_precondition",
+        `node ${id} is a cluster manager and is a member of the raft cluster. ` +
+          "It must be demoted to worker before removal",
+      );
+    }
+    if (!force && node.Status.State === "ready") {
+      throw new CoveyError("failed_precondition", `node ${id} is not down and can't be removed`);
+    }
+    refuseCertificate(tx, clock, node);
+    orphanTasks(tx, clock, id);
+    tx.delete("nodes", id);
+  });
+}
+
+function refuseCertificate(tx: WriteTransaction, clock: Clock, node: Node): void {
+  const cluster = tx.find("clusters", "name", DEFAULT_CLUSTER_NAME)[0];
+  if (cluster === undefined) throw new CoveyError("internal", "could not fetch cluster object");
+  const longest = new Date(clock.now() + cluster.Spec.CAConfig.NodeCertExpiry / 1e6).toISOString();
+  tx.update("clusters", {
+    ...cluster,
+    BlacklistedCertificates: {
+      ...dropExpired(cluster.BlacklistedCertificates, clock),
+      [node.ID]: node.Certificate?.ExpiresAt ?? longest,
+    },
+  });
+}
+
+/** Nobody will report on the node's tasks again, so they end here and free what they hold. */
+function orphanTasks(tx: WriteTransaction, clock: Clock, nodeID: string): void {
+  for (const task of tx.find("tasks", "nodeID", nodeID)) {
+    if (isTerminal(task.Status.State)) continue;
+    tx.update("tasks", {
+      ...task,
+      Status: {
+        Timestamp: timestamp(clock),
+        State: "orphaned",
+        Message: "Task belonged to a node that has been deleted",
+      },
+    });
+  }
+}
+
+function requireNode(tx: WriteTransaction, id: string): Node {
+  const node = tx.get("nodes", id);
+  if (node === undefined) throw new CoveyError("not_found", `node ${id} not found`);
+  return node;
+}

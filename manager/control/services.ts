@@ -1,0 +1,102 @@
+/** Transactions on services (SwarmKit `controlapi/service.go`). */
+import type { Clock } from "../../api/clock.ts";
+import { timestamp } from "../../api/clock.ts";
+import { CoveyError } from "../../api/errors.ts";
+import { newID, type Random } from "../../api/random.ts";
+import type { Service, ServiceSpec } from "../../api/service.ts";
+import type { Store, WriteTransaction } from "../store/store.ts";
+import { requireVersion } from "./version.ts";
+
+/** Creates a service and resolves with its ID. Throws `already_exists` if the name is taken. */
+export async function createService(store: Store, random: Random, spec: ServiceSpec): Promise<string> {
+  const service: Service = {
+    ID: newID(random),
+    Version: { Index: 0 },
+    CreatedAt: "",
+    UpdatedAt: "",
+    Spec: spec,
+    SpecVersion: { Index: 0 },
+  };
+  await store.update((tx) => {
+    if (tx.find("services", "name", spec.Name.toLowerCase()).length > 0) {
+      throw new CoveyError(
+        "already_exists",
+        `name conflicts with an existing object: service ${spec.Name} already exists`,
+      );
+    }
+    tx.create("services", service);
+  });
+  return service.ID;
+}
+
+/**
+ * Replaces the spec. `version` is the one the client read; it becomes the version of the new spec. Throws `not_found`,
+ * `aborted` for a stale version, `unimplemented` for another name or mode.
+ */
+export async function updateService(
+  store: Store,
+  id: string,
+  version: number,
+  spec: ServiceSpec,
+): Promise<void> {
+  await store.update((tx) => {
+    const service = requireService(tx, id);
+    if ("Global" in service.Spec.Mode !== "Global" in spec.Mode) {
+      throw new CoveyError("unimplemented", "service mode change is not allowed");
+    }
+    if (service.Spec.Name !== spec.Name) {
+      throw new CoveyError("unimplemented", "renaming services is not supported");
+    }
+    requireVersion(service, version);
+    const { UpdateStatus: _reset, ...kept } = service;
+    tx.update("services", {
+      ...kept,
+      Spec: spec,
+      SpecVersion: { Index: version },
+      PreviousSpec: service.Spec,
+      PreviousSpecVersion: service.SpecVersion,
+    });
+  });
+}
+
+/** Swaps spec and previous spec. Throws `failed_precondition` where there is no previous one; else as {@linkcode updateService}. */
+export async function rollbackService(
+  store: Store,
+  clock: Clock,
+  id: string,
+  version: number,
+): Promise<void> {
+  await store.update((tx) => {
+    const service = requireService(tx, id);
+    if (service.PreviousSpec === undefined) {
+      throw new CoveyError("failed_precondition", `service ${id} does not have a previous spec`);
+    }
+    requireVersion(service, version);
+    tx.update("services", {
+      ...service,
+      Spec: service.PreviousSpec,
+      SpecVersion: service.PreviousSpecVersion ?? { Index: 0 },
+      PreviousSpec: service.Spec,
+      PreviousSpecVersion: service.SpecVersion,
+      UpdateStatus: {
+        State: "rollback_started",
+        StartedAt: timestamp(clock),
+        Message: "manually requested rollback",
+      },
+    });
+  });
+}
+
+/** Removes a service; its tasks are the orchestrator's to end. Throws `not_found`. */
+export async function removeService(store: Store, id: string): Promise<void> {
+  await store.update((tx) => {
+    requireService(tx, id);
+    tx.delete("services", id);
+  });
+}
+
+function requireService(tx: WriteTransaction, id: string): Service {
+  const service = tx.get("services", id);
+  if (service === undefined) throw new CoveyError("not_found", `service ${id} not found`);
+  return service;
+}

@@ -1,0 +1,54 @@
+/** Hands each commit's task changes to the streams of the nodes they concern: one store subscription for all nodes. */
+import type { Clock } from "../../api/clock.ts";
+import { CoveyError } from "../../api/errors.ts";
+import type { Commit, Store } from "../store/store.ts";
+import { AssignmentStream } from "./assignment_stream.ts";
+
+/** The open assignment streams by node; the work per commit is the number of its changes. */
+export class AssignmentHub {
+  readonly #store: Store;
+  readonly #clock: Clock;
+  readonly #streams = new Map<string, AssignmentStream>();
+
+  constructor(store: Store, clock: Clock) {
+    this.#store = store;
+    this.#clock = clock;
+  }
+
+  /** Opens the stream of a node; an older one of the same node ends with `aborted`. */
+  open(nodeID: string): AssignmentStream {
+    this.#streams.get(nodeID)?.end(
+      new CoveyError("aborted", "Cannot go on with the assignments: the node opened another stream"),
+    );
+    const tasks = this.#store.find("tasks", "nodeID", nodeID);
+    const stream = new AssignmentStream(this.#clock, tasks, this.#store.index);
+    this.#streams.set(nodeID, stream);
+    return stream;
+  }
+
+  /** Forgets a stream that has ended. */
+  close(nodeID: string, stream: AssignmentStream): void {
+    stream.end();
+    if (this.#streams.get(nodeID) === stream) this.#streams.delete(nodeID);
+  }
+
+  /** Notes a commit. */
+  apply(commit: Commit): void {
+    const touched = new Set<AssignmentStream>();
+    for (const change of commit.changes) {
+      if (change.table !== "tasks") continue;
+      const { object: task, old } = change;
+      if (old && old.NodeID !== task.NodeID) {
+        const left = this.#streams.get(old.NodeID);
+        left?.remove(task.ID);
+        if (left) touched.add(left);
+      }
+      const stream = this.#streams.get(task.NodeID);
+      if (!stream) continue;
+      if (change.action === "remove") stream.remove(task.ID);
+      else stream.update(task);
+      touched.add(stream);
+    }
+    for (const stream of touched) stream.committed(commit.index);
+  }
+}

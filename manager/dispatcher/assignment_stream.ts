@@ -1,0 +1,100 @@
+/** The assignments stream of one node: the complete set first, then batches of changes. */
+import type { CancelTimer, Clock } from "../../api/clock.ts";
+import { type AssignmentsMessage, MAX_CHANGES_PER_MESSAGE } from "../../api/dispatcher.ts";
+import type { CoveyError } from "../../api/errors.ts";
+import type { Task } from "../../api/task.ts";
+import { AssignmentSet } from "./assignment_set.ts";
+import { BATCH_DELAY_MS, BurstBudget } from "./burst_budget.ts";
+import { Wakeup } from "./wakeup.ts";
+
+/** Changes that are sent without waiting for more (SwarmKit `modificationBatchLimit`). */
+const BATCH_CHANGES = 100;
+
+/** Merges changes until they are worth a message. Nothing queues up behind a slow agent: changes merge by task. */
+export class AssignmentStream {
+  readonly #clock: Clock;
+  readonly #set: AssignmentSet;
+  readonly #budget: BurstBudget;
+  readonly #wakeup = new Wakeup();
+  #index: number;
+  #due = false;
+  #cancelTimer: CancelTimer | undefined;
+  #ended: { error?: CoveyError } | undefined;
+
+  /** `tasks` is the complete set as of consensus index `index`. */
+  constructor(clock: Clock, tasks: Task[], index: number) {
+    this.#clock = clock;
+    this.#set = new AssignmentSet(tasks);
+    this.#budget = new BurstBudget(clock);
+    this.#index = index;
+  }
+
+  /** Notes a changed task of this node; {@linkcode committed} follows. */
+  update(task: Task): void {
+    this.#set.update(task);
+  }
+
+  /** Notes a task that left this node; {@linkcode committed} follows. */
+  remove(id: string): void {
+    this.#set.remove(id);
+  }
+
+  /** All changes up to consensus index `index` are noted: sends them now, or soon if there is much to send. */
+  committed(index: number): void {
+    this.#index = index;
+    if (this.#set.pending === 0 || this.#due) return;
+    if (this.#set.pending >= BATCH_CHANGES || (this.#cancelTimer === undefined && this.#budget.take())) {
+      this.#send();
+    } else {
+      this.#cancelTimer ??= this.#clock.setTimer(BATCH_DELAY_MS, () => this.#send());
+    }
+  }
+
+  /** Ends the stream, with `error` if it is given. */
+  end(error?: CoveyError): void {
+    this.#ended ??= error ? { error } : {};
+    this.#cancelTimer?.();
+    this.#cancelTimer = undefined;
+    this.#wakeup.wake();
+  }
+
+  /** The messages, until {@linkcode end}. */
+  async *messages(): AsyncGenerator<AssignmentsMessage, void> {
+    let sequence = 0;
+    let complete = true;
+    while (!this.#ended) {
+      if (complete || this.#due) {
+        this.#settle();
+        do {
+          const changes = this.#set.take(MAX_CHANGES_PER_MESSAGE);
+          const more = complete && this.#set.pending > 0;
+          yield {
+            Type: complete ? "complete" : "incremental",
+            AppliesTo: sequence === 0 ? "" : String(sequence),
+            ResultsIn: String(++sequence),
+            Index: this.#index,
+            ...(more ? { More: true } : {}),
+            Changes: changes,
+          };
+        } while (this.#set.pending > 0 && !this.#ended);
+        complete = false;
+        this.#settle();
+      } else {
+        await this.#wakeup.wait();
+      }
+    }
+    if (this.#ended.error) throw this.#ended.error;
+  }
+
+  #send(): void {
+    this.#settle();
+    this.#due = true;
+    this.#wakeup.wake();
+  }
+
+  #settle(): void {
+    this.#due = false;
+    this.#cancelTimer?.();
+    this.#cancelTimer = undefined;
+  }
+}

@@ -1,0 +1,323 @@
+/**
+ * The dispatcher (SwarmKit `manager/dispatcher`): sessions of agents, their heartbeats, the tasks they shall run and the
+ * statuses they report. Runs on the leader; keeps nothing that the next leader could not rebuild from the store and from
+ * the agents, which open new sessions.
+ */
+import { getLogger } from "@logtape/logtape";
+import type { CancelTimer, Clock } from "../../api/clock.ts";
+import { timestamp } from "../../api/clock.ts";
+import { DEFAULT_CLUSTER_NAME } from "../../api/cluster.ts";
+import {
+  type AssignmentsMessage,
+  DISPATCHER_METHODS,
+  type HeartbeatResponse,
+  type SessionMessage,
+  type SessionRequest,
+  type WeightedPeer,
+} from "../../api/dispatcher.ts";
+import { CoveyError } from "../../api/errors.ts";
+import { newID, type Random } from "../../api/random.ts";
+import type { Commit, Store } from "../store/store.ts";
+import { AssignmentHub } from "./assignment_hub.ts";
+import type { CallContext, Method } from "../../transport/mod.ts";
+import { callerHost, callerID } from "./call.ts";
+import { NodeKeeper } from "./node_keeper.ts";
+import { Registration, SessionRate } from "./registration.ts";
+import { checkSessionID, checkSessionRequest, checkStatusUpdate } from "./requests.ts";
+import { type ReportedStatus, StatusWriter } from "./status_writer.ts";
+import { Wakeup } from "./wakeup.ts";
+
+/** Heartbeat period where the cluster's settings name none. */
+export const DEFAULT_HEARTBEAT_MS = 5000;
+/** A period is drawn from plus or minus this share of the setting, so that agents spread out. */
+const HEARTBEAT_JITTER = 0.1;
+/** Periods without a heartbeat after which a node is down. */
+const GRACE_PERIODS = 3;
+/** The same for nodes a new leader has not heard from yet: their agents have to find it first. */
+const NEW_LEADER_GRACE_PERIODS = 6;
+
+/** What a dispatcher works with. */
+export interface DispatcherOptions {
+  store: Store;
+  clock: Clock;
+  random: Random;
+  /** The managers that agents may connect to; call {@linkcode Dispatcher.refresh} when they change. */
+  managers: () => WeightedPeer[];
+  /** PEM of the trust root; call {@linkcode Dispatcher.refresh} when it changes. */
+  rootCA: () => string;
+}
+
+/** See the file's head. */
+export class Dispatcher {
+  readonly #options: DispatcherOptions;
+  readonly #logger = getLogger(["covey", "dispatcher"]);
+  readonly #hub: AssignmentHub;
+  readonly #nodes: NodeKeeper;
+  readonly #statuses: StatusWriter;
+  readonly #rate: SessionRate;
+  readonly #registrations = new Map<string, Registration>();
+  readonly #graceTimers = new Map<string, CancelTimer>();
+  #unsubscribe: (() => void) | undefined;
+
+  constructor(options: DispatcherOptions) {
+    const { store, clock } = options;
+    this.#options = options;
+    this.#hub = new AssignmentHub(store, clock);
+    this.#nodes = new NodeKeeper(store, clock, (error) => {
+      this.#logger.warn("Cannot write node state: {message}", { message: error.message });
+    });
+    this.#statuses = new StatusWriter(store, clock);
+    this.#rate = new SessionRate(clock);
+  }
+
+  /**
+   * This manager leads now: every node that is not down is unknown until it is heard from, for which it gets 6 heartbeat
+   * periods. Resolves when that is committed; calls are served at once.
+   */
+  async start(): Promise<void> {
+    if (this.#unsubscribe) return;
+    const { store, clock } = this.#options;
+    this.#unsubscribe = store.subscribe((commit) => this.#apply(commit));
+    this.#nodes.start();
+    const alive = store.all("nodes").filter((node) => node.Status.State !== "down").map((node) => node.ID);
+    for (const id of alive) {
+      const expire = () => {
+        this.#graceTimers.delete(id);
+        void this.#nodes.down(id, 'heartbeat failure for node in "unknown" state');
+      };
+      this.#graceTimers.set(id, clock.setTimer(NEW_LEADER_GRACE_PERIODS * this.#period(), expire));
+    }
+    await this.#nodes.unknown(alive);
+  }
+
+  /** This manager leads no longer: all streams end with `unavailable`, and node states stay as they are. */
+  stop(): void {
+    this.#unsubscribe?.();
+    this.#unsubscribe = undefined;
+    const reason = notLeading();
+    for (const cancel of this.#graceTimers.values()) cancel();
+    this.#graceTimers.clear();
+    for (const registration of this.#registrations.values()) registration.end(reason);
+    this.#registrations.clear();
+    this.#nodes.stop();
+    this.#statuses.stop(reason);
+  }
+
+  /** Sends every session the managers and the root, if they changed. */
+  refresh(): void {
+    for (const registration of this.#registrations.values()) registration.touch();
+  }
+
+  /** The dispatcher's calls by name, for the transport's router. All need a node's certificate. */
+  methods(): Record<string, Method> {
+    return {
+      [DISPATCHER_METHODS.session]: {
+        kind: "server_stream",
+        access: "node",
+        handler: (request, caller) => this.#session(checkSessionRequest(request), caller),
+      },
+      [DISPATCHER_METHODS.assignments]: {
+        kind: "server_stream",
+        access: "node",
+        handler: (request, caller) =>
+          this.#assignments(checkSessionID("open assignments", request).SessionID, caller),
+      },
+      [DISPATCHER_METHODS.heartbeat]: {
+        kind: "unary",
+        access: "node",
+        // deno-lint-ignore require-await
+        handler: async (request, caller) =>
+          this.#heartbeat(checkSessionID("take a heartbeat", request).SessionID, caller),
+      },
+      [DISPATCHER_METHODS.updateTaskStatus]: {
+        kind: "unary",
+        access: "node",
+        handler: (request, caller) => this.#updateTaskStatus(request, caller),
+      },
+    };
+  }
+
+  async *#session(request: SessionRequest, caller: CallContext): AsyncGenerator<SessionMessage, void> {
+    const registration = await this.#register(request, caller);
+    const wakeup = new Wakeup();
+    const wake = () => wakeup.wake();
+    const stopListening = registration.listen(wake);
+    caller.signal.addEventListener("abort", wake);
+    let sent: SessionMessage | undefined;
+    try {
+      while (!caller.signal.aborted) {
+        if (registration.ended) throw registration.ended;
+        const message = this.#message(registration);
+        if (message && (!sent || isNews(sent, message))) {
+          sent = message;
+          yield message;
+        } else {
+          await wakeup.wait();
+        }
+      }
+    } finally {
+      stopListening();
+      caller.signal.removeEventListener("abort", wake);
+    }
+  }
+
+  async *#assignments(sessionID: string, caller: CallContext): AsyncGenerator<AssignmentsMessage, void> {
+    const registration = this.#registered(sessionID, caller);
+    const stream = this.#hub.open(registration.nodeID);
+    const onAbort = () => stream.end();
+    const stopListening = registration.listen(() => {
+      if (registration.ended) stream.end(registration.ended);
+    });
+    caller.signal.addEventListener("abort", onAbort);
+    try {
+      if (!caller.signal.aborted) yield* stream.messages();
+    } finally {
+      stopListening();
+      caller.signal.removeEventListener("abort", onAbort);
+      this.#hub.close(registration.nodeID, stream);
+    }
+  }
+
+  #heartbeat(sessionID: string, caller: CallContext): HeartbeatResponse {
+    const registration = this.#registered(sessionID, caller);
+    return { PeriodMs: this.#expectHeartbeat(registration), Time: timestamp(this.#options.clock) };
+  }
+
+  async #updateTaskStatus(value: unknown, caller: CallContext): Promise<Record<string, never>> {
+    const request = checkStatusUpdate(value);
+    const { nodeID } = this.#registered(request.SessionID, caller);
+    const updates: ReportedStatus[] = [];
+    for (const { TaskID, Status } of request.Updates) {
+      const task = this.#options.store.get("tasks", TaskID);
+      if (!task) continue;
+      if (task.NodeID !== nodeID) {
+        throw new CoveyError(
+          "permission_denied",
+          `Cannot update task status: task ${TaskID} is not assigned to node ${nodeID}`,
+        );
+      }
+      updates.push({ TaskID, NodeID: nodeID, Status });
+    }
+    await this.#statuses.write(updates);
+    return {};
+  }
+
+  /** Keeps the session that the request names, if it is the node's present one, else opens a new one. */
+  async #register(request: SessionRequest, caller: CallContext): Promise<Registration> {
+    const nodeID = callerID(caller);
+    this.#checkLeading();
+    if (!this.#options.store.get("nodes", nodeID)) {
+      throw new CoveyError("not_found", `Cannot open a session: node ${nodeID} is not in the cluster`);
+    }
+    let registration = this.#registrations.get(nodeID);
+    if (!registration || registration.sessionID !== request.SessionID) {
+      this.#rate.count(nodeID);
+      registration?.end(
+        new CoveyError("aborted", "Cannot go on with the session: the node opened another one"),
+      );
+      registration = new Registration(nodeID, newID(this.#options.random), this.#options.clock);
+      this.#registrations.set(nodeID, registration);
+    }
+    this.#graceTimers.get(nodeID)?.();
+    this.#graceTimers.delete(nodeID);
+    this.#expectHeartbeat(registration);
+    try {
+      await this.#nodes.ready(nodeID, request.Description, callerHost(caller));
+    } catch (thrown) {
+      this.#end(registration, CoveyError.from(thrown));
+      throw thrown;
+    }
+    return registration;
+  }
+
+  /** The caller's present session. Throws `not_found` or `invalid_argument` (SwarmKit's codes). */
+  #registered(sessionID: string, caller: CallContext): Registration {
+    const nodeID = callerID(caller);
+    this.#checkLeading();
+    const registration = this.#registrations.get(nodeID);
+    if (!registration) {
+      throw new CoveyError("not_found", `Cannot serve the call: node ${nodeID} has no session`);
+    }
+    if (registration.sessionID !== sessionID) {
+      throw new CoveyError(
+        "invalid_argument",
+        "Cannot serve the call: the session is not the node's present one",
+      );
+    }
+    return registration;
+  }
+
+  #checkLeading(): void {
+    if (!this.#unsubscribe) throw notLeading();
+  }
+
+  #expectHeartbeat(registration: Registration): number {
+    const period = this.#period();
+    registration.expect(GRACE_PERIODS * period, () => {
+      const reason = `node ${registration.nodeID} sent no heartbeat in ${GRACE_PERIODS * period} ms`;
+      this.#end(registration, new CoveyError("not_found", `Cannot go on with the session: ${reason}`));
+      void this.#nodes.down(registration.nodeID, "heartbeat failure");
+    });
+    return period;
+  }
+
+  #end(registration: Registration, reason: CoveyError): void {
+    registration.end(reason);
+    if (this.#registrations.get(registration.nodeID) === registration) {
+      this.#registrations.delete(registration.nodeID);
+    }
+  }
+
+  /** Milliseconds until the next heartbeat, drawn anew each time. */
+  #period(): number {
+    const { store, random } = this.#options;
+    const cluster = store.find("clusters", "name", DEFAULT_CLUSTER_NAME)[0];
+    const setting = cluster?.Spec.Dispatcher.HeartbeatPeriod;
+    const period = setting ? setting / 1e6 : DEFAULT_HEARTBEAT_MS;
+    return Math.round(period * (1 + HEARTBEAT_JITTER * (2 * random.float() - 1)));
+  }
+
+  #message(registration: Registration): SessionMessage | undefined {
+    const node = this.#options.store.get("nodes", registration.nodeID);
+    if (!node) return undefined;
+    return {
+      SessionID: registration.sessionID,
+      Node: node,
+      Managers: this.#options.managers(),
+      RootCA: this.#options.rootCA(),
+      Time: timestamp(this.#options.clock),
+    };
+  }
+
+  #apply(commit: Commit): void {
+    this.#hub.apply(commit);
+    this.#nodes.apply(commit);
+    for (const change of commit.changes) {
+      if (change.table === "clusters") this.refresh();
+      if (change.table !== "nodes" || change.action === "create") continue;
+      const { ID } = change.object;
+      const registration = this.#registrations.get(ID);
+      if (change.action === "update") {
+        registration?.touch();
+        continue;
+      }
+      this.#rate.forget(ID);
+      this.#graceTimers.get(ID)?.();
+      this.#graceTimers.delete(ID);
+      if (registration) {
+        const message = `Cannot go on with the session: node ${ID} was removed from the cluster`;
+        this.#end(registration, new CoveyError("not_found", message));
+      }
+    }
+  }
+}
+
+/** What an agent reported itself (status, description) is no news for it. */
+function isNews(sent: SessionMessage, next: SessionMessage): boolean {
+  const parts = (m: SessionMessage) => [m.RootCA, m.Managers, m.Node.Spec, m.Node.Role, m.Node.Certificate];
+  return JSON.stringify(parts(sent)) !== JSON.stringify(parts(next));
+}
+
+function notLeading(): CoveyError {
+  return new CoveyError("unavailable", "Cannot serve agents: this manager is not the leader");
+}

@@ -1,0 +1,93 @@
+/** The control API: Docker's swarm API, answered from the store. */
+import { Hono } from "@hono/hono";
+import type { ContentfulStatusCode } from "@hono/hono/utils/http-status";
+import type { Clock } from "../../api/clock.ts";
+import type { Random } from "../../api/random.ts";
+import type { NodeLifecycle } from "../lifecycle.ts";
+import { API_VERSION, checkVersion, withoutVersion } from "./api_version.ts";
+import { type ControlContext, sendJSON } from "./context.ts";
+import { dockerError } from "./docker_error.ts";
+import { connectEngine } from "./engine.ts";
+import { EventHub } from "./events/event_hub.ts";
+import { isEnginePath } from "./engine_paths.ts";
+import { eventRoutes } from "./routes/event_routes.ts";
+import { nodeRoutes } from "./routes/node_routes.ts";
+import { serviceRoutes } from "./routes/service_routes.ts";
+import { swarmRoutes } from "./routes/swarm_routes.ts";
+import { systemRoutes } from "./routes/system_routes.ts";
+import { taskRoutes } from "./routes/task_routes.ts";
+import { unavailableRoutes } from "./routes/unavailable_routes.ts";
+
+/** What the control API needs. */
+export interface ControlOptions {
+  lifecycle: NodeLifecycle;
+  clock: Clock;
+  random: Random;
+  /** Socket of the local container engine; undefined where there is none. */
+  engine?: string | undefined;
+  /** Covey's version. */
+  version: string;
+}
+
+/** The control API and the way to let go of what it holds. */
+export interface ControlAPI {
+  app: Hono;
+  /** Stops following the store and closes connections to the engine. */
+  close(): void;
+}
+
+/** Builds the control API. Requests may carry a `/v1.41` prefix or none. */
+export function controlAPI(options: ControlOptions): ControlAPI {
+  const { lifecycle, clock, random, version } = options;
+  const engine = options.engine === undefined ? undefined : connectEngine(options.engine);
+  const context: ControlContext = { lifecycle, clock, random, version, engine };
+  const hub = new EventHub(clock);
+  hub.follow(lifecycle.manager);
+
+  const app = new Hono({ getPath: (request) => withoutVersion(pathOf(request.url)) });
+  const headers = Object.entries({
+    "Api-Version": API_VERSION,
+    "Docker-Experimental": "false",
+    "Ostype": Deno.build.os,
+    "Server": `Covey/${version} (${Deno.build.os})`,
+  });
+  app.use(async (c, next) => {
+    hub.follow(lifecycle.manager);
+    checkVersion(pathOf(c.req.raw.url));
+    await next();
+    hub.follow(lifecycle.manager);
+    for (const [name, value] of headers) c.res.headers.set(name, value);
+  });
+  systemRoutes(app, context);
+  eventRoutes(app, context, hub);
+  swarmRoutes(app, context);
+  unavailableRoutes(app, context);
+  nodeRoutes(app, context);
+  serviceRoutes(app, context);
+  taskRoutes(app, context);
+  app.notFound((c) =>
+    engine === undefined && isEnginePath(c.req.path)
+      ? sendJSON(c, { message: "No container engine on this node: it can answer for the swarm only" }, 503)
+      : sendJSON(c, { message: "page not found" }, 404)
+  );
+  app.onError((thrown, c) => {
+    const { status, message } = dockerError(thrown);
+    for (const [name, value] of headers) c.header(name, value);
+    return sendJSON(c, { message }, status as ContentfulStatusCode);
+  });
+  return {
+    app,
+    close() {
+      hub.close();
+      engine?.close();
+    },
+  };
+}
+
+/** The path of an absolute URL, without its query; far cheaper than parsing the URL. */
+function pathOf(url: string): string {
+  const start = url.indexOf("/", url.indexOf("://") + 3);
+  if (start < 0) return "/";
+  const end = url.indexOf("?", start);
+  return end < 0 ? url.slice(start) : url.slice(start, end);
+}

@@ -1,0 +1,99 @@
+/** What every route needs: the options, the manager of the moment, and reading and writing of JSON as Docker does it. */
+import type { Context } from "@hono/hono";
+import type { ContentfulStatusCode } from "@hono/hono/utils/http-status";
+import type { Clock } from "../../api/clock.ts";
+import { CoveyError } from "../../api/errors.ts";
+import type { Random } from "../../api/random.ts";
+import type { ManagerHandle, NodeLifecycle } from "../lifecycle.ts";
+import { DockerError, NO_LEADER } from "./docker_error.ts";
+import type { Engine } from "./engine.ts";
+
+/** What the control API is made of. */
+export interface ControlContext {
+  lifecycle: NodeLifecycle;
+  clock: Clock;
+  random: Random;
+  /** The local container engine, if there is one. */
+  engine: Engine | undefined;
+  /** Covey's version. */
+  version: string;
+}
+
+const NOT_A_MANAGER = "This node is not a swarm manager. ";
+
+/** The manager that can answer. Throws Docker's 503 on a node that is none, or while the swarm has no leader. */
+export function requireManager({ lifecycle }: ControlContext): ManagerHandle {
+  const { manager, state } = lifecycle;
+  if (manager !== undefined && state === "active") {
+    if (manager.consensus.status().leaderNodeID !== undefined) return manager;
+    throw new DockerError(503, "unavailable", `rpc error: code = Unavailable desc = ${NO_LEADER}`);
+  }
+  throw new DockerError(503, "unavailable", notManagerText(state, manager !== undefined));
+}
+
+function notManagerText(state: NodeLifecycle["state"], hasManager: boolean): string {
+  switch (state) {
+    case "inactive":
+      return NOT_A_MANAGER +
+        'Use "docker swarm init" or "docker swarm join" to connect this node to swarm and try again.';
+    case "locked":
+      return "Swarm is encrypted and needs to be unlocked before it can be used. " +
+        'Please use "docker swarm unlock" to unlock it.';
+    case "active":
+      return NOT_A_MANAGER + "Worker nodes can't be used to view or modify cluster state. " +
+        "Please run this command on a manager node or promote the current node to a manager.";
+    default:
+      return hasManager || state === "pending"
+        ? NOT_A_MANAGER + "Manager is being prepared or has trouble connecting to the cluster."
+        : NOT_A_MANAGER + "Its part in the swarm could not be started.";
+  }
+}
+
+/** As {@linkcode requireManager}, with everything acknowledged so far in view. */
+export async function managerForReading(context: ControlContext): Promise<ManagerHandle> {
+  const manager = requireManager(context);
+  await manager.consensus.readBarrier();
+  return manager;
+}
+
+const HTML = /[<>&\u2028\u2029]/g;
+
+/** Answers with JSON, escaped as Go's encoder does, because clients print it as it comes. */
+export function sendJSON(c: Context, value: unknown, status: ContentfulStatusCode = 200): Response {
+  const text = JSON.stringify(value).replace(
+    HTML,
+    (character) => `\\u${character.charCodeAt(0).toString(16).padStart(4, "0")}`,
+  );
+  return c.body(text + "\n", status, { "Content-Type": "application/json" });
+}
+
+/** The request's JSON. Throws `invalid_argument`. */
+export async function readJSON(c: Context): Promise<unknown> {
+  const body = await c.req.text();
+  if (body === "") throw new CoveyError("invalid_argument", "got EOF while reading request body");
+  try {
+    return JSON.parse(body);
+  } catch (cause) {
+    throw new CoveyError("invalid_argument", `Cannot parse the request body: ${(cause as Error).message}`, {
+      cause,
+    });
+  }
+}
+
+/** The `version` parameter, which updates of a `kind` need. Throws `invalid_argument` in Go's words. */
+export function versionParameter(c: Context, kind: string): number {
+  const raw = c.req.query("version") ?? "";
+  if (/^\d{1,15}$/.test(raw)) return Number(raw);
+  throw new CoveyError(
+    "invalid_argument",
+    `invalid ${kind} version '${raw}': strconv.ParseUint: parsing ${JSON.stringify(raw)}: invalid syntax`,
+  );
+}
+
+/** A boolean parameter as Go's `ParseBool` reads it; absent is false. Throws `invalid_argument`. */
+export function flagParameter(c: Context, name: string): boolean {
+  const raw = c.req.query(name) ?? "";
+  if (["1", "t", "T", "true", "TRUE", "True"].includes(raw)) return true;
+  if (["", "0", "f", "F", "false", "FALSE", "False"].includes(raw)) return false;
+  throw new CoveyError("invalid_argument", `invalid value for ${name}: ${raw}`);
+}

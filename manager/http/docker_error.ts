@@ -1,0 +1,58 @@
+/** How errors look to Docker clients: moby's status codes, and its texts with gRPC's prefix where the swarm's core speaks. */
+import { CoveyError, type ErrorCode } from "../../api/errors.ts";
+
+/** gRPC's name of a code as moby prints it; codes that moby's own layer reports carry no prefix. */
+const RPC_NAMES: Partial<Record<ErrorCode, string>> = {
+  already_exists: "AlreadyExists",
+  failed_precondition: "FailedPrecondition",
+  unimplemented: "Unimplemented",
+  permission_denied: "PermissionDenied",
+  resource_exhausted: "ResourceExhausted",
+  deadline_exceeded: "DeadlineExceeded",
+  aborted: "Unknown",
+  internal: "Internal",
+  data_loss: "DataLoss",
+};
+
+const STATUS: Partial<Record<ErrorCode, number>> = {
+  invalid_argument: 400,
+  failed_precondition: 400,
+  out_of_range: 400,
+  unauthenticated: 401,
+  permission_denied: 403,
+  not_found: 404,
+  already_exists: 409,
+  unimplemented: 501,
+  unavailable: 503,
+};
+
+/** The text for a swarm without a leader (SwarmKit `raft.go`). */
+export const NO_LEADER =
+  "The swarm does not have a leader. It's possible that too few managers are online. " +
+  "Make sure more than half of the managers are online.";
+
+/** An answer of moby's own layer: its status and its text as they are. */
+export class DockerError extends CoveyError {
+  readonly status: number;
+
+  constructor(status: number, code: ErrorCode, message: string) {
+    super(code, message);
+    this.status = status;
+  }
+}
+
+/** Status and message of anything thrown. */
+export function dockerError(thrown: unknown): { status: number; message: string } {
+  if (thrown instanceof DockerError) return { status: thrown.status, message: thrown.message };
+  const error = CoveyError.from(thrown);
+  const status = STATUS[error.code] ?? 500;
+  if (error.problems.length > 0) {
+    const list = error.problems.map(({ field, message }) => `${field}: ${message}`).join("; ");
+    return { status, message: `rpc error: code = InvalidArgument desc = ${list}` };
+  }
+  const name = RPC_NAMES[error.code];
+  return {
+    status,
+    message: name === undefined ? error.message : `rpc error: code = ${name} desc = ${error.message}`,
+  };
+}

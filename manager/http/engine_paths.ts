@@ -1,0 +1,46 @@
+/** Which requests the swarm answers itself; all others belong to the local container engine. */
+import { withoutVersion } from "./api_version.ts";
+
+const OURS = new Set([
+  "_ping",
+  "version",
+  "info",
+  "events",
+  "swarm",
+  "nodes",
+  "services",
+  "tasks",
+  "secrets",
+  "configs",
+]);
+
+/** First segments of the Engine API that need a container engine. */
+const ENGINES = new Set([
+  "auth",
+  "build",
+  "commit",
+  "containers",
+  "distribution",
+  "exec",
+  "grpc",
+  "images",
+  "networks",
+  "plugins",
+  "session",
+  "system",
+  "volumes",
+]);
+
+function firstSegment(path: string): string {
+  return withoutVersion(path).split("/", 2)[1] ?? "";
+}
+
+/** True for a path of the swarm. `target` may carry a version prefix and a query. */
+export function isSwarmPath(target: string): boolean {
+  return OURS.has(firstSegment(target.split("?", 1)[0]!));
+}
+
+/** True for a path that only a container engine can answer. */
+export function isEnginePath(path: string): boolean {
+  return ENGINES.has(firstSegment(path));
+}

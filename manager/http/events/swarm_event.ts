@@ -1,0 +1,74 @@
+/** Changes of the store as Docker's events (moby `daemon/events.go`). */
+import type { Node } from "../../../api/node.ts";
+import { isGlobal, replicas, type Service } from "../../../api/service.ts";
+import type { Change } from "../../store/store.ts";
+
+/** One event; `timeMs` is milliseconds since 1970. */
+export interface SwarmEvent {
+  Type: "node" | "service";
+  Action: "create" | "update" | "remove";
+  Actor: { ID: string; Attributes: Record<string, string> };
+  timeMs: number;
+}
+
+/** The event that tells of `change`; undefined for what Docker tells nothing of. `nowMs` dates a removal. */
+export function swarmEvent(change: Change, nowMs: number): SwarmEvent | undefined {
+  const { action, object } = change;
+  if (change.table !== "nodes" && change.table !== "services") return undefined;
+  const timeMs = action === "create"
+    ? Date.parse(object.CreatedAt)
+    : action === "update"
+    ? Date.parse(object.UpdatedAt)
+    : nowMs;
+  const old = action === "update" ? change.old : undefined;
+  const Attributes = change.table === "nodes"
+    ? nodeAttributes(change.object, old as Node | undefined)
+    : serviceAttributes(change.object, old as Service | undefined);
+  return {
+    Type: change.table === "nodes" ? "node" : "service",
+    Action: action,
+    Actor: { ID: object.ID, Attributes },
+    timeMs,
+  };
+}
+
+/** Notes `name.old` and `name.new` where they differ. */
+function note(
+  attributes: Record<string, string>,
+  name: string,
+  before: string | undefined,
+  after: string | undefined,
+): void {
+  if (before === after) return;
+  if (before !== undefined) attributes[`${name}.old`] = before;
+  if (after !== undefined) attributes[`${name}.new`] = after;
+}
+
+function nodeAttributes(node: Node, old: Node | undefined): Record<string, string> {
+  const attributes: Record<string, string> = { name: node.Spec.Name || (node.Description?.Hostname ?? "") };
+  if (old === undefined) return attributes;
+  note(attributes, "availability", old.Spec.Availability, node.Spec.Availability);
+  note(attributes, "role", old.Role, node.Role);
+  note(attributes, "state", old.Status.State, node.Status.State);
+  return attributes;
+}
+
+function serviceAttributes(service: Service, old: Service | undefined): Record<string, string> {
+  const attributes: Record<string, string> = { name: service.Spec.Name };
+  if (old === undefined) return attributes;
+  const image = ({ Spec }: Service) => Spec.TaskTemplate.ContainerSpec?.Image;
+  note(attributes, "image", image(old), image(service));
+  if (!isGlobal(service.Spec)) {
+    note(attributes, "replicas", `${replicas(old.Spec)}`, `${replicas(service.Spec)}`);
+  }
+  if (service.UpdateStatus !== undefined) {
+    note(attributes, "updatestate", old.UpdateStatus?.State, service.UpdateStatus.State);
+  }
+  return attributes;
+}
+
+/** The event as a line of JSON. Nanoseconds exceed what a JavaScript number holds, so they are written as digits. */
+export function eventLine({ Type, Action, Actor, timeMs }: SwarmEvent): string {
+  const head = JSON.stringify({ Type, Action, Actor, scope: "swarm", time: Math.floor(timeMs / 1000) });
+  return `${head.slice(0, -1)},"timeNano":${Math.floor(timeMs)}000000}\n`;
+}

@@ -1,0 +1,144 @@
+/**
+ * The control API's Unix socket. Each request on a connection is looked at by itself: the swarm's are answered here, all
+ * others go to the container engine byte by byte. See `docs/decisions/0020-control-socket.md`.
+ */
+import { getLogger } from "@logtape/logtape";
+import { dockerError } from "../docker_error.ts";
+import { isSwarmPath } from "../engine_paths.ts";
+import { pipeToEngine } from "./engine_pipe.ts";
+import { readBody } from "./request_body.ts";
+import { readHead, type RequestHead } from "./request_head.ts";
+import { writeAll, writeResponse } from "./response_writer.ts";
+import { SocketReader } from "./socket_reader.ts";
+
+/** Connections open at once: each client holds one or two, and a process has 1,024 descriptors by default. */
+export const MAX_CONNECTIONS = 512;
+
+const logger = getLogger(["covey", "control-socket"]);
+const CONTINUE = new TextEncoder().encode("HTTP/1.1 100 Continue\r\n\r\n");
+
+/** What a control socket serves. */
+export interface ControlSocketOptions {
+  /** Path of the socket; what is left there by an earlier run is replaced. */
+  path: string;
+  /** Answers the swarm's requests. */
+  fetch: (request: Request) => Response | Promise<Response>;
+  /** Socket of the local container engine, if there is one. */
+  engine?: string | undefined;
+}
+
+/** A socket that is being served. */
+export interface ControlSocket {
+  readonly path: string;
+  /** Stops accepting, ends open connections and removes the socket. */
+  close(): Promise<void>;
+}
+
+/** Listens with mode 0600: whoever may connect rules the cluster. Throws `Deno.errors.AddrInUse` if somebody serves it. */
+export async function serveControlSocket(options: ControlSocketOptions): Promise<ControlSocket> {
+  await removeStale(options.path);
+  const listener = Deno.listen({ transport: "unix", path: options.path });
+  await Deno.chmod(options.path, 0o600);
+  const connections = new Map<Deno.UnixConn, Promise<void>>();
+  const accepting = accept(listener, options, connections);
+  return {
+    path: options.path,
+    async close() {
+      listener.close();
+      for (const connection of connections.keys()) quietly(() => connection.close());
+      await accepting;
+      await Promise.all(connections.values());
+      await Deno.remove(options.path).catch(() => {});
+    },
+  };
+}
+
+/** Removes the socket of a process that is gone; one that answers stays. */
+async function removeStale(path: string): Promise<void> {
+  try {
+    (await Deno.connect({ transport: "unix", path })).close();
+  } catch (error) {
+    if (error instanceof Deno.errors.NotFound) return;
+    await Deno.remove(path);
+    return;
+  }
+  throw new Deno.errors.AddrInUse(`Cannot listen on ${path}: another process serves it`);
+}
+
+async function accept(
+  listener: Deno.UnixListener,
+  options: ControlSocketOptions,
+  connections: Map<Deno.UnixConn, Promise<void>>,
+): Promise<void> {
+  for await (const connection of listener) {
+    if (connections.size >= MAX_CONNECTIONS) {
+      logger.warn("Refused a connection: {count} are open already", { count: connections.size });
+      connection.close();
+      continue;
+    }
+    const served = serveConnection(connection, options).finally(() => {
+      quietly(() => connection.close());
+      connections.delete(connection);
+    });
+    connections.set(connection, served);
+  }
+}
+
+function quietly(run: () => void): void {
+  try {
+    run();
+  } catch {
+    // Closed already.
+  }
+}
+
+/** Serves one connection until it ends. Never rejects: a client that vanishes is nothing to report. */
+async function serveConnection(connection: Deno.UnixConn, options: ControlSocketOptions): Promise<void> {
+  const reader = new SocketReader(connection);
+  let head: RequestHead | undefined;
+  try {
+    for (;;) {
+      const request = await readHead(reader);
+      if (request === undefined) return;
+      head = request.head;
+      if (options.engine !== undefined && !isSwarmPath(head.target)) {
+        return await pipeToEngine(connection, reader, head, options.engine);
+      }
+      if (head.expectsContinue) await writeAll(connection, CONTINUE);
+      const body = await readBody(reader, head);
+      const response = await options.fetch(toRequest(head, body));
+      if (!await writeResponse(connection, reader, head, response)) return;
+    }
+  } catch (error) {
+    if (isGone(error)) return;
+    await answerError(connection, reader, head, error).catch(() => {});
+  }
+}
+
+function toRequest({ method, target, headers }: RequestHead, body: Uint8Array<ArrayBuffer>): Request {
+  const hasBody = body.length > 0 && method !== "GET" && method !== "HEAD";
+  return new Request(`http://docker${target}`, { method, headers, ...(hasBody && { body }) });
+}
+
+/** Errors that mean the client went away. */
+function isGone(error: unknown): boolean {
+  return error instanceof Deno.errors.BrokenPipe || error instanceof Deno.errors.ConnectionReset ||
+    error instanceof Deno.errors.BadResource || error instanceof Deno.errors.Interrupted;
+}
+
+/** The last answer on a connection whose request could not be served. */
+async function answerError(
+  connection: Deno.UnixConn,
+  reader: SocketReader,
+  head: RequestHead | undefined,
+  error: unknown,
+): Promise<void> {
+  const { status, message } = error instanceof Error && error.message.includes("os error")
+    ? { status: 503, message: `Cannot reach the container engine on this node: ${error.message}` }
+    : dockerError(error);
+  const request: RequestHead = {
+    ...(head ?? { method: "GET", target: "/", headers: [], length: 0, expectsContinue: false }),
+    keepAlive: false,
+  };
+  await writeResponse(connection, reader, request, Response.json({ message }, { status }));
+}

@@ -1,0 +1,105 @@
+/** The head of an HTTP/1.1 request (RFC 9112), read just far enough to know where the request goes and how long it is. */
+import { CoveyError } from "../../../api/errors.ts";
+import type { SocketReader } from "./socket_reader.ts";
+
+/** Bytes of the longest head: registry credentials travel in headers. */
+export const MAX_HEAD_BYTES = 64 * 1024;
+
+/** A request's head. */
+export interface RequestHead {
+  method: string;
+  /** As sent: path and query. */
+  target: string;
+  headers: [name: string, value: string][];
+  /** Body length; undefined if the body is chunked. */
+  length: number | undefined;
+  /** False if the client wants the connection closed after the response. */
+  keepAlive: boolean;
+  /** True if the client waits for `100 Continue` before it sends the body. */
+  expectsContinue: boolean;
+}
+
+const decoder = new TextDecoder("latin1");
+const REQUEST_LINE = /^([A-Z]{1,16}) (\/[^ ]*|\*) HTTP\/1\.([01])$/;
+const HEADER_NAME = /^[!#$%&'*+\-.^_`|~0-9A-Za-z]+$/;
+
+/** Reads the next head; undefined if the client closed instead. Throws `invalid_argument` for what is no HTTP/1.1 request. */
+export async function readHead(
+  reader: SocketReader,
+): Promise<{ head: RequestHead; raw: string } | undefined> {
+  for (let scanned = 0;;) {
+    const bytes = reader.peek();
+    const end = headEnd(bytes, Math.max(0, scanned - 3));
+    if (end >= 0) {
+      const raw = decoder.decode(bytes.subarray(0, end));
+      reader.skip(end + 4);
+      return { head: parseHead(raw), raw };
+    }
+    if (bytes.length > MAX_HEAD_BYTES) throw malformed(`its head exceeds ${MAX_HEAD_BYTES} bytes`);
+    scanned = bytes.length;
+    if (!await reader.fill()) {
+      if (scanned === 0) return undefined;
+      throw malformed("it ends inside its head");
+    }
+  }
+}
+
+/** Index of the empty line, or -1. */
+function headEnd(bytes: Uint8Array, from: number): number {
+  for (let at = bytes.indexOf(13, from); at >= 0; at = bytes.indexOf(13, at + 1)) {
+    if (bytes[at + 1] === 10 && bytes[at + 2] === 13 && bytes[at + 3] === 10) return at;
+  }
+  return -1;
+}
+
+function malformed(what: string): CoveyError {
+  return new CoveyError("invalid_argument", `Cannot read the request: ${what}`);
+}
+
+/** Parses a head without its final empty line. */
+export function parseHead(raw: string): RequestHead {
+  const [line = "", ...lines] = raw.split("\r\n");
+  const request = REQUEST_LINE.exec(line);
+  if (request === null) throw malformed("its first line is not HTTP/1.1");
+  const head: RequestHead = {
+    method: request[1]!,
+    target: request[2]!,
+    headers: [],
+    length: 0,
+    keepAlive: request[3] === "1",
+    expectsContinue: false,
+  };
+  let lengths = 0;
+  for (const each of lines) {
+    const colon = each.indexOf(":");
+    const name = each.slice(0, Math.max(colon, 0));
+    if (!HEADER_NAME.test(name)) throw malformed("a header has no valid name");
+    const value = each.slice(colon + 1).trim();
+    head.headers.push([name, value]);
+    if (readFraming(head, name.toLowerCase(), value)) lengths++;
+  }
+  if (lengths > 1) throw malformed("its length is given twice");
+  return head;
+}
+
+/** Takes in what a header says about the connection; true if it gave the body's length. */
+function readFraming(head: RequestHead, name: string, value: string): boolean {
+  switch (name) {
+    case "content-length":
+      if (!/^\d{1,15}$/.test(value)) throw malformed(`Content-Length is ${value}`);
+      head.length = Number(value);
+      return true;
+    case "transfer-encoding":
+      if (value.toLowerCase() !== "chunked") throw malformed(`Transfer-Encoding ${value} is not known`);
+      head.length = undefined;
+      return true;
+    case "connection":
+      if (value.toLowerCase() === "close") head.keepAlive = false;
+      return false;
+    case "expect":
+      head.expectsContinue = value.toLowerCase() === "100-continue";
+      return false;
+    default:
+      return false;
+  }
+}

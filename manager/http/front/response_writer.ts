@@ -1,0 +1,94 @@
+/** Writes a `Response` to a connection as HTTP/1.1. */
+import type { RequestHead } from "./request_head.ts";
+import type { SocketReader } from "./socket_reader.ts";
+
+const encoder = new TextEncoder();
+
+const REASONS: Record<number, string> = {
+  200: "OK",
+  201: "Created",
+  400: "Bad Request",
+  401: "Unauthorized",
+  403: "Forbidden",
+  404: "Not Found",
+  409: "Conflict",
+  413: "Content Too Large",
+  500: "Internal Server Error",
+  501: "Not Implemented",
+  503: "Service Unavailable",
+};
+
+/** The part of `Deno.Conn` that writing takes. */
+export type ByteSink = Pick<Deno.Conn, "write">;
+
+/** Writes all of `bytes`. */
+export async function writeAll(sink: ByteSink, bytes: Uint8Array): Promise<void> {
+  for (let at = 0; at < bytes.length;) at += await sink.write(bytes.subarray(at));
+}
+
+function headOf(response: Response, extra: string): string {
+  let head = `HTTP/1.1 ${response.status} ${REASONS[response.status] ?? "Status"}\r\n`;
+  for (const [name, value] of response.headers) {
+    if (name !== "transfer-encoding" && name !== "content-length") head += `${name}: ${value}\r\n`;
+  }
+  return `${head}${extra}\r\n`;
+}
+
+/**
+ * Writes the response: a stream, marked by its `Transfer-Encoding` header, chunk by chunk as it comes, all others at once.
+ * Resolves with whether the connection can take another request.
+ */
+export async function writeResponse(
+  sink: ByteSink,
+  reader: SocketReader,
+  request: RequestHead,
+  response: Response,
+): Promise<boolean> {
+  const connection = request.keepAlive ? "" : "connection: close\r\n";
+  if (response.headers.has("transfer-encoding") && response.body !== null && request.method !== "HEAD") {
+    await writeAll(sink, encoder.encode(headOf(response, `${connection}transfer-encoding: chunked\r\n`)));
+    return await writeChunks(sink, reader, response.body) && request.keepAlive;
+  }
+  const body = new Uint8Array(await response.arrayBuffer());
+  const head = encoder.encode(headOf(response, `${connection}content-length: ${body.length}\r\n`));
+  const message = new Uint8Array(head.length + (request.method === "HEAD" ? 0 : body.length));
+  message.set(head);
+  if (request.method !== "HEAD") message.set(body, head.length);
+  await writeAll(sink, message);
+  return request.keepAlive;
+}
+
+/** Copies `body` until it ends or the client leaves; false in the latter case. */
+async function writeChunks(
+  sink: ByteSink,
+  reader: SocketReader,
+  body: ReadableStream<Uint8Array>,
+): Promise<boolean> {
+  const chunks = body.getReader();
+  const gone = clientGone(reader);
+  try {
+    for (;;) {
+      const next = await Promise.race([chunks.read(), gone]);
+      if (next === "gone") return false;
+      if (next.done) break;
+      if (next.value.length === 0) continue;
+      const size = encoder.encode(`${next.value.length.toString(16)}\r\n`);
+      const framed = new Uint8Array(size.length + next.value.length + 2);
+      framed.set(size);
+      framed.set(next.value, size.length);
+      framed.set([13, 10], framed.length - 2);
+      await writeAll(sink, framed);
+    }
+    await writeAll(sink, encoder.encode("0\r\n\r\n"));
+    return true;
+  } finally {
+    await chunks.cancel().catch(() => {});
+  }
+}
+
+/** Resolves when the client closes its side, which is how it ends a stream. */
+async function clientGone(reader: SocketReader): Promise<"gone"> {
+  const more = await reader.fill().catch(() => false);
+  // Another request is waiting already: the client is there, and its leaving shows when a write fails.
+  return more ? await new Promise(() => {}) : "gone";
+}

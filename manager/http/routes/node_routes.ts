@@ -1,0 +1,46 @@
+/** `/nodes`. */
+import type { Hono } from "@hono/hono";
+import { parseNodeSpec } from "../../../api/validate/mod.ts";
+import { parseFilters } from "../../control/filters.ts";
+import { listNodes, NODE_FILTERS } from "../../control/lists.ts";
+import { findNode } from "../../control/lookup.ts";
+import { removeNode, updateNode } from "../../control/nodes.ts";
+import {
+  type ControlContext,
+  flagParameter,
+  managerForReading,
+  readJSON,
+  requireManager,
+  sendJSON,
+  versionParameter,
+} from "../context.ts";
+import { nodeView } from "../views/node_view.ts";
+
+/** Adds the routes. */
+export function nodeRoutes(app: Hono, context: ControlContext): void {
+  app.get("/nodes", async (c) => {
+    const filters = parseFilters(c.req.query("filters"), NODE_FILTERS);
+    const { store, consensus } = await managerForReading(context);
+    const status = consensus.status();
+    return sendJSON(c, listNodes(store, filters).map((node) => nodeView(node, status)));
+  });
+  app.get("/nodes/:id", async (c) => {
+    const { store, consensus } = await managerForReading(context);
+    return sendJSON(c, nodeView(findNode(store, c.req.param("id")), consensus.status()));
+  });
+  app.post("/nodes/:id/update", async (c) => {
+    const body = await readJSON(c);
+    const version = versionParameter(c, "node");
+    const { store, consensus } = requireManager(context);
+    const spec = parseNodeSpec(body);
+    await updateNode(store, consensus.status().members, findNode(store, c.req.param("id")).ID, version, spec);
+    return c.body(null, 200);
+  });
+  app.delete("/nodes/:id", async (c) => {
+    const force = flagParameter(c, "force");
+    const { store, consensus } = requireManager(context);
+    const { ID } = findNode(store, c.req.param("id"));
+    await removeNode(store, context.clock, consensus.status().members, ID, force);
+    return c.body(null, 200);
+  });
+}

@@ -1,0 +1,59 @@
+/** `/services`. */
+import type { Hono } from "@hono/hono";
+import { CoveyError } from "../../../api/errors.ts";
+import { parseServiceSpec } from "../../../api/validate/mod.ts";
+import { parseFilters } from "../../control/filters.ts";
+import { listServices, SERVICE_FILTERS } from "../../control/lists.ts";
+import { findService } from "../../control/lookup.ts";
+import { serviceStatus } from "../../control/service_status.ts";
+import { createService, removeService, rollbackService, updateService } from "../../control/services.ts";
+import {
+  type ControlContext,
+  flagParameter,
+  managerForReading,
+  readJSON,
+  requireManager,
+  sendJSON,
+  versionParameter,
+} from "../context.ts";
+import { serviceView } from "../views/service_view.ts";
+
+/** Adds the routes. */
+export function serviceRoutes(app: Hono, context: ControlContext): void {
+  app.get("/services", async (c) => {
+    const filters = parseFilters(c.req.query("filters"), SERVICE_FILTERS);
+    const withStatus = flagParameter(c, "status");
+    const { store } = await managerForReading(context);
+    const services = listServices(store, filters).map((service) =>
+      serviceView(service, false, withStatus ? serviceStatus(store, service) : undefined)
+    );
+    return sendJSON(c, services);
+  });
+  app.post("/services/create", async (c) => {
+    const body = await readJSON(c);
+    const { store } = requireManager(context);
+    return sendJSON(c, { ID: await createService(store, context.random, parseServiceSpec(body)) }, 201);
+  });
+  app.get("/services/:id", async (c) => {
+    const defaults = flagParameter(c, "insertDefaults");
+    const { store } = await managerForReading(context);
+    return sendJSON(c, serviceView(findService(store, c.req.param("id")), defaults));
+  });
+  app.post("/services/:id/update", async (c) => {
+    const body = await readJSON(c);
+    const version = versionParameter(c, "service");
+    const rollback = c.req.query("rollback") ?? "";
+    const { store } = requireManager(context);
+    const service = findService(store, c.req.param("id"));
+    if (rollback === "previous") await rollbackService(store, context.clock, service.ID, version);
+    else if (rollback !== "" && rollback !== "none") {
+      throw new CoveyError("unknown", `unrecognized rollback option ${rollback}`);
+    } else await updateService(store, service.ID, version, parseServiceSpec(body, service.Spec));
+    return sendJSON(c, {});
+  });
+  app.delete("/services/:id", async (c) => {
+    const { store } = requireManager(context);
+    await removeService(store, findService(store, c.req.param("id")).ID);
+    return c.body(null, 200);
+  });
+}

@@ -1,0 +1,45 @@
+/** How nodes are shown: keys and certificates stay inside. */
+import type { Node, NodeDescription } from "../../../api/node.ts";
+import type { ConsensusStatus } from "../../consensus/consensus.ts";
+import { inOrder } from "./task_spec_view.ts";
+
+function descriptionView(description: NodeDescription): Record<string, unknown> {
+  const { Hostname, Platform, Resources, Engine, TLSInfo, Runtimes } = description;
+  return inOrder({
+    Hostname,
+    Platform: { Architecture: Platform.Architecture, OS: Platform.OS },
+    Resources: inOrder(Resources, ["NanoCPUs", "MemoryBytes", "GenericResources"]),
+    Engine: inOrder(Engine, ["EngineVersion", "Labels", "Plugins"]),
+    TLSInfo: TLSInfo ?? {},
+    Runtimes,
+  }, []);
+}
+
+/** A node, with its part in the quorum if it has one. */
+export function nodeView(node: Node, consensus: ConsensusStatus): Record<string, unknown> {
+  const member = consensus.members.find((each) => each.nodeID === node.ID);
+  const isLeader = consensus.leaderNodeID === node.ID;
+  return inOrder({
+    ID: node.ID,
+    Version: node.Version,
+    CreatedAt: node.CreatedAt,
+    UpdatedAt: node.UpdatedAt,
+    Spec: inOrder({ ...node.Spec, Name: node.Spec.Name || undefined }, [
+      "Name",
+      "Labels",
+      "Role",
+      "Availability",
+    ]),
+    Description: node.Description === undefined ? {} : descriptionView(node.Description),
+    Status: {
+      State: node.Status.State,
+      ...(node.Status.Message && { Message: node.Status.Message }),
+      ...(node.Status.Addr && { Addr: node.Status.Addr }),
+    },
+    ManagerStatus: member && {
+      ...(isLeader && { Leader: true }),
+      Reachability: member.reachable ? "reachable" : "unreachable",
+      Addr: member.address,
+    },
+  }, []);
+}

@@ -1,0 +1,58 @@
+/** How the cluster is shown: never with its CA key. */
+import type { Cluster } from "../../../api/cluster.ts";
+import { rootNames } from "./root_names.ts";
+import { inOrder } from "./task_spec_view.ts";
+
+/** Docker's data path port, shown because clients print it; no overlay network uses it here. */
+const DATA_PATH_PORT = 4789;
+/** Docker's default subnet size, shown for the same reason. */
+const SUBNET_SIZE = 24;
+
+/** The Engine API's `ClusterInfo`. */
+export function clusterInfo(cluster: Cluster): Record<string, unknown> {
+  const { Spec } = cluster;
+  return {
+    ID: cluster.ID,
+    Version: cluster.Version,
+    CreatedAt: cluster.CreatedAt,
+    UpdatedAt: cluster.UpdatedAt,
+    Spec: {
+      Name: Spec.Name,
+      Labels: Spec.Labels,
+      Orchestration: Spec.Orchestration,
+      Raft: inOrder(Spec.Raft, [
+        "SnapshotInterval",
+        "KeepOldSnapshots",
+        "LogEntriesForSlowFollowers",
+        "ElectionTick",
+        "HeartbeatTick",
+      ]),
+      Dispatcher: Spec.Dispatcher,
+      CAConfig: inOrder({ ...Spec.CAConfig, ForceRotate: Spec.CAConfig.ForceRotate || undefined }, [
+        "NodeCertExpiry",
+        "ForceRotate",
+      ]),
+      TaskDefaults: Spec.TaskDefaults,
+      EncryptionConfig: Spec.EncryptionConfig,
+    },
+    TLSInfo: tlsInfo(cluster.RootCA.CACert),
+    RootRotationInProgress: false,
+    DefaultAddrPool: null,
+    SubnetSize: SUBNET_SIZE,
+    DataPathPort: DATA_PATH_PORT,
+  };
+}
+
+/** The Engine API's `Swarm`: the cluster with its join tokens. */
+export function swarmView(cluster: Cluster): Record<string, unknown> {
+  const { Worker, Manager } = cluster.RootCA.JoinTokens;
+  return { ...clusterInfo(cluster), JoinTokens: { Worker, Manager } };
+}
+
+let lastRoot: { pem: string; info: Record<string, string> } | undefined;
+
+/** The root certificate with its subject and public key; remembered, because it changes at most once in years. */
+function tlsInfo(pem: string): Record<string, string> {
+  if (lastRoot?.pem !== pem) lastRoot = { pem, info: { TrustRoot: pem, ...rootNames(pem) } };
+  return lastRoot.info;
+}

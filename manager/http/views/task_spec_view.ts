@@ -1,0 +1,78 @@
+/** How a task template is shown: Docker's fields in Docker's order, a container for every runtime. */
+import type { ContainerSpec } from "../../../api/container_spec.ts";
+import { RUNTIME_CONTAINER, type TaskSpec } from "../../../api/service.ts";
+import { shownContainer } from "../../../api/validate/mod.ts";
+
+const CONTAINER_ORDER = [
+  "Image",
+  "Labels",
+  "Command",
+  "Args",
+  "Hostname",
+  "Env",
+  "Dir",
+  "User",
+  "Groups",
+  "Privileges",
+  "Init",
+  "StopSignal",
+  "TTY",
+  "OpenStdin",
+  "ReadOnly",
+  "Mounts",
+  "StopGracePeriod",
+  "Healthcheck",
+  "Hosts",
+  "DNSConfig",
+  "Secrets",
+  "Configs",
+  "Isolation",
+  "Sysctls",
+  "CapabilityAdd",
+  "CapabilityDrop",
+  "Ulimits",
+  "OomScoreAdj",
+];
+
+/** `object` with the fields of `order` first, in that order, and without undefined ones. */
+export function inOrder(object: object, order: readonly string[]): Record<string, unknown> {
+  const fields = new Map(Object.entries(object).filter(([, value]) => value !== undefined));
+  const out: Record<string, unknown> = {};
+  for (const key of order) {
+    if (fields.has(key)) out[key] = fields.get(key);
+    fields.delete(key);
+  }
+  for (const [key, value] of fields) out[key] = value;
+  return out;
+}
+
+/** Values of a container that Docker fills in when asked for defaults. Nanoseconds. */
+const CONTAINER_DEFAULTS = { StopGracePeriod: 10_000_000_000, DNSConfig: {} };
+
+function containerView(container: ContainerSpec, defaults: boolean): Record<string, unknown> {
+  const filled = { ...(defaults && CONTAINER_DEFAULTS), ...container, Isolation: "default" };
+  return inOrder(filled, CONTAINER_ORDER);
+}
+
+/** A task template as services show it; tasks leave `Runtime` out for containers, as Docker does. */
+export function taskSpecView(task: TaskSpec, defaults = false, ofTask = false): Record<string, unknown> {
+  const { ContainerSpec, ProcessSpec, GenericSpec, RestartPolicy, ForceUpdate, Runtime, ...rest } = task;
+  const container = Runtime === RUNTIME_CONTAINER && ContainerSpec !== undefined
+    ? ContainerSpec
+    : shownContainer(task);
+  const restart = defaults
+    ? { Condition: "any", Delay: 5_000_000_000, MaxAttempts: 0, ...RestartPolicy }
+    : RestartPolicy;
+  return inOrder({
+    ContainerSpec: containerView(container, defaults),
+    ProcessSpec,
+    GenericSpec,
+    Resources: rest.Resources ?? (defaults ? {} : undefined),
+    RestartPolicy: restart,
+    Placement: rest.Placement ?? (defaults ? {} : undefined),
+    Networks: rest.Networks,
+    LogDriver: rest.LogDriver,
+    ForceUpdate,
+    Runtime: ofTask && Runtime === RUNTIME_CONTAINER ? undefined : Runtime,
+  }, []);
+}

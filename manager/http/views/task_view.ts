@@ -1,0 +1,32 @@
+/** How tasks are shown. */
+import type { Task, TaskStatus } from "../../../api/task.ts";
+import { inOrder, taskSpecView } from "./task_spec_view.ts";
+
+function statusView(status: TaskStatus): Record<string, unknown> {
+  return inOrder({
+    Timestamp: status.Timestamp,
+    State: status.State,
+    Message: status.Message,
+    Err: status.Err || undefined,
+    ContainerStatus: status.ContainerStatus,
+    PortStatus: status.PortStatus ?? {},
+  }, []);
+}
+
+/** A task. */
+export function taskView(task: Task): Record<string, unknown> {
+  return inOrder({
+    ID: task.ID,
+    Version: task.Version,
+    CreatedAt: task.CreatedAt,
+    UpdatedAt: task.UpdatedAt,
+    Labels: {},
+    Spec: taskSpecView(task.Spec, false, true),
+    ServiceID: task.ServiceID,
+    Slot: task.Slot || undefined,
+    NodeID: task.NodeID || undefined,
+    Status: statusView(task.Status),
+    DesiredState: task.DesiredState,
+    GenericResources: task.AssignedGenericResources,
+  }, []);
+}

@@ -1,0 +1,62 @@
+/** Entry point of `deno task run-manager`. */
+import { getLogger } from "@logtape/logtape";
+import { fileURLToPath } from "node:url";
+import { systemClock } from "../api/clock.ts";
+import { CoveyError } from "../api/errors.ts";
+import { configureLogging } from "../api/logging.ts";
+import { systemRandom } from "../api/random.ts";
+import { lockFolder } from "./consensus/mod.ts";
+import { serveControlAPI } from "./http/mod.ts";
+import { ManagerNode } from "./node/node.ts";
+import { MANAGER_USAGE, type ManagerOptions, parseManagerOptions } from "./options.ts";
+
+const logger = getLogger(["covey", "manager"]);
+
+async function run(options: ManagerOptions): Promise<number> {
+  await Deno.mkdir(options.stateDir, { recursive: true, mode: 0o700 });
+  const unlock = await lockFolder(options.stateDir);
+  const ended = Promise.withResolvers<number>();
+  for (const name of ["SIGINT", "SIGTERM"] as const) Deno.addSignalListener(name, () => ended.resolve(0));
+  const node = new ManagerNode({
+    options,
+    clock: systemClock,
+    random: systemRandom,
+    agentLauncher: fileURLToPath(new URL("../agent/launch.sh", import.meta.url)),
+    agentEnv: { COVEY_DENO: Deno.execPath() },
+    interfaces: () => Deno.networkInterfaces(),
+    onFatal: (error) => {
+      logger.fatal("Cannot go on: {message}", { message: error.message });
+      ended.resolve(1);
+    },
+  });
+  // The API first: while a node joins or loads its state, `docker info` can already say so.
+  const api = await serveControlAPI({
+    lifecycle: node,
+    socket: options.apiSocket,
+    clock: systemClock,
+    random: systemRandom,
+    ...(options.dockerSocket !== undefined && { engineSocket: options.dockerSocket }),
+  });
+  logger.info("The control API is at unix://{socket}", { socket: options.apiSocket });
+  node.open().catch((error: Error) => {
+    logger.fatal("{message}", { message: error.message });
+    ended.resolve(1);
+  });
+  const code = await ended.promise;
+  await api.close();
+  await node.close();
+  unlock();
+  return code;
+}
+
+if (Deno.args.includes("--help")) {
+  console.log(MANAGER_USAGE);
+  Deno.exit(0);
+}
+configureLogging();
+try {
+  Deno.exit(await run(parseManagerOptions(Deno.args, Deno.cwd())));
+} catch (thrown) {
+  console.error(`run-manager: ${CoveyError.from(thrown).message}`);
+  Deno.exit(1);
+}

@@ -1,0 +1,63 @@
+/** What a node remembers of its membership: `node.json` in the state folder. */
+import { CoveyError } from "../../api/errors.ts";
+import type { NodeAvailability, NodeRole } from "../../api/node.ts";
+import { systemFileSystem, writeFileAtomically } from "../../security/mod.ts";
+
+/** Format of `node.json`; raised when an older program could not read it. */
+const FORMAT = 1;
+
+/** The membership of a node. Addresses are HOST:PORT. */
+export interface Membership {
+  nodeID: string;
+  clusterID: string;
+  role: NodeRole;
+  listen: string;
+  advertise: string;
+  /** Managers to reach the cluster through. */
+  managers: string[];
+  /** Availability wanted at first; only read until the node object exists. */
+  availability: NodeAvailability;
+}
+
+/** Reads and writes the membership in one state folder. */
+export class NodeState {
+  readonly #folder: string;
+
+  constructor(folder: string) {
+    this.#folder = folder;
+  }
+
+  /** The membership, or undefined on an empty state folder. Throws `data_loss` on a damaged file. */
+  async load(): Promise<Membership | undefined> {
+    const data = await systemFileSystem.readFile(`${this.#folder}/node.json`);
+    if (data === undefined) return undefined;
+    try {
+      const { format, ...membership } = JSON.parse(new TextDecoder().decode(data)) as Membership & {
+        format: number;
+      };
+      if (format !== FORMAT) throw new Error(`its format is ${format}, this program reads ${FORMAT}`);
+      return membership;
+    } catch (cause) {
+      throw new CoveyError(
+        "data_loss",
+        `Cannot read ${this.#folder}/node.json: ${(cause as Error).message}`,
+        { cause },
+      );
+    }
+  }
+
+  async save(membership: Membership): Promise<void> {
+    const text = new TextEncoder().encode(`${JSON.stringify({ format: FORMAT, ...membership }, null, 2)}\n`);
+    await writeFileAtomically(systemFileSystem, this.#folder, "node.json", text, 0o600);
+  }
+
+  /** Forgets the cluster: what a left node kept must not let it come back. */
+  async wipe(): Promise<void> {
+    await systemFileSystem.removeFile(`${this.#folder}/node.json`);
+    for (const name of ["certificates", "raft", "agent"]) {
+      await Deno.remove(`${this.#folder}/${name}`, { recursive: true }).catch((error) => {
+        if (!(error instanceof Deno.errors.NotFound)) throw error;
+      });
+    }
+  }
+}

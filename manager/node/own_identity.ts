@@ -1,0 +1,25 @@
+/** The first manager's certificate, which nobody else could issue. */
+import type { Clock } from "../../api/clock.ts";
+import type { Cluster } from "../../api/cluster.ts";
+import type { Random } from "../../api/random.ts";
+import { type IdentityFiles, issueNodeCertificate, publicKeyOf } from "../../security/mod.ts";
+
+const NS_PER_MS = 1_000_000;
+
+/** A manager's certificate for the key `privateKeyPEM`, signed with the cluster's root. */
+export async function issueOwnIdentity(
+  cluster: Cluster,
+  nodeID: string,
+  privateKeyPEM: string,
+  context: { clock: Clock; random: Random },
+): Promise<IdentityFiles> {
+  const { CACert, CAKey } = cluster.RootCA;
+  const certificateChainPEM = await issueNodeCertificate({ certificatePEM: CACert, privateKeyPEM: CAKey }, {
+    publicKey: publicKeyOf(privateKeyPEM),
+    nodeID,
+    clusterID: cluster.ID,
+    role: "swarm-manager",
+    expiryMs: cluster.Spec.CAConfig.NodeCertExpiry / NS_PER_MS,
+  }, context);
+  return { rootCAPEM: CACert, certificateChainPEM, privateKeyPEM };
+}

@@ -1,0 +1,122 @@
+/** Keeps n tasks of each replicated service (SwarmKit `manager/orchestrator/replicated`). */
+import { replicas, type Service } from "../../api/service.ts";
+import type { Task } from "../../api/task.ts";
+import { isTerminal } from "../../api/task_state.ts";
+import type { ReadView, WriteTransaction } from "../store/store.ts";
+import type { ComponentOptions } from "./commit_loop.ts";
+import { type NodeChange, ServiceOrchestrator } from "./service_orchestrator.ts";
+import { clusterOf, newTask, withDesired } from "./task.ts";
+
+/** Live tasks by slot, and what is left of slots without any. */
+interface Slots {
+  live: Map<number, Task[]>;
+  dead: Task[];
+}
+
+function nodeIsLost(view: Pick<ReadView, "get">, nodeID: string): boolean {
+  if (nodeID === "") return false;
+  const node = view.get("nodes", nodeID);
+  return node === undefined || node.Status.State === "down" || node.Spec.Availability === "drain";
+}
+
+/**
+ * Slots in the order in which to keep them when scaling down: those that even out the copies per node, then running before others,
+ * then low before high numbers. Slots without a node, or with several tasks, come last.
+ */
+export function slotsToKeep(live: ReadonlyMap<number, readonly Task[]>): number[] {
+  const isRunning = (tasks: readonly Task[]) => tasks.some((task) => task.Status.State === "running");
+  const slots = [...live].map(([slot, tasks]) => ({
+    slot,
+    tasks,
+    running: isRunning(tasks),
+    copy: Infinity,
+  }));
+  slots.sort((a, b) => Number(b.running) - Number(a.running) || a.slot - b.slot);
+  const copies = new Map<string, number>();
+  for (const entry of slots) {
+    const [task] = entry.tasks;
+    if (entry.tasks.length !== 1 || !task?.NodeID) continue;
+    entry.copy = copies.get(task.NodeID) ?? 0;
+    copies.set(task.NodeID, entry.copy + 1);
+  }
+  return slots.sort((a, b) => a.copy === b.copy ? 0 : a.copy - b.copy).map((entry) => entry.slot);
+}
+
+/** The orchestrator of replicated services. */
+export class ReplicatedOrchestrator extends ServiceOrchestrator {
+  constructor(options: ComponentOptions) {
+    super("replicated orchestrator", options, false);
+  }
+
+  protected override nodeMatters(change: NodeChange): boolean {
+    return change.action === "remove" || nodeIsLost(this.options.store, change.object.ID);
+  }
+
+  protected override judge(view: Pick<WriteTransaction, "get">, _service: Service, task: Task) {
+    return isTerminal(task.Status.State) || nodeIsLost(view, task.NodeID) ? "restart" : "keep";
+  }
+
+  protected override reconcileNodes(nodeIDs: string[]): Promise<void> {
+    const { store } = this.options;
+    for (const nodeID of nodeIDs) {
+      if (nodeIsLost(store, nodeID)) this.checkTasks(store.find("tasks", "nodeID", nodeID));
+    }
+    return Promise.resolve();
+  }
+
+  protected override async reconcile(service: Service): Promise<void> {
+    const { live, dead } = this.#slots(service);
+    const wanted = replicas(service.Spec);
+    if (live.size > wanted) {
+      const keep = new Set(slotsToKeep(live).slice(0, wanted));
+      for (const slot of live.keys()) {
+        if (keep.has(slot)) continue;
+        dead.push(...this.options.store.find("tasks", "slot", `${service.ID}/${slot}`));
+        live.delete(slot);
+      }
+    }
+    this.updater.update(service, [...live.values()]);
+    const added = await this.#fill(service, wanted, live);
+    await this.#remove(dead.filter((task) => !added.has(task.Slot)));
+  }
+
+  #slots(service: Service): Slots {
+    const all = new Map<number, Task[]>();
+    for (const task of this.options.store.find("tasks", "serviceID", service.ID)) {
+      if (task.DesiredState === "remove") continue;
+      const slot = all.get(task.Slot);
+      if (slot) slot.push(task);
+      else all.set(task.Slot, [task]);
+    }
+    const slots: Slots = { live: new Map(), dead: [] };
+    for (const [slot, tasks] of all) {
+      const live = this.supervisor.liveTasks(service, tasks);
+      if (live.length > 0) slots.live.set(slot, live);
+      else slots.dead.push(...tasks);
+    }
+    return slots;
+  }
+
+  /** Creates tasks in the lowest free slots; resolves with those slots. */
+  async #fill(service: Service, wanted: number, live: ReadonlyMap<number, unknown>): Promise<Set<number>> {
+    const free: number[] = [];
+    for (let slot = 1; live.size + free.length < wanted; slot++) {
+      if (!live.has(slot)) free.push(slot);
+    }
+    const { store, clock, random } = this.options;
+    const cluster = clusterOf(store);
+    await store.batch(free, (tx, slot) => {
+      const current = tx.get("services", service.ID);
+      if (current?.SpecVersion.Index !== service.SpecVersion.Index) return;
+      tx.create("tasks", newTask(current, { slot }, cluster, clock, random));
+    });
+    return new Set(free);
+  }
+
+  async #remove(tasks: Task[]): Promise<void> {
+    await this.options.store.batch(tasks, (tx, { ID }) => {
+      const task = tx.get("tasks", ID);
+      if (task && task.DesiredState !== "remove") tx.update("tasks", withDesired(task, "remove"));
+    });
+  }
+}

@@ -1,0 +1,37 @@
+/** How objects are found other than by ID: one line for every index of every table. */
+import type { Indexes, TableName, Tables } from "./tables.ts";
+
+/** An index: the key of an object (undefined: not in the index) and how a lookup key is normalized. */
+export interface IndexSpec<O> {
+  key: (object: O) => string | undefined;
+  /** No two objects share a key. */
+  unique?: boolean;
+  /** Applied to what callers look up. */
+  fold?: (key: string) => string;
+}
+
+/** Names differ only if they differ in more than case. */
+function foldName(name: string): string {
+  return name.toLowerCase();
+}
+
+const byName = {
+  key: (object: { Spec: { Name: string } }) => foldName(object.Spec.Name),
+  unique: true,
+  fold: foldName,
+};
+
+/** The indexes of every table. */
+export const INDEXES: { readonly [T in TableName]: Readonly<Record<Indexes[T], IndexSpec<Tables[T]>>> } = {
+  clusters: { name: byName },
+  nodes: {
+    publicKeyDigest: { key: (node) => node.Certificate?.PublicKeyDigest },
+    hostname: { key: (node) => node.Description?.Hostname },
+  },
+  services: { name: byName },
+  tasks: {
+    serviceID: { key: (task) => task.ServiceID },
+    nodeID: { key: (task) => task.NodeID },
+    slot: { key: (task) => `${task.ServiceID}/${task.Slot === 0 ? task.NodeID : task.Slot}` },
+  },
+};

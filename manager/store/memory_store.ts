@@ -1,0 +1,232 @@
+/**
+ * The store: tables in memory, written through consensus in rounds of group commit, and the state machine
+ * behind it.
+ */
+import type { Clock } from "../../api/clock.ts";
+import { timestamp } from "../../api/clock.ts";
+import { CoveyError } from "../../api/errors.ts";
+import type { Meta } from "../../api/objects.ts";
+import type { Consensus } from "../consensus/consensus.ts";
+import type { StateMachine, StateRecord } from "../consensus/state_machine.ts";
+import { INDEXES } from "./indexes.ts";
+import { type Job, type Proposal, runRound } from "./round.ts";
+import { State } from "./state.ts";
+import type { Commit, Store, WriteTransaction } from "./store.ts";
+import { MAX_CHANGES_PER_TRANSACTION } from "./store.ts";
+import { Table } from "./table.ts";
+import type { Indexes, TableName, Tables } from "./tables.ts";
+import type { TableSet } from "./transaction.ts";
+
+/** Options of {@linkcode createStore}. */
+export interface StoreOptions {
+  /**
+   * Deep-freezes every written object, to find code that changes what it read. Costs time; for tests.
+   * @default false
+   */
+  freeze?: boolean;
+}
+
+/** Callbacks that may wait for their round; beyond, `update` rejects with `resource_exhausted`. */
+export const MAX_WAITING_UPDATES = 100_000;
+
+/** A store that writes through `consensus`, which is to be started with the store as its state machine. */
+export function createStore(
+  consensus: Consensus,
+  clock: Clock,
+  options: StoreOptions = {},
+): Store & StateMachine {
+  return new MemoryStore(consensus, clock, options);
+}
+
+class MemoryStore implements Store, StateMachine {
+  readonly #consensus: Consensus;
+  readonly #clock: Clock;
+  readonly #seal: (object: Meta) => void;
+  readonly #tables: TableSet = {
+    clusters: new Table(INDEXES.clusters),
+    nodes: new Table(INDEXES.nodes),
+    services: new Table(INDEXES.services),
+    tasks: new Table(INDEXES.tasks),
+  };
+  readonly #state = new State(this.#tables);
+  readonly #listeners = new Set<(commit: Commit) => void>();
+  readonly #queue: Job[] = [];
+  #draining = false;
+  /** Highest `Version.Index` given out by this process. */
+  #version = 0;
+
+  constructor(consensus: Consensus, clock: Clock, options: StoreOptions) {
+    this.#consensus = consensus;
+    this.#clock = clock;
+    this.#seal = options.freeze ? deepFreeze : () => {};
+  }
+
+  get index(): number {
+    return this.#state.index;
+  }
+
+  get<T extends TableName>(table: T, id: string): Tables[T] | undefined {
+    return this.#tables[table].get(id);
+  }
+
+  all<T extends TableName>(table: T): Tables[T][] {
+    return this.#tables[table].all();
+  }
+
+  count(table: TableName): number {
+    return this.#tables[table].count;
+  }
+
+  find<T extends TableName>(table: T, index: Indexes[T], key: string): Tables[T][] {
+    return this.#tables[table].find(index, key);
+  }
+
+  subscribe(listener: (commit: Commit) => void): () => void {
+    const own = (commit: Commit) => listener(commit);
+    this.#listeners.add(own);
+    return () => void this.#listeners.delete(own);
+  }
+
+  update<R>(callback: (tx: WriteTransaction) => R): Promise<R> {
+    return new Promise<R>((resolve, reject) => {
+      if (this.#queue.length >= MAX_WAITING_UPDATES) {
+        throw new CoveyError(
+          "resource_exhausted",
+          `Cannot queue the transaction: ${this.#queue.length} are waiting already`,
+          { retryable: true },
+        );
+      }
+      this.#enqueue({
+        callback,
+        done: (result) => resolve(result as R),
+        refused: reject,
+        failed: reject,
+      });
+    });
+  }
+
+  async batch<I>(
+    items: Iterable<I>,
+    callback: (tx: WriteTransaction, item: I) => void,
+  ): Promise<{ item: I; error: Error }[]> {
+    const errors: { item: I; error: Error }[] = [];
+    let window: Promise<void>[] = [];
+    for (const item of items) {
+      window.push(this.#runItem(item, callback, errors));
+      if (window.length < MAX_CHANGES_PER_TRANSACTION) continue;
+      await Promise.all(window);
+      window = [];
+    }
+    await Promise.all(window);
+    return errors;
+  }
+
+  apply(index: number, entry: Uint8Array, local?: unknown): void {
+    this.#publish(this.#state.apply(index, entry, local));
+  }
+
+  restore(index: number, records: Iterable<StateRecord>): void {
+    this.#publish(this.#state.restore(index, records));
+  }
+
+  records(): Iterable<StateRecord> {
+    return this.#state.records();
+  }
+
+  takeDirty(): Iterable<{ key: string; value: Uint8Array | undefined }> {
+    return this.#state.takeDirty();
+  }
+
+  /** A commit without changes tells nobody anything. */
+  #publish(commit: Commit): void {
+    this.#version = Math.max(this.#version, this.#state.version);
+    if (commit.changes.length === 0) return;
+    for (const listener of [...this.#listeners]) {
+      if (this.#listeners.has(listener)) listener(commit);
+    }
+  }
+
+  #runItem<I>(
+    item: I,
+    callback: (tx: WriteTransaction, item: I) => void,
+    errors: { item: I; error: Error }[],
+  ): Promise<void> {
+    return new Promise((resolve, reject) =>
+      this.#enqueue({
+        callback: (tx) => callback(tx, item),
+        done: () => resolve(),
+        refused: (error) => {
+          errors.push({ item, error: error instanceof Error ? error : CoveyError.from(error) });
+          resolve();
+        },
+        failed: reject,
+      })
+    );
+  }
+
+  #enqueue(job: Job): void {
+    this.#queue.push(job);
+    if (this.#draining) return;
+    this.#draining = true;
+    // Not at once, so that what is written in the same turn shares a commit.
+    queueMicrotask(() => void this.#drain());
+  }
+
+  async #drain(): Promise<void> {
+    while (this.#queue.length > 0) {
+      if (!this.#consensus.status().isLeader) this.#refuseAll();
+      else await this.#commit(this.#round());
+    }
+    this.#draining = false;
+  }
+
+  #round(): Proposal[] {
+    const time = timestamp(this.#clock);
+    const nextStamp = () => {
+      this.#version = Math.max(this.#version, this.index) + 1;
+      return { version: this.#version, time, seal: this.#seal };
+    };
+    return runRound(this.#queue, this.#tables, nextStamp);
+  }
+
+  async #commit(proposals: Proposal[]): Promise<void> {
+    let expected = this.index;
+    for (const [nth, proposal] of proposals.entries()) {
+      try {
+        if (proposal.writes.length > 0) {
+          if (this.index !== expected) {
+            throw new CoveyError("aborted", "Cannot commit the transaction: others wrote in between", {
+              retryable: true,
+            });
+          }
+          expected = await this.#consensus.propose(proposal.entry, proposal);
+        }
+      } catch (failure) {
+        for (const { refusals, jobs } of proposals.slice(nth)) {
+          for (const { job, error } of refusals) job.refused(error);
+          for (const { job } of jobs) job.failed(failure);
+        }
+        return;
+      }
+      for (const { job, error } of proposal.refusals) job.refused(error);
+      for (const { job, result } of proposal.jobs) job.done(result);
+    }
+  }
+
+  /** A follower's state may be old, so callbacks are not even run on it. */
+  #refuseAll(): void {
+    const error = new CoveyError(
+      "unavailable",
+      "Cannot commit the transaction: this manager is not the leader",
+    );
+    for (const job of this.#queue.splice(0)) job.failed(error);
+  }
+}
+
+function deepFreeze(value: unknown): void {
+  if (typeof value !== "object" || value === null || Object.isFrozen(value) || ArrayBuffer.isView(value)) {
+    return;
+  }
+  Object.freeze(value);
+  for (const part of Object.values(value)) deepFreeze(part);
+}

@@ -1,0 +1,4 @@
+/** The state store. */
+export { createStore, type StoreOptions } from "./memory_store.ts";
+export * from "./store.ts";
+export * from "./tables.ts";

@@ -1,0 +1,165 @@
+/**
+ * The replicated state: applies entries to the tables, remembers what is dirty, and turns itself into
+ * records and back.
+ */
+import type { Meta } from "../../api/objects.ts";
+import type { StateRecord } from "../consensus/state_machine.ts";
+import {
+  decodeEntry,
+  decodeRecord,
+  encodeRecord,
+  type Entry,
+  type EntryChange,
+  recordKey,
+  VERSION_KEY,
+  versionRecord,
+  type Write,
+} from "./entry.ts";
+import type { Change, Commit } from "./store.ts";
+import { TABLE_NAMES, type TableName } from "./tables.ts";
+import { anyTable, type TableSet } from "./transaction.ts";
+
+/**
+ * A created object's order is `index * MAX_ENTRY_CHANGES + position`, so that every member and every replay
+ * finds the same.
+ */
+const MAX_ENTRY_CHANGES = 2 ** 16;
+
+/** What the proposer hands to its own state machine in place of the bytes. */
+export interface LocalEntry {
+  version: number;
+  writes: readonly Write[];
+}
+
+/** The state of a store as consensus sees it. */
+export class State {
+  readonly #tables: TableSet;
+  #dirty = new Set<string>();
+  #index = 0;
+  #version = 0;
+
+  constructor(tables: TableSet) {
+    this.#tables = tables;
+  }
+
+  /** Index of the last applied entry. */
+  get index(): number {
+    return this.#index;
+  }
+
+  /** Highest `Version.Index` in the state, deleted objects included. */
+  get version(): number {
+    return this.#version;
+  }
+
+  apply(index: number, bytes: Uint8Array, local?: unknown): Commit {
+    const entry = local === undefined ? decodeEntry(bytes) : fromLocal(local as LocalEntry);
+    const changes: Change[] = [];
+    for (const [position, change] of entry.changes.entries()) {
+      const made = this.#applyChange(change, index * MAX_ENTRY_CHANGES + position);
+      if (made !== undefined) changes.push(made);
+      this.#dirty.add(recordKey(change.table, change.id));
+    }
+    this.#dirty.add(VERSION_KEY);
+    this.#version = Math.max(this.#version, entry.version);
+    this.#index = index;
+    return { index, changes };
+  }
+
+  /** Replaces everything; the commit is the difference, for those who watch. */
+  restore(index: number, records: Iterable<StateRecord>): Commit {
+    const before = TABLE_NAMES.map((name) => [name, anyTable(this.#tables, name).all()] as const);
+    for (const name of TABLE_NAMES) anyTable(this.#tables, name).clear();
+    const objects = [];
+    for (const record of records) {
+      const decoded = decodeRecord(record);
+      if (typeof decoded === "number") this.#version = Math.max(this.#version, decoded);
+      else objects.push(decoded);
+    }
+    objects.sort((a, b) => a.order - b.order);
+    for (const { table, order, object } of objects) anyTable(this.#tables, table).insert(object, order);
+    this.#index = index;
+    this.#dirty.clear();
+    return { index, changes: this.#difference(before) };
+  }
+
+  *records(): Iterable<StateRecord> {
+    yield versionRecord(this.#version);
+    for (const name of TABLE_NAMES) {
+      const table = anyTable(this.#tables, name);
+      for (const object of table.all()) {
+        yield { key: recordKey(name, object.ID), value: encodeRecord(table.order(object.ID)!, object) };
+      }
+    }
+  }
+
+  takeDirty(): Iterable<{ key: string; value: Uint8Array | undefined }> {
+    const dirty = this.#dirty;
+    this.#dirty = new Set();
+    return this.#recordsOf(dirty);
+  }
+
+  *#recordsOf(keys: Set<string>): Iterable<{ key: string; value: Uint8Array | undefined }> {
+    for (const key of keys) {
+      if (key === VERSION_KEY) yield versionRecord(this.#version);
+      else {
+        const slash = key.indexOf("/");
+        const table = anyTable(this.#tables, key.slice(0, slash) as TableName);
+        const object = table.get(key.slice(slash + 1));
+        yield { key, value: object && encodeRecord(table.order(object.ID)!, object) };
+      }
+    }
+  }
+
+  /** An entry may meet a state that has it already, so a change says what to reach, not what was there. */
+  #applyChange({ action, table: name, id, object }: EntryChange, order: number): Change | undefined {
+    const table = anyTable(this.#tables, name);
+    const old = table.get(id);
+    if (object === undefined) {
+      return old && change("remove", name, table.remove(id), old);
+    }
+    if (old === undefined) {
+      table.insert(object, order);
+      return change("create", name, object, undefined);
+    }
+    if (action === "update") table.replace(object);
+    else {
+      table.remove(id);
+      table.insert(object, order);
+    }
+    return change("update", name, object, old);
+  }
+
+  #difference(before: (readonly [TableName, Meta[]])[]): Change[] {
+    const changes: Change[] = [];
+    for (const [name, objects] of before) {
+      const table = anyTable(this.#tables, name);
+      const known = new Map(objects.map((object) => [object.ID, object]));
+      for (const object of objects) {
+        if (table.get(object.ID) === undefined) changes.push(change("remove", name, object, object));
+      }
+      for (const object of table.all()) {
+        const old = known.get(object.ID);
+        if (old === undefined) changes.push(change("create", name, object, undefined));
+        else if (old.Version.Index !== object.Version.Index) {
+          changes.push(change("update", name, object, old));
+        }
+      }
+    }
+    return changes;
+  }
+}
+
+function change(action: Change["action"], table: TableName, object: Meta, old: Meta | undefined): Change {
+  return { action, table, object, ...(old && { old }) } as Change;
+}
+
+function fromLocal({ version, writes }: LocalEntry): Entry {
+  const changes = writes.map(({ action, table, object }) => ({
+    action,
+    table,
+    id: object.ID,
+    object: action === "remove" ? undefined : object,
+  }));
+  return { version, changes };
+}

@@ -1,0 +1,163 @@
+/**
+ * A transaction works on the tables themselves and can be taken back: nothing reads them before it is,
+ * because a callback is synchronous. The writes are what is left of it.
+ */
+import { CoveyError } from "../../api/errors.ts";
+import type { Meta } from "../../api/objects.ts";
+import { recordKey, type Write } from "./entry.ts";
+import type { WriteTransaction } from "./store.ts";
+import type { Table, Undo } from "./table.ts";
+import type { Indexes, TableName, Tables } from "./tables.ts";
+
+/** All tables of a store. */
+export type TableSet = { readonly [T in TableName]: Table<Tables[T]> };
+
+/** What a transaction puts on every object it writes. */
+export interface Stamp {
+  version: number;
+  /** RFC 3339 in UTC */
+  time: string;
+  /** Applied to each written object. */
+  seal: (object: Meta) => void;
+}
+
+/** Order of rows that no entry has given a place yet: behind all others, in the order of their creation. */
+const TENTATIVE_ORDER = 2 ** 52;
+let tentative = 0;
+
+/** The table of any kind of object. */
+export function anyTable(tables: TableSet, name: TableName): Table<Meta> {
+  const table = tables[name] as unknown as Table<Meta> | undefined;
+  if (table === undefined) {
+    throw new CoveyError("internal", `Cannot use table ${name}: there is no such table`);
+  }
+  return table;
+}
+
+/** One running callback's view of the store. */
+export class Transaction implements WriteTransaction {
+  readonly #tables: TableSet;
+  readonly #stamp: Stamp;
+  readonly #undos: Undo[] = [];
+  #open = true;
+  readonly writes = new WriteList();
+
+  constructor(tables: TableSet, stamp: Stamp) {
+    this.#tables = tables;
+    this.#stamp = stamp;
+  }
+
+  get<T extends TableName>(table: T, id: string): Tables[T] | undefined {
+    return this.#tables[table].get(id);
+  }
+
+  all<T extends TableName>(table: T): Tables[T][] {
+    return this.#tables[table].all();
+  }
+
+  count(table: TableName): number {
+    return this.#tables[table].count;
+  }
+
+  find<T extends TableName>(table: T, index: Indexes[T], key: string): Tables[T][] {
+    return this.#tables[table].find(index, key);
+  }
+
+  create<T extends TableName>(table: T, object: Tables[T]): void {
+    const rows = this.#writable(table);
+    if (rows.get(object.ID) !== undefined) {
+      throw new CoveyError("already_exists", `Cannot create ${table} ${object.ID}: the ID is in use`);
+    }
+    const { version, time } = this.#stamp;
+    const stamped = { ...object, Version: { Index: version }, CreatedAt: time, UpdatedAt: time };
+    this.#checkUnique("create", table, stamped);
+    this.#stamp.seal(stamped);
+    this.#undos.push(rows.tryInsert(stamped, TENTATIVE_ORDER + tentative++));
+    this.writes.add({ action: "create", table, object: stamped });
+  }
+
+  update<T extends TableName>(table: T, object: Tables[T]): void {
+    const rows = this.#writable(table);
+    const stored = rows.get(object.ID);
+    if (stored === undefined) {
+      throw new CoveyError("not_found", `Cannot update ${table} ${object.ID}: it does not exist`);
+    }
+    if (stored.Version.Index !== object.Version.Index) {
+      throw new CoveyError(
+        "aborted",
+        `Cannot update ${table} ${object.ID}: update out of sequence, ` +
+          `its version is ${stored.Version.Index}, not ${object.Version.Index}`,
+      );
+    }
+    const { version, time } = this.#stamp;
+    const stamped = { ...object, Version: { Index: version }, CreatedAt: stored.CreatedAt, UpdatedAt: time };
+    this.#checkUnique("update", table, stamped);
+    this.#stamp.seal(stamped);
+    this.#undos.push(rows.tryReplace(stamped));
+    this.writes.add({ action: "update", table, object: stamped });
+  }
+
+  delete(table: TableName, id: string): void {
+    const rows = this.#writable(table);
+    const stored = rows.get(id);
+    if (stored === undefined) {
+      throw new CoveyError("not_found", `Cannot delete ${table} ${id}: it does not exist`);
+    }
+    this.#undos.push(rows.tryRemove(id));
+    this.writes.add({ action: "remove", table, object: stored });
+  }
+
+  /** Ends the transaction: a callback that kept it can no longer write. */
+  close(): void {
+    this.#open = false;
+  }
+
+  /** Takes back all changes. Transactions that came later must have been taken back before. */
+  rollback(): void {
+    for (let undo = this.#undos.pop(); undo !== undefined; undo = this.#undos.pop()) undo();
+  }
+
+  #writable(table: TableName): Table<Meta> {
+    if (!this.#open) throw new CoveyError("internal", "Cannot write: the transaction has ended");
+    return anyTable(this.#tables, table);
+  }
+
+  #checkUnique(verb: string, table: TableName, object: Meta): void {
+    const index = anyTable(this.#tables, table).clash(object);
+    if (index === undefined) return;
+    throw new CoveyError("already_exists", `Cannot ${verb} ${table} ${object.ID}: its ${index} is in use`);
+  }
+}
+
+/** Writes in order, repeated writes of one object made one. */
+export class WriteList {
+  readonly #writes: (Write | undefined)[] = [];
+  readonly #last = new Map<string, number>();
+  #size = 0;
+
+  /** Number of writes. */
+  get size(): number {
+    return this.#size;
+  }
+
+  add(write: Write): void {
+    const key = recordKey(write.table, write.object.ID);
+    const at = this.#last.get(key);
+    const before = at === undefined ? undefined : this.#writes[at];
+    if (at === undefined || before === undefined || before.action === "remove") {
+      this.#last.set(key, this.#writes.push(write) - 1);
+      this.#size++;
+    } else if (write.action === "update") {
+      // Not its bytes: they say "update".
+      const { table, object } = write;
+      this.#writes[at] = before.action === "create" ? { action: "create", table, object } : write;
+    } else {
+      this.#writes[at] = before.action === "create" ? undefined : write;
+      if (before.action === "create") this.#size--;
+    }
+  }
+
+  *[Symbol.iterator](): Iterator<Write> {
+    for (const write of this.#writes) if (write !== undefined) yield write;
+  }
+}

@@ -1,0 +1,131 @@
+/**
+ * Keeps a node's identity on disk under Docker's file names.
+ *
+ *     certificates/swarm-root-ca.crt   swarm-node.crt   swarm-node.key   the current identity
+ *     certificates/previous/…          the same three, as they were before the last renewal
+ *     certificates/swarm-node.pending.key   the key of a request under way
+ *
+ * Three files cannot change in one step: `save` copies a whole current set to `previous` first, so whichever
+ * write a power cut interrupts, one whole set is left.
+ */
+import { CoveyError } from "../api/errors.ts";
+import { type FileSystem, writeFileAtomically } from "./file_system.ts";
+import { createPrivateKeyPEM, publicKeyOf } from "./key_pair.ts";
+import { assembleIdentity, type IdentityFiles, type NodeIdentity } from "./node_identity.ts";
+
+const ROOT_FILE = "swarm-root-ca.crt";
+const CERTIFICATE_FILE = "swarm-node.crt";
+const KEY_FILE = "swarm-node.key";
+const PENDING_KEY_FILE = "swarm-node.pending.key";
+
+const FOLDER_MODE = 0o700;
+const PRIVATE_MODE = 0o600;
+const PUBLIC_MODE = 0o644;
+
+/** Reads and writes the identity in `<stateDir>/certificates`. */
+export class IdentityStore {
+  readonly #fs: FileSystem;
+  readonly #folder: string;
+  readonly #previous: string;
+
+  constructor(fs: FileSystem, stateDir: string) {
+    this.#fs = fs;
+    this.#folder = `${stateDir}/certificates`;
+    this.#previous = `${this.#folder}/previous`;
+  }
+
+  /**
+   * The identity, or undefined when this node has none yet. Falls back to the previous one when a renewal was
+   * cut short.
+   *
+   * @throws CoveyError `data_loss` naming the folder and what is wrong, when no whole set is left
+   */
+  async load(): Promise<NodeIdentity | undefined> {
+    let failure: unknown;
+    for (const folder of [this.#folder, this.#previous]) {
+      try {
+        const identity = await this.#loadFrom(folder);
+        if (identity) return identity;
+      } catch (cause) {
+        failure ??= cause;
+      }
+    }
+    if (failure === undefined) return undefined;
+    const why = CoveyError.from(failure).message;
+    throw new CoveyError("data_loss", `Cannot load node identity from ${this.#folder}: ${why}`, {
+      cause: failure,
+    });
+  }
+
+  /** Replaces the identity; a crash at any moment leaves the old or the new one. Drops the pending key. */
+  async save(files: IdentityFiles): Promise<NodeIdentity> {
+    const identity = assembleIdentity(files);
+    await this.#fs.makeFolder(this.#previous, FOLDER_MODE);
+    const current = await this.#loadFrom(this.#folder).catch(() => undefined);
+    if (current) await this.#writeTo(this.#previous, current);
+    await this.#writeTo(this.#folder, identity);
+    await this.#fs.removeFile(`${this.#folder}/${PENDING_KEY_FILE}`);
+    return identity;
+  }
+
+  /**
+   * The private key (PEM) for a request: on disk before the request is sent, so that a node which loses power
+   * asks again with the same key, and the CA answers with the same node.
+   */
+  async pendingKey(): Promise<string> {
+    const existing = await this.#read(this.#folder, PENDING_KEY_FILE);
+    if (existing !== undefined && isPrivateKey(existing)) return existing;
+    await this.#fs.makeFolder(this.#folder, FOLDER_MODE);
+    const created = await createPrivateKeyPEM();
+    await this.#write(this.#folder, PENDING_KEY_FILE, created, PRIVATE_MODE);
+    return created;
+  }
+
+  /** Forgets the identity, as leaving a cluster does. */
+  async remove(): Promise<void> {
+    for (const folder of [this.#previous, this.#folder]) {
+      for (const name of [CERTIFICATE_FILE, KEY_FILE, ROOT_FILE]) {
+        await this.#fs.removeFile(`${folder}/${name}`);
+      }
+    }
+    await this.#fs.removeFile(`${this.#folder}/${PENDING_KEY_FILE}`);
+  }
+
+  /** Undefined without a certificate: it is written last, so the set was never whole. */
+  async #loadFrom(folder: string): Promise<NodeIdentity | undefined> {
+    const certificateChainPEM = await this.#read(folder, CERTIFICATE_FILE);
+    if (certificateChainPEM === undefined) return undefined;
+    const rootCAPEM = await this.#read(folder, ROOT_FILE);
+    const privateKeyPEM = await this.#read(folder, KEY_FILE);
+    if (rootCAPEM === undefined || privateKeyPEM === undefined) {
+      const missing = rootCAPEM === undefined ? ROOT_FILE : KEY_FILE;
+      throw new CoveyError("data_loss", `Cannot use node certificate: ${missing} is missing`);
+    }
+    return assembleIdentity({ rootCAPEM, certificateChainPEM, privateKeyPEM });
+  }
+
+  async #writeTo(folder: string, files: IdentityFiles): Promise<void> {
+    await this.#write(folder, ROOT_FILE, files.rootCAPEM, PUBLIC_MODE);
+    await this.#write(folder, KEY_FILE, files.privateKeyPEM, PRIVATE_MODE);
+    await this.#write(folder, CERTIFICATE_FILE, files.certificateChainPEM, PUBLIC_MODE);
+  }
+
+  async #read(folder: string, name: string): Promise<string | undefined> {
+    const data = await this.#fs.readFile(`${folder}/${name}`);
+    return data && new TextDecoder().decode(data);
+  }
+
+  async #write(folder: string, name: string, text: string, mode: number): Promise<void> {
+    if (await this.#read(folder, name) === text) return;
+    await writeFileAtomically(this.#fs, folder, name, new TextEncoder().encode(text), mode);
+  }
+}
+
+function isPrivateKey(pem: string): boolean {
+  try {
+    publicKeyOf(pem);
+    return true;
+  } catch {
+    return false;
+  }
+}

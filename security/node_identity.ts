@@ -1,0 +1,46 @@
+/** A node's own identity: its certificate, its key and the root it trusts. */
+import type { CertificateIdentity } from "../api/ca.ts";
+import { CoveyError } from "../api/errors.ts";
+import { readCertificate } from "./certificate.ts";
+import { publicKeyDigest, publicKeyOf } from "./key_pair.ts";
+import { verifyChainSignatures } from "./verify_peer_chain.ts";
+
+/** What a node keeps on disk. */
+export interface IdentityFiles {
+  /** The pinned root, PEM. */
+  rootCAPEM: string;
+  /** The node's certificate first, then what leads to the root. */
+  certificateChainPEM: string;
+  /** PKCS#8 in PEM. Never log it. */
+  privateKeyPEM: string;
+}
+
+/** A node's identity, whose parts belong together. Times are milliseconds since 1970. */
+export interface NodeIdentity extends IdentityFiles, CertificateIdentity {
+  notBefore: number;
+  notAfter: number;
+}
+
+/** Puts an identity together; `data_loss` when key, certificate and root do not belong together. No dates. */
+export function assembleIdentity(files: IdentityFiles): NodeIdentity {
+  try {
+    const { identity } = verifyChainSignatures(files.certificateChainPEM, [files.rootCAPEM]);
+    const { notBefore, notAfter, publicKeyDigest: certified } = readCertificate(identity.certificatePEM);
+    if (certified !== publicKeyDigest(publicKeyOf(files.privateKeyPEM))) {
+      throw new CoveyError("data_loss", "Cannot use node key: the certificate was issued for another key");
+    }
+    return { ...files, ...identity, notBefore, notAfter };
+  } catch (cause) {
+    throw new CoveyError("data_loss", CoveyError.from(cause).message, { cause });
+  }
+}
+
+/** Throws `failed_precondition` when the identity's certificate has expired at `now` (milliseconds since 1970). */
+export function checkNotExpired(identity: NodeIdentity, now: number): void {
+  if (now <= identity.notAfter) return;
+  const [expired, clock] = [identity.notAfter, now].map((ms) => new Date(ms).toISOString());
+  throw new CoveyError(
+    "failed_precondition",
+    `Cannot start node ${identity.nodeID}: its certificate expired on ${expired}, the clock says ${clock}`,
+  );
+}

@@ -1,0 +1,144 @@
+/** Renews a node's certificate before it expires, keeping the live connection. */
+import type { CancelTimer, Clock } from "../api/clock.ts";
+import { CoveyError } from "../api/errors.ts";
+import type { Random } from "../api/random.ts";
+import { createCertificateRequest } from "./certificate_request.ts";
+import type { IdentityStore } from "./identity_store.ts";
+import { assembleIdentity, type NodeIdentity } from "./node_identity.ts";
+
+/** Renewal happens at a random part of the certificate's life, so that a fleet spreads out (SwarmKit). */
+export const RENEW_FROM = 0.5;
+/** See {@linkcode RENEW_FROM}. */
+export const RENEW_UNTIL = 0.8;
+/** Pause after the first failure; it doubles with each further one (SwarmKit). */
+export const MIN_RENEW_BACKOFF_MS = 5_000;
+/** Longest pause between attempts (SwarmKit). */
+export const MAX_RENEW_BACKOFF_MS = 3_600_000;
+/** Longest timer: the wall clock may jump and a suspended device's timers stand still, so look again. */
+const MAX_WAIT_MS = 12 * 3_600_000;
+
+/** What a {@linkcode Renewer} works with. */
+export interface RenewerOptions {
+  clock: Clock;
+  random: Random;
+  store: IdentityStore;
+  identity: NodeIdentity;
+  /** Sends the request over the node's own connection; resolves to the certificate chain (PEM). */
+  renew: (csrPEM: string, signal: AbortSignal) => Promise<string>;
+  /** The new identity is on disk; swap it into the transport. Its role may have changed. */
+  onRenewed: (identity: NodeIdentity) => void;
+  /** An attempt failed; the next one follows after `retryMs`. */
+  onFailure?: (error: CoveyError, retryMs: number) => void;
+}
+
+/** Keeps one identity fresh from `start` to `stop`. */
+export class Renewer {
+  readonly #options: RenewerOptions;
+  readonly #abort = new AbortController();
+  #identity: NodeIdentity;
+  #dueAt = 0;
+  #failures = 0;
+  #attempting = false;
+  #again = false;
+  #cancelTimer: CancelTimer = () => {};
+
+  constructor(options: RenewerOptions) {
+    this.#options = options;
+    this.#identity = options.identity;
+  }
+
+  /** The current identity. */
+  get identity(): NodeIdentity {
+    return this.#identity;
+  }
+
+  /** When the next attempt is due, milliseconds since 1970. */
+  get dueAt(): number {
+    return this.#dueAt;
+  }
+
+  /** Schedules the first renewal. */
+  start(): void {
+    this.#schedule(this.#pickTime());
+  }
+
+  /** Renews at once, as after a change of role; during an attempt, right after it. */
+  renewNow(): void {
+    if (this.#attempting) this.#again = true;
+    else this.#schedule(this.#options.clock.now());
+  }
+
+  /** Ends renewal and aborts an attempt under way. */
+  stop(): void {
+    this.#cancelTimer();
+    this.#abort.abort(new CoveyError("canceled", "Cannot renew node certificate: renewal was stopped"));
+  }
+
+  #pickTime(): number {
+    const { notBefore, notAfter } = this.#identity;
+    const part = RENEW_FROM + this.#options.random.float() * (RENEW_UNTIL - RENEW_FROM);
+    return notBefore + (notAfter - notBefore) * part;
+  }
+
+  #schedule(dueAt: number): void {
+    this.#dueAt = dueAt;
+    this.#wait();
+  }
+
+  #wait(): void {
+    this.#cancelTimer();
+    if (this.#abort.signal.aborted) return;
+    const { clock } = this.#options;
+    const left = this.#dueAt - clock.now();
+    const onTimer = left <= MAX_WAIT_MS ? () => void this.#attempt() : () => this.#wait();
+    this.#cancelTimer = clock.setTimer(Math.max(0, Math.min(left, MAX_WAIT_MS)), onTimer);
+  }
+
+  async #attempt(): Promise<void> {
+    this.#attempting = true;
+    let next: number;
+    try {
+      await this.#renewOnce();
+      this.#failures = 0;
+      next = this.#pickTime();
+    } catch (error) {
+      if (this.#abort.signal.aborted) return;
+      const retryMs = this.#backoff();
+      this.#options.onFailure?.(CoveyError.from(error), retryMs);
+      next = this.#options.clock.now() + retryMs;
+    } finally {
+      this.#attempting = false;
+    }
+    if (this.#again) next = this.#options.clock.now();
+    this.#again = false;
+    this.#schedule(next);
+  }
+
+  async #renewOnce(): Promise<void> {
+    const { store, renew, onRenewed } = this.#options;
+    const { signal } = this.#abort;
+    const privateKeyPEM = await store.pendingKey();
+    const certificateChainPEM = await renew(await createCertificateRequest(privateKeyPEM), signal);
+    signal.throwIfAborted();
+    const old = this.#identity;
+    const renewed = assembleIdentity({ rootCAPEM: old.rootCAPEM, certificateChainPEM, privateKeyPEM });
+    if (renewed.nodeID !== old.nodeID || renewed.clusterID !== old.clusterID) {
+      throw new CoveyError(
+        "failed_precondition",
+        `Cannot renew node certificate: the answer names node ${renewed.nodeID} of cluster ${renewed.clusterID}, ` +
+          `this is ${old.nodeID} of ${old.clusterID}`,
+      );
+    }
+    this.#identity = await store.save(renewed);
+    if (!signal.aborted) onRenewed(this.#identity);
+  }
+
+  /** Doubles from 5 s to 1 h; the random quarter keeps a fleet from knocking together. */
+  #backoff(): number {
+    const doubled = Math.min(
+      MAX_RENEW_BACKOFF_MS,
+      MIN_RENEW_BACKOFF_MS * 2 ** Math.min(this.#failures++, 10),
+    );
+    return Math.max(MIN_RENEW_BACKOFF_MS, doubled * (0.75 + 0.25 * this.#options.random.float()));
+  }
+}

@@ -1,0 +1,122 @@
+/** One manager (store and dispatcher) and one device, in virtual time. */
+import type { CoveyError } from "../../../api/errors.ts";
+import { CoveyError as Failure } from "../../../api/errors.ts";
+import type { TaskState } from "../../../api/task_state.ts";
+import type { Task } from "../../../api/task.ts";
+import { Agent, type AgentState } from "../../../agent/agent.ts";
+import { LocalState } from "../../../agent/local_state.ts";
+import {
+  DirectConnection,
+  seededRandom,
+  testDispatcher,
+  testNode,
+  testTask,
+} from "../../manager/dispatcher/harness.ts";
+import { FakeClock } from "../../support/fake_clock.ts";
+import { testStore } from "../../support/store.ts";
+import { Device } from "./scripted_executor.ts";
+
+export const FACTS = {
+  Hostname: "",
+  Platform: { OS: "linux", Architecture: "arm64" },
+  Resources: { NanoCPUs: 1e9, MemoryBytes: 1e9 },
+  Version: "0.1.0",
+  Labels: {},
+};
+
+export class Cluster {
+  readonly clock = new FakeClock();
+  readonly device = new Device();
+  readonly store = testStore({ clock: this.clock }).store;
+  readonly states: { state: AgentState; error: CoveyError | undefined }[] = [];
+  readonly dials: number[] = [];
+  readonly #path = `${Deno.makeTempDirSync({ prefix: "covey-agent-test-" })}/state.kv`;
+  dispatcher!: Awaited<ReturnType<typeof testDispatcher>>["dispatcher"];
+  connection: DirectConnection | undefined;
+  reachable = true;
+  agent!: Agent;
+  state!: LocalState;
+
+  static async start(): Promise<Cluster> {
+    const cluster = new Cluster();
+    await cluster.store.update((tx) => tx.create("nodes", testNode("n1")));
+    await cluster.startManager();
+    return cluster;
+  }
+
+  async startManager(): Promise<void> {
+    this.dispatcher = (await testDispatcher(this.store, this.clock)).dispatcher;
+    this.reachable = true;
+  }
+
+  /** The manager is gone, for all that the agent can see. */
+  stopManager(): void {
+    this.reachable = false;
+    this.connection?.cut();
+    this.dispatcher.stop();
+  }
+
+  async startAgent(bootID = "boot-1"): Promise<void> {
+    this.state = await LocalState.open(this.#path);
+    this.agent = new Agent({
+      dialer: { dial: () => this.#dial() },
+      executors: [this.device.executor()],
+      state: this.state,
+      clock: this.clock,
+      random: seededRandom(),
+      managers: ["10.0.0.1:2377"],
+      facts: FACTS,
+      bootID,
+      onState: (state, error) => this.states.push({ state, error }),
+    });
+    this.agent.start();
+    await this.settle();
+  }
+
+  /** Stops the agent; its programs go on. */
+  async stopAgent(): Promise<void> {
+    await this.agent.stop();
+    await this.state.close();
+  }
+
+  async stop(): Promise<void> {
+    await this.stopAgent();
+    this.dispatcher.stop();
+    await this.settle();
+    await Deno.remove(this.#path.replace(/\/[^/]*$/, ""), { recursive: true });
+  }
+
+  /** Lets everything happen that needs no more than 200 ms. */
+  async settle(): Promise<void> {
+    for (let i = 0; i < 20; i++) await this.clock.advance(10);
+    await this.state?.flush();
+    for (let i = 0; i < 5; i++) await this.clock.advance(0);
+  }
+
+  async assign(id: string, change: Partial<Task> & { State?: TaskState } = {}): Promise<void> {
+    await this.store.update((tx) => tx.create("tasks", testTask(id, "n1", change)));
+    await this.settle();
+  }
+
+  async want(id: string, DesiredState: TaskState): Promise<void> {
+    await this.store.update((tx) => tx.update("tasks", { ...tx.get("tasks", id)!, DesiredState }));
+    await this.settle();
+  }
+
+  async remove(id: string): Promise<void> {
+    await this.store.update((tx) => tx.delete("tasks", id));
+    await this.settle();
+  }
+
+  /** What the manager knows of a task. */
+  status(id: string) {
+    return this.store.get("tasks", id)!.Status;
+  }
+
+  #dial(): Promise<DirectConnection> {
+    this.dials.push(this.clock.now());
+    if (!this.reachable) return Promise.reject(new Failure("unavailable", "Cannot dial: no route to host"));
+    this.connection = new DirectConnection(this.dispatcher.methods(), "n1");
+    return Promise.resolve(this.connection);
+  }
+}

@@ -1,0 +1,82 @@
+import assert from "node:assert/strict";
+import type { NodeView, ServiceView, TaskView } from "../../cli/api_types.ts";
+import type { TaskState } from "../../api/task_state.ts";
+import { progressLine, progressOf } from "../../cli/progress.ts";
+
+const meta = { Version: { Index: 1 }, CreatedAt: "2026-01-01T00:00:00Z", UpdatedAt: "2026-01-01T00:00:00Z" };
+const template = { Runtime: "container", ForceUpdate: 0, ContainerSpec: { Image: "busybox:2" } };
+
+function service(mode: ServiceView["Spec"]["Mode"], extra: Partial<ServiceView> = {}): ServiceView {
+  return {
+    ...meta,
+    ID: "s",
+    Spec: { Name: "web", Labels: {}, TaskTemplate: template, Mode: mode },
+    SpecVersion: { Index: 1 },
+    ...extra,
+  };
+}
+
+function task(slot: number, state: TaskState, extra: Partial<TaskView> = {}): TaskView {
+  return {
+    ...meta,
+    ID: `t${slot}${state}`,
+    Spec: template,
+    ServiceID: "s",
+    Slot: slot,
+    NodeID: `n${slot}`,
+    ServiceAnnotations: { Name: "web", Labels: {} },
+    Status: { Timestamp: meta.CreatedAt, State: state, Message: state },
+    DesiredState: "running",
+    ...extra,
+  };
+}
+
+const node = (id: string, state: "ready" | "down") =>
+  ({
+    ...meta,
+    ID: id,
+    Status: { State: state, Addr: "" },
+    Description: { Hostname: `pi-${id}` },
+  }) as unknown as NodeView;
+
+Deno.test("Progress: a replicated service has converged when every slot runs the present spec", () => {
+  const mode = { Replicated: { Replicas: 2 } };
+  assert.equal(progressOf(service(mode), [task(1, "running"), task(2, "running")], []).converged, true);
+  const old = task(2, "running", { Spec: { ...template, ContainerSpec: { Image: "busybox:1" } } });
+  assert.equal(progressOf(service(mode), [task(1, "running"), old], []).converged, false);
+});
+
+Deno.test("Progress: a pending task shows its reason", () => {
+  const pending = task(2, "pending");
+  pending.Status.Err = "no suitable node (insufficient resources on 1 node)";
+  const progress = progressOf(service({ Replicated: { Replicas: 2 } }), [task(1, "running"), pending], []);
+  assert.equal(
+    progressLine(progress),
+    "overall progress: 1 out of 2 tasks   [2: pending, no suitable node (insufficient resources on 1 node)]",
+  );
+});
+
+Deno.test("Progress: a device that is down does not hold a global service up", () => {
+  const tasks = [
+    task(0, "running", { NodeID: "a" }),
+    task(0, "running", { NodeID: "b", Status: { ...task(0, "ready").Status } }),
+  ];
+  const nodes = [node("a", "ready"), node("b", "down")];
+  const progress = progressOf(service({ Global: {} }), tasks, nodes);
+  assert.deepEqual([progress.running, progress.wanted, progress.converged], [1, 1, true]);
+});
+
+Deno.test("Progress: a restarting slot shows why the task before it ended", () => {
+  const dead = task(1, "failed", { DesiredState: "shutdown", ID: "old" });
+  dead.Status.Err = "task: non-zero exit (3)";
+  const next = task(1, "ready", { CreatedAt: "2026-01-01T00:00:01Z" });
+  const [waiting] = progressOf(service({ Replicated: { Replicas: 1 } }), [dead, next], []).waiting;
+  assert.equal(waiting?.reason, "previous task failed: task: non-zero exit (3)");
+});
+
+Deno.test("Progress: a paused update is reported as stopped", () => {
+  const paused = service({ Replicated: { Replicas: 1 } }, {
+    UpdateStatus: { State: "paused", Message: "update paused due to failure" },
+  });
+  assert.equal(progressOf(paused, [task(1, "running")], []).stopped, "update paused due to failure");
+});

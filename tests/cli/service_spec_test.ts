@@ -1,0 +1,115 @@
+import assert from "node:assert/strict";
+import { type CreateFlags, specFromFlags, updatedSpec, type UpdateFlags } from "../../cli/service_spec.ts";
+
+const NONE: CreateFlags = {
+  mode: "replicated",
+  executor: "docker",
+  env: [],
+  label: [],
+  containerLabel: [],
+  constraint: [],
+  placementPref: [],
+  publish: [],
+};
+const KEEP: UpdateFlags = {
+  envAdd: [],
+  envRm: [],
+  labelAdd: [],
+  labelRm: [],
+  constraintAdd: [],
+  constraintRm: [],
+};
+
+Deno.test("service create: an image with arguments becomes a container of one replica", () => {
+  const spec = specFromFlags(["busybox:local", "sleep", "9"], {
+    ...NONE,
+    name: "web",
+    env: ["A=1"],
+    limitMemory: "64m",
+  });
+  assert.deepEqual(spec.Mode, { Replicated: { Replicas: 1 } });
+  assert.deepEqual(spec.TaskTemplate.ContainerSpec, {
+    Image: "busybox:local",
+    Args: ["sleep", "9"],
+    Env: ["A=1"],
+  });
+  assert.equal(spec.TaskTemplate.Resources?.Limits?.MemoryBytes, 64 * 1024 ** 2);
+  assert.equal(spec.TaskTemplate.Runtime, "container");
+});
+
+Deno.test("service create: --executor process makes a program of the words", () => {
+  const spec = specFromFlags(["/bin/sleep", "9"], {
+    ...NONE,
+    mode: "global",
+    executor: "process",
+    user: "nobody",
+    stopGracePeriod: "2s",
+  });
+  assert.deepEqual(spec.TaskTemplate.ProcessSpec, {
+    Command: "/bin/sleep",
+    Args: ["9"],
+    User: "nobody",
+    StopGracePeriod: 2e9,
+  });
+  assert.equal(spec.TaskTemplate.ContainerSpec, undefined);
+  assert.deepEqual(spec.Mode, { Global: {} });
+});
+
+Deno.test("service create: wrong flags are refused by name", () => {
+  assert.throws(() => specFromFlags([], NONE), /an image is missing/);
+  assert.throws(() => specFromFlags(["x"], { ...NONE, mode: "globl" }), /--mode/);
+  assert.throws(
+    () => specFromFlags(["x"], { ...NONE, mode: "global", replicas: "3" }),
+    /--replicas: the service is global/,
+  );
+  assert.throws(() => specFromFlags(["x"], { ...NONE, placementPref: ["rack"] }), /--placement-pref/);
+  assert.throws(() => specFromFlags(["x"], { ...NONE, publish: ["http"] }), /--publish/);
+});
+
+Deno.test("service create: ports in both spellings", () => {
+  const ports = specFromFlags(["x"], {
+    ...NONE,
+    publish: ["8080:80/udp", "mode=host,published=53,target=5353"],
+  }).EndpointSpec?.Ports;
+  assert.deepEqual(ports, [
+    { Protocol: "udp", TargetPort: 80, PublishedPort: 8080, PublishMode: "ingress" },
+    { Protocol: "tcp", TargetPort: 5353, PublishedPort: 53, PublishMode: "host" },
+  ]);
+});
+
+Deno.test("service update: what is not named stays", () => {
+  const before = specFromFlags(["busybox:1", "sleep", "9"], {
+    ...NONE,
+    name: "web",
+    env: ["A=1", "B=2"],
+    label: ["x=1"],
+    constraint: ["node.role==worker"],
+  });
+  const after = updatedSpec(before, {
+    ...KEEP,
+    image: "busybox:2",
+    envAdd: ["B=3"],
+    envRm: ["A"],
+    labelRm: ["x"],
+    constraintAdd: ["node.labels.a==b"],
+    force: true,
+    updateParallelism: "2",
+  });
+  assert.equal(after.TaskTemplate.ContainerSpec?.Image, "busybox:2");
+  assert.deepEqual(after.TaskTemplate.ContainerSpec?.Args, ["sleep", "9"]);
+  assert.deepEqual(after.TaskTemplate.ContainerSpec?.Env, ["B=3"]);
+  assert.deepEqual(after.Labels, {});
+  assert.deepEqual(after.TaskTemplate.Placement?.Constraints, ["node.role==worker", "node.labels.a==b"]);
+  assert.equal(after.TaskTemplate.ForceUpdate, 1);
+  assert.deepEqual(after.UpdateConfig, { Parallelism: 2 });
+  assert.equal(before.TaskTemplate.ContainerSpec?.Image, "busybox:1", "the old spec is untouched");
+});
+
+Deno.test("service update: a process has no image to change", () => {
+  const process = specFromFlags(["/bin/true"], { ...NONE, executor: "process" });
+  assert.throws(() => updatedSpec(process, { ...KEEP, image: "x" }), /runtime "process"/);
+  assert.deepEqual(updatedSpec(process, { ...KEEP, args: "a  b" }).TaskTemplate.ProcessSpec?.Args, [
+    "a",
+    "b",
+  ]);
+});

@@ -1,0 +1,142 @@
+import assert from "node:assert/strict";
+import { hasCode } from "../../api/errors.ts";
+import { checkNotExpired, IdentityStore, publicKeyOf, systemFileSystem } from "../../security/mod.ts";
+import { createTestCluster, DAY_MS } from "./fixtures.ts";
+import { MemoryFileSystem } from "./memory_file_system.ts";
+
+const FOLDER = "/state/certificates";
+
+Deno.test("Identity store: keeps Docker's file names, key 0600, folders 0700, on the real disk", async () => {
+  const cluster = await createTestCluster();
+  const node = await cluster.node("node1", "swarm-manager");
+  const stateDir = await Deno.makeTempDir();
+  try {
+    const store = new IdentityStore(systemFileSystem, stateDir);
+    assert.equal(await store.load(), undefined);
+    await store.pendingKey();
+    assert.deepEqual(await store.save(node), node);
+    assert.deepEqual(await new IdentityStore(systemFileSystem, stateDir).load(), node);
+    const renewed = await cluster.node("node1", "swarm-manager");
+    await store.save(renewed);
+    assert.deepEqual(await store.load(), renewed);
+
+    const folder = `${stateDir}/certificates`;
+    const names = [...Deno.readDirSync(folder)].map((entry) => entry.name).sort();
+    assert.deepEqual(names, ["previous", "swarm-node.crt", "swarm-node.key", "swarm-root-ca.crt"]);
+    const mode = (path: string) => (Deno.statSync(path).mode! & 0o777).toString(8);
+    assert.equal(mode(folder), "700");
+    assert.equal(mode(`${folder}/previous`), "700");
+    for (const each of [folder, `${folder}/previous`]) assert.equal(mode(`${each}/swarm-node.key`), "600");
+    await store.remove();
+    assert.equal(await store.load(), undefined);
+  } finally {
+    await Deno.remove(stateDir, { recursive: true });
+  }
+});
+
+Deno.test("Identity store: a power cut at any write of a renewal leaves the old identity or the new one", async () => {
+  const cluster = await createTestCluster();
+  const [first, second, third] = [await cluster.node("n"), await cluster.node("n"), await cluster.node("n")];
+  const outcomes = new Set<string>();
+  for (let failAt = 1;; failAt++) {
+    const fs = new MemoryFileSystem();
+    const store = new IdentityStore(fs, "/state");
+    await store.save(first);
+    await store.save(second);
+    fs.failAt = fs.changes + failAt;
+    const saved = await store.save(third).then(() => true, () => false);
+    const loaded = await new IdentityStore(fs, "/state").load();
+    const which = [first, second, third].findIndex((each) => each.certificatePEM === loaded?.certificatePEM);
+    assert.ok(which === 1 || which === 2, `a cut at write ${failAt} left identity ${which}`);
+    outcomes.add(which === 1 ? "old" : "new");
+    fs.failAt = Infinity;
+    await new IdentityStore(fs, "/state").save(third);
+    assert.deepEqual(await store.load(), third);
+    if (saved) break;
+  }
+  assert.deepEqual([...outcomes].sort(), ["new", "old"]);
+});
+
+Deno.test("Identity store: a power cut while the first identity is written leaves none, and the same key", async () => {
+  const cluster = await createTestCluster();
+  for (let failAt = 1;; failAt++) {
+    const fs = new MemoryFileSystem();
+    const store = new IdentityStore(fs, "/state");
+    const privateKeyPEM = await store.pendingKey();
+    const certificateChainPEM = await cluster.issue(privateKeyPEM, "node1");
+    fs.failAt = fs.changes + failAt;
+    const files = { rootCAPEM: cluster.root.certificatePEM, certificateChainPEM, privateKeyPEM };
+    const saved = await store.save(files).then(() => true, () => false);
+    const loaded = await store.load();
+    if (saved) {
+      assert.equal(loaded?.nodeID, "node1");
+      break;
+    }
+    if (!loaded) assert.equal(await store.pendingKey(), privateKeyPEM);
+  }
+});
+
+Deno.test("Identity store: a pending key survives restarts and a damaged one is replaced", async () => {
+  const fs = new MemoryFileSystem();
+  const key = await new IdentityStore(fs, "/state").pendingKey();
+  assert.equal(await new IdentityStore(fs, "/state").pendingKey(), key);
+  assert.equal(fs.modes.get(`${FOLDER}/swarm-node.pending.key`), 0o600);
+  fs.files.set(`${FOLDER}/swarm-node.pending.key`, new TextEncoder().encode(key.slice(0, 60)));
+  const replaced = await new IdentityStore(fs, "/state").pendingKey();
+  assert.notEqual(replaced, key);
+  publicKeyOf(replaced);
+});
+
+Deno.test("Identity store: says which part is damaged, missing or of another node or cluster", async () => {
+  const cluster = await createTestCluster();
+  const other = await createTestCluster();
+  const node = await cluster.node("node1");
+  const sibling = await cluster.node("node2");
+  const cases: [string, string | undefined, RegExp][] = [
+    ["swarm-node.key", sibling.privateKeyPEM, /the certificate was issued for another key/],
+    ["swarm-node.key", "garbage", /Cannot read private key: it is not a P-256 key/],
+    ["swarm-node.key", undefined, /swarm-node.key is missing/],
+    ["swarm-root-ca.crt", undefined, /swarm-root-ca.crt is missing/],
+    ["swarm-root-ca.crt", other.root.certificatePEM, /not signed by the root CA of this cluster/],
+    ["swarm-node.crt", node.certificatePEM.slice(0, 200), /a CERTIFICATE block has no end line/],
+    ["swarm-node.crt", "", /sent no certificate/],
+  ];
+  for (const [name, contents, message] of cases) {
+    const fs = new MemoryFileSystem();
+    const store = new IdentityStore(fs, "/state");
+    await store.save(node);
+    if (contents === undefined) fs.files.delete(`${FOLDER}/${name}`);
+    else fs.files.set(`${FOLDER}/${name}`, new TextEncoder().encode(contents));
+    await assert.rejects(store.load(), (e) => {
+      assert.ok(hasCode(e, "data_loss"), String(e));
+      assert.match(e.message, /^Cannot load node identity from \/state\/certificates: /);
+      assert.match(e.message, message);
+      return true;
+    });
+  }
+});
+
+Deno.test("Identity store: saving what is there already writes nothing", async () => {
+  const node = await (await createTestCluster()).node("node1");
+  const fs = new MemoryFileSystem();
+  const store = new IdentityStore(fs, "/state");
+  await store.save(node);
+  await store.save(node);
+  const files = new Map(fs.files);
+  const before = fs.changes;
+  await store.save(node);
+  assert.equal(fs.changes - before, 1, "only the removal of a pending key that is not there");
+  assert.deepEqual(fs.files, files);
+});
+
+Deno.test("Node identity: an expired certificate is a start error with both times", async () => {
+  const node = await (await createTestCluster()).node("node1", "swarm-worker", DAY_MS);
+  checkNotExpired(node, node.notAfter);
+  assert.throws(
+    () => checkNotExpired(node, node.notAfter + 1000),
+    (e) =>
+      hasCode(e, "failed_precondition") &&
+      e.message === "Cannot start node node1: its certificate expired on 2026-01-02T00:00:00.000Z, " +
+          "the clock says 2026-01-02T00:00:01.000Z",
+  );
+});

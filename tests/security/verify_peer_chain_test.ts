@@ -1,0 +1,177 @@
+import assert from "node:assert/strict";
+import fc from "fast-check";
+import { CoveyError, type ErrorCode, hasCode } from "../../api/errors.ts";
+import { systemRandom } from "../../api/random.ts";
+import {
+  createPrivateKeyPEM,
+  issueNodeCertificate,
+  MAX_CHAIN_LENGTH,
+  publicKeyDigest,
+  publicKeyOf,
+  readCertificate,
+  verifyPeerChain,
+} from "../../security/mod.ts";
+import { createTestCluster, DAY_MS, openssl } from "./fixtures.ts";
+
+function refused(code: ErrorCode, message: RegExp) {
+  return (e: unknown) => {
+    assert.ok(hasCode(e, code), String(e));
+    assert.match(e.message, message);
+    return true;
+  };
+}
+
+Deno.test("Peer chain: a node's certificate says who it is, from PEM and from DER", async () => {
+  const cluster = await createTestCluster("clusterA");
+  const node = await cluster.node("node1", "swarm-manager");
+  const options = { roots: [cluster.root.certificatePEM], now: cluster.clock.now(), clusterID: "clusterA" };
+  const expected = {
+    nodeID: "node1",
+    clusterID: "clusterA",
+    role: "swarm-manager",
+    certificatePEM: node.certificatePEM,
+    notBefore: cluster.clock.now() - 3_600_000,
+    notAfter: cluster.clock.now() + 90 * DAY_MS,
+    publicKeyDigest: publicKeyDigest(publicKeyOf(node.privateKeyPEM)),
+    expired: false,
+  };
+  assert.deepEqual(verifyPeerChain(node.certificatePEM, options), expected);
+  const withRoot = [
+    readCertificate(node.certificatePEM).der,
+    readCertificate(cluster.root.certificatePEM).der,
+  ];
+  assert.deepEqual(verifyPeerChain(withRoot, options), expected);
+});
+
+Deno.test("Peer chain: says what is wrong with dates, root, cluster, blocked and missing certificates", async () => {
+  const cluster = await createTestCluster("clusterA");
+  const other = await createTestCluster("clusterB", cluster.clock);
+  const { certificatePEM } = await cluster.node("node1");
+  const roots = [cluster.root.certificatePEM];
+  const now = cluster.clock.now();
+  const check = (chain: string, options: object) => () => verifyPeerChain(chain, { roots, now, ...options });
+
+  assert.throws(
+    check(certificatePEM, { now: now + 90 * DAY_MS + 1 }),
+    refused(
+      "unauthenticated",
+      /node node1: it expired on 2026-04-01T00:00:00.000Z, the clock says 2026-04-01/,
+    ),
+  );
+  assert.throws(
+    check(certificatePEM, { now: 0 }),
+    refused("unauthenticated", /it is not valid before 2025-12-31T23:00:00.000Z, the clock says 1970-01-01/),
+  );
+  const foreign = await other.node("node2");
+  assert.throws(
+    check(foreign.certificatePEM, {}),
+    refused("unauthenticated", /node node2: it was not signed by the root CA/),
+  );
+  assert.throws(
+    check(foreign.certificatePEM, { roots: [...roots, other.root.certificatePEM], clusterID: "clusterA" }),
+    refused("permission_denied", /it belongs to cluster clusterB, not to clusterA/),
+  );
+  assert.throws(
+    check(certificatePEM, { blocked: (id: string) => id === "node1" }),
+    refused("permission_denied", /the node was removed from the cluster/),
+  );
+  assert.throws(check("", {}), refused("unauthenticated", /it sent no certificate/));
+  assert.throws(
+    check(certificatePEM.repeat(MAX_CHAIN_LENGTH + 1), {}),
+    refused("unauthenticated", /it sent 5 certificates, at most 4/),
+  );
+  assert.throws(check(cluster.root.certificatePEM, {}), refused("unauthenticated", /not a node certificate/));
+});
+
+Deno.test("Peer chain: a node certificate cannot sign another one", async () => {
+  const cluster = await createTestCluster("clusterA");
+  const mallory = await cluster.node("mallory");
+  const victimKey = await createPrivateKeyPEM();
+  const fakeRoot = { certificatePEM: mallory.certificatePEM, privateKeyPEM: mallory.privateKeyPEM };
+  const forged = await issueNodeCertificate(fakeRoot, {
+    publicKey: publicKeyOf(victimKey),
+    nodeID: "victim",
+    clusterID: "clusterA",
+    role: "swarm-manager",
+  }, { clock: cluster.clock, random: systemRandom });
+  const options = { roots: [cluster.root.certificatePEM], now: cluster.clock.now() };
+  assert.throws(
+    () => verifyPeerChain(forged + mallory.certificatePEM, options),
+    refused("unauthenticated", /node victim: it was not signed by the root CA/),
+  );
+});
+
+Deno.test("Peer chain: a cross-signed new root leads to the old one", async () => {
+  const old = await createTestCluster("clusterA");
+  const next = await createTestCluster("clusterA", old.clock);
+  const extensions = "basicConstraints=critical,CA:TRUE\nkeyUsage=critical,keyCertSign\n";
+  const made = await openssl([
+    "req",
+    "-new",
+    "-key",
+    "new.key",
+    "-subj",
+    "/CN=swarm-ca",
+    "-out",
+    "/dev/stdout",
+  ], {
+    "new.key": next.root.privateKeyPEM,
+  });
+  const cross = await openssl([
+    ...["x509", "-req", "-in", "new.csr", "-CA", "old.crt", "-CAkey", "old.key", "-CAcreateserial"],
+    ...["-days", "9000", "-extfile", "ext", "-out", "/dev/stdout"],
+  ], {
+    "new.csr": made.output,
+    "old.crt": old.root.certificatePEM,
+    "old.key": old.root.privateKeyPEM,
+    ext: extensions,
+  });
+  assert.ok(cross.ok, cross.output);
+  const crossPEM = cross.output.slice(cross.output.indexOf("-----BEGIN"));
+  const node = await next.node("node1");
+  const options = { roots: [old.root.certificatePEM], now: readCertificate(crossPEM).notBefore };
+  const allow = { ...options, allowNotYetValid: true, expiredGrace: { windowMs: 9e12, ownsKey: () => true } };
+  assert.throws(
+    () => verifyPeerChain(node.certificatePEM, allow),
+    refused("unauthenticated", /not signed by/),
+  );
+  assert.equal(verifyPeerChain(node.certificatePEM + crossPEM, allow).nodeID, "node1");
+});
+
+Deno.test("Peer chain: grace lets in only the owner of the key, only within the window, marked expired", async () => {
+  const cluster = await createTestCluster();
+  const node = await cluster.node("node1");
+  const { publicKeyDigest: digest } = readCertificate(node.certificatePEM);
+  const check = (lateMs: number, owner: string) =>
+    verifyPeerChain(node.certificatePEM, {
+      roots: [cluster.root.certificatePEM],
+      now: node.notAfter + lateMs,
+      expiredGrace: { windowMs: 30 * DAY_MS, ownsKey: (id, key) => id === owner && key === digest },
+    });
+  assert.equal(check(30 * DAY_MS, "node1").expired, true);
+  assert.equal(check(-1, "node1").expired, false);
+  assert.throws(() => check(30 * DAY_MS + 1, "node1"), refused("unauthenticated", /it expired on/));
+  assert.throws(() => check(1, "node2"), refused("unauthenticated", /it expired on/));
+});
+
+Deno.test("Peer chain: a device that starts in 1970 can accept what its pinned root signed", async () => {
+  const cluster = await createTestCluster();
+  const node = await cluster.node("node1");
+  const options = { roots: [cluster.root.certificatePEM], now: 0, allowNotYetValid: true };
+  assert.equal(verifyPeerChain(node.certificatePEM, options).notBefore, node.notBefore);
+});
+
+Deno.test("Peer chain: no mutated certificate is accepted as somebody else and none crashes", async () => {
+  const cluster = await createTestCluster();
+  const { der } = readCertificate((await cluster.node("node1")).certificatePEM);
+  const options = { roots: [cluster.root.certificatePEM], now: cluster.clock.now() };
+  fc.assert(
+    fc.property(fc.nat(der.length - 1), fc.integer({ min: 1, max: 255 }), (at, by) => {
+      const mutated = Uint8Array.from(der);
+      mutated[at] = mutated[at]! ^ by;
+      const rejected = (e: unknown) => e instanceof CoveyError && e.code === "unauthenticated";
+      assert.throws(() => verifyPeerChain([mutated], options), rejected);
+    }),
+    { numRuns: 500 },
+  );
+});

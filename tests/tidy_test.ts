@@ -1,0 +1,205 @@
+/** The tree's own rules (CONTRIBUTING.md), checked as a test: layers, budgets, dead files, leftovers. */
+import assert from "node:assert/strict";
+import { dirname, join, normalize, relative } from "node:path";
+import { fileURLToPath } from "node:url";
+
+const ROOT = fileURLToPath(new URL("..", import.meta.url)).replace(/\/$/, "");
+
+/** What each top folder may import besides itself. */
+const LAYERS: Record<string, string[]> = {
+  api: [],
+  transport: ["api"],
+  security: ["api", "transport"],
+  executors: ["api"],
+  manager: ["api", "transport", "security"],
+  agent: ["api", "transport", "security", "executors"],
+  cli: ["api"],
+  examples: ["api", "executors"],
+};
+
+/** The agent may use of the executors only their door: the contract and the loader, never one executor's inside. */
+const AGENT_EXECUTOR_DOOR = ["executors/executor.ts", "executors/load.ts"];
+
+/** Files that a person or another program starts or points at, so that nothing imports them. */
+const ENTRY_POINTS =
+  /^(mod|(manager|agent|cli)\/main|cli\/demo\/main|bench\/[^/]+|examples\/.*|(.*\/)?mod)\.ts$/;
+
+const MAX_FILE_LINES = 500;
+const MAX_MEDIAN_LINES = 140;
+const MAX_FUNCTION_LINES = 70;
+const MAX_LINE_WIDTH = 125;
+
+interface Source {
+  path: string;
+  text: string;
+  lines: string[];
+  imports: string[];
+}
+
+function* walk(dir: string): Generator<string> {
+  for (const entry of Deno.readDirSync(dir)) {
+    if (entry.name.startsWith(".") || entry.name === "node_modules") continue;
+    const path = join(dir, entry.name);
+    if (entry.isDirectory) yield* walk(path);
+    else if (entry.isFile && path.endsWith(".ts")) yield path;
+  }
+}
+
+function importsOf(path: string, text: string): string[] {
+  const found: string[] = [];
+  const pattern =
+    /(?:^|\n)\s*(?:import|export)\b[^;'"]*?from\s*["']([^"']+)["']|\bimport\(\s*["']([^"']+)["']|new URL\(\s*["']([^"']+\.ts)["']/g;
+  for (const match of text.matchAll(pattern)) {
+    const specifier = match[1] ?? match[2] ?? match[3]!;
+    found.push(specifier.startsWith(".") ? normalize(join(dirname(path), specifier)) : specifier);
+  }
+  return found;
+}
+
+const sources: Source[] = [...walk(ROOT)].map((file) => {
+  const path = relative(ROOT, file), text = Deno.readTextFileSync(file);
+  return { path, text, lines: text.split("\n"), imports: importsOf(path, text) };
+});
+const production = sources.filter((s) => !s.path.startsWith("tests/"));
+const byPath = new Map(sources.map((s) => [s.path, s]));
+const top = (path: string) => path.includes("/") ? path.slice(0, path.indexOf("/")) : "";
+
+function check(problems: string[]) {
+  assert.equal(problems.length, 0, `\n${problems.join("\n")}`);
+}
+
+Deno.test("Tidy: imports point one way", () => {
+  const problems: string[] = [];
+  for (const { path, imports } of production) {
+    const layer = LAYERS[top(path)];
+    if (layer === undefined) continue;
+    for (const target of imports) {
+      if (!byPath.has(target) || top(target) === top(path)) continue;
+      if (!layer.includes(top(target))) problems.push(`${path} imports ${target}`);
+      if (top(path) === "agent" && top(target) === "executors" && !AGENT_EXECUTOR_DOOR.includes(target)) {
+        problems.push(`${path} imports an executor's inside: ${target}`);
+      }
+    }
+  }
+  check(problems);
+});
+
+Deno.test("Tidy: no circular imports", () => {
+  const done = new Set<string>(), problems: string[] = [];
+  const visit = (path: string, trail: string[]) => {
+    const at = trail.indexOf(path);
+    if (at >= 0) return void problems.push([...trail.slice(at), path].join(" -> "));
+    if (done.has(path)) return;
+    const typeOnly = typeImports(byPath.get(path)!);
+    for (const target of byPath.get(path)!.imports) {
+      if (byPath.has(target) && !typeOnly.has(target)) visit(target, [...trail, path]);
+    }
+    done.add(path);
+  };
+  for (const { path } of production) visit(path, []);
+  check(problems);
+});
+
+/** Modules of which a file takes only types: they vanish when it runs. */
+function typeImports({ path, text }: Source): Set<string> {
+  const types = new Set<string>();
+  for (const match of text.matchAll(/(?:^|\n)(?:import|export) type [^;'"]*?from\s*["'](\.[^"']+)["']/g)) {
+    types.add(normalize(join(dirname(path), match[1]!)));
+  }
+  return types;
+}
+
+Deno.test("Tidy: no dead files", () => {
+  const used = new Set(sources.flatMap((s) => s.imports));
+  const texts = sources.map((s) => s.text);
+  check(
+    sources
+      .filter((s) => !used.has(s.path) && !ENTRY_POINTS.test(s.path) && !s.path.endsWith("_test.ts"))
+      .filter((s) =>
+        !texts.some((text) => text.includes(`/${s.path.split("/").at(-1)}"`) || text.includes(`"${s.path}"`))
+      )
+      .map((s) => `${s.path}: nothing imports it`),
+  );
+});
+
+Deno.test("Tidy: files and functions keep their budgets", () => {
+  const problems: string[] = [];
+  for (const { path, lines } of sources) {
+    if (lines.length > MAX_FILE_LINES) {
+      problems.push(`${path}: ${lines.length} lines, at most ${MAX_FILE_LINES}`);
+    }
+  }
+  for (const { path, lines } of production.filter((s) => !s.path.startsWith("bench/"))) {
+    for (const { name, line, length } of functionsOf(lines)) {
+      if (length > MAX_FUNCTION_LINES) {
+        problems.push(`${path}:${line}: ${name} has ${length} lines, at most ${MAX_FUNCTION_LINES}`);
+      }
+    }
+  }
+  const sizes = production.map((s) => s.lines.length).sort((a, b) => a - b);
+  const median = sizes[sizes.length >> 1]!;
+  if (median > MAX_MEDIAN_LINES) {
+    problems.push(`the median file has ${median} lines, at most ${MAX_MEDIAN_LINES}`);
+  }
+  check(problems);
+});
+
+/** Functions of formatted code: a head that opens a block, closed at the head's own indentation. */
+function* functionsOf(lines: string[]): Generator<{ name: string; line: number; length: number }> {
+  const head =
+    /^(\s*)(?:export )?(?:default )?(?:(?:override|static|async|get|set|private|public) )*(?:function\*?\s*)?\*?#?([\w$]+)?(?:<.*>)?\(.*\{$/;
+  for (let i = 0; i < lines.length; i++) {
+    const match = head.exec(lines[i]!);
+    if (
+      !match || /^\s*(if|for|while|switch|catch|return|await|} )/.test(lines[i]!) ||
+      /(?<!\))\s=>\s\{$/.test(lines[i]!)
+    ) continue;
+    const close = lines.findIndex((line, j) => j > i && line.startsWith(`${match[1]}}`));
+    if (close > i) yield { name: match[2] ?? "anonymous", line: i + 1, length: close - i + 1 };
+  }
+}
+
+Deno.test("Tidy: mod.ts only re-exports", () => {
+  check(
+    production
+      .filter((s) => /(^|\/)mod\.ts$/.test(s.path))
+      .filter((s) => /^(?:export )?(?:const|let|function|class|async)\b/m.test(s.text))
+      .map((s) => `${s.path}: defines something`),
+  );
+});
+
+Deno.test("Tidy: nothing unfinished, switched off or over-wide is left behind", () => {
+  const problems: string[] = [];
+  const leftovers: [RegExp, string][] = [
+    [/\.only\(/, "a focused test"],
+    [/\bonly:\s*true/, "a focused test"],
+    [/\bignore:\s*true/, "a test switched off without a condition"],
+    [/Deno\.test\.ignore\(/, "a test switched off"],
+    [/\b(TODO|FIXME|XXX)\b(?!\(#\d+\))/, "an unfinished part without an issue number"],
+    [/@ts-(ignore|nocheck)/, "a type check switched off"],
+    [/deno-lint-ignore-file/, "lint switched off for a whole file"],
+  ];
+  for (const { path, lines } of sources) {
+    if (path === "tests/tidy_test.ts") continue;
+    lines.forEach((line, i) => {
+      for (const [pattern, what] of leftovers) {
+        if (pattern.test(line)) problems.push(`${path}:${i + 1}: ${what}`);
+      }
+      if (/\bignore:/.test(line) && !/reason|\/\//i.test(line)) {
+        problems.push(`${path}:${i + 1}: an ignored test without a reason`);
+      }
+      if (line.length > MAX_LINE_WIDTH && !/https?:\/\/|["'`/]/.test(line)) {
+        problems.push(`${path}:${i + 1}: ${line.length} columns`);
+      }
+    });
+  }
+  check(problems);
+});
+
+Deno.test("Tidy: file names are snake_case", () => {
+  check(
+    sources.filter((s) => !/^[a-z0-9_]+(\.[a-z0-9_]+)*\.ts$/.test(s.path.split("/").at(-1)!)).map((s) =>
+      s.path
+    ),
+  );
+});

@@ -1,0 +1,210 @@
+import assert from "node:assert/strict";
+import fc from "fast-check";
+import { FrameType } from "../../transport/frames.ts";
+import type { Limits } from "../../transport/limits.ts";
+import type { Method } from "../../transport/types.ts";
+import { settle } from "../support/fake_clock.ts";
+import { RawPeer } from "../support/raw_peer.ts";
+import { identityOf, routerOf, until } from "../support/transport.ts";
+
+const methods: Record<string, Method> = {
+  "t.echo": { kind: "unary", access: "anyone", handler: (request) => Promise.resolve(request) },
+  "t.sink": {
+    kind: "client_stream",
+    access: "anyone",
+    async handler(requests) {
+      for await (const item of requests) if (item === "stop") return "stopped";
+    },
+  },
+  "t.stuck": { kind: "client_stream", access: "anyone", handler: () => new Promise<never>(() => {}) },
+};
+
+function accepting(limits: Partial<Limits> = {}): RawPeer {
+  return new RawPeer({ dialed: false, router: routerOf(methods), limits, peer: identityOf("w1") });
+}
+
+/** The code and message of the goodbye that the session sent. */
+function goodbye(peer: RawPeer): string {
+  const frame = peer.frames.find((frame) => frame[0] === FrameType.goodbye);
+  const error = frame?.[1] as { code: string; message: string } | undefined;
+  return error ? `${error.code}: ${error.message}` : "none";
+}
+
+async function finish(peer: RawPeer): Promise<void> {
+  peer.close();
+  await peer.session.closed;
+  assert.equal(peer.clock.pending, 0);
+}
+
+const open = (id: number, kind: string, name: string, ...rest: unknown[]) => [
+  FrameType.open,
+  id,
+  kind,
+  name,
+  ...(rest.length > 0 ? rest : ["hi", 0, 0]),
+];
+
+Deno.test("Session: a frame that breaks the rules ends the connection with its reason", async () => {
+  const { open: OPEN, item, end, credit, hello, result, fail } = FrameType;
+  const table: [unknown[], RegExp][] = [
+    [[99], /no call ID/],
+    [["text", 1], /call 1 was never opened/],
+    [[item, -1, 0], /no call ID/],
+    [[item, 1.5, 0], /no call ID/],
+    [[item, 7, 0], /call 7 was never opened/],
+    [[credit, 2, 10], /call 2 was never made/],
+    [[result, 2, 1], /call 2 was never made/],
+    [[hello, 1], /hello from the end that dialed/],
+    [open(2, "unary", "t.echo"), /call 2 cannot be opened/],
+    [open(0, "unary", "t.echo"), /no call ID/],
+    [open(1, "duplex", "t.echo"), /no kind of call/],
+    [[OPEN, 1, "unary", 5], /no method name/],
+    [open(1, "unary", "t.echo", 1, -1, 0), /no number as timeout/],
+    [open(1, "unary", "t.echo", 1, 0, "x"), /no number as credit/],
+    [open(1, "unary", "t.echo", 1, 0, 0, { nodeID: "x" }), /no identity of a forwarded caller/],
+    [[fail, 4, null], /call 4 was never made/],
+    [[end, 9], /call 9 was never opened/],
+  ];
+  for (const [frame, reason] of table) {
+    const peer = accepting();
+    peer.send(frame);
+    await until(() => peer.ended);
+    assert.match(goodbye(peer), reason, JSON.stringify(frame));
+    assert.match(goodbye(peer), /^invalid_argument/);
+    await finish(peer);
+  }
+});
+
+Deno.test("Session: call IDs only grow", async () => {
+  const peer = accepting();
+  peer.send(open(5, "unary", "t.echo"), open(3, "unary", "t.echo"));
+  await until(() => peer.ended);
+  assert.match(goodbye(peer), /call 3 cannot be opened/);
+  await finish(peer);
+});
+
+Deno.test("Session: frames for a call that is over are dropped", async () => {
+  const peer = accepting();
+  peer.send(open(1, "unary", "t.echo"));
+  await until(() => peer.frames.length === 2);
+  peer.send([FrameType.cancel, 1], [FrameType.item, 1, 0], [FrameType.credit, 1, 5], [FrameType.end, 1]);
+  peer.send(open(3, "unary", "t.echo"));
+  await until(() => peer.frames.length === 3);
+  assert.deepEqual(peer.frames, [[FrameType.hello, 1], [FrameType.result, 1, "hi"], [
+    FrameType.result,
+    3,
+    "hi",
+  ]]);
+  await finish(peer);
+});
+
+Deno.test("Session: a stream item without credit ends the connection", async () => {
+  const peer = accepting({ streamWindowBytes: 200 });
+  peer.send(open(1, "client_stream", "t.stuck"));
+  for (let i = 0; i < 5; i++) peer.send([FrameType.item, 1, "x"]);
+  await until(() => peer.ended);
+  assert.match(goodbye(peer), /without credit/);
+  await finish(peer);
+});
+
+Deno.test("Session: an oversized frame is refused by its length alone, earlier without certificate", async () => {
+  const peer = new RawPeer({ dialed: false, router: routerOf(methods) });
+  peer.sendBytes(new Uint8Array([0, 1, 0, 1]));
+  await until(() => peer.ended);
+  assert.match(goodbye(peer), /^resource_exhausted: .*65537 bytes exceed the limit of 65536/);
+  await finish(peer);
+});
+
+Deno.test("Session: a frame cut off by the end of the connection is only a lost connection", async () => {
+  const peer = accepting();
+  peer.sendBytes(new Uint8Array([0, 0, 0, 9, 1, 2]));
+  await settle();
+  await finish(peer);
+  assert.equal((await peer.session.closed)?.code, "unavailable");
+});
+
+Deno.test("Session: random frames and bytes at either end never crash, hang or leave a call open", async () => {
+  const value = fc.oneof(
+    fc.integer({ min: -1, max: 6 }),
+    fc.constantFrom(...Object.keys(methods)),
+    fc.anything(),
+  );
+  const type = fc.constantFrom(...Object.values(FrameType), 11, null);
+  const frame = fc.tuple(type, fc.integer({ min: -1, max: 9 }), fc.array(value, { maxLength: 6 }))
+    .map(([type, id, rest]) => [type, id, ...rest]);
+  const kind = fc.constantFrom("unary", "server_stream", "client_stream");
+  const opening = fc.tuple(fc.integer({ min: 0, max: 9 }), kind, fc.constantFrom(...Object.keys(methods)))
+    .map(([id, kind, name]) => open(id, kind, name, null, 0, 100));
+  const step = fc.oneof(frame, opening, fc.uint8Array({ maxLength: 12 }));
+  await fc.assert(
+    fc.asyncProperty(fc.boolean(), fc.array(step, { maxLength: 12 }), async (dialed, steps) => {
+      const peer = new RawPeer({ dialed, router: routerOf(methods), peer: identityOf("w1") });
+      const call = peer.session.call("t.any", 1).then(() => "done", (error) => error.name);
+      for (const step of steps) {
+        if (step instanceof Uint8Array) peer.sendBytes(step);
+        else {
+          try {
+            peer.send(step);
+          } catch {
+            // The generator made something that is no plain data.
+          }
+        }
+      }
+      await settle(2);
+      peer.close();
+      await peer.session.closed;
+      assert.ok(["done", "CoveyError"].includes(await call));
+      assert.equal(peer.clock.pending, 0);
+    }),
+    { numRuns: 300 },
+  );
+});
+
+Deno.test("Session: frames of one tick leave in one write", async () => {
+  const peer = new RawPeer({ dialed: true });
+  const calls = Array.from({ length: 100 }, (_, i) => peer.session.call("t.any", i).catch(() => {}));
+  await settle();
+  assert.equal(peer.frames.length, 100);
+  assert.equal(peer.writes, 1);
+  await finish(peer);
+  await Promise.all(calls);
+});
+
+Deno.test("Session: a peer that asks and never reads is cut off", async () => {
+  const peer = accepting({ maxQueuedBytes: 1000 });
+  // A pong is queued for each ping in one go, before the pipe can carry any away.
+  const ping = [0, 0, 0, 2, 0x81, FrameType.ping];
+  peer.sendBytes(new Uint8Array(Array.from({ length: 50 }, () => ping).flat()));
+  await until(() => peer.frames.length === 51);
+  await finish(peer);
+});
+
+Deno.test("Session: silence is answered by pings, then ends the connection", async () => {
+  const peer = accepting({ keepaliveIntervalMs: 1000, keepaliveMisses: 2 });
+  const pings = () => peer.frames.filter((frame) => frame[0] === FrameType.ping).length;
+  await peer.clock.advance(2000);
+  assert.equal(pings(), 1);
+  peer.send([FrameType.pong]);
+  await settle();
+  await peer.clock.advance(1000);
+  assert.equal(pings(), 1);
+  await peer.clock.advance(3000);
+  assert.match((await peer.session.closed)!.message, /no sign of life for 3000 ms/);
+  assert.equal(pings(), 3);
+  await finish(peer);
+});
+
+Deno.test("Session: a peer of another protocol version is refused", async () => {
+  const peer = new RawPeer({ dialed: true });
+  peer.send([FrameType.hello, 2]);
+  await assert.rejects(peer.session.welcomed, { message: /unknown protocol version 2/ });
+  await finish(peer);
+});
+
+Deno.test("Session: an end that does not finish closing is cut after the grace period", async () => {
+  const { session, clock } = new RawPeer({ dialed: true });
+  session.close();
+  await clock.advance(2000);
+  assert.equal(await session.closed, undefined);
+  assert.equal(clock.pending, 0);
+});

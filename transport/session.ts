@@ -1,0 +1,291 @@
+import type { CancelTimer, Clock } from "../api/clock.ts";
+import { CoveyError } from "../api/errors.ts";
+import { encodeFrame, type Frame, FrameReader, FrameType, PROTOCOL_VERSION } from "./frames.ts";
+import { Keepalive } from "./keepalive.ts";
+import type { Limits } from "./limits.ts";
+import { type CallLink, OutgoingCall } from "./outgoing_call.ts";
+import { callClientStream, callServerStream, callUnary } from "./outgoing_streams.ts";
+import { Outbox } from "./outbox.ts";
+import type { BytePipe } from "./pipe.ts";
+import { ServedCall } from "./served_call.ts";
+import { parseOpen, requireID, requireNumber } from "./session_frames.ts";
+import type { CallOptions, Connection, PeerIdentity, Router } from "./types.ts";
+import { malformed } from "./value_scan.ts";
+import { errorFromWire, errorToWire } from "./wire_error.ts";
+
+/** What a session is made of. */
+export interface SessionOptions {
+  pipe: BytePipe;
+  /** Whether this end dialed; the other one says hello. */
+  dialed: boolean;
+  peer: PeerIdentity | undefined;
+  peerChainPEM: string | undefined;
+  /** Methods that the other end may call; none if absent. */
+  router?: Router | undefined;
+  clock: Clock;
+  limits: Limits;
+  /** Why the peer is not welcome: it is told, and nothing that it sends is looked at. */
+  refusal?: CoveyError | undefined;
+}
+
+/** One connection over a byte pipe: both ends run this. */
+export class Session implements Connection, CallLink {
+  readonly peer: PeerIdentity | undefined;
+  readonly peerChainPEM: string | undefined;
+  readonly remoteAddress: string;
+  readonly clock: Clock;
+  readonly limits: Limits;
+  readonly closed: Promise<CoveyError | undefined>;
+  /** Resolves when the accepting end has welcomed us; rejects with its refusal. */
+  readonly welcomed: Promise<void>;
+
+  readonly #pipe: BytePipe;
+  readonly #dialed: boolean;
+  readonly #router: Router | undefined;
+  readonly #outbox: Outbox;
+  readonly #reader: FrameReader;
+  readonly #keepalive: Keepalive;
+  readonly #calls = new Map<number, OutgoingCall>();
+  readonly #served = new Map<number, ServedCall>();
+  #nextID: number;
+  #lastPeerID = 0;
+  #ended = false;
+  #error: CoveyError | undefined;
+  #cancelGrace: CancelTimer | undefined;
+  #onClosed!: (error: CoveyError | undefined) => void;
+  #onWelcome!: { resolve: () => void; reject: (error: CoveyError) => void };
+
+  constructor(options: SessionOptions) {
+    this.peer = options.peer;
+    this.peerChainPEM = options.peerChainPEM;
+    this.remoteAddress = options.pipe.remoteAddress;
+    this.clock = options.clock;
+    this.limits = options.limits;
+    this.#pipe = options.pipe;
+    this.#dialed = options.dialed;
+    this.#router = options.router;
+    this.#nextID = options.dialed ? 1 : 2;
+    this.closed = new Promise((resolve) => this.#onClosed = resolve);
+    this.welcomed = new Promise((resolve, reject) => this.#onWelcome = { resolve, reject });
+    this.welcomed.catch(() => {});
+    this.#outbox = new Outbox(this.#pipe, this.limits.maxQueuedBytes);
+    const trusted = options.dialed || options.peer !== undefined;
+    this.#reader = new FrameReader(trusted ? this.limits.maxFrameBytes : this.limits.maxAnonymousFrameBytes);
+    this.#keepalive = new Keepalive(
+      this.clock,
+      this.limits,
+      () => this.send([FrameType.ping]),
+      (silentMs) => this.#break(this.#lost(`no sign of life for ${silentMs} ms`), false),
+    );
+    this.#pipe.start({
+      data: (bytes) => this.#receive(bytes),
+      drain: () => this.#outbox.drained(),
+      closed: (error) => this.#released(error),
+    });
+    if (options.refusal) this.#end(options.refusal, options.refusal);
+    else if (!this.#dialed) this.send([FrameType.hello, PROTOCOL_VERSION]);
+  }
+
+  call<T>(method: string, request: unknown, options: CallOptions = {}): Promise<T> {
+    return callUnary(this, method, request, options) as Promise<T>;
+  }
+
+  serverStream<T>(method: string, request: unknown, options: CallOptions = {}): AsyncIterable<T> {
+    return callServerStream(this, method, request, options) as AsyncIterable<T>;
+  }
+
+  clientStream<T>(
+    method: string,
+    requests: AsyncIterable<unknown>,
+    options: CallOptions = {},
+  ): Promise<T> {
+    return callClientStream(this, method, requests, options) as Promise<T>;
+  }
+
+  close(reason = "closed"): void {
+    this.#end(undefined, new CoveyError("unavailable", `The connection was closed: ${reason}`));
+  }
+
+  get hasRoom(): boolean {
+    return this.#outbox.hasRoom;
+  }
+
+  whenRoom(run: () => void): void {
+    this.#outbox.whenRoom(run);
+  }
+
+  send(frame: Frame): number {
+    if (this.#ended) return 0;
+    const body = encodeFrame(frame, this.limits.maxFrameBytes);
+    try {
+      this.#outbox.push(body);
+    } catch (error) {
+      this.#break(CoveyError.from(error), false);
+    }
+    return body.length;
+  }
+
+  enlist(call: OutgoingCall): number {
+    if (this.#ended) {
+      const why = this.#error?.message ?? "it was closed here";
+      throw new CoveyError(
+        "unavailable",
+        `Cannot call ${this.remoteAddress}: the connection is over: ${why}`,
+      );
+    }
+    if (this.#calls.size >= this.limits.maxConcurrentStreams) {
+      throw new CoveyError(
+        "resource_exhausted",
+        `Cannot call ${this.remoteAddress}: ${this.#calls.size} calls are open, the limit`,
+        { retryable: true },
+      );
+    }
+    const id = this.#nextID;
+    this.#nextID += 2;
+    this.#calls.set(id, call);
+    return id;
+  }
+
+  dismiss(id: number): void {
+    this.#calls.delete(id);
+  }
+
+  #receive(bytes: Uint8Array): void {
+    if (this.#ended) return;
+    this.#keepalive.heard();
+    try {
+      this.#reader.push(bytes, (frame, size) => {
+        if (!this.#ended) this.#dispatch(frame, size);
+      });
+    } catch (error) {
+      this.#break(CoveyError.from(error), true);
+    }
+  }
+
+  #dispatch(frame: Frame, size: number): void {
+    switch (frame[0]) {
+      case FrameType.open:
+        return this.#serve(frame);
+      case FrameType.ping:
+        return void this.send([FrameType.pong]);
+      case FrameType.pong:
+        return;
+      case FrameType.hello:
+        return this.#welcome(frame);
+      case FrameType.goodbye:
+        return this.#end(errorFromWire(frame[1]));
+      default:
+        return this.#route(frame, size);
+    }
+  }
+
+  /** Hands a frame to its call. */
+  #route(frame: Frame, size: number): void {
+    const id = requireID(frame[1]);
+    if ((id % 2 === 1) === this.#dialed) {
+      if (id >= this.#nextID) throw malformed(`call ${id} was never made`);
+      const call = this.#calls.get(id);
+      if (call) this.#routeToCaller(call, frame, size);
+      return;
+    }
+    if (id > this.#lastPeerID) throw malformed(`call ${id} was never opened`);
+    const served = this.#served.get(id);
+    if (served) this.#routeToServed(served, frame, size);
+  }
+
+  #routeToCaller(call: OutgoingCall, frame: Frame, size: number): void {
+    const { events } = call;
+    if (frame[0] === FrameType.result && events.result) return call.succeed(frame[2]);
+    if (frame[0] === FrameType.fail) return call.fail(errorFromWire(frame[2]));
+    if (frame[0] === FrameType.item && events.item) return events.item(frame[2], size);
+    if (frame[0] === FrameType.end && events.ended) return events.ended();
+    if (frame[0] === FrameType.credit && events.credit) {
+      return events.credit(requireNumber(frame[2], "credit"));
+    }
+    throw malformed(`type ${String(frame[0]).slice(0, 20)} does not fit its call`);
+  }
+
+  #routeToServed(served: ServedCall, frame: Frame, size: number): void {
+    if (frame[0] === FrameType.item) return served.item(frame[2], size);
+    if (frame[0] === FrameType.end) return served.ended();
+    if (frame[0] === FrameType.credit) return served.credit(requireNumber(frame[2], "credit"));
+    if (frame[0] !== FrameType.cancel) {
+      throw malformed(`type ${String(frame[0]).slice(0, 20)} does not fit its call`);
+    }
+    served.cancel(new CoveyError("canceled", "The caller canceled the call"));
+  }
+
+  #serve(frame: Frame): void {
+    const open = parseOpen(frame);
+    const { id } = open;
+    if ((id % 2 === 1) === this.#dialed || id <= this.#lastPeerID) {
+      throw malformed(`call ${id} cannot be opened`);
+    }
+    this.#lastPeerID = id;
+    try {
+      if (this.#served.size >= this.limits.maxConcurrentStreams) {
+        throw new CoveyError(
+          "resource_exhausted",
+          `Cannot call ${open.name}: ${this.#served.size} calls are open, the limit`,
+          { retryable: true },
+        );
+      }
+      if (!this.#router) {
+        throw new CoveyError("unimplemented", `Cannot call ${open.name}: no methods are served`);
+      }
+      const method = this.#router.resolve(open.name, open.kind, this.peer, open.forwardedFor);
+      const served = new ServedCall(
+        this,
+        { ...open, method, peer: this.peer },
+        () => this.#served.delete(id),
+      );
+      this.#served.set(id, served);
+      served.start();
+    } catch (error) {
+      this.send([FrameType.fail, id, errorToWire(CoveyError.from(error))]);
+    }
+  }
+
+  #welcome(frame: Frame): void {
+    if (!this.#dialed) throw malformed("hello from the end that dialed");
+    if (frame[1] !== PROTOCOL_VERSION) {
+      throw malformed(`unknown protocol version ${String(frame[1]).slice(0, 20)}`);
+    }
+    this.#onWelcome.resolve();
+  }
+
+  #lost(problem: string): CoveyError {
+    return new CoveyError("unavailable", `Lost the connection to ${this.remoteAddress}: ${problem}`);
+  }
+
+  /** Ends the connection over an error; the peer is told if it can still hear. */
+  #break(error: CoveyError, tell: boolean): void {
+    this.#end(error, tell ? error : undefined);
+    if (!tell) this.#pipe.destroy();
+  }
+
+  /** The end for both directions: `error` is why (undefined: we wanted it), `farewell` is what the peer is told. */
+  #end(error: CoveyError | undefined, farewell?: CoveyError): void {
+    if (this.#ended) return;
+    if (farewell) this.send([FrameType.goodbye, errorToWire(farewell)]);
+    if (this.#ended) return; // the peer does not read: sending has just ended it
+    this.#outbox.flush();
+    this.#ended = true;
+    this.#error = error;
+    this.#keepalive.stop();
+    const why = error ?? this.#lost("it was closed here");
+    this.#onWelcome.reject(why);
+    this.#outbox.close();
+    for (const call of [...this.#calls.values()]) call.broken(why);
+    const gone = new CoveyError("canceled", "The connection of the caller is over", { cause: why });
+    for (const served of [...this.#served.values()]) served.cancel(gone);
+    this.#cancelGrace = this.clock.setTimer(this.limits.closeGraceMs, () => this.#pipe.destroy());
+    this.#pipe.end();
+  }
+
+  #released(error?: Error): void {
+    this.#end(this.#lost(error?.message ?? "closed by the peer"));
+    this.#cancelGrace?.();
+    this.#onClosed(this.#error);
+  }
+}

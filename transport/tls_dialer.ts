@@ -1,0 +1,84 @@
+import tls from "node:tls";
+import type { Clock } from "../api/clock.ts";
+import { CoveyError } from "../api/errors.ts";
+import { parseAddress } from "./address.ts";
+import { awaitWelcome, DialTimer } from "./dialing.ts";
+import { DEFAULT_LIMITS, type Limits } from "./limits.ts";
+import { peerChainPEM } from "./peer_chain.ts";
+import { Session } from "./session.ts";
+import { ALPN, TLS_OPTIONS, TLSPipe } from "./tls_pipe.ts";
+import type { CallOptions, Connection, Dialer, Router, TLSMaterial, VerifyPeer } from "./types.ts";
+
+/** Options of {@linkcode tlsDialer}. */
+export interface TLSDialerOptions {
+  /** This node's certificate, asked for at each dial; undefined to come without one. */
+  identity: () => TLSMaterial | undefined;
+  verifyPeer: VerifyPeer;
+  clock: Clock;
+  limits?: Partial<Limits>;
+  /** Methods that the dialed end may call in return; none if absent. */
+  router?: Router;
+}
+
+function connect(
+  address: string,
+  material: TLSMaterial | undefined,
+  timer: DialTimer,
+): Promise<tls.TLSSocket> {
+  const { host, port } = parseAddress(address);
+  const identity = material ? { cert: material.certificatePEM, key: material.privateKeyPEM } : {};
+  return new Promise((resolve, reject) => {
+    const fail = (error: CoveyError) => {
+      socket.destroy();
+      reject(error);
+    };
+    const onError = (error: Error) =>
+      fail(new CoveyError("unavailable", `Cannot connect to ${address}: ${error.message}`, { cause: error }));
+    const onClose = () => onError(new Error("closed during the handshake"));
+    const socket = tls.connect({ ...TLS_OPTIONS, ...identity, host: host || "localhost", port });
+    socket.on("error", onError);
+    socket.on("close", onClose);
+    socket.once("secureConnect", () => {
+      socket.off("close", onClose);
+      resolve(socket);
+    });
+    timer.onEnd(fail);
+  });
+}
+
+/** Opens mutual-TLS connections. */
+export function tlsDialer(options: TLSDialerOptions): Dialer {
+  const limits = { ...DEFAULT_LIMITS, ...options.limits };
+  const { clock, router } = options;
+  return {
+    async dial(address: string, callOptions: CallOptions = {}): Promise<Connection> {
+      const timer = new DialTimer(address, clock, limits, callOptions);
+      try {
+        const socket = await connect(address, options.identity(), timer);
+        let session: Session;
+        try {
+          if (socket.alpnProtocol !== ALPN) {
+            throw new CoveyError("unavailable", `Cannot connect to ${address}: it does not speak ${ALPN}`);
+          }
+          const chain = peerChainPEM(socket);
+          const peer = options.verifyPeer(chain);
+          session = new Session({
+            pipe: new TLSPipe(socket),
+            dialed: true,
+            peer,
+            peerChainPEM: chain,
+            router,
+            clock,
+            limits,
+          });
+        } catch (error) {
+          socket.destroy();
+          throw CoveyError.from(error);
+        }
+        return await awaitWelcome(session, timer);
+      } finally {
+        timer.stop();
+      }
+    },
+  };
+}

@@ -1,0 +1,99 @@
+import type { Socket } from "node:net";
+import tls from "node:tls";
+import type { CancelTimer, Clock } from "../api/clock.ts";
+import { CoveyError } from "../api/errors.ts";
+import { Acceptor, type AcceptorOptions } from "./acceptor.ts";
+import { formatAddress, parseAddress } from "./address.ts";
+import { peerChainPEM } from "./peer_chain.ts";
+import { ALPN, remoteAddress, TLS_OPTIONS, TLSPipe } from "./tls_pipe.ts";
+import type { Listener, TLSMaterial, VerifyPeer } from "./types.ts";
+
+/** Options of {@linkcode listenTLS}. */
+export interface TLSListenOptions extends AcceptorOptions {
+  /** HOST:PORT, [v6]:PORT or :PORT; port 0 takes any free one. */
+  listen: string;
+  /** This node's certificate and key, asked for now and at each `refreshIdentity`. */
+  identity: () => TLSMaterial;
+  verifyPeer: VerifyPeer;
+}
+
+function context(material: TLSMaterial): tls.SecureContextOptions {
+  const { minVersion, maxVersion } = TLS_OPTIONS;
+  return { minVersion, maxVersion, cert: material.certificatePEM, key: material.privateKeyPEM };
+}
+
+/** Sockets in their handshake, by remote address: cut when it takes too long, or at once when there are too many. */
+class Handshakes {
+  readonly #open = new Map<string, { socket: Socket; cancelTimer: CancelTimer }>();
+  readonly #acceptor: Acceptor;
+  readonly #clock: Clock;
+
+  constructor(acceptor: Acceptor, clock: Clock) {
+    this.#acceptor = acceptor;
+    this.#clock = clock;
+  }
+
+  begin(socket: Socket): void {
+    const { maxConnections, handshakeTimeoutMs } = this.#acceptor.limits;
+    // As many again may shake hands as may be open, so that a full listener can still say that it is full.
+    if (this.#open.size >= maxConnections) return void socket.destroy();
+    const address = remoteAddress(socket);
+    const cancelTimer = this.#clock.setTimer(handshakeTimeoutMs, () => socket.destroy());
+    this.#open.set(address, { socket, cancelTimer });
+    socket.on("close", () => this.finish(address));
+    socket.on("error", () => {});
+  }
+
+  finish(address: string): void {
+    this.#open.get(address)?.cancelTimer();
+    this.#open.delete(address);
+  }
+
+  close(): void {
+    for (const { socket } of [...this.#open.values()]) socket.destroy();
+  }
+}
+
+/** Accepts mutual-TLS connections. Errors: `invalid_argument` (address), `unavailable` (the port cannot be had). */
+export async function listenTLS(options: TLSListenOptions): Promise<Listener> {
+  const { host, port } = parseAddress(options.listen);
+  const acceptor = new Acceptor(options);
+  const handshakes = new Handshakes(acceptor, options.clock);
+  const server = tls.createServer({ ...TLS_OPTIONS, ...context(options.identity()), requestCert: true });
+  server.on("connection", (socket: Socket) => handshakes.begin(socket));
+  server.on("tlsClientError", (_error: Error, socket: Socket) => void socket.destroy());
+  server.on("secureConnection", (socket: tls.TLSSocket) => {
+    handshakes.finish(remoteAddress(socket));
+    socket.on("error", () => {});
+    acceptor.accept(new TLSPipe(socket), () => {
+      if (socket.alpnProtocol !== ALPN) {
+        throw new CoveyError("failed_precondition", `Cannot accept connection: it does not speak ${ALPN}`);
+      }
+      const chain = peerChainPEM(socket);
+      return { peerChainPEM: chain, peer: options.verifyPeer(chain) };
+    });
+  });
+  await new Promise<void>((resolve, reject) => {
+    server.once("error", (error) =>
+      reject(
+        new CoveyError("unavailable", `Cannot listen on ${options.listen}: ${error.message}`, {
+          cause: error,
+        }),
+      ));
+    server.listen(port, ...(host ? [host] : []), () => resolve());
+  });
+  const bound = server.address() as { address: string; port: number };
+  return {
+    address: formatAddress(bound.address, bound.port),
+    get connections() {
+      return acceptor.connections;
+    },
+    refreshIdentity: () => server.setSecureContext(context(options.identity())),
+    async close() {
+      const stopped = new Promise<void>((resolve) => server.close(() => resolve()));
+      handshakes.close();
+      await acceptor.close();
+      await stopped;
+    },
+  };
+}

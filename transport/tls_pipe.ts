@@ -1,0 +1,64 @@
+import { setImmediate } from "node:timers";
+import type { Socket } from "node:net";
+import type { TLSSocket } from "node:tls";
+import { formatAddress } from "./address.ts";
+import type { BytePipe, PipeEvents } from "./pipe.ts";
+
+/** ALPN name of the protocol in `frames.ts`. */
+export const ALPN = "covey/1";
+
+/** What both ends ask of TLS: certificates are judged by `verifyPeer` alone, see {@linkcode VerifyPeer}. */
+export const TLS_OPTIONS: {
+  minVersion: "TLSv1.3";
+  maxVersion: "TLSv1.3";
+  ALPNProtocols: string[];
+  rejectUnauthorized: false;
+} = { minVersion: "TLSv1.3", maxVersion: "TLSv1.3", ALPNProtocols: [ALPN], rejectUnauthorized: false };
+
+/** HOST:PORT of the other end. */
+export function remoteAddress(socket: Socket): string {
+  return formatAddress(socket.remoteAddress ?? "unknown", socket.remotePort ?? 0);
+}
+
+/** A TLS connection whose handshake is over. */
+export class TLSPipe implements BytePipe {
+  readonly remoteAddress: string;
+  readonly #socket: TLSSocket;
+  #error: Error | undefined;
+
+  constructor(socket: TLSSocket) {
+    this.#socket = socket;
+    this.remoteAddress = remoteAddress(socket);
+  }
+
+  get buffered(): number {
+    return this.#socket.writableLength;
+  }
+
+  start(events: PipeEvents): void {
+    const socket = this.#socket;
+    socket.setNoDelay(true);
+    socket.on("data", (bytes: Uint8Array) => events.data(bytes));
+    socket.on("drain", () => events.drain());
+    socket.on("end", () => socket.destroySoon());
+    socket.on("error", (error) => this.#error = error);
+    if (socket.destroyed) setImmediate(() => events.closed(this.#error));
+    else socket.on("close", () => events.closed(this.#error));
+  }
+
+  write(bytes: Uint8Array): void {
+    if (this.#socket.writable) this.#socket.write(bytes);
+  }
+
+  end(): void {
+    this.#socket.destroySoon();
+  }
+
+  destroy(): void {
+    this.#socket.destroy();
+  }
+
+  defer(run: () => void): void {
+    setImmediate(run);
+  }
+}

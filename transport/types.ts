@@ -1,0 +1,139 @@
+/** What the rest of the program sees of the transport. */
+import type { CoveyError } from "../api/errors.ts";
+
+/** Who is at the other end, as proven by its certificate. */
+export interface PeerIdentity {
+  nodeID: string;
+  clusterID: string;
+  role: "swarm-manager" | "swarm-worker";
+  certificatePEM: string;
+}
+
+/** Options of one call. */
+export interface CallOptions {
+  /** Cancels the call here and at the other end. */
+  signal?: AbortSignal;
+  /** Milliseconds until the call fails with `deadline_exceeded`; the other end is told what remains. */
+  timeoutMs?: number;
+  /** The node a manager makes this call for; only managers may set it, and that node's role is then judged. */
+  forwardedFor?: PeerIdentity;
+}
+
+/** What a handler knows about its call. */
+export interface CallContext {
+  /** The node at the other end; undefined if it showed no certificate. */
+  peer: PeerIdentity | undefined;
+  /** HOST:PORT of the other end. */
+  remoteAddress: string;
+  /** Aborted with a {@linkcode CoveyError} when the caller cancels, the deadline passes or the connection breaks. */
+  signal: AbortSignal;
+  /** When the caller gives up, in this side's `clock.monotonic()` milliseconds. */
+  deadline?: number;
+  /** The node on whose behalf `peer`, a manager, makes the call. */
+  forwardedFor?: PeerIdentity;
+}
+
+/** Answers one request with one response. */
+export type UnaryHandler = (request: unknown, context: CallContext) => Promise<unknown>;
+/** Answers one request with items; its iterator's `return` is called if the caller leaves early. */
+export type ServerStreamHandler = (request: unknown, context: CallContext) => AsyncIterable<unknown>;
+/** Answers items with one response, at any time; `requests` fails if the caller gives up. */
+export type ClientStreamHandler = (
+  requests: AsyncIterable<unknown>,
+  context: CallContext,
+) => Promise<unknown>;
+
+/** Who may call: anyone at all, any node with an accepted certificate, or managers only. */
+export type Access = "anyone" | "node" | "manager";
+
+/** The shapes of a call. */
+export type MethodKind = "unary" | "server_stream" | "client_stream";
+
+/** One method that a {@linkcode Router} offers. */
+export type Method =
+  | { kind: "unary"; access: Access; handler: UnaryHandler }
+  | { kind: "server_stream"; access: Access; handler: ServerStreamHandler }
+  | { kind: "client_stream"; access: Access; handler: ClientStreamHandler };
+
+/** A method's name, shape and access, for tests of all calls by all roles. */
+export interface MethodSummary {
+  name: string;
+  kind: MethodKind;
+  access: Access;
+}
+
+/** The methods of a listener. */
+export interface Router {
+  /** Adds a method such as `dispatcher.session`; a name can be taken once. */
+  register(name: string, method: Method): void;
+  /** All methods, by name. */
+  methods(): MethodSummary[];
+  /**
+   * The method, if it exists, has this shape, and the caller may use it.
+   *
+   * Errors: `unimplemented`, `invalid_argument` (wrong shape), `unauthenticated` (no certificate),
+   * `permission_denied` (wrong role; forwarding by someone who is no manager).
+   */
+  resolve(
+    name: string,
+    kind: MethodKind,
+    peer: PeerIdentity | undefined,
+    forwardedFor?: PeerIdentity,
+  ): Method;
+}
+
+/** One connection; calls in both directions share it. */
+export interface Connection {
+  readonly peer: PeerIdentity | undefined;
+  /** The certificates that the other end showed, leaf first, as PEM; unverified if `verifyPeer` accepts anything. */
+  readonly peerChainPEM: string | undefined;
+  readonly remoteAddress: string;
+  /** Resolves once everything is released: undefined if closed at this end, else the error that ended it. */
+  readonly closed: Promise<CoveyError | undefined>;
+  /**
+   * Makes one call. Rejects with the handler's error, `canceled`, `deadline_exceeded`, `resource_exhausted` (a
+   * limit), or `unavailable` when the connection breaks; the message says if the outcome is unknown.
+   */
+  call<T>(method: string, request: unknown, options?: CallOptions): Promise<T>;
+  /** Items of one answer, called when iteration starts; leaving the loop cancels at the other end. */
+  serverStream<T>(method: string, request: unknown, options?: CallOptions): AsyncIterable<T>;
+  /** Sends items, gets one answer; if that comes early, `requests` is ended by its `return`. */
+  clientStream<T>(method: string, requests: AsyncIterable<unknown>, options?: CallOptions): Promise<T>;
+  /** Tells the other end why, fails what is open with `unavailable`, and releases the connection. */
+  close(reason?: string): void;
+}
+
+/** Opens connections. */
+export interface Dialer {
+  /**
+   * Connects to HOST:PORT or [v6]:PORT; resolves when both ends have accepted each other's certificates.
+   *
+   * Errors: `invalid_argument` (address), `unavailable`, `deadline_exceeded`, or what either `verifyPeer` threw.
+   */
+  dial(address: string, options?: CallOptions): Promise<Connection>;
+}
+
+/** Accepts connections. */
+export interface Listener {
+  /** The real HOST:PORT, also when port 0 was asked for. */
+  readonly address: string;
+  /** Connections that are open, handshakes excluded. */
+  readonly connections: number;
+  /** New handshakes use what `identity()` returns from now on; open connections stay. */
+  refreshIdentity(): void;
+  /** Stops accepting, closes all connections, resolves when every socket is released. */
+  close(): Promise<void>;
+}
+
+/** A node's certificate (leaf, then its chain) and its key, both PEM. */
+export interface TLSMaterial {
+  certificatePEM: string;
+  privateKeyPEM: string;
+}
+
+/**
+ * Judges the chain that the other end showed (PEM, leaf first; undefined if it showed none). The key's possession has
+ * been proven by the handshake. Returns undefined for a peer to be treated as anonymous; throws a
+ * `CoveyError` to refuse it, which the peer is told.
+ */
+export type VerifyPeer = (chainPEM: string | undefined) => PeerIdentity | undefined;
