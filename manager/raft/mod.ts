@@ -28,7 +28,7 @@
  *     must start with a new one: its old vote and entries were counted on.
  * 13. When `step()` returns `removed_sender`, tell the sender that it is out.
  * 14. A new cluster starts from `bootstrap()`, stored like any batch; a joining member starts from nothing, and is added
- *     as a learner by the leader. After a majority is lost for good, `forceSingleMember()` makes a survivor the cluster.
+ *     as a learner by the leader. A member that is the only voter may `campaign()` at once. After a majority is lost for good, `forceSingleMember()` makes a survivor the cluster.
  * 15. A {@linkcode RaftInvariantError} is final: stop the node, keep its files for examination.
  *
  * @module

@@ -1,10 +1,20 @@
 /**
  * `deno run tests/sim/raft/main.ts [--seed S] [--seeds N] [--minutes M]`: one seed, or N from S on, or as many as fit.
- * Prints the first seed that violates a property, and ends with status 1.
+ * Prints the first seed that violates a property, with the commit, and ends with status 1.
  */
 
 import { parseArgs } from "node:util";
 import { Simulation } from "./simulation.ts";
+
+/** What the tree was when the seed failed; a seed means nothing without it. */
+function commit(): string {
+  try {
+    const { stdout } = new Deno.Command("git", { args: ["describe", "--always", "--dirty"] }).outputSync();
+    return new TextDecoder().decode(stdout).trim();
+  } catch {
+    return "unknown";
+  }
+}
 
 const { values } = parseArgs({
   options: { seed: { type: "string" }, seeds: { type: "string" }, minutes: { type: "string" } },
@@ -22,6 +32,7 @@ for (let seed = first; seed < first + count && performance.now() < deadline; see
     totals.committed += result.committed;
     totals.acknowledged += result.acknowledged;
   } catch (thrown) {
+    console.error(`commit ${commit()}`);
     console.error(`seed ${seed}: ${thrown instanceof Error ? thrown.stack : thrown}`);
     Deno.exit(1);
   }

@@ -54,3 +54,11 @@ Deno.test("Simulation: finds a new leader that serves reads before it committed 
   const found = firstViolation({ breakCore: (raft) => raft.hasCommittedInTerm = () => true });
   assert.ok(found?.rule === "LIN", JSON.stringify(found));
 });
+
+Deno.test("Simulation: the command replays one seed", async () => {
+  const main = new URL("./main.ts", import.meta.url);
+  const args = ["run", "--quiet", main.href, "--seed", "7"];
+  const { code, stdout } = await new Deno.Command(Deno.execPath(), { args }).output();
+  assert.equal(code, 0);
+  assert.match(new TextDecoder().decode(stdout), /^1 seeds from 7, .* no violation\n$/);
+});
