@@ -41,6 +41,11 @@ export function handleAppend(raft: RaftState, message: Append): void {
   // What lies behind these entries was not compared with the leader's log, so it must not be committed.
   const verified = prevIndex + entries.length;
   commitTo(raft, Math.min(message.commit, verified));
+  invariant(
+    raft.openConfChanges.length <= 1,
+    "a change follows a committed change",
+    raft.openConfChanges.length,
+  );
   acknowledge(raft, from, verified);
 }
 

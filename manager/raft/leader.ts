@@ -26,6 +26,8 @@ function handleAcceptance(raft: RaftState, progress: Progress, message: AppendRe
     index,
     raft.log.lastIndex,
   );
+  // Not an acknowledgement, but how a member with a newer term got this one's attention before it led that term.
+  if (index === 0) return;
   const news = progress.accept(index);
   // A repeated answer still ends the probing, or a follower that has everything would stay in it.
   if (!news && !(progress.match === index && progress.state === "probe")) return;

@@ -45,6 +45,8 @@ export class RawNode {
       this.raft.noteConfChanges(log.applied + 1, log.entries(log.applied + 1, Infinity));
     }
     applyOpenConfChanges(this.raft);
+    const { length } = this.raft.openConfChanges;
+    invariant(length <= 1, "a stored change follows a change stored as committed", length);
   }
 
   /** One tick of the caller's clock has passed. */

@@ -122,8 +122,9 @@ export class RaftState {
 
   /** Lets a membership take effect. */
   setConf(conf: ConfState): void {
+    const before = this.conf;
     this.conf = conf;
-    if (conf.removed.length !== this.removed.size) this.removed = new Set(conf.removed);
+    if (conf.removed !== before.removed) this.removed = new Set(conf.removed);
     invariant(conf.voters.every((id) => !this.removed.has(id)), "removed members do not vote");
   }
 

@@ -30,6 +30,7 @@ export interface World {
   readonly faults: Faults;
   /** Whether members ask before they campaign: never, always or each as it likes. */
   readonly preVote: "off" | "on" | "mixed";
+  readonly checkQuorum: boolean;
   send(message: Message): void;
   /** `node` has just become leader. */
   onLeader(node: SimNode): void;
@@ -77,6 +78,7 @@ export class SimNode {
     const config: RaftConfig = {
       ...DEFAULT_RAFT_CONFIG,
       id: this.id,
+      checkQuorum: this.world.checkQuorum,
       preVote: this.world.preVote === "mixed" ? random.chance(0.5) : this.world.preVote === "on",
       random: random.next,
       maxMessageBytes: random.pick([0, 100]),

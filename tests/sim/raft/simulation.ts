@@ -30,11 +30,13 @@ export class Simulation implements World {
   #proposals = 0;
   #calm = false;
   readonly preVote: World["preVote"];
+  readonly checkQuorum: boolean;
   readonly #hunt: number;
 
   constructor(seed: number, readonly faults: Faults = {}) {
     this.random = new SeededRandom(seed);
     this.preVote = this.random.pick(["on", "on", "on", "on", "off", "mixed"] as const);
+    this.checkQuorum = this.random.chance(0.9);
     this.#hunt = this.random.pick([0, 0, 0.3, 0.9, 0.9]);
     this.network = new Network(
       this.queue,
