@@ -1,6 +1,6 @@
 /** How the cluster is shown: never with its CA key. */
 import type { Cluster } from "../../../api/cluster.ts";
-import { rootNames } from "./root_names.ts";
+import { rootTLSInfo } from "../../../security/mod.ts";
 import { inOrder } from "./task_spec_view.ts";
 
 /** Docker's data path port, shown because clients print it; no overlay network uses it here. */
@@ -52,6 +52,6 @@ let lastRoot: { pem: string; info: Record<string, string> } | undefined;
 
 /** The root certificate with its subject and public key; remembered, because it changes at most once in years. */
 function tlsInfo(pem: string): Record<string, string> {
-  if (lastRoot?.pem !== pem) lastRoot = { pem, info: { TrustRoot: pem, ...rootNames(pem) } };
+  if (lastRoot?.pem !== pem) lastRoot = { pem, info: rootTLSInfo(pem) };
   return lastRoot.info;
 }
