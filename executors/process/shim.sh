@@ -290,6 +290,8 @@ check() {
   elif program_alive; then
     echo "orphan $pid"
   else
+    # Both may have been killed, but not what the program started.
+    clear_groups
     echo gone
   fi
 }
