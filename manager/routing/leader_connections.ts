@@ -40,6 +40,8 @@ export class LeaderConnections {
   readonly #clock: Clock;
   readonly #slots = new Set<Slot>();
   readonly #abort = new AbortController();
+  /** Rejects when the leader is retired: a dial that is given up takes a while to let go. */
+  readonly #retired = Promise.withResolvers<never>();
   #dialing: Promise<void> | undefined;
   #cancelLinger = () => {};
 
@@ -47,6 +49,7 @@ export class LeaderConnections {
     this.leader = leader;
     this.#dialer = dialer;
     this.#clock = clock;
+    this.#retired.promise.catch(() => {});
   }
 
   /** Whether nothing is open or being opened. */
@@ -68,13 +71,19 @@ export class LeaderConnections {
         );
       }
       this.#dialing ??= this.#dial().finally(() => this.#dialing = undefined);
-      await within(this.#dialing, { ...patience, clock, withinMs: Math.max(0, end - clock.monotonic()) });
+      await within(Promise.race([this.#dialing, this.#retired.promise]), {
+        ...patience,
+        clock,
+        withinMs: Math.max(0, end - clock.monotonic()),
+      });
     }
   }
 
   /** Nothing new is called: idle connections close at once, others when their calls are done, `lingerMs` at most. */
   retire(lingerMs: number): void {
-    this.#abort.abort(new CoveyError("unavailable", "Cannot call the leader: another manager leads now"));
+    const reason = new CoveyError("unavailable", "Cannot call the leader: another manager leads now");
+    this.#abort.abort(reason);
+    this.#retired.reject(reason);
     for (const slot of [...this.#slots]) if (slot.places === 0 || lingerMs === 0) this.#close(slot);
     this.#cancelLinger();
     if (this.#slots.size === 0) return;

@@ -11,7 +11,10 @@ import { canceled, within } from "./waiting.ts";
 export const LEADER_WAIT_MS = 10_000;
 /** Calls that may wait for a leader: as many as agents may be connected; beyond it they fail at once. */
 export const MAX_WAITING_CALLS = 10_000;
-/** First wait before the same leader is tried again, doubled each time; a change of the leader ends it early. */
+/**
+ * Wait before the same leader is tried a third time, doubled from then on; a change of the leader ends it early. The second
+ * try is at once: it may only have been an old connection that broke.
+ */
 const MIN_RETRY_MS = 50;
 /** Longest such wait. */
 const MAX_RETRY_MS = 1_000;
@@ -64,7 +67,7 @@ export class LeaderLink {
    */
   async run<R>(work: LeaderWork<R>): Promise<R> {
     const { clock, consensus } = this.#options, { signal } = work;
-    let left = LEADER_WAIT_MS, retryMs = MIN_RETRY_MS;
+    let left = LEADER_WAIT_MS, retryMs = 0;
     let problem: CoveyError | undefined;
     for (;;) {
       this.#checkWanted(signal);
@@ -82,10 +85,11 @@ export class LeaderLink {
       since = clock.monotonic();
       // The leader may have changed while the last one was tried: then there is nothing to wait for.
       if (!this.isLeader && sameLeader(leader, this.#leaderOf(consensus.status()))) {
-        await this.#pause(leader ? Math.min(left, retryMs) : left, signal);
+        const pauseMs = leader ? Math.min(left, retryMs) : left;
+        if (pauseMs > 0) await this.#pause(pauseMs, signal);
       }
       left -= clock.monotonic() - since;
-      retryMs = Math.min(retryMs * 2, MAX_RETRY_MS);
+      retryMs = Math.min(Math.max(retryMs * 2, MIN_RETRY_MS), MAX_RETRY_MS);
     }
   }
 
