@@ -144,6 +144,17 @@ Deno.test("Agents: a handed-on call that reaches a follower goes no further", as
   });
 });
 
+Deno.test("Agents: a manager that asked the wrong leader asks the right one once it knows it", async () => {
+  await withQuorum(async ({ clock, group, dial }) => {
+    group.elect("m2", ["m3"]);
+    const messages = openSession(await dial("m3", identityOf("w1")));
+    const first = messages.next();
+    await clock.advance(300);
+    group.elect("m1");
+    assert.equal(((await first).value as SessionMessage).Node.ID, "w1");
+  });
+});
+
 Deno.test("Agents and managers: every call says who may make it, on every manager alike", async () => {
   await withQuorum(({ managers: { m1, m2 } }) => {
     const table = m1!.router.methods().map(({ name, kind, access }) => `${name} ${kind} ${access}`);

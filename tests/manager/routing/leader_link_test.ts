@@ -2,6 +2,7 @@ import assert from "node:assert/strict";
 import { CoveyError } from "../../../api/errors.ts";
 import { NO_LEADER } from "../../../manager/http/docker_error.ts";
 import {
+  LeaderConnections,
   LINGER_MS,
   MAX_CALLS_PER_CONNECTION,
   MAX_LEADER_CONNECTIONS,
@@ -228,6 +229,32 @@ Deno.test("LeaderLink: the caller's signal and closing the link end the wait", a
     assert.equal((await left).message, "gone");
     link.close();
     assert.deepEqual([(await closed).code, (await failure(ask("c"))).code], ["unavailable", "unavailable"]);
+  });
+});
+
+Deno.test("LeaderLink: closing it ends the calls under way at once", async () => {
+  await withLink("m2", async ({ link, ask, seen, gate }) => {
+    gate.hold = new Promise(() => {});
+    const asked = failure(ask("a"));
+    await until(() => seen.length === 1);
+    link.close();
+    assert.equal((await asked).code, "unknown");
+  });
+});
+
+Deno.test("LeaderConnections: a connection that turned out to be over is not given out again", async () => {
+  await withLink(undefined, async ({ clock, network, listeners }) => {
+    const identity = () => identityOf("m1", "swarm-manager");
+    const dialer = network.dialer({ host: "m1", identity, clock });
+    const connections = new LeaderConnections({ nodeID: "m2", address: "m2:1" }, dialer, clock);
+    const first = await connections.lease({ withinMs: 1_000 });
+    const second = await connections.lease({ withinMs: 1_000 });
+    assert.equal(second.connection, first.connection);
+    first.discard();
+    const third = await connections.lease({ withinMs: 1_000 });
+    assert.notEqual(third.connection, first.connection);
+    await until(() => listeners.m2!.connections === 1);
+    connections.retire(0);
   });
 });
 

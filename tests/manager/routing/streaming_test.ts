@@ -1,7 +1,8 @@
 import assert from "node:assert/strict";
 import { Routing } from "../../../manager/routing/mod.ts";
 import { MAX_PIECE_BYTES } from "../../../manager/routing/control_messages.ts";
-import { memoryNetwork } from "../../../transport/mod.ts";
+import { MAX_CALLS_PER_CONNECTION } from "../../../manager/routing/leader_connections.ts";
+import { type Listener, memoryNetwork } from "../../../transport/mod.ts";
 import { FakeClock, settle } from "../../support/fake_clock.ts";
 import { identityOf, routerOf, until } from "../../support/transport.ts";
 import { FakeGroup } from "./fake_group.ts";
@@ -12,7 +13,7 @@ const CHUNKED = { headers: { "Transfer-Encoding": "chunked" } };
 /** A leader that answers with `answer`, and what its follower makes of a GET. */
 async function withFollower(
   answer: () => Response,
-  test: (ask: () => Promise<Response>) => Promise<void>,
+  test: (ask: () => Promise<Response>, leader: Listener) => Promise<void>,
 ): Promise<void> {
   const clock = new FakeClock(), network = memoryNetwork();
   const group = new FakeGroup({ m1: "m1:1", m2: "m2:1" }, "m1");
@@ -33,7 +34,7 @@ async function withFollower(
   });
   try {
     assert.equal(await routing[0]!.forward(GET), undefined);
-    await test(async () => (await routing[1]!.forward(GET))!);
+    await test(async () => (await routing[1]!.forward(GET))!, listener);
   } finally {
     for (const each of routing) each.close();
     await listener.close();
@@ -92,5 +93,17 @@ Deno.test("Streaming response: a client that leaves ends the source, even while 
     assert.equal(canceled, false);
     await response.body!.cancel();
     await until(() => canceled);
+  });
+});
+
+Deno.test("Responses: give up their place on the connection when they are complete", async () => {
+  const bodies = [null, "short", "x".repeat(MAX_PIECE_BYTES + 1)];
+  let asked = 0;
+  await withFollower(() => new Response(bodies[asked++ % 3]), async (ask, leader) => {
+    for (let i = 0; i < MAX_CALLS_PER_CONNECTION + 3; i++) {
+      const { length } = await (await ask()).text();
+      assert.equal(length, bodies[i % 3]?.length ?? 0);
+    }
+    assert.equal(leader.connections, 1);
   });
 });
