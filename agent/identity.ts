@@ -12,10 +12,10 @@ import {
   readCertificate,
   RemoteCA,
   Renewer,
-  rootTLSInfo,
   systemFileSystem,
   verifyPeerChain,
 } from "../security/mod.ts";
+import { encodeName } from "../security/x509_names.ts";
 import { type PeerIdentity, tlsDialer } from "../transport/mod.ts";
 import { Backoff } from "./backoff.ts";
 import type { ManagerDialer } from "./connection.ts";
@@ -169,7 +169,13 @@ function verifyManager(chain: string | undefined, own: NodeIdentity, clock: Cloc
 
 /** The root as the Engine API shows it (`TLSInfo`). */
 export function tlsInfo(identity: NodeIdentity): NonNullable<NodeDescription["TLSInfo"]> {
-  return rootTLSInfo(identity.rootCAPEM);
+  const root = readCertificate(identity.rootCAPEM);
+  const publicKey = root.x509.publicKey.export({ type: "spki", format: "der" });
+  return {
+    TrustRoot: identity.rootCAPEM,
+    CertIssuerSubject: encodeName(root.subject).toBase64(),
+    CertIssuerPublicKey: new Uint8Array(publicKey).toBase64(),
+  };
 }
 
 /** What the pinned root and the node's own certificate prove to have passed. */

@@ -60,7 +60,7 @@ if [ -n "$identity" ]; then identity=$(absolute "$identity") read=$read,$identit
 for path in $executors; do read=$read,$(absolute "$path"); done
 if [ "$docker" != none ]; then
   docker=${docker#unix://}
-  net=$net,localhost:80,unix:$docker read=$read,$docker write=$write,$docker
+  net=$net,docker.invalid:80,unix:$docker read=$read,$docker write=$write,$docker
 fi
 
 permissions="--allow-read=$read
@@ -70,10 +70,10 @@ permissions="--allow-read=$read
 --allow-sys=systemMemoryInfo"
 if [ "$print" = yes ]; then printf '%s\n' "$permissions"; exit 0; fi
 
-# A device's memory is for its tasks, and its SD card wears: no optimizing compiler and no helper threads (an agent computes
-# little; 5 MB), no code cache (4 MB, and 7 MB written at every start), one malloc arena that gives memory back (2 MB).
-v8=--lite-mode,--single-threaded,--max-semi-space-size=1,--max-old-space-size=256
-export MALLOC_ARENA_MAX=1 MALLOC_TRIM_THRESHOLD_=131072
+# A device's memory is for its tasks, and its SD card wears: no optimizing compiler and no collector threads (an agent
+# computes little; 4 MB), no code cache (4 MB, and 7 MB written at every start), one malloc arena (1 MB).
+v8=--lite-mode,--single-threaded-gc,--max-semi-space-size=1,--max-old-space-size=256
+export MALLOC_ARENA_MAX=1
 
 # The last --state-dir wins; relative paths of the other flags are the caller's, so the folder is not changed.
 set -- "$@" --state-dir "$state_dir"

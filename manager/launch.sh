@@ -38,7 +38,7 @@ net=:2377,:$(port "$listen")
 for address in $(printf %s "$join" | tr , ' '); do net=$net,:$(port "$address"); done
 net=$net,unix:$api
 files=$state_dir,$(dirname -- "$api")
-if [ "$docker" != none ]; then net=$net,localhost:80,unix:$docker files=$files,$docker; fi
+if [ "$docker" != none ]; then net=$net,docker:80,unix:$docker files=$files,$docker; fi
 
 set -- "$@" --state-dir "$state_dir" --api "$api"
 permissions="--allow-read=$root,$files

@@ -21,7 +21,7 @@ export interface RemoteCAOptions {
   clock: Clock;
 }
 
-/** Asks the managers one after another until one answers. */
+/** Asks the managers one after another until one answers; the error is that of the last one asked. */
 export class RemoteCA {
   readonly #options: RemoteCAOptions;
 
@@ -89,15 +89,22 @@ export class RemoteCA {
     const options = { timeoutMs: CALL_TIMEOUT_MS, ...(signal && { signal }) };
     let failure = new CoveyError("unavailable", "Cannot reach a manager: no address is known");
     for (const address of addresses()) {
-      let connection: Connection | undefined;
+      let connection: Connection;
       try {
         connection = await dialer.dial(address, options);
+      } catch (thrown) {
+        // Whatever is there now may be no manager of this cluster any more; the next address may be one.
+        failure = CoveyError.from(thrown);
+        if (signal?.aborted) throw failure;
+        continue;
+      }
+      try {
         return await connection.call<T>(method, request, options);
       } catch (thrown) {
         failure = CoveyError.from(thrown);
         if (!failure.retryable) throw failure;
       } finally {
-        connection?.close();
+        connection.close();
       }
     }
     throw failure;

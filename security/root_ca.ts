@@ -7,13 +7,11 @@ import { readCertificate } from "./certificate.ts";
 import { type ASN1Value, DER } from "./der.ts";
 import { createPrivateKeyPEM, keyIdentifier, publicKeyOf, signDER } from "./key_pair.ts";
 import { encodePEM } from "./pem.ts";
-import { ECDSA_WITH_SHA256, nameOf, OID } from "./x509_names.ts";
+import { ECDSA_WITH_SHA256, nameOf, OID, ROOT_CA_NAME } from "./x509_names.ts";
 
 const HOUR_MS = 3_600_000;
 const DAY_MS = 24 * HOUR_MS;
 
-/** Common name of every root, and a DNS name of every manager (SwarmKit). */
-export const ROOT_CA_NAME = "swarm-ca";
 /** Life of a root certificate: 20 years (SwarmKit). */
 export const ROOT_CA_EXPIRY_MS = 20 * 365 * DAY_MS;
 /** Default life of a node certificate: 90 days (SwarmKit). */

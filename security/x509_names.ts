@@ -1,5 +1,9 @@
 /** Object identifiers and fragments shared by certificates and requests. */
+import { CoveyError } from "../api/errors.ts";
 import type { ASN1Value, DER } from "./der.ts";
+
+/** Common name of every root, and a DNS name of every manager (SwarmKit). */
+export const ROOT_CA_NAME = "swarm-ca";
 
 /** Object identifiers in dotted form (RFC 5280, RFC 5758). */
 export const OID = {
@@ -28,6 +32,15 @@ export interface Subject {
   O?: string;
   /** Organizational unit: the role. */
   OU?: string;
+}
+
+/** DER of the name that every root bears, `CN=swarm-ca`: a constant, so that an agent needs no ASN.1 module for it. */
+const ROOT_NAME = Uint8Array.fromHex("30133111300f06035504030c08737761726d2d6361");
+
+/** DER of a root's subject; `invalid_argument` for a name that no root bears. */
+export function encodeName({ CN, O, OU }: Subject): Uint8Array<ArrayBuffer> {
+  if (CN === ROOT_CA_NAME && O === undefined && OU === undefined) return ROOT_NAME.slice();
+  throw new CoveyError("invalid_argument", `Cannot encode name ${CN ?? "(none)"}: it is not a root's`);
 }
 
 /** A subject as an X.501 name, most general part first. */

@@ -35,7 +35,9 @@ function connect(
     const onError = (error: Error) =>
       fail(new CoveyError("unavailable", `Cannot connect to ${address}: ${error.message}`, { cause: error }));
     const onClose = () => onError(new Error("closed during the handshake"));
-    const socket = tls.connect({ ...TLS_OPTIONS, ...identity, host: host || "localhost", port });
+    // Sessions are resumed by server name: a name of its own makes each dial see the peer's present certificate.
+    const servername = `${crypto.randomUUID()}.covey`;
+    const socket = tls.connect({ ...TLS_OPTIONS, ...identity, servername, host: host || "localhost", port });
     socket.on("error", onError);
     socket.on("close", onClose);
     socket.once("secureConnect", () => {

@@ -61,13 +61,21 @@ shim_alive() {
   case $cmdline in *run"$state$id"--*) return 0 ;; *) return 1 ;; esac
 }
 
+# Names the task's control groups. The shim's pid is part of it, as two agents on one device (tests, clusters side by
+# side) may use one task ID.
+name_groups() {
+  shim_pid=0
+  { read -r _ shim_pid <shim; } 2>/dev/null
+  name=$id.$shim_pid
+}
+
 # The control group that holds everything the program starts; empty where there is none.
 find_tree() {
   tree=
   for base in /sys/fs/cgroup /sys/fs/cgroup/unified; do
-    [ -e "$base/cgroup.controllers" ] && tree=$base/covey/$id && return
+    [ -e "$base/cgroup.controllers" ] && tree=$base/covey/$name && return
   done
-  [ -e /sys/fs/cgroup/pids/cgroup.procs ] && tree=/sys/fs/cgroup/pids/covey/$id
+  [ -e /sys/fs/cgroup/pids/cgroup.procs ] && tree=/sys/fs/cgroup/pids/covey/$name
 }
 
 # limit CONTROLLER FILE VALUE [FILE VALUE]: sets v1 or v2 limits, joins the group to those the program enters.
@@ -76,7 +84,7 @@ limit_v2() {
     echo "$3" >"$tree/$2"
 } 2>/dev/null
 limit_v1() {
-  dir=/sys/fs/cgroup/$1/covey/$id
+  dir=/sys/fs/cgroup/$1/covey/$name
   [ -e "/sys/fs/cgroup/$1/cgroup.procs" ] && mkdir -p "$dir" && echo "$3" >"$dir/$2" || return 1
   case " $groups " in *" $dir "*) ;; *) groups="$groups $dir" ;; esac
 } 2>/dev/null
@@ -106,8 +114,8 @@ make_groups() {
 clear_groups() {
   find_tree
   left=
-  for dir in "$tree" /sys/fs/cgroup/memory/covey/"$id" /sys/fs/cgroup/cpu/covey/"$id" \
-    /sys/fs/cgroup/pids/covey/"$id"; do
+  for dir in "$tree" /sys/fs/cgroup/memory/covey/"$name" /sys/fs/cgroup/cpu/covey/"$name" \
+    /sys/fs/cgroup/pids/covey/"$name"; do
     [ -n "$dir" ] && [ -d "$dir" ] && left="$left $dir"
   done
   passes=0
@@ -132,7 +140,7 @@ sweep_session() {
 }
 
 was_oom() {
-  for file in "$tree/memory.events" "/sys/fs/cgroup/memory/covey/$id/memory.oom_control"; do
+  for file in "$tree/memory.events" "/sys/fs/cgroup/memory/covey/$name/memory.oom_control"; do
     [ -e "$file" ] || continue
     while read -r key value; do [ "$key" = oom_kill ] && [ "$value" -gt 0 ] && return 0; done <"$file"
   done
@@ -261,6 +269,7 @@ run() {
   set -C
   { echo "$boot $$" >shim; } 2>/dev/null || { echo claimed >&3 && exit 0; }
   set +C
+  name_groups
   # An agent that died meanwhile is no reason not to start: PIPE as well.
   trap '' HUP INT QUIT TERM PIPE
   exec 9>"$state/exits/$id"
@@ -290,6 +299,9 @@ check() {
   elif program_alive; then
     echo "orphan $pid"
   else
+    # Both may have been killed, but not what the program started.
+    name_groups
+    clear_groups
     echo gone
   fi
 }
@@ -304,6 +316,7 @@ signal() {
   kill -s "$1" -- "-$leader" 2>/dev/null || { program_alive && kill -s "$1" "$leader" 2>/dev/null; }
   [ "$1" = KILL ] || return 0
   sweep_session "$leader"
+  name_groups
   clear_groups
 }
 

@@ -18,7 +18,7 @@ export async function withFleet(
     await test(fleet);
   } catch (thrown) {
     failure = thrown;
-    await printLogs(folder);
+    await printState(fleet, folder);
   }
   await removeServices(fleet).catch((thrown) => failure ??= thrown);
   await fleet.stop();
@@ -26,7 +26,14 @@ export async function withFleet(
   if (failure !== undefined) throw failure;
 }
 
-async function printLogs(folder: string): Promise<void> {
+/** What somebody needs who reads of a failure: every task with its reason, and the last lines of each log. */
+async function printState(fleet: Fleet, folder: string): Promise<void> {
+  const tasks = await allTasks(fleet).catch(() => []);
+  for (const { ID, NodeID, DesiredState, Status } of tasks) {
+    console.error(
+      `${ID} on ${NodeID}: ${Status.State}, wanted ${DesiredState}: ${Status.Message} ${Status.Err ?? ""}`,
+    );
+  }
   for await (const { name } of Deno.readDir(folder)) {
     if (!name.endsWith(".txt")) continue;
     const lines = (await Deno.readTextFile(`${folder}/${name}`)).trimEnd().split("\n");

@@ -18,6 +18,8 @@ export class Checker {
   #seen = new Map<string, { entry: Entry; prevTerm: number }>();
   /** What any member ever considered committed, by index. */
   readonly committed: Entry[] = [];
+  /** The term in which it was: that of the leader, who is the first to know. */
+  readonly #committedIn: number[] = [];
   /** The highest index that was acknowledged to a client. */
   acknowledged = 0;
 
@@ -29,7 +31,9 @@ export class Checker {
     this.#leaders.set(raft.term, id);
     for (let index = Math.max(2, raft.log.firstIndex); index < this.committed.length; index++) {
       const entry = this.committed[index];
-      if (entry && entry.term < raft.term && !raft.log.matches(index, entry.term)) {
+      // A leader whose votes were late may come up in a term that is over, and need not have what was committed since.
+      const due = (this.#committedIn[index] ?? Infinity) < raft.term;
+      if (entry && due && !raft.log.matches(index, entry.term)) {
         throw new Violation(
           "LC",
           `leader ${id} of term ${raft.term} lacks committed entry ${index}/${entry.term}`,
@@ -51,16 +55,15 @@ export class Checker {
   }
 
   /** SM: what is committed at an index is the same everywhere and for ever. */
-  commits(id: number, entries: readonly Entry[]): void {
+  commits(id: number, term: number, entries: readonly Entry[]): void {
     for (const entry of entries) {
       const known = this.committed[entry.index];
-      if (!known) this.committed[entry.index] = entry;
-      else if (known !== entry) {
-        const { index, term } = entry;
-        throw new Violation(
-          "SM",
-          `${id} commits ${index}/${term}, another one committed ${index}/${known.term}`,
-        );
+      if (!known) {
+        this.committed[entry.index] = entry;
+        this.#committedIn[entry.index] = term;
+      } else if (known !== entry) {
+        const at = `${entry.index}/${entry.term}`;
+        throw new Violation("SM", `${id} commits ${at}, another one committed ${known.index}/${known.term}`);
       }
     }
   }

@@ -227,7 +227,7 @@ export class SimNode {
     const entries: readonly Entry[] = from <= committed
       ? raft.log.entries(from, Infinity, committed + 1)
       : [];
-    checker.commits(this.id, entries);
+    checker.commits(this.id, raft.term, entries);
     this.#seenCommit = committed;
   }
 }

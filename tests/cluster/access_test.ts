@@ -1,0 +1,214 @@
+/** Walks every call that a manager offers, by every kind of caller, over real TLS: who is let in? */
+import assert from "node:assert/strict";
+import { CA_METHODS } from "../../api/ca.ts";
+import { DISPATCHER_METHODS, type SessionMessage } from "../../api/dispatcher.ts";
+import { CoveyError, type ErrorCode } from "../../api/errors.ts";
+import { createCertificateRequest, createPrivateKeyPEM, type NodeIdentity } from "../../security/mod.ts";
+import type { CallOptions, Connection, MethodSummary, PeerIdentity, Router } from "../../transport/mod.ts";
+import { DESCRIPTION } from "../manager/dispatcher/harness.ts";
+import { dialAs, ManagerPort } from "./manager_port.ts";
+
+const CALLERS = [
+  "no certificate",
+  "worker",
+  "manager",
+  "other cluster",
+  "removed node",
+  "removed while connected",
+  "worker forwarding for the manager",
+  "nobody forwarding for the manager",
+] as const;
+type Caller = typeof CALLERS[number];
+type Outcome = "let in" | ErrorCode;
+
+interface Entry {
+  call: string;
+  request: (port: ManagerPort, sessionID: string) => unknown;
+  outcome: Record<Caller, Outcome>;
+}
+
+/** What every call answers alike: the first two cannot even connect. */
+const REFUSED = {
+  "other cluster": "unauthenticated",
+  "removed node": "permission_denied",
+  "worker forwarding for the manager": "permission_denied",
+  "nobody forwarding for the manager": "permission_denied",
+} as const;
+const NODES_ONLY = {
+  ...REFUSED,
+  "no certificate": "unauthenticated",
+  worker: "let in",
+  manager: "let in",
+  "removed while connected": "not_found",
+} as const;
+
+const csr = await createCertificateRequest(await createPrivateKeyPEM());
+
+/** Who may make which call. A call that is registered and not listed here fails the test. */
+const TABLE: Entry[] = [
+  {
+    call: CA_METHODS.getRootCACertificate,
+    request: () => ({}),
+    outcome: {
+      ...REFUSED,
+      "no certificate": "let in",
+      worker: "let in",
+      manager: "let in",
+      "removed while connected": "let in", // as anybody without a certificate
+    },
+  },
+  {
+    call: CA_METHODS.issueNodeCertificate, // a join
+    request: (port) => ({ CSR: csr, Token: port.cluster.RootCA.JoinTokens.Worker }),
+    outcome: {
+      ...REFUSED,
+      "no certificate": "let in",
+      worker: "let in", // its own renewal: the token is ignored
+      manager: "let in",
+      "removed while connected": "permission_denied",
+    },
+  },
+  {
+    call: CA_METHODS.issueNodeCertificate, // a renewal
+    request: () => ({ CSR: csr }),
+    outcome: {
+      ...REFUSED,
+      "no certificate": "unauthenticated",
+      worker: "let in",
+      manager: "let in",
+      "removed while connected": "permission_denied",
+    },
+  },
+  {
+    call: DISPATCHER_METHODS.session,
+    request: (_port, SessionID) => ({ SessionID, Description: DESCRIPTION }),
+    outcome: NODES_ONLY,
+  },
+  {
+    call: DISPATCHER_METHODS.heartbeat,
+    request: (_port, SessionID) => ({ SessionID }),
+    outcome: NODES_ONLY,
+  },
+  {
+    call: DISPATCHER_METHODS.updateTaskStatus,
+    request: (_port, SessionID) => ({ SessionID, Updates: [] }),
+    outcome: NODES_ONLY,
+  },
+  {
+    call: DISPATCHER_METHODS.assignments,
+    request: (_port, SessionID) => ({ SessionID }),
+    outcome: NODES_ONLY,
+  },
+];
+
+/** Registered calls that the table does not know, and calls of the table that are not registered. */
+function mismatches(router: Router): string[] {
+  const registered = new Set(router.methods().map(({ name }) => name));
+  const listed = new Set(TABLE.map(({ call }) => call));
+  return [...registered.symmetricDifference(listed)];
+}
+
+/** One caller's connection, or why it has none, and how it calls. */
+interface Line {
+  connection: Connection | CoveyError;
+  options: CallOptions;
+  sessionID: string;
+}
+
+async function callers(port: ManagerPort, other: ManagerPort): Promise<Record<Caller, Line>> {
+  const worker = await port.join();
+  const [removed, removedLater] = [await port.join(), await port.join()];
+  const forManager = { forwardedFor: peerOf(port.own.identity) };
+  const line = async (identity: NodeIdentity | undefined, options: CallOptions = {}): Promise<Line> => {
+    const connection = await dialAs(port.address, identity).catch(CoveyError.from);
+    return { connection, options, sessionID: "none" };
+  };
+  await port.removeNode(removed.nodeID);
+  const lines: Record<Caller, Line> = {
+    "no certificate": await line(undefined),
+    worker: await line(worker),
+    manager: await line(port.own.identity),
+    "other cluster": await line(await other.join()),
+    "removed node": await line(removed),
+    "removed while connected": await line(removedLater),
+    "worker forwarding for the manager": await line(worker, forManager),
+    "nobody forwarding for the manager": await line(undefined, forManager),
+  };
+  for (const name of ["worker", "manager", "removed while connected"] as const) {
+    lines[name].sessionID = await openSession(lines[name].connection as Connection);
+  }
+  await port.removeNode(removedLater.nodeID);
+  return lines;
+}
+
+function peerOf({ nodeID, clusterID, role, certificatePEM }: NodeIdentity): PeerIdentity {
+  return { nodeID, clusterID, role, certificatePEM };
+}
+
+/** Opens a dispatcher session, which outlives the stream that opened it. */
+async function openSession(connection: Connection): Promise<string> {
+  const stream = connection.serverStream<SessionMessage>(DISPATCHER_METHODS.session, {
+    Description: DESCRIPTION,
+  });
+  for await (const { SessionID } of stream) return SessionID;
+  throw new Error("the stream ended without a session");
+}
+
+/** Makes one call of whatever kind; of a stream, the first item is enough. */
+async function attempt(
+  { connection, options }: Line,
+  method: MethodSummary,
+  request: unknown,
+): Promise<Outcome> {
+  if (connection instanceof CoveyError) return connection.code;
+  try {
+    if (method.kind === "unary") await connection.call(method.name, request, options);
+    else {
+      assert.equal(method.kind, "server_stream", `this test cannot make a call of kind ${method.kind}`);
+      for await (const _ of connection.serverStream(method.name, request, options)) break;
+    }
+    return "let in";
+  } catch (error) {
+    return CoveyError.from(error).code;
+  }
+}
+
+Deno.test("Access: every registered call lets in whom the table names, and nobody else", async () => {
+  await using port = await ManagerPort.start();
+  await using other = await ManagerPort.start();
+  assert.deepEqual(mismatches(port.router), []);
+  const lines = await callers(port, other);
+  const methods = new Map(port.router.methods().map((method) => [method.name, method]));
+  const actual: string[] = [], expected: string[] = [];
+  for (const [row, { call, request, outcome }] of TABLE.entries()) {
+    for (const caller of CALLERS) {
+      const line = lines[caller];
+      const got = await attempt(line, methods.get(call)!, request(port, line.sessionID));
+      actual.push(`${row} ${call} by ${caller}: ${got}`);
+      expected.push(`${row} ${call} by ${caller}: ${outcome[caller]}`);
+    }
+  }
+  assert.deepEqual(actual, expected);
+});
+
+Deno.test("Access: a call that is registered without an entry in the table fails the walk", async () => {
+  await using port = await ManagerPort.start();
+  port.router.register("raft.step", { kind: "unary", access: "manager", handler: () => Promise.resolve({}) });
+  assert.deepEqual(mismatches(port.router), ["raft.step"]);
+});
+
+Deno.test("Access: a worker gets its own certificate only, whatever it asks for", async () => {
+  await using port = await ManagerPort.start();
+  const worker = await port.join();
+  const connection = await dialAs(port.address, worker);
+  const request = {
+    CSR: csr,
+    Token: port.cluster.RootCA.JoinTokens.Manager,
+    ReissueNodeID: port.own.identity.nodeID,
+  };
+  const answer = await connection.call<{ NodeID: string; Role: string }>(
+    CA_METHODS.issueNodeCertificate,
+    request,
+  );
+  assert.deepEqual([answer.NodeID, answer.Role], [worker.nodeID, "worker"]);
+});
