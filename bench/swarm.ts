@@ -1,6 +1,6 @@
 /**
- * Covey beside Docker Swarm on this machine, in one run: the same load program against both control APIs, rounds alternating,
- * and containers beside what the bare engine can start. Prints ratios.
+ * Covey beside Docker Swarm on this machine, in one run: the same load program against both control APIs, rounds
+ * alternating, and containers beside what the bare engine can start. Prints ratios.
  *
  *     deno task bench swarm [ROUNDS=3]
  *
