@@ -32,7 +32,9 @@ done
 
 absolute() { case $1 in /*) printf %s "$1" ;; *) printf '%s/%s' "$PWD" "$1" ;; esac }
 
-# A manager's port, any host: managers move, and a device's network gives them other addresses. HOST without a port means 2377.
+# A manager's port, any IPv4 host: managers move, and a device's network gives them other addresses. A bare :PORT would mean
+# this machine alone. Names and IPv6 addresses cannot be given as a range, so those that are known are named. HOST without a
+# port means 2377.
 port() {
   case $1 in
     *]:*) printf %s "${1##*:}" ;;
@@ -48,11 +50,16 @@ state_dir=$(absolute "$state_dir")
 # The managers that the cluster told the agent of are kept in a file, so that those with a port of their own can be reached too.
 known=''
 [ ! -r "$state_dir/managers" ] || known=$(cat "$state_dir/managers")
-net=:2377
+net=:2377,0.0.0.0/0:2377
 for address in $(printf %s "$join" | tr , ' ') $known; do
   number=$(port "$address")
   case $number in '' | *[!0-9]*) continue ;; esac
-  case ,$net, in *,:"$number",*) ;; *) net=$net,:$number ;; esac
+  case ,$net, in *,:"$number",*) ;; *) net=$net,:$number,0.0.0.0/0:$number ;; esac
+  case ${address%:"$number"} in
+    '') ;;
+    *:*) host=${address%:"$number"} host="[${host#[}" net=$net,"${host%]}]":$number ;;
+    *[!0-9.]*) net=$net,${address%:"$number"}:$number ;;
+  esac
 done
 
 read=$root,$state_dir,/proc/sys/kernel/random/boot_id write=$state_dir

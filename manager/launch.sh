@@ -25,17 +25,37 @@ for word in "$@"; do
 done
 
 absolute() { case $1 in /*) printf %s "$1" ;; *) printf '%s/%s' "$PWD" "$1" ;; esac }
-port() { printf %s "${1##*:}"; }
+# HOST without a port means 2377.
+port() {
+  case $1 in
+    *]:*) printf %s "${1##*:}" ;;
+    *:*:*) printf 2377 ;;
+    *:*) printf %s "${1##*:}" ;;
+    *) printf 2377 ;;
+  esac
+}
 
 state_dir=$(absolute "$state_dir")
 api=$(absolute "${api:-$state_dir/covey.sock}")
 docker=${docker#unix://}
 mkdir -p "$state_dir" "$(dirname -- "$api")"
 
-# The cluster's port, on any host: other managers and agents are elsewhere, and may move.
-net=:2377,:$(port "$listen")
-[ -z "$advertise" ] || case $advertise in *:*) net=$net,:$(port "$advertise") ;; esac
-for address in $(printf %s "$join" | tr , ' '); do net=$net,:$(port "$address"); done
+# The cluster's port, on any IPv4 host: other managers and agents are elsewhere, and may move. A bare :PORT would mean this
+# machine alone. Names and IPv6 addresses cannot be given as a range, so those that are known are named: in the flags, and in
+# what the agent beside has heard of.
+known=''
+[ ! -r "$state_dir/agent/managers" ] || known=$(cat "$state_dir/agent/managers")
+net=:2377,0.0.0.0/0:2377
+for address in "$listen" $advertise $(printf %s "$join" | tr , ' ') $known; do
+  number=$(port "$address")
+  case $number in '' | *[!0-9]*) continue ;; esac
+  case ,$net, in *,:"$number",*) ;; *) net=$net,:$number,0.0.0.0/0:$number ;; esac
+  case ${address%:"$number"} in
+    '') ;;
+    *:*) host=${address%:"$number"} host="[${host#[}" net=$net,"${host%]}]":$number ;;
+    *[!0-9.]*) net=$net,${address%:"$number"}:$number ;;
+  esac
+done
 net=$net,unix:$api
 files=$state_dir,$(dirname -- "$api")
 if [ "$docker" != none ]; then net=$net,docker:80,unix:$docker files=$files,$docker; fi
