@@ -91,7 +91,8 @@ export class ManagerNode implements NodeLifecycle {
   }
 
   get manager(): ManagerHandle | undefined {
-    return this.#manager;
+    // One that is being started or still joins is not of use yet.
+    return this.#membership?.role === "manager" ? this.#manager : undefined;
   }
 
   /** Goes on where the state folder says, or does what the flags say on an empty one. */
@@ -264,10 +265,16 @@ export class ManagerNode implements NodeLifecycle {
       if (role === "manager") void this.#promote();
     });
     this.#notes = notes;
-    this.#renew(identity, () => notes.managers.length > 0 ? [...notes.managers] : membership.managers);
+    this.#renew(identity, () => this.#knownManagers(membership));
     this.#startAgent(membership.managers);
     this.#membership = membership;
     await notes.start();
+  }
+
+  /** What the agent last heard, or what the node joined through. */
+  #knownManagers({ managers }: Membership): string[] {
+    const heard = this.#notes?.managers ?? [];
+    return heard.length > 0 ? [...heard] : managers;
   }
 
   async #requireIdentity({ nodeID }: Membership): Promise<NodeIdentity> {
@@ -302,7 +309,7 @@ export class ManagerNode implements NodeLifecycle {
       const before = this.#membership;
       const { signal } = this.#abort;
       if (signal.aborted || before?.role !== "worker") return;
-      const managers = [...this.#notes?.managers ?? before.managers];
+      const managers = this.#knownManagers(before);
       const membership: Membership = { ...before, managers, role: "manager", joined: true };
       try {
         const identity = await this.#renewAs("manager", managers);
