@@ -101,8 +101,8 @@ function disk(folder: string): Finding {
 /** The Deno permissions that an agent gets with `flags`, as its launcher computes them; one per line. */
 export async function agentSandbox(flags: string[]): Promise<string[]> {
   const launcher = fileURLToPath(new URL("../agent/launch.sh", import.meta.url));
-  const { stdout } = await new Deno.Command("sh", {
-    args: [launcher, "--print-permissions", ...flags],
+  const { stdout } = await new Deno.Command(launcher, {
+    args: ["--print-permissions", ...flags],
     stderr: "inherit",
   }).output();
   return new TextDecoder().decode(stdout).split("\n").filter((line) => line !== "");

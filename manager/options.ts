@@ -115,7 +115,7 @@ function problemsOf(options: ManagerOptions, labels: readonly string[]): FieldPr
   if (options.token !== undefined && options.join.length === 0) add("--join", "is required with --token");
   if (options.idle && options.join.length > 0) add("--idle", "cannot be combined with --join");
   for (const label of labels) {
-    if (!/^[^=\s]+=/.test(label)) add("--label", `want k=v, current value is "${label}"`);
+    if (!/^(?!__proto__=)[^=\s]+=/.test(label)) add("--label", `want k=v, current value is "${label}"`);
   }
   for (const [flag, path] of [["--state-dir", options.stateDir], ["--api", options.apiSocket]] as const) {
     if (/[\s,]/.test(path)) add(flag, `must not contain blanks or commas, current value is "${path}"`);
