@@ -113,8 +113,9 @@ async function demo(): Promise<number> {
   try {
     await rollOut(fleet, stopped.signal);
     if (!stopped.signal.aborted) {
-      output.write(nextSteps(fleet.socket));
-      if (!values.exit) {
+      if (values.exit) output.write("Everything has converged.\n");
+      else {
+        output.write(nextSteps(fleet.socket));
         output.write("\nPress Ctrl-C to end the demo and remove everything.\n");
         await interrupted;
       }
