@@ -1,5 +1,6 @@
 /** Client of the control API: the Docker Engine's swarm API over a Unix socket or HTTP. */
 import { CoveyError, type ErrorCode } from "../api/errors.ts";
+import { fetchFailure } from "../api/fetch_failure.ts";
 
 /** Where the control API listens unless `-H` or COVEY_HOST says otherwise. */
 export const DEFAULT_HOST = "unix:///run/covey/covey.sock";
@@ -115,10 +116,10 @@ export class ControlClient {
       if (thrown instanceof DOMException) throw thrown;
       throw new CoveyError(
         "unavailable",
-        `Cannot connect to a Covey manager at ${this.host}: is it running? (set -H or COVEY_HOST)`,
-        {
-          cause: thrown,
-        },
+        `Cannot connect to a Covey manager at ${this.host}: ${
+          fetchFailure(thrown)
+        }; is it running? (set -H or COVEY_HOST)`,
+        { cause: thrown },
       );
     }
   }

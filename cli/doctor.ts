@@ -1,6 +1,7 @@
 /** Checks of `covey doctor`: what a device needs, what was found, and what to do about it. */
 import { statfsSync } from "node:fs";
 import { fileURLToPath } from "node:url";
+import { fetchFailure } from "../api/fetch_failure.ts";
 import { formatBytes } from "./units.ts";
 
 /** One finding. `fail` means that Covey cannot work, `warn` that a part of it cannot. */
@@ -75,11 +76,11 @@ async function docker(socket: string): Promise<Finding> {
     });
     const { Version } = await response.json() as { Version: string };
     return { check: "docker", level: "ok", found: `Engine ${Version} at ${socket}` };
-  } catch {
+  } catch (thrown) {
     return {
       check: "docker",
       level: "warn",
-      found: `no engine at ${socket}`,
+      found: `no engine at ${socket}: ${fetchFailure(thrown)}`,
       remedy: "containers cannot run here; processes can",
     };
   } finally {

@@ -100,7 +100,7 @@ export async function listenTLS(options: TLSListenOptions): Promise<Listener> {
   await new Promise<void>((resolve, reject) => {
     server.on("error", (error) => {
       const message = `Cannot listen on ${options.listen}: ${error.message}`;
-      logger.warn(message);
+      if (server.listening) logger.warn(message);
       reject(new CoveyError("unavailable", message, { cause: error }));
     });
     server.listen(port, ...(host ? [host] : []), () => resolve());
