@@ -30,7 +30,7 @@ export function parseDuration(flag: string, text: string): number {
     at = part.lastIndex;
   }
   if (text === "") refuse(flag, "a duration such as 10s or 1m30s", text);
-  return total;
+  return Math.round(total);
 }
 
 /** A memory size (`64m`, `1.5GiB`, `1048576`) in bytes. */

@@ -8,6 +8,7 @@ import type { NodeView, ServiceView, TaskView } from "../api_types.ts";
 import type { Output } from "../output.ts";
 import { waitConverged } from "../progress.ts";
 import { Fleet } from "./fleet.ts";
+import { exists } from "../files.ts";
 
 const DEVICES = ["pi-kitchen", "pi-garage", "pi-attic"];
 const SPEC = fileURLToPath(new URL("../../examples/global_process.json", import.meta.url));
@@ -26,15 +27,6 @@ const output: Output = {
   interactive: Deno.stdout.isTerminal(),
   nowMs: () => Date.now(),
 };
-
-async function exists(path: string): Promise<boolean> {
-  try {
-    await Deno.stat(path);
-    return true;
-  } catch {
-    return false;
-  }
-}
 
 /** How this very machine starts a task: with a deno of its own or through npx. */
 function taskCommand(): string {
@@ -113,8 +105,9 @@ async function demo(): Promise<number> {
   try {
     await rollOut(fleet, stopped.signal);
     if (!stopped.signal.aborted) {
-      output.write(nextSteps(fleet.socket));
-      if (!values.exit) {
+      if (values.exit) output.write("Everything has converged.\n");
+      else {
+        output.write(nextSteps(fleet.socket));
         output.write("\nPress Ctrl-C to end the demo and remove everything.\n");
         await interrupted;
       }

@@ -89,7 +89,7 @@ export class ImagePuller {
     } catch (error) {
       log.info("pull of {image} failed, so the local image is used, if there is one: {error}", {
         image: name,
-        error,
+        error: CoveyError.from(error).message,
       });
     }
   }

@@ -27,6 +27,8 @@ export interface NodeContext {
   options: ManagerOptions;
   clock: Clock;
   random: Random;
+  /** The control API's answer to what another manager handed on. */
+  answer: (request: Request) => Response | Promise<Response>;
   /** Path of the agent's launcher. */
   agentLauncher: string;
   agentEnv: Record<string, string>;
@@ -216,7 +218,7 @@ export class ManagerNode implements NodeLifecycle {
   }
 
   async #openManager(membership: Membership): Promise<RunningManager> {
-    const { options, clock, random, onFatal } = this.#context;
+    const { options, clock, random, answer, onFatal } = this.#context;
     const { nodeID, listen, advertise } = membership;
     this.#manager = await RunningManager.open({
       raftDir: `${options.stateDir}/raft`,
@@ -225,6 +227,7 @@ export class ManagerNode implements NodeLifecycle {
       advertise,
       clock,
       random,
+      answer,
     });
     void this.#manager.consensus.failed.then(onFatal);
     return this.#manager;
