@@ -1,5 +1,5 @@
 /** An agent as a process: puts the parts together and ends them in order. */
-import { getLogger } from "@logtape/logtape";
+import { getLogger } from "../api/log.ts";
 import { systemClock } from "../api/clock.ts";
 import { CoveyError } from "../api/errors.ts";
 import { systemRandom } from "../api/random.ts";

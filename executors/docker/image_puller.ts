@@ -3,7 +3,7 @@
  * that may be offline that is a wait per task, so one attempt serves all tasks that want the image at that
  * time and, if the image is there, those of the next `PULL_MEMORY_MS`.
  */
-import { getLogger } from "@logtape/logtape";
+import { getLogger } from "../../api/log.ts";
 import type { Clock } from "../../api/clock.ts";
 import { CoveyError, hasCode } from "../../api/errors.ts";
 import { orAbort } from "../or_abort.ts";

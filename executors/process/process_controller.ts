@@ -1,5 +1,5 @@
 /** One program on the device. */
-import { getLogger } from "@logtape/logtape";
+import { getLogger } from "../../api/log.ts";
 import { type CancelTimer, type Clock, sleep } from "../../api/clock.ts";
 import { CoveyError } from "../../api/errors.ts";
 import type { ContainerStatus, Task } from "../../api/task.ts";
