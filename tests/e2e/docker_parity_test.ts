@@ -13,7 +13,12 @@ Deno.test("parity", () =>
     const seconds = (plus = 0) => (Date.now() / 1000 + plus).toFixed(3);
     try {
       for (const line of PARITY_SCRIPT.trim().split("\n").filter(Boolean)) {
-        const args = words(line.replace("$NODE", Deno.hostname()).replace("$MARK", mark).replace("$NOW", seconds()).replace("$SOON", seconds(0.5)));
+        const args = words(
+          line.replace("$NODE", Deno.hostname()).replace("$MARK", mark).replace("$NOW", seconds()).replace(
+            "$SOON",
+            seconds(0.5),
+          ),
+        );
         const t = performance.now();
         if (args[0] === "mark") mark = seconds();
         else if (args[0] === "settle") {
@@ -23,11 +28,15 @@ Deno.test("parity", () =>
         } else {
           n++;
           const [a, b] = await Promise.all([docker.run(args), covey.run(args)]);
-          if (line === "info") for (const x of [a, b]) x.out = x.out.match(/^ Swarm: [^]*?(?=^ \S)/m)?.[0] ?? "";
+          if (line === "info") {
+            for (const x of [a, b]) x.out = x.out.match(/^ Swarm: [^]*?(?=^ \S)/m)?.[0] ?? "";
+          }
           if (Deno.env.get("V")) console.log(line, a.code, a.out, a.err);
           if (JSON.stringify(a) !== JSON.stringify(b)) {
             bad++;
-            console.log(`=== ${line}\n--- docker ${a.code}\n${a.out}\n>>${a.err}\n--- covey ${b.code}\n${b.out}\n>>${b.err}`);
+            console.log(
+              `=== ${line}\n--- docker ${a.code}\n${a.out}\n>>${a.err}\n--- covey ${b.code}\n${b.out}\n>>${b.err}`,
+            );
           }
         }
         const ms = performance.now() - t;

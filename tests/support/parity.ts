@@ -51,14 +51,20 @@ export class Side {
     for (;;) {
       const { UpdateStatus } = await this.#client.get<ServiceView>(`/services/${service}`);
       const tasks = await this.#client.get<TaskView[]>("/tasks", { filters: { service: [service] } });
-      const running = tasks.filter((task) => task.Status.State === "running" && task.DesiredState === "running");
+      const running = tasks.filter((task) =>
+        task.Status.State === "running" && task.DesiredState === "running"
+      );
       const done = tasks.filter(({ DesiredState, Status }) =>
         DesiredState !== "remove" && (isTerminal(Status.State) || (Status.State === "pending" && Status.Err))
       );
       const updating = /^(updating|rollback_started)$/.test(UpdateStatus?.State ?? "");
       if (running.length === count && running.length + done.length === tasks.length && !updating) return;
       if (performance.now() > limit) {
-        throw new Error(`${this.socket}: ${service} has not settled: ${UpdateStatus?.State} ${tasks.map((task) => `${task.Status.State} (wanted ${task.DesiredState}, ${task.Status.Err})`)}`);
+        throw new Error(
+          `${this.socket}: ${service} has not settled: ${UpdateStatus?.State} ${
+            tasks.map((task) => `${task.Status.State} (wanted ${task.DesiredState}, ${task.Status.Err})`)
+          }`,
+        );
       }
       await new Promise((resolve) => setTimeout(resolve, POLL_MS));
     }
@@ -95,7 +101,8 @@ export async function stopPeer(dir: string): Promise<void> {
 }
 
 async function peer(command: string, dir: string): Promise<string> {
-  const { success, stdout, stderr } = await new Deno.Command(PEER, { args: [command, dir], stdin: "null" }).output();
+  const { success, stdout, stderr } = await new Deno.Command(PEER, { args: [command, dir], stdin: "null" })
+    .output();
   if (!success) throw new Error(`swarm_peer.sh ${command}: ${new TextDecoder().decode(stderr)}`);
   return new TextDecoder().decode(stdout).trim();
 }
