@@ -1,7 +1,10 @@
 /** The agent's state folder: one agent at a time, its tasks' state, and the managers as `launch.sh` reads them. */
+import { getLogger } from "@logtape/logtape";
 import { CoveyError } from "../api/errors.ts";
-import { systemFileSystem, writeFileAtomically } from "../security/mod.ts";
+import { checkDatabase, systemFileSystem, writeFileAtomically } from "../security/mod.ts";
 import { LocalState } from "./local_state.ts";
+
+const logger = getLogger(["covey", "agent"]);
 
 const LOCK_FILE = "agent.lock";
 const STATE_FILE = "tasks.kv";
@@ -32,8 +35,10 @@ export class StateFolder {
   async openState(): Promise<LocalState> {
     const path = `${this.path}/${STATE_FILE}`;
     try {
+      await checkDatabase(path);
       return await LocalState.open(path);
-    } catch {
+    } catch (thrown) {
+      logger.warn("Starting without local state: {message}", { message: CoveyError.from(thrown).message });
       for (const suffix of ["", "-wal", "-shm"]) {
         await Deno.rename(path + suffix, `${path}${suffix}.damaged`).catch(() => {});
       }

@@ -1,6 +1,7 @@
 /** The node that a manager's process is: alone, a manager of its cluster, or a worker of somebody else's. */
 import { getLogger } from "@logtape/logtape";
 import type { Clock } from "../../api/clock.ts";
+import type { ClusterSpec } from "../../api/cluster.ts";
 import { CoveyError } from "../../api/errors.ts";
 import { newID, type Random } from "../../api/random.ts";
 import {
@@ -99,7 +100,7 @@ export class ManagerNode implements NodeLifecycle {
   init(request: InitRequest): Promise<string> {
     return this.#enter(async () => {
       const { listen, advertise } = this.#addresses(request);
-      const { random, clock } = this.#context;
+      const { random } = this.#context;
       const membership: Membership = {
         nodeID: newID(random),
         clusterID: newID(random),
@@ -109,21 +110,21 @@ export class ManagerNode implements NodeLifecycle {
         managers: [advertise],
         availability: request.Availability ?? "active",
       };
-      const cluster = await newCluster(membership.clusterID, request.Spec ?? {}, { clock, random });
-      await this.#state.save(membership);
-      const manager = await this.#openManager(membership);
-      await manager.store.update((tx) => {
-        tx.create("clusters", cluster);
-        tx.create("nodes", firstNode(membership.nodeID, membership.availability));
+      await this.#state.checkVacant();
+      return await this.#orWipe(async () => {
+        await this.#state.save(membership);
+        await this.#createCluster(await this.#openManager(membership), membership, request.Spec ?? {});
+        await this.#serve(membership);
+        return membership.nodeID;
       });
-      await this.#serve(membership);
-      return membership.nodeID;
     });
   }
 
   join(request: JoinRequest): Promise<void> {
     return this.#enter(async () => {
       const { clock } = this.#context;
+      const addresses = this.#addresses(request);
+      await this.#state.checkVacant();
       const managers = request.RemoteAddrs.map((address) => withPort(address));
       const ca = new RemoteCA({ addresses: () => managers, clock });
       const identity = await joinCluster({
@@ -134,17 +135,19 @@ export class ManagerNode implements NodeLifecycle {
         getRootCA: () => ca.getRootCA(),
         issueNodeCertificate: (issue, root) => ca.issueNodeCertificate(issue, root),
       });
-      await this.#identities.save(identity);
       const membership: Membership = {
         nodeID: identity.nodeID,
         clusterID: identity.clusterID,
         role: "worker",
-        ...this.#addresses(request),
+        ...addresses,
         managers,
         availability: request.Availability ?? "active",
       };
-      await this.#state.save(membership);
-      await this.#resume(membership);
+      await this.#orWipe(async () => {
+        await this.#identities.save(identity);
+        await this.#state.save(membership);
+        await this.#resume(membership);
+      });
     });
   }
 
@@ -167,6 +170,17 @@ export class ManagerNode implements NodeLifecycle {
   /** Ends this process's part; the membership stays for the next start. */
   close(): Promise<void> {
     return this.#enqueue(() => this.#halt({ leave: false }));
+  }
+
+  /** Runs what founds or joins a cluster; a failure leaves nothing that would be in the way of the next attempt. */
+  async #orWipe<R>(work: () => Promise<R>): Promise<R> {
+    try {
+      return await work();
+    } catch (thrown) {
+      await this.#halt({ leave: false });
+      await this.#state.wipe();
+      throw thrown;
+    }
   }
 
   /** Runs `work` unless the node is in a cluster; a failure leaves the node as it was before. */
@@ -201,7 +215,8 @@ export class ManagerNode implements NodeLifecycle {
 
   async #resume(membership: Membership): Promise<void> {
     if (membership.role === "manager") {
-      await this.#openManager(membership);
+      const manager = await this.#openManager(membership);
+      await this.#checkState(manager, membership);
       await this.#serve(membership);
       return;
     }
@@ -215,6 +230,29 @@ export class ManagerNode implements NodeLifecycle {
     this.#renew(identity, () => membership.managers);
     this.#startAgent(membership.managers);
     this.#membership = membership;
+  }
+
+  /** A leader without a cluster has lost its state, unless its first start was cut short before anything was acknowledged. */
+  async #checkState(manager: RunningManager, membership: Membership): Promise<void> {
+    if (manager.store.count("clusters") > 0 || !manager.consensus.status().isLeader) return;
+    if (await this.#identities.load() === undefined) return this.#createCluster(manager, membership, {});
+    const { stateDir } = this.#context.options;
+    throw new CoveyError(
+      "data_loss",
+      `Cannot resume from ${stateDir}/raft: the cluster's state is missing; bring it back, or remove ${stateDir} to start anew`,
+    );
+  }
+
+  async #createCluster(
+    { store }: RunningManager,
+    membership: Membership,
+    spec: Partial<ClusterSpec>,
+  ): Promise<void> {
+    const cluster = await newCluster(membership.clusterID, spec, this.#context);
+    await store.update((tx) => {
+      tx.create("clusters", cluster);
+      tx.create("nodes", firstNode(membership.nodeID, membership.availability));
+    });
   }
 
   async #openManager(membership: Membership): Promise<RunningManager> {

@@ -59,6 +59,15 @@ export class NodeState {
     }
   }
 
+  /** Throws `failed_precondition` if a cluster's state is here although no membership is: it must not be overwritten. */
+  async checkVacant(): Promise<void> {
+    if (await systemFileSystem.readFile(`${this.#folder}/raft/state.kv`) === undefined) return;
+    throw new CoveyError(
+      "failed_precondition",
+      `Cannot use ${this.#folder}: it holds a cluster's state, but node.json is missing; bring it back, or empty the folder`,
+    );
+  }
+
   async save(membership: Membership): Promise<void> {
     const text = new TextEncoder().encode(`${JSON.stringify({ format: FORMAT, ...membership }, null, 2)}\n`);
     await writeFileAtomically(systemFileSystem, this.#folder, "node.json", text, 0o600);
