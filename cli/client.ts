@@ -60,6 +60,34 @@ export class ControlClient {
     return this.#call<T>("DELETE", path, query);
   }
 
+  /** The body of a response as it comes. Throws `unavailable` if it breaks off. */
+  async *download(path: string, signal: AbortSignal): AsyncGenerator<Uint8Array, void> {
+    const response = await this.#send("GET", path, {}, { signal });
+    if (!response.ok) throw refusal(response.status, await response.text());
+    try {
+      yield* response.body ?? [];
+    } catch (cause) {
+      if (cause instanceof DOMException) throw cause;
+      throw new CoveyError("unavailable", `Cannot go on: the answer of ${this.host} broke off`, { cause });
+    }
+  }
+
+  /** Posts `body` as it comes. */
+  async upload<T>(
+    path: string,
+    body: AsyncIterable<Uint8Array>,
+    type: string,
+    query: Query,
+    signal: AbortSignal,
+  ): Promise<T> {
+    const response = await this.#send("POST", path, query, {
+      signal,
+      body: ReadableStream.from(body),
+      headers: { "content-type": type },
+    });
+    return await resultOf<T>(response);
+  }
+
   close(): void {
     this.#http?.close();
   }
@@ -71,29 +99,23 @@ export class ControlClient {
     body?: unknown,
     signal?: AbortSignal,
   ): Promise<T> {
+    const response = await this.#send(method, path, query, {
+      ...(signal && { signal }),
+      ...(body !== undefined &&
+        { body: JSON.stringify(body), headers: { "content-type": "application/json" } }),
+    });
+    return await resultOf<T>(response);
+  }
+
+  async #send(method: string, path: string, query: Query, init: RequestInit): Promise<Response> {
     const url = new URL(`${this.#base}/v${API_VERSION}${path}`);
     for (const [key, value] of Object.entries(query)) {
       if (value !== undefined) {
         url.searchParams.set(key, typeof value === "object" ? JSON.stringify(value) : String(value));
       }
     }
-    const response = await this.#fetch(url, {
-      method,
-      ...(this.#http && { client: this.#http }),
-      ...(signal && { signal }),
-      ...(body !== undefined &&
-        { body: JSON.stringify(body), headers: { "content-type": "application/json" } }),
-    });
-    const text = await response.text();
-    if (!response.ok) {
-      throw new CoveyError(CODE_OF_STATUS[response.status] ?? "unknown", messageOf(text, response.status));
-    }
-    return (text === "" ? undefined : JSON.parse(text)) as T;
-  }
-
-  async #fetch(url: URL, init: RequestInit & { client?: Deno.HttpClient }): Promise<Response> {
     try {
-      return await fetch(url, init);
+      return await fetch(url, { method, ...init, ...(this.#http && { client: this.#http }) });
     } catch (thrown) {
       if (thrown instanceof DOMException) throw thrown;
       throw new CoveyError(
@@ -105,6 +127,16 @@ export class ControlClient {
       );
     }
   }
+}
+
+async function resultOf<T>(response: Response): Promise<T> {
+  const text = await response.text();
+  if (!response.ok) throw refusal(response.status, text);
+  return (text === "" ? undefined : JSON.parse(text)) as T;
+}
+
+function refusal(status: number, text: string): CoveyError {
+  return new CoveyError(CODE_OF_STATUS[status] ?? "unknown", messageOf(text, status));
 }
 
 function messageOf(text: string, status: number): string {
