@@ -63,6 +63,9 @@ Deno.test("Backup: a lost manager's cluster goes on elsewhere, and no task is re
     assert.match(saved.text, /secrets/);
     assert.equal((await Deno.stat(`${folder}/saved`)).mode! & 0o777, 0o600);
     assert.match((await covey(old, ["backup", "-o", `${folder}/saved`])).text, /exists.*--force/);
+    await Deno.writeTextFile(`${folder}/passphrase`, "correct horse\n");
+    const sealed = [`${folder}/sealed`, "--passphrase-file", `${folder}/passphrase`];
+    assert.match((await covey(old, ["backup", "-o", ...sealed])).text, /encrypted/);
 
     for (const name of ["manager-1", ...DEVICES]) await old.end(name, "SIGKILL");
     await Deno.remove(`${folder}/manager-1`, { recursive: true });
@@ -70,11 +73,19 @@ Deno.test("Backup: a lost manager's cluster goes on elsewhere, and no task is re
     fleets.unshift(fleet);
     assert.notEqual(fleet.address, old.address);
     await refusesDamaged(fleet, folder);
-    const restored = await covey(fleet, ["restore", `${folder}/saved`]);
+    assert.match((await covey(fleet, ["restore", `${folder}/sealed`])).text, /encrypted.*--passphrase-file/);
+    const restored = await covey(fleet, ["restore", ...sealed]);
     assert.equal(restored.code, 0, restored.text);
     assert.ok(restored.text.includes(`--join ${fleet.address}`), restored.text);
     await started;
     await checkRestored(fleet, before, edge);
+    await fleet.end("manager-2", "SIGKILL");
+    await fleet.restart("manager-2");
+    await fleet.waitUntil(
+      "the restored manager is back after a crash",
+      () => fleet.client.get<SwarmView>("/swarm").then(({ ID }) => ID === before.swarm.ID, () => false),
+    );
+    for (const device of DEVICES) await waitNode(fleet, device, "ready");
     await removeServices(fleet);
   } finally {
     for (const fleet of fleets) await fleet.stop();

@@ -1,7 +1,6 @@
 /** `/covey/backup` and `/covey/restore`: the cluster's state as a stream, and a cluster from one. */
 import type { Hono } from "@hono/hono";
 import { BACKUP_PATH, BACKUP_TYPE, RESTORE_PATH, type RestoreParameters } from "../../../api/backup.ts";
-import { CoveyError } from "../../../api/errors.ts";
 import { backupFrames } from "../../backup/mod.ts";
 import { type ControlContext, managerForReading, sendJSON } from "../context.ts";
 
@@ -17,10 +16,7 @@ export function backupRoutes(app: Hono, context: ControlContext): void {
     });
   });
   app.post(RESTORE_PATH, async (c) => {
-    const { body } = c.req.raw;
-    if (body === null) {
-      throw new CoveyError("invalid_argument", "Cannot restore the backup: the request has no body");
-    }
+    const body = c.req.raw.body ?? ReadableStream.from<Uint8Array>([]);
     const request: RestoreParameters = {};
     for (const name of ["ListenAddr", "AdvertiseAddr"] as const) {
       const value = c.req.query(name);
