@@ -4,6 +4,7 @@ import { BACKUP_PATH, BACKUP_TYPE, RESTORE_PATH, type RestoreResponse } from "..
 import { CoveyError } from "../../api/errors.ts";
 import { checkBackup, count, readBackupFile, writeBackupFile } from "../backup_file.ts";
 import { type Context, withClient } from "../context.ts";
+import { exists } from "../files.ts";
 import type { Output } from "../output.ts";
 import { formatBytes } from "../units.ts";
 
@@ -97,16 +98,6 @@ async function readPassphrase(path: string | undefined): Promise<string | undefi
 
 function defaultName(nowMs: number): string {
   return `covey-${new Date(nowMs).toISOString().replace(/[-:]|\.\d+/g, "")}.backup`;
-}
-
-async function exists(path: string): Promise<boolean> {
-  try {
-    await Deno.lstat(path);
-    return true;
-  } catch (error) {
-    if (error instanceof Deno.errors.NotFound) return false;
-    throw error;
-  }
 }
 
 /** One line that is drawn again, on a terminal only. */

@@ -11,6 +11,7 @@ import { connectEngine } from "./engine.ts";
 import { EventHub } from "./events/event_hub.ts";
 import { isEnginePath } from "./engine_paths.ts";
 import { backupRoutes } from "./routes/backup_routes.ts";
+import { handOn, isLeadersPath } from "./hand_on.ts";
 import { eventRoutes } from "./routes/event_routes.ts";
 import { nodeRoutes } from "./routes/node_routes.ts";
 import { serviceRoutes } from "./routes/service_routes.ts";
@@ -33,6 +34,8 @@ export interface ControlOptions {
 /** The control API and the way to let go of what it holds. */
 export interface ControlAPI {
   app: Hono;
+  /** Answers a request here, whoever leads: for what another manager handed on. */
+  answer(request: Request): Response | Promise<Response>;
   /** Stops following the store and closes connections to the engine. */
   close(): void;
 }
@@ -45,6 +48,7 @@ export function controlAPI(options: ControlOptions): ControlAPI {
   const hub = new EventHub(clock);
   hub.follow(lifecycle.manager);
 
+  const handedOn = new WeakSet<Request>();
   const app = new Hono({ getPath: (request) => withoutVersion(pathOf(request.url)) });
   const headers = Object.entries({
     "Api-Version": API_VERSION,
@@ -55,6 +59,11 @@ export function controlAPI(options: ControlOptions): ControlAPI {
   app.use(async (c, next) => {
     hub.follow(lifecycle.manager);
     checkVersion(pathOf(c.req.raw.url));
+    const { manager, state } = lifecycle;
+    if (manager && state === "active" && isLeadersPath(c.req.path) && !handedOn.has(c.req.raw)) {
+      const response = await handOn(c, manager);
+      if (response) return response;
+    }
     await next();
     hub.follow(lifecycle.manager);
     for (const [name, value] of headers) c.res.headers.set(name, value);
@@ -79,6 +88,10 @@ export function controlAPI(options: ControlOptions): ControlAPI {
   });
   return {
     app,
+    answer(request) {
+      handedOn.add(request);
+      return app.fetch(request);
+    },
     close() {
       hub.close();
       engine?.close();

@@ -29,6 +29,8 @@ export interface NodeContext {
   options: ManagerOptions;
   clock: Clock;
   random: Random;
+  /** The control API's answer to what another manager handed on. */
+  answer: (request: Request) => Response | Promise<Response>;
   /** Path of the agent's launcher. */
   agentLauncher: string;
   agentEnv: Record<string, string>;
@@ -153,7 +155,7 @@ export class ManagerNode implements NodeLifecycle {
       const { options: { stateDir }, random, clock } = this.#context;
       const { listen, advertise } = this.#addresses(request);
       const open = (raftDir: string, nodeID: string) =>
-        RunningManager.open({ raftDir, nodeID, listen, advertise, clock, random });
+        this.#openState(raftDir, { nodeID, listen, advertise });
       const restored = await restoreFolder({ stateDir, backup, open, clock, random });
       try {
         const { NodeID: nodeID, ClusterID: clusterID } = restored;
@@ -241,18 +243,18 @@ export class ManagerNode implements NodeLifecycle {
   }
 
   async #openManager(membership: Membership): Promise<RunningManager> {
-    const { options, clock, random, onFatal } = this.#context;
-    const { nodeID, listen, advertise } = membership;
-    this.#manager = await RunningManager.open({
-      raftDir: `${options.stateDir}/raft`,
-      nodeID,
-      listen,
-      advertise,
-      clock,
-      random,
-    });
+    const { options, onFatal } = this.#context;
+    this.#manager = await this.#openState(`${options.stateDir}/raft`, membership);
     void this.#manager.consensus.failed.then(onFatal);
     return this.#manager;
+  }
+
+  #openState(
+    raftDir: string,
+    { nodeID, listen, advertise }: Pick<Membership, "nodeID" | "listen" | "advertise">,
+  ): Promise<RunningManager> {
+    const { clock, random, answer } = this.#context;
+    return RunningManager.open({ raftDir, nodeID, listen, advertise, clock, random, answer });
   }
 
   /** Serves with the certificate on disk, or with one of its own making where a first start was cut short. */
