@@ -1,11 +1,13 @@
 /**
- * The backup of a cluster as it travels and lies in a file: a stream of frames, each vouching for every byte before it.
+ * The backup of a cluster as it travels and lies in a file: a stream of frames, each vouching for every byte
+ * before it.
  *
  *     "COVEYBAK" | format u16 | frame…                                                         (big-endian)
  *     frame: kind u8 | length u32 | payload | SHA-256 of the stream up to here
  *
- * The first frame is the head (JSON), the last one the end (JSON), and between them are entries as the store writes them. So the
- * last 32 bytes are the checksum of the whole, and an entry can be used before the rest has come.
+ * The first frame is the head (JSON), the last one the end (JSON), and between them are entries as the store
+ * writes them. So the last 32 bytes are the checksum of the whole, and an entry can be used before the rest
+ * has come.
  */
 import { createHash, type Hash } from "node:crypto";
 import { ByteQueue } from "./byte_queue.ts";
@@ -19,7 +21,9 @@ export const RESTORE_PATH = "/covey/restore";
 export const BACKUP_TYPE = "application/vnd.covey.backup";
 /** Raised when an older program could not restore the file. */
 export const BACKUP_FORMAT = 1;
-/** Bytes of a payload at most: a log entry has 1.5 MiB, and what a reader holds in memory must have an end. */
+/**
+ * Bytes of a payload at most: a log entry has 1.5 MiB, and what a reader holds in memory must have an end.
+ */
 export const MAX_FRAME_BYTES = 2 * 1024 * 1024;
 
 /** What a backup is of. */
@@ -93,8 +97,8 @@ export class BackupWriter {
 }
 
 /**
- * Reads and checks a backup. Throws `invalid_argument` for what is none, `unimplemented` for a newer format, and `data_loss`
- * saying where it is damaged or cut off. Only the end says that all of it is there.
+ * Reads and checks a backup. Throws `invalid_argument` for what is none, `unimplemented` for a newer format,
+ * and `data_loss` saying where it is damaged or cut off. Only the end says that all of it is there.
  */
 export async function* readBackup(chunks: AsyncIterable<Uint8Array>): AsyncGenerator<BackupFrame, void> {
   const input = new ByteQueue(chunks);

@@ -23,8 +23,9 @@ export async function checkBackup(chunks: AsyncIterable<Uint8Array>): Promise<Ch
 }
 
 /**
- * Writes a backup to `path` with mode 0600, encrypted if there is a passphrase, and checks what then is on disk. Nothing is at
- * `path`, or what was there stays, until that is done. `onBytes` hears how many have come.
+ * Writes a backup to `path` with mode 0600, encrypted if there is a passphrase, and checks what then is on
+ * disk. Nothing is at `path`, or what was there stays, until that is done. `onBytes` hears how many have
+ * come.
  */
 export async function writeBackupFile(
   chunks: AsyncIterable<Uint8Array>,
@@ -65,7 +66,10 @@ async function save(chunks: AsyncIterable<Uint8Array>, file: Deno.FsFile): Promi
   }
 }
 
-/** The backup in a file, decrypted if need be. Throws `unauthenticated` if it is encrypted and there is no passphrase. */
+/**
+ * The backup in a file, decrypted if need be. Throws `unauthenticated` if it is encrypted and there is no
+ * passphrase.
+ */
 export async function* readBackupFile(
   path: string,
   passphrase: string | undefined,

@@ -1,6 +1,7 @@
 /**
- * A stream encrypted with a passphrase: AES-256-GCM with a key of PBKDF2-SHA-256, in blocks, so that any length takes little
- * memory (the STREAM construction: a block's nonce is its number and whether it is the last one).
+ * A stream encrypted with a passphrase: AES-256-GCM with a key of PBKDF2-SHA-256, in blocks, so that any
+ * length takes little memory (the STREAM construction: a block's nonce is its number and whether it is the
+ * last one).
  *
  *     "COVEYSEC" | format u16 | iterations u32 | salt 16 bytes | block…                          (big-endian)
  *     block: length u32 | ciphertext and tag
@@ -53,8 +54,8 @@ export async function* seal(
 }
 
 /**
- * Decrypts what {@linkcode seal} made. Throws `unauthenticated` for a wrong passphrase, `unimplemented` for a newer format,
- * `data_loss` for what is damaged or cut off.
+ * Decrypts what {@linkcode seal} made. Throws `unauthenticated` for a wrong passphrase, `unimplemented` for a
+ * newer format, `data_loss` for what is damaged or cut off.
  */
 export async function* unseal(
   chunks: AsyncIterable<Uint8Array>,

@@ -56,8 +56,8 @@ export interface NodeLifecycle {
   init(request: InitRequest): Promise<string>;
   join(request: JoinRequest): Promise<void>;
   /**
-   * Makes this node the only manager of the cluster in `backup`. Throws `failed_precondition` if the node is in a cluster, and as
-   * `readBackup` does; then nothing of it is left here.
+   * Makes this node the only manager of the cluster in `backup`. Throws `failed_precondition` if the node is in
+   * a cluster, and as `readBackup` does; then nothing of it is left here.
    */
   restore(backup: AsyncIterable<Uint8Array>, request: RestoreParameters): Promise<RestoreResponse>;
   /** Leaves the cluster and wipes its state; a manager needs `force` where leaving would lose the cluster. */

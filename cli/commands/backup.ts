@@ -64,7 +64,7 @@ function restore(program: Command, context: Context): void {
       withClient(context, command, async (client) => {
         const { output, signal } = context;
         const passphrase = await readPassphrase(options.passphraseFile);
-        // Before anything is sent: what is wrong with the file is told by its name, and no manager is touched.
+        // Before anything is sent, so that a bad file touches no manager.
         await checkBackup(readBackupFile(path, passphrase));
         const progress = new Progress(output, "Restored");
         const restored = await client.upload<RestoreResponse>(

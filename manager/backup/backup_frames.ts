@@ -7,7 +7,10 @@ import type { Consensus } from "../consensus/consensus.ts";
 import { encodedWrite, joinEntry } from "../store/entry.ts";
 import { type Store, TABLE_NAMES, type TableName } from "../store/mod.ts";
 
-/** A part is closed when it has this many bytes: large enough to cost nothing, and one log entry on its return. */
+/**
+ * A part is closed when it has this many bytes: large enough to cost nothing, and one log entry on its
+ * return.
+ */
 const PART_BYTES = 256 * 1024;
 
 /** What a backup is made from. */
@@ -20,8 +23,9 @@ export interface BackupSource {
 }
 
 /**
- * The bytes of a backup. The state is that of the moment of this call, whatever is written while the bytes are taken: stored
- * objects never change, so only references to them are kept, and at most one part is in memory.
+ * The bytes of a backup. The state is that of the moment of this call, whatever is written while the bytes
+ * are taken: stored objects never change, so only references to them are kept, and at most one part is in
+ * memory.
  */
 export function backupFrames(
   { store, consensus, clock, version }: BackupSource,

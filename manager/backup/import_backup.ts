@@ -9,8 +9,8 @@ import type { LocalEntry } from "../store/state.ts";
 import { type Store, TABLE_NAMES } from "../store/mod.ts";
 
 /**
- * How far versions jump: whoever read an object after the backup was made holds a version that shall not be given out again.
- * No cluster writes as often between two backups.
+ * How far versions jump: whoever read an object after the backup was made holds a version that shall not be
+ * given out again. No cluster writes as often between two backups.
  */
 export const RESTORE_VERSION_GAP = 1_000_000;
 
@@ -21,8 +21,9 @@ export interface RestoreTarget {
 }
 
 /**
- * Restores a backup, `self` being the node object of this manager (not stamped yet). Managers of before become workers.
- * Throws as `readBackup` does, and `data_loss` if the backup holds no cluster; then the target is of no use.
+ * Restores a backup, `self` being the node object of this manager (not stamped yet). Managers of before
+ * become workers. Throws as `readBackup` does, and `data_loss` if the backup holds no cluster; then the
+ * target is of no use.
  */
 export async function importBackup(
   chunks: AsyncIterable<Uint8Array>,

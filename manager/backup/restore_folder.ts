@@ -26,8 +26,9 @@ export interface RestoreFolderOptions {
 export type RestoredCluster = BackupHead & BackupEnd & { NodeID: string };
 
 /**
- * Leaves the cluster's state in `stateDir/raft`; what makes the node a member is written by the caller, last. Throws
- * `failed_precondition` if the folder is in use, and otherwise as `importBackup`; then nothing is left there.
+ * Leaves the cluster's state in `stateDir/raft`; what makes the node a member is written by the caller, last.
+ * Throws `failed_precondition` if the folder is in use, and otherwise as `importBackup`; then nothing is left
+ * there.
  */
 export async function restoreFolder(options: RestoreFolderOptions): Promise<RestoredCluster> {
   const { stateDir, backup, open, clock, random } = options;

@@ -25,7 +25,10 @@ async function pids(fleet: Fleet, ...services: string[]): Promise<Map<string, nu
   return new Map(tasks.map((task) => [task.ID, task.Status.ContainerStatus!.PID]));
 }
 
-/** A new, idle manager in place of the lost one. Resolves when its API answers; `started`, when it has a cluster. */
+/**
+ * A new, idle manager in place of the lost one. Resolves when its API answers; `started`, when it has a
+ * cluster.
+ */
 async function startIdle(folder: string): Promise<{ fleet: Fleet; started: Promise<void> }> {
   const fleet = new Fleet({ folder, deno: Deno.execPath(), docker: "none" });
   const started = fleet.startManager("manager-2", ["--idle", "--no-agent"]);
@@ -74,6 +77,7 @@ Deno.test("Backup: a lost manager's cluster goes on elsewhere, and no task is re
     assert.notEqual(fleet.address, old.address);
     await refusesDamaged(fleet, folder);
     assert.match((await covey(fleet, ["restore", `${folder}/sealed`])).text, /encrypted.*--passphrase-file/);
+    await refusesWithoutPort(fleet, sealed, `${folder}/manager-2`);
     const restored = await covey(fleet, ["restore", ...sealed]);
     assert.equal(restored.code, 0, restored.text);
     assert.ok(restored.text.includes(`--join ${fleet.address}`), restored.text);
@@ -110,7 +114,20 @@ async function refusesDamaged(fleet: Fleet, folder: string): Promise<void> {
     ),
     /cut off after \d+ bytes/,
   );
-  const left = [...Deno.readDirSync(`${folder}/manager-2`)].map(({ name }) => name).sort();
+  assertEmpty(`${folder}/manager-2`);
+}
+
+/** The last step of a restore fails. */
+async function refusesWithoutPort(fleet: Fleet, sealed: string[], stateDir: string): Promise<void> {
+  using _taken = Deno.listen({ hostname: "127.0.0.1", port: Number(fleet.address.split(":")[1]) });
+  const { code, text } = await covey(fleet, ["restore", ...sealed]);
+  assert.notEqual(code, 0);
+  assert.match(text, /Cannot listen on/);
+  assertEmpty(stateDir);
+}
+
+function assertEmpty(stateDir: string): void {
+  const left = [...Deno.readDirSync(stateDir)].map(({ name }) => name);
   assert.deepEqual(left.filter((name) => name !== "manager.lock"), []);
 }
 

@@ -1,4 +1,4 @@
-/** The body of a request for the swarm: small, so it is read as a whole before it is looked at, except for an upload. */
+/** The body of a request for the swarm: read as a whole because it is small, except for an upload. */
 import { CoveyError } from "../../../api/errors.ts";
 import { DockerError } from "../docker_error.ts";
 import type { RequestHead } from "./request_head.ts";
@@ -30,7 +30,7 @@ export async function readBody(reader: SocketReader, head: RequestHead): Promise
   return new Uint8Array(await new Blob(chunks).arrayBuffer());
 }
 
-/** The body that `head` announces in pieces as they come: for what is too long to be held. Errors are those of `readBody`. */
+/** The body in pieces as they come: for what is too long to be held. Errors are those of {@linkcode readBody}. */
 export async function* bodyPieces(reader: SocketReader, head: RequestHead): AsyncGenerator<Uint8Array, void> {
   if (head.length !== undefined) return yield* pieces(reader, head.length);
   for (;;) {

@@ -20,7 +20,10 @@ export const openState: RestoreFolderOptions["open"] = async (raftDir, nodeID) =
   return { store, consensus, stop: () => consensus.stop() };
 };
 
-/** A cluster with managers `m1` (which leads) and `m2`, a worker `w1`, and `services` services of one task each. */
+/**
+ * A cluster with managers `m1` (which leads) and `m2`, a worker `w1`, and `services` services of one task
+ * each.
+ */
 export async function populated(services: number, labelBytes = 10) {
   const clock = new FakeClock();
   const { store, consensus } = testStore({ clock });

@@ -41,7 +41,7 @@ Deno.test("Backup over the control socket: a checked stream; 503 on a node witho
   api.close();
 });
 
-Deno.test("Restore over the control socket: an upload beyond other bodies' limit arrives as a stream", async () => {
+Deno.test("Restore over the control socket: a long upload arrives as a stream", async () => {
   const { api, node } = await testAPI(new FakeClock(), { init: false });
   await withSocket((request) => api.app.fetch(request), async (client) => {
     await client.upload(
@@ -56,7 +56,7 @@ Deno.test("Restore over the control socket: an upload beyond other bodies' limit
   api.close();
 });
 
-Deno.test("Restore over the control socket: who is refused in the middle of an upload hears why", async () => {
+Deno.test("Restore over the control socket: who is refused half way hears why", async () => {
   const refuse = () => Response.json({ message: "this is no backup" }, { status: 400 });
   await withSocket(refuse, async (client) => {
     const upload = client.upload(RESTORE_PATH, mebibytes(50), "application/octet-stream", {}, signal);
