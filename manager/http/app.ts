@@ -5,7 +5,7 @@ import type { Clock } from "../../api/clock.ts";
 import type { Random } from "../../api/random.ts";
 import type { NodeLifecycle } from "../lifecycle.ts";
 import { API_VERSION, checkVersion, withoutVersion } from "./api_version.ts";
-import { type ControlContext, sendJSON } from "./context.ts";
+import { type ControlContext, isDockerClient, sendJSON } from "./context.ts";
 import { dockerError } from "./docker_error.ts";
 import { connectEngine } from "./engine.ts";
 import { EventHub } from "./events/event_hub.ts";
@@ -82,7 +82,7 @@ export function controlAPI(options: ControlOptions): ControlAPI {
       : sendJSON(c, { message: "page not found" }, 404)
   );
   app.onError((thrown, c) => {
-    const { status, message } = dockerError(thrown);
+    const { status, message } = dockerError(thrown, isDockerClient(c));
     for (const [name, value] of headers) c.header(name, value);
     return sendJSON(c, { message }, status as ContentfulStatusCode);
   });

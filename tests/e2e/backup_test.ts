@@ -55,12 +55,14 @@ Deno.test("Backup: a lost manager's cluster goes on elsewhere, and no task is re
   const folder = await Deno.makeTempDir({ prefix: "covey-backup-" });
   const old = new Fleet({ folder, deno: Deno.execPath(), docker: "none" });
   const fleets = [old];
+  const tasks = new Set<number>();
   try {
     await old.startManager("manager-1", ["--no-agent"]);
     for (const device of DEVICES) await old.startAgent(device);
     for (const device of DEVICES) await waitNode(old, device, "ready");
     const edge = await runService(old, globalProcess("edge"), DEVICES.length);
     const before = { swarm: await old.client.get<SwarmView>("/swarm"), pids: await pids(old, edge) };
+    for (const pid of before.pids.values()) tasks.add(pid);
     const saved = await covey(old, ["backup", "-o", `${folder}/saved`]);
     assert.equal(saved.code, 0, saved.text);
     assert.match(saved.text, /secrets/);
@@ -91,8 +93,11 @@ Deno.test("Backup: a lost manager's cluster goes on elsewhere, and no task is re
     );
     for (const device of DEVICES) await waitNode(fleet, device, "ready");
     await removeServices(fleet);
+    tasks.clear();
   } finally {
     for (const fleet of fleets) await fleet.stop();
+    // A test that failed: tasks outlive their agents.
+    for (const pid of tasks) Deno.kill(pid, "SIGKILL");
     await Deno.remove(folder, { recursive: true });
   }
 });
