@@ -1,5 +1,6 @@
 /** The node that a manager's process is: alone, a manager of its cluster, or a worker of somebody else's. */
 import { getLogger } from "@logtape/logtape";
+import type { RestoreParameters, RestoreResponse } from "../../api/backup.ts";
 import { type Clock, sleep } from "../../api/clock.ts";
 import type { ClusterSpec } from "../../api/cluster.ts";
 import { CoveyError } from "../../api/errors.ts";
@@ -12,6 +13,7 @@ import {
   Renewer,
   systemFileSystem,
 } from "../../security/mod.ts";
+import { restoreFolder } from "../backup/mod.ts";
 import type { InitRequest, JoinRequest, LocalNodeState, ManagerHandle, NodeLifecycle } from "../lifecycle.ts";
 import { DEFAULT_LISTEN, type ManagerOptions, withPort } from "../options.ts";
 import { advertiseAddress, hostOf, namesAddress } from "./addresses.ts";
@@ -179,6 +181,25 @@ export class ManagerNode implements NodeLifecycle {
         await this.#state.save(membership);
         await this.#resume(membership);
       });
+    });
+  }
+
+  restore(backup: AsyncIterable<Uint8Array>, request: RestoreParameters): Promise<RestoreResponse> {
+    return this.#enter(async () => {
+      const { options: { stateDir }, random, clock, answer } = this.#context;
+      const { listen, advertise } = this.#addresses(request);
+      const open = (raftDir: string, nodeID: string) =>
+        RunningManager.open({ raftDir, nodeID, listen, advertise, clock, random, answer });
+      const restored = await restoreFolder({ stateDir, backup, open, clock, random });
+      await this.#orWipe(async () => {
+        const { NodeID: nodeID, ClusterID: clusterID } = restored;
+        const managers = [advertise];
+        const role = "manager", availability = "active";
+        const membership: Membership = { nodeID, clusterID, role, listen, advertise, managers, availability };
+        await this.#state.save(membership);
+        await this.#resume(membership);
+      });
+      return { ...restored, Addr: advertise };
     });
   }
 
