@@ -65,17 +65,17 @@ class Search<Input, Output, State> {
   }
 
   run(): KeyResult<Input, Output, State> {
-    const { next, head, operations } = this.#timeline;
-    let entry = next[head]!;
+    const { next, operations } = this.#timeline;
+    let entry = this.#advance();
     while (this.#remaining > 0) {
       if (this.#steps > this.#maxSteps) return this.#result("undecided");
       if (!isReturn(entry)) {
-        entry = this.#tryNext(entry >> 1) ? next[head]! : next[entry]!;
+        entry = this.#tryNext(entry >> 1) ? this.#advance() : next[entry]!;
         continue;
       }
       // Whatever has not been placed by now would come too late for this return; only unknown effects may still help.
       if (this.#tryUnknown(entry, this.#timeline.nextUnknown[operations.length]!)) {
-        entry = next[head]!;
+        entry = this.#advance();
         continue;
       }
       this.#noteStuck(entry >> 1);
@@ -87,15 +87,44 @@ class Search<Input, Output, State> {
     return this.#result("linearizable");
   }
 
+  /**
+   * Places every operation that changes nothing and fits: what comes later fits as well without it, so no other place for it
+   * need ever be tried. Returns the entry to go on with.
+   */
+  #advance(): number {
+    const { next, head, passive } = this.#timeline;
+    for (let entry = next[head]!; entry !== NONE && !isReturn(entry);) {
+      const index = entry >> 1;
+      const after = next[entry]!;
+      // Once an operation is out, so is its return.
+      entry = after === entry + 1 ? next[after]! : after;
+      if (!passive[index] || this.#step(index) === undefined) {
+        if (after === 2 * index + 1) break;
+        continue;
+      }
+      this.#push(index, this.#state, this.#used);
+      this.#set.add(index);
+      this.#timeline.lift(index);
+      this.#remaining--;
+    }
+    return next[head]!;
+  }
+
   /** Places a completed operation next, if that is allowed and new. */
   #tryNext(index: number): boolean {
-    const operation = this.#timeline.operations[index]!;
-    this.#steps++;
-    const state = this.#model.step(this.#state, operation.input, operation.output);
+    if (this.#timeline.passive[index]) return false;
+    const state = this.#step(index);
     if (state === undefined || !this.#enter(index, state)) return false;
     this.#timeline.lift(index);
     this.#remaining--;
     return true;
+  }
+
+  /** The state after an operation, undefined if it does not fit. */
+  #step(index: number): State | undefined {
+    const { input, output } = this.#timeline.operations[index]!;
+    this.#steps++;
+    return this.#model.step(this.#state, input, output);
   }
 
   /** Places the first that fits of the operations of unknown outcome from `index` on that began before `returning`. */
@@ -103,8 +132,7 @@ class Search<Input, Output, State> {
     const { operations, nextUnknown } = this.#timeline;
     const limit = this.#timeline.timeOf(returning);
     for (; index !== NONE && operations[index]!.start <= limit; index = nextUnknown[index]!) {
-      this.#steps++;
-      const state = this.#model.step(this.#state, operations[index]!.input, undefined);
+      const state = this.#step(index);
       if (state === undefined || !this.#enter(index, state)) continue;
       this.#timeline.liftUnknown(index);
       return true;
@@ -121,15 +149,19 @@ class Search<Input, Output, State> {
       if (!isUnknown) this.#set.remove(index);
       return false;
     }
-    this.#stack.push({ operation: index, stateBefore: this.#state, usedBefore: this.#used });
+    this.#push(index, state, used);
+    return true;
+  }
+
+  #push(operation: number, state: State, used: readonly number[]): void {
+    this.#stack.push({ operation, stateBefore: this.#state, usedBefore: this.#used });
     this.#state = state;
     this.#used = used;
-    return true;
   }
 
   /** Takes back the last operation and those before it until another can be tried; returns the entry to go on with. */
   #backtrack(): number | undefined {
-    const { completed, next, head, nextUnknown } = this.#timeline;
+    const { completed, passive, next, head, nextUnknown } = this.#timeline;
     for (let frame = this.#stack.pop(); frame !== undefined; frame = this.#stack.pop()) {
       const { operation, stateBefore, usedBefore } = frame;
       this.#agreed = Math.min(this.#agreed, this.#stack.length);
@@ -139,12 +171,13 @@ class Search<Input, Output, State> {
         this.#set.remove(operation);
         this.#timeline.unlift(operation);
         this.#remaining++;
+        if (passive[operation]) continue;
         return next[2 * operation]!;
       }
       this.#timeline.unliftUnknown(operation);
       let returning = next[head]!;
       while (!isReturn(returning)) returning = next[returning]!;
-      if (this.#tryUnknown(returning, nextUnknown[operation]!)) return next[head]!;
+      if (this.#tryUnknown(returning, nextUnknown[operation]!)) return this.#advance();
     }
     return undefined;
   }

@@ -31,8 +31,11 @@ export interface Model<Input, Output, State> {
   step(state: State, input: Input, output: Output | undefined): State | undefined;
   /** Equal texts for equal states. */
   fingerprint(state: State): string;
-  /** True if the input never changes anything, so that without an output it says nothing. */
-  isRead(input: Input): boolean;
+  /**
+   * True if an operation with this output has left the state as it was, wherever it took place. With an undefined output:
+   * true if it can have no effect, so that it says nothing.
+   */
+  isPassive(input: Input, output: Output | undefined): boolean;
   describe(input: Input, output: Output | undefined): string;
 }
 

@@ -23,7 +23,7 @@ export const registerModel: Model<RegisterInput, RegisterOutput, number> = {
     }
   },
   fingerprint: String,
-  isRead: ({ kind }) => kind === "read",
+  isPassive: ({ kind }, output) => kind === "read" || kind === "cas" && output === false,
   describe: (input, output) => `${JSON.stringify(input)} -> ${output ?? "?"}`,
 };
 

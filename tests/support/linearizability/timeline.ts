@@ -12,6 +12,8 @@ export const NONE = -1;
 export class Timeline<Input, Output> {
   readonly operations: readonly Operation<Input, Output>[];
   readonly completed: number;
+  /** Of each completed operation: whether it changed nothing. */
+  readonly passive: readonly boolean[];
   readonly head: number;
   /** Next and previous entry among calls and returns of completed operations. */
   readonly next: Int32Array;
@@ -23,9 +25,12 @@ export class Timeline<Input, Output> {
   constructor(history: readonly Operation<Input, Output>[], model: Model<Input, Output, unknown>) {
     const byStart = [...history].sort((a, b) => a.start - b.start);
     const completed = byStart.filter((operation) => operation.outcome === "ok");
-    const unknown = byStart.filter(({ outcome, input }) => outcome === "unknown" && !model.isRead(input));
+    const unknown = byStart.filter(({ outcome, input }) =>
+      outcome === "unknown" && !model.isPassive(input, undefined)
+    );
     this.operations = [...completed, ...unknown];
     this.completed = completed.length;
+    this.passive = completed.map(({ input, output }) => model.isPassive(input, output));
     const count = this.operations.length;
     this.head = 2 * count;
     [this.next, this.#previous] = linked(this.#entriesInOrder(), this.head);
