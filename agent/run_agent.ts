@@ -99,6 +99,7 @@ async function serve(
       );
     },
     onState: logState(identity.current.nodeID),
+    onMissingRuntimes: logMissingRuntimes(),
   });
   agent.start();
   const { leave } = await ended;
@@ -118,5 +119,20 @@ function logState(nodeID: string): (state: AgentState, error: CoveyError | undef
     said = line;
     if (error) logger.warn("Node {nodeID} is {state}: {message}", { nodeID, state, message: error.message });
     else logger.info("Node {nodeID} is {state}", { nodeID, state });
+  };
+}
+
+/** Says once why a runtime is missing, and when it is back. */
+function logMissingRuntimes(): (reasons: Record<string, string>) => void {
+  let before: Record<string, string> = {};
+  return (reasons) => {
+    for (const [runtime, message] of Object.entries(reasons)) {
+      if (before[runtime] === message) continue;
+      logger.warn("This node offers no {runtime} runtime: {message}", { runtime, message });
+    }
+    for (const runtime of Object.keys(before)) {
+      if (!(runtime in reasons)) logger.info("This node offers the {runtime} runtime again", { runtime });
+    }
+    before = reasons;
   };
 }

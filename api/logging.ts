@@ -3,7 +3,14 @@ import { configureSync, getTextFormatter, type LogLevel } from "@logtape/logtape
 
 /** Sends all log lines from `level` up to standard error. Call once, at the start of a program. */
 export function configureLogging(level: LogLevel = "info"): void {
-  const format = getTextFormatter({ timestamp: "rfc3339", category: "/", level: "full" });
+  const format = getTextFormatter({
+    timestamp: "rfc3339",
+    category: "/",
+    level: "full",
+    // Messages are sentences: quoted and escaped they read badly. What comes from elsewhere may not begin a line.
+    value: (value, inspect) =>
+      (typeof value === "string" ? value : inspect(value)).replaceAll("\n", "\n    "),
+  });
   const encoder = new TextEncoder();
   configureSync({
     sinks: { stderr: (record) => void Deno.stderr.writeSync(encoder.encode(format(record))) },

@@ -1,5 +1,6 @@
 /** Client of the control API: the Docker Engine's swarm API over a Unix socket or HTTP. */
 import { CoveyError, type ErrorCode } from "../api/errors.ts";
+import { fetchFailure } from "../api/fetch_failure.ts";
 
 /** Where the control API listens unless `-H` or COVEY_HOST says otherwise. */
 export const DEFAULT_HOST = "unix:///run/covey/covey.sock";
@@ -84,11 +85,28 @@ export class ControlClient {
       ...(body !== undefined &&
         { body: JSON.stringify(body), headers: { "content-type": "application/json" } }),
     });
-    const text = await response.text();
+    const text = await this.#bodyOf(response);
+    const { status } = response;
     if (!response.ok) {
-      throw new CoveyError(CODE_OF_STATUS[response.status] ?? "unknown", messageOf(text, response.status));
+      const message = messageOf(text, status);
+      throw new CoveyError(codeOf(status, message), message, { cause: status });
     }
-    return (text === "" ? undefined : JSON.parse(text)) as T;
+    try {
+      return (text === "" ? undefined : JSON.parse(text)) as T;
+    } catch (cause) {
+      throw new CoveyError("unknown", `Cannot read the answer of ${this.host}: it is not JSON`, { cause });
+    }
+  }
+
+  async #bodyOf(response: Response): Promise<string> {
+    try {
+      return await response.text();
+    } catch (thrown) {
+      if (thrown instanceof DOMException) throw thrown;
+      throw new CoveyError("unavailable", `Cannot read the answer of ${this.host}: the connection broke`, {
+        cause: thrown,
+      });
+    }
   }
 
   async #fetch(url: URL, init: RequestInit & { client?: Deno.HttpClient }): Promise<Response> {
@@ -98,13 +116,19 @@ export class ControlClient {
       if (thrown instanceof DOMException) throw thrown;
       throw new CoveyError(
         "unavailable",
-        `Cannot connect to a Covey manager at ${this.host}: is it running? (set -H or COVEY_HOST)`,
-        {
-          cause: thrown,
-        },
+        `Cannot connect to a Covey manager at ${this.host}: ${
+          fetchFailure(thrown)
+        }; is it running? (set -H or COVEY_HOST)`,
+        { cause: thrown },
       );
     }
   }
+}
+
+/** Docker answers 503 also where a retry is in vain. */
+function codeOf(status: number, message: string): ErrorCode {
+  if (status === 503 && message.startsWith("This node is already")) return "failed_precondition";
+  return CODE_OF_STATUS[status] ?? "unknown";
 }
 
 function messageOf(text: string, status: number): string {

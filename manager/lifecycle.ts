@@ -2,6 +2,7 @@
 import type { ClusterSpec } from "../api/cluster.ts";
 import type { NodeAvailability } from "../api/node.ts";
 import type { Consensus } from "./consensus/consensus.ts";
+import type { ControlRequest } from "./routing/mod.ts";
 import type { Store } from "./store/store.ts";
 
 /** The Engine API's `LocalNodeState`. */
@@ -34,6 +35,8 @@ export interface ManagerHandle {
   advertiseAddr: string;
   /** Rotates join tokens or returns the present ones: part of `store`'s cluster object; see `ca/`. */
   rotateJoinToken(role: "worker" | "manager"): Promise<void>;
+  /** The leader's response to a request of the control API; undefined if this manager leads. See `routing/`. */
+  forward(request: ControlRequest): Promise<Response | undefined>;
 }
 
 /** The node's life as a member of a cluster. */

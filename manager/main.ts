@@ -25,6 +25,7 @@ async function run(options: ManagerOptions): Promise<number> {
     options,
     clock: systemClock,
     random: systemRandom,
+    answer: (request) => api.answer(request),
     agentLauncher: fileURLToPath(new URL("../agent/launch.sh", import.meta.url)),
     agentEnv: { COVEY_DENO: Deno.execPath() },
     interfaces: () => Deno.networkInterfaces(),

@@ -18,6 +18,7 @@ import {
   readCertificateRequest,
   roleOfJoinToken,
 } from "../../security/mod.ts";
+import { notLeader } from "../routing/outcome.ts";
 import type { CABackend, CACluster, CANode } from "./ca_backend.ts";
 import { readIssueRequest } from "./issue_request.ts";
 import { RateLimiter } from "./rate_limiter.ts";
@@ -58,11 +59,14 @@ export interface CAServerOptions {
   leader?: () => ForwardToLeader | undefined;
 }
 
-/** Makes `ca.issueNodeCertificate` at the leader on behalf of `node`, or of a joiner when undefined. */
+/**
+ * Makes `ca.issueNodeCertificate` at the leader on behalf of `node`, or of a joiner when undefined. Resolves with undefined
+ * if this manager has become the leader meanwhile.
+ */
 export type ForwardToLeader = (
   request: IssueNodeCertificateRequest,
   node: CertificateIdentity | undefined,
-) => Promise<IssueNodeCertificateResponse>;
+) => Promise<IssueNodeCertificateResponse | undefined>;
 
 /** Issues node certificates to whoever shows a join token or a node certificate. */
 export class CAServer {
@@ -119,7 +123,9 @@ export class CAServer {
     this.#underWay++;
     try {
       const forward = this.#options.leader?.();
-      if (forward) return await forward(checked, node);
+      if (forward && isPassedOn(checked, context)) throw notLeader();
+      const answer = await forward?.(checked, node);
+      if (answer) return answer;
       const cluster = this.#options.backend.cluster();
       return node ? await this.#renew(checked, node, cluster) : await this.#join(checked, cluster);
     } finally {
@@ -216,6 +222,11 @@ function renewingNode(
 ): CertificateIdentity | undefined {
   if (forwardedFor) return forwardedFor;
   return peer?.role === "swarm-manager" && request.Token !== undefined ? undefined : peer;
+}
+
+/** Whether another manager passed the call on; such a call goes no further. */
+function isPassedOn(request: IssueNodeCertificateRequest, { peer, forwardedFor }: CACallContext): boolean {
+  return forwardedFor !== undefined || (peer?.role === "swarm-manager" && request.Token !== undefined);
 }
 
 /** HOST of HOST:PORT or [HOST]:PORT, so that every connection of a caller counts together. */

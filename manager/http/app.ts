@@ -5,11 +5,12 @@ import type { Clock } from "../../api/clock.ts";
 import type { Random } from "../../api/random.ts";
 import type { NodeLifecycle } from "../lifecycle.ts";
 import { API_VERSION, checkVersion, withoutVersion } from "./api_version.ts";
-import { type ControlContext, sendJSON } from "./context.ts";
+import { type ControlContext, isDockerClient, sendJSON } from "./context.ts";
 import { dockerError } from "./docker_error.ts";
 import { connectEngine } from "./engine.ts";
 import { EventHub } from "./events/event_hub.ts";
 import { isEnginePath } from "./engine_paths.ts";
+import { handOn, isLeadersPath } from "./hand_on.ts";
 import { eventRoutes } from "./routes/event_routes.ts";
 import { nodeRoutes } from "./routes/node_routes.ts";
 import { serviceRoutes } from "./routes/service_routes.ts";
@@ -32,6 +33,8 @@ export interface ControlOptions {
 /** The control API and the way to let go of what it holds. */
 export interface ControlAPI {
   app: Hono;
+  /** Answers a request here, whoever leads: for what another manager handed on. */
+  answer(request: Request): Response | Promise<Response>;
   /** Stops following the store and closes connections to the engine. */
   close(): void;
 }
@@ -44,6 +47,7 @@ export function controlAPI(options: ControlOptions): ControlAPI {
   const hub = new EventHub(clock);
   hub.follow(lifecycle.manager);
 
+  const handedOn = new WeakSet<Request>();
   const app = new Hono({ getPath: (request) => withoutVersion(pathOf(request.url)) });
   const headers = Object.entries({
     "Api-Version": API_VERSION,
@@ -54,6 +58,11 @@ export function controlAPI(options: ControlOptions): ControlAPI {
   app.use(async (c, next) => {
     hub.follow(lifecycle.manager);
     checkVersion(pathOf(c.req.raw.url));
+    const { manager, state } = lifecycle;
+    if (manager && state === "active" && isLeadersPath(c.req.path) && !handedOn.has(c.req.raw)) {
+      const response = await handOn(c, manager);
+      if (response) return response;
+    }
     await next();
     hub.follow(lifecycle.manager);
     for (const [name, value] of headers) c.res.headers.set(name, value);
@@ -71,12 +80,16 @@ export function controlAPI(options: ControlOptions): ControlAPI {
       : sendJSON(c, { message: "page not found" }, 404)
   );
   app.onError((thrown, c) => {
-    const { status, message } = dockerError(thrown);
+    const { status, message } = dockerError(thrown, isDockerClient(c));
     for (const [name, value] of headers) c.header(name, value);
     return sendJSON(c, { message }, status as ContentfulStatusCode);
   });
   return {
     app,
+    answer(request) {
+      handedOn.add(request);
+      return app.fetch(request);
+    },
     close() {
       hub.close();
       engine?.close();

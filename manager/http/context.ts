@@ -26,7 +26,7 @@ export function requireManager({ lifecycle }: ControlContext): ManagerHandle {
   const { manager, state } = lifecycle;
   if (manager !== undefined && state === "active") {
     if (manager.consensus.status().leaderNodeID !== undefined) return manager;
-    throw new DockerError(503, "unavailable", `rpc error: code = Unavailable desc = ${NO_LEADER}`);
+    throw new DockerError(503, "unavailable", `rpc error: code = Unknown desc = ${NO_LEADER}`);
   }
   throw new DockerError(503, "unavailable", notManagerText(state, manager !== undefined));
 }
@@ -96,4 +96,9 @@ export function flagParameter(c: Context, name: string): boolean {
   if (["1", "t", "T", "true", "TRUE", "True"].includes(raw)) return true;
   if (["", "0", "f", "F", "false", "FALSE", "False"].includes(raw)) return false;
   throw new CoveyError("invalid_argument", `invalid value for ${name}: ${raw}`);
+}
+
+/** True for the stock client and what is built on its Go library. */
+export function isDockerClient(c: Context): boolean {
+  return /^(?:Docker-Client|Go-http-client)\//.test(c.req.header("user-agent") ?? "");
 }

@@ -12,7 +12,7 @@ import {
   systemFileSystem,
 } from "../../security/mod.ts";
 import type { InitRequest, JoinRequest, LocalNodeState, ManagerHandle, NodeLifecycle } from "../lifecycle.ts";
-import { type ManagerOptions, withPort } from "../options.ts";
+import { DEFAULT_LISTEN, type ManagerOptions, withPort } from "../options.ts";
 import { advertiseAddress, hostOf } from "./addresses.ts";
 import { firstNode, newCluster } from "./bootstrap.ts";
 import { issueOwnIdentity } from "./own_identity.ts";
@@ -27,6 +27,8 @@ export interface NodeContext {
   options: ManagerOptions;
   clock: Clock;
   random: Random;
+  /** The control API's answer to what another manager handed on. */
+  answer: (request: Request) => Response | Promise<Response>;
   /** Path of the agent's launcher. */
   agentLauncher: string;
   agentEnv: Record<string, string>;
@@ -88,7 +90,7 @@ export class ManagerNode implements NodeLifecycle {
   async open(): Promise<void> {
     const { options } = this.#context;
     const membership = await this.#state.load();
-    if (membership) await this.#enter(() => this.#resume(membership));
+    if (membership) await this.#enter(async () => this.#resume(await this.#moved(membership)));
     else if (options.join.length > 0) {
       await this.join({ RemoteAddrs: options.join, JoinToken: options.token! });
     } else if (!options.idle) await this.init({});
@@ -216,7 +218,7 @@ export class ManagerNode implements NodeLifecycle {
   }
 
   async #openManager(membership: Membership): Promise<RunningManager> {
-    const { options, clock, random, onFatal } = this.#context;
+    const { options, clock, random, answer, onFatal } = this.#context;
     const { nodeID, listen, advertise } = membership;
     this.#manager = await RunningManager.open({
       raftDir: `${options.stateDir}/raft`,
@@ -225,6 +227,7 @@ export class ManagerNode implements NodeLifecycle {
       advertise,
       clock,
       random,
+      answer,
     });
     void this.#manager.consensus.failed.then(onFatal);
     return this.#manager;
@@ -298,13 +301,30 @@ export class ManagerNode implements NodeLifecycle {
     this.#renewer = this.#agent = this.#manager = undefined;
   }
 
+  /** The membership at the addresses that the flags of this start name; a node may move. */
+  async #moved(membership: Membership): Promise<Membership> {
+    const { options, interfaces } = this.#context;
+    const listen = options.listen ?? membership.listen;
+    const stays = listen === membership.listen && !options.advertise;
+    const advertise = stays
+      ? membership.advertise
+      : advertiseAddress(options.advertise, listen, interfaces());
+    if (stays || advertise === membership.advertise && listen === membership.listen) return membership;
+    const moved = { ...membership, listen, advertise };
+    if (membership.role === "manager" && membership.managers.join() === membership.advertise) {
+      moved.managers = [advertise];
+    }
+    await this.#state.save(moved);
+    return moved;
+  }
+
   #addresses(
     request: { ListenAddr?: string; AdvertiseAddr?: string },
   ): { listen: string; advertise: string } {
     const { options, interfaces } = this.#context;
     // Docker's client always sends its default; the flags of this process know better.
-    const listen = !request.ListenAddr || request.ListenAddr === "0.0.0.0:2377"
-      ? options.listen
+    const listen = !request.ListenAddr || request.ListenAddr === DEFAULT_LISTEN
+      ? options.listen ?? DEFAULT_LISTEN
       : withPort(request.ListenAddr);
     const advertise = advertiseAddress(request.AdvertiseAddr || options.advertise, listen, interfaces());
     return { listen, advertise };

@@ -1,6 +1,7 @@
 /** What a node remembers of its membership: `node.json` in the state folder. */
 import { CoveyError } from "../../api/errors.ts";
 import type { NodeAvailability, NodeRole } from "../../api/node.ts";
+import { isObject } from "../../api/validate/mod.ts";
 import { systemFileSystem, writeFileAtomically } from "../../security/mod.ts";
 
 /** Format of `node.json`; raised when an older program could not read it. */
@@ -19,6 +20,17 @@ export interface Membership {
   availability: NodeAvailability;
 }
 
+function checkMembership(record: Record<string, unknown>): asserts record is Membership & typeof record {
+  const { role, managers, availability } = record;
+  const wrong = ["nodeID", "clusterID", "listen", "advertise"].filter((name) =>
+    typeof record[name] !== "string" || record[name] === ""
+  );
+  if (role !== "worker" && role !== "manager") wrong.push("role");
+  if (!Array.isArray(managers) || !managers.every((each) => typeof each === "string")) wrong.push("managers");
+  if (!["active", "pause", "drain"].includes(availability as string)) wrong.push("availability");
+  if (wrong.length > 0) throw new Error(`missing or wrong: ${wrong.join(", ")}`);
+}
+
 /** Reads and writes the membership in one state folder. */
 export class NodeState {
   readonly #folder: string;
@@ -32,10 +44,11 @@ export class NodeState {
     const data = await systemFileSystem.readFile(`${this.#folder}/node.json`);
     if (data === undefined) return undefined;
     try {
-      const { format, ...membership } = JSON.parse(new TextDecoder().decode(data)) as Membership & {
-        format: number;
-      };
+      const content: unknown = JSON.parse(new TextDecoder().decode(data));
+      if (!isObject(content)) throw new Error("it holds no object");
+      const { format, ...membership } = content;
       if (format !== FORMAT) throw new Error(`its format is ${format}, this program reads ${FORMAT}`);
+      checkMembership(membership);
       return membership;
     } catch (cause) {
       throw new CoveyError(

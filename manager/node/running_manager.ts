@@ -11,12 +11,14 @@ import {
   listenTLS,
   type Method,
   type PeerIdentity,
+  tlsDialer,
 } from "../../transport/mod.ts";
 import { CAServer } from "../ca/mod.ts";
 import { StoreCABackend } from "../ca/store_backend.ts";
 import { type Consensus, openSingleMember } from "../consensus/mod.ts";
 import { Dispatcher } from "../dispatcher/mod.ts";
 import type { ManagerHandle } from "../lifecycle.ts";
+import { type Answer, type ControlRequest, Routing } from "../routing/mod.ts";
 import { createStore, type Store } from "../store/mod.ts";
 import { leaderComponents, Leadership } from "./leader_components.ts";
 
@@ -34,6 +36,8 @@ export interface RunningManagerOptions {
   advertise: string;
   clock: Clock;
   random: Random;
+  /** Answers requests of the control API that other managers hand to this one. */
+  answer: Answer;
 }
 
 /** Opens the state first, so that the caller can put the first objects there, then serves. */
@@ -45,6 +49,7 @@ export class RunningManager implements ManagerHandle {
   readonly #options: RunningManagerOptions;
   readonly #dispatcher: Dispatcher;
   readonly #leadership: Leadership;
+  readonly #routing: Routing;
   #identity: NodeIdentity | undefined;
   #listener: Listener | undefined;
   #unsubscribe = () => {};
@@ -55,7 +60,13 @@ export class RunningManager implements ManagerHandle {
     this.store = store;
     this.nodeID = options.nodeID;
     this.advertiseAddr = options.advertise;
-    const { clock, random } = options;
+    const { clock, random, nodeID, answer } = options;
+    const dialer = tlsDialer({
+      identity: () => this.#material(),
+      verifyPeer: (chain) => this.#verifyPeer(chain),
+      clock,
+    });
+    this.#routing = new Routing({ consensus, nodeID, dialer, clock, answer });
     this.#dispatcher = new Dispatcher({
       store,
       clock,
@@ -102,10 +113,7 @@ export class RunningManager implements ManagerHandle {
     this.#identity = identity;
     this.#listener = await listenTLS({
       listen: this.#options.listen,
-      identity: () => ({
-        certificatePEM: this.#identity!.certificateChainPEM,
-        privateKeyPEM: this.#identity!.privateKeyPEM,
-      }),
+      identity: () => this.#material(),
       verifyPeer: (chain) => this.#verifyPeer(chain),
       router: this.#router(),
       clock: this.#options.clock,
@@ -132,8 +140,13 @@ export class RunningManager implements ManagerHandle {
     });
   }
 
+  forward(request: ControlRequest): Promise<Response | undefined> {
+    return this.#routing.forward(request);
+  }
+
   async stop(): Promise<void> {
     this.#unsubscribe();
+    this.#routing.close();
     await this.#leadership.set(false);
     await this.#listener?.close();
     await this.consensus.stop();
@@ -149,13 +162,19 @@ export class RunningManager implements ManagerHandle {
 
   #router() {
     const { clock, random } = this.#options;
-    const ca = new CAServer({ backend: new StoreCABackend(this.store), clock, random });
+    const leader = this.#routing.caLeader;
+    const ca = new CAServer({ backend: new StoreCABackend(this.store), clock, random, leader });
     const router = createRouter();
     for (const { name, ...method } of ca.methods()) router.register(name, method as Method);
-    for (const [name, method] of Object.entries(this.#dispatcher.methods())) {
-      router.register(name, method as Method);
+    for (const [name, method] of Object.entries(this.#routing.methods(this.#dispatcher.methods()))) {
+      router.register(name, method);
     }
     return router;
+  }
+
+  #material() {
+    const { certificateChainPEM, privateKeyPEM } = this.#identity!;
+    return { certificatePEM: certificateChainPEM, privateKeyPEM };
   }
 
   #verifyPeer(chainPEM: string | undefined): PeerIdentity | undefined {

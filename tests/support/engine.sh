@@ -22,8 +22,10 @@ import_image() {
 case $command in
 up)
   mkdir -p "$dir"
-  answers || setsid dockerd --data-root "$dir/data" --exec-root "$dir/exec" --pidfile "$dir/pid" \
-    -H "unix://$socket" >"$dir/log" 2>&1 </dev/null &
+  if ! answers; then
+    setsid dockerd --data-root "$dir/data" --exec-root "$dir/exec" --pidfile "$dir/pid" \
+      -H "unix://$socket" >"$dir/log" 2>&1 </dev/null &
+  fi
   for _ in $(seq 150); do if answers; then break; fi; sleep 0.2; done
   answers || { tail -n 20 "$dir/log" >&2; exit 1; }
   docker -H "unix://$socket" image inspect busybox:next >/dev/null 2>&1 || import_image

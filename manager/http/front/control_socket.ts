@@ -3,6 +3,7 @@
  * others go to the container engine byte by byte. See `docs/decisions/0020-control-socket.md`.
  */
 import { getLogger } from "@logtape/logtape";
+import { CoveyError } from "../../../api/errors.ts";
 import { dockerError } from "../docker_error.ts";
 import { isSwarmPath } from "../engine_paths.ts";
 import { pipeToEngine } from "./engine_pipe.ts";
@@ -37,7 +38,7 @@ export interface ControlSocket {
 /** Listens with mode 0600: whoever may connect rules the cluster. Throws `Deno.errors.AddrInUse` if somebody serves it. */
 export async function serveControlSocket(options: ControlSocketOptions): Promise<ControlSocket> {
   await removeStale(options.path);
-  const listener = Deno.listen({ transport: "unix", path: options.path });
+  const listener = listenOn(options.path);
   await Deno.chmod(options.path, 0o600);
   const connections = new Map<Deno.UnixConn, Promise<void>>();
   const accepting = accept(listener, options, connections);
@@ -53,13 +54,28 @@ export async function serveControlSocket(options: ControlSocketOptions): Promise
   };
 }
 
+function listenOn(path: string): Deno.UnixListener {
+  try {
+    return Deno.listen({ transport: "unix", path });
+  } catch (cause) {
+    throw cannotListen(path, cause);
+  }
+}
+
+function cannotListen(path: string, cause: unknown): CoveyError {
+  const reason = cause instanceof Error ? cause.message : String(cause);
+  return new CoveyError("unavailable", `Cannot listen on ${path}: ${reason}`, { cause });
+}
+
 /** Removes the socket of a process that is gone; one that answers stays. */
 async function removeStale(path: string): Promise<void> {
   try {
     (await Deno.connect({ transport: "unix", path })).close();
   } catch (error) {
     if (error instanceof Deno.errors.NotFound) return;
-    await Deno.remove(path);
+    await Deno.remove(path).catch((cause) => {
+      throw cannotListen(path, cause);
+    });
     return;
   }
   throw new Deno.errors.AddrInUse(`Cannot listen on ${path}: another process serves it`);

@@ -58,7 +58,10 @@ export async function writeResponse(
   return request.keepAlive;
 }
 
-/** Copies `body` until it ends or the client leaves; false in the latter case. */
+/**
+ * Copies `body` until it ends, fails or the client leaves; false in the latter cases: a body that stops without its last
+ * chunk is how the client learns that it is not complete.
+ */
 async function writeChunks(
   sink: ByteSink,
   reader: SocketReader,
@@ -68,8 +71,8 @@ async function writeChunks(
   const gone = clientGone(reader);
   try {
     for (;;) {
-      const next = await Promise.race([chunks.read(), gone]);
-      if (next === "gone") return false;
+      const next = await Promise.race([chunks.read().catch(() => "failed" as const), gone]);
+      if (next === "gone" || next === "failed") return false;
       if (next.done) break;
       if (next.value.length === 0) continue;
       const size = encoder.encode(`${next.value.length.toString(16)}\r\n`);

@@ -1,10 +1,12 @@
 /** A node for tests of the control API: real store in memory, life cycle of its own. */
 import type { Cluster } from "../../../api/cluster.ts";
 import type { Clock } from "../../../api/clock.ts";
+import { CoveyError } from "../../../api/errors.ts";
 import type { Node } from "../../../api/node.ts";
 import type { Service } from "../../../api/service.ts";
 import type { Task } from "../../../api/task.ts";
 import type { Random } from "../../../api/random.ts";
+import { NO_LEADER } from "../../../manager/http/docker_error.ts";
 import { controlAPI } from "../../../manager/http/mod.ts";
 import type { ManagerHandle, NodeLifecycle } from "../../../manager/lifecycle.ts";
 import { defaultClusterSpec } from "../../../manager/node/bootstrap.ts";
@@ -65,6 +67,7 @@ export class FakeNode implements NodeLifecycle {
       consensus,
       nodeID: NODE_ID,
       advertiseAddr: "127.0.0.1:2377",
+      forward: () => Promise.reject(new CoveyError("unavailable", NO_LEADER)),
       async rotateJoinToken(role) {
         const key = role === "worker" ? "Worker" : "Manager";
         await store.update((tx) => {

@@ -87,6 +87,22 @@ async function withEngine(run: (socket: string, heads: string[]) => Promise<void
   }
 }
 
+Deno.test("Control socket: a stream that fails ends without its last chunk, so that nobody takes it for complete", async () => {
+  const failing = () =>
+    new ReadableStream<Uint8Array>({
+      start: (controller) => controller.enqueue(encoder.encode("part")),
+      pull: (controller) => controller.error(new Error("the leader is gone")),
+    });
+  const fetch = () => new Response(failing(), { headers: { "Transfer-Encoding": "chunked" } });
+  await withSocket({ fetch }, async (connect) => {
+    using client = await connect();
+    await client.send("GET /events HTTP/1.1\r\nHost: x\r\n\r\n");
+    const answer = await client.until();
+    assert.match(answer, /^HTTP\/1\.1 200 OK\r\n/);
+    assert.doesNotMatch(answer.slice(8), /HTTP|\r\n0\r\n|gone/);
+  });
+});
+
 Deno.test("Control socket: belongs to its owner and replaces what a dead process left", async () => {
   await withSocket({}, async (_connect, path) => {
     assert.equal((await Deno.stat(path)).mode! & 0o777, 0o600);
