@@ -3,7 +3,7 @@ import { SeededRandom } from "../sim/raft/random.ts";
 import { checkLinearizability, type CheckResult } from "../support/linearizability/mod.ts";
 import { LeaderWatch } from "./leader_watch.ts";
 import { Managers } from "./managers.ts";
-import { Nemesis } from "./nemesis.ts";
+import { type DoneFault, Nemesis } from "./nemesis.ts";
 import { PrivateNetwork } from "./private_network.ts";
 import {
   isAcknowledgedWrite,
@@ -16,6 +16,8 @@ import { Workload } from "./workload.ts";
 
 /** Longest time from healing until every manager answers every read. */
 const RECOVERY_LIMIT_MS = 60_000;
+
+const REPORTED_GAPS = 8;
 
 /** What a run is made of. */
 export interface ChaosOptions {
@@ -31,15 +33,21 @@ export interface ChaosOptions {
   signal: AbortSignal;
 }
 
+/** A time without an acknowledged write, and the fault that came last before its end. */
+export interface Gap {
+  durationMs: number;
+  fault: DoneFault | undefined;
+}
+
 /** What a run has shown. */
 export interface ChaosReport {
   operations: readonly RegisterOperation[];
   /** How often operations failed or stayed unknown, by reason. */
   reasons: ReadonlyMap<string, number>;
-  faults: Readonly<Record<string, number>>;
+  faults: readonly DoneFault[];
   leaderChanges: number;
-  /** Longest time during the faults in which no write was acknowledged. */
-  longestGapMs: number;
+  /** The longest times during the faults in which no write was acknowledged, longest first. */
+  gaps: Gap[];
   /** Managers that ended by themselves, and whatever else kept the cluster from recovering. */
   problems: string[];
   check: CheckResult<RegisterInput, RegisterOutput, unknown>;
@@ -89,7 +97,7 @@ async function torment(managers: Managers, options: ChaosOptions): Promise<Chaos
     reasons: workload.reasons,
     faults: nemesis.done,
     leaderChanges: watch.changes,
-    longestGapMs: longestGap(operations, start, end),
+    gaps: longestGaps(operations, start, end, nemesis.done),
     problems: [...new Set([...managers.crashes, ...problems, ...unexpected(workload.reasons)])],
     check: checkLinearizability(operations, registerModel),
   };
@@ -102,10 +110,19 @@ async function allAnswer(managers: Managers): Promise<boolean> {
   return true;
 }
 
-function longestGap(operations: readonly RegisterOperation[], start: number, end: number): number {
+function longestGaps(
+  operations: readonly RegisterOperation[],
+  start: number,
+  end: number,
+  faults: readonly DoneFault[],
+): Gap[] {
   const times = operations.filter(isAcknowledgedWrite).map((operation) => operation.end);
   const inside = times.filter((time) => time > start && time < end).sort((a, b) => a - b);
-  return Math.max(...[...inside, end].map((time, index) => time - (inside[index - 1] ?? start)));
+  const gaps = [...inside, end].map((time, index): Gap => ({
+    durationMs: time - (inside[index - 1] ?? start),
+    fault: faults.findLast((fault) => fault.start < time),
+  }));
+  return gaps.sort((a, b) => b.durationMs - a.durationMs).slice(0, REPORTED_GAPS);
 }
 
 function unexpected(reasons: ReadonlyMap<string, number>): string[] {

@@ -1,16 +1,25 @@
 import { sleep, systemClock } from "../../api/clock.ts";
 import type { SeededRandom } from "../sim/raft/random.ts";
-import { drawFault, type Fault } from "./faults.ts";
+import { drawFault, type Fault, type FaultKind } from "./faults.ts";
 import type { LeaderWatch } from "./leader_watch.ts";
 import type { Managers } from "./managers.ts";
 
 /** How long a manager may take to be back after a fault before the next one comes all the same. */
 const RECOVERY_LIMIT_MS = 10_000;
 
+/** A fault that was done. */
+export interface DoneFault {
+  kind: FaultKind;
+  victims: number[];
+  /** Who led then, as far as known. */
+  leader: number | undefined;
+  /** Of the monotonic clock, ms. */
+  start: number;
+}
+
 /** Does one fault after another to managers. */
 export class Nemesis {
-  /** How often each kind of fault was done. */
-  readonly done: Record<string, number> = {};
+  readonly done: DoneFault[] = [];
   readonly #managers: Managers;
   readonly #watch: LeaderWatch;
   readonly #random: SeededRandom;
@@ -28,10 +37,9 @@ export class Nemesis {
     while (!signal.aborted) {
       const fault = drawFault(this.#random, this.#managers.count);
       const victims = this.#victims(fault);
-      this.#log(
-        `${fault.kind} ${victims.join(" ")} for ${fault.durationMs} ms (leader ${this.#watch.leader})`,
-      );
-      this.done[fault.kind] = (this.done[fault.kind] ?? 0) + 1;
+      const { kind, durationMs } = fault;
+      this.#log(`${kind} ${victims.join(" ")} for ${durationMs} ms (leader ${this.#watch.leader})`);
+      this.done.push({ kind, victims, leader: this.#watch.leader, start: performance.now() });
       await this.#strike(fault, victims);
       await sleep(systemClock, fault.durationMs, signal).catch(() => {});
       this.#heal(fault, victims);
