@@ -20,8 +20,9 @@ import { advertiseAddress, hostOf, namesAddress } from "./addresses.ts";
 import { firstNode, newCluster } from "./bootstrap.ts";
 import { issueOwnIdentity } from "./own_identity.ts";
 import { AgentNotes } from "./agent_notes.ts";
-import { AgentProcess } from "./agent_process.ts";
+import { agentArguments, AgentProcess } from "./agent_process.ts";
 import { type Membership, NodeState } from "./node_state.ts";
+import { alreadyInSwarm, forcedByWorker, leavingAsManager, notInSwarm } from "./refusals.ts";
 import { renewAs } from "./renew_as.ts";
 import { RunningManager } from "./running_manager.ts";
 
@@ -136,10 +137,7 @@ export class ManagerNode implements NodeLifecycle {
     return this.#enqueue(async () => {
       const before = this.#membership!;
       if (before.role !== "manager") {
-        throw new CoveyError(
-          "failed_precondition",
-          "Cannot start a new cluster by force: this node is a worker",
-        );
+        throw forcedByWorker();
       }
       const membership = { ...before, ...(namesAddress(request) && this.#addresses(request)), managers: [] };
       await this.#halt({ leave: false });
@@ -204,12 +202,9 @@ export class ManagerNode implements NodeLifecycle {
   }
 
   async leave(force: boolean): Promise<void> {
-    if (!this.#membership) throw new CoveyError("failed_precondition", "This node is not part of a swarm");
+    if (!this.#membership) throw notInSwarm();
     if (this.#manager && !force) {
-      throw new CoveyError(
-        "failed_precondition",
-        "You are attempting to leave the swarm on a node that is participating as a manager. Removing the last manager erases all current state of the swarm. Use `--force` to ignore this message.",
-      );
+      throw leavingAsManager();
     }
     this.#abort.abort();
     await this.#enqueue(async () => {
@@ -255,10 +250,7 @@ export class ManagerNode implements NodeLifecycle {
   #enter<R>(work: () => Promise<R>): Promise<R> {
     return this.#enqueue(async () => {
       if (this.#phase === "active" || this.#phase === "pending") {
-        throw new CoveyError(
-          "failed_precondition",
-          'This node is already part of a swarm. Use "docker swarm leave" to leave this swarm and join another one.',
-        );
+        throw alreadyInSwarm();
       }
       this.#phase = "pending";
       try {
@@ -458,17 +450,7 @@ export class ManagerNode implements NodeLifecycle {
   #startAgent(managers: string[]): void {
     const { options, clock, agentLauncher, agentEnv } = this.#context;
     if (!options.agent) return;
-    const args = [
-      "--state-dir",
-      `${options.stateDir}/agent`,
-      "--identity",
-      options.stateDir,
-      "--join",
-      managers.join(","),
-    ];
-    if (options.hostname !== undefined) args.push("--hostname", options.hostname);
-    for (const [key, value] of Object.entries(options.labels)) args.push("--label", `${key}=${value}`);
-    args.push("--docker", options.dockerSocket ?? "none");
+    const args = agentArguments(options, managers);
     this.#agent = new AgentProcess({ launcher: agentLauncher, args, env: agentEnv, clock });
     this.#agent.start();
   }

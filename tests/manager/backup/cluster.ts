@@ -1,9 +1,10 @@
 /** Clusters to back up, and where to restore them. */
 import { type BackupFrame, BackupWriter } from "../../../api/backup.ts";
+import { systemClock } from "../../../api/clock.ts";
 import { systemRandom } from "../../../api/random.ts";
 import { backupFrames } from "../../../manager/backup/mod.ts";
-import { openSingleMember } from "../../../manager/consensus/mod.ts";
 import { newCluster } from "../../../manager/node/bootstrap.ts";
+import { RaftMember } from "../../../manager/quorum/mod.ts";
 import { createStore, type Store } from "../../../manager/store/mod.ts";
 import type { RestoreFolderOptions } from "../../../manager/backup/mod.ts";
 import { FakeClock } from "../../support/fake_clock.ts";
@@ -13,8 +14,13 @@ import { node, service, task } from "../store/objects.ts";
 /** Opens a real state in a folder. */
 export const openState: RestoreFolderOptions["open"] = async (raftDir, nodeID) => {
   await Deno.mkdir(raftDir, { recursive: true });
-  const member = { kvPath: `${raftDir}/state.kv`, nodeID, address: "new:2377", random: systemRandom };
-  const consensus = await openSingleMember(member);
+  const consensus = await RaftMember.open(`${raftDir}/state.kv`, {
+    nodeID,
+    address: "new:2377",
+    random: systemRandom,
+    clock: systemClock,
+    dialer: { dial: () => Promise.reject(new Error("there is nobody else")) },
+  });
   const store = createStore(consensus, new FakeClock());
   await consensus.start(store);
   return { store, consensus, stop: () => consensus.stop() };
