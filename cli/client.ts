@@ -158,9 +158,11 @@ function refusal(status: number, text: string): CoveyError {
   return new CoveyError(codeOf(status, message), message, { cause: status });
 }
 
-/** Docker answers 503 also where a retry is in vain. */
+/** Docker answers 503 also where the node is not in the state that a command needs. */
+const IN_VAIN = /^(This node is already part|This node is not part|You are attempting to leave)/;
+
 function codeOf(status: number, message: string): ErrorCode {
-  if (status === 503 && message.startsWith("This node is already")) return "failed_precondition";
+  if (status === 503 && IN_VAIN.test(message)) return "failed_precondition";
   return CODE_OF_STATUS[status] ?? "unknown";
 }
 

@@ -26,8 +26,7 @@ export function canMakeNetworks(): boolean {
 
 /** Hosts 0 to `hosts - 1`, whose links can be cut. Calls are synchronous, so that the clean-up works from a signal too. */
 export class PrivateNetwork {
-  static #made = 0;
-  readonly #prefix = `covey-${Deno.pid}-${PrivateNetwork.#made++}`;
+  readonly #prefix = `covey-${crypto.randomUUID().slice(0, 8)}`;
   readonly #hub = `${this.#prefix}-hub`;
   readonly #namespaces: string[] = [];
 

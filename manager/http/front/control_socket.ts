@@ -15,6 +15,9 @@ import { SocketReader } from "./socket_reader.ts";
 /** Connections open at once: each client holds one or two, and a process has 1,024 descriptors by default. */
 export const MAX_CONNECTIONS = 512;
 
+/** Bytes that are read and dropped after a refusal; a client that sends more is cut off. */
+const MAX_DRAINED_BYTES = 64 * 1024 * 1024;
+
 const logger = getLogger(["covey", "control-socket"]);
 const CONTINUE = new TextEncoder().encode("HTTP/1.1 100 Continue\r\n\r\n");
 
@@ -189,4 +192,15 @@ async function answerError(
     keepAlive: false,
   };
   await writeResponse(connection, reader, request, Response.json({ message }, { status }));
+  await drain(connection, reader);
+}
+
+/** Takes in what is still being sent: a client whose writing fails may never look for the answer. */
+async function drain(connection: Deno.UnixConn, reader: SocketReader): Promise<void> {
+  await connection.closeWrite();
+  for (let left = MAX_DRAINED_BYTES; left > 0 && await reader.fill();) {
+    const count = reader.peek().length;
+    reader.skip(count);
+    left -= count;
+  }
 }
