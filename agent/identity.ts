@@ -1,5 +1,5 @@
 /** Who this node is: its own certificate, joined for and renewed here, or that of the manager beside it. */
-import { getLogger } from "@logtape/logtape";
+import { getLogger } from "../api/log.ts";
 import { sleep } from "../api/clock.ts";
 import { CoveyError } from "../api/errors.ts";
 import type { NodeDescription } from "../api/node.ts";

@@ -1,8 +1,11 @@
+/** What the comparison with Docker Swarm runs on both sides, and where the two differ on purpose. */
+
 /**
- * The script of the comparison with Docker Swarm: one command of the stock client a line. `settle SERVICE COUNT` waits on
- * each side until that many tasks of the service run and all others have ended.
+ * One command of the stock client a line. `settle SERVICE COUNT` waits on each side until that many tasks of the service run
+ * and all others have ended or found no node; `mark` remembers the time as $MARK. Quotes keep blanks; $NODE is the node's
+ * name, $NOW the time, $SOON half a second later.
  */
-export const PARITY_SCRIPT = String.raw`
+export const PARITY_SCRIPT: readonly string[] = `
 version --format {{.Client.Version}}
 info
 info --format '{{json .Swarm}}'
@@ -132,7 +135,8 @@ settle web 2
 service inspect web --format '{{json .Spec}}'
 service update --detach --replicas 1 everywhere
 service update --detach --image Bad_Image web
-service update --detach --update-parallelism 2 --update-delay 1s --update-failure-action rollback --update-order start-first --rollback-parallelism 2 web
+service update --detach --update-parallelism 2 --update-delay 1s --update-failure-action rollback web
+service update --detach --update-order start-first --rollback-parallelism 2 web
 service inspect --pretty web
 service update nobody
 service update web
@@ -199,4 +203,79 @@ events --since $MARK --until $SOON --filter scope=swarm
 events --since $MARK --until $NOW --filter type=node --filter event=update --format '{{.Type}} {{.Action}} {{.Actor.Attributes.name}}'
 config ls
 secret ls
-`;
+service create --detach --name seen --replicas 0 busybox:local
+`.split("\n").filter((line) => line !== "");
+
+/** Output that is not compared as it comes. */
+export const DIFFERENT_OUTPUT: Record<string, { reason: string; adapt: (out: string) => string }> = {
+  info: {
+    reason: "all but the swarm is the engine's own and counts what runs on it",
+    adapt: (out) => /^ Swarm: [^]*?(?=^ \S)/m.exec(out)?.[0] ?? out,
+  },
+  version: {
+    reason: "the server that answers is Covey, in front of the engine",
+    adapt: (out) => out.replace(/^Server: Covey\n Covey:\n(?: {2}.*\n)+/m, "Server:\n"),
+  },
+};
+
+/** What Docker does and we refuse, each with the words of the refusal. */
+export const NOT_YET: Record<string, RegExp> = {
+  "service create --detach --mode replicated-job --name job busybox:local true":
+    /job modes are not available yet/,
+  "service create --detach --publish 18081:80 --name mesh busybox:local":
+    /routing mesh \(ingress\) is not available yet/,
+  "network create --driver overlay mesh": /not a swarm manager/,
+  "secret create mystery /etc/hostname": /secrets are not available yet/,
+  "config create settings /etc/hostname": /configs are not available yet/,
+  "service logs seen": /service logs are not available yet/,
+};
+
+/** Run with every version of the client that is installed. */
+export const CLIENT_COMMANDS = [
+  "version",
+  "info",
+  "node ls",
+  "service ls",
+  "service ps seen",
+  "service inspect seen",
+];
+
+/** A request of the bare API: method, path, body. */
+type Request = [method: string, path: string, body?: unknown];
+
+const seen = {
+  Name: "seen",
+  TaskTemplate: { ContainerSpec: { Image: "busybox:local" } },
+  Mode: { Replicated: { Replicas: 0 } },
+};
+const node = { Role: "manager", Availability: "active" };
+
+/** Requests that the stock client does not send; all are refused. $NODE is the node's name. */
+export const API_ERRORS: Request[] = [
+  ["POST", "/services/seen/update?version=1", seen],
+  ["POST", "/services/seen/update?version=one", seen],
+  ["POST", "/services/seen/update", seen],
+  ["POST", "/services/nobody/update?version=1", seen],
+  ["POST", "/services/seen/update?version=9&rollback=backwards", seen],
+  ["POST", "/services/seen/update?version=9", { ...seen, Name: "other" }],
+  ["POST", "/services/seen/update?version=9", { ...seen, Mode: { Global: {} } }],
+  ["POST", "/services/create", { ...seen, TaskTemplate: { ContainerSpec: {} } }],
+  ["POST", "/services/create", { ...seen, TaskTemplate: {} }],
+  ["POST", "/services/create", { ...seen, Mode: { Global: {}, Replicated: {} } }],
+  ["POST", "/services/create"],
+  ["GET", "/tasks/nobody"],
+  ["GET", "/services/nobody"],
+  ["GET", "/nodes/nobody"],
+  ["DELETE", "/nodes/nobody"],
+  ["POST", "/nodes/$NODE/update?version=1", node],
+  ["POST", "/nodes/$NODE/update?version=x", node],
+  ["POST", "/nodes/$NODE/update?version=9", { ...node, Role: "boss" }],
+  ["POST", "/swarm/update?version=999999", { Name: "default" }],
+  ["POST", "/swarm/update?version=x", { Name: "default" }],
+  ["POST", "/swarm/update?version=9", { Name: "other" }],
+  ["PUT", "/services"],
+  ["GET", "/nothing"],
+];
+
+/** Leaves both sides without a service. */
+export const REMOVE_ALL = "service rm seen";
