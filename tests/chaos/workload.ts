@@ -14,7 +14,7 @@ const MAX_THINK_MS = 10;
 /** Pause of a client after a refusal. */
 const REFUSED_PAUSE_MS = 50;
 
-/** Clients that read and write registers through managers picked at random, and what they saw. */
+/** Clients that read and write registers through all managers, and what they saw. */
 export class Workload {
   readonly history = new HistoryRecorder<RegisterInput, RegisterOutput>(() => performance.now());
   /** How often an operation ended otherwise than well, by reason. */
@@ -54,10 +54,13 @@ export class Workload {
   async #client(client: number, signal: AbortSignal): Promise<void> {
     const random = new SeededRandom(this.#seed * 1000 + client);
     const known = new Map<string, Reading | "absent">();
-    for (let count = 0; !signal.aborted; count++) {
+    for (let nth = 0; !signal.aborted; nth++) {
       const key = this.#takeKey(random);
-      const input = chooseInput(random, known.get(key), `${client}.${count}`);
-      const result = await this.#do(random.between(0, this.#managers.count - 1), client, key, input);
+      const input = chooseInput(random, known.get(key), `${client}.${nth}`);
+      // Half of the clients stay with one manager: else all would soon wait for one that cannot answer.
+      const count = this.#managers.count;
+      const manager = client % 2 === 0 ? (client >> 1) % count : random.between(0, count - 1);
+      const result = await this.#do(manager, client, key, input);
       learn(known, key, input, result);
       const pauseMs = result.kind === "ok" ? random.next() * MAX_THINK_MS : REFUSED_PAUSE_MS;
       await sleep(systemClock, pauseMs, signal).catch(() => {});
