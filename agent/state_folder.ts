@@ -1,6 +1,6 @@
 /** The agent's state folder: one agent at a time, its tasks' state, and the managers as `launch.sh` reads them. */
 import { CoveyError } from "../api/errors.ts";
-import { systemFileSystem, writeFileAtomically } from "../security/mod.ts";
+import { systemFileSystem, writeFileAtomically } from "../security/file_system.ts";
 import { LocalState } from "./local_state.ts";
 
 const LOCK_FILE = "agent.lock";

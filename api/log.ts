@@ -54,7 +54,10 @@ export function lineSink(lowest: LogLevel = "info"): LogSink {
 
 /** `TIME [level] category: message`, in one line whatever the properties hold. */
 export function formatLine({ category, level, message, properties }: LogRecord, time: Date): string {
-  const text = message.replace(/\{(\w+)\}/g, (slot, name) => name in properties ? show(properties[name]) : slot);
+  const text = message.replace(
+    /\{(\w+)\}/g,
+    (slot, name) => name in properties ? show(properties[name]) : slot,
+  );
   // What a peer sent must not look like a record of its own.
   // deno-lint-ignore no-control-regex -- control characters are what it is about
   const line = text.replace(/[\x00-\x1f\x7f-\x9f]+/g, " ");
