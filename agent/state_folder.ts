@@ -1,8 +1,9 @@
 /** The agent's state folder: one agent at a time, its tasks' state, and the managers as `launch.sh` reads them. */
-import { getLogger } from "@logtape/logtape";
 import { CoveyError } from "../api/errors.ts";
+import { getLogger } from "../api/log.ts";
 import type { NodeRole } from "../api/node.ts";
-import { checkDatabase, systemFileSystem, writeFileAtomically } from "../security/mod.ts";
+import { checkDatabase } from "../security/check_database.ts";
+import { systemFileSystem, writeFileAtomically } from "../security/file_system.ts";
 import { LocalState } from "./local_state.ts";
 
 const logger = getLogger(["covey", "agent"]);
