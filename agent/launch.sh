@@ -59,9 +59,13 @@ if [ "$print" = yes ]; then printf '%s\n' "$permissions"; exit 0; fi
 [ -d "$state_dir" ] || (umask 077 && mkdir -p "$state_dir")
 
 # A device's memory is for its tasks, and its SD card wears: no optimizing compiler and no collector threads (an agent
-# computes little; 4 MB), no code cache (4 MB, and 7 MB written at every start), one malloc arena (1 MB).
+# computes little; 4 MB), no code cache (4 MB, and 7 MB written at every start), one malloc arena (1 MB), no question to
+# the network for a newer Deno (1 MB), nothing loaded for executors that are not used (docs/decisions/0040-agent-memory.md).
 v8=--lite-mode,--single-threaded-gc,--max-semi-space-size=1,--max-old-space-size=256
-export MALLOC_ARENA_MAX=1
+export MALLOC_ARENA_MAX=1 DENO_NO_UPDATE_CHECK=1
+
+# New sources are compiled by a process of their own: the one that does it keeps 2 to 8 MB of it.
+"$deno" cache --quiet --config "$root/deno.json" "$root/agent/main.ts" || true
 
 # The last --state-dir wins; relative paths of the other flags are the caller's, so the folder is not changed.
 set -- "$@" --state-dir "$state_dir"
@@ -70,5 +74,5 @@ IFS='
 '
 set -f
 # shellcheck disable=SC2086
-exec "$deno" run --no-prompt --quiet --unstable-kv --no-code-cache --v8-flags="$v8" --config "$root/deno.json" \
+exec "$deno" run --no-prompt --quiet --unstable-kv --unstable-lazy-dynamic-imports --no-code-cache --v8-flags="$v8" --config "$root/deno.json" \
   $permissions "$root/agent/main.ts" "$@"

@@ -3,6 +3,7 @@ import { statfsSync } from "node:fs";
 import { fileURLToPath } from "node:url";
 import { fetchFailure } from "../api/fetch_failure.ts";
 import { formatBytes } from "./units.ts";
+import { exists } from "./files.ts";
 
 /** One finding. `fail` means that Covey cannot work, `warn` that a part of it cannot. */
 export interface Finding {
@@ -129,14 +130,5 @@ async function readText(path: string): Promise<string | undefined> {
     return await Deno.readTextFile(path);
   } catch {
     return undefined;
-  }
-}
-
-async function exists(path: string): Promise<boolean> {
-  try {
-    await Deno.stat(path);
-    return true;
-  } catch {
-    return false;
   }
 }

@@ -3,8 +3,8 @@ import { CoveyError } from "../api/errors.ts";
 /**
  * Checks a Deno KV file, which is made if there is none, before it is opened. Throws `data_loss` naming a damaged one.
  *
- * Deno KV looks for queued messages in a thread of its own, where a damaged page is a panic that ends the process without a word
- * that helps (m); SQLite itself says what is wrong. The check reads every page: 3 ms for 300 KB.
+ * Deno KV looks for queued messages in a thread of its own, where a damaged page is a panic that ends the
+ * process without a word that helps (m); SQLite itself says what is wrong. The check reads every page: 3 ms for 300 KB.
  */
 export async function checkDatabase(path: string): Promise<void> {
   const { DatabaseSync } = await import("node:sqlite");

@@ -1,6 +1,6 @@
 import type { Socket } from "node:net";
 import tls from "node:tls";
-import { getLogger } from "@logtape/logtape";
+import { getLogger } from "../api/log.ts";
 import type { CancelTimer, Clock } from "../api/clock.ts";
 import { CoveyError } from "../api/errors.ts";
 import { Acceptor, type AcceptorOptions } from "./acceptor.ts";

@@ -8,6 +8,7 @@ import type { NodeView, ServiceView, TaskView } from "../api_types.ts";
 import type { Output } from "../output.ts";
 import { waitConverged } from "../progress.ts";
 import { Fleet } from "./fleet.ts";
+import { exists } from "../files.ts";
 
 const DEVICES = ["pi-kitchen", "pi-garage", "pi-attic"];
 const SPEC = fileURLToPath(new URL("../../examples/global_process.json", import.meta.url));
@@ -26,15 +27,6 @@ const output: Output = {
   interactive: Deno.stdout.isTerminal(),
   nowMs: () => Date.now(),
 };
-
-async function exists(path: string): Promise<boolean> {
-  try {
-    await Deno.stat(path);
-    return true;
-  } catch {
-    return false;
-  }
-}
 
 /** How this very machine starts a task: with a deno of its own or through npx. */
 function taskCommand(): string {

@@ -37,6 +37,8 @@ export const MAX_VALUE_BYTES = 60 * 1024;
 export const MAX_COMMIT_BYTES = 720 * 1024;
 /** Mutations of a commit at most; Deno KV takes 1,000. With keys of up to 80 bytes they stay below 80 KiB. */
 export const MAX_COMMIT_MUTATIONS = 900;
+/** Bytes of a record such as the hard state, at most. */
+const SMALL_RECORD_BYTES = 256;
 /** Records read at once: fast for small ones, and 15 MB of the largest. */
 const LIST_BATCH = 250;
 
@@ -58,6 +60,12 @@ export async function commitAll(disk: Disk, mutations: Iterable<Mutation>): Prom
     bytes += size;
   }
   if (part.length > 0) await disk.commit(part);
+}
+
+/** Whether `mutations`, and a small record more, become durable in one sync. */
+export function fitsOneCommit(mutations: readonly Mutation[]): boolean {
+  const bytes = mutations.reduce((sum, mutation) => sum + mutationBytes(mutation), SMALL_RECORD_BYTES);
+  return bytes <= MAX_COMMIT_BYTES && mutations.length < MAX_COMMIT_MUTATIONS;
 }
 
 function mutationBytes({ key, value }: Mutation): number {
