@@ -41,6 +41,8 @@ export interface AgentOptions {
   onTime?: (time: string) => void;
   /** Every session message: the node object, the trust root. */
   onSession?: (message: SessionMessage) => void;
+  /** After each look at the executors: runtimes that do not work now, and why. */
+  onMissingRuntimes?: (reasons: Record<string, string>) => void;
   /** The state changed; `error` is why there is no session. */
   onState?: (state: AgentState, error: CoveyError | undefined) => void;
 }
@@ -178,9 +180,16 @@ export class Agent {
     const abort = new AbortController();
     const onAbort = () => abort.abort(signal.reason);
     signal.addEventListener("abort", onAbort, { once: true });
-    const cancel: CancelTimer = clock.setTimer(DESCRIBE_TIMEOUT_MS, onAbort);
+    const late = `no answer within ${DESCRIBE_TIMEOUT_MS} ms`;
+    const cancel: CancelTimer = clock.setTimer(
+      DESCRIBE_TIMEOUT_MS,
+      () =>
+        abort.abort(new CoveyError("deadline_exceeded", `Cannot ask the runtime what it offers: ${late}`)),
+    );
     try {
-      return await describeNode(facts, executors, abort.signal);
+      const description = await describeNode(facts, executors, abort.signal);
+      if (!signal.aborted) this.#options.onMissingRuntimes?.(description.MissingRuntimes ?? {});
+      return description;
     } finally {
       cancel();
       signal.removeEventListener("abort", onAbort);

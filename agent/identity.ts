@@ -1,5 +1,5 @@
 /** Who this node is: its own certificate, joined for and renewed here, or that of the manager beside it. */
-import { getLogger } from "@logtape/logtape";
+import { getLogger } from "../api/log.ts";
 import { sleep } from "../api/clock.ts";
 import { CoveyError } from "../api/errors.ts";
 import type { NodeDescription } from "../api/node.ts";
@@ -91,23 +91,34 @@ async function join(
   }
   const privateKeyPEM = await store.pendingKey();
   const backoff = new Backoff(random);
+  const sayWhy = sayOnce();
   while (true) {
     try {
       return await joinCluster({
         token,
         privateKeyPEM,
         clock,
-        getRootCA: () => ca.getRootCA(signal),
-        issueNodeCertificate: (request, root) => ca.issueNodeCertificate(request, root, signal),
+        getRootCA: () => ca.getRootCA(signal).catch(sayWhy),
+        issueNodeCertificate: (request, root) => ca.issueNodeCertificate(request, root, signal).catch(sayWhy),
         signal,
       });
     } catch (thrown) {
       const error = CoveyError.from(thrown);
       if (!error.retryable || signal.aborted) throw error;
-      logger.warn("Cannot join yet: {message}", { message: error.message });
       await sleep(clock, backoff.next(), signal);
     }
   }
+}
+
+/** Logs why a call has to be made again, each reason once, and passes the error on. */
+function sayOnce(): (thrown: unknown) => never {
+  let said = "";
+  return (thrown) => {
+    const { message, retryable } = CoveyError.from(thrown);
+    if (retryable && message !== said) logger.warn("Cannot join yet: {message}", { message });
+    said = message;
+    throw thrown;
+  };
 }
 
 /** The identity of the manager beside this agent: read when needed, never written; waits until there is one. */

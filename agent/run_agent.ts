@@ -1,6 +1,7 @@
 /** An agent as a process: puts the parts together and ends them in order. */
-import { getLogger } from "@logtape/logtape";
+import { getLogger } from "../api/log.ts";
 import { systemClock } from "../api/clock.ts";
+import type { SessionMessage } from "../api/dispatcher.ts";
 import { CoveyError } from "../api/errors.ts";
 import { systemRandom } from "../api/random.ts";
 import { loadExecutors } from "../executors/load.ts";
@@ -98,7 +99,9 @@ async function serve(
         logger.warn("Cannot keep the list of managers: {message}", { message: error.message })
       );
     },
+    onSession: roleKeeper(options, folder),
     onState: logState(identity.current.nodeID),
+    onMissingRuntimes: logMissingRuntimes(),
   });
   agent.start();
   const { leave } = await ended;
@@ -106,6 +109,19 @@ async function serve(
   await agent.stop();
   await state.close();
   await Promise.all(executors.map((executor) => executor.close()));
+}
+
+/** Passes changes of the node's role on to the process that can act on them. */
+function roleKeeper({ identityDir }: AgentOptionsFromFlags, folder: StateFolder) {
+  let known: string | undefined;
+  return ({ Node: { Role } }: SessionMessage) => {
+    if (identityDir === undefined || Role === known) return;
+    known = Role;
+    folder.saveRole(Role).catch((error) => {
+      known = undefined;
+      logger.warn("Cannot note the node's role: {message}", { message: error.message });
+    });
+  };
 }
 
 /** Says what changed, once: an agent that goes on trying says nothing new. */
@@ -118,5 +134,20 @@ function logState(nodeID: string): (state: AgentState, error: CoveyError | undef
     said = line;
     if (error) logger.warn("Node {nodeID} is {state}: {message}", { nodeID, state, message: error.message });
     else logger.info("Node {nodeID} is {state}", { nodeID, state });
+  };
+}
+
+/** Says once why a runtime is missing, and when it is back. */
+function logMissingRuntimes(): (reasons: Record<string, string>) => void {
+  let before: Record<string, string> = {};
+  return (reasons) => {
+    for (const [runtime, message] of Object.entries(reasons)) {
+      if (before[runtime] === message) continue;
+      logger.warn("This node offers no {runtime} runtime: {message}", { runtime, message });
+    }
+    for (const runtime of Object.keys(before)) {
+      if (!(runtime in reasons)) logger.info("This node offers the {runtime} runtime again", { runtime });
+    }
+    before = reasons;
   };
 }

@@ -7,6 +7,8 @@ set -eu
 
 root=$(CDPATH='' cd -- "$(dirname -- "$0")/.." && pwd -P)
 deno=${COVEY_DENO:-deno}
+# shellcheck source=../transport/allow_net.sh
+. "$root/transport/allow_net.sh"
 state_dir=.covey/manager listen=0.0.0.0:2377 advertise='' api='' docker=/var/run/docker.sock join='' print=no
 
 # The flags are parsed properly by options.ts; here only what decides a permission is looked at.
@@ -25,17 +27,19 @@ for word in "$@"; do
 done
 
 absolute() { case $1 in /*) printf %s "$1" ;; *) printf '%s/%s' "$PWD" "$1" ;; esac }
-port() { printf %s "${1##*:}"; }
 
 state_dir=$(absolute "$state_dir")
 api=$(absolute "${api:-$state_dir/covey.sock}")
 docker=${docker#unix://}
-mkdir -p "$state_dir" "$(dirname -- "$api")"
 
-# The cluster's port, on any host: other managers and agents are elsewhere, and may move.
-net=:2377,:$(port "$listen")
-[ -z "$advertise" ] || case $advertise in *:*) net=$net,:$(port "$advertise") ;; esac
-for address in $(printf %s "$join" | tr , ' '); do net=$net,:$(port "$address"); done
+# What the node remembers counts where no flag says anything else: every "HOST:PORT" of its membership.
+known=''
+[ ! -r "$state_dir/node.json" ] || known=$(tr -s '[:space:],' '\n\n' <"$state_dir/node.json" | sed -n 's/^"\(.*:[0-9]*\)"$/\1/p')
+# What the agent beside has heard of: one HOST:PORT a line.
+heard=''
+[ ! -r "$state_dir/agent/managers" ] || heard=$(cat "$state_dir/agent/managers")
+# shellcheck disable=SC2046,SC2086 # one word per address
+allow_net "$listen" "$advertise" $(printf %s "$join" | tr , ' ') $known $heard
 net=$net,unix:$api
 files=$state_dir,$(dirname -- "$api")
 if [ "$docker" != none ]; then net=$net,docker:80,unix:$docker files=$files,$docker; fi
@@ -48,7 +52,12 @@ permissions="--allow-read=$root,$files
 --allow-sys=hostname,osRelease,networkInterfaces
 --allow-env=COVEY_DENO,CBOR_NATIVE_ACCELERATION_DISABLED"
 if [ "$print" = yes ]; then printf '%s\n' "$permissions"; exit 0; fi
+mkdir -p "$state_dir" "$(dirname -- "$api")"
 
 cd "$root"
-# shellcheck disable=SC2086 # one word per permission: paths with blanks are refused by options.ts
+# One word per line: options.ts is to refuse a path with blanks, not the shell to tear it apart.
+IFS='
+'
+set -f
+# shellcheck disable=SC2086
 exec "$deno" run --no-prompt --quiet --unstable-kv --config "$root/deno.json" $permissions "$root/manager/main.ts" "$@"

@@ -62,7 +62,7 @@ async function rollOut(fleet: Fleet, signal: AbortSignal): Promise<void> {
   });
   if (signal.aborted) return;
   for (const node of await fleet.client.get<NodeView[]>("/nodes")) {
-    output.write(`  ${node.Description?.Hostname.padEnd(12)} ${node.Spec.Role.padEnd(8)} ready\n`);
+    output.write(`  ${node.Description?.Hostname?.padEnd(12)} ${node.Spec.Role.padEnd(8)} ready\n`);
   }
   const spec = JSON.parse(await Deno.readTextFile(SPEC)) as ServiceSpec;
   output.write(`Creating the global service ${spec.Name}: one process on each node ...\n`);

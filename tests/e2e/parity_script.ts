@@ -141,8 +141,8 @@ settle web 2
 service inspect web --format '{{json .Spec}}'
 service update --detach --replicas 1 everywhere
 service update --detach --image Bad_Image web
-service update --detach --update-parallelism 2 --update-delay 1s --update-failure-action rollback \
---update-order start-first --rollback-parallelism 2 web
+service update --detach --update-parallelism 2 --update-delay 1s --update-failure-action rollback web
+service update --detach --update-order start-first --rollback-parallelism 2 web
 service inspect --pretty web
 service update nobody
 service update web

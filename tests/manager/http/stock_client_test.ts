@@ -200,7 +200,9 @@ Deno.test({
       0,
     );
     assert.equal((await docker("service", "update", "-d", "--force", "--args", "5", "proc")).code, 0);
-    const { Spec } = store.all("services")[0]!;
+    const Spec = structuredClone(store.all("services")[0]!.Spec);
+    // The client sends variables in the order of a Go map.
+    Spec.TaskTemplate.ProcessSpec!.Env!.sort();
     assert.deepEqual(Spec.TaskTemplate, {
       ProcessSpec: { Command: "/bin/sleep", Args: ["5"], Env: ["A=b", "C=d"] },
       ForceUpdate: 1,
