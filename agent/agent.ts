@@ -35,12 +35,14 @@ export interface AgentOptions {
   facts: NodeFacts;
   /** Identifies the machine's present boot, so that tasks ended by a reboot are told from tasks that ended. */
   bootID?: string;
-  /** A manager's list of managers changed; HOST:PORT each. */
+  /** The managers that the cluster tells of, HOST:PORT each: at first, and whenever they change. */
   onManagers?: (addresses: string[]) => void;
   /** A manager's time, authenticated; RFC 3339. */
   onTime?: (time: string) => void;
   /** Every session message: the node object, the trust root. */
   onSession?: (message: SessionMessage) => void;
+  /** After each look at the executors: runtimes that do not work now, and why. */
+  onMissingRuntimes?: (reasons: Record<string, string>) => void;
   /** The state changed; `error` is why there is no session. */
   onState?: (state: AgentState, error: CoveyError | undefined) => void;
 }
@@ -54,6 +56,7 @@ export class Agent {
   readonly #backoff: Backoff;
   readonly #abort = new AbortController();
   #sessionID: string | undefined;
+  #managersTold = false;
   #running: Promise<void> | undefined;
   #state: AgentState = "stopped";
 
@@ -169,7 +172,9 @@ export class Agent {
 
   #takeMessage(message: SessionMessage): void {
     this.#options.onTime?.(message.Time);
-    if (this.#managers.replace(message.Managers)) this.#options.onManagers?.(this.#managers.addresses);
+    const changed = this.#managers.replace(message.Managers);
+    if (changed || !this.#managersTold) this.#options.onManagers?.(this.#managers.addresses);
+    this.#managersTold = true;
     this.#options.onSession?.(message);
   }
 
@@ -178,9 +183,16 @@ export class Agent {
     const abort = new AbortController();
     const onAbort = () => abort.abort(signal.reason);
     signal.addEventListener("abort", onAbort, { once: true });
-    const cancel: CancelTimer = clock.setTimer(DESCRIBE_TIMEOUT_MS, onAbort);
+    const late = `no answer within ${DESCRIBE_TIMEOUT_MS} ms`;
+    const cancel: CancelTimer = clock.setTimer(
+      DESCRIBE_TIMEOUT_MS,
+      () =>
+        abort.abort(new CoveyError("deadline_exceeded", `Cannot ask the runtime what it offers: ${late}`)),
+    );
     try {
-      return await describeNode(facts, executors, abort.signal);
+      const description = await describeNode(facts, executors, abort.signal);
+      if (!signal.aborted) this.#options.onMissingRuntimes?.(description.MissingRuntimes ?? {});
+      return description;
     } finally {
       cancel();
       signal.removeEventListener("abort", onAbort);

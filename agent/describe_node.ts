@@ -1,6 +1,8 @@
 /** Puts together what a node says of itself from what its executors say. */
+import { CoveyError } from "../api/errors.ts";
 import type { NodeDescription } from "../api/node.ts";
 import type { Executor, ExecutorDescription } from "../executors/executor.ts";
+import { orAbort } from "../api/or_abort.ts";
 
 /** What the agent itself knows of its node; an executor's word counts more, but for the host name. */
 export interface NodeFacts {
@@ -18,20 +20,28 @@ export interface NodeFacts {
 /** An executor that takes longer than this to describe itself counts as not working now. */
 export const DESCRIBE_TIMEOUT_MS = 5000;
 
-/** Asks all executors; one that cannot work now is left out, and so is its runtime. */
+/** Asks all executors; the runtime of one that cannot work now is listed as missing, with the reason. */
 export async function describeNode(
   facts: NodeFacts,
   executors: readonly Executor[],
   signal: AbortSignal,
 ): Promise<NodeDescription> {
-  const answers = await Promise.all(executors.map((executor) =>
-    executor.describe(signal).then(
-      (description) => ({ runtime: executor.runtime, description }),
-      () => undefined,
-    )
-  ));
-  const working = answers.filter((answer) => answer !== undefined);
-  return merge(facts, working);
+  const working: { runtime: string; description: ExecutorDescription }[] = [];
+  const MissingRuntimes: Record<string, string> = {};
+  await Promise.all(executors.map(async (executor) => {
+    const { runtime } = executor;
+    try {
+      // An executor may be anybody's: one that throws, or never answers, must not keep the others from working.
+      const description = await orAbort(Promise.try(() => executor.describe(signal)), signal);
+      working.push({ runtime, description });
+    } catch (thrown) {
+      MissingRuntimes[runtime] = CoveyError.from(thrown).message;
+    }
+  }));
+  // In the executors' order, whoever answered first.
+  const parts = executors.flatMap(({ runtime }) => working.filter((part) => part.runtime === runtime));
+  const description = merge(facts, parts);
+  return Object.keys(MissingRuntimes).length > 0 ? { ...description, MissingRuntimes } : description;
 }
 
 function merge(

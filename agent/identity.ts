@@ -1,22 +1,24 @@
-/** Who this node is: its own certificate, joined for and renewed here, or that of the manager beside it. */
-import { getLogger } from "@logtape/logtape";
+/**
+ * Who this node is: its own certificate, joined for and renewed here, or that of the manager beside it. Imports no `mod.ts`,
+ * which would load what only managers need.
+ */
+import { getLogger } from "../api/log.ts";
 import { sleep } from "../api/clock.ts";
 import { CoveyError } from "../api/errors.ts";
 import type { NodeDescription } from "../api/node.ts";
 import type { Random } from "../api/random.ts";
-import {
-  type ClockFloor,
-  IdentityStore,
-  joinCluster,
-  type NodeIdentity,
-  readCertificate,
-  RemoteCA,
-  Renewer,
-  systemFileSystem,
-  verifyPeerChain,
-} from "../security/mod.ts";
+import { readCertificate } from "../security/certificate.ts";
+import type { ClockFloor } from "../security/clock_floor.ts";
+import { systemFileSystem } from "../security/file_system.ts";
+import { IdentityStore } from "../security/identity_store.ts";
+import { joinCluster } from "../security/join_cluster.ts";
+import type { NodeIdentity } from "../security/node_identity.ts";
+import { RemoteCA } from "../security/remote_ca.ts";
+import { Renewer } from "../security/renewer.ts";
+import { verifyPeerChain } from "../security/verify_peer_chain.ts";
 import { encodeName } from "../security/x509_names.ts";
-import { type PeerIdentity, tlsDialer } from "../transport/mod.ts";
+import { tlsDialer } from "../transport/tls_dialer.ts";
+import type { PeerIdentity } from "../transport/types.ts";
 import { Backoff } from "./backoff.ts";
 import type { ManagerDialer } from "./connection.ts";
 
@@ -91,23 +93,34 @@ async function join(
   }
   const privateKeyPEM = await store.pendingKey();
   const backoff = new Backoff(random);
+  const sayWhy = sayOnce();
   while (true) {
     try {
       return await joinCluster({
         token,
         privateKeyPEM,
         clock,
-        getRootCA: () => ca.getRootCA(signal),
-        issueNodeCertificate: (request, root) => ca.issueNodeCertificate(request, root, signal),
+        getRootCA: () => ca.getRootCA(signal).catch(sayWhy),
+        issueNodeCertificate: (request, root) => ca.issueNodeCertificate(request, root, signal).catch(sayWhy),
         signal,
       });
     } catch (thrown) {
       const error = CoveyError.from(thrown);
       if (!error.retryable || signal.aborted) throw error;
-      logger.warn("Cannot join yet: {message}", { message: error.message });
       await sleep(clock, backoff.next(), signal);
     }
   }
+}
+
+/** Logs why a call has to be made again, each reason once, and passes the error on. */
+function sayOnce(): (thrown: unknown) => never {
+  let said = "";
+  return (thrown) => {
+    const { message, retryable } = CoveyError.from(thrown);
+    if (retryable && message !== said) logger.warn("Cannot join yet: {message}", { message });
+    said = message;
+    throw thrown;
+  };
 }
 
 /** The identity of the manager beside this agent: read when needed, never written; waits until there is one. */

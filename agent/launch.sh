@@ -7,6 +7,8 @@ set -eu
 
 root=$(CDPATH='' cd -- "$(dirname -- "$0")/.." && pwd -P)
 deno=${COVEY_DENO:-deno}
+# shellcheck source=../transport/allow_net.sh
+. "$root/transport/allow_net.sh"
 state_dir=.covey/agent docker=/var/run/docker.sock join='' identity='' executor='' executors='' print=no
 
 # The flags are parsed properly by options.ts; here only what decides a permission is looked at.
@@ -32,35 +34,13 @@ done
 
 absolute() { case $1 in /*) printf %s "$1" ;; *) printf '%s/%s' "$PWD" "$1" ;; esac }
 
-# A manager's port, any IPv4 host: managers move, and a device's network gives them other addresses. A bare :PORT would mean
-# this machine alone. Names and IPv6 addresses cannot be given as a range, so those that are known are named. HOST without a
-# port means 2377.
-port() {
-  case $1 in
-    *]:*) printf %s "${1##*:}" ;;
-    *:*:*) printf 2377 ;;
-    *:*) printf %s "${1##*:}" ;;
-    *) printf 2377 ;;
-  esac
-}
-
 state_dir=$(absolute "$state_dir")
-[ -d "$state_dir" ] || (umask 077 && mkdir -p "$state_dir")
 
 # The managers that the cluster told the agent of are kept in a file, so that those with a port of their own can be reached too.
 known=''
 [ ! -r "$state_dir/managers" ] || known=$(cat "$state_dir/managers")
-net=:2377,0.0.0.0/0:2377
-for address in $(printf %s "$join" | tr , ' ') $known; do
-  number=$(port "$address")
-  case $number in '' | *[!0-9]*) continue ;; esac
-  case ,$net, in *,:"$number",*) ;; *) net=$net,:$number,0.0.0.0/0:$number ;; esac
-  case ${address%:"$number"} in
-    '') ;;
-    *:*) host=${address%:"$number"} host="[${host#[}" net=$net,"${host%]}]":$number ;;
-    *[!0-9.]*) net=$net,${address%:"$number"}:$number ;;
-  esac
-done
+# shellcheck disable=SC2046,SC2086 # one word per address
+allow_net $(printf %s "$join" | tr , ' ') $known
 
 read=$root,$state_dir,/proc/sys/kernel/random/boot_id write=$state_dir
 if [ -n "$identity" ]; then identity=$(absolute "$identity") read=$read,$identity/certificates; fi
@@ -76,14 +56,23 @@ permissions="--allow-read=$read
 --allow-run=$root/executors/process/shim.sh
 --allow-sys=systemMemoryInfo"
 if [ "$print" = yes ]; then printf '%s\n' "$permissions"; exit 0; fi
+[ -d "$state_dir" ] || (umask 077 && mkdir -p "$state_dir")
 
 # A device's memory is for its tasks, and its SD card wears: no optimizing compiler and no collector threads (an agent
-# computes little; 4 MB), no code cache (4 MB, and 7 MB written at every start), one malloc arena (1 MB).
+# computes little; 4 MB), no code cache (4 MB, and 7 MB written at every start), one malloc arena (1 MB), no question to
+# the network for a newer Deno (1 MB), nothing loaded for executors that are not used (docs/decisions/0040-agent-memory.md).
 v8=--lite-mode,--single-threaded-gc,--max-semi-space-size=1,--max-old-space-size=256
-export MALLOC_ARENA_MAX=1
+export MALLOC_ARENA_MAX=1 DENO_NO_UPDATE_CHECK=1
+
+# New sources are compiled by a process of their own: the one that does it keeps 2 to 8 MB of it.
+"$deno" cache --quiet --config "$root/deno.json" "$root/agent/main.ts" || true
 
 # The last --state-dir wins; relative paths of the other flags are the caller's, so the folder is not changed.
 set -- "$@" --state-dir "$state_dir"
-# shellcheck disable=SC2086 # one word per permission: paths with blanks are refused by options.ts
-exec "$deno" run --no-prompt --quiet --unstable-kv --no-code-cache --v8-flags="$v8" --config "$root/deno.json" \
+# One word per line: options.ts is to refuse a path with blanks, not the shell to tear it apart.
+IFS='
+'
+set -f
+# shellcheck disable=SC2086
+exec "$deno" run --no-prompt --quiet --unstable-kv --unstable-lazy-dynamic-imports --no-code-cache --v8-flags="$v8" --config "$root/deno.json" \
   $permissions "$root/agent/main.ts" "$@"

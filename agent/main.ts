@@ -1,7 +1,6 @@
 /** `run-agent`: the program of a device. Start it through `launch.sh`, which makes its sandbox. */
-import { getLogger } from "@logtape/logtape";
 import { CoveyError } from "../api/errors.ts";
-import { configureLogging } from "../api/logging.ts";
+import { getLogger, lineSink, setLogSink } from "../api/log.ts";
 import { AGENT_USAGE, parseAgentOptions } from "./options.ts";
 import { type EndRequest, runAgent } from "./run_agent.ts";
 
@@ -35,7 +34,7 @@ async function main(): Promise<number> {
     console.log(AGENT_USAGE);
     return 0;
   }
-  configureLogging();
+  setLogSink(lineSink());
   const abort = new AbortController();
   try {
     const options = parseAgentOptions(Deno.args, Deno.cwd());

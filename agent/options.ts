@@ -99,7 +99,7 @@ function problemsOf(options: AgentOptionsFromFlags, labels: readonly string[]): 
   }
   if (options.token !== undefined && options.join.length === 0) add("--join", "is required with --token");
   for (const label of labels) {
-    if (!/^[^=\s]+=/.test(label)) add("--label", `want k=v, current value is "${label}"`);
+    if (!/^(?!__proto__=)[^=\s]+=/.test(label)) add("--label", `want k=v, current value is "${label}"`);
   }
   const paths = [["--state-dir", options.stateDir], ["--docker", options.docker], [
     "--identity",

@@ -1,11 +1,12 @@
 /** An agent as a process: puts the parts together and ends them in order. */
-import { getLogger } from "@logtape/logtape";
+import { getLogger } from "../api/log.ts";
 import { systemClock } from "../api/clock.ts";
 import type { SessionMessage } from "../api/dispatcher.ts";
 import { CoveyError } from "../api/errors.ts";
 import { systemRandom } from "../api/random.ts";
 import { loadExecutors } from "../executors/load.ts";
-import { ClockFloor, systemFileSystem } from "../security/mod.ts";
+import { ClockFloor } from "../security/clock_floor.ts";
+import { systemFileSystem } from "../security/file_system.ts";
 import { Agent, type AgentState } from "./agent.ts";
 import { identityDialer, type IdentityKeeper, ownIdentity, sharedIdentity, tlsInfo } from "./identity.ts";
 import type { AgentOptionsFromFlags } from "./options.ts";
@@ -101,6 +102,7 @@ async function serve(
     },
     onSession: roleKeeper(options, folder),
     onState: logState(identity.current.nodeID),
+    onMissingRuntimes: logMissingRuntimes(),
   });
   agent.start();
   const { leave } = await ended;
@@ -133,5 +135,20 @@ function logState(nodeID: string): (state: AgentState, error: CoveyError | undef
     said = line;
     if (error) logger.warn("Node {nodeID} is {state}: {message}", { nodeID, state, message: error.message });
     else logger.info("Node {nodeID} is {state}", { nodeID, state });
+  };
+}
+
+/** Says once why a runtime is missing, and when it is back. */
+function logMissingRuntimes(): (reasons: Record<string, string>) => void {
+  let before: Record<string, string> = {};
+  return (reasons) => {
+    for (const [runtime, message] of Object.entries(reasons)) {
+      if (before[runtime] === message) continue;
+      logger.warn("This node offers no {runtime} runtime: {message}", { runtime, message });
+    }
+    for (const runtime of Object.keys(before)) {
+      if (!(runtime in reasons)) logger.info("This node offers the {runtime} runtime again", { runtime });
+    }
+    before = reasons;
   };
 }

@@ -1,9 +1,17 @@
-/** How every program of the project logs: one line an event to standard error, nothing while idle. */
-import { configureSync, getTextFormatter, type LogLevel } from "@logtape/logtape";
+/** How a manager logs: one line an event to standard error, nothing while idle. */
+import { configureSync, getLogger, getTextFormatter } from "@logtape/logtape";
+import { type LogLevel, type LogRecord, setLogSink } from "./log.ts";
 
-/** Sends all log lines from `level` up to standard error. Call once, at the start of a program. */
+/** Sends all log lines from `level` up to standard error, those of `log.ts` too. Call once, at the start of a program. */
 export function configureLogging(level: LogLevel = "info"): void {
-  const format = getTextFormatter({ timestamp: "rfc3339", category: "/", level: "full" });
+  const format = getTextFormatter({
+    timestamp: "rfc3339",
+    category: "/",
+    level: "full",
+    // Messages are sentences: quoted and escaped they read badly. What comes from elsewhere may not begin a line.
+    value: (value, inspect) =>
+      (typeof value === "string" ? value : inspect(value)).replaceAll("\n", "\n    "),
+  });
   const encoder = new TextEncoder();
   configureSync({
     sinks: { stderr: (record) => void Deno.stderr.writeSync(encoder.encode(format(record))) },
@@ -12,4 +20,9 @@ export function configureLogging(level: LogLevel = "info"): void {
       { category: ["logtape", "meta"], lowestLevel: "warning", sinks: ["stderr"] },
     ],
   });
+  setLogSink(handOn);
+}
+
+function handOn({ category, level, message, properties }: LogRecord): void {
+  getLogger([...category] as [string, ...string[]])[level](message, { ...properties });
 }

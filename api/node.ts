@@ -26,6 +26,8 @@ export interface NodeDescription {
   };
   /** Runtimes this node can run (`container`, `process`, …): an extension of the Engine API. */
   Runtimes: string[];
+  /** Runtimes that the node has an executor for, but that do not work now, and why: an extension as well. */
+  MissingRuntimes?: Record<string, string>;
   TLSInfo?: { TrustRoot: string; CertIssuerSubject: string; CertIssuerPublicKey: string };
 }
 

@@ -1,5 +1,5 @@
 /** Objects as the control API shows them: the stored shapes with what is joined at read time. */
-import type { Node } from "../api/node.ts";
+import type { Node, NodeDescription } from "../api/node.ts";
 import type { Service } from "../api/service.ts";
 import type { Task } from "../api/task.ts";
 import type { ClusterSpec } from "../api/cluster.ts";
@@ -7,10 +7,10 @@ import type { Version } from "../api/objects.ts";
 
 /** `GET /services?status=true` */
 export type ServiceView = Service & { ServiceStatus?: { RunningTasks: number; DesiredTasks: number } };
-/** `GET /nodes` */
-export type NodeView = Node;
-/** `GET /tasks` */
-export type TaskView = Task;
+/** `GET /nodes`; a node whose agent has not reported yet has an empty description. */
+export type NodeView = Omit<Node, "Description"> & { Description?: Partial<NodeDescription> };
+/** `GET /tasks`; without `NodeID` until a node was chosen, without `Slot` in a global service. */
+export type TaskView = Omit<Task, "NodeID" | "Slot"> & { NodeID?: string; Slot?: number };
 
 /** `GET /swarm` */
 export interface SwarmView {

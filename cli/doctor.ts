@@ -1,6 +1,7 @@
 /** Checks of `covey doctor`: what a device needs, what was found, and what to do about it. */
 import { statfsSync } from "node:fs";
 import { fileURLToPath } from "node:url";
+import { fetchFailure } from "../api/fetch_failure.ts";
 import { formatBytes } from "./units.ts";
 import { exists } from "./files.ts";
 
@@ -76,11 +77,11 @@ async function docker(socket: string): Promise<Finding> {
     });
     const { Version } = await response.json() as { Version: string };
     return { check: "docker", level: "ok", found: `Engine ${Version} at ${socket}` };
-  } catch {
+  } catch (thrown) {
     return {
       check: "docker",
       level: "warn",
-      found: `no engine at ${socket}`,
+      found: `no engine at ${socket}: ${fetchFailure(thrown)}`,
       remedy: "containers cannot run here; processes can",
     };
   } finally {
@@ -102,8 +103,8 @@ function disk(folder: string): Finding {
 /** The Deno permissions that an agent gets with `flags`, as its launcher computes them; one per line. */
 export async function agentSandbox(flags: string[]): Promise<string[]> {
   const launcher = fileURLToPath(new URL("../agent/launch.sh", import.meta.url));
-  const { stdout } = await new Deno.Command("sh", {
-    args: [launcher, "--print-permissions", ...flags],
+  const { stdout } = await new Deno.Command(launcher, {
+    args: ["--print-permissions", ...flags],
     stderr: "inherit",
   }).output();
   return new TextDecoder().decode(stdout).split("\n").filter((line) => line !== "");

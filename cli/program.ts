@@ -2,6 +2,7 @@
 import { Command, CommanderError } from "commander";
 import { CoveyError } from "../api/errors.ts";
 import type { Context } from "./context.ts";
+import { backupCommands } from "./commands/backup.ts";
 import { doctorCommand } from "./commands/doctor.ts";
 import { nodeCommands } from "./commands/node.ts";
 import { serviceCommands } from "./commands/service.ts";
@@ -16,6 +17,7 @@ export async function runCovey(args: string[], context: Context): Promise<number
   const program = new Command("covey")
     .description("Docker Swarm's model for fleets of small devices")
     .option("-H, --host <address>", "control socket: unix:///path or tcp://HOST:PORT (default: COVEY_HOST)")
+    .usage("[options] <command>")
     .enablePositionalOptions()
     .exitOverride()
     .configureOutput({
@@ -23,11 +25,14 @@ export async function runCovey(args: string[], context: Context): Promise<number
       writeErr: (text) => context.output.note(text),
     })
     .showHelpAfterError("(add --help for the flags)");
-  program.action(() => program.help());
+  program.argument("[command]").action((command?: string) =>
+    command === undefined ? program.help() : program.error(`error: unknown command "${command}"`)
+  );
   swarmCommands(program, context);
   nodeCommands(program, context);
   serviceCommands(program, context);
   taskCommands(program, context);
+  backupCommands(program, context);
   doctorCommand(program, context);
   inheritSettings(program);
   try {
@@ -51,5 +56,7 @@ function exitCodeOf(thrown: unknown, context: Context): number {
   const error = CoveyError.from(thrown, "unknown");
   context.output.note(`covey: ${error.message}\n`);
   if (error.code === "unavailable") return EXIT.unavailable;
+  // What the server refuses has the HTTP status as its cause; without one a flag's value was wrong.
+  if (error.code === "invalid_argument" && error.cause === undefined) return EXIT.usage;
   return EXIT.failed;
 }

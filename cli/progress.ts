@@ -31,12 +31,12 @@ export function progressOf(service: ServiceView, tasks: TaskView[], nodes: NodeV
   const current = newestBySlot(tasks.filter((task) => compareStates(task.DesiredState, "running") <= 0));
   const down = new Set(nodes.filter((node) => node.Status.State === "down").map((node) => node.ID));
   const global = isGlobal(service.Spec);
-  const counted = global ? current.filter((task) => !down.has(task.NodeID)) : current;
+  const counted = global ? current.filter((task) => !down.has(task.NodeID ?? "")) : current;
   const isUp = (task: TaskView) => task.Status.State === "running" && isCurrent(service, task);
   const running = counted.filter(isUp).length;
   const wanted = global ? counted.length : replicas(service.Spec);
   const waiting = counted.filter((task) => !isUp(task)).map((task) => ({
-    place: global ? hostname.get(task.NodeID) ?? task.NodeID : String(task.Slot),
+    place: slotOf(task, hostname),
     state: task.Status.State,
     reason: task.Status.Err || lastFailure(tasks, task) || task.Status.Message,
   }));
@@ -63,17 +63,22 @@ function isCurrent(service: ServiceView, task: TaskView): boolean {
 function newestBySlot(tasks: TaskView[]): TaskView[] {
   const slots = new Map<string, TaskView>();
   for (const task of tasks) {
-    const key = task.Slot ? String(task.Slot) : task.NodeID;
+    const key = slotOf(task);
     const known = slots.get(key);
     if (!known || task.CreatedAt >= known.CreatedAt) slots.set(key, task);
   }
-  return [...slots.values()].sort((a, b) => a.Slot - b.Slot || a.NodeID.localeCompare(b.NodeID));
+  return [...slots.values()].sort((a, b) => slotOf(a).localeCompare(slotOf(b), "en", { numeric: true }));
+}
+
+/** What a task's successors share with it: the slot, or in a global service the node, shown by its name in `hostnames`. */
+function slotOf({ Slot, NodeID = "" }: TaskView, hostnames?: Map<string, string>): string {
+  return Slot ? String(Slot) : hostnames?.get(NodeID) ?? NodeID;
 }
 
 /** Why the task before this one in the same slot ended, while this one waits to be restarted. */
 function lastFailure(tasks: TaskView[], task: TaskView): string {
   const before = tasks
-    .filter((t) => t.ID !== task.ID && t.Slot === task.Slot && (task.Slot !== 0 || t.NodeID === task.NodeID))
+    .filter((t) => t.ID !== task.ID && slotOf(t) === slotOf(task))
     .filter((t) => isTerminal(t.Status.State) && t.Status.Err)
     .sort((a, b) => b.CreatedAt.localeCompare(a.CreatedAt))[0];
   return before ? `previous task ${before.Status.State}: ${before.Status.Err}` : "";

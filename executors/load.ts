@@ -40,8 +40,7 @@ export async function loadExecutors(
       );
     }
     for (const [i, module] of choice.modules.entries()) {
-      const factory = await factoryOf(module);
-      add(executors, await factory(await ownFolder(context, `module${i}`)), module);
+      add(executors, await makeExecutor(module, await ownFolder(context, `module${i}`)), module);
     }
     return executors;
   } catch (error) {
@@ -58,6 +57,15 @@ async function ownFolder(context: ExecutorContext, name: string): Promise<Execut
 
 function refused(module: string, message: string, cause?: unknown): CoveyError {
   return new CoveyError("invalid_argument", `Cannot load executor ${module}: ${message}`, { cause });
+}
+
+async function makeExecutor(module: string, context: ExecutorContext): Promise<Executor> {
+  const factory = await factoryOf(module);
+  try {
+    return await factory(context);
+  } catch (error) {
+    throw refused(module, error instanceof Error ? error.message : String(error), error);
+  }
 }
 
 async function factoryOf(module: string): Promise<ExecutorFactory> {

@@ -7,6 +7,8 @@ set -eu
 
 root=$(CDPATH='' cd -- "$(dirname -- "$0")/.." && pwd -P)
 deno=${COVEY_DENO:-deno}
+# shellcheck source=../transport/allow_net.sh
+. "$root/transport/allow_net.sh"
 state_dir=.covey/manager listen=0.0.0.0:2377 advertise='' api='' docker=/var/run/docker.sock join='' print=no
 
 # The flags are parsed properly by options.ts; here only what decides a permission is looked at.
@@ -25,37 +27,19 @@ for word in "$@"; do
 done
 
 absolute() { case $1 in /*) printf %s "$1" ;; *) printf '%s/%s' "$PWD" "$1" ;; esac }
-# HOST without a port means 2377.
-port() {
-  case $1 in
-    *]:*) printf %s "${1##*:}" ;;
-    *:*:*) printf 2377 ;;
-    *:*) printf %s "${1##*:}" ;;
-    *) printf 2377 ;;
-  esac
-}
 
 state_dir=$(absolute "$state_dir")
 api=$(absolute "${api:-$state_dir/covey.sock}")
 docker=${docker#unix://}
-mkdir -p "$state_dir" "$(dirname -- "$api")"
 
-# The cluster's port, on any IPv4 host: other managers and agents are elsewhere, and may move. A bare :PORT would mean this
-# machine alone. Names and IPv6 addresses cannot be given as a range, so those that are known are named: in the flags, and in
-# what the agent beside has heard of.
+# What the node remembers counts where no flag says anything else: every "HOST:PORT" of its membership.
 known=''
-[ ! -r "$state_dir/agent/managers" ] || known=$(cat "$state_dir/agent/managers")
-net=:2377,0.0.0.0/0:2377
-for address in "$listen" $advertise $(printf %s "$join" | tr , ' ') $known; do
-  number=$(port "$address")
-  case $number in '' | *[!0-9]*) continue ;; esac
-  case ,$net, in *,:"$number",*) ;; *) net=$net,:$number,0.0.0.0/0:$number ;; esac
-  case ${address%:"$number"} in
-    '') ;;
-    *:*) host=${address%:"$number"} host="[${host#[}" net=$net,"${host%]}]":$number ;;
-    *[!0-9.]*) net=$net,${address%:"$number"}:$number ;;
-  esac
-done
+[ ! -r "$state_dir/node.json" ] || known=$(tr -s '[:space:],' '\n\n' <"$state_dir/node.json" | sed -n 's/^"\(.*:[0-9]*\)"$/\1/p')
+# What the agent beside has heard of: one HOST:PORT a line.
+heard=''
+[ ! -r "$state_dir/agent/managers" ] || heard=$(cat "$state_dir/agent/managers")
+# shellcheck disable=SC2046,SC2086 # one word per address
+allow_net "$listen" "$advertise" $(printf %s "$join" | tr , ' ') $known $heard
 net=$net,unix:$api
 files=$state_dir,$(dirname -- "$api")
 if [ "$docker" != none ]; then net=$net,docker:80,unix:$docker files=$files,$docker; fi
@@ -68,7 +52,12 @@ permissions="--allow-read=$root,$files
 --allow-sys=hostname,osRelease,networkInterfaces
 --allow-env=COVEY_DENO,CBOR_NATIVE_ACCELERATION_DISABLED"
 if [ "$print" = yes ]; then printf '%s\n' "$permissions"; exit 0; fi
+mkdir -p "$state_dir" "$(dirname -- "$api")"
 
 cd "$root"
-# shellcheck disable=SC2086 # one word per permission: paths with blanks are refused by options.ts
+# One word per line: options.ts is to refuse a path with blanks, not the shell to tear it apart.
+IFS='
+'
+set -f
+# shellcheck disable=SC2086
 exec "$deno" run --no-prompt --quiet --unstable-kv --config "$root/deno.json" $permissions "$root/manager/main.ts" "$@"

@@ -5,10 +5,14 @@ import { CoveyError, type FieldProblem } from "../api/errors.ts";
 /** The cluster's port unless a flag says otherwise (Docker Swarm's). */
 export const DEFAULT_PORT = 2377;
 
+/** Where a node listens unless a flag or the API says otherwise. */
+export const DEFAULT_LISTEN = `0.0.0.0:${DEFAULT_PORT}`;
+
 /** Options of a manager's process. Paths are absolute; addresses HOST:PORT. */
 export interface ManagerOptions {
   stateDir: string;
-  listen: string;
+  /** Undefined: where the node listened last, at first {@linkcode DEFAULT_LISTEN}. */
+  listen: string | undefined;
   /** HOST:PORT that other nodes reach this one at; undefined: found out from the listen address and the interfaces. */
   advertise: string | undefined;
   apiSocket: string;
@@ -29,7 +33,7 @@ export interface ManagerOptions {
 export const MANAGER_USAGE = `Usage: run-manager [flags]
 
   --state-dir DIR        where the node keeps its state            (default .covey/manager)
-  --listen HOST:PORT     address to listen on                      (default 0.0.0.0:${DEFAULT_PORT})
+  --listen HOST:PORT     address to listen on                      (default ${DEFAULT_LISTEN})
   --advertise HOST:PORT  address that other nodes reach this one at
   --api SOCKET           the control API's Unix socket             (default DIR/covey.sock)
   --join HOST:PORT       join the cluster of this manager …
@@ -43,7 +47,7 @@ export const MANAGER_USAGE = `Usage: run-manager [flags]
 
 const FLAGS = {
   "state-dir": { type: "string", default: ".covey/manager" },
-  listen: { type: "string", default: `0.0.0.0:${DEFAULT_PORT}` },
+  listen: { type: "string" },
   advertise: { type: "string" },
   api: { type: "string" },
   join: { type: "string" },
@@ -63,7 +67,7 @@ export function parseManagerOptions(args: string[], cwd: string): ManagerOptions
   const docker = values.docker.replace(/^unix:\/\//, "");
   const options: ManagerOptions = {
     stateDir,
-    listen: withPort(values.listen),
+    listen: values.listen === undefined ? undefined : withPort(values.listen),
     advertise: values.advertise === undefined ? undefined : withPort(values.advertise),
     apiSocket: absolute(values.api ?? `${stateDir}/covey.sock`),
     join: (values.join ?? "").split(",").filter((address) => address !== "").map((address) =>
@@ -115,7 +119,7 @@ function problemsOf(options: ManagerOptions, labels: readonly string[]): FieldPr
   if (options.token !== undefined && options.join.length === 0) add("--join", "is required with --token");
   if (options.idle && options.join.length > 0) add("--idle", "cannot be combined with --join");
   for (const label of labels) {
-    if (!/^[^=\s]+=/.test(label)) add("--label", `want k=v, current value is "${label}"`);
+    if (!/^(?!__proto__=)[^=\s]+=/.test(label)) add("--label", `want k=v, current value is "${label}"`);
   }
   for (const [flag, path] of [["--state-dir", options.stateDir], ["--api", options.apiSocket]] as const) {
     if (/[\s,]/.test(path)) add(flag, `must not contain blanks or commas, current value is "${path}"`);

@@ -9,17 +9,39 @@ import { ECDSA_WITH_SHA256, nameOf, type Subject } from "./x509_names.ts";
 /** Longest request read, PEM characters: ours have about 400, other tools' with attributes under 2,000. */
 export const MAX_CSR_LENGTH = 8192;
 
+const SEQUENCE = 0x30;
+const BIT_STRING = 0x03;
+const VERSION_0 = Uint8Array.of(0x02, 1, 0);
+const EMPTY_NAME = Uint8Array.of(SEQUENCE, 0);
+const NO_ATTRIBUTES = Uint8Array.of(0xa0, 0);
+
 /** Makes a request for the public half of `privateKeyPEM`. The CA ignores `subject`; it is for other tools. */
 export async function createCertificateRequest(
   privateKeyPEM: string,
   subject: Subject = {},
 ): Promise<string> {
+  if (Object.keys(subject).length === 0) return namelessRequest(privateKeyPEM);
   const der = await DER.load();
   const publicKey = der.decode(publicKeyOf(privateKeyPEM));
   const info = der.sequence(der.integer(0), nameOf(der, subject), publicKey, der.context(0, []));
   const signature = der.bitString(signDER(privateKeyPEM, der.encode(info)));
   const request = der.sequence(info, der.decode(ECDSA_WITH_SHA256), signature);
   return encodePEM("CERTIFICATE REQUEST", der.encode(request));
+}
+
+/** A request without a name has one layout, so that a device that joins or renews needs no ASN.1 module. */
+function namelessRequest(privateKeyPEM: string): string {
+  const publicKey = assertP256(publicKeyOf(privateKeyPEM));
+  const info = element(SEQUENCE, VERSION_0, EMPTY_NAME, publicKey, NO_ATTRIBUTES);
+  const signature = element(BIT_STRING, Uint8Array.of(0), signDER(privateKeyPEM, info));
+  return encodePEM("CERTIFICATE REQUEST", element(SEQUENCE, info, ECDSA_WITH_SHA256, signature));
+}
+
+/** DER of an element of at most 255 bytes; a request for a P-256 key has about 190. */
+function element(tag: number, ...contents: Uint8Array[]): Uint8Array<ArrayBuffer> {
+  const length = contents.reduce((sum, part) => sum + part.length, 0);
+  const head = length < 0x80 ? [tag, length] : [tag, 0x81, length];
+  return Uint8Array.from([...head, ...contents.flatMap((part) => [...part])]);
 }
 
 /**

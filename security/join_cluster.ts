@@ -68,8 +68,11 @@ async function fetchRoot(options: JoinOptions, token: JoinToken): Promise<string
         await sleep(clock, ROOT_RETRY_MS, signal);
         continue;
       }
-      const { code, message } = CoveyError.from(cause, "unavailable");
-      throw new CoveyError(code, `Cannot fetch root CA in ${attempt} attempts: ${message}`, { cause });
+      const { code, message, retryable } = CoveyError.from(cause, "unavailable");
+      throw new CoveyError(code, `Cannot fetch root CA in ${attempt} attempts: ${message}`, {
+        cause,
+        retryable,
+      });
     }
     checkRootDigest(token, rootCAPEM);
     return rootCAPEM;

@@ -7,7 +7,8 @@ import {
 } from "../api/ca.ts";
 import type { Clock } from "../api/clock.ts";
 import { CoveyError } from "../api/errors.ts";
-import { type Connection, tlsDialer, type TLSMaterial, type VerifyPeer } from "../transport/mod.ts";
+import { tlsDialer } from "../transport/tls_dialer.ts";
+import type { Connection, TLSMaterial, VerifyPeer } from "../transport/types.ts";
 import type { NodeIdentity } from "./node_identity.ts";
 import { verifyPeerChain } from "./verify_peer_chain.ts";
 

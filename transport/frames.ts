@@ -1,4 +1,4 @@
-import { Encoder } from "cbor-x/index-no-eval";
+import { Encoder } from "cbor-x/encode";
 import { CoveyError } from "../api/errors.ts";
 import { malformed, scanValue } from "./value_scan.ts";
 import { prune } from "./value_prune.ts";

@@ -1,4 +1,4 @@
-import { getLogger } from "@logtape/logtape";
+import { getLogger } from "../api/log.ts";
 import type { CancelTimer } from "../api/clock.ts";
 import { CoveyError } from "../api/errors.ts";
 import { FrameType } from "./frames.ts";

@@ -20,6 +20,15 @@ export interface TLSDialerOptions {
   router?: Router;
 }
 
+/** In words that help: what the sandbox refuses, Deno and Node report as if somebody could answer a prompt. */
+function reason(error: Error): string {
+  if (error instanceof Deno.errors.NotCapable || error.message.startsWith("getaddrinfo EPERM")) {
+    return "the sandbox of this program does not reach there; name the address in --join when it starts";
+  }
+  if (error instanceof AggregateError) return error.errors.map((each: Error) => each.message).join("; ");
+  return error.message;
+}
+
 function connect(
   address: string,
   material: TLSMaterial | undefined,
@@ -33,7 +42,7 @@ function connect(
       reject(error);
     };
     const onError = (error: Error) =>
-      fail(new CoveyError("unavailable", `Cannot connect to ${address}: ${error.message}`, { cause: error }));
+      fail(new CoveyError("unavailable", `Cannot connect to ${address}: ${reason(error)}`, { cause: error }));
     const onClose = () => onError(new Error("closed during the handshake"));
     // Sessions are resumed by server name: a name of its own makes each dial see the peer's present certificate.
     const servername = `${crypto.randomUUID()}.covey`;

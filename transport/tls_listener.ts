@@ -1,6 +1,6 @@
 import type { Socket } from "node:net";
 import tls from "node:tls";
-import { getLogger } from "@logtape/logtape";
+import { getLogger } from "../api/log.ts";
 import type { CancelTimer, Clock } from "../api/clock.ts";
 import { CoveyError } from "../api/errors.ts";
 import { Acceptor, type AcceptorOptions } from "./acceptor.ts";
@@ -60,12 +60,27 @@ class Handshakes {
   }
 }
 
+/** Asks first: what the sandbox refuses, the server throws where nobody can catch it. */
+async function checkSandbox(host: string, port: number): Promise<void> {
+  const address = formatAddress(host, port);
+  const { state } = await Deno.permissions.query({
+    name: "net",
+    host: formatAddress(host || "0.0.0.0", port),
+  });
+  if (state === "granted") return;
+  throw new CoveyError(
+    "permission_denied",
+    `Cannot listen on ${address}: the sandbox of this program has other ports; name the address in --listen when it starts`,
+  );
+}
+
 /**
- * Accepts mutual-TLS connections. Errors: `invalid_argument` (address), `unavailable` (the port cannot be
- * had).
+ * Accepts mutual-TLS connections. Errors: `invalid_argument` (address), `permission_denied` (outside the
+ * sandbox), `unavailable` (the port cannot be had).
  */
 export async function listenTLS(options: TLSListenOptions): Promise<Listener> {
   const { host, port } = parseAddress(options.listen);
+  await checkSandbox(host, port);
   const acceptor = new Acceptor(options);
   const handshakes = new Handshakes(acceptor, options.clock);
   const server = tls.createServer({ ...TLS_OPTIONS, ...context(options.identity()), requestCert: true });
@@ -85,7 +100,7 @@ export async function listenTLS(options: TLSListenOptions): Promise<Listener> {
   await new Promise<void>((resolve, reject) => {
     server.on("error", (error) => {
       const message = `Cannot listen on ${options.listen}: ${error.message}`;
-      logger.warn(message);
+      if (server.listening) logger.warn(message);
       reject(new CoveyError("unavailable", message, { cause: error }));
     });
     server.listen(port, ...(host ? [host] : []), () => resolve());

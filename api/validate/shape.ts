@@ -13,8 +13,15 @@ export type Shaped<S> = S extends Shape<infer T> ? T : never;
 /** Elements of a list or entries of a map: far above any real spec, low enough to bound the work. */
 export const MAX_ELEMENTS = 10_000;
 
+/** Levels of a free-form object: half of what a message may have, since the object travels inside others. */
+const MAX_DEPTH = 32;
+
+/** A key that sets an object's prototype where an object is built key by key; the transport refuses it. */
+const RESERVED_KEY = "__proto__";
+
 /** JSON's word for the type of `value`, as Go's decoder names it. */
 function typeName(value: unknown): string {
+  if (value === null) return "null";
   if (Array.isArray(value)) return "array";
   return typeof value === "boolean" ? "bool" : typeof value;
 }
@@ -102,18 +109,41 @@ export const strings: Shape<string[]> = list((value, path, problems) => {
 export const stringMap: Shape<Record<string, string>> = (value, path, problems) => {
   if (!isObject(value)) return mismatch(value, path, "object", problems);
   const out: Record<string, string> = {};
-  for (const [key, entry] of Object.entries(value).slice(0, MAX_ELEMENTS)) {
-    if (typeof entry === "string") out[key] = entry;
+  const entries = Object.entries(value);
+  if (entries.length > MAX_ELEMENTS) {
+    problems.push({ field: path, message: `has ${entries.length} entries, more than ${MAX_ELEMENTS}` });
+    return undefined;
+  }
+  for (const [key, entry] of entries) {
+    if (key === RESERVED_KEY) problems.push({ field: `${path}.${key}`, message: "the name is reserved" });
+    else if (typeof entry === "string") out[key] = entry;
     else mismatch(entry, `${path}.${key}`, "string", problems);
   }
   return Object.keys(out).length === 0 ? undefined : out;
 };
 
+/** Any value, kept as it is, if it can travel: no frame may hold the reserved key or be nested without end. */
+export const anyValue: Shape<unknown> = (value, path, problems) => {
+  const problem = obstacle(value, 0);
+  if (problem === undefined) return value;
+  problems.push({ field: path, message: problem });
+};
+
 /** Any object, kept as it is. */
 export const anyObject: Shape<Record<string, unknown>> = (value, path, problems) => {
   if (!isObject(value)) return mismatch(value, path, "object", problems);
-  return value;
+  return anyValue(value, path, problems) as Record<string, unknown> | undefined;
 };
+
+function obstacle(value: unknown, depth: number): string | undefined {
+  if (typeof value !== "object" || value === null) return undefined;
+  if (depth === MAX_DEPTH) return `nested deeper than ${MAX_DEPTH}`;
+  if (Object.hasOwn(value, RESERVED_KEY)) return `the name ${RESERVED_KEY} is reserved`;
+  for (const child of Object.values(value)) {
+    const problem = obstacle(child, depth + 1);
+    if (problem !== undefined) return problem;
+  }
+}
 
 /** A field that Docker knows and this cluster cannot honour: anything but an empty value is a problem. */
 export function unsupported(why: string): Shape<never> {

@@ -55,7 +55,7 @@ function list(node: Command, context: Context) {
             capital(n.Status.State),
             capital(n.Spec.Availability),
             managerStatus(n),
-            n.Description?.Engine.EngineVersion ?? "",
+            n.Description?.Engine?.EngineVersion ?? "",
             (n.Description?.Runtimes ?? []).join(","),
           ],
         });

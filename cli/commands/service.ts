@@ -148,7 +148,7 @@ function scale(service: Command, context: Context) {
           const current = await getService(client, reference);
           if (isGlobal(current.Spec)) {
             throw new CoveyError(
-              "invalid_argument",
+              "failed_precondition",
               `Cannot scale ${reference}: it is global, one task per node`,
             );
           }

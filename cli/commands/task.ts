@@ -29,12 +29,17 @@ export async function printTasks(
       shortID(task.ID),
       (older.has(task) ? " \\_ " : "") + name(task),
       task.Spec.ContainerSpec?.Image ?? task.Spec.Runtime,
-      hosts.get(task.NodeID) ?? task.NodeID,
+      placeOf(task, hosts),
       capital(task.DesiredState),
       `${capital(task.Status.State)} ${formatAge(task.Status.Timestamp, output.nowMs()).toLowerCase()}`,
       task.Status.Err ? `"${task.Status.Err}"` : "",
     ],
   });
+}
+
+/** The node's hostname; empty until the task has one. */
+function placeOf({ NodeID = "" }: TaskView, hosts: Map<string, string>): string {
+  return hosts.get(NodeID) ?? NodeID;
 }
 
 const capital = (word: string) => word[0]!.toUpperCase() + word.slice(1);

@@ -1,4 +1,5 @@
 /** The Docker Engine API over its Unix socket, from inside the agent's sandbox. */
+import { fetchFailure } from "../../api/fetch_failure.ts";
 import { CoveyError, type ErrorCode } from "../../api/errors.ts";
 
 /**
@@ -94,8 +95,9 @@ export class EngineClient {
   #broken(method: string, path: string, error: unknown, signal?: AbortSignal): unknown {
     if (signal?.aborted) return signal.reason;
     if (error instanceof CoveyError) return error;
-    const reason = error instanceof Error ? error.message : String(error);
-    const message = `Cannot reach the Docker Engine at ${this.#socket}: ${method} ${path}: ${reason}`;
+    const message = `Cannot reach the Docker Engine at ${this.#socket}: ${method} ${path}: ${
+      fetchFailure(error)
+    }`;
     return new CoveyError(
       error instanceof Deno.errors.NotCapable ? "permission_denied" : "unavailable",
       message,

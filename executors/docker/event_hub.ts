@@ -1,5 +1,5 @@
 /** One `/events` stream for all containers of an executor, instead of a hanging `/wait` for each. */
-import { getLogger } from "@logtape/logtape";
+import { getLogger } from "../../api/log.ts";
 import { type Clock, sleep } from "../../api/clock.ts";
 import { LABEL_TASK } from "./container_config.ts";
 import type { EngineClient } from "./engine_client.ts";

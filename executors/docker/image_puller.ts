@@ -3,10 +3,10 @@
  * that may be offline that is a wait per task, so one attempt serves all tasks that want the image at that
  * time and, if the image is there, those of the next `PULL_MEMORY_MS`.
  */
-import { getLogger } from "@logtape/logtape";
+import { getLogger } from "../../api/log.ts";
 import type { Clock } from "../../api/clock.ts";
 import { CoveyError, hasCode } from "../../api/errors.ts";
-import { orAbort } from "../or_abort.ts";
+import { orAbort } from "../../api/or_abort.ts";
 import type { EngineClient } from "./engine_client.ts";
 import type { PullProgress } from "./engine_types.ts";
 import { isPinned, withDefaultTag } from "./image_ref.ts";

@@ -5,7 +5,7 @@
  * time, plus one older file of that size. The bound holds while an agent runs, and again as soon as the next
  * one does.
  */
-import { getLogger } from "@logtape/logtape";
+import { getLogger } from "../../api/log.ts";
 import { type Clock, sleep } from "../../api/clock.ts";
 
 /** Size of a log before it becomes the older one; two of them for ten tasks are 40 MiB. */

@@ -23,6 +23,8 @@ export interface Started {
 
 /** An answer is one short line; more means that something else than our shim runs. */
 const MAX_ANSWER_BYTES = 16 * 1024;
+/** Holds the usual answer. */
+const READ_BYTES = 256;
 
 /** Reads `exit CODE [oom]`; undefined unless the line is whole. */
 export function parseExit(text: string): ExitRecord | undefined {
@@ -120,23 +122,26 @@ function split(line: string): [string, string?] {
   return space < 0 ? [line] : [line.slice(0, space), line.slice(space + 1)];
 }
 
-async function wholeText(stream: ReadableStream<Uint8Array>): Promise<string> {
-  let text = "";
-  for await (const chunk of stream.pipeThrough(new TextDecoderStream() as ReadableWritablePair<string>)) {
-    if ((text += chunk).length > MAX_ANSWER_BYTES) break;
-  }
-  return text;
+/** The text up to the end. */
+function wholeText(stream: ReadableStream<Uint8Array>): Promise<string> {
+  return readUntil(stream, () => false);
 }
 
 /** The text up to the first newline; the rest is let go, as the shim's own end keeps the pipe open. */
 async function firstLine(stream: ReadableStream<Uint8Array>): Promise<string> {
-  const reader = stream.getReader(), decoder = new TextDecoder();
-  let text = "";
-  while (!text.includes("\n") && text.length < MAX_ANSWER_BYTES) {
-    const { done, value } = await reader.read();
+  return (await readUntil(stream, (text) => text.includes("\n"))).split("\n")[0]!;
+}
+
+/** Reads into one small buffer: by default each read of a stream takes 64 KiB, and many shims may be asked at once. */
+async function readUntil(stream: ReadableStream<Uint8Array>, isEnough: (text: string) => boolean) {
+  const reader = stream.getReader({ mode: "byob" }), decoder = new TextDecoder();
+  let text = "", buffer = new Uint8Array(READ_BYTES);
+  while (!isEnough(text) && text.length < MAX_ANSWER_BYTES) {
+    const { done, value } = await reader.read(buffer);
     if (done) break;
     text += decoder.decode(value, { stream: true });
+    buffer = new Uint8Array(value.buffer);
   }
   await reader.cancel();
-  return text.split("\n")[0]!;
+  return text;
 }

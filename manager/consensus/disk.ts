@@ -1,5 +1,6 @@
 /** The disk as consensus sees it: atomic, synced commits of small records, and an end at the first error. */
 import { CoveyError } from "../../api/errors.ts";
+import { checkDatabase } from "../../security/mod.ts";
 
 /** Where a record is. Records are listed in the order of their keys. */
 export type DiskKey = readonly (string | number)[];
@@ -75,10 +76,11 @@ function mutationBytes({ key, value }: Mutation): number {
   return keyBytes + (value?.length ?? 0);
 }
 
-/** Opens the Deno KV file at `kvPath`, making it, for its owner's eyes only, if need be. */
+/** Opens the Deno KV file at `kvPath`, making it, for its owner's eyes only, if need be. Throws `data_loss` on a damaged one. */
 export async function openKvDisk(kvPath: string): Promise<Disk> {
   // SQLite gives its side files the mode of the main one. It holds the cluster's keys.
   (await Deno.open(kvPath, { create: true, write: true, mode: 0o600 })).close();
+  await checkDatabase(kvPath);
   return new KvDisk(await Deno.openKv(kvPath), kvPath);
 }
 

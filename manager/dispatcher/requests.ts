@@ -7,9 +7,9 @@ import {
   type UpdateTaskStatusRequest,
 } from "../../api/dispatcher.ts";
 import { CoveyError, type FieldProblem } from "../../api/errors.ts";
-import type { NodeDescription } from "../../api/node.ts";
 import { isTaskState, stateOrder } from "../../api/task_state.ts";
 import type { TaskStatus } from "../../api/task.ts";
+import { parseNodeDescription } from "../../api/validate/mod.ts";
 
 /** Characters of a description as JSON; every node's is held in every manager's memory and log. */
 export const MAX_DESCRIPTION_SIZE = 32 * 1024;
@@ -23,15 +23,7 @@ export function checkSessionRequest(value: unknown): SessionRequest {
   const problems: FieldProblem[] = [];
   const request = fields(value, "request", problems);
   if (request["SessionID"] !== undefined) text(request, "SessionID", "", problems);
-  const description = fields(request["Description"], "Description", problems);
-  const at = "Description.";
-  text(description, "Hostname", at, problems);
-  fields(description["Platform"], at + "Platform", problems);
-  fields(description["Resources"], at + "Resources", problems);
-  fields(description["Engine"], at + "Engine", problems);
-  if (!Array.isArray(description["Runtimes"])) {
-    problems.push({ field: at + "Runtimes", message: "must be a list" });
-  }
+  const description = parseNodeDescription(request["Description"], "Description", problems);
   const size = JSON.stringify(description).length;
   if (size > MAX_DESCRIPTION_SIZE) {
     problems.push({
@@ -42,7 +34,7 @@ export function checkSessionRequest(value: unknown): SessionRequest {
   if (problems.length > 0) throw CoveyError.invalid("open a session", problems);
   return {
     ...(request["SessionID"] === undefined ? {} : { SessionID: request["SessionID"] as string }),
-    Description: description as unknown as NodeDescription,
+    Description: description,
   };
 }
 

@@ -5,11 +5,12 @@ import type { Clock } from "../../api/clock.ts";
 import type { Random } from "../../api/random.ts";
 import type { NodeLifecycle } from "../lifecycle.ts";
 import { API_VERSION, checkVersion, withoutVersion } from "./api_version.ts";
-import { type ControlContext, sendJSON } from "./context.ts";
+import { type ControlContext, isDockerClient, sendJSON } from "./context.ts";
 import { dockerError } from "./docker_error.ts";
 import { connectEngine } from "./engine.ts";
 import { EventHub } from "./events/event_hub.ts";
 import { isEnginePath } from "./engine_paths.ts";
+import { backupRoutes } from "./routes/backup_routes.ts";
 import { handOn, isLeadersPath } from "./hand_on.ts";
 import { eventRoutes } from "./routes/event_routes.ts";
 import { nodeRoutes } from "./routes/node_routes.ts";
@@ -74,13 +75,14 @@ export function controlAPI(options: ControlOptions): ControlAPI {
   nodeRoutes(app, context);
   serviceRoutes(app, context);
   taskRoutes(app, context);
+  backupRoutes(app, context);
   app.notFound((c) =>
     engine === undefined && isEnginePath(c.req.path)
       ? sendJSON(c, { message: "No container engine on this node: it can answer for the swarm only" }, 503)
       : sendJSON(c, { message: "page not found" }, 404)
   );
   app.onError((thrown, c) => {
-    const { status, message } = dockerError(thrown);
+    const { status, message } = dockerError(thrown, isDockerClient(c));
     for (const [name, value] of headers) c.header(name, value);
     return sendJSON(c, { message }, status as ContentfulStatusCode);
   });

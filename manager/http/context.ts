@@ -97,3 +97,8 @@ export function flagParameter(c: Context, name: string): boolean {
   if (["", "0", "f", "F", "false", "FALSE", "False"].includes(raw)) return false;
   throw new CoveyError("invalid_argument", `invalid value for ${name}: ${raw}`);
 }
+
+/** True for the stock client and what is built on its Go library. */
+export function isDockerClient(c: Context): boolean {
+  return /^(?:Docker-Client|Go-http-client)\//.test(c.req.header("user-agent") ?? "");
+}

@@ -41,12 +41,39 @@ export class DockerError extends CoveyError {
   }
 }
 
-/** Status and message of anything thrown. */
-export function dockerError(thrown: unknown): { status: number; message: string } {
+/** Texts of moby's own layer, which stand alone. */
+const MOBY_TEXTS = new RegExp(
+  '^(?:invalid (?:RestartCondition|Availability|Role|MountType|MountPropagation|resolution mode): "|' +
+    "unrecognized update |must specify only one service mode$|swarm spec must be named |mismatched Runtime )",
+);
+/** Texts of SwarmKit's parser of constraints, which gives its errors no code. */
+const CONSTRAINT_TEXTS = /^(?:constraint expected one operator|(?:key|value) '.*' is invalid$)/;
+/** Texts of SwarmKit's checks of a spec. */
+const SWARMKIT_TEXTS = new RegExp(
+  "^(?:meta: |name must be |(?:TaskSpec|ContainerSpec|EndpointSpec): |invalid (?:cpu|memory) value |" +
+    "minimum certificate |heartbeat time )",
+);
+
+/** What Docker says to a spec with this one problem; undefined where Docker has no such problem. */
+function dockerText(problem: string): string | undefined {
+  if (MOBY_TEXTS.test(problem)) return problem;
+  if (CONSTRAINT_TEXTS.test(problem)) return `rpc error: code = Unknown desc = ${problem}`;
+  if (SWARMKIT_TEXTS.test(problem)) return `rpc error: code = InvalidArgument desc = ${problem}`;
+  return undefined;
+}
+
+/**
+ * Status and message of anything thrown. Problems are listed with their fields; `stockClient` gets a single one that Docker
+ * knows too in Docker's very words.
+ */
+export function dockerError(thrown: unknown, stockClient = false): { status: number; message: string } {
   if (thrown instanceof DockerError) return { status: thrown.status, message: thrown.message };
   const error = CoveyError.from(thrown);
   const status = STATUS[error.code] ?? 500;
   if (error.problems.length > 0) {
+    const [only, second] = error.problems;
+    const known = stockClient && second === undefined ? dockerText(only!.message) : undefined;
+    if (known !== undefined) return { status, message: known };
     const list = error.problems.map(({ field, message }) => `${field}: ${message}`).join("; ");
     return { status, message: `rpc error: code = InvalidArgument desc = ${list}` };
   }

@@ -1,5 +1,6 @@
 /** The node that a manager's process is: alone, a manager of its cluster, or a worker of somebody else's. */
 import { getLogger } from "@logtape/logtape";
+import type { RestoreParameters, RestoreResponse } from "../../api/backup.ts";
 import { type Clock, sleep } from "../../api/clock.ts";
 import { CoveyError } from "../../api/errors.ts";
 import { newID, type Random } from "../../api/random.ts";
@@ -11,14 +12,16 @@ import {
   Renewer,
   systemFileSystem,
 } from "../../security/mod.ts";
+import { restoreFolder } from "../backup/mod.ts";
 import type { InitRequest, JoinRequest, LocalNodeState, ManagerHandle, NodeLifecycle } from "../lifecycle.ts";
-import { type ManagerOptions, withPort } from "../options.ts";
-import { advertiseAddress, hostOf } from "./addresses.ts";
-import { firstNode, newCluster } from "./bootstrap.ts";
+import { DEFAULT_LISTEN, type ManagerOptions, withPort } from "../options.ts";
+import { advertiseAddress, hostOf, namesAddress } from "./addresses.ts";
+import { createCluster } from "./bootstrap.ts";
 import { issueOwnIdentity } from "./own_identity.ts";
 import { AgentNotes } from "./agent_notes.ts";
-import { AgentProcess } from "./agent_process.ts";
+import { agentArguments, AgentProcess } from "./agent_process.ts";
 import { type Membership, NodeState } from "./node_state.ts";
+import { alreadyInSwarm, forcedByWorker, leavingAsManager, notInSwarm } from "./refusals.ts";
 import { renewAs } from "./renew_as.ts";
 import { RunningManager } from "./running_manager.ts";
 
@@ -99,7 +102,7 @@ export class ManagerNode implements NodeLifecycle {
   async open(): Promise<void> {
     const { options } = this.#context;
     const membership = await this.#state.load();
-    if (membership) await this.#enter(() => this.#resume(membership));
+    if (membership) await this.#enter(async () => this.#resume(await this.#moved(membership)));
     else if (options.join.length > 0) {
       await this.join({ RemoteAddrs: options.join, JoinToken: options.token! });
     } else if (!options.idle) await this.init({});
@@ -109,7 +112,7 @@ export class ManagerNode implements NodeLifecycle {
     if (request.ForceNewCluster && this.#membership) return this.#forceNewCluster(request);
     return this.#enter(async () => {
       const { listen, advertise } = this.#addresses(request);
-      const { random, clock } = this.#context;
+      const { random } = this.#context;
       const membership: Membership = {
         nodeID: newID(random),
         clusterID: newID(random),
@@ -119,15 +122,14 @@ export class ManagerNode implements NodeLifecycle {
         managers: [advertise],
         availability: request.Availability ?? "active",
       };
-      const cluster = await newCluster(membership.clusterID, request.Spec ?? {}, { clock, random });
-      await this.#state.save(membership);
-      const manager = await this.#openManager(membership);
-      await manager.store.update((tx) => {
-        tx.create("clusters", cluster);
-        tx.create("nodes", firstNode(membership.nodeID, membership.availability));
+      await this.#state.checkVacant();
+      return await this.#orWipe(async () => {
+        await this.#state.save(membership);
+        const { store } = await this.#openManager(membership);
+        await createCluster(store, membership, request.Spec ?? {}, this.#context);
+        await this.#serve(membership);
+        return membership.nodeID;
       });
-      await this.#serve(membership);
-      return membership.nodeID;
     });
   }
 
@@ -136,12 +138,9 @@ export class ManagerNode implements NodeLifecycle {
     return this.#enqueue(async () => {
       const before = this.#membership!;
       if (before.role !== "manager") {
-        throw new CoveyError(
-          "failed_precondition",
-          "Cannot start a new cluster by force: this node is a worker",
-        );
+        throw forcedByWorker();
       }
-      const membership = { ...before, ...this.#moved(before, request), managers: [] };
+      const membership = { ...before, ...(namesAddress(request) && this.#addresses(request)), managers: [] };
       await this.#halt({ leave: false });
       await this.#state.save(membership);
       await this.#openManager(membership, { forceNewCluster: true });
@@ -156,6 +155,8 @@ export class ManagerNode implements NodeLifecycle {
   join(request: JoinRequest): Promise<void> {
     return this.#enter(async () => {
       const { clock } = this.#context;
+      const addresses = this.#addresses(request);
+      await this.#state.checkVacant();
       const managers = request.RemoteAddrs.map((address) => withPort(address));
       const ca = new RemoteCA({ addresses: () => managers, clock });
       const identity = await joinCluster({
@@ -166,34 +167,45 @@ export class ManagerNode implements NodeLifecycle {
         getRootCA: () => ca.getRootCA(),
         issueNodeCertificate: (issue, root) => ca.issueNodeCertificate(issue, root),
       });
-      await this.#identities.save(identity);
       const membership: Membership = {
         nodeID: identity.nodeID,
         clusterID: identity.clusterID,
         ...(identity.role === "swarm-manager" ? { role: "manager", joined: true } : { role: "worker" }),
-        ...this.#addresses(request),
+        ...addresses,
         managers,
         availability: request.Availability ?? "active",
       };
-      await this.#state.save(membership);
-      try {
+      await this.#orWipe(async () => {
+        await this.#identities.save(identity);
+        await this.#state.save(membership);
         await this.#resume(membership);
-      } catch (thrown) {
-        // Nothing of a join that failed may look like a membership.
-        await this.#halt({ leave: false });
-        await this.#state.wipe();
-        throw thrown;
-      }
+      });
+    });
+  }
+
+  restore(backup: AsyncIterable<Uint8Array>, request: RestoreParameters): Promise<RestoreResponse> {
+    return this.#enter(async () => {
+      const { options: { stateDir }, random, clock, answer } = this.#context;
+      const { listen, advertise } = this.#addresses(request);
+      const open = (raftDir: string, nodeID: string) =>
+        RunningManager.open({ raftDir, nodeID, listen, advertise, clock, random, answer });
+      const restored = await restoreFolder({ stateDir, backup, open, clock, random });
+      await this.#orWipe(async () => {
+        const { NodeID: nodeID, ClusterID: clusterID } = restored;
+        const managers = [advertise];
+        const role = "manager", availability = "active";
+        const membership: Membership = { nodeID, clusterID, role, listen, advertise, managers, availability };
+        await this.#state.save(membership);
+        await this.#resume(membership);
+      });
+      return { ...restored, Addr: advertise };
     });
   }
 
   async leave(force: boolean): Promise<void> {
-    if (!this.#membership) throw new CoveyError("failed_precondition", "This node is not part of a swarm");
+    if (!this.#membership) throw notInSwarm();
     if (this.#manager && !force) {
-      throw new CoveyError(
-        "failed_precondition",
-        "You are attempting to leave the swarm on a node that is participating as a manager. Removing the last manager erases all current state of the swarm. Use `--force` to ignore this message.",
-      );
+      throw leavingAsManager();
     }
     this.#abort.abort();
     await this.#enqueue(async () => {
@@ -224,14 +236,22 @@ export class ManagerNode implements NodeLifecycle {
     return this.#enqueue(() => this.#halt({ leave: false }));
   }
 
+  /** Runs what founds or joins a cluster; a failure leaves nothing that would be in the way of the next attempt. */
+  async #orWipe<R>(work: () => Promise<R>): Promise<R> {
+    try {
+      return await work();
+    } catch (thrown) {
+      await this.#halt({ leave: false });
+      await this.#state.wipe();
+      throw thrown;
+    }
+  }
+
   /** Runs `work` unless the node is in a cluster; a failure leaves the node as it was before. */
   #enter<R>(work: () => Promise<R>): Promise<R> {
     return this.#enqueue(async () => {
       if (this.#phase === "active" || this.#phase === "pending") {
-        throw new CoveyError(
-          "failed_precondition",
-          'This node is already part of a swarm. Use "docker swarm leave" to leave this swarm and join another one.',
-        );
+        throw alreadyInSwarm();
       }
       this.#phase = "pending";
       try {
@@ -256,7 +276,8 @@ export class ManagerNode implements NodeLifecycle {
 
   async #resume(membership: Membership): Promise<void> {
     if (membership.role === "manager") {
-      await this.#openManager(membership);
+      const manager = await this.#openManager(membership);
+      await this.#checkState(manager, membership);
       await this.#serve(membership);
       return;
     }
@@ -269,6 +290,19 @@ export class ManagerNode implements NodeLifecycle {
     this.#startAgent(membership.managers);
     this.#membership = membership;
     await notes.start();
+  }
+
+  /** A leader without a cluster has lost its state, unless its first start was cut short before anything was acknowledged. */
+  async #checkState(manager: RunningManager, membership: Membership): Promise<void> {
+    if (manager.store.count("clusters") > 0 || !manager.consensus.status().isLeader) return;
+    if (await this.#identities.load() === undefined) {
+      return await createCluster(manager.store, membership, {}, this.#context);
+    }
+    const { stateDir } = this.#context.options;
+    throw new CoveyError(
+      "data_loss",
+      `Cannot resume from ${stateDir}/raft: the cluster's state is missing; bring it back, or remove ${stateDir} to start anew`,
+    );
   }
 
   /** What the agent last heard, or what the node joined through. */
@@ -413,17 +447,7 @@ export class ManagerNode implements NodeLifecycle {
   #startAgent(managers: string[]): void {
     const { options, clock, agentLauncher, agentEnv } = this.#context;
     if (!options.agent) return;
-    const args = [
-      "--state-dir",
-      `${options.stateDir}/agent`,
-      "--identity",
-      options.stateDir,
-      "--join",
-      managers.join(","),
-    ];
-    if (options.hostname !== undefined) args.push("--hostname", options.hostname);
-    for (const [key, value] of Object.entries(options.labels)) args.push("--label", `${key}=${value}`);
-    args.push("--docker", options.dockerSocket ?? "none");
+    const args = agentArguments(options, managers);
     this.#agent = new AgentProcess({ launcher: agentLauncher, args, env: agentEnv, clock });
     this.#agent.start();
   }
@@ -441,12 +465,21 @@ export class ManagerNode implements NodeLifecycle {
         undefined;
   }
 
-  /** The addresses that a request changes. */
-  #moved({ listen, advertise }: Membership, request: InitRequest): { listen: string; advertise: string } {
-    const isSet = (address: string | undefined) => address !== undefined && !address.startsWith("0.0.0.0:");
-    return isSet(request.ListenAddr) || request.AdvertiseAddr
-      ? this.#addresses(request)
-      : { listen, advertise };
+  /** The membership at the addresses that the flags of this start name; a node may move. */
+  async #moved(membership: Membership): Promise<Membership> {
+    const { options, interfaces } = this.#context;
+    const listen = options.listen ?? membership.listen;
+    const stays = listen === membership.listen && !options.advertise;
+    const advertise = stays
+      ? membership.advertise
+      : advertiseAddress(options.advertise, listen, interfaces());
+    if (stays || advertise === membership.advertise && listen === membership.listen) return membership;
+    const moved = { ...membership, listen, advertise };
+    if (membership.role === "manager" && membership.managers.join() === membership.advertise) {
+      moved.managers = [advertise];
+    }
+    await this.#state.save(moved);
+    return moved;
   }
 
   #addresses(
@@ -454,8 +487,8 @@ export class ManagerNode implements NodeLifecycle {
   ): { listen: string; advertise: string } {
     const { options, interfaces } = this.#context;
     // Docker's client always sends its default; the flags of this process know better.
-    const listen = !request.ListenAddr || request.ListenAddr === "0.0.0.0:2377"
-      ? options.listen
+    const listen = !request.ListenAddr || request.ListenAddr === DEFAULT_LISTEN
+      ? options.listen ?? DEFAULT_LISTEN
       : withPort(request.ListenAddr);
     const advertise = advertiseAddress(request.AdvertiseAddr || options.advertise, listen, interfaces());
     return { listen, advertise };

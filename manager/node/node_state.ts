@@ -1,6 +1,7 @@
 /** What a node remembers of its membership: `node.json` in the state folder. */
 import { CoveyError } from "../../api/errors.ts";
 import type { NodeAvailability, NodeRole } from "../../api/node.ts";
+import { isObject } from "../../api/validate/mod.ts";
 import { systemFileSystem, writeFileAtomically } from "../../security/mod.ts";
 
 /** Format of `node.json`; raised when an older program could not read it. */
@@ -21,6 +22,17 @@ export interface Membership {
   availability: NodeAvailability;
 }
 
+function checkMembership(record: Record<string, unknown>): asserts record is Membership & typeof record {
+  const { role, managers, availability } = record;
+  const wrong = ["nodeID", "clusterID", "listen", "advertise"].filter((name) =>
+    typeof record[name] !== "string" || record[name] === ""
+  );
+  if (role !== "worker" && role !== "manager") wrong.push("role");
+  if (!Array.isArray(managers) || !managers.every((each) => typeof each === "string")) wrong.push("managers");
+  if (!["active", "pause", "drain"].includes(availability as string)) wrong.push("availability");
+  if (wrong.length > 0) throw new Error(`missing or wrong: ${wrong.join(", ")}`);
+}
+
 /** Reads and writes the membership in one state folder. */
 export class NodeState {
   readonly #folder: string;
@@ -34,10 +46,11 @@ export class NodeState {
     const data = await systemFileSystem.readFile(`${this.#folder}/node.json`);
     if (data === undefined) return undefined;
     try {
-      const { format, ...membership } = JSON.parse(new TextDecoder().decode(data)) as Membership & {
-        format: number;
-      };
+      const content: unknown = JSON.parse(new TextDecoder().decode(data));
+      if (!isObject(content)) throw new Error("it holds no object");
+      const { format, ...membership } = content;
       if (format !== FORMAT) throw new Error(`its format is ${format}, this program reads ${FORMAT}`);
+      checkMembership(membership);
       return membership;
     } catch (cause) {
       throw new CoveyError(
@@ -46,6 +59,15 @@ export class NodeState {
         { cause },
       );
     }
+  }
+
+  /** Throws `failed_precondition` if a cluster's state is here although no membership is: it must not be overwritten. */
+  async checkVacant(): Promise<void> {
+    if (await systemFileSystem.readFile(`${this.#folder}/raft/state.kv`) === undefined) return;
+    throw new CoveyError(
+      "failed_precondition",
+      `Cannot use ${this.#folder}: it holds a cluster's state, but node.json is missing; bring it back, or empty the folder`,
+    );
   }
 
   async save(membership: Membership): Promise<void> {

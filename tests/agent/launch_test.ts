@@ -20,8 +20,7 @@ Deno.test("launch.sh: grants the managers' ports, the state folder and the shim,
   assert.deepEqual(await permissions("--state-dir", dir, `--join=${join}`, "--docker", "none"), [
     `--allow-read=${root},${dir},/proc/sys/kernel/random/boot_id`,
     `--allow-write=${dir}`,
-    "--allow-net=:2377,0.0.0.0/0:2377,:2400,0.0.0.0/0:2400,a:2400,:2500,0.0.0.0/0:2500,[::1]:2500,host:2377," +
-    "[::1]:2377,[fe80::1]:2377,b:2400,:2499,0.0.0.0/0:2499",
+    "--allow-net=0.0.0.0/0:2377,0.0.0.0/0:2400,a:2400,0.0.0.0/0:2500,[::1]:2500,host:2377,[::1]:2377,[fe80::1]:2377,b:2400,0.0.0.0/0:2499",
     `--allow-run=${root}/executors/process/shim.sh`,
     "--allow-sys=systemMemoryInfo",
   ]);

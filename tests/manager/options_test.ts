@@ -6,7 +6,7 @@ Deno.test("run-manager: defaults make a manager on this folder with the docker s
   const options = parseManagerOptions([], "/here");
   assert.equal(options.stateDir, "/here/.covey/manager");
   assert.equal(options.apiSocket, "/here/.covey/manager/covey.sock");
-  assert.equal(options.listen, "0.0.0.0:2377");
+  assert.equal(options.listen, undefined);
   assert.equal(options.dockerSocket, "/var/run/docker.sock");
   assert.equal(options.agent, true);
 });

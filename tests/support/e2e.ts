@@ -48,7 +48,7 @@ async function removeServices(fleet: Fleet): Promise<void> {
   // Tasks of nodes that were stopped for good stay until they are orphaned.
   await fleet.waitUntil("no task runs any more", async () => {
     const [tasks, ready] = await Promise.all([allTasks(fleet), readyNodes(fleet)]);
-    return tasks.every((task) => !ready.has(task.NodeID));
+    return tasks.every((task) => !ready.has(task.NodeID ?? ""));
   });
 }
 

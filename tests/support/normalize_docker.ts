@@ -3,16 +3,18 @@
 const RULES: [pattern: RegExp, replacement: string][] = [
   [/SWMTKN-1-[0-9a-z]+-[0-9a-z]+/g, "<token>"],
   [/-----BEGIN CERTIFICATE-----[^"]*-----END CERTIFICATE-----(?:\\n|\n)?/g, "<certificate>"],
-  [/("CertIssuer(?:Subject|PublicKey)": )"[^"]*"/g, '$1"<key>"'],
+  [/("CertIssuer(?:Subject|PublicKey)": ?)"[^"]*"/g, '$1"<key>"'],
   [/^( *Issuer (?:Subject|Public Key):\s+)\S+$/gm, "$1<key>"],
   [/\b\d{4}-\d{2}-\d{2}[T ]\d{2}:\d{2}:\d{2}(?:\.\d+)?(?:Z| \+0000 utc)?/g, "<time>"],
-  [/\b(?:\d+|About an?|Less than a) (?:second|minute|hour)s?(?: ago)?\b/g, "<age>"],
+  [/\b(?:\d+|About an?|[Ll]ess than a) (?:second|minute|hour)s?(?: ago)?\b/g, "<age>"],
   [/\b\d{1,3}(?:\.\d{1,3}){3}(:\d+)?\b/g, "<address>$1"],
-  [/("Index": )\d+/g, "$1<version>"],
+  [/("Index": ?)\d+/g, "$1<version>"],
   [/\b[0-9a-f]{64}\b/g, "<container>"],
-  [/\b(?=[a-z]*\d)[0-9a-z]{25}\b/g, "<id>"],
-  [/\b(?=[a-z]*\d)[0-9a-z]{12}\b/g, "<id>"],
-  [/("(?:PID|ExitCode)": )-?\d+/g, "$1<number>"],
+  [/\b[0-9a-z]{25}\b/g, "<id>"],
+  // Of twelve characters one ID in fifty has no digit: where IDs stand, any word is one.
+  [/\b(?=[a-z]*\d)[0-9a-z]{12}\b|^[0-9a-z]{12}(?=:? {2}| \*|$)/gm, "<id>"],
+  [/("ID": ?")[0-9a-z]{12}"/g, '$1<id>"'],
+  [/("(?:PID|ExitCode)": ?)-?\d+/g, "$1<number>"],
 ];
 
 /** `output` with IDs, times, tokens and the like replaced by names, and columns and line ends trimmed. */

@@ -3,16 +3,20 @@
  * others go to the container engine byte by byte. See `docs/decisions/0020-control-socket.md`.
  */
 import { getLogger } from "@logtape/logtape";
+import { CoveyError } from "../../../api/errors.ts";
 import { dockerError } from "../docker_error.ts";
-import { isSwarmPath } from "../engine_paths.ts";
+import { isSwarmPath, isUploadPath } from "../engine_paths.ts";
 import { pipeToEngine } from "./engine_pipe.ts";
-import { readBody } from "./request_body.ts";
+import { bodyPieces, readBody } from "./request_body.ts";
 import { readHead, type RequestHead } from "./request_head.ts";
 import { writeAll, writeResponse } from "./response_writer.ts";
 import { SocketReader } from "./socket_reader.ts";
 
 /** Connections open at once: each client holds one or two, and a process has 1,024 descriptors by default. */
 export const MAX_CONNECTIONS = 512;
+
+/** Bytes that are read and dropped after a refusal; a client that sends more is cut off. */
+const MAX_DRAINED_BYTES = 64 * 1024 * 1024;
 
 const logger = getLogger(["covey", "control-socket"]);
 const CONTINUE = new TextEncoder().encode("HTTP/1.1 100 Continue\r\n\r\n");
@@ -37,7 +41,7 @@ export interface ControlSocket {
 /** Listens with mode 0600: whoever may connect rules the cluster. Throws `Deno.errors.AddrInUse` if somebody serves it. */
 export async function serveControlSocket(options: ControlSocketOptions): Promise<ControlSocket> {
   await removeStale(options.path);
-  const listener = Deno.listen({ transport: "unix", path: options.path });
+  const listener = listenOn(options.path);
   await Deno.chmod(options.path, 0o600);
   const connections = new Map<Deno.UnixConn, Promise<void>>();
   const accepting = accept(listener, options, connections);
@@ -53,13 +57,28 @@ export async function serveControlSocket(options: ControlSocketOptions): Promise
   };
 }
 
+function listenOn(path: string): Deno.UnixListener {
+  try {
+    return Deno.listen({ transport: "unix", path });
+  } catch (cause) {
+    throw cannotListen(path, cause);
+  }
+}
+
+function cannotListen(path: string, cause: unknown): CoveyError {
+  const reason = cause instanceof Error ? cause.message : String(cause);
+  return new CoveyError("unavailable", `Cannot listen on ${path}: ${reason}`, { cause });
+}
+
 /** Removes the socket of a process that is gone; one that answers stays. */
 async function removeStale(path: string): Promise<void> {
   try {
     (await Deno.connect({ transport: "unix", path })).close();
   } catch (error) {
     if (error instanceof Deno.errors.NotFound) return;
-    await Deno.remove(path);
+    await Deno.remove(path).catch((cause) => {
+      throw cannotListen(path, cause);
+    });
     return;
   }
   throw new Deno.errors.AddrInUse(`Cannot listen on ${path}: another process serves it`);
@@ -105,6 +124,9 @@ async function serveConnection(connection: Deno.UnixConn, options: ControlSocket
         return await pipeToEngine(connection, reader, head, options.engine);
       }
       if (head.expectsContinue) await writeAll(connection, CONTINUE);
+      if (isUploadPath(head.target)) {
+        return await serveUpload(connection, reader, head, options);
+      }
       const body = await readBody(reader, head);
       const response = await options.fetch(toRequest(head, body));
       if (!await writeResponse(connection, reader, head, response)) return;
@@ -115,8 +137,37 @@ async function serveConnection(connection: Deno.UnixConn, options: ControlSocket
   }
 }
 
-function toRequest({ method, target, headers }: RequestHead, body: Uint8Array<ArrayBuffer>): Request {
-  const hasBody = body.length > 0 && method !== "GET" && method !== "HEAD";
+/** One request whose body is taken as it comes; the connection ends after it. */
+async function serveUpload(
+  connection: Deno.UnixConn,
+  reader: SocketReader,
+  head: RequestHead,
+  { fetch }: ControlSocketOptions,
+): Promise<void> {
+  const body = bodyPieces(reader, head);
+  const stream = new ReadableStream<Uint8Array>({
+    async pull(controller) {
+      const { done, value } = await body.next();
+      if (done) controller.close();
+      else controller.enqueue(value);
+    },
+  }, { highWaterMark: 0 });
+  const response = await fetch(toRequest(head, stream));
+  await writeResponse(connection, reader, { ...head, keepAlive: false }, response);
+  // What a refusal left unread would reset the connection, and with it the answer, if it were closed now.
+  try {
+    for await (const _ of body) { /* dropped */ }
+  } catch {
+    // The client has its answer and left.
+  }
+}
+
+function toRequest(
+  { method, target, headers }: RequestHead,
+  body: Uint8Array<ArrayBuffer> | ReadableStream<Uint8Array>,
+): Request {
+  const isEmpty = body instanceof Uint8Array && body.length === 0;
+  const hasBody = !isEmpty && method !== "GET" && method !== "HEAD";
   return new Request(`http://docker${target}`, { method, headers, ...(hasBody && { body }) });
 }
 
@@ -141,4 +192,15 @@ async function answerError(
     keepAlive: false,
   };
   await writeResponse(connection, reader, request, Response.json({ message }, { status }));
+  await drain(connection, reader);
+}
+
+/** Takes in what is still being sent: a client whose writing fails may never look for the answer. */
+async function drain(connection: Deno.UnixConn, reader: SocketReader): Promise<void> {
+  await connection.closeWrite();
+  for (let left = MAX_DRAINED_BYTES; left > 0 && await reader.fill();) {
+    const count = reader.peek().length;
+    reader.skip(count);
+    left -= count;
+  }
 }

@@ -1,5 +1,5 @@
 /** `/services`. */
-import type { Context, Hono } from "@hono/hono";
+import type { Hono } from "@hono/hono";
 import { CoveyError } from "../../../api/errors.ts";
 import { parseServiceSpec } from "../../../api/validate/mod.ts";
 import { parseFilters } from "../../control/filters.ts";
@@ -10,6 +10,7 @@ import { createService, removeService, rollbackService, updateService } from "..
 import {
   type ControlContext,
   flagParameter,
+  isDockerClient,
   managerForReading,
   readJSON,
   requireManager,
@@ -60,9 +61,4 @@ export function serviceRoutes(app: Hono, context: ControlContext): void {
     await removeService(store, findService(store, c.req.param("id")).ID);
     return c.body(null, 200);
   });
-}
-
-/** True for the stock client and what is built on its Go library. */
-function isDockerClient(c: Context): boolean {
-  return /^(?:Docker-Client|Go-http-client)\//.test(c.req.header("user-agent") ?? "");
 }

@@ -108,7 +108,7 @@ function swarmRequest(body: unknown) {
   const word = (field: string): string | undefined => {
     const value = body[field] ?? "";
     if (typeof value === "string") return value === "" ? undefined : value;
-    problem(field, `cannot unmarshal ${typeof value} into string`);
+    problem(field, `cannot unmarshal ${Array.isArray(value) ? "array" : typeof value} into string`);
   };
   const ListenAddr = word("ListenAddr");
   const AdvertiseAddr = word("AdvertiseAddr");

@@ -4,7 +4,7 @@ import type { ConsensusStatus } from "../../consensus/consensus.ts";
 import { inOrder } from "./task_spec_view.ts";
 
 function descriptionView(description: NodeDescription): Record<string, unknown> {
-  const { Hostname, Platform, Resources, Engine, TLSInfo, Runtimes } = description;
+  const { Hostname, Platform, Resources, Engine, TLSInfo, Runtimes, MissingRuntimes } = description;
   return inOrder({
     Hostname,
     Platform: { Architecture: Platform.Architecture, OS: Platform.OS },
@@ -12,6 +12,7 @@ function descriptionView(description: NodeDescription): Record<string, unknown> 
     Engine: inOrder(Engine, ["EngineVersion", "Labels", "Plugins"]),
     TLSInfo: TLSInfo ?? {},
     Runtimes,
+    MissingRuntimes,
   }, []);
 }
 
