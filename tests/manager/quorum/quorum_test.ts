@@ -1,5 +1,7 @@
 import { deepStrictEqual, ok, rejects, strictEqual } from "node:assert/strict";
 import { hasCode } from "../../../api/errors.ts";
+import { RAFT_METHODS } from "../../../api/raft.ts";
+import { identityOf } from "../../support/transport.ts";
 import { service } from "../store/objects.ts";
 import { MemoryQuorum, withThree } from "./memory_quorum.ts";
 
@@ -183,6 +185,37 @@ Deno.test("Quorum: a survivor goes on alone by force, with everything, and the o
     const back = await quorum.start("m3");
     ok(hasCode(await quorum.settle(back.member.removed), "failed_precondition"));
   }));
+
+Deno.test("Quorum: nobody speaks for another: member IDs and node IDs must fit the certificate", () =>
+  withThree(async (quorum) => {
+    const { network, clock } = quorum;
+    const members = quorum.running.get("m1")!.member.status().members;
+    const idOf = (id: string) => members.find(({ nodeID }) => nodeID === id)!.memberID;
+    const identity = () => identityOf("m2", "swarm-manager");
+    const connection = await quorum.settle(network.dialer({ host: "m2", identity, clock }).dial("m1:2377"));
+    const refused = (call: Promise<unknown>) =>
+      rejects(quorum.settle(call), (e) => hasCode(e, "permission_denied"));
+    const hello = { From: idOf("m3"), To: idOf("m1"), Addr: "m2:2377" };
+    await refused(connection.clientStream(RAFT_METHODS.messages, items(hello)));
+    await refused(connection.clientStream(RAFT_METHODS.snapshot, items(hello)));
+    const forged = { type: "timeout_now", from: idOf("m3"), to: idOf("m1"), term: 1 };
+    const own = { ...hello, From: idOf("m2") };
+    await refused(connection.clientStream(RAFT_METHODS.messages, items(own, { Messages: [forged] })));
+    await refused(connection.call(RAFT_METHODS.leave, { NodeID: "m3" }));
+    await refused(connection.call(RAFT_METHODS.join, { NodeID: "m3", MemberID: 5, Addr: "m2:2377" }));
+    await rejects(
+      quorum.settle(
+        connection.clientStream(RAFT_METHODS.messages, items(own, { Messages: [{ type: "?" }] })),
+      ),
+      (e) => hasCode(e, "invalid_argument"),
+    );
+    connection.close();
+    await quorum.write("unharmed");
+  }));
+
+async function* items(...values: unknown[]): AsyncGenerator<unknown> {
+  yield* values;
+}
 
 Deno.test("Quorum: a manager that does not answer at its address is not added", async () => {
   const quorum = new MemoryQuorum();
