@@ -2,7 +2,7 @@
 import { CoveyError } from "../api/errors.ts";
 import type { NodeDescription } from "../api/node.ts";
 import type { Executor, ExecutorDescription } from "../executors/executor.ts";
-import { orAbort } from "../executors/or_abort.ts";
+import { orAbort } from "../api/or_abort.ts";
 
 /** What the agent itself knows of its node; an executor's word counts more, but for the host name. */
 export interface NodeFacts {

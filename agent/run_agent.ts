@@ -1,6 +1,7 @@
 /** An agent as a process: puts the parts together and ends them in order. */
 import { getLogger } from "../api/log.ts";
 import { systemClock } from "../api/clock.ts";
+import type { SessionMessage } from "../api/dispatcher.ts";
 import { CoveyError } from "../api/errors.ts";
 import { systemRandom } from "../api/random.ts";
 import { loadExecutors } from "../executors/load.ts";
@@ -99,6 +100,7 @@ async function serve(
         logger.warn("Cannot keep the list of managers: {message}", { message: error.message })
       );
     },
+    onSession: roleKeeper(options, folder),
     onState: logState(identity.current.nodeID),
     onMissingRuntimes: logMissingRuntimes(),
   });
@@ -108,6 +110,19 @@ async function serve(
   await agent.stop();
   await state.close();
   await Promise.all(executors.map((executor) => executor.close()));
+}
+
+/** Passes changes of the node's role on to the process that can act on them. */
+function roleKeeper({ identityDir }: AgentOptionsFromFlags, folder: StateFolder) {
+  let known: string | undefined;
+  return ({ Node: { Role } }: SessionMessage) => {
+    if (identityDir === undefined || Role === known) return;
+    known = Role;
+    folder.saveRole(Role).catch((error) => {
+      known = undefined;
+      logger.warn("Cannot note the node's role: {message}", { message: error.message });
+    });
+  };
 }
 
 /** Says what changed, once: an agent that goes on trying says nothing new. */

@@ -1,12 +1,19 @@
 /** The agent's state folder: one agent at a time, its tasks' state, and the managers as `launch.sh` reads them. */
 import { CoveyError } from "../api/errors.ts";
+import { getLogger } from "../api/log.ts";
+import type { NodeRole } from "../api/node.ts";
+import { checkDatabase } from "../security/check_database.ts";
 import { systemFileSystem, writeFileAtomically } from "../security/file_system.ts";
 import { LocalState } from "./local_state.ts";
+
+const logger = getLogger(["covey", "agent"]);
 
 const LOCK_FILE = "agent.lock";
 const STATE_FILE = "tasks.kv";
 /** One HOST:PORT a line; plain text, because the launcher derives from it which ports the sandbox opens. */
 const MANAGERS_FILE = "managers";
+/** One word: `worker` or `manager`. */
+const ROLE_FILE = "role";
 const BOOT_ID_FILE = "/proc/sys/kernel/random/boot_id";
 
 /** A state folder that this process owns. */
@@ -32,8 +39,10 @@ export class StateFolder {
   async openState(): Promise<LocalState> {
     const path = `${this.path}/${STATE_FILE}`;
     try {
+      await checkDatabase(path);
       return await LocalState.open(path);
-    } catch {
+    } catch (thrown) {
+      logger.warn("Starting without local state: {message}", { message: CoveyError.from(thrown).message });
       for (const suffix of ["", "-wal", "-shm"]) {
         await Deno.rename(path + suffix, `${path}${suffix}.damaged`).catch(() => {});
       }
@@ -47,10 +56,17 @@ export class StateFolder {
     return data ? new TextDecoder().decode(data).split("\n").filter((line) => line !== "") : [];
   }
 
-  /** Keeps the list of managers. */
+  /** Keeps the list of managers; writes nothing if it is there already. */
   async saveManagers(addresses: readonly string[]): Promise<void> {
+    if ((await this.managers()).join() === addresses.join()) return;
     const data = new TextEncoder().encode(addresses.map((address) => `${address}\n`).join(""));
     await writeFileAtomically(systemFileSystem, this.path, MANAGERS_FILE, data, 0o600);
+  }
+
+  /** Notes the role that the cluster gives this node, for the manager's process beside this agent. */
+  async saveRole(role: NodeRole): Promise<void> {
+    const data = new TextEncoder().encode(role);
+    await writeFileAtomically(systemFileSystem, this.path, ROLE_FILE, data, 0o600);
   }
 
   /** Lets another agent have the folder. */

@@ -5,7 +5,7 @@
 import { systemClock } from "../api/clock.ts";
 import { newID, systemRandom } from "../api/random.ts";
 import type { Task } from "../api/task.ts";
-import { openSingleMember } from "../manager/consensus/single_member.ts";
+import { RaftMember } from "../manager/quorum/mod.ts";
 import { createStore } from "../manager/store/memory_store.ts";
 
 const WRITERS = [1, 16, 256];
@@ -23,11 +23,12 @@ try {
 }
 
 async function openStore() {
-  const consensus = await openSingleMember({
-    kvPath: `${folder}/consensus.kv`,
+  const consensus = await RaftMember.open(`${folder}/consensus.kv`, {
     nodeID: "bench",
     address: "127.0.0.1:2377",
     random: systemRandom,
+    clock: systemClock,
+    dialer: { dial: () => Promise.reject(new Error("there is nobody else")) },
   });
   const store = createStore(consensus, systemClock);
   await consensus.start(store);

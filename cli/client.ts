@@ -61,6 +61,33 @@ export class ControlClient {
     return this.#call<T>("DELETE", path, query);
   }
 
+  /** The body of a response as it comes. Throws `unavailable` if it breaks off. */
+  async *download(path: string, signal: AbortSignal): AsyncGenerator<Uint8Array, void> {
+    const response = await this.#send("GET", path, {}, { signal });
+    if (!response.ok) throw refusal(response.status, await this.#bodyOf(response));
+    try {
+      yield* response.body ?? [];
+    } catch (thrown) {
+      throw this.#broken(thrown);
+    }
+  }
+
+  /** Posts `body` as it comes. */
+  async upload<T>(
+    path: string,
+    body: AsyncIterable<Uint8Array>,
+    type: string,
+    query: Query,
+    signal: AbortSignal,
+  ): Promise<T> {
+    const response = await this.#send("POST", path, query, {
+      signal,
+      body: ReadableStream.from(body),
+      headers: { "content-type": type },
+    });
+    return await this.#resultOf<T>(response);
+  }
+
   close(): void {
     this.#http?.close();
   }
@@ -72,25 +99,17 @@ export class ControlClient {
     body?: unknown,
     signal?: AbortSignal,
   ): Promise<T> {
-    const url = new URL(`${this.#base}/v${API_VERSION}${path}`);
-    for (const [key, value] of Object.entries(query)) {
-      if (value !== undefined) {
-        url.searchParams.set(key, typeof value === "object" ? JSON.stringify(value) : String(value));
-      }
-    }
-    const response = await this.#fetch(url, {
-      method,
-      ...(this.#http && { client: this.#http }),
+    const response = await this.#send(method, path, query, {
       ...(signal && { signal }),
       ...(body !== undefined &&
         { body: JSON.stringify(body), headers: { "content-type": "application/json" } }),
     });
+    return await this.#resultOf<T>(response);
+  }
+
+  async #resultOf<T>(response: Response): Promise<T> {
     const text = await this.#bodyOf(response);
-    const { status } = response;
-    if (!response.ok) {
-      const message = messageOf(text, status);
-      throw new CoveyError(codeOf(status, message), message, { cause: status });
-    }
+    if (!response.ok) throw refusal(response.status, text);
     try {
       return (text === "" ? undefined : JSON.parse(text)) as T;
     } catch (cause) {
@@ -102,16 +121,25 @@ export class ControlClient {
     try {
       return await response.text();
     } catch (thrown) {
-      if (thrown instanceof DOMException) throw thrown;
-      throw new CoveyError("unavailable", `Cannot read the answer of ${this.host}: the connection broke`, {
-        cause: thrown,
-      });
+      throw this.#broken(thrown);
     }
   }
 
-  async #fetch(url: URL, init: RequestInit & { client?: Deno.HttpClient }): Promise<Response> {
+  #broken(thrown: unknown): Error {
+    if (thrown instanceof DOMException) return thrown;
+    const message = `Cannot read the answer of ${this.host}: the connection broke`;
+    return new CoveyError("unavailable", message, { cause: thrown });
+  }
+
+  async #send(method: string, path: string, query: Query, init: RequestInit): Promise<Response> {
+    const url = new URL(`${this.#base}/v${API_VERSION}${path}`);
+    for (const [key, value] of Object.entries(query)) {
+      if (value !== undefined) {
+        url.searchParams.set(key, typeof value === "object" ? JSON.stringify(value) : String(value));
+      }
+    }
     try {
-      return await fetch(url, init);
+      return await fetch(url, { method, ...init, ...(this.#http && { client: this.#http }) });
     } catch (thrown) {
       if (thrown instanceof DOMException) throw thrown;
       throw new CoveyError(
@@ -125,9 +153,16 @@ export class ControlClient {
   }
 }
 
-/** Docker answers 503 also where a retry is in vain. */
+function refusal(status: number, text: string): CoveyError {
+  const message = messageOf(text, status);
+  return new CoveyError(codeOf(status, message), message, { cause: status });
+}
+
+/** Docker answers 503 also where the node is not in the state that a command needs. */
+const IN_VAIN = /^(This node is already part|This node is not part|You are attempting to leave)/;
+
 function codeOf(status: number, message: string): ErrorCode {
-  if (status === 503 && message.startsWith("This node is already")) return "failed_precondition";
+  if (status === 503 && IN_VAIN.test(message)) return "failed_precondition";
   return CODE_OF_STATUS[status] ?? "unknown";
 }
 

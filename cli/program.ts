@@ -2,6 +2,7 @@
 import { Command, CommanderError } from "commander";
 import { CoveyError } from "../api/errors.ts";
 import type { Context } from "./context.ts";
+import { backupCommands } from "./commands/backup.ts";
 import { doctorCommand } from "./commands/doctor.ts";
 import { nodeCommands } from "./commands/node.ts";
 import { serviceCommands } from "./commands/service.ts";
@@ -31,6 +32,7 @@ export async function runCovey(args: string[], context: Context): Promise<number
   nodeCommands(program, context);
   serviceCommands(program, context);
   taskCommands(program, context);
+  backupCommands(program, context);
   doctorCommand(program, context);
   inheritSettings(program);
   try {

@@ -32,8 +32,14 @@ state_dir=$(absolute "$state_dir")
 api=$(absolute "${api:-$state_dir/covey.sock}")
 docker=${docker#unix://}
 
-# shellcheck disable=SC2046 # one word per address
-allow_net "$listen" "$advertise" $(printf %s "$join" | tr , ' ')
+# What the node remembers counts where no flag says anything else: every "HOST:PORT" of its membership.
+known=''
+[ ! -r "$state_dir/node.json" ] || known=$(tr -s '[:space:],' '\n\n' <"$state_dir/node.json" | sed -n 's/^"\(.*:[0-9]*\)"$/\1/p')
+# What the agent beside has heard of: one HOST:PORT a line.
+heard=''
+[ ! -r "$state_dir/agent/managers" ] || heard=$(cat "$state_dir/agent/managers")
+# shellcheck disable=SC2046,SC2086 # one word per address
+allow_net "$listen" "$advertise" $(printf %s "$join" | tr , ' ') $known $heard
 net=$net,unix:$api
 files=$state_dir,$(dirname -- "$api")
 if [ "$docker" != none ]; then net=$net,docker:80,unix:$docker files=$files,$docker; fi

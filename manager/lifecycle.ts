@@ -1,4 +1,5 @@
 /** What the control API needs of the node it runs on: which cluster it is in, and how it joins and leaves. */
+import type { RestoreParameters, RestoreResponse } from "../api/backup.ts";
 import type { ClusterSpec } from "../api/cluster.ts";
 import type { NodeAvailability } from "../api/node.ts";
 import type { Consensus } from "./consensus/consensus.ts";
@@ -54,6 +55,11 @@ export interface NodeLifecycle {
   /** Resolves with the node's ID. Throws `failed_precondition` if the node is in a cluster. */
   init(request: InitRequest): Promise<string>;
   join(request: JoinRequest): Promise<void>;
+  /**
+   * Makes this node the only manager of the cluster in `backup`. Throws `failed_precondition` if the node is in
+   * a cluster, and as `readBackup` does; then nothing of it is left here.
+   */
+  restore(backup: AsyncIterable<Uint8Array>, request: RestoreParameters): Promise<RestoreResponse>;
   /** Leaves the cluster and wipes its state; a manager needs `force` where leaving would lose the cluster. */
   leave(force: boolean): Promise<void>;
 }

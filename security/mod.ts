@@ -1,4 +1,5 @@
 /** Certificates, join tokens, node identity and time that can be trusted. */
+export * from "./check_database.ts";
 export * from "./certificate.ts";
 export * from "./certificate_request.ts";
 export * from "./clock_floor.ts";

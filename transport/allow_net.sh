@@ -17,7 +17,7 @@ allow_net() {
     [ "$port" -le 65535 ] || continue
     case ,$net, in *,0.0.0.0/0:"$port",*) ;; *) net=$net,0.0.0.0/0:$port ;; esac
     case $host in
-      '' | -* | .* | *..* | \[*[!]0-9A-Fa-f:.]*) ;;
+      '' | -* | .* | *..* | *:::* | \[*[!]0-9A-Fa-f:.]*) ;;
       \[*]) net=$net,$host:$port ;;
       *[!0-9A-Za-z._-]*) ;;
       *[!0-9.]*) net=$net,$host:$port ;;

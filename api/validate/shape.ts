@@ -122,12 +122,17 @@ export const stringMap: Shape<Record<string, string>> = (value, path, problems) 
   return Object.keys(out).length === 0 ? undefined : out;
 };
 
-/** Any object, kept as it is, if it can travel: no frame may hold the reserved key or be nested without end. */
-export const anyObject: Shape<Record<string, unknown>> = (value, path, problems) => {
-  if (!isObject(value)) return mismatch(value, path, "object", problems);
+/** Any value, kept as it is, if it can travel: no frame may hold the reserved key or be nested without end. */
+export const anyValue: Shape<unknown> = (value, path, problems) => {
   const problem = obstacle(value, 0);
   if (problem === undefined) return value;
   problems.push({ field: path, message: problem });
+};
+
+/** Any object, kept as it is. */
+export const anyObject: Shape<Record<string, unknown>> = (value, path, problems) => {
+  if (!isObject(value)) return mismatch(value, path, "object", problems);
+  return anyValue(value, path, problems) as Record<string, unknown> | undefined;
 };
 
 function obstacle(value: unknown, depth: number): string | undefined {

@@ -2,6 +2,7 @@
 import type { FieldProblem } from "../errors.ts";
 import { containerShape } from "./container_shape.ts";
 import {
+  anyValue,
   integer,
   list,
   nonZero,
@@ -100,7 +101,7 @@ export const taskShape = record({
   PluginSpec: unsupported("plugin services are not supported"),
   NetworkAttachmentSpec: unsupported("network attachments are not supported"),
   ProcessSpec: processShape,
-  GenericSpec: record({ Payload: (value: unknown) => value }),
+  GenericSpec: record({ Payload: anyValue }),
   Resources: resources,
   RestartPolicy: restartPolicy,
   Placement: placement,

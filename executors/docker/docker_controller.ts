@@ -3,7 +3,7 @@ import { type Clock, sleep } from "../../api/clock.ts";
 import { CoveyError, hasCode } from "../../api/errors.ts";
 import { type ContainerStatus, type Task, taskName } from "../../api/task.ts";
 import type { Controller, Exit, Handle } from "../executor.ts";
-import { orAbort } from "../or_abort.ts";
+import { orAbort } from "../../api/or_abort.ts";
 import { createBody, LABEL_TASK_ID, stopSeconds } from "./container_config.ts";
 import type { EngineClient } from "./engine_client.ts";
 import type { ContainerInspect } from "./engine_types.ts";

@@ -6,7 +6,7 @@
 import { getLogger } from "../../api/log.ts";
 import type { Clock } from "../../api/clock.ts";
 import { CoveyError, hasCode } from "../../api/errors.ts";
-import { orAbort } from "../or_abort.ts";
+import { orAbort } from "../../api/or_abort.ts";
 import type { EngineClient } from "./engine_client.ts";
 import type { PullProgress } from "./engine_types.ts";
 import { isPinned, withDefaultTag } from "./image_ref.ts";

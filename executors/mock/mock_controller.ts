@@ -3,7 +3,7 @@ import { sleep } from "../../api/clock.ts";
 import { CoveyError } from "../../api/errors.ts";
 import type { ContainerStatus } from "../../api/task.ts";
 import type { Controller, Exit, Handle } from "../executor.ts";
-import { orAbort } from "../or_abort.ts";
+import { orAbort } from "../../api/or_abort.ts";
 import { KILLED, type MockWorld } from "./mock_world.ts";
 
 /** The script: `GenericSpec.Payload`. Times in milliseconds. */

@@ -4,7 +4,7 @@ import { type CancelTimer, type Clock, sleep } from "../../api/clock.ts";
 import { CoveyError } from "../../api/errors.ts";
 import type { ContainerStatus, Task } from "../../api/task.ts";
 import type { Controller, Exit, Handle } from "../executor.ts";
-import { orAbort } from "../or_abort.ts";
+import { orAbort } from "../../api/or_abort.ts";
 import type { ExitWatch, Listener } from "./exit_watch.ts";
 import { type ShimRequest, type StopPolicy, stopPolicy } from "./process_spec.ts";
 import type { ExitRecord, Shim, ShimState } from "./shim.ts";

@@ -19,7 +19,7 @@ export interface CACluster {
 /** A node as the CA sees it. */
 export interface CANode {
   ID: string;
-  /** The role to certify: `Spec.Role`. */
+  /** The role to certify: the one the node has; a manager that shall be none keeps it until it has left the quorum. */
   Role: NodeRole;
   /** True while somebody still has to accept the node. */
   Pending?: boolean;

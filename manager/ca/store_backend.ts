@@ -39,12 +39,6 @@ export class StoreCABackend implements CABackend {
   }
 
   async createNode({ ID, Role, PublicKeyDigest, Availability }: CANewNode): Promise<CANode> {
-    if (Role === "manager") {
-      throw new CoveyError(
-        "unimplemented",
-        "Cannot join as a manager: this cluster has a single manager; use the worker's join token",
-      );
-    }
     const node: Node = {
       ID,
       Version: { Index: 0 },
@@ -69,5 +63,5 @@ export class StoreCABackend implements CABackend {
 }
 
 function asCANode(node: Node | undefined): CANode | undefined {
-  return node && { ID: node.ID, Role: node.Spec.Role };
+  return node && { ID: node.ID, Role: node.Role };
 }

@@ -100,23 +100,33 @@ export class Checkpoint {
     return records;
   }
 
-  /** Writes what changed since the last checkpoint, then `index` and `term`. */
-  async write(index: number, term: number, dirty: Iterable<DirtyRecord>): Promise<void> {
+  /** Writes what changed since the last checkpoint, then `index`, `term` and what `also` asks for, all at once. */
+  async write(
+    index: number,
+    term: number,
+    dirty: Iterable<DirtyRecord>,
+    also: () => readonly Mutation[],
+  ): Promise<void> {
     const doomed = [...this.#segments].filter(([, segment]) => liveBytes(segment) < MIN_LIVE_BYTES);
     await this.#append(this.#epoch, this.#changesAndSurvivors(dirty, doomed.map(([number]) => number)));
     const deletions = doomed.flatMap(([number, { parts }]) => {
       this.#segments.delete(number);
       return [...deleteParts(["state", this.#epoch, number], parts)];
     });
-    await this.#mark(index, term, this.#epoch, deletions);
+    await this.#mark(index, term, this.#epoch, [...also(), ...deletions]);
   }
 
-  /** Replaces all records by those of a snapshot. A crash leaves the old state or the new. */
-  async replace(index: number, term: number, records: Iterable<StateRecord>): Promise<void> {
+  /** Replaces all records by those of a snapshot, and does what `also` asks for; a crash leaves all or nothing of it. */
+  async replace(
+    index: number,
+    term: number,
+    records: Iterable<StateRecord>,
+    also: () => readonly Mutation[],
+  ): Promise<void> {
     this.#segments.clear();
     this.#where.clear();
     await this.#append(otherEpoch(this.#epoch), records);
-    await this.#mark(index, term, otherEpoch(this.#epoch), []);
+    await this.#mark(index, term, otherEpoch(this.#epoch), also());
     await this.#dropEpoch(otherEpoch(this.#epoch));
   }
 

@@ -1,6 +1,6 @@
 /**
- * What the store needs of whatever makes entries durable and ordered: a single member today, a Raft quorum
- * next. The store proposes bytes; every member applies the same bytes in the same order.
+ * What the store needs of whatever makes entries durable and ordered: a Raft quorum, of one member or of many. The store
+ * proposes bytes; every member applies the same bytes in the same order.
  */
 import type { StateMachine } from "./state_machine.ts";
 

@@ -1,5 +1,6 @@
 /** The disk as consensus sees it: atomic, synced commits of small records, and an end at the first error. */
 import { CoveyError } from "../../api/errors.ts";
+import { checkDatabase } from "../../security/mod.ts";
 
 /** Where a record is. Records are listed in the order of their keys. */
 export type DiskKey = readonly (string | number)[];
@@ -36,6 +37,8 @@ export const MAX_VALUE_BYTES = 60 * 1024;
 export const MAX_COMMIT_BYTES = 720 * 1024;
 /** Mutations of a commit at most; Deno KV takes 1,000. With keys of up to 80 bytes they stay below 80 KiB. */
 export const MAX_COMMIT_MUTATIONS = 900;
+/** Bytes of a record such as the hard state, at most. */
+const SMALL_RECORD_BYTES = 256;
 /** Records read at once: fast for small ones, and 15 MB of the largest. */
 const LIST_BATCH = 250;
 
@@ -59,6 +62,12 @@ export async function commitAll(disk: Disk, mutations: Iterable<Mutation>): Prom
   if (part.length > 0) await disk.commit(part);
 }
 
+/** Whether `mutations`, and a small record more, become durable in one sync. */
+export function fitsOneCommit(mutations: readonly Mutation[]): boolean {
+  const bytes = mutations.reduce((sum, mutation) => sum + mutationBytes(mutation), SMALL_RECORD_BYTES);
+  return bytes <= MAX_COMMIT_BYTES && mutations.length < MAX_COMMIT_MUTATIONS;
+}
+
 function mutationBytes({ key, value }: Mutation): number {
   const keyBytes = key.reduce<number>(
     (sum, part) => sum + (typeof part === "string" ? part.length + 2 : 9),
@@ -67,10 +76,11 @@ function mutationBytes({ key, value }: Mutation): number {
   return keyBytes + (value?.length ?? 0);
 }
 
-/** Opens the Deno KV file at `kvPath`, making it, for its owner's eyes only, if need be. */
+/** Opens the Deno KV file at `kvPath`, making it, for its owner's eyes only, if need be. Throws `data_loss` on a damaged one. */
 export async function openKvDisk(kvPath: string): Promise<Disk> {
   // SQLite gives its side files the mode of the main one. It holds the cluster's keys.
   (await Deno.open(kvPath, { create: true, write: true, mode: 0o600 })).close();
+  await checkDatabase(kvPath);
   return new KvDisk(await Deno.openKv(kvPath), kvPath);
 }
 

@@ -32,10 +32,11 @@ export class Log {
   }
 
   /**
-   * Reads and checks the log that follows a state as of `stateIndex`; drops an unfinished entry at its end
-   * and leftovers of a compaction at its beginning. Throws `data_loss` if an entry is damaged or missing.
+   * Reads and checks the log that follows a state as of `stateIndex`, whose entry there had `stateTerm`; drops an
+   * unfinished entry at its end, leftovers of a compaction at its beginning, and a log that a snapshot replaced.
+   * Throws `data_loss` if an entry is damaged or missing.
    */
-  static async open(disk: Disk, stateIndex: number): Promise<Log> {
+  static async open(disk: Disk, stateIndex: number, stateTerm: number): Promise<Log> {
     const log = new Log(disk, stateIndex + 1);
     const unfinished: { index: number; key: DiskKey }[] = [];
     for await (const { key, value } of disk.list(["log"])) {
@@ -52,7 +53,9 @@ export class Log {
       if (!harmless) throw damaged(key, "its entry is not whole");
     }
     await commitAll(disk, unfinished.map(({ key }) => ({ key, value: undefined })));
-    if (log.lastIndex < stateIndex) await log.reset(stateIndex);
+    const term = log.term(stateIndex);
+    const replaced = term !== undefined && term !== stateTerm && log.lastIndex === stateIndex;
+    if (log.lastIndex < stateIndex || replaced) await log.reset(stateIndex);
     if (log.#first > stateIndex + 1) throw damaged(["log", stateIndex + 1, 0], "it is missing");
     return log;
   }
@@ -75,17 +78,13 @@ export class Log {
     return this.#known[index - this.#first]?.term;
   }
 
-  /**
-   * What to commit so that `entries` follow each other from `entries[0].index` on; whatever was there goes.
-   */
+  /** What to commit so that `entries` follow the last one. */
   *appending(entries: readonly LogEntry[]): Iterable<Mutation> {
     const from = entries[0]?.index;
     if (from === undefined) return;
-    if (from < this.#first || from > this.lastIndex + 1) {
+    if (from !== this.lastIndex + 1) {
       throw new RangeError(`Cannot append entry ${from}: the log has ${this.#first} to ${this.lastIndex}`);
     }
-    for (let index = this.lastIndex; index >= from; index--) yield* this.#deleting(index);
-    this.#known.length = from - this.#first;
     for (const entry of entries) {
       const header = { major: entry.term, minor: entry.index, kind: entry.kind };
       yield* sealParts(["log", entry.index], header, entry.data);
@@ -109,6 +108,16 @@ export class Log {
       parts = [];
     }
     if (next <= to) throw damaged(["log", next, parts.length], "it is missing");
+  }
+
+  /** Deletes entries from `index` on, the last one first. A crash leaves a shorter log. */
+  async dropFrom(index: number): Promise<void> {
+    const mutations: Mutation[] = [];
+    for (let last = this.lastIndex; last >= Math.max(index, this.#first); last--) {
+      mutations.push(...this.#deleting(last));
+    }
+    this.#known.length = Math.min(this.#known.length, Math.max(0, index - this.#first));
+    await commitAll(this.#disk, mutations);
   }
 
   /** Deletes entries up to and including `index`. */

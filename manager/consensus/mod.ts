@@ -1,5 +1,4 @@
 /** What makes entries durable and ordered. */
 export * from "./consensus.ts";
 export { lockFolder, type Unlock } from "./folder_lock.ts";
-export { openSingleMember, type SingleMemberOptions } from "./single_member.ts";
 export * from "./state_machine.ts";

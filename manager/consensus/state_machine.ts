@@ -15,7 +15,7 @@ export interface StateMachine {
   apply(index: number, entry: Uint8Array, local?: unknown): void;
   /** Replaces the whole state by `records`, as of `index`. */
   restore(index: number, records: Iterable<StateRecord>): void;
-  /** Every record of the present state. */
+  /** Every record of the state as it is now, whatever is applied while they are read. */
   records(): Iterable<StateRecord>;
   /**
    * The records changed since the last call (`value` undefined: deleted), so that a checkpoint writes only

@@ -3,10 +3,10 @@
  * knows nothing of who may write; the single member and the Raft driver both stand on it.
  */
 import { Encoder } from "cbor-x/index-no-eval";
-import type { Member } from "./consensus.ts";
+import { type ConfState, EMPTY_CONF_STATE } from "../raft/mod.ts";
 import type { StateRecord } from "./state_machine.ts";
 import { Checkpoint, type DirtyRecord } from "./checkpoint.ts";
-import { commitAll, type Disk, type Mutation } from "./disk.ts";
+import { commitAll, type Disk, fitsOneCommit, MAX_COMMIT_BYTES, type Mutation } from "./disk.ts";
 import { Log, type LogEntry } from "./log.ts";
 import { damaged, MAX_PAYLOAD_BYTES, seal, unseal } from "./record.ts";
 
@@ -14,6 +14,8 @@ import { damaged, MAX_PAYLOAD_BYTES, seal, unseal } from "./record.ts";
 export interface Identity {
   memberID: number;
   nodeID: string;
+  /** It started its cluster; others wait to be added to one, however often they are restarted. */
+  founder: boolean;
 }
 
 /** What Raft must not forget. `vote` is a member ID or 0; `commit` an index. */
@@ -23,20 +25,35 @@ export interface HardState {
   commit: number;
 }
 
-/** The members as of an index of the log, and the IDs that may never come back. */
-export interface Membership {
-  index: number;
-  members: Pick<Member, "memberID" | "nodeID" | "address" | "learner">[];
-  removed: number[];
+/** Where a member is found. */
+export interface MemberAddress {
+  memberID: number;
+  nodeID: string;
+  /** HOST:PORT */
+  address: string;
 }
 
-/** What becomes durable together, in this order if it is too much for one commit. */
+/** The members as of the checkpoint: who votes, as Raft says it, and where they are. */
+export interface Membership {
+  confState: ConfState;
+  addresses: MemberAddress[];
+}
+
+/** What becomes durable together. */
 export interface Save {
-  identity?: Identity;
+  /** Left out if neither term nor vote changed and no entry changes the membership: one record less to write. */
   hardState?: HardState;
-  membership?: Membership;
   /** Follow each other; replace the log from the first one's index on. */
   entries?: readonly LogEntry[];
+}
+
+/** Everything that a snapshot from another member, or the start of a cluster, replaces. */
+export interface Image {
+  index: number;
+  term: number;
+  membership: Membership;
+  hardState: HardState;
+  records: Iterable<StateRecord>;
 }
 
 interface Named {
@@ -55,7 +72,7 @@ export class Storage {
   #named: Named = {
     identity: undefined,
     hardState: { term: 0, vote: 0, commit: 0 },
-    membership: { index: 0, members: [], removed: [] },
+    membership: { confState: EMPTY_CONF_STATE, addresses: [] },
   };
 
   private constructor(disk: Disk, checkpoint: Checkpoint, log: Log) {
@@ -67,7 +84,7 @@ export class Storage {
   /** Reads and checks everything but the state. Throws `data_loss` naming a damaged record. */
   static async open(disk: Disk): Promise<Storage> {
     const checkpoint = await Checkpoint.open(disk);
-    const log = await Log.open(disk, checkpoint.index);
+    const log = await Log.open(disk, checkpoint.index, checkpoint.term);
     const storage = new Storage(disk, checkpoint, log);
     for await (const { key, value } of disk.list(["member"])) {
       const name = key[1] as keyof Named;
@@ -99,16 +116,35 @@ export class Storage {
     return this.log.term(index) ?? (index === this.#checkpoint.index ? this.#checkpoint.term : undefined);
   }
 
-  /** Makes everything in `save` durable: one sync, unless it is larger than a commit. */
-  async save({ entries, ...named }: Save): Promise<void> {
-    const mutations: Mutation[] = [];
-    for (const name of ["identity", "hardState", "membership"] as const) {
-      const value = named[name];
-      if (value !== undefined) mutations.push(this.#setting(name, value));
+  /** Writes who this member is. */
+  async saveIdentity(identity: Identity): Promise<void> {
+    this.#named.identity = identity;
+    await this.#disk.commit([this.#setting("identity", identity)]);
+  }
+
+  /**
+   * Makes everything in `save` durable: one sync, unless it is larger than a commit. Then a crash leaves some of the
+   * entries, never without the term and vote, and never with a commit index beyond them.
+   */
+  async save({ entries = [], hardState }: Save): Promise<void> {
+    if (entries.length > 0 && entries[0]!.index <= this.log.lastIndex) {
+      await this.log.dropFrom(entries[0]!.index);
     }
-    if (entries !== undefined) mutations.push(...this.log.appending(entries));
-    Object.assign(this.#named, named);
-    await commitAll(this.#disk, mutations);
+    if (hardState !== undefined) this.#named.hardState = hardState;
+    if (entries.length === 0) {
+      if (hardState !== undefined) await this.#disk.commit([this.#setting("hardState", hardState)]);
+      return;
+    }
+    for (const piece of piecesOf(entries)) {
+      const mutations = [...this.log.appending(piece)];
+      const whole = fitsOneCommit(mutations);
+      const last = whole ? piece.at(-1)!.index : piece[0]!.index - 1;
+      if (hardState !== undefined) {
+        const commit = Math.min(hardState.commit, last);
+        mutations.unshift(this.#setting("hardState", { ...hardState, commit }));
+      }
+      await commitAll(this.#disk, mutations);
+    }
   }
 
   /** The records as of {@linkcode checkpointIndex}, some possibly newer. */
@@ -117,15 +153,26 @@ export class Storage {
   }
 
   /**
-   * Writes the dirty records of the state as of `index`. The log may be compacted up to `index` afterwards.
+   * Writes the dirty records of the state as of `index`, and the membership there. The log may be compacted up to
+   * `index` afterwards.
    */
-  writeCheckpoint(index: number, dirty: Iterable<DirtyRecord>): Promise<void> {
-    return this.#checkpoint.write(index, this.#termOf(index), dirty);
+  writeCheckpoint(index: number, dirty: Iterable<DirtyRecord>, membership: Membership): Promise<void> {
+    return this.#checkpoint.write(index, this.#termOf(index), dirty, () => {
+      this.#named.membership = membership;
+      return [this.#setting("membership", membership)];
+    });
   }
 
-  /** Replaces state and log by a snapshot from another member. A crash leaves the old state or the new. */
-  async installSnapshot(index: number, term: number, records: Iterable<StateRecord>): Promise<void> {
-    await this.#checkpoint.replace(index, term, records);
+  /**
+   * Replaces state, log, membership, term and vote. A crash leaves the old state or the new. Entries beyond the
+   * image's index were never committed, or the log would agree with it; they must be gone before it counts.
+   */
+  async install({ index, term, membership, hardState, records }: Image): Promise<void> {
+    await this.log.dropFrom(index + 1);
+    await this.#checkpoint.replace(index, term, records, () => {
+      Object.assign(this.#named, { membership, hardState });
+      return [this.#setting("membership", membership), this.#setting("hardState", hardState)];
+    });
     await this.log.reset(index);
   }
 
@@ -145,4 +192,26 @@ export class Storage {
     }
     return { key, value: seal(key, { major: 0, minor: 0, kind: 0, part: 0, parts: 1 }, payload) };
   }
+}
+
+/** Room in a commit for the hard state beside the entries. */
+const SETTING_BYTES = 1024;
+/** Bytes that an entry takes besides its data: frame and key. */
+const ENTRY_FRAME_BYTES = 80;
+/** Entries of a piece; each is one mutation at least. */
+const MAX_PIECE_ENTRIES = 800;
+
+/** Cuts entries so that every piece fits into one commit, unless it is a single large entry. */
+function* piecesOf(entries: readonly LogEntry[]): Iterable<readonly LogEntry[]> {
+  let [from, bytes] = [0, 0];
+  for (const [at, { data }] of entries.entries()) {
+    const size = data.length + ENTRY_FRAME_BYTES * Math.ceil((data.length + 1) / MAX_PAYLOAD_BYTES);
+    const full = bytes + size > MAX_COMMIT_BYTES - SETTING_BYTES || at - from === MAX_PIECE_ENTRIES;
+    if (at > from && full) {
+      yield entries.slice(from, at);
+      [from, bytes] = [at, 0];
+    }
+    bytes += size;
+  }
+  if (from < entries.length) yield from === 0 ? entries : entries.slice(from);
 }

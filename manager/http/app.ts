@@ -10,6 +10,7 @@ import { dockerError } from "./docker_error.ts";
 import { connectEngine } from "./engine.ts";
 import { EventHub } from "./events/event_hub.ts";
 import { isEnginePath } from "./engine_paths.ts";
+import { backupRoutes } from "./routes/backup_routes.ts";
 import { handOn, isLeadersPath } from "./hand_on.ts";
 import { eventRoutes } from "./routes/event_routes.ts";
 import { nodeRoutes } from "./routes/node_routes.ts";
@@ -74,6 +75,7 @@ export function controlAPI(options: ControlOptions): ControlAPI {
   nodeRoutes(app, context);
   serviceRoutes(app, context);
   taskRoutes(app, context);
+  backupRoutes(app, context);
   app.notFound((c) =>
     engine === undefined && isEnginePath(c.req.path)
       ? sendJSON(c, { message: "No container engine on this node: it can answer for the swarm only" }, 503)

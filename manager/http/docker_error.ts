@@ -42,13 +42,17 @@ export class DockerError extends CoveyError {
 }
 
 /** Texts of moby's own layer, which stand alone. */
-const MOBY_TEXTS =
-  /^(?:invalid (?:RestartCondition|Availability|Role|MountType|MountPropagation|resolution mode): "|unrecognized update )/;
+const MOBY_TEXTS = new RegExp(
+  '^(?:invalid (?:RestartCondition|Availability|Role|MountType|MountPropagation|resolution mode): "|' +
+    "unrecognized update |must specify only one service mode$|swarm spec must be named |mismatched Runtime )",
+);
 /** Texts of SwarmKit's parser of constraints, which gives its errors no code. */
 const CONSTRAINT_TEXTS = /^(?:constraint expected one operator|(?:key|value) '.*' is invalid$)/;
 /** Texts of SwarmKit's checks of a spec. */
-const SWARMKIT_TEXTS =
-  /^(?:meta: |name must be |TaskSpec: |ContainerSpec: |EndpointSpec: |invalid (?:cpu|memory) value )/;
+const SWARMKIT_TEXTS = new RegExp(
+  "^(?:meta: |name must be |(?:TaskSpec|ContainerSpec|EndpointSpec): |invalid (?:cpu|memory) value |" +
+    "minimum certificate |heartbeat time )",
+);
 
 /** What Docker says to a spec with this one problem; undefined where Docker has no such problem. */
 function dockerText(problem: string): string | undefined {

@@ -1,4 +1,5 @@
 /** Which requests the swarm answers itself; all others belong to the local container engine. */
+import { RESTORE_PATH } from "../../api/backup.ts";
 import { withoutVersion } from "./api_version.ts";
 
 const OURS = new Set([
@@ -12,6 +13,7 @@ const OURS = new Set([
   "tasks",
   "secrets",
   "configs",
+  "covey",
 ]);
 
 /** First segments of the Engine API that need a container engine. */
@@ -38,6 +40,11 @@ function firstSegment(path: string): string {
 /** True for a path of the swarm. `target` may carry a version prefix and a query. */
 export function isSwarmPath(target: string): boolean {
   return OURS.has(firstSegment(target.split("?", 1)[0]!));
+}
+
+/** True for a path whose body may be of any length. `target` may carry a version prefix and a query. */
+export function isUploadPath(target: string): boolean {
+  return withoutVersion(target.split("?", 1)[0]!) === RESTORE_PATH;
 }
 
 /** True for a path that only a container engine can answer. */

@@ -43,3 +43,8 @@ export function advertiseAddress(
   }
   return withPort(outside[0]?.address ?? "127.0.0.1", portOf(listen));
 }
+
+/** True if a request says where to listen or what to advertise; docker's client always sends its default listen address. */
+export function namesAddress(request: { ListenAddr?: string; AdvertiseAddr?: string }): boolean {
+  return Boolean(request.AdvertiseAddr) || !(request.ListenAddr || "0.0.0.0:").startsWith("0.0.0.0:");
+}

@@ -1,6 +1,7 @@
 /** The agent beside a manager: a child process with its own sandbox, restarted whenever it ends by itself. */
 import { getLogger } from "@logtape/logtape";
 import { type Clock, sleep } from "../../api/clock.ts";
+import type { ManagerOptions } from "../options.ts";
 
 /** First wait before a restart, doubled at each failure in a row. */
 const MIN_RESTART_MS = 500;
@@ -22,6 +23,15 @@ export interface AgentProcessOptions {
 }
 
 const logger = getLogger(["covey", "agent-process"]);
+
+/** The flags of the agent beside a manager: its own state, the manager's identity and host name. */
+export function agentArguments(options: ManagerOptions, managers: readonly string[]): string[] {
+  const { stateDir, hostname, labels, dockerSocket } = options;
+  const args = ["--state-dir", `${stateDir}/agent`, "--identity", stateDir, "--join", managers.join(",")];
+  if (hostname !== undefined) args.push("--hostname", hostname);
+  for (const [key, value] of Object.entries(labels)) args.push("--label", `${key}=${value}`);
+  return [...args, "--docker", dockerSocket ?? "none"];
+}
 
 /**
  * Keeps an agent running. The word `leave` on its standard input tells the agent to remove its tasks. The child's standard input is a pipe that this process holds open: when this process dies, however it

@@ -1,4 +1,5 @@
 /** Everything that runs on the leader only: started from the store alone, stopped when leadership is lost. */
+import { getLogger } from "@logtape/logtape";
 import type { Clock } from "../../api/clock.ts";
 import type { Random } from "../../api/random.ts";
 import { Allocator } from "../allocator/mod.ts";
@@ -11,6 +12,9 @@ import {
 } from "../orchestrator/mod.ts";
 import { Scheduler } from "../scheduler/mod.ts";
 import type { Store } from "../store/store.ts";
+import { RoleManager, type RoleManagerOptions } from "./role_manager.ts";
+
+const logger = getLogger(["covey", "leader"]);
 
 /** A part of the leader. Both calls resolve when done; a stopped component can be started again. */
 export interface LeaderComponent {
@@ -20,7 +24,13 @@ export interface LeaderComponent {
 
 /** The components in the order of a task's life. */
 export function leaderComponents(
-  context: { store: Store; clock: Clock; random: Random; dispatcher: Dispatcher },
+  context: {
+    store: Store;
+    clock: Clock;
+    random: Random;
+    dispatcher: Dispatcher;
+    members: RoleManagerOptions["members"];
+  },
 ): LeaderComponent[] {
   return [
     new ReplicatedOrchestrator(context),
@@ -29,6 +39,7 @@ export function leaderComponents(
     new Allocator(context),
     new Scheduler(context),
     new TaskReaper(context),
+    new RoleManager(context),
     context.dispatcher,
   ];
 }
@@ -48,7 +59,10 @@ export class Leadership {
   set(isLeader: boolean): Promise<void> {
     if (isLeader !== this.#wanted) {
       this.#wanted = isLeader;
-      this.#work = this.#work.then(() => this.#follow());
+      this.#work = this.#work.then(() => this.#follow()).catch((error) =>
+        // Leadership is lost while a component starts: its writes are refused, and the next change follows.
+        logger.warn("Cannot start or stop the leader's components: {message}", { message: error.message })
+      );
     }
     return this.#work;
   }
@@ -56,8 +70,11 @@ export class Leadership {
   async #follow(): Promise<void> {
     if (this.#wanted === this.#components.length > 0) return;
     if (this.#wanted) {
-      this.#components = this.#make();
-      for (const component of this.#components) await component.start();
+      // Each counts before it has started, so that it is stopped even if it fails to.
+      for (const component of this.#make()) {
+        this.#components.push(component);
+        await component.start();
+      }
     } else {
       const components = this.#components.splice(0);
       for (const component of components.toReversed()) await component.stop();

@@ -1,6 +1,7 @@
 /** The node that a manager's process is: alone, a manager of its cluster, or a worker of somebody else's. */
 import { getLogger } from "@logtape/logtape";
-import type { Clock } from "../../api/clock.ts";
+import type { RestoreParameters, RestoreResponse } from "../../api/backup.ts";
+import { type Clock, sleep } from "../../api/clock.ts";
 import { CoveyError } from "../../api/errors.ts";
 import { newID, type Random } from "../../api/random.ts";
 import {
@@ -11,14 +12,21 @@ import {
   Renewer,
   systemFileSystem,
 } from "../../security/mod.ts";
+import { restoreFolder } from "../backup/mod.ts";
 import type { InitRequest, JoinRequest, LocalNodeState, ManagerHandle, NodeLifecycle } from "../lifecycle.ts";
 import { DEFAULT_LISTEN, type ManagerOptions, withPort } from "../options.ts";
-import { advertiseAddress, hostOf } from "./addresses.ts";
-import { firstNode, newCluster } from "./bootstrap.ts";
+import { advertiseAddress, hostOf, namesAddress } from "./addresses.ts";
+import { createCluster } from "./bootstrap.ts";
 import { issueOwnIdentity } from "./own_identity.ts";
-import { AgentProcess } from "./agent_process.ts";
+import { AgentNotes } from "./agent_notes.ts";
+import { agentArguments, AgentProcess } from "./agent_process.ts";
 import { type Membership, NodeState } from "./node_state.ts";
+import { alreadyInSwarm, forcedByWorker, leavingAsManager, notInSwarm } from "./refusals.ts";
+import { renewAs } from "./renew_as.ts";
 import { RunningManager } from "./running_manager.ts";
+
+/** Pause before a worker that shall be a manager, but could not join the quorum, tries again. */
+const PROMOTION_RETRY_MS = 5_000;
 
 const logger = getLogger(["covey", "node"]);
 
@@ -45,6 +53,9 @@ export class ManagerNode implements NodeLifecycle {
   #membership: Membership | undefined;
   #manager: RunningManager | undefined;
   #agent: AgentProcess | undefined;
+  #notes: AgentNotes | undefined;
+  /** Ends what waits for other managers: the node leaves, or its process ends. */
+  #abort = new AbortController();
   #renewer: Renewer | undefined;
   #busy: Promise<unknown> = Promise.resolve();
   #phase: LocalNodeState = "inactive";
@@ -83,7 +94,8 @@ export class ManagerNode implements NodeLifecycle {
   }
 
   get manager(): ManagerHandle | undefined {
-    return this.#manager;
+    // One that is being started or still joins is not of use yet.
+    return this.#membership?.role === "manager" ? this.#manager : undefined;
   }
 
   /** Goes on where the state folder says, or does what the flags say on an empty one. */
@@ -97,9 +109,10 @@ export class ManagerNode implements NodeLifecycle {
   }
 
   init(request: InitRequest): Promise<string> {
+    if (request.ForceNewCluster && this.#membership) return this.#forceNewCluster(request);
     return this.#enter(async () => {
       const { listen, advertise } = this.#addresses(request);
-      const { random, clock } = this.#context;
+      const { random } = this.#context;
       const membership: Membership = {
         nodeID: newID(random),
         clusterID: newID(random),
@@ -109,14 +122,32 @@ export class ManagerNode implements NodeLifecycle {
         managers: [advertise],
         availability: request.Availability ?? "active",
       };
-      const cluster = await newCluster(membership.clusterID, request.Spec ?? {}, { clock, random });
-      await this.#state.save(membership);
-      const manager = await this.#openManager(membership);
-      await manager.store.update((tx) => {
-        tx.create("clusters", cluster);
-        tx.create("nodes", firstNode(membership.nodeID, membership.availability));
+      await this.#state.checkVacant();
+      return await this.#orWipe(async () => {
+        await this.#state.save(membership);
+        const { store } = await this.#openManager(membership);
+        await createCluster(store, membership, request.Spec ?? {}, this.#context);
+        await this.#serve(membership);
+        return membership.nodeID;
       });
+    });
+  }
+
+  /** Goes on as the only manager of the cluster, with all of its state, after the others were lost for good. */
+  #forceNewCluster(request: InitRequest): Promise<string> {
+    return this.#enqueue(async () => {
+      const before = this.#membership!;
+      if (before.role !== "manager") {
+        throw forcedByWorker();
+      }
+      const membership = { ...before, ...(namesAddress(request) && this.#addresses(request)), managers: [] };
+      await this.#halt({ leave: false });
+      await this.#state.save(membership);
+      await this.#openManager(membership, { forceNewCluster: true });
       await this.#serve(membership);
+      this.#phase = "active";
+      this.#error = "";
+      logger.warn("Node {nodeID} is now the only manager", { nodeID: membership.nodeID });
       return membership.nodeID;
     });
   }
@@ -124,6 +155,8 @@ export class ManagerNode implements NodeLifecycle {
   join(request: JoinRequest): Promise<void> {
     return this.#enter(async () => {
       const { clock } = this.#context;
+      const addresses = this.#addresses(request);
+      await this.#state.checkVacant();
       const managers = request.RemoteAddrs.map((address) => withPort(address));
       const ca = new RemoteCA({ addresses: () => managers, clock });
       const identity = await joinCluster({
@@ -134,29 +167,50 @@ export class ManagerNode implements NodeLifecycle {
         getRootCA: () => ca.getRootCA(),
         issueNodeCertificate: (issue, root) => ca.issueNodeCertificate(issue, root),
       });
-      await this.#identities.save(identity);
       const membership: Membership = {
         nodeID: identity.nodeID,
         clusterID: identity.clusterID,
-        role: "worker",
-        ...this.#addresses(request),
+        ...(identity.role === "swarm-manager" ? { role: "manager", joined: true } : { role: "worker" }),
+        ...addresses,
         managers,
         availability: request.Availability ?? "active",
       };
-      await this.#state.save(membership);
-      await this.#resume(membership);
+      await this.#orWipe(async () => {
+        await this.#identities.save(identity);
+        await this.#state.save(membership);
+        await this.#resume(membership);
+      });
+    });
+  }
+
+  restore(backup: AsyncIterable<Uint8Array>, request: RestoreParameters): Promise<RestoreResponse> {
+    return this.#enter(async () => {
+      const { options: { stateDir }, random, clock, answer } = this.#context;
+      const { listen, advertise } = this.#addresses(request);
+      const open = (raftDir: string, nodeID: string) =>
+        RunningManager.open({ raftDir, nodeID, listen, advertise, clock, random, answer });
+      const restored = await restoreFolder({ stateDir, backup, open, clock, random });
+      await this.#orWipe(async () => {
+        const { NodeID: nodeID, ClusterID: clusterID } = restored;
+        const managers = [advertise];
+        const role = "manager", availability = "active";
+        const membership: Membership = { nodeID, clusterID, role, listen, advertise, managers, availability };
+        await this.#state.save(membership);
+        await this.#resume(membership);
+      });
+      return { ...restored, Addr: advertise };
     });
   }
 
   async leave(force: boolean): Promise<void> {
-    if (!this.#membership) throw new CoveyError("failed_precondition", "This node is not part of a swarm");
+    if (!this.#membership) throw notInSwarm();
     if (this.#manager && !force) {
-      throw new CoveyError(
-        "failed_precondition",
-        "You are attempting to leave the swarm on a node that is participating as a manager. Removing the last manager erases all current state of the swarm. Use `--force` to ignore this message.",
-      );
+      throw leavingAsManager();
     }
+    this.#abort.abort();
     await this.#enqueue(async () => {
+      this.#abort = new AbortController();
+      await this.#leaveQuorum(force);
       await this.#halt({ leave: true });
       await this.#state.wipe();
       this.#membership = undefined;
@@ -164,19 +218,40 @@ export class ManagerNode implements NodeLifecycle {
     });
   }
 
+  /** Leaves the other managers in order; with `force` it does not matter if they cannot let this one go. */
+  async #leaveQuorum(force: boolean): Promise<void> {
+    const manager = this.#manager;
+    if (!manager || manager.consensus.status().members.length < 2) return;
+    try {
+      await manager.consensus.leave();
+    } catch (thrown) {
+      if (!force) throw thrown;
+      logger.warn("Left without the other managers: {message}", { message: (thrown as Error).message });
+    }
+  }
+
   /** Ends this process's part; the membership stays for the next start. */
   close(): Promise<void> {
+    this.#abort.abort();
     return this.#enqueue(() => this.#halt({ leave: false }));
+  }
+
+  /** Runs what founds or joins a cluster; a failure leaves nothing that would be in the way of the next attempt. */
+  async #orWipe<R>(work: () => Promise<R>): Promise<R> {
+    try {
+      return await work();
+    } catch (thrown) {
+      await this.#halt({ leave: false });
+      await this.#state.wipe();
+      throw thrown;
+    }
   }
 
   /** Runs `work` unless the node is in a cluster; a failure leaves the node as it was before. */
   #enter<R>(work: () => Promise<R>): Promise<R> {
     return this.#enqueue(async () => {
       if (this.#phase === "active" || this.#phase === "pending") {
-        throw new CoveyError(
-          "failed_precondition",
-          'This node is already part of a swarm. Use "docker swarm leave" to leave this swarm and join another one.',
-        );
+        throw alreadyInSwarm();
       }
       this.#phase = "pending";
       try {
@@ -201,36 +276,127 @@ export class ManagerNode implements NodeLifecycle {
 
   async #resume(membership: Membership): Promise<void> {
     if (membership.role === "manager") {
-      await this.#openManager(membership);
+      const manager = await this.#openManager(membership);
+      await this.#checkState(manager, membership);
       await this.#serve(membership);
       return;
     }
-    const identity = await this.#identities.load();
-    if (!identity) {
-      throw new CoveyError(
-        "data_loss",
-        `Cannot resume node ${membership.nodeID}: its certificate is missing`,
-      );
-    }
-    this.#renew(identity, () => membership.managers);
+    const identity = await this.#requireIdentity(membership);
+    const notes = new AgentNotes(`${this.#context.options.stateDir}/agent`, this.#context.clock, (role) => {
+      if (role === "manager") void this.#promote();
+    });
+    this.#notes = notes;
+    this.#renew(identity, () => this.#knownManagers(membership));
     this.#startAgent(membership.managers);
     this.#membership = membership;
+    await notes.start();
   }
 
-  async #openManager(membership: Membership): Promise<RunningManager> {
+  /** A leader without a cluster has lost its state, unless its first start was cut short before anything was acknowledged. */
+  async #checkState(manager: RunningManager, membership: Membership): Promise<void> {
+    if (manager.store.count("clusters") > 0 || !manager.consensus.status().isLeader) return;
+    if (await this.#identities.load() === undefined) {
+      return await createCluster(manager.store, membership, {}, this.#context);
+    }
+    const { stateDir } = this.#context.options;
+    throw new CoveyError(
+      "data_loss",
+      `Cannot resume from ${stateDir}/raft: the cluster's state is missing; bring it back, or remove ${stateDir} to start anew`,
+    );
+  }
+
+  /** What the agent last heard, or what the node joined through. */
+  #knownManagers({ managers }: Membership): string[] {
+    const heard = this.#notes?.managers ?? [];
+    return heard.length > 0 ? [...heard] : managers;
+  }
+
+  async #requireIdentity({ nodeID }: Membership): Promise<NodeIdentity> {
+    const identity = await this.#identities.load();
+    if (identity) return identity;
+    throw new CoveyError("data_loss", `Cannot resume node ${nodeID}: its certificate is missing`);
+  }
+
+  async #openManager(
+    membership: Membership,
+    how: { forceNewCluster?: boolean } = {},
+  ): Promise<RunningManager> {
     const { options, clock, random, answer, onFatal } = this.#context;
-    const { nodeID, listen, advertise } = membership;
-    this.#manager = await RunningManager.open({
+    const { nodeID, listen, advertise, joined } = membership;
+    const identity = await this.#identities.load();
+    const manager = await RunningManager.open({
       raftDir: `${options.stateDir}/raft`,
-      nodeID,
-      listen,
-      advertise,
-      clock,
-      random,
-      answer,
+      ...{ nodeID, listen, advertise, clock, random, answer },
+      ...(joined && { join: true }),
+      ...(identity && { identity }),
+      ...how,
     });
-    void this.#manager.consensus.failed.then(onFatal);
-    return this.#manager;
+    this.#manager = manager;
+    void manager.consensus.failed.then(onFatal);
+    void manager.consensus.removed.then(() => this.#demote(manager));
+    return manager;
+  }
+
+  /** A manager of the cluster now: this worker joins the quorum, and goes on as a worker where that fails. */
+  async #promote(): Promise<void> {
+    await this.#enqueue(async () => {
+      const before = this.#membership;
+      const { signal } = this.#abort;
+      if (signal.aborted || before?.role !== "worker") return;
+      const managers = this.#knownManagers(before);
+      const membership: Membership = { ...before, managers, role: "manager", joined: true };
+      try {
+        const identity = await this.#renewAs("manager", managers);
+        await this.#halt({ leave: false });
+        logger.info("Node {nodeID} becomes a manager", { nodeID: identity.nodeID });
+        await this.#openManager(membership);
+        await this.#serve(membership);
+        await this.#state.save(membership);
+      } catch (thrown) {
+        if (signal.aborted) return;
+        logger.warn("Cannot become a manager yet: {message}", { message: (thrown as Error).message });
+        await this.#halt({ leave: false });
+        await this.#resume(before);
+        sleep(this.#context.clock, PROMOTION_RETRY_MS, signal).then(() => this.#promote(), () => {});
+      }
+    });
+  }
+
+  /** The cluster has removed this manager: it goes on as a worker if it was demoted, and stops otherwise. */
+  #demote(manager: RunningManager): Promise<void> {
+    return this.#enqueue(async () => {
+      const before = this.#membership;
+      if (this.#manager !== manager || !before) return;
+      const managers = this.remoteManagers.filter(({ NodeID }) => NodeID !== before.nodeID)
+        .map(({ Addr }) => Addr);
+      this.#phase = "pending";
+      this.#error = "This manager was removed from the cluster";
+      logger.warn("Node {nodeID} was removed from the managers", { nodeID: before.nodeID });
+      await this.#halt({ leave: false });
+      const membership: Membership = { ...before, managers, role: "worker", joined: false };
+      try {
+        await this.#renewAs("worker", managers);
+        await this.#state.wipeRaft();
+        await this.#state.save(membership);
+        await this.#resume(membership);
+        this.#phase = "active";
+        this.#error = "";
+      } catch (thrown) {
+        this.#phase = "error";
+        const why = (thrown as Error).message;
+        this.#error = `This manager was removed from the cluster; leave with --force to join again (${why})`;
+        logger.error("{message}", { message: this.#error });
+      }
+    });
+  }
+
+  async #renewAs(role: "manager" | "worker", managers: string[]): Promise<NodeIdentity> {
+    const { clock } = this.#context;
+    const identity = await this.#requireIdentity(this.#membership!);
+    if (identity.role === `swarm-${role}`) return identity;
+    const ca = new RemoteCA({ addresses: () => managers, clock });
+    const { signal } = this.#abort;
+    return await renewAs(role, identity, { ca, store: this.#identities, clock, signal });
   }
 
   /** Serves with the certificate on disk, or with one of its own making where a first start was cut short. */
@@ -246,7 +412,10 @@ export class ManagerNode implements NodeLifecycle {
         ),
       );
     await manager.serve(identity);
-    this.#renew(identity, () => [membership.advertise]);
+    if (membership.joined && !manager.consensus.isVoter) {
+      await manager.consensus.join(membership.managers, this.#abort.signal);
+    }
+    this.#renew(identity, () => [membership.advertise, ...this.remoteManagers.map(({ Addr }) => Addr)]);
     this.#startAgent([membership.advertise]);
     this.#membership = membership;
     logger.info("Manager {nodeID} serves at {advertise}", {
@@ -278,27 +447,22 @@ export class ManagerNode implements NodeLifecycle {
   #startAgent(managers: string[]): void {
     const { options, clock, agentLauncher, agentEnv } = this.#context;
     if (!options.agent) return;
-    const args = [
-      "--state-dir",
-      `${options.stateDir}/agent`,
-      "--identity",
-      options.stateDir,
-      "--join",
-      managers.join(","),
-    ];
-    if (options.hostname !== undefined) args.push("--hostname", options.hostname);
-    for (const [key, value] of Object.entries(options.labels)) args.push("--label", `${key}=${value}`);
-    args.push("--docker", options.dockerSocket ?? "none");
+    const args = agentArguments(options, managers);
     this.#agent = new AgentProcess({ launcher: agentLauncher, args, env: agentEnv, clock });
     this.#agent.start();
   }
 
   /** Stops everything that runs. With `leave` the agent removes its tasks first. */
   async #halt({ leave }: { leave: boolean }): Promise<void> {
+    this.#notes?.stop();
     this.#renewer?.stop();
     await this.#agent?.stop({ leave });
     await this.#manager?.stop();
-    this.#renewer = this.#agent = this.#manager = undefined;
+    this.#renewer =
+      this.#agent =
+      this.#manager =
+      this.#notes =
+        undefined;
   }
 
   /** The membership at the addresses that the flags of this start name; a node may move. */

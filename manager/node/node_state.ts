@@ -16,6 +16,8 @@ export interface Membership {
   advertise: string;
   /** Managers to reach the cluster through. */
   managers: string[];
+  /** A manager that was added to its quorum; others started a cluster. */
+  joined?: boolean;
   /** Availability wanted at first; only read until the node object exists. */
   availability: NodeAvailability;
 }
@@ -59,18 +61,34 @@ export class NodeState {
     }
   }
 
+  /** Throws `failed_precondition` if a cluster's state is here although no membership is: it must not be overwritten. */
+  async checkVacant(): Promise<void> {
+    if (await systemFileSystem.readFile(`${this.#folder}/raft/state.kv`) === undefined) return;
+    throw new CoveyError(
+      "failed_precondition",
+      `Cannot use ${this.#folder}: it holds a cluster's state, but node.json is missing; bring it back, or empty the folder`,
+    );
+  }
+
   async save(membership: Membership): Promise<void> {
     const text = new TextEncoder().encode(`${JSON.stringify({ format: FORMAT, ...membership }, null, 2)}\n`);
     await writeFileAtomically(systemFileSystem, this.#folder, "node.json", text, 0o600);
   }
 
+  /** Forgets the replicated state, which a worker has no part in. */
+  async wipeRaft(): Promise<void> {
+    await this.#remove("raft");
+  }
+
   /** Forgets the cluster: what a left node kept must not let it come back. */
   async wipe(): Promise<void> {
     await systemFileSystem.removeFile(`${this.#folder}/node.json`);
-    for (const name of ["certificates", "raft", "agent"]) {
-      await Deno.remove(`${this.#folder}/${name}`, { recursive: true }).catch((error) => {
-        if (!(error instanceof Deno.errors.NotFound)) throw error;
-      });
-    }
+    for (const name of ["certificates", "raft", "agent"]) await this.#remove(name);
+  }
+
+  async #remove(name: string): Promise<void> {
+    await Deno.remove(`${this.#folder}/${name}`, { recursive: true }).catch((error) => {
+      if (!(error instanceof Deno.errors.NotFound)) throw error;
+    });
   }
 }

@@ -4,23 +4,17 @@ import { CoveyError } from "../../api/errors.ts";
 import type { Cluster } from "../../api/cluster.ts";
 import type { WeightedPeer } from "../../api/dispatcher.ts";
 import type { Random } from "../../api/random.ts";
-import { createJoinToken, type NodeIdentity, verifyPeerChain } from "../../security/mod.ts";
-import {
-  createRouter,
-  type Listener,
-  listenTLS,
-  type Method,
-  type PeerIdentity,
-  tlsDialer,
-} from "../../transport/mod.ts";
+import { createJoinToken, type NodeIdentity } from "../../security/mod.ts";
+import { createRouter, type Listener, listenTLS, type Method } from "../../transport/mod.ts";
 import { CAServer } from "../ca/mod.ts";
 import { StoreCABackend } from "../ca/store_backend.ts";
-import { type Consensus, openSingleMember } from "../consensus/mod.ts";
 import { Dispatcher } from "../dispatcher/mod.ts";
 import type { ManagerHandle } from "../lifecycle.ts";
+import { RaftMember } from "../quorum/mod.ts";
 import { type Answer, type ControlRequest, Routing } from "../routing/mod.ts";
 import { createStore, type Store } from "../store/mod.ts";
 import { leaderComponents, Leadership } from "./leader_components.ts";
+import { PeerTrust } from "./peer_trust.ts";
 
 /** What agents weigh managers by (SwarmKit `DefaultObservationWeight`). */
 const MANAGER_WEIGHT = 10;
@@ -38,35 +32,42 @@ export interface RunningManagerOptions {
   random: Random;
   /** Answers requests of the control API that other managers hand to this one. */
   answer: Answer;
+  /** With an empty folder: wait to be added to a cluster instead of starting one. */
+  join?: boolean;
+  /** Make this manager the only one, after the majority was lost for good. */
+  forceNewCluster?: boolean;
+  /** The certificate, where there is one already. */
+  identity?: NodeIdentity;
 }
 
 /** Opens the state first, so that the caller can put the first objects there, then serves. */
 export class RunningManager implements ManagerHandle {
   readonly store: Store;
-  readonly consensus: Consensus;
+  readonly consensus: RaftMember;
   readonly nodeID: string;
   readonly advertiseAddr: string;
   readonly #options: RunningManagerOptions;
   readonly #dispatcher: Dispatcher;
   readonly #leadership: Leadership;
   readonly #routing: Routing;
-  #identity: NodeIdentity | undefined;
+  readonly #trust: PeerTrust;
   #listener: Listener | undefined;
   #unsubscribe = () => {};
 
-  private constructor(options: RunningManagerOptions, consensus: Consensus, store: Store) {
+  private constructor(
+    options: RunningManagerOptions,
+    consensus: RaftMember,
+    store: Store,
+    trust: PeerTrust,
+  ) {
     this.#options = options;
+    this.#trust = trust;
     this.consensus = consensus;
     this.store = store;
     this.nodeID = options.nodeID;
     this.advertiseAddr = options.advertise;
     const { clock, random, nodeID, answer } = options;
-    const dialer = tlsDialer({
-      identity: () => this.#material(),
-      verifyPeer: (chain) => this.#verifyPeer(chain),
-      clock,
-    });
-    this.#routing = new Routing({ consensus, nodeID, dialer, clock, answer });
+    this.#routing = new Routing({ consensus, nodeID, dialer: trust.dialer, clock, answer });
     this.#dispatcher = new Dispatcher({
       store,
       clock,
@@ -75,28 +76,30 @@ export class RunningManager implements ManagerHandle {
       rootCA: () => this.cluster.RootCA.CACert,
     });
     this.#leadership = new Leadership(() =>
-      leaderComponents({ store, clock, random, dispatcher: this.#dispatcher })
+      leaderComponents({ store, clock, random, dispatcher: this.#dispatcher, members: consensus })
     );
   }
 
   /** Loads the state; nothing is served yet. Errors are those of `Consensus.start`. */
   static async open(options: RunningManagerOptions): Promise<RunningManager> {
-    const { raftDir, nodeID, advertise, clock, random } = options;
+    const { raftDir, nodeID, advertise, clock, random, join, forceNewCluster, identity } = options;
     await Deno.mkdir(raftDir, { recursive: true, mode: 0o700 });
-    const consensus = await openSingleMember({
-      kvPath: `${raftDir}/state.kv`,
-      nodeID,
-      address: advertise,
-      random,
+    const trust = new PeerTrust(clock);
+    if (identity) trust.useIdentity(identity);
+    const consensus = await RaftMember.open(`${raftDir}/state.kv`, {
+      ...{ nodeID, address: advertise, clock, random, dialer: trust.dialer },
+      ...(join && { join }),
+      ...(forceNewCluster && { forceNewCluster }),
     });
     const store = createStore(consensus, clock);
+    trust.useStore(store);
     try {
       await consensus.start(store);
     } catch (thrown) {
       await consensus.stop();
       throw thrown;
     }
-    return new RunningManager(options, consensus, store);
+    return new RunningManager(options, consensus, store, trust);
   }
 
   /** The cluster object; throws `failed_precondition` before it was created. */
@@ -110,11 +113,11 @@ export class RunningManager implements ManagerHandle {
 
   /** Listens for nodes and starts the leader's components. */
   async serve(identity: NodeIdentity): Promise<void> {
-    this.#identity = identity;
+    this.#trust.useIdentity(identity);
     this.#listener = await listenTLS({
       listen: this.#options.listen,
-      identity: () => this.#material(),
-      verifyPeer: (chain) => this.#verifyPeer(chain),
+      identity: () => this.#trust.material(),
+      verifyPeer: (chain) => this.#trust.verify(chain),
       router: this.#router(),
       clock: this.#options.clock,
     });
@@ -127,7 +130,7 @@ export class RunningManager implements ManagerHandle {
 
   /** Puts a renewed certificate to use; connections stay. */
   useIdentity(identity: NodeIdentity): void {
-    this.#identity = identity;
+    this.#trust.useIdentity(identity);
     this.#listener?.refreshIdentity();
   }
 
@@ -148,8 +151,9 @@ export class RunningManager implements ManagerHandle {
     this.#unsubscribe();
     this.#routing.close();
     await this.#leadership.set(false);
-    await this.#listener?.close();
+    // The listener last: leadership is handed over while others can still be heard.
     await this.consensus.stop();
+    await this.#listener?.close();
   }
 
   #managers(): WeightedPeer[] {
@@ -169,22 +173,7 @@ export class RunningManager implements ManagerHandle {
     for (const [name, method] of Object.entries(this.#routing.methods(this.#dispatcher.methods()))) {
       router.register(name, method);
     }
+    for (const [name, method] of Object.entries(this.consensus.methods())) router.register(name, method);
     return router;
-  }
-
-  #material() {
-    const { certificateChainPEM, privateKeyPEM } = this.#identity!;
-    return { certificatePEM: certificateChainPEM, privateKeyPEM };
-  }
-
-  #verifyPeer(chainPEM: string | undefined): PeerIdentity | undefined {
-    if (chainPEM === undefined) return undefined;
-    const { ID, RootCA, BlacklistedCertificates } = this.cluster;
-    return verifyPeerChain(chainPEM, {
-      roots: [RootCA.CACert],
-      now: this.#options.clock.now(),
-      clusterID: ID,
-      blocked: (nodeID) => nodeID in BlacklistedCertificates,
-    });
   }
 }

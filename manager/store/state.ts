@@ -83,14 +83,21 @@ export class State {
     return { index, changes: this.#difference(before) };
   }
 
-  *records(): Iterable<StateRecord> {
-    yield versionRecord(this.#version);
-    for (const name of TABLE_NAMES) {
+  /** Objects never change, so holding on to them is an image of this moment; each is encoded when its turn comes. */
+  records(): Iterable<StateRecord> {
+    const rows = TABLE_NAMES.flatMap((name) => {
       const table = anyTable(this.#tables, name);
-      for (const object of table.all()) {
-        yield { key: recordKey(name, object.ID), value: encodeRecord(table.order(object.ID)!, object) };
-      }
-    }
+      return table.all().map((object) => ({ name, object, order: table.order(object.ID)! }));
+    });
+    const version = this.#version;
+    return {
+      *[Symbol.iterator]() {
+        yield versionRecord(version);
+        for (const { name, object, order } of rows) {
+          yield { key: recordKey(name, object.ID), value: encodeRecord(order, object) };
+        }
+      },
+    };
   }
 
   takeDirty(): Iterable<{ key: string; value: Uint8Array | undefined }> {

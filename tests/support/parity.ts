@@ -1,8 +1,7 @@
-/** Two swarms side by side, Docker's and ours, and the stock client's words to each. */
+/** Two swarms side by side, Docker's and ours, and what the stock client and the bare API say of each. */
 import { fileURLToPath } from "node:url";
-import type { ServiceView, TaskView } from "../../cli/api_types.ts";
-import { ControlClient } from "../../cli/client.ts";
 import { isTerminal } from "../../api/task_state.ts";
+import type { ServiceView, TaskView } from "../../cli/api_types.ts";
 import { normalizeDocker } from "./normalize_docker.ts";
 
 const PEER = fileURLToPath(new URL("swarm_peer.sh", import.meta.url));
@@ -21,18 +20,22 @@ export interface Answer {
 
 /** A cluster that the stock client is pointed at. */
 export class Side {
-  readonly #client: ControlClient;
+  readonly #http: Deno.HttpClient;
+  readonly #socket: string;
+  readonly #port: string;
 
-  /** `port` is the manager's, written as Docker's 2377. */
-  constructor(readonly socket: string, readonly port = "2377", readonly program = "docker") {
-    this.#client = new ControlClient(`unix://${socket}`);
+  /** `port` is the manager's; it is shown as Docker's 2377. */
+  constructor(socket: string, port = "2377") {
+    this.#socket = socket;
+    this.#port = port;
+    this.#http = Deno.createHttpClient({ proxy: { transport: "unix", path: socket } });
   }
 
-  /** Runs one command of the stock client. */
-  async run(args: string[]): Promise<Answer> {
-    const command = new Deno.Command(this.program, {
-      args: ["-H", `unix://${this.socket}`, ...args],
-      env: { DOCKER_CONFIG: "/nonexistent", DOCKER_CLI_HINTS: "false" },
+  /** Runs one command of the stock client, which is the `docker` on the PATH unless `program` names another. */
+  async run(args: string[], program = "docker"): Promise<Answer> {
+    const command = new Deno.Command(program, {
+      args: ["-H", `unix://${this.#socket}`, ...args],
+      env: { DOCKER_CONFIG: "/nonexistent" },
       stdin: "null",
       signal: AbortSignal.timeout(COMMAND_LIMIT_MS),
     });
@@ -41,43 +44,69 @@ export class Side {
   }
 
   #text(bytes: Uint8Array): string {
-    const text = new TextDecoder().decode(bytes).replaceAll(`:${this.port}`, ":2377");
+    const text = new TextDecoder().decode(bytes).replaceAll(`:${this.#port}`, ":2377");
     return withoutProgress(normalizeDocker(text));
   }
 
-  /** Waits until `count` tasks of a service run, all others have ended or found no node, and no update is under way. */
+  /** One request of the bare API, as the stock client sends it. */
+  async call(method: string, path: string, body?: unknown): Promise<{ status: number; text: string }> {
+    const response = await fetch(`http://docker/v1.41${path}`, {
+      client: this.#http,
+      method,
+      headers: { "User-Agent": "Docker-Client/20.10.24", "Content-Type": "application/json" },
+      ...(body !== undefined && { body: JSON.stringify(body) }),
+    });
+    return { status: response.status, text: await response.text() };
+  }
+
+  async #get<T>(path: string): Promise<T> {
+    return JSON.parse((await this.call("GET", path)).text);
+  }
+
+  /**
+   * Waits until `count` tasks of a service run as its spec says, all others have ended or found no node, and no update is
+   * under way. One that was just asked for may not show yet, but its tasks are not up to date.
+   */
   async settle(service: string, count: number): Promise<void> {
     const limit = performance.now() + SETTLE_LIMIT_MS;
+    const path = (filters: object) => `/tasks?filters=${encodeURIComponent(JSON.stringify(filters))}`;
     for (;;) {
-      const { UpdateStatus } = await this.#client.get<ServiceView>(`/services/${service}`);
-      const tasks = await this.#client.get<TaskView[]>("/tasks", { filters: { service: [service] } });
-      const running = tasks.filter((task) => task.Status.State === "running" && task.DesiredState === "running");
-      const done = tasks.filter(({ DesiredState, Status }) =>
+      const { UpdateStatus } = await this.#get<ServiceView>(`/services/${service}`);
+      const tasks = await this.#get<TaskView[]>(path({ service: [service] }));
+      const current = await this.#get<TaskView[]>(path({ service: [service], "_up-to-date": ["true"] }));
+      const running = tasks.filter(({ ID, DesiredState, Status }) =>
+        Status.State === "running" && DesiredState === "running" && current.some((task) => task.ID === ID)
+      );
+      const ended = tasks.filter(({ DesiredState, Status }) =>
         DesiredState !== "remove" && (isTerminal(Status.State) || (Status.State === "pending" && Status.Err))
       );
       const updating = /^(updating|rollback_started)$/.test(UpdateStatus?.State ?? "");
-      if (running.length === count && running.length + done.length === tasks.length && !updating) return;
+      if (running.length === count && running.length + ended.length === tasks.length && !updating) return;
       if (performance.now() > limit) {
-        throw new Error(`${this.socket}: ${service} has not settled: ${UpdateStatus?.State} ${tasks.map((task) => `${task.Status.State} (wanted ${task.DesiredState}, ${task.Status.Err})`)}`);
+        const states = tasks.map(({ DesiredState, Status }) =>
+          `${Status.State} (wanted ${DesiredState}) ${Status.Err ?? ""}`
+        );
+        throw new Error(`${service} has not settled at ${this.#socket}: ${states.join(", ")}`);
       }
       await new Promise((resolve) => setTimeout(resolve, POLL_MS));
     }
   }
 
   close(): void {
-    this.#client.close();
+    this.#http.close();
   }
 }
 
-/** An attached command prints as often as something changes; only how it ended is the same every time. */
+/** Lines of an attached command that tell of the way there; how often they come is chance. */
+const PROGRESS = /^(?:overall progress: |verify: |\d+\/\d+:|<id>:)/;
+
+/** Of an attached command's progress, how it ended. */
 function withoutProgress(text: string): string {
   const lines = text.split("\n");
   const last = (pattern: RegExp) => lines.findLastIndex((line) => pattern.test(line));
   const kept = new Set([last(/^overall progress: /), last(/^verify: /)]);
   return lines.filter((line, index) => kept.has(index) || !PROGRESS.test(line)).join("\n");
 }
-
-const PROGRESS = /^(?:overall progress: |verify: |\d+\/\d+:|<id>:)/;
 
 /** Words of a command line: split at blanks, single quotes keep them. */
 export function words(line: string): string[] {
@@ -95,7 +124,8 @@ export async function stopPeer(dir: string): Promise<void> {
 }
 
 async function peer(command: string, dir: string): Promise<string> {
-  const { success, stdout, stderr } = await new Deno.Command(PEER, { args: [command, dir], stdin: "null" }).output();
+  const { success, stdout, stderr } = await new Deno.Command(PEER, { args: [command, dir], stdin: "null" })
+    .output();
   if (!success) throw new Error(`swarm_peer.sh ${command}: ${new TextDecoder().decode(stderr)}`);
   return new TextDecoder().decode(stdout).trim();
 }

@@ -5,15 +5,18 @@
 import { getLogger } from "@logtape/logtape";
 import { CoveyError } from "../../../api/errors.ts";
 import { dockerError } from "../docker_error.ts";
-import { isSwarmPath } from "../engine_paths.ts";
+import { isSwarmPath, isUploadPath } from "../engine_paths.ts";
 import { pipeToEngine } from "./engine_pipe.ts";
-import { readBody } from "./request_body.ts";
+import { bodyPieces, readBody } from "./request_body.ts";
 import { readHead, type RequestHead } from "./request_head.ts";
 import { writeAll, writeResponse } from "./response_writer.ts";
 import { SocketReader } from "./socket_reader.ts";
 
 /** Connections open at once: each client holds one or two, and a process has 1,024 descriptors by default. */
 export const MAX_CONNECTIONS = 512;
+
+/** Bytes that are read and dropped after a refusal; a client that sends more is cut off. */
+const MAX_DRAINED_BYTES = 64 * 1024 * 1024;
 
 const logger = getLogger(["covey", "control-socket"]);
 const CONTINUE = new TextEncoder().encode("HTTP/1.1 100 Continue\r\n\r\n");
@@ -121,6 +124,9 @@ async function serveConnection(connection: Deno.UnixConn, options: ControlSocket
         return await pipeToEngine(connection, reader, head, options.engine);
       }
       if (head.expectsContinue) await writeAll(connection, CONTINUE);
+      if (isUploadPath(head.target)) {
+        return await serveUpload(connection, reader, head, options);
+      }
       const body = await readBody(reader, head);
       const response = await options.fetch(toRequest(head, body));
       if (!await writeResponse(connection, reader, head, response)) return;
@@ -131,8 +137,37 @@ async function serveConnection(connection: Deno.UnixConn, options: ControlSocket
   }
 }
 
-function toRequest({ method, target, headers }: RequestHead, body: Uint8Array<ArrayBuffer>): Request {
-  const hasBody = body.length > 0 && method !== "GET" && method !== "HEAD";
+/** One request whose body is taken as it comes; the connection ends after it. */
+async function serveUpload(
+  connection: Deno.UnixConn,
+  reader: SocketReader,
+  head: RequestHead,
+  { fetch }: ControlSocketOptions,
+): Promise<void> {
+  const body = bodyPieces(reader, head);
+  const stream = new ReadableStream<Uint8Array>({
+    async pull(controller) {
+      const { done, value } = await body.next();
+      if (done) controller.close();
+      else controller.enqueue(value);
+    },
+  }, { highWaterMark: 0 });
+  const response = await fetch(toRequest(head, stream));
+  await writeResponse(connection, reader, { ...head, keepAlive: false }, response);
+  // What a refusal left unread would reset the connection, and with it the answer, if it were closed now.
+  try {
+    for await (const _ of body) { /* dropped */ }
+  } catch {
+    // The client has its answer and left.
+  }
+}
+
+function toRequest(
+  { method, target, headers }: RequestHead,
+  body: Uint8Array<ArrayBuffer> | ReadableStream<Uint8Array>,
+): Request {
+  const isEmpty = body instanceof Uint8Array && body.length === 0;
+  const hasBody = !isEmpty && method !== "GET" && method !== "HEAD";
   return new Request(`http://docker${target}`, { method, headers, ...(hasBody && { body }) });
 }
 
@@ -157,4 +192,15 @@ async function answerError(
     keepAlive: false,
   };
   await writeResponse(connection, reader, request, Response.json({ message }, { status }));
+  await drain(connection, reader);
+}
+
+/** Takes in what is still being sent: a client whose writing fails may never look for the answer. */
+async function drain(connection: Deno.UnixConn, reader: SocketReader): Promise<void> {
+  await connection.closeWrite();
+  for (let left = MAX_DRAINED_BYTES; left > 0 && await reader.fill();) {
+    const count = reader.peek().length;
+    reader.skip(count);
+    left -= count;
+  }
 }

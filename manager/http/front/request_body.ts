@@ -1,4 +1,4 @@
-/** The body of a request for the swarm: small, so it is read as a whole before it is looked at. */
+/** The body of a request for the swarm: read as a whole because it is small, except for an upload. */
 import { CoveyError } from "../../../api/errors.ts";
 import { DockerError } from "../docker_error.ts";
 import type { RequestHead } from "./request_head.ts";
@@ -20,8 +20,7 @@ export async function readBody(reader: SocketReader, head: RequestHead): Promise
   }
   const chunks: Uint8Array<ArrayBuffer>[] = [];
   for (let total = 0;;) {
-    const size = parseInt(await readLine(reader), 16);
-    if (!(size >= 0)) throw broken("a chunk has no size");
+    const size = await readChunkSize(reader);
     checkSize(total += size);
     if (size === 0) break;
     chunks.push(await readExactly(reader, size));
@@ -29,6 +28,33 @@ export async function readBody(reader: SocketReader, head: RequestHead): Promise
   }
   while (await readLine(reader) !== "") { /* trailers say nothing of interest */ }
   return new Uint8Array(await new Blob(chunks).arrayBuffer());
+}
+
+/** The body in pieces as they come: for what is too long to be held. Errors are those of {@linkcode readBody}. */
+export async function* bodyPieces(reader: SocketReader, head: RequestHead): AsyncGenerator<Uint8Array, void> {
+  if (head.length !== undefined) return yield* pieces(reader, head.length);
+  for (;;) {
+    const size = await readChunkSize(reader);
+    if (size === 0) break;
+    yield* pieces(reader, size);
+    await readLine(reader);
+  }
+  while (await readLine(reader) !== "") { /* trailers say nothing of interest */ }
+}
+
+async function* pieces(reader: SocketReader, count: number): AsyncGenerator<Uint8Array, void> {
+  for (let left = count; left > 0;) {
+    if (reader.peek().length === 0 && !await reader.fill()) throw broken(`it ends ${left} bytes too early`);
+    const piece = reader.take(left);
+    left -= piece.length;
+    yield piece;
+  }
+}
+
+async function readChunkSize(reader: SocketReader): Promise<number> {
+  const size = parseInt(await readLine(reader), 16);
+  if (size >= 0) return size;
+  throw broken("a chunk has no size");
 }
 
 function checkSize(bytes: number): void {

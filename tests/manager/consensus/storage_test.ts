@@ -3,7 +3,14 @@ import fc from "fast-check";
 import { openKvDisk } from "../../../manager/consensus/disk.ts";
 import type { LogEntry } from "../../../manager/consensus/log.ts";
 import { Storage } from "../../../manager/consensus/storage.ts";
-import { withFolder } from "./single.ts";
+import { EMPTY_CONF_STATE } from "../../../manager/raft/mod.ts";
+import { withFolder } from "../quorum/one_member.ts";
+
+const NOBODY = { confState: EMPTY_CONF_STATE, addresses: [] };
+const MEMBERSHIP = {
+  confState: { ...EMPTY_CONF_STATE, voters: [7], removed: [9] },
+  addresses: [{ memberID: 7, nodeID: "n", address: "a:1" }],
+};
 
 function entry(index: number, term: number, bytes = 3): LogEntry {
   return { index, term, kind: index % 2, data: new Uint8Array(bytes).fill(index) };
@@ -20,16 +27,16 @@ async function withStorage(folder: string, use: (storage: Storage) => Promise<vo
 
 Deno.test("Storage: keeps what Raft must not forget", async () => {
   await withFolder(async (folder) => {
-    const identity = { memberID: 7, nodeID: "n" };
+    const identity = { memberID: 7, nodeID: "n", founder: true };
     const hardState = { term: 3, vote: 7, commit: 2 };
-    const member = { memberID: 7, nodeID: "n", address: "a:1", learner: false };
-    const membership = { index: 1, members: [member], removed: [9] };
     const entries = [entry(1, 2), entry(2, 3, 200_000)];
-    await withStorage(folder, (storage) => storage.save({ identity, hardState, membership, entries }));
+    await withStorage(folder, async (storage) => {
+      await storage.saveIdentity(identity);
+      await storage.save({ hardState, entries });
+    });
     await withStorage(folder, async (storage) => {
       deepStrictEqual(storage.identity, identity);
       deepStrictEqual(storage.hardState, hardState);
-      deepStrictEqual(storage.membership, membership);
       const read = await Array.fromAsync(storage.log.read(1, 2));
       deepStrictEqual(read.map((e) => ({ ...e, data: new Uint8Array(e.data) })), entries);
       deepStrictEqual([storage.term(0), storage.term(1), storage.term(2), storage.term(3)], [
@@ -66,7 +73,7 @@ Deno.test("Storage: a log longer than the checkpoint needs stays readable", asyn
   await withFolder(async (folder) => {
     await withStorage(folder, async (storage) => {
       await storage.save({ entries: [1, 2, 3, 4, 5].map((index) => entry(index, index)) });
-      await storage.writeCheckpoint(4, [{ key: "a", value: new Uint8Array([1]) }]);
+      await storage.writeCheckpoint(4, [{ key: "a", value: new Uint8Array([1]) }], MEMBERSHIP);
       await storage.log.compact(2);
     });
     await withStorage(folder, async (storage) => {
@@ -76,7 +83,7 @@ Deno.test("Storage: a log longer than the checkpoint needs stays readable", asyn
       deepStrictEqual([storage.log.firstIndex, storage.log.lastIndex], [6, 5]);
     });
     await withStorage(folder, (storage) => {
-      throws(() => storage.writeCheckpoint(9, []), RangeError);
+      throws(() => storage.writeCheckpoint(9, [], MEMBERSHIP), RangeError);
       return Promise.resolve();
     });
   });
@@ -84,15 +91,19 @@ Deno.test("Storage: a log longer than the checkpoint needs stays readable", asyn
 
 Deno.test("Storage: a snapshot from another member replaces state and log", async () => {
   await withFolder(async (folder) => {
+    const hardState = { term: 5, vote: 0, commit: 50 };
     const record = (key: string, bytes: number) => ({ key, value: new Uint8Array(bytes).fill(bytes % 251) });
     await withStorage(folder, async (storage) => {
       await storage.save({ entries: [entry(1, 1), entry(2, 1)] });
-      await storage.writeCheckpoint(2, [record("old", 5), record("old big", 200_000)]);
-      await storage.installSnapshot(50, 4, [record("new", 6), record("new big", 900_000)]);
+      await storage.writeCheckpoint(2, [record("old", 5), record("old big", 200_000)], NOBODY);
+      await storage.save({ entries: [entry(3, 1)] });
+      const records = [record("new", 6), record("new big", 900_000)];
+      await storage.install({ index: 50, term: 4, records, membership: MEMBERSHIP, hardState });
       await storage.save({ entries: [entry(51, 4)] });
     });
     await withStorage(folder, async (storage) => {
       const state = await storage.loadState();
+      deepStrictEqual([storage.membership, storage.hardState], [MEMBERSHIP, hardState]);
       deepStrictEqual(
         state.map(({ key, value }) => [key, value.length, value[0]]),
         [["new", 6, 6], ["new big", 900_000, 900_000 % 251]],
@@ -126,7 +137,11 @@ Deno.test("Storage: checkpoints keep the newest record of each key, and little e
           );
           for (const [key, value] of dirty) value ? state.set(key, value) : state.delete(key);
           await storage.save({ entries: [entry(round + 1, 1)] });
-          await storage.writeCheckpoint(round + 1, [...dirty].map(([key, value]) => ({ key, value })));
+          await storage.writeCheckpoint(
+            round + 1,
+            [...dirty].map(([key, value]) => ({ key, value })),
+            NOBODY,
+          );
           await storage.log.compact(round + 1);
           if (!reopen) continue;
           await disk.close();

@@ -1,4 +1,5 @@
 /** A node for tests of the control API: real store in memory, life cycle of its own. */
+import type { RestoreParameters, RestoreResponse } from "../../../api/backup.ts";
 import type { Cluster } from "../../../api/cluster.ts";
 import type { Clock } from "../../../api/clock.ts";
 import { CoveyError } from "../../../api/errors.ts";
@@ -85,6 +86,13 @@ export class FakeNode implements NodeLifecycle {
     this.asked.push(request);
     Object.assign(this, { state: "active", nodeID: "worker1", nodeAddr: "127.0.0.1" });
     return Promise.resolve();
+  }
+
+  async restore(backup: AsyncIterable<Uint8Array>, request: RestoreParameters): Promise<RestoreResponse> {
+    let bytes = 0;
+    for await (const chunk of backup) bytes += chunk.length;
+    this.asked.push({ bytes, ...request });
+    return { NodeID: NODE_ID } as RestoreResponse;
   }
 
   leave(force: boolean): Promise<void> {

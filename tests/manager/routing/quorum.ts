@@ -181,6 +181,7 @@ function activeNode(manager: ManagerHandle): NodeLifecycle {
     manager,
     init: refuse,
     join: refuse,
+    restore: refuse,
     leave: refuse,
   };
 }

@@ -5,11 +5,7 @@ import { systemRandom } from "../../../api/random.ts";
 import type { Consensus } from "../../../manager/consensus/consensus.ts";
 import type { Disk } from "../../../manager/consensus/disk.ts";
 import { openKvDisk } from "../../../manager/consensus/disk.ts";
-import {
-  openOnDisk,
-  openSingleMember,
-  type SingleMemberOptions,
-} from "../../../manager/consensus/single_member.ts";
+import { RaftMember, type RaftMemberOptions } from "../../../manager/quorum/mod.ts";
 import type { StateMachine } from "../../../manager/consensus/state_machine.ts";
 import { createStore } from "../../../manager/store/memory_store.ts";
 import type { Store } from "../../../manager/store/store.ts";
@@ -19,22 +15,32 @@ export interface Opened {
   consensus: Consensus;
 }
 
-type Options = Partial<Omit<SingleMemberOptions, "kvPath">>;
+type Options = Partial<RaftMemberOptions>;
 
-function complete(options: Options) {
-  return { nodeID: "node", address: "127.0.0.1:2377", random: systemRandom, ...options };
+/** Commits of a start: the vote, and the first entry of the new term. */
+const START_COMMITS = 2;
+
+function complete(options: Options): RaftMemberOptions {
+  return {
+    nodeID: "node",
+    address: "127.0.0.1:2377",
+    random: systemRandom,
+    clock: systemClock,
+    dialer: { dial: () => Promise.reject(new CoveyError("unavailable", "there is nobody else")) },
+    ...options,
+  };
 }
 
 /** A store on the KV file in `folder`; stops again if it cannot start. */
 export async function open(folder: string, options: Options = {}): Promise<Opened> {
-  const consensus = await openSingleMember({ kvPath: `${folder}/consensus.kv`, ...complete(options) });
+  const consensus = await RaftMember.open(`${folder}/consensus.kv`, complete(options));
   return await begin(consensus);
 }
 
 /** As {@linkcode open}, but the disk dies with commit number `commits + 1` after the start. */
 export async function openUntil(folder: string, commits: number, options: Options = {}): Promise<Opened> {
-  const disk = mortal(await openKvDisk(`${folder}/consensus.kv`), commits + 1);
-  return await begin(await openOnDisk(disk, complete(options)));
+  const disk = mortal(await openKvDisk(`${folder}/consensus.kv`), commits + START_COMMITS);
+  return await begin(await RaftMember.openOnDisk(disk, complete(options)));
 }
 
 async function begin(consensus: Consensus): Promise<Opened> {

@@ -2,7 +2,7 @@
  * Writes to the store in the folder given and prints the ID of every acknowledged task, until it is killed.
  */
 import { task } from "../store/objects.ts";
-import { open } from "./single.ts";
+import { open } from "./one_member.ts";
 
 const folder = Deno.args[0]!;
 const { store } = await open(folder, { checkpointEntries: 20 });

@@ -1,13 +1,13 @@
 import { deepStrictEqual, ok, rejects, strictEqual } from "node:assert/strict";
 import { hasCode } from "../../../api/errors.ts";
 import { service } from "../store/objects.ts";
-import { everything, open, withFolder } from "./single.ts";
+import { everything, open, withFolder } from "./one_member.ts";
 
 const ROUNDS = 3;
 /** Many checkpoints of the writer. */
 const WRITES_PER_ROUND = 400;
 
-Deno.test("SingleMember: kill -9 of a writing manager loses nothing that was acknowledged", async () => {
+Deno.test("RaftMember alone: kill -9 of a writing manager loses nothing that was acknowledged", async () => {
   await withFolder(async (folder) => {
     const acknowledged = new Set<string>();
     for (let round = 0; round < ROUNDS; round++) {
@@ -21,7 +21,7 @@ Deno.test("SingleMember: kill -9 of a writing manager loses nothing that was ack
 });
 
 Deno.test({
-  name: "SingleMember: a full disk stops the manager and loses nothing that was acknowledged",
+  name: "RaftMember alone: a full disk stops the manager and loses nothing that was acknowledged",
   ignore: !canMount(), // reason: only a privileged user can mount a small file system
   fn: () =>
     withFolder(async (folder) => {
@@ -37,7 +37,7 @@ Deno.test({
 /** Writes until the disk is full, then makes room and looks what is there. */
 async function fillDisk(folder: string): Promise<void> {
   const { store, consensus } = await open(folder);
-  await Deno.writeFile(`${folder}/ballast`, new Uint8Array(1_000_000));
+  await Deno.writeFile(`${folder}/ballast`, new Uint8Array(3_000_000));
   let error: unknown;
   for (let n = 0; error === undefined; n++) {
     const data = "x".repeat(20_000);
@@ -91,7 +91,7 @@ function canMount(): boolean {
 }
 
 function mount(folder: string): boolean {
-  return run("mount", "-t", "tmpfs", "-o", "size=4m", "tmpfs", folder);
+  return run("mount", "-t", "tmpfs", "-o", "size=8m", "tmpfs", folder);
 }
 
 function unmount(folder: string): void {

@@ -1,0 +1,125 @@
+/** Clusters of three managers with Docker's swarm API: ours and Docker Swarm's. */
+import { Managers } from "../../tests/chaos/managers.ts";
+import { PrivateNetwork } from "../../tests/chaos/private_network.ts";
+
+const REQUEST_TIMEOUT_MS = 20_000;
+const FAIL_OVER_LIMIT_MS = 120_000;
+const RETRY_MS = 10;
+
+/** Services a second that `clients` clients create through `socket`. */
+export async function measureCreates(socket: string, count: number, clients: number): Promise<number> {
+  const client = clientOf(socket, clients);
+  const run = crypto.randomUUID().slice(0, 8);
+  const start = performance.now();
+  let nth = 0;
+  await Promise.all(Array.from({ length: clients }, async () => {
+    while (nth < count) await create(client, `bench-${run}-${nth++}`);
+  }));
+  const seconds = (performance.now() - start) / 1000;
+  client.close();
+  return count / seconds;
+}
+
+/** Milliseconds from `kill` to the next service created through `socket`. */
+export async function failOver(socket: string, kill: () => Promise<void>): Promise<number> {
+  const client = clientOf(socket, 1);
+  const run = crypto.randomUUID().slice(0, 8);
+  await create(client, `before-${run}`);
+  const start = performance.now();
+  await kill();
+  for (let nth = 0;; nth++) {
+    try {
+      await create(client, `after-${run}-${nth}`);
+      break;
+    } catch (thrown) {
+      if (performance.now() - start > FAIL_OVER_LIMIT_MS) throw thrown;
+      await new Promise((resolve) => setTimeout(resolve, RETRY_MS));
+    }
+  }
+  client.close();
+  return performance.now() - start;
+}
+
+/** Our managers, in a network of their own. */
+export async function withManagers(
+  folder: string,
+  run: (managers: Managers & { leader(): Promise<number> }) => Promise<void>,
+): Promise<void> {
+  await Deno.mkdir(folder, { recursive: true });
+  const network = new PrivateNetwork(3);
+  const managers = new Managers(network, 3, folder);
+  try {
+    await managers.startAll();
+    await run(Object.assign(managers, { leader: () => findLeader(managers) }));
+  } finally {
+    await managers.killAll();
+    network.remove();
+  }
+}
+
+/** Docker Swarm, by the script that starts it. */
+export class SwarmPeer {
+  readonly #script: string;
+  readonly #folder: string;
+
+  constructor(script: string, folder: string) {
+    this.#script = script;
+    this.#folder = folder;
+  }
+
+  socket(index: number): string {
+    return `${this.#folder}/${index + 1}/docker.sock`;
+  }
+
+  /** Starts three managers; the first one leads. */
+  async start(): Promise<void> {
+    await this.#run("up");
+  }
+
+  async kill(index: number): Promise<void> {
+    Deno.kill(Number(await Deno.readTextFile(`${this.#folder}/${index + 1}/pid`)), "SIGKILL");
+  }
+
+  async stop(): Promise<void> {
+    await this.#run("down");
+  }
+
+  async #run(command: string): Promise<void> {
+    const { success, stderr } = await new Deno.Command(this.#script, { args: [command, this.#folder] })
+      .output();
+    if (!success) {
+      throw new Error(`Cannot run ${this.#script} ${command}: ${new TextDecoder().decode(stderr)}`);
+    }
+  }
+}
+
+async function findLeader(managers: Managers): Promise<number> {
+  let leader = -1;
+  await managers.waitUntil("there is a leader", async () => {
+    const nodes = await managers.get(0, "/nodes") as { ManagerStatus?: { Leader?: boolean; Addr: string } }[];
+    const address = nodes?.find(({ ManagerStatus }) => ManagerStatus?.Leader)?.ManagerStatus?.Addr;
+    leader = [0, 1, 2].findIndex((index) => managers.address(index) === address);
+    return leader >= 0;
+  });
+  return leader;
+}
+
+function clientOf(path: string, clients: number): Deno.HttpClient {
+  return Deno.createHttpClient({ proxy: { transport: "unix", path }, poolMaxIdlePerHost: clients });
+}
+
+async function create(client: Deno.HttpClient, name: string): Promise<void> {
+  const response = await fetch("http://localhost/v1.41/services/create", {
+    method: "POST",
+    client,
+    headers: { "content-type": "application/json" },
+    body: JSON.stringify({
+      Name: name,
+      TaskTemplate: { ContainerSpec: { Image: "busybox:local", Command: ["sleep", "100000"] } },
+      Mode: { Replicated: { Replicas: 0 } },
+    }),
+    signal: AbortSignal.timeout(REQUEST_TIMEOUT_MS),
+  });
+  const text = await response.text();
+  if (!response.ok) throw new Error(`Cannot create ${name}: ${response.status} ${text}`);
+}

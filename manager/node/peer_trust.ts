@@ -1,0 +1,60 @@
+/** Whom a manager takes for a node of its cluster, and what it shows itself. */
+import type { Clock } from "../../api/clock.ts";
+import { CoveyError } from "../../api/errors.ts";
+import { type NodeIdentity, verifyPeerChain } from "../../security/mod.ts";
+import { type Dialer, type PeerIdentity, tlsDialer } from "../../transport/mod.ts";
+import type { Store } from "../store/store.ts";
+
+/** The cluster's root and blacklist from the store; before the state has arrived, the root this node joined with. */
+export class PeerTrust {
+  /** Opens connections to other managers as this node. */
+  readonly dialer: Dialer;
+  readonly #clock: Clock;
+  #store: Store | undefined;
+  #identity: NodeIdentity | undefined;
+
+  constructor(clock: Clock) {
+    this.#clock = clock;
+    this.dialer = tlsDialer({
+      identity: () => this.#identity && this.material(),
+      verifyPeer: (chain) => this.verify(chain),
+      clock,
+    });
+  }
+
+  /** The state to judge by, as soon as there is one. */
+  useStore(store: Store): void {
+    this.#store = store;
+  }
+
+  /** The certificate to show from now on. */
+  useIdentity(identity: NodeIdentity): void {
+    this.#identity = identity;
+  }
+
+  /** This node's certificate and key. */
+  material() {
+    const { certificateChainPEM, privateKeyPEM } = this.#identity!;
+    return { certificatePEM: certificateChainPEM, privateKeyPEM };
+  }
+
+  /** The node that a chain proves; undefined without one. Throws what is wrong with it. */
+  verify(chainPEM: string | undefined): PeerIdentity | undefined {
+    if (chainPEM === undefined) return undefined;
+    return verifyPeerChain(chainPEM, { ...this.#trusted(), now: this.#clock.now() });
+  }
+
+  #trusted() {
+    const cluster = this.#store?.all("clusters")[0];
+    if (cluster) {
+      const { ID, RootCA, BlacklistedCertificates } = cluster;
+      return {
+        roots: [RootCA.CACert],
+        clusterID: ID,
+        blocked: (nodeID: string) => nodeID in BlacklistedCertificates,
+      };
+    }
+    if (this.#identity) return { roots: [this.#identity.rootCAPEM], clusterID: this.#identity.clusterID };
+    throw new CoveyError("unavailable", "Cannot judge a certificate: the cluster is still being created");
+  }
+}

@@ -1,0 +1,2 @@
+/** Consensus by a Raft quorum: the driver of the core in `raft/`, its streams between managers, and its membership. */
+export { RaftMember, type RaftMemberOptions } from "./raft_member.ts";

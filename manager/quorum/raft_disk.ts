@@ -1,0 +1,173 @@
+/** The stored log as the core reads it, in memory, and the disk behind it: duties 2, 8 and 9 of `raft/mod.ts`. */
+import type { LogEntry } from "../consensus/log.ts";
+import type { HardState, MemberAddress, Storage } from "../consensus/storage.ts";
+import type { StateRecord } from "../consensus/state_machine.ts";
+import {
+  bootstrap,
+  type ConfState,
+  type Entry,
+  entrySize,
+  type EntryType,
+  forceSingleMember,
+  type MemberID,
+  MemoryStorage,
+  type SnapshotMeta,
+  type Storage as CoreStorage,
+  type WriteBatch,
+} from "../raft/mod.ts";
+
+/** The state that comes with a snapshot from another member. */
+export interface SnapshotData {
+  addresses: MemberAddress[];
+  records: Iterable<StateRecord>;
+}
+
+/** Entries kept behind a checkpoint for followers that are a little late (SwarmKit `LogEntriesForSlowFollowers`). */
+const KEPT_ENTRIES = 500;
+/** Bytes of them at most: they are in memory too. */
+const KEPT_BYTES = 4 * 1024 * 1024;
+/** Bytes of entries kept, and held in memory, for a follower that is busy with a snapshot. */
+export const MAX_KEPT_BYTES = 64 * 1024 * 1024;
+
+const KINDS: readonly EntryType[] = ["normal", "conf_change"];
+
+/** One member's log. Every method that writes rejects with the disk's error, which is final. */
+export class RaftDisk implements CoreStorage {
+  readonly #disk: Storage;
+  readonly #log: MemoryStorage;
+  /** Makes the metadata of a snapshot for a member, if one can be sent; set by the driver. */
+  offer: (to: MemberID) => SnapshotMeta | null = () => null;
+
+  private constructor(disk: Storage, log: MemoryStorage) {
+    this.#disk = disk;
+    this.#log = log;
+  }
+
+  /** Reads the log into memory. Throws `data_loss` if it is damaged. */
+  static async open(disk: Storage): Promise<RaftDisk> {
+    const { hardState, membership: { confState }, checkpointIndex: applied, log } = disk;
+    let entries = (await Array.fromAsync(log.read(log.firstIndex, log.lastIndex))).map(asEntry);
+    // What stands before the first entry is known only at the checkpoint; elsewhere the first entry has to serve.
+    let compacted = { index: log.firstIndex - 1, term: disk.term(log.firstIndex - 1) ?? -1 };
+    if (compacted.term < 0) {
+      compacted = { index: entries[0]!.index, term: entries[0]!.term };
+      entries = entries.slice(1);
+    }
+    const initial = { hardState, applied, confState };
+    return new RaftDisk(disk, MemoryStorage.restore(initial, compacted, entries));
+  }
+
+  initialState() {
+    return this.#log.initialState();
+  }
+
+  firstIndex(): number {
+    return this.#log.firstIndex();
+  }
+
+  lastIndex(): number {
+    return this.#log.lastIndex();
+  }
+
+  term(index: number): number | undefined {
+    return this.#log.term(index);
+  }
+
+  entries(lo: number, hi: number, maxBytes: number): readonly Entry[] {
+    return this.#log.entries(lo, hi, maxBytes);
+  }
+
+  snapshot(to: MemberID): SnapshotMeta | null {
+    return this.offer(to);
+  }
+
+  /** Index up to which the stored state is complete. */
+  get checkpointIndex(): number {
+    return this.#disk.checkpointIndex;
+  }
+
+  get addresses(): MemberAddress[] {
+    return this.#disk.membership.addresses;
+  }
+
+  /** The state as stored; see `Storage.loadState`. */
+  loadState(): Promise<StateRecord[]> {
+    return this.#disk.loadState();
+  }
+
+  /** Starts a new cluster of which this member is the only one. */
+  async bootstrap(self: MemberAddress): Promise<void> {
+    await this.write(bootstrap([self.memberID]), { addresses: [self], records: [] });
+  }
+
+  /** Makes this member the only one, after the others were lost for good. */
+  async forceSingleMember(id: MemberID): Promise<void> {
+    await this.write(forceSingleMember(this.#log, id), undefined);
+  }
+
+  /** Stores a batch, then shows it to the core. A batch with a snapshot comes with the snapshot's data. */
+  async write(batch: WriteBatch, data: SnapshotData | undefined): Promise<void> {
+    const { entries, hardState, snapshot } = batch;
+    if (snapshot) {
+      const { index, term, confState } = snapshot;
+      const { addresses, records } = data!;
+      const commit = Math.min(hardState.commit, index);
+      await this.#disk.install({
+        ...{ index, term, records, membership: { confState, addresses } },
+        hardState: { ...hardState, commit },
+      });
+    }
+    const needed = !snapshot && (this.#votedAnew(hardState) || entries.some((e) => e.type === "conf_change"));
+    if (needed || entries.length > 0) {
+      await this.#disk.save({ entries: entries.map(asLogEntry), ...(needed && { hardState }) });
+    }
+    this.#log.write(batch);
+  }
+
+  /** Stores what changed in the state as of `index` with the membership there, then drops old entries. */
+  async checkpoint(
+    index: number,
+    dirty: Parameters<Storage["writeCheckpoint"]>[1],
+    membership: { confState: ConfState; addresses: MemberAddress[] },
+    keepFrom: () => number,
+  ): Promise<void> {
+    await this.#disk.writeCheckpoint(index, dirty, membership);
+    this.#log.checkpoint(index, membership.confState);
+    const compactTo = Math.min(this.#lastSpare(index), keepFrom() - 1);
+    this.#log.compact(compactTo);
+    await this.#disk.log.compact(compactTo);
+  }
+
+  /** Bytes of entries from `from` on. */
+  bytesFrom(from: number): number {
+    const last = this.lastIndex();
+    if (from > last) return 0;
+    return this.entries(Math.max(from, this.firstIndex()), last + 1, Infinity)
+      .reduce((sum, entry) => sum + entrySize(entry), 0);
+  }
+
+  /** The last entry that nobody should need any more after a checkpoint at `index`. */
+  #lastSpare(index: number): number {
+    let [spare, bytes] = [index, 0];
+    const first = this.firstIndex();
+    while (spare >= first && index - spare < KEPT_ENTRIES) {
+      bytes += entrySize(this.entries(spare, spare + 1, 0)[0]!);
+      if (bytes > KEPT_BYTES) break;
+      spare--;
+    }
+    return spare;
+  }
+
+  #votedAnew({ term, vote }: HardState): boolean {
+    const stored = this.#disk.hardState;
+    return stored.term !== term || stored.vote !== vote;
+  }
+}
+
+function asEntry({ index, term, kind, data }: LogEntry): Entry {
+  return { index, term, type: KINDS[kind]!, data };
+}
+
+function asLogEntry({ index, term, type, data }: Entry): LogEntry {
+  return { index, term, kind: KINDS.indexOf(type), data };
+}

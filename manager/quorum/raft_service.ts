@@ -1,0 +1,171 @@
+/** What other managers may call. */
+import { CoveyError } from "../../api/errors.ts";
+import {
+  RAFT_METHODS,
+  type RaftHealth,
+  type RaftHello,
+  type RaftJoinRequest,
+  type RaftMembershipResponse,
+  type RaftStreamEnd,
+} from "../../api/raft.ts";
+import {
+  type CallContext,
+  formatAddress,
+  type Method,
+  parseAddress,
+  type PeerIdentity,
+} from "../../transport/mod.ts";
+import type { MemberAddress } from "../consensus/storage.ts";
+import type { Driver } from "./driver.ts";
+import type { MembershipChanges } from "./membership.ts";
+import type { PeerNetwork } from "./peer_network.ts";
+import { receiveSnapshot } from "./snapshot_stream.ts";
+import { decodeHello, decodeMessage } from "./wire.ts";
+
+/** The parts of a running member that calls reach. */
+export interface ServedMember {
+  driver: Driver;
+  network: PeerNetwork;
+  changes: MembershipChanges;
+  self: MemberAddress;
+}
+
+/** Answers calls once the member runs; before that they are `unavailable`. */
+export class RaftService {
+  readonly #member: () => ServedMember | undefined;
+
+  constructor(member: () => ServedMember | undefined) {
+    this.#member = member;
+  }
+
+  /** The calls by name, to be registered with the transport. */
+  methods(): Record<string, Method> {
+    const access = "manager";
+    return {
+      [RAFT_METHODS.messages]: {
+        kind: "client_stream",
+        access,
+        handler: (items, { peer }) => this.#messages(items, peer!),
+      },
+      [RAFT_METHODS.snapshot]: {
+        kind: "client_stream",
+        access,
+        handler: (items, { peer }) => this.#snapshot(items, peer!),
+      },
+      [RAFT_METHODS.health]: { kind: "unary", access, handler: () => Promise.try(() => this.#health()) },
+      [RAFT_METHODS.join]: {
+        kind: "unary",
+        access,
+        handler: (request, context) => this.#join(request, context),
+      },
+      [RAFT_METHODS.leave]: {
+        kind: "unary",
+        access,
+        handler: (request, { peer }) => this.#leave(request, peer!),
+      },
+    };
+  }
+
+  #running(): ServedMember {
+    const member = this.#member();
+    if (member) return member;
+    throw new CoveyError("unavailable", "Cannot answer: this manager is not running yet");
+  }
+
+  async #messages(items: AsyncIterable<unknown>, peer: PeerIdentity): Promise<RaftStreamEnd> {
+    const { driver, network, self } = this.#running();
+    const stream = items[Symbol.asyncIterator]();
+    const hello = decodeHello((await stream.next()).value);
+    checkSender(hello, peer, driver, self);
+    if (driver.confState.removed.includes(hello.From)) return { Removed: true };
+    network.learn(hello.From, { nodeID: peer.nodeID, address: hello.Addr });
+    for (let next = await stream.next(); !next.done; next = await stream.next()) {
+      const { Messages } = next.value as { Messages: unknown };
+      if (!Array.isArray(Messages)) {
+        throw new CoveyError("invalid_argument", "Cannot read Raft messages: none came");
+      }
+      for (const value of Messages) {
+        const message = decodeMessage(value);
+        if (message.from !== hello.From) throw notYours(peer, message.from);
+        // The data of a snapshot comes on a stream of its own.
+        if (message.type !== "snapshot" && driver.step(message) === "removed_sender") {
+          return { Removed: true };
+        }
+      }
+    }
+    return {};
+  }
+
+  async #snapshot(items: AsyncIterable<unknown>, peer: PeerIdentity): Promise<RaftStreamEnd> {
+    const { driver, self } = this.#running();
+    const stream = items[Symbol.asyncIterator]();
+    const hello = decodeHello((await stream.next()).value);
+    checkSender(hello, peer, driver, self);
+    const { message, data } = await receiveSnapshot(stream);
+    if (message.from !== hello.From) throw notYours(peer, message.from);
+    return { Arrived: driver.stepSnapshot(message, data) === "stepped" };
+  }
+
+  #health(): RaftHealth {
+    const { self } = this.#running();
+    return { NodeID: self.nodeID, MemberID: self.memberID };
+  }
+
+  async #join(request: unknown, { peer, remoteAddress }: CallContext): Promise<RaftMembershipResponse> {
+    const { driver, changes, self } = this.#running();
+    const { NodeID, MemberID, Addr } = (request ?? {}) as Partial<RaftJoinRequest>;
+    if (NodeID !== peer!.nodeID) throw notYours(peer!, NodeID);
+    if (!Number.isSafeInteger(MemberID) || MemberID! <= 0 || typeof Addr !== "string") {
+      throw new CoveyError("invalid_argument", "Cannot join: the request lacks the member's ID or address");
+    }
+    const elsewhere = leaderOf(driver, self);
+    if (elsewhere) return elsewhere;
+    await changes.add({
+      memberID: MemberID!,
+      nodeID: NodeID,
+      address: reachableAddress(Addr, remoteAddress),
+    });
+    return {};
+  }
+
+  async #leave(request: unknown, peer: PeerIdentity): Promise<RaftMembershipResponse> {
+    const { driver, changes, self } = this.#running();
+    const { NodeID } = (request ?? {}) as { NodeID?: unknown };
+    if (NodeID !== peer.nodeID) throw notYours(peer, NodeID);
+    const elsewhere = leaderOf(driver, self);
+    if (elsewhere) return elsewhere;
+    await changes.remove(peer.nodeID);
+    return {};
+  }
+}
+
+/** Whom to ask instead; undefined on the leader. Throws `unavailable` while there is none. */
+function leaderOf(driver: Driver, self: MemberAddress): RaftMembershipResponse | undefined {
+  if (driver.serving) return undefined;
+  const { leader } = driver.status();
+  const member = leader === self.memberID ? undefined : driver.members.get(leader);
+  if (member) return { Leader: { NodeID: member.nodeID, Addr: member.address } };
+  throw new CoveyError("unavailable", "Cannot change the managers: there is no leader at the moment");
+}
+
+function checkSender({ From, To }: RaftHello, peer: PeerIdentity, driver: Driver, self: MemberAddress): void {
+  if (To !== self.memberID) {
+    throw new CoveyError("not_found", `Cannot take messages for member ${To}: this is ${self.memberID}`);
+  }
+  const known = driver.members.get(From);
+  if (From === self.memberID || (known && known.nodeID !== peer.nodeID)) throw notYours(peer, From);
+}
+
+function notYours(peer: PeerIdentity, claimed: unknown): CoveyError {
+  return new CoveyError(
+    "permission_denied",
+    `Cannot act as ${String(claimed)}: the certificate is of ${peer.nodeID}`,
+  );
+}
+
+/** An unspecified host means wherever the call comes from. */
+function reachableAddress(address: string, remoteAddress: string): string {
+  const { host, port } = parseAddress(address);
+  if (host !== "" && host !== "0.0.0.0" && host !== "::") return address;
+  return formatAddress(parseAddress(remoteAddress).host, port);
+}

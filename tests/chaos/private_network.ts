@@ -1,0 +1,112 @@
+/**
+ * A network of this program's own: one namespace for each host, joined by a bridge in a namespace of its own, so that nothing
+ * of the machine's network changes and removing the namespaces removes everything.
+ */
+
+const INTERFACE = "eth0";
+const run = (program: string, ...args: string[]) => {
+  const { success, stderr } = new Deno.Command(program, { args, stdout: "null", stderr: "piped" })
+    .outputSync();
+  if (!success) {
+    throw new Error(`Cannot run ${program} ${args.join(" ")}: ${new TextDecoder().decode(stderr).trim()}`);
+  }
+};
+
+/** True if this process may make namespaces. */
+export function canMakeNetworks(): boolean {
+  try {
+    const name = `covey-try-${Deno.pid}`;
+    run("ip", "netns", "add", name);
+    run("ip", "netns", "del", name);
+    return true;
+  } catch {
+    return false;
+  }
+}
+
+/** Hosts 0 to `hosts - 1`, whose links can be cut. Calls are synchronous, so that the clean-up works from a signal too. */
+export class PrivateNetwork {
+  readonly #prefix = `covey-${crypto.randomUUID().slice(0, 8)}`;
+  readonly #hub = `${this.#prefix}-hub`;
+  readonly #namespaces: string[] = [];
+
+  constructor(hosts: number) {
+    try {
+      this.#addNamespace(this.#hub);
+      run("ip", "-n", this.#hub, "link", "add", "bridge", "type", "bridge");
+      run("ip", "-n", this.#hub, "link", "set", "bridge", "up");
+      for (let host = 0; host < hosts; host++) this.#addHost(host);
+    } catch (thrown) {
+      this.remove();
+      throw thrown;
+    }
+  }
+
+  /** The IPv4 address of a host. The same in every such network. */
+  address(host: number): string {
+    return `10.77.0.${host + 1}`;
+  }
+
+  /** What to put before a command so that it runs on a host. It turns into that command, keeping its process ID. */
+  enter(host: number): string[] {
+    return ["nsenter", `--net=/run/netns/${this.#namespace(host)}`];
+  }
+
+  /** Cuts a host off in both directions; its open connections hear nothing of it. */
+  cut(host: number): void {
+    run("ip", "-n", this.#hub, "link", "set", `host${host}`, "down");
+  }
+
+  /** Drops all that comes in at a host, or all that goes out. */
+  cutOneWay(host: number, direction: "in" | "out"): void {
+    const where = direction === "in" ? ["INPUT", "-i"] : ["OUTPUT", "-o"];
+    this.#iptables(host, "-A", ...where, INTERFACE, "-j", "DROP");
+  }
+
+  /** Cuts the link between two hosts; both still reach all others. */
+  cutBetween(host: number, other: number): void {
+    this.#iptables(host, "-A", "INPUT", "-s", this.address(other), "-j", "DROP");
+    this.#iptables(other, "-A", "INPUT", "-s", this.address(host), "-j", "DROP");
+  }
+
+  /** Undoes every cut at a host. */
+  heal(host: number): void {
+    this.#iptables(host, "-F");
+    run("ip", "-n", this.#hub, "link", "set", `host${host}`, "up");
+  }
+
+  /** Removes everything. The hosts' processes must have ended. */
+  remove(): void {
+    for (const namespace of this.#namespaces.splice(0)) {
+      try {
+        run("ip", "netns", "del", namespace);
+      } catch (thrown) {
+        console.error((thrown as Error).message);
+      }
+    }
+  }
+
+  #namespace(host: number): string {
+    return `${this.#prefix}-${host}`;
+  }
+
+  #addNamespace(name: string): void {
+    run("ip", "netns", "add", name);
+    this.#namespaces.push(name);
+  }
+
+  #addHost(host: number): void {
+    const namespace = this.#namespace(host), port = `host${host}`;
+    this.#addNamespace(namespace);
+    run("ip", "link", "add", port, "netns", this.#hub, "type", "veth", "peer", INTERFACE, "netns", namespace);
+    run("ip", "-n", this.#hub, "link", "set", port, "master", "bridge", "up");
+    run("ip", "-n", namespace, "addr", "add", `${this.address(host)}/24`, "dev", INTERFACE);
+    run("ip", "-n", namespace, "link", "set", INTERFACE, "up");
+    run("ip", "-n", namespace, "link", "set", "lo", "up");
+  }
+
+  #iptables(host: number, ...args: string[]): void {
+    const [program, ...rest] = this.enter(host);
+    run(program!, ...rest, "iptables", "-w", ...args);
+  }
+}

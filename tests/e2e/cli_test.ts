@@ -1,0 +1,184 @@
+/** The `covey` command line on a real cluster, in the sandbox that `deno task covey` gives it. */
+import assert from "node:assert/strict";
+import type { NodeView, ServiceView, TaskView } from "../../cli/api_types.ts";
+import type { Fleet } from "../../cli/demo/fleet.ts";
+import { waitNode, withFleet } from "../support/e2e.ts";
+import { type Answer, coveyArgs, Program, run, shows } from "../support/programs.ts";
+
+const SLEEP = ["--executor", "process", "--stop-grace-period", "1s", "/bin/sleep", "1000"];
+
+interface Covey {
+  (...args: string[]): Promise<Answer>;
+  /** Standard output of a command that succeeds. */
+  ok(...args: string[]): Promise<string>;
+  json<T>(...args: string[]): Promise<T>;
+  fails(code: number, reason: RegExp, ...args: string[]): Promise<void>;
+}
+
+function coveyOf({ socket }: Fleet): Covey {
+  const covey = (...args: string[]) => run("covey", socket, ...args);
+  const ok = async (...args: string[]) => {
+    const { code, stdout, stderr } = await covey(...args);
+    assert.equal(code, 0, `covey ${args.join(" ")}: ${stderr}`);
+    return stdout;
+  };
+  return Object.assign(covey, {
+    ok,
+    json: async <T>(...args: string[]) => JSON.parse(await ok(...args, "--format", "json")) as T,
+    async fails(code: number, reason: RegExp, ...args: string[]) {
+      const answer = await covey(...args);
+      assert.match(answer.stderr, reason, args.join(" "));
+      assert.equal(answer.code, code, args.join(" "));
+    },
+  });
+}
+
+Deno.test("covey: every command does on a real cluster what its name says, and fails with its code and reason", () =>
+  withFleet({}, async (fleet) => {
+    await fleet.startManager("manager-1");
+    await fleet.startAgent("pi");
+    for (const name of ["manager-1", "pi"]) await waitNode(fleet, name, "ready");
+    const covey = coveyOf(fleet);
+    await swarm(covey, fleet);
+    await nodes(covey);
+    await services(covey);
+    await waiting(covey, fleet);
+    await failures(covey);
+  }));
+
+async function swarm({ ok, fails }: Covey, fleet: Fleet) {
+  const token = (await ok("swarm", "join-token", "-q", "worker")).trim();
+  assert.match(token, /^SWMTKN-1-/);
+  const shown = await ok("swarm", "join-token", "worker");
+  assert.ok(shown.includes(`run-agent --state-dir /var/lib/covey --join ${fleet.address} --token ${token}`));
+  assert.match(
+    await ok("swarm", "join-token", "--rotate", "manager"),
+    /rotated manager join token[^]*run-manager/,
+  );
+  assert.equal((await ok("swarm", "join-token", "-q", "worker")).trim(), token, "the other token stays");
+  await fails(1, /already part of a swarm/, "swarm", "init");
+  await fails(1, /already part of a swarm/, "swarm", "join", "--token", token, fleet.address);
+  await fails(1, /Use `--force`/, "swarm", "leave");
+  await fails(2, /required option '--token/, "swarm", "join", fleet.address);
+  await fails(2, /role as one of worker, manager/, "swarm", "join-token", "x");
+}
+
+async function nodes({ ok, json, fails }: Covey) {
+  assert.match(await ok("node", "ls"), /manager-1 +Ready +Active +Leader[^]*pi +Ready +Active/);
+  const [self] = await json<NodeView[]>("node", "inspect", "self");
+  assert.equal(self?.Description?.Hostname, "manager-1");
+  const workers = await json<NodeView[]>("node", "ls", "--filter", "role=worker");
+  assert.deepEqual(workers.map((node) => node.Description?.Hostname), ["pi"]);
+  await ok(
+    "node",
+    "update",
+    "--availability",
+    "pause",
+    "--label-add",
+    "site=attic",
+    "--label-add",
+    "x=y",
+    "pi",
+  );
+  await ok("node", "update", "--availability", "active", "--label-rm", "x", "pi");
+  const [pi] = await json<NodeView[]>("node", "inspect", "pi");
+  assert.deepEqual([pi?.Spec.Labels, pi?.Spec.Availability], [{ site: "attic" }, "active"]);
+  await fails(
+    2,
+    /availability as one of active, pause, drain/,
+    "node",
+    "update",
+    "--availability",
+    "x",
+    "pi",
+  );
+  await fails(1, /node nobody not found/, "node", "inspect", "nobody");
+  await fails(1, /not down/, "node", "rm", "pi");
+}
+
+async function services({ ok, json, fails }: Covey) {
+  const created = await ok(
+    "service",
+    "create",
+    "--name",
+    "web",
+    "--replicas",
+    "2",
+    "--label",
+    "a=b",
+    ...SLEEP,
+  );
+  assert.match(created, /^[0-9a-z]{25}\n$/, "only the ID goes to standard output");
+  assert.match(await ok("service", "ls"), /web +replicated +2\/2 +process:sleep/);
+  assert.match(await ok("service", "ps", "web"), /web\.1 .* Running[^]*web\.2 .* Running/);
+  const [web] = await json<ServiceView[]>("service", "inspect", "web");
+  assert.equal(web?.Spec.TaskTemplate.ProcessSpec?.Command, "/bin/sleep");
+  await ok("service", "scale", "web=3");
+  assert.match(await ok("service", "ls", "--filter", "name=web"), /3\/3/);
+  const update = ["--env-add", "A=b", "--constraint-add", "node.labels.site==attic", "--label-rm", "a"];
+  await ok("service", "update", ...update, "--update-parallelism", "0", "--update-monitor", "100ms", "web");
+  const tasks = await json<TaskView[]>("service", "ps", "--filter", "desired-state=running", "web");
+  assert.deepEqual(tasks.map((task) => task.Status.State), ["running", "running", "running"]);
+  assert.equal(new Set(tasks.map((task) => task.NodeID)).size, 1, "all of them moved to the attic");
+  const [task] = await json<TaskView[]>("task", "inspect", tasks[0]!.ID);
+  assert.deepEqual(task?.Spec.ProcessSpec?.Env, ["A=b"]);
+  assert.match(await ok("task", "ls", "--filter", "service=web"), /web\.1/);
+  assert.match(await ok("node", "ps", "pi"), /web\.3/);
+  await fails(1, /update paused due to failure/, "service", "update", "--workdir", "/no/dir", "web");
+  await fails(1, /service web already exists/, "service", "create", "-d", "--name", "web", ...SLEEP);
+  await fails(1, /service nobody not found/, "service", "ps", "nobody");
+  await fails(2, /want SERVICE=REPLICAS/, "service", "scale", "web");
+  await fails(1, /service nobody not found/, "service", "rm", "nobody", "web");
+  assert.deepEqual(await json<ServiceView[]>("service", "ls"), [], "one failure does not keep the others");
+}
+
+async function waiting({ ok, fails }: Covey, fleet: Fleet) {
+  const never = ["--constraint", "node.labels.site==moon", ...SLEEP];
+  const args = ["-H", `unix://${fleet.socket}`, "service", "create", "--name", "patient", ...never];
+  const patient = new Program(Deno.execPath(), coveyArgs(args));
+  await patient.says(
+    /0 out of 1 tasks .*1: pending, no suitable node \(scheduling constraints not satisfied on 2/,
+  );
+  assert.equal(await patient.end("SIGINT"), 0, patient.output);
+  assert.match(patient.output, /Still converging in the background/);
+  await shows(/patient .* 0\/1/, "covey", fleet.socket, "service", "ls");
+  await ok("node", "update", "--label-add", "site=moon", "pi");
+  await shows(/patient .* 1\/1/, "covey", fleet.socket, "service", "ls");
+  await ok("service", "create", "-d", "--name", "detached", ...never.with(1, "node.labels.site==mars"));
+  const stuck = ["--replicas", "1", "--restart-condition", "none", "--executor", "process", "/no/program"];
+  await ok("service", "create", "-d", "--name", "stuck", ...stuck);
+  await fails(2, /--replicas as a whole number/, "service", "update", "--replicas", "x", "stuck");
+  await ok("service", "rm", "patient", "detached", "stuck");
+}
+
+async function failures({ ok, fails }: Covey) {
+  await fails(2, /unknown command "bogus"/, "bogus");
+  await fails(2, /unknown command 'bogus'/, "node", "bogus");
+  await fails(2, /unknown option '--bogus'/, "node", "ls", "--bogus");
+  await fails(2, /missing required argument 'service/, "service", "ps");
+  await fails(
+    3,
+    /Cannot connect to a Covey manager at unix:\/\/\/no\/socket: No such file/,
+    "-H",
+    "unix:///no/socket",
+    "node",
+    "ls",
+  );
+  await fails(
+    3,
+    /Cannot connect to a Covey manager at tcp:\/\/127.0.0.1:9/,
+    "-H",
+    "tcp://127.0.0.1:9",
+    "node",
+    "ls",
+  );
+  await fails(2, /Cannot use --host as an address: current value is "x"/, "-H", "x", "node", "ls");
+  for (const args of [["--help"], ["service", "create", "--help"], []]) {
+    assert.match(await ok(...args), /Usage: covey/);
+  }
+  const report = await ok("doctor", "--state-dir", "/no/state", "--join", "attic:2400");
+  assert.match(report, /OK +manager .*swarm active \(manager\)/);
+  assert.match(report, /--allow-write=\/no\/state\b/);
+  assert.match(report, /--allow-net=0\.0\.0\.0\/0:2377,0\.0\.0\.0\/0:2400,attic:2400/);
+  await assert.rejects(Deno.stat("/no/state"), Deno.errors.NotFound, "a check makes nothing");
+}
