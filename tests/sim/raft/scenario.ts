@@ -97,7 +97,7 @@ export class Scenario implements World {
 
   /** Waits for a leader that has committed an own entry. */
   elect(): SimNode {
-    const leads = () => this.leader?.raft!.hasCommittedInTerm() === true;
+    const leads = () => this.leader?.raft?.hasCommittedInTerm() === true;
     this.until("there is a leader", leads);
     return this.leader!;
   }
