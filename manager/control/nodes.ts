@@ -46,7 +46,7 @@ function checkDemotion(tx: WriteTransaction, node: Node, members: readonly Membe
 
 /**
  * Removes a node: its certificate is refused from now on and its tasks are orphaned. Throws `not_found`, and
- * `failed_precondition` for a manager, or for a node that is up unless `force`.
+ * `failed_precondition` for a member of the quorum, or for a node that is up unless `force`.
  */
 export async function removeNode(
   store: Store,
@@ -57,11 +57,14 @@ export async function removeNode(
 ): Promise<void> {
   await store.update((tx) => {
     const node = requireNode(tx, id);
-    if (node.Spec.Role === "manager" && members.some((member) => member.nodeID === id)) {
+    // Also one that is being demoted: without the node nobody would take its vote away any more.
+    if (members.some((member) => member.nodeID === id)) {
       throw new CoveyError(
         "failed_precondition",
         `node ${id} is a cluster manager and is a member of the raft cluster. ` +
-          "It must be demoted to worker before removal",
+          (node.Spec.Role === "manager"
+            ? "It must be demoted to worker before removal"
+            : "It is being demoted, which waits until enough managers are reachable"),
       );
     }
     if (!force && node.Status.State === "ready") {
