@@ -4,10 +4,15 @@ import { DEFAULT_CLUSTER_NAME } from "../../api/cluster.ts";
 import { CoveyError } from "../../api/errors.ts";
 import type { Node, NodeSpec } from "../../api/node.ts";
 import { isTerminal } from "../../api/task_state.ts";
-import type { Member } from "../consensus/consensus.ts";
+import type { Consensus, Member } from "../consensus/consensus.ts";
 import type { Store, WriteTransaction } from "../store/store.ts";
 import { dropExpired } from "./cluster.ts";
 import { requireVersion } from "./version.ts";
+
+/** Longest wait of a removal for a demotion: a few elections. */
+const DEMOTION_WAIT_MS = 5_000;
+
+type Quorum = Pick<Consensus, "status" | "subscribe">;
 
 /** Replaces the spec. Throws `not_found`, `aborted` for a stale version, `failed_precondition` for a demotion that is unsafe. */
 export async function updateNode(
@@ -51,12 +56,14 @@ function checkDemotion(tx: WriteTransaction, node: Node, members: readonly Membe
 export async function removeNode(
   store: Store,
   clock: Clock,
-  members: readonly Member[],
+  consensus: Quorum,
   id: string,
   force: boolean,
 ): Promise<void> {
+  if (store.get("nodes", id)?.Spec.Role === "worker") await untilLetGo(consensus, clock, id);
   await store.update((tx) => {
     const node = requireNode(tx, id);
+    const { members } = consensus.status();
     // Also one that is being demoted: without the node nobody would take its vote away any more.
     if (members.some((member) => member.nodeID === id)) {
       throw new CoveyError(
@@ -74,6 +81,18 @@ export async function removeNode(
     orphanTasks(tx, clock, id);
     tx.delete("nodes", id);
   });
+}
+
+/** Scripts remove what they have just demoted: the quorum gets the time that it needs to let the node go. */
+async function untilLetGo(consensus: Quorum, clock: Clock, id: string): Promise<void> {
+  const votes = () => consensus.status().members.some(({ nodeID }) => nodeID === id);
+  if (!votes()) return;
+  const { promise, resolve } = Promise.withResolvers<void>();
+  const unsubscribe = consensus.subscribe(() => votes() || resolve());
+  const cancel = clock.setTimer(DEMOTION_WAIT_MS, resolve);
+  await promise;
+  cancel();
+  unsubscribe();
 }
 
 function refuseCertificate(tx: WriteTransaction, clock: Clock, node: Node): void {

@@ -40,7 +40,7 @@ export function nodeRoutes(app: Hono, context: ControlContext): void {
     const force = flagParameter(c, "force");
     const { store, consensus } = requireManager(context);
     const { ID } = findNode(store, c.req.param("id"));
-    await removeNode(store, context.clock, consensus.status().members, ID, force);
+    await removeNode(store, context.clock, consensus, ID, force);
     return c.body(null, 200);
   });
 }

@@ -1,36 +1,44 @@
-import { rejects, strictEqual } from "node:assert/strict";
+import { deepStrictEqual, rejects, strictEqual } from "node:assert/strict";
 import { hasCode } from "../../../api/errors.ts";
-import type { Member } from "../../../manager/consensus/mod.ts";
 import { removeNode } from "../../../manager/control/nodes.ts";
 import { newCluster } from "../../../manager/node/bootstrap.ts";
 import { FakeClock } from "../../support/fake_clock.ts";
 import { testStore } from "../../support/store.ts";
 import { testRandom } from "../http/fake_node.ts";
+import { FakeGroup } from "../routing/fake_group.ts";
 import { node } from "../store/objects.ts";
 
-const member = (nodeID: string): Member => ({
-  memberID: nodeID.charCodeAt(1),
-  nodeID,
-  address: `${nodeID}:2377`,
-  learner: false,
-  reachable: true,
-});
-
-Deno.test("Nodes: one that is demoted but still votes cannot be removed: its vote would stay for ever", async () => {
+/** A store with node `m2`, which is down and shall be a worker, and a quorum of m1 and m2. */
+async function demotedButVoting() {
   const clock = new FakeClock();
   const { store } = testStore({ clock });
   const cluster = await newCluster("cluster1", {}, { clock, random: testRandom });
-  const demoted = { ...node("m2"), Role: "manager" as const };
   await store.update((tx) => {
     tx.create("clusters", cluster);
-    tx.create("nodes", { ...demoted, Status: { State: "down", Addr: "" } });
+    tx.create("nodes", { ...node("m2"), Role: "manager", Status: { State: "down", Addr: "" } });
   });
-  strictEqual(demoted.Spec.Role, "worker");
-  const remove = (...ids: string[]) => removeNode(store, clock, ids.map(member), "m2", true);
-  await rejects(
-    remove("m1", "m2"),
+  const group = new FakeGroup({ m1: "m1:2377", m2: "m2:2377" }, "m1");
+  const removed = removeNode(store, clock, group.consensus.m1!, "m2", true);
+  return { clock, store, group, removed };
+}
+
+Deno.test("Nodes: removing one that is being demoted waits until the quorum has let it go", async () => {
+  const { clock, store, group, removed } = await demotedButVoting();
+  await clock.advance(1_000);
+  strictEqual(store.count("nodes"), 1);
+  group.members.splice(1);
+  group.elect("m1");
+  await removed;
+  deepStrictEqual([store.count("nodes"), clock.pending], [0, 0]);
+});
+
+Deno.test("Nodes: one that cannot be demoted cannot be removed either: its vote would stay for ever", async () => {
+  const { clock, store, removed } = await demotedButVoting();
+  const refused = rejects(
+    removed,
     (e) => hasCode(e, "failed_precondition") && /being demoted/.test(e.message),
   );
-  await remove("m1");
-  strictEqual(store.count("nodes"), 0);
+  await clock.advance(5_000);
+  await refused;
+  strictEqual(store.count("nodes"), 1);
 });
