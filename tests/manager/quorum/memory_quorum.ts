@@ -17,6 +17,8 @@ export interface Running {
 
 /** Longest virtual wait. */
 const LIMIT_MS = 60_000;
+/** A little longer than entries are kept for a silent member. */
+const FORGET_MS = 31_000;
 /** Virtual time between two looks. */
 const STEP_MS = 50;
 
@@ -103,6 +105,11 @@ export class MemoryQuorum {
       await this.clock.advance(STEP_MS);
     }
     throw new Error(`waited in vain until ${what}`);
+  }
+
+  /** Waits until the leader keeps no entries any more for those who are away. */
+  async forget(): Promise<void> {
+    await this.clock.advance(FORGET_MS);
   }
 
   get leader(): string | undefined {
