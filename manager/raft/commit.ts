@@ -23,6 +23,7 @@ export function applyOpenConfChanges(raft: RaftState): void {
     const index = raft.openConfChanges.shift()!;
     raft.setConf(applyConfChange(raft.conf, raft.confChangeAt(index)));
     raft.confHistory.push({ index, confState: raft.conf });
+    raft.confIndex = index;
   }
   if (raft.role !== "leader") return;
   if (!isVoter(raft.conf, raft.id)) return becomeFollower(raft, raft.term, NO_MEMBER);

@@ -26,8 +26,8 @@ export class RawNode {
   private readonly raft: RaftState;
   #writing: WriteBatch | null = null;
   #writeStartTick = 0;
-  /** Term and vote of the last batch handed out. */
-  #handed: { term: number; vote: MemberID };
+  /** Term and vote of the last batch handed out, and the last membership change that it says is committed. */
+  #handed: { term: number; vote: MemberID; confIndex: number };
   #softState: SoftState = { role: "follower", leader: 0 };
   #failure: RaftInvariantError | null = null;
 
@@ -39,12 +39,12 @@ export class RawNode {
     const problems = validateRaftConfig(config);
     if (problems.length > 0) throw CoveyError.invalid("start Raft", problems);
     this.raft = new RaftState(config, storage);
-    this.#handed = this.raft.stored;
     const { log } = this.raft;
     if (log.applied < log.lastIndex) {
       this.raft.noteConfChanges(log.applied + 1, log.entries(log.applied + 1, Infinity));
     }
     applyOpenConfChanges(this.raft);
+    this.#handed = { ...this.raft.stored, confIndex: this.raft.confIndex };
     const { length } = this.raft.openConfChanges;
     invariant(length <= 1, "a stored change follows a change stored as committed", length);
   }
@@ -178,8 +178,10 @@ export class RawNode {
   }
 
   #mustWrite(): boolean {
-    const { term, vote } = this.#handed;
-    return this.raft.log.hasUnwritten || term !== this.raft.term || vote !== this.raft.vote;
+    const { term, vote, confIndex } = this.#handed;
+    if (this.raft.log.hasUnwritten || term !== this.raft.term || vote !== this.raft.vote) return true;
+    // Else members that restart could want votes that are not needed any more, and find no majority among them.
+    return confIndex !== this.raft.confIndex;
   }
 
   #startWrite(): WriteBatch | null {
@@ -200,7 +202,7 @@ export class RawNode {
       commit,
       raft.log.lastIndex,
     );
-    this.#handed = { term, vote };
+    this.#handed = { term, vote, confIndex: raft.confIndex };
     this.#writeStartTick = raft.tick;
     this.#writing = { snapshot, entries, hardState: { term, vote, commit }, messages };
     return this.#writing;

@@ -39,6 +39,8 @@ export class RaftState {
   openConfChanges: number[] = [];
   /** Memberships that took effect, but whose entries were not handed out yet. */
   confHistory: { index: number; confState: ConfState }[] = [];
+  /** Index of the last membership change that took effect in this incarnation. */
+  confIndex = 0;
 
   /** Leader only, itself included. */
   progress = new Map<MemberID, Progress>();
