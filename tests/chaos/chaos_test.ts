@@ -6,7 +6,7 @@ import { describeReport, isGood } from "./report.ts";
 const SEED = 20;
 const DURATION_MS = 20_000;
 
-for (const managers of [1]) {
+for (const managers of [1, 3]) {
   Deno.test({
     name: `Chaos: ${managers} manager(s) under kills, pauses and cuts act as one`,
     ignore: !canMakeNetworks(), // reason: only root makes network namespaces
