@@ -35,7 +35,7 @@ export interface AgentOptions {
   facts: NodeFacts;
   /** Identifies the machine's present boot, so that tasks ended by a reboot are told from tasks that ended. */
   bootID?: string;
-  /** A manager's list of managers changed; HOST:PORT each. */
+  /** The managers that the cluster tells of, HOST:PORT each: at first, and whenever they change. */
   onManagers?: (addresses: string[]) => void;
   /** A manager's time, authenticated; RFC 3339. */
   onTime?: (time: string) => void;
@@ -56,6 +56,7 @@ export class Agent {
   readonly #backoff: Backoff;
   readonly #abort = new AbortController();
   #sessionID: string | undefined;
+  #managersTold = false;
   #running: Promise<void> | undefined;
   #state: AgentState = "stopped";
 
@@ -171,7 +172,9 @@ export class Agent {
 
   #takeMessage(message: SessionMessage): void {
     this.#options.onTime?.(message.Time);
-    if (this.#managers.replace(message.Managers)) this.#options.onManagers?.(this.#managers.addresses);
+    const changed = this.#managers.replace(message.Managers);
+    if (changed || !this.#managersTold) this.#options.onManagers?.(this.#managers.addresses);
+    this.#managersTold = true;
     this.#options.onSession?.(message);
   }
 

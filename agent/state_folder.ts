@@ -56,8 +56,9 @@ export class StateFolder {
     return data ? new TextDecoder().decode(data).split("\n").filter((line) => line !== "") : [];
   }
 
-  /** Keeps the list of managers. */
+  /** Keeps the list of managers; writes nothing if it is there already. */
   async saveManagers(addresses: readonly string[]): Promise<void> {
+    if ((await this.managers()).join() === addresses.join()) return;
     const data = new TextEncoder().encode(addresses.map((address) => `${address}\n`).join(""));
     await writeFileAtomically(systemFileSystem, this.path, MANAGERS_FILE, data, 0o600);
   }

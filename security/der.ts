@@ -1,6 +1,6 @@
 /**
  * DER (X.690) by node-forge's ASN.1 module: for building certificates and requests and for reading requests.
- * Certificates are read with `node:crypto`, so that only whoever asks for or issues one loads this (decision 0030).
+ * Certificates are read with `node:crypto`, so that only whoever issues one loads this (decision 0030).
  */
 import { Buffer } from "node:buffer";
 // @ts-types="@types/node-forge"

@@ -84,11 +84,13 @@ async function removeServices(fleet: Fleet): Promise<void> {
   }
 }
 
-async function demo(): Promise<number> {
-  const { values } = parseArgs({
-    args: Deno.args,
-    options: { exit: { type: "boolean" }, docker: { type: "string" }, help: { type: "boolean" } },
-  });
+interface DemoFlags {
+  exit?: boolean;
+  docker?: string;
+  help?: boolean;
+}
+
+async function demo(values: DemoFlags): Promise<number> {
   if (values.help) {
     output.write(USAGE);
     return 0;
@@ -119,9 +121,28 @@ async function demo(): Promise<number> {
   output.write("\nCleaning up ...\n");
   await removeServices(fleet).catch((thrown: Error) => output.write(`demo: ${thrown.message}\n`));
   await fleet.stop();
-  await Deno.remove(folder, { recursive: true }).catch(() => {});
-  output.write(code === 0 ? "Done: nothing is left behind.\n" : "");
+  try {
+    await Deno.remove(folder, { recursive: true });
+  } catch (thrown) {
+    output.write(`demo: Cannot remove ${folder}: ${(thrown as Error).message}\n`);
+    return 1;
+  }
+  if (code === 0) output.write("Done: nothing is left behind.\n");
   return code;
 }
 
-Deno.exit(await demo());
+function readFlags(): DemoFlags | undefined {
+  const options = {
+    exit: { type: "boolean" },
+    docker: { type: "string" },
+    help: { type: "boolean" },
+  } as const;
+  try {
+    return parseArgs({ args: Deno.args, options }).values;
+  } catch (thrown) {
+    output.write(`demo: ${(thrown as Error).message}\n\n${USAGE}`);
+  }
+}
+
+const flags = readFlags();
+Deno.exit(flags === undefined ? 2 : await demo(flags));

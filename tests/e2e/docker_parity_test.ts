@@ -79,7 +79,7 @@ async function runScript(sides: Sides): Promise<string> {
   for (const line of PARITY_SCRIPT) {
     const args = words(
       line.replace("$NODE", Deno.hostname()).replace("$MARK", mark)
-        .replace("$NOW", seconds()).replace("$SOON", seconds(0.5)),
+        .replace("$SOON", seconds(0.5)),
     );
     const [verb, service, count] = args;
     if (verb === "mark") mark = seconds();

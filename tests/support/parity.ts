@@ -63,15 +63,19 @@ export class Side {
     return JSON.parse((await this.call("GET", path)).text);
   }
 
-  /** Waits until `count` tasks of a service run, all others have ended or found no node, and no update is under way. */
+  /**
+   * Waits until `count` tasks of a service run as its spec says, all others have ended or found no node, and no update is
+   * under way. One that was just asked for may not show yet, but its tasks are not up to date.
+   */
   async settle(service: string, count: number): Promise<void> {
     const limit = performance.now() + SETTLE_LIMIT_MS;
-    const filters = encodeURIComponent(JSON.stringify({ service: [service] }));
+    const path = (filters: object) => `/tasks?filters=${encodeURIComponent(JSON.stringify(filters))}`;
     for (;;) {
       const { UpdateStatus } = await this.#get<ServiceView>(`/services/${service}`);
-      const tasks = await this.#get<TaskView[]>(`/tasks?filters=${filters}`);
-      const running = tasks.filter((task) =>
-        task.Status.State === "running" && task.DesiredState === "running"
+      const tasks = await this.#get<TaskView[]>(path({ service: [service] }));
+      const current = await this.#get<TaskView[]>(path({ service: [service], "_up-to-date": ["true"] }));
+      const running = tasks.filter(({ ID, DesiredState, Status }) =>
+        Status.State === "running" && DesiredState === "running" && current.some((task) => task.ID === ID)
       );
       const ended = tasks.filter(({ DesiredState, Status }) =>
         DesiredState !== "remove" && (isTerminal(Status.State) || (Status.State === "pending" && Status.Err))

@@ -235,7 +235,14 @@ Deno.test({ name: "Stock client: shows refusals as Docker's errors", ignore }, a
       (await create("--mode", "replicated-job")).err,
       /Mode\.ReplicatedJob: job modes are not available yet/,
     );
-    assert.match((await create("--name", "a b")).err, /Name: name must be valid as a DNS name component/);
+    // One problem in Docker's words, several with their fields.
+    const badName = "name must be valid as a DNS name component",
+      refusal = "rpc error: code = InvalidArgument desc";
+    assert.equal(
+      (await create("--name", "a b")).err,
+      `Error response from daemon: ${refusal} = ${badName}`,
+    );
+    assert.ok((await create("--name", "a b", "--limit-memory", "1k")).err.includes(`Name: ${badName}`));
     assert.match((await docker("ps")).err, /No container engine on this node/);
     assert.equal((await docker("secret", "ls")).code, 0);
     assert.match((await docker("swarm", "leave")).err, /Removing the last manager erases all current state/);
