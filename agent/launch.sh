@@ -3,7 +3,17 @@
 # manager's signals reach it. COVEY_DENO names the deno program; `deno` on the PATH is the fallback.
 #   launch.sh [run-agent flags]               see agent/options.ts
 #   launch.sh --print-permissions [flags]     prints the permissions, one a line, and starts nothing
+#   launch.sh --print-cgroups                 prints what can limit a process here: `v2 memory`, `v2`, `v1 memory` or `none`
 set -eu
+
+if [ "${1-}" = --print-cgroups ]; then
+  groups=/sys/fs/cgroup
+  if [ -r $groups/cgroup.controllers ]; then
+    case " $(cat $groups/cgroup.controllers) " in *' memory '*) echo v2 memory ;; *) echo v2 ;; esac
+  elif [ -d $groups/memory ]; then echo v1 memory
+  else echo none; fi
+  exit 0
+fi
 
 root=$(CDPATH='' cd -- "$(dirname -- "$0")/.." && pwd -P)
 deno=${COVEY_DENO:-deno}

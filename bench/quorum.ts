@@ -1,6 +1,6 @@
 /**
- * Three managers beside three managers of Docker Swarm, and three bare members beside three etcds, in one run on this machine.
- * Prints ratios.
+ * Three managers beside three managers of Docker Swarm, and three bare members beside three etcds, in one run on this
+ * machine. Prints ratios.
  *
  *     deno run -A --unstable-kv bench/quorum.ts [swarm] [etcd]       both without an argument
  *

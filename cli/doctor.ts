@@ -43,21 +43,20 @@ function clock(nowMs: number): Finding {
   };
 }
 
+/** What the device has for limiting processes; `/sys` is closed to Deno programs, so the launcher looks. */
 async function cgroups(): Promise<Finding> {
-  const base = { check: "cgroups" };
-  const v2 = await readText("/sys/fs/cgroup/cgroup.controllers");
-  if (v2 !== undefined) {
-    return v2.includes("memory") ? { ...base, level: "ok", found: "v2 with the memory controller" } : {
-      ...base,
-      level: "warn",
-      found: "v2 without the memory controller",
-      remedy: "add cgroup_enable=memory to the kernel's command line (cmdline.txt)",
-    };
-  }
-  const v1 = await exists("/sys/fs/cgroup/memory");
-  return v1
-    ? { ...base, level: "ok", found: "v1 with the memory controller" }
-    : { ...base, level: "warn", found: "none", remedy: "memory limits of processes fall back to ulimit" };
+  const [found = "none"] = await launcherSays("--print-cgroups");
+  const fallback = "memory limits of processes fall back to ulimit";
+  return {
+    check: "cgroups",
+    level: found.endsWith("memory") ? "ok" : "warn",
+    found,
+    ...(found === "none" && { remedy: fallback }),
+    ...(found === "v2" &&
+      {
+        remedy: `add cgroup_enable=memory to the kernel's command line (cmdline.txt); until then ${fallback}`,
+      }),
+  };
 }
 
 async function tool(name: string, why: string): Promise<Finding> {
@@ -101,12 +100,14 @@ function disk(folder: string): Finding {
 }
 
 /** The Deno permissions that an agent gets with `flags`, as its launcher computes them; one per line. */
-export async function agentSandbox(flags: string[]): Promise<string[]> {
+export function agentSandbox(flags: string[]): Promise<string[]> {
+  return launcherSays("--print-permissions", ...flags);
+}
+
+/** The lines that the agent's launcher prints. */
+async function launcherSays(...args: string[]): Promise<string[]> {
   const launcher = fileURLToPath(new URL("../agent/launch.sh", import.meta.url));
-  const { stdout } = await new Deno.Command(launcher, {
-    args: ["--print-permissions", ...flags],
-    stderr: "inherit",
-  }).output();
+  const { stdout } = await new Deno.Command(launcher, { args, stderr: "inherit" }).output();
   return new TextDecoder().decode(stdout).split("\n").filter((line) => line !== "");
 }
 
@@ -123,12 +124,4 @@ export async function diagnose(
     await docker(options.dockerSocket),
     disk(await exists(options.stateDir) ? options.stateDir : "/"),
   ];
-}
-
-async function readText(path: string): Promise<string | undefined> {
-  try {
-    return await Deno.readTextFile(path);
-  } catch {
-    return undefined;
-  }
 }

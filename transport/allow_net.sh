@@ -1,7 +1,7 @@
 # For the launchers: sets net to the Deno permission to reach the given addresses (HOST, HOST:PORT, [v6]:PORT), and port 2377.
 #
 # A port is allowed on any IPv4 host: managers move, and a device's network gives them other addresses. Names and IPv6 addresses
-# are allowed one by one, as Deno has no pattern for them (`:PORT` means the loopback only). See docs/decisions/0040.
+# are allowed one by one, as Deno has no pattern for them (`:PORT` means the loopback only). See docs/decisions/0041.
 allow_net() {
   net=0.0.0.0/0:2377
   for address in "$@"; do

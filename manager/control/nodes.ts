@@ -4,10 +4,15 @@ import { DEFAULT_CLUSTER_NAME } from "../../api/cluster.ts";
 import { CoveyError } from "../../api/errors.ts";
 import type { Node, NodeSpec } from "../../api/node.ts";
 import { isTerminal } from "../../api/task_state.ts";
-import type { Member } from "../consensus/consensus.ts";
+import type { Consensus, Member } from "../consensus/consensus.ts";
 import type { Store, WriteTransaction } from "../store/store.ts";
 import { dropExpired } from "./cluster.ts";
 import { requireVersion } from "./version.ts";
+
+/** Longest wait of a removal for a demotion: a few elections. */
+const DEMOTION_WAIT_MS = 5_000;
+
+type Quorum = Pick<Consensus, "status" | "subscribe">;
 
 /** Replaces the spec. Throws `not_found`, `aborted` for a stale version, `failed_precondition` for a demotion that is unsafe. */
 export async function updateNode(
@@ -46,22 +51,27 @@ function checkDemotion(tx: WriteTransaction, node: Node, members: readonly Membe
 
 /**
  * Removes a node: its certificate is refused from now on and its tasks are orphaned. Throws `not_found`, and
- * `failed_precondition` for a manager, or for a node that is up unless `force`.
+ * `failed_precondition` for a member of the quorum, or for a node that is up unless `force`.
  */
 export async function removeNode(
   store: Store,
   clock: Clock,
-  members: readonly Member[],
+  consensus: Quorum,
   id: string,
   force: boolean,
 ): Promise<void> {
+  if (store.get("nodes", id)?.Spec.Role === "worker") await untilLetGo(consensus, clock, id);
   await store.update((tx) => {
     const node = requireNode(tx, id);
-    if (node.Spec.Role === "manager" && members.some((member) => member.nodeID === id)) {
+    const { members } = consensus.status();
+    // Also one that is being demoted: without the node nobody would take its vote away any more.
+    if (members.some((member) => member.nodeID === id)) {
       throw new CoveyError(
         "failed_precondition",
         `node ${id} is a cluster manager and is a member of the raft cluster. ` +
-          "It must be demoted to worker before removal",
+          (node.Spec.Role === "manager"
+            ? "It must be demoted to worker before removal"
+            : "It is being demoted, which waits until enough managers are reachable"),
       );
     }
     if (!force && node.Status.State === "ready") {
@@ -71,6 +81,18 @@ export async function removeNode(
     orphanTasks(tx, clock, id);
     tx.delete("nodes", id);
   });
+}
+
+/** Scripts remove what they have just demoted: the quorum gets the time that it needs to let the node go. */
+async function untilLetGo(consensus: Quorum, clock: Clock, id: string): Promise<void> {
+  const votes = () => consensus.status().members.some(({ nodeID }) => nodeID === id);
+  if (!votes()) return;
+  const { promise, resolve } = Promise.withResolvers<void>();
+  const unsubscribe = consensus.subscribe(() => votes() || resolve());
+  const cancel = clock.setTimer(DEMOTION_WAIT_MS, resolve);
+  await promise;
+  cancel();
+  unsubscribe();
 }
 
 function refuseCertificate(tx: WriteTransaction, clock: Clock, node: Node): void {

@@ -4,6 +4,8 @@ import type { Clock } from "../../api/clock.ts";
 import type { Meta } from "../../api/objects.ts";
 import type { Node, NodeAvailability } from "../../api/node.ts";
 import type { Random } from "../../api/random.ts";
+import type { Store } from "../store/store.ts";
+import type { Membership } from "./node_state.ts";
 import { createJoinTokens, createRootCA } from "../../security/mod.ts";
 
 const SECOND_NS = 1_000_000_000;
@@ -65,6 +67,20 @@ export function firstNode(id: string, availability: NodeAvailability): Node {
     Role: "manager",
     Status: { State: "unknown", Addr: "" },
   };
+}
+
+/** Writes the first objects, both or none. */
+export async function createCluster(
+  store: Store,
+  membership: Pick<Membership, "clusterID" | "nodeID" | "availability">,
+  spec: Partial<ClusterSpec>,
+  context: { clock: Clock; random: Random },
+): Promise<void> {
+  const cluster = await newCluster(membership.clusterID, spec, context);
+  await store.update((tx) => {
+    tx.create("clusters", cluster);
+    tx.create("nodes", firstNode(membership.nodeID, membership.availability));
+  });
 }
 
 /** The store stamps version and times when it writes. */

@@ -2,7 +2,6 @@
 import { getLogger } from "@logtape/logtape";
 import type { RestoreParameters, RestoreResponse } from "../../api/backup.ts";
 import { type Clock, sleep } from "../../api/clock.ts";
-import type { ClusterSpec } from "../../api/cluster.ts";
 import { CoveyError } from "../../api/errors.ts";
 import { newID, type Random } from "../../api/random.ts";
 import {
@@ -17,7 +16,7 @@ import { restoreFolder } from "../backup/mod.ts";
 import type { InitRequest, JoinRequest, LocalNodeState, ManagerHandle, NodeLifecycle } from "../lifecycle.ts";
 import { DEFAULT_LISTEN, type ManagerOptions, withPort } from "../options.ts";
 import { advertiseAddress, hostOf, namesAddress } from "./addresses.ts";
-import { firstNode, newCluster } from "./bootstrap.ts";
+import { createCluster } from "./bootstrap.ts";
 import { issueOwnIdentity } from "./own_identity.ts";
 import { AgentNotes } from "./agent_notes.ts";
 import { agentArguments, AgentProcess } from "./agent_process.ts";
@@ -95,7 +94,8 @@ export class ManagerNode implements NodeLifecycle {
   }
 
   get manager(): ManagerHandle | undefined {
-    return this.#manager;
+    // One that is being started or still joins is not of use yet.
+    return this.#membership?.role === "manager" ? this.#manager : undefined;
   }
 
   /** Goes on where the state folder says, or does what the flags say on an empty one. */
@@ -125,7 +125,8 @@ export class ManagerNode implements NodeLifecycle {
       await this.#state.checkVacant();
       return await this.#orWipe(async () => {
         await this.#state.save(membership);
-        await this.#createCluster(await this.#openManager(membership), membership, request.Spec ?? {});
+        const { store } = await this.#openManager(membership);
+        await createCluster(store, membership, request.Spec ?? {}, this.#context);
         await this.#serve(membership);
         return membership.nodeID;
       });
@@ -285,7 +286,7 @@ export class ManagerNode implements NodeLifecycle {
       if (role === "manager") void this.#promote();
     });
     this.#notes = notes;
-    this.#renew(identity, () => notes.managers.length > 0 ? [...notes.managers] : membership.managers);
+    this.#renew(identity, () => this.#knownManagers(membership));
     this.#startAgent(membership.managers);
     this.#membership = membership;
     await notes.start();
@@ -294,7 +295,9 @@ export class ManagerNode implements NodeLifecycle {
   /** A leader without a cluster has lost its state, unless its first start was cut short before anything was acknowledged. */
   async #checkState(manager: RunningManager, membership: Membership): Promise<void> {
     if (manager.store.count("clusters") > 0 || !manager.consensus.status().isLeader) return;
-    if (await this.#identities.load() === undefined) return this.#createCluster(manager, membership, {});
+    if (await this.#identities.load() === undefined) {
+      return await createCluster(manager.store, membership, {}, this.#context);
+    }
     const { stateDir } = this.#context.options;
     throw new CoveyError(
       "data_loss",
@@ -302,16 +305,10 @@ export class ManagerNode implements NodeLifecycle {
     );
   }
 
-  async #createCluster(
-    { store }: RunningManager,
-    membership: Membership,
-    spec: Partial<ClusterSpec>,
-  ): Promise<void> {
-    const cluster = await newCluster(membership.clusterID, spec, this.#context);
-    await store.update((tx) => {
-      tx.create("clusters", cluster);
-      tx.create("nodes", firstNode(membership.nodeID, membership.availability));
-    });
+  /** What the agent last heard, or what the node joined through. */
+  #knownManagers({ managers }: Membership): string[] {
+    const heard = this.#notes?.managers ?? [];
+    return heard.length > 0 ? [...heard] : managers;
   }
 
   async #requireIdentity({ nodeID }: Membership): Promise<NodeIdentity> {
@@ -346,7 +343,7 @@ export class ManagerNode implements NodeLifecycle {
       const before = this.#membership;
       const { signal } = this.#abort;
       if (signal.aborted || before?.role !== "worker") return;
-      const managers = [...this.#notes?.managers ?? before.managers];
+      const managers = this.#knownManagers(before);
       const membership: Membership = { ...before, managers, role: "manager", joined: true };
       try {
         const identity = await this.#renewAs("manager", managers);

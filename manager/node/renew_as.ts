@@ -10,10 +10,12 @@ import {
   type RemoteCA,
 } from "../../security/mod.ts";
 
-/** Pause before the cluster is asked again; the CA allows a node 10 requests at once, then one in 5 s. */
-const RETRY_MS = 3_000;
-/** Attempts before the node is said to be in trouble: the role follows the removal from the quorum in milliseconds. */
-const MAX_ATTEMPTS = 20;
+/** Pause before the cluster is asked again: the role follows the removal from the quorum in milliseconds. It doubles … */
+const MIN_RETRY_MS = 250;
+/** … up to this: the CA allows a node 10 requests at once, then one in 5 s. */
+const MAX_RETRY_MS = 5_000;
+/** Attempts before the node is said to be in trouble: about a minute of them. */
+const MAX_ATTEMPTS = 15;
 
 /** Asks until the answer says `role`; resolves with the identity, which is on disk. Rejects when the node is not wanted. */
 export async function renewAs(
@@ -23,7 +25,7 @@ export async function renewAs(
 ): Promise<NodeIdentity> {
   let failure = new CoveyError("unavailable", `Cannot become a ${role}: nobody was asked`);
   for (let attempt = 0; attempt < MAX_ATTEMPTS; attempt++) {
-    if (attempt > 0) await sleep(clock, RETRY_MS, signal);
+    if (attempt > 0) await sleep(clock, Math.min(MIN_RETRY_MS * 2 ** attempt, MAX_RETRY_MS), signal);
     try {
       const privateKeyPEM = await store.pendingKey();
       const certificateChainPEM = await ca.renew(

@@ -11,6 +11,7 @@ import {
   type ConfState,
   type Entry,
   type MemberChange,
+  type MemberID,
   type Message,
   type RaftConfig,
   type RaftStatus,
@@ -29,6 +30,9 @@ import { WaitingProposals, WaitingReads } from "./waiting.ts";
 
 /** Time between two ticks of the core, milliseconds. */
 export const TICK_MS = 100;
+
+/** Silence after which no entries are kept for a follower; one that installs a large snapshot is silent for seconds. */
+const MAX_SILENT_TICKS = 300;
 
 /** Where the driver's output goes. All are called synchronously; none may call the driver back in the same turn. */
 export interface DriverHooks {
@@ -65,6 +69,9 @@ export class Driver {
   readonly #reads = new WaitingReads();
   /** Snapshots that have arrived completely, until the core has decided about them. */
   readonly #arrived = new WeakMap<SnapshotMeta, SnapshotData>();
+  /** The tick at which each follower was last heard of. */
+  readonly #seen = new Map<MemberID, number>();
+  #ticks = 0;
   #confState: ConfState;
   #applied: number;
   /** The term this member leads, 0 if none. */
@@ -294,6 +301,7 @@ export class Driver {
 
   #tick(): void {
     this.#raw.tick();
+    this.#noteActive();
     for (const id of this.#reads.tick(2 * this.#options.config.electionTicks)) {
       this.#raw.forgetRead(id);
       this.#reads.lost(id, new CoveyError("unavailable", "Cannot read: the leader does not answer"));
@@ -439,12 +447,23 @@ export class Driver {
     if (this.#leadTerm === 0) return Infinity;
     const { disk, self } = this.#options;
     let from = Infinity;
-    for (const { id, active, match, state, next } of this.#raw.status().members) {
-      const needed = state === "snapshot" ? next : match + 1;
+    for (const { id, match, state, next } of this.#raw.status().members) {
+      // After a snapshot was sent, `match` is old until it is installed.
+      const needed = state === "replicate" ? match + 1 : next;
+      const gone = this.#ticks - (this.#seen.get(id) ?? this.#ticks) > MAX_SILENT_TICKS;
       // Whoever needs what is gone already gets a snapshot, and the entries after it.
-      if (active && id !== self.memberID && needed >= disk.firstIndex()) from = Math.min(from, needed);
+      if (!gone && id !== self.memberID && needed >= disk.firstIndex()) from = Math.min(from, needed);
     }
     return disk.bytesFrom(from) > MAX_KEPT_BYTES ? Infinity : from;
+  }
+
+  /** Notes which followers are there, for {@linkcode #keepFrom}. */
+  #noteActive(): void {
+    this.#ticks++;
+    if (this.#leadTerm === 0) return this.#seen.clear();
+    for (const { id, active } of this.#raw.status().members) {
+      if (active || !this.#seen.has(id)) this.#seen.set(id, this.#ticks);
+    }
   }
 
   /** The image that belongs to a snapshot message, which has to be asked for in the turn that sends it. */

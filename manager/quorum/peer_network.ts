@@ -84,10 +84,10 @@ export class PeerNetwork {
     return this.#links.get(id)?.reachable ?? true;
   }
 
-  /** Forgets members that are gone. */
-  keep(ids: ReadonlySet<MemberID>): void {
+  /** Forgets members that were removed. Strangers stay: a new member knows nobody until it has the state. */
+  forget(removed: readonly MemberID[]): void {
     for (const [id, link] of this.#links) {
-      if (ids.has(id)) continue;
+      if (!removed.includes(id)) continue;
       // The last message may be the one that tells the member of its removal.
       this.#options.clock.setTimer(FAREWELL_MS, () => void link.close());
       this.#links.delete(id);

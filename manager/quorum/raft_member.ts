@@ -326,7 +326,7 @@ export class RaftMember implements Consensus {
     this.#status = this.#currentStatus(this.#member);
     if (JSON.stringify({ ...before, appliedIndex: 0 }) === JSON.stringify(this.#status)) return;
     if (before.isLeader && !this.#status.isLeader) this.#member.network.cancelSnapshots();
-    this.#member.network.keep(memberIDs(this.#member.driver.confState));
+    this.#member.network.forget(this.#member.driver.confState.removed);
     const status = this.status();
     for (const listener of [...this.#listeners]) if (this.#listeners.has(listener)) listener(status);
   }

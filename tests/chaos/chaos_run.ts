@@ -17,8 +17,6 @@ import { Workload } from "./workload.ts";
 /** Longest time from healing until every manager answers every read. */
 const RECOVERY_LIMIT_MS = 60_000;
 
-const REPORTED_GAPS = 8;
-
 /** What a run is made of. */
 export interface ChaosOptions {
   managers: number;
@@ -46,7 +44,7 @@ export interface ChaosReport {
   reasons: ReadonlyMap<string, number>;
   faults: readonly DoneFault[];
   leaderChanges: number;
-  /** The longest times during the faults in which no write was acknowledged, longest first. */
+  /** The longest time without an acknowledged write for each kind of fault, longest first. */
   gaps: Gap[];
   /** Managers that ended by themselves, and whatever else kept the cluster from recovering. */
   problems: string[];
@@ -122,7 +120,10 @@ function longestGaps(
     durationMs: time - (inside[index - 1] ?? start),
     fault: faults.findLast((fault) => fault.start < time),
   }));
-  return gaps.sort((a, b) => b.durationMs - a.durationMs).slice(0, REPORTED_GAPS);
+  gaps.sort((a, b) => b.durationMs - a.durationMs);
+  return [...new Set(gaps.map(({ fault }) => fault?.kind))].map((kind) =>
+    gaps.find(({ fault }) => fault?.kind === kind)!
+  );
 }
 
 function unexpected(reasons: ReadonlyMap<string, number>): string[] {

@@ -22,7 +22,7 @@ export function describeReport(report: ChaosReport): string {
     `${count("failed")} failed, ${count("unknown")} unknown`,
     ...frequent.map(([reason, times]) => `  ${times} times ${reason.slice(0, MAX_REASON_LENGTH)}`),
     `faults: ${kinds.map(([kind, done]) => `${done?.length} ${kind}`).join(", ")}`,
-    `leader changes seen: ${leaderChanges}; longest times without a write:`,
+    `leader changes seen: ${leaderChanges}; longest time without a write for each kind of fault:`,
     ...gaps.map((gap) => `  ${describeGap(gap)}`),
     ...problems.map((problem) => `PROBLEM: ${problem}`),
     ...check.problems.map(({ key, history, result }) =>

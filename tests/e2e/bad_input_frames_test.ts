@@ -110,6 +110,7 @@ Deno.test("Callers: nobody, a worker and a node of another cluster get what thei
     assert.match(await codeOf(address, "dispatcher.heartbeat", worker), /^invalid_argument$/);
     // An agent moved to a manager of another cluster is told so, and goes on trying its own.
     assert.equal(await agents[1]!.end(), 0);
+    await Deno.remove(`${folder}/b/managers`).catch(() => {});
     const lost = start("agent", "--state-dir", `${folder}/b`, "--join", address);
     await lost.says(/is connecting: Cannot trust .*(cluster|root)/);
     for (const program of [lost, agents[0]!, other]) assert.equal(await program.end(), 0);

@@ -42,7 +42,7 @@ export function nodeRoutes(app: Hono, context: ControlContext): void {
     const force = flagParameter(c, "force");
     const manager = requireManager(context);
     const { ID } = await lookUp(manager, (state) => findNode(state, c.req.param("id")));
-    await removeNode(manager.store, context.clock, manager.consensus.status().members, ID, force);
+    await removeNode(manager.store, context.clock, manager.consensus, ID, force);
     return c.body(null, 200);
   });
 }

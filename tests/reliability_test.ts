@@ -1,0 +1,82 @@
+/** `docs/reliability.md` tells the truth: every scenario has its row, every row its tests or a reason. */
+import { deepStrictEqual, ok } from "node:assert/strict";
+
+const ROOT = new URL("../", import.meta.url);
+const TRACES = "tests/raft/testdata/";
+const SCENARIOS = 80;
+const INVARIANTS = /^(ES|LM|LC|SM|DU|LIN|WO|TM|LV|BD)(, (ES|LM|LC|SM|DU|LIN|WO|TM|LV|BD))*$/;
+
+interface Row {
+  number: number;
+  event: string;
+  invariants: string;
+  tests: { path: string; name: string | undefined }[];
+  missing: string;
+}
+
+function parseRow(line: string): Row {
+  const [number = "", event = "", invariants = "", tests = "", missing = ""] = line.split("|").slice(1)
+    .map((cell) => cell.trim());
+  const named = [...tests.matchAll(/`([^`]+)`(?: "([^"]+)")?/g)].map(([, path, name]) => ({
+    path: path!,
+    name,
+  }));
+  return { number: Number(number), event, invariants, tests: named, missing };
+}
+
+const rows = Deno.readTextFileSync(new URL("docs/reliability.md", ROOT)).split("\n")
+  .filter((line) => /^\| *\d+ *\|/.test(line)).map(parseRow);
+
+/** Whether the first lines of a trace say that it is about `scenario`: `Scenario 4`, `Scenarios 9 and 47`, `33 to 35`. */
+function isTraceOf(scenario: number, text: string): boolean {
+  const heading = /^# Scenarios? ([\d, ]+(?:(?:and|to) \d+)?)/.exec(text)?.[1] ?? "";
+  const [first = 0, ...others] = (heading.match(/\d+/g) ?? []).map(Number);
+  const last = others.at(-1) ?? first;
+  return heading.includes("to")
+    ? first <= scenario && scenario <= last
+    : [first, ...others].includes(scenario);
+}
+
+function problemOf({ path, name }: Row["tests"][number], scenario: number): string | undefined {
+  let text: string;
+  try {
+    text = Deno.readTextFileSync(new URL(path, ROOT));
+  } catch {
+    return `${path} does not exist`;
+  }
+  if (path.startsWith(TRACES)) {
+    return isTraceOf(scenario, text)
+      ? undefined
+      : `${path} does not say that it is about scenario ${scenario}`;
+  }
+  if (name === undefined) return `${path} lacks the name of its test`;
+  return [`"${name}"`, `\`${name}\``].some((quoted) => text.includes(quoted))
+    ? undefined
+    : `${path} has no test "${name}"`;
+}
+
+Deno.test("Reliability table: has the scenarios 1 to 80, each with what happens and what must hold", () => {
+  deepStrictEqual(rows.map(({ number }) => number), Array.from({ length: SCENARIOS }, (_, i) => i + 1));
+  for (const { number, event, invariants } of rows) {
+    ok(event.length > 0, `${number} says what happens`);
+    ok(INVARIANTS.test(invariants), `${number} names its invariants: ${invariants}`);
+  }
+});
+
+Deno.test("Reliability table: every test that it names exists", () => {
+  deepStrictEqual(
+    rows.flatMap((row) => row.tests.map((test) => problemOf(test, row.number)).filter((problem) => problem)),
+    [],
+  );
+});
+
+Deno.test("Reliability table: a row without a test says why", () => {
+  const silent = rows.filter(({ tests, missing }) => tests.length === 0 && missing === "");
+  deepStrictEqual(silent.map(({ number }) => number), []);
+});
+
+Deno.test("Reliability table: every trace stands in it", () => {
+  const named = new Set(rows.flatMap(({ tests }) => tests.map(({ path }) => path)));
+  const traces = [...Deno.readDirSync(new URL(TRACES, ROOT))].map(({ name }) => TRACES + name);
+  deepStrictEqual(traces.filter((path) => !named.has(path)), []);
+});
