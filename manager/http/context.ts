@@ -6,6 +6,7 @@ import { CoveyError } from "../../api/errors.ts";
 import type { Random } from "../../api/random.ts";
 import type { ManagerHandle, NodeLifecycle } from "../lifecycle.ts";
 import { DockerError, NO_LEADER } from "./docker_error.ts";
+import type { Store } from "../store/store.ts";
 import type { Engine } from "./engine.ts";
 
 /** What the control API is made of. */
@@ -54,6 +55,19 @@ export async function managerForReading(context: ControlContext): Promise<Manage
   const manager = requireManager(context);
   await manager.consensus.readBarrier();
   return manager;
+}
+
+/**
+ * Looks something up to be changed. What is missing here is looked for again with everything acknowledged in view: a leader
+ * that was deposed unawares must not say that it does not exist.
+ */
+export async function lookUp<T>({ store, consensus }: ManagerHandle, find: (store: Store) => T): Promise<T> {
+  try {
+    return find(store);
+  } catch {
+    await consensus.readBarrier();
+    return find(store);
+  }
 }
 
 const HTML = /[<>&\u2028\u2029]/g;

@@ -200,10 +200,13 @@ class MemoryStore implements Store, StateMachine {
             });
           }
           expected = await this.#consensus.propose(proposal.entry, proposal);
+        } else {
+          // A leader that was deposed unawares would refuse, or answer, by old state.
+          await this.#consensus.readBarrier();
         }
       } catch (failure) {
         for (const { refusals, jobs } of proposals.slice(nth)) {
-          for (const { job, error } of refusals) job.refused(error);
+          for (const { job } of refusals) job.failed(unjudged(failure));
           for (const { job } of jobs) job.failed(failure);
         }
         return;
@@ -221,6 +224,15 @@ class MemoryStore implements Store, StateMachine {
     );
     for (const job of this.#queue.splice(0)) job.failed(error);
   }
+}
+
+/** A refusal may rest on what was then not committed, so it is none; what is certain is that nothing was written for it. */
+function unjudged(cause: unknown): CoveyError {
+  return new CoveyError(
+    "unavailable",
+    `Cannot commit the transaction: what it rests on was not committed: ${CoveyError.from(cause).message}`,
+    { cause },
+  );
 }
 
 function deepFreeze(value: unknown): void {

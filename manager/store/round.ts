@@ -27,7 +27,7 @@ export interface Proposal {
   writes: Write[];
   /** Jobs whose outcome hangs on the commit. */
   jobs: { job: Job; result: unknown }[];
-  /** Jobs that failed by themselves, whatever becomes of the commit. */
+  /** Jobs that failed by themselves, given that what they saw is committed. */
   refusals: { job: Job; error: unknown }[];
 }
 

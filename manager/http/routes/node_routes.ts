@@ -8,6 +8,7 @@ import { removeNode, updateNode } from "../../control/nodes.ts";
 import {
   type ControlContext,
   flagParameter,
+  lookUp,
   managerForReading,
   readJSON,
   requireManager,
@@ -31,16 +32,17 @@ export function nodeRoutes(app: Hono, context: ControlContext): void {
   app.post("/nodes/:id/update", async (c) => {
     const body = await readJSON(c);
     const version = versionParameter(c, "node");
-    const { store, consensus } = requireManager(context);
+    const manager = requireManager(context);
     const spec = parseNodeSpec(body);
-    await updateNode(store, consensus.status().members, findNode(store, c.req.param("id")).ID, version, spec);
+    const { ID } = await lookUp(manager, (state) => findNode(state, c.req.param("id")));
+    await updateNode(manager.store, manager.consensus.status().members, ID, version, spec);
     return c.body(null, 200);
   });
   app.delete("/nodes/:id", async (c) => {
     const force = flagParameter(c, "force");
-    const { store, consensus } = requireManager(context);
-    const { ID } = findNode(store, c.req.param("id"));
-    await removeNode(store, context.clock, consensus, ID, force);
+    const manager = requireManager(context);
+    const { ID } = await lookUp(manager, (state) => findNode(state, c.req.param("id")));
+    await removeNode(manager.store, context.clock, manager.consensus, ID, force);
     return c.body(null, 200);
   });
 }

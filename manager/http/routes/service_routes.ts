@@ -11,6 +11,7 @@ import {
   type ControlContext,
   flagParameter,
   isDockerClient,
+  lookUp,
   managerForReading,
   readJSON,
   requireManager,
@@ -48,8 +49,9 @@ export function serviceRoutes(app: Hono, context: ControlContext): void {
     const body = await readJSON(c);
     const version = versionParameter(c, "service");
     const rollback = c.req.query("rollback") ?? "";
-    const { store } = requireManager(context);
-    const service = findService(store, c.req.param("id"));
+    const manager = requireManager(context);
+    const { store } = manager;
+    const service = await lookUp(manager, (state) => findService(state, c.req.param("id")));
     if (rollback === "previous") await rollbackService(store, context.clock, service.ID, version);
     else if (rollback !== "" && rollback !== "none") {
       throw new CoveyError("unknown", `unrecognized rollback option ${rollback}`);
@@ -57,8 +59,9 @@ export function serviceRoutes(app: Hono, context: ControlContext): void {
     return sendJSON(c, {});
   });
   app.delete("/services/:id", async (c) => {
-    const { store } = requireManager(context);
-    await removeService(store, findService(store, c.req.param("id")).ID);
+    const manager = requireManager(context);
+    const { ID } = await lookUp(manager, (state) => findService(state, c.req.param("id")));
+    await removeService(manager.store, ID);
     return c.body(null, 200);
   });
 }

@@ -1,5 +1,5 @@
 import { deepStrictEqual, ok, rejects, strictEqual } from "node:assert/strict";
-import { hasCode } from "../../../api/errors.ts";
+import { CoveyError, hasCode } from "../../../api/errors.ts";
 import type { Commit } from "../../../manager/store/store.ts";
 import { FakeClock } from "../../support/fake_clock.ts";
 import { testStore } from "../../support/store.ts";
@@ -200,6 +200,27 @@ Deno.test("Store: a failed commit changes nothing and the store goes on", async 
   strictEqual(store.count("services"), 1);
   await store.update((tx) => tx.delete("services", "a"));
   strictEqual(store.count("services"), 0);
+});
+
+Deno.test("Store: a refusal by a write that was not committed is not told as one", async () => {
+  const { store, consensus } = testStore();
+  await store.update((tx) => tx.create("services", service("a")));
+  consensus.beforeCommit = () => {
+    throw new CoveyError("unknown", "lost");
+  };
+  const outcomes = await Promise.allSettled([
+    store.update((tx) => tx.delete("services", "a")),
+    store.update((tx) => tx.delete("services", "a")),
+  ]);
+  // The second found no service, which nobody else will ever see: it did nothing, and may try again.
+  deepStrictEqual(outcomes.map((o) => o.status === "rejected" && o.reason.code), ["unknown", "unavailable"]);
+});
+
+Deno.test("Store: a leader that was deposed unawares does not refuse by its old state", async () => {
+  const { store, consensus } = testStore();
+  consensus.readBarrier = () => Promise.reject(new CoveyError("unavailable", "no quorum"));
+  await rejects(store.update((tx) => tx.delete("services", "a")), code("unavailable"));
+  await rejects(store.update((tx) => tx.count("services")), code("unavailable"));
 });
 
 Deno.test("Store: a write on a follower fails without running the callback", async () => {
