@@ -117,7 +117,9 @@ export class RaftDisk implements CoreStorage {
         hardState: { ...hardState, commit },
       });
     }
-    const needed = !snapshot && (this.#votedAnew(hardState) || entries.some((e) => e.type === "conf_change"));
+    // Without entries or a vote it is there because a membership change is committed.
+    const needed = !snapshot &&
+      (entries.length === 0 || this.#votedAnew(hardState) || entries.some((e) => e.type === "conf_change"));
     if (needed || entries.length > 0) {
       await this.#disk.save({ entries: entries.map(asLogEntry), ...(needed && { hardState }) });
     }
