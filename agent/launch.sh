@@ -75,8 +75,10 @@ if [ "$print" = yes ]; then printf '%s\n' "$permissions"; exit 0; fi
 v8=--lite-mode,--single-threaded,--max-semi-space-size=1,--max-old-space-size=256
 export MALLOC_ARENA_MAX=1 DENO_NO_UPDATE_CHECK=1
 
-# New sources are compiled by a process of their own: the one that does it keeps 2 to 8 MB of it.
-"$deno" cache --quiet --config "$root/deno.json" "$root/agent/main.ts" || true
+# New sources are compiled, and packages checked against the lock file, by a process of their own: the one that does it keeps
+# 2 to 8 MB of it.
+# shellcheck disable=SC2086 # one word per module
+"$deno" cache --quiet --config "$root/deno.json" "$root/agent/main.ts" $executors || true
 
 # The last --state-dir wins; relative paths of the other flags are the caller's, so the folder is not changed.
 set -- "$@" --state-dir "$state_dir"
@@ -85,5 +87,5 @@ IFS='
 '
 set -f
 # shellcheck disable=SC2086
-exec "$deno" run --no-prompt --quiet --unstable-kv --unstable-lazy-dynamic-imports --no-code-cache --v8-flags="$v8" --config "$root/deno.json" \
+exec "$deno" run --no-prompt --quiet --no-lock --cached-only --unstable-kv --unstable-lazy-dynamic-imports --no-code-cache --v8-flags="$v8" --config "$root/deno.json" \
   $permissions "$root/agent/main.ts" "$@"
