@@ -3,12 +3,11 @@ import type { Task } from "../../api/task.ts";
 import { createDockerExecutor } from "../../executors/docker/docker_executor.ts";
 import { EngineClient } from "../../executors/docker/engine_client.ts";
 import type { Fixture, Program } from "./executor_conformance.ts";
+import { TEST_ENGINE as ENGINE_SOCKET } from "../support/test_engine.ts";
 import { NODE_ID, taskWith } from "./tasks.ts";
 
-/** The engine that the tests use. */
-export const ENGINE_SOCKET = Deno.env.get("COVEY_TEST_DOCKER") || "/tmp/docker-engine/docker.sock";
-/** Why there is none; empty without a reason the tests run, and fail if there is no engine. */
-export const NO_ENGINE = Deno.env.get("COVEY_SKIP_ENGINE") ?? "";
+export { NO_ENGINE, TEST_ENGINE as ENGINE_SOCKET } from "../support/test_engine.ts";
+
 /** An image that the engine has. */
 export const TEST_IMAGE = "busybox:local";
 

@@ -1,7 +1,8 @@
 /** The stock client prints the same of our manager as of a real Docker Swarm, command by command. */
 import assert from "node:assert/strict";
 import type { Fleet } from "../../cli/demo/fleet.ts";
-import { TEST_ENGINE, withFleet } from "../support/e2e.ts";
+import { withFleet } from "../support/e2e.ts";
+import { NO_ENGINE, TEST_ENGINE } from "../support/test_engine.ts";
 import { type Answer, Side, startPeer, stopPeer, words } from "../support/parity.ts";
 import {
   API_ERRORS,
@@ -11,9 +12,6 @@ import {
   PARITY_SCRIPT,
   REMOVE_ALL,
 } from "./parity_script.ts";
-
-/** Why there is no engine to compare with; without a reason the test runs. */
-const NO_ENGINE = Deno.env.get("COVEY_SKIP_ENGINE") ?? "";
 
 /** Where clients of other versions may be installed. */
 const CLIENTS = ["/usr/local/bin/docker", "/usr/bin/docker"];

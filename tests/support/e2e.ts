@@ -3,9 +3,6 @@ import { Fleet } from "../../cli/demo/fleet.ts";
 import type { NodeView, TaskView } from "../../cli/api_types.ts";
 import type { ServiceSpec } from "../../api/service.ts";
 
-/** Socket of the engine that tests use; `tests/support/engine.sh up DIR` starts one. */
-export const TEST_ENGINE = Deno.env.get("COVEY_TEST_DOCKER") ?? "/tmp/docker-engine/docker.sock";
-
 /** Runs `test` with a fleet in a folder of its own; removes its services, ends its processes and removes the folder after. */
 export async function withFleet(
   options: { docker?: string },
