@@ -1,0 +1,97 @@
+/** What the members' disks say about Raft: votes, terms and the log, checked as they become durable. */
+import { Decoder } from "cbor-x/index-no-eval";
+import type { Mutation } from "../../../manager/consensus/disk.ts";
+import { unseal } from "../../../manager/consensus/record.ts";
+import { Violation } from "../raft/checker.ts";
+
+interface Seen {
+  /** What names the payload: the checksum that covers it. */
+  crc: number;
+  prevTerm: number | undefined;
+}
+
+/** What one disk is known to hold. */
+interface Shelf {
+  terms: Map<number, number>;
+  term: number;
+  vote: number;
+  checkpoint: number;
+}
+
+const cbor = new Decoder({ useRecords: false, mapsAsObjects: true });
+
+/** See the file's head. */
+export class DiskChecker {
+  readonly #entries = new Map<string, Seen>();
+  readonly #shelves = new Map<string, Shelf>();
+
+  /** These became durable on the disk of `name`. */
+  stored(name: string, mutations: readonly Mutation[]): void {
+    const shelf = this.#shelf(name);
+    for (const { key, value } of mutations) {
+      if (key[0] === "log") this.#entry(name, shelf, key as [string, number, number], value);
+      else if (key[0] === "member" && key[1] === "hardState" && value) {
+        this.#hardState(name, shelf, key, value);
+      } else if (key[0] === "checkpoint" && value) this.#checkpoint(name, shelf, key, value);
+    }
+  }
+
+  /** The disk was replaced by an empty one. */
+  wiped(name: string): void {
+    this.#shelves.delete(name);
+  }
+
+  #shelf(name: string): Shelf {
+    let shelf = this.#shelves.get(name);
+    if (!shelf) this.#shelves.set(name, shelf = { terms: new Map(), term: 0, vote: 0, checkpoint: 0 });
+    return shelf;
+  }
+
+  /** LM: an index and a term name one entry, and all entries before it. */
+  #entry(
+    name: string,
+    { terms }: Shelf,
+    key: readonly [string, number, number],
+    value: Uint8Array | undefined,
+  ): void {
+    const [, index, part] = key;
+    if (value === undefined) return void (part === 0 && terms.delete(index));
+    const { major: term } = unseal(key, value);
+    const crc = new DataView(value.buffer, value.byteOffset).getUint32(0);
+    const at = `${index}/${term}/${part}`;
+    const seen = this.#entries.get(at);
+    const prevTerm = part === 0 ? terms.get(index - 1) : undefined;
+    if (!seen) this.#entries.set(at, { crc, prevTerm });
+    else {
+      if (seen.crc !== crc) throw new Violation("LM", `${name} has another entry ${at}`);
+      if (prevTerm !== undefined && seen.prevTerm !== undefined && seen.prevTerm !== prevTerm) {
+        throw new Violation(
+          "LM",
+          `${name} has another entry before ${at}: of ${prevTerm}, not ${seen.prevTerm}`,
+        );
+      }
+      seen.prevTerm ??= prevTerm;
+    }
+    if (part === 0) terms.set(index, term);
+  }
+
+  /** ES: terms grow, and a term has one vote. */
+  #hardState(name: string, shelf: Shelf, key: Mutation["key"], value: Uint8Array): void {
+    const { term, vote } = cbor.decode(unseal(key, value).payload) as { term: number; vote: number };
+    if (term < shelf.term) throw new Violation("ES", `${name} goes back from term ${shelf.term} to ${term}`);
+    if (term === shelf.term && shelf.vote !== 0 && vote !== shelf.vote) {
+      throw new Violation("ES", `${name} votes for ${vote} in term ${term}, and did for ${shelf.vote}`);
+    }
+    shelf.term = term;
+    shelf.vote = vote;
+  }
+
+  /** DU: what is known to be committed stays so. */
+  #checkpoint(name: string, shelf: Shelf, key: Mutation["key"], value: Uint8Array): void {
+    const { minor: index } = unseal(key, value);
+    if (index < shelf.checkpoint) {
+      throw new Violation("DU", `${name} goes back from checkpoint ${shelf.checkpoint} to ${index}`);
+    }
+    shelf.checkpoint = index;
+  }
+}
