@@ -12,16 +12,18 @@ export function watched(
   view: ManagerView,
   faults: Faults,
 ): RaftMember {
-  member.subscribe((status) => checker.status(view, status));
+  member.subscribe((status) => checker.guard(() => checker.status(view, status)));
   const own: Partial<RaftMember> = {
     async start(machine) {
-      (machine as StateMachine & Store).subscribe((commit) => checker.publishes(view, commit));
+      (machine as StateMachine & Store).subscribe((commit) =>
+        checker.guard(() => checker.publishes(view, commit))
+      );
       await member.start(watchedMachine(machine, checker, view, faults));
-      checker.status(view, member.status());
+      checker.guard(() => checker.status(view, member.status()));
     },
     async propose(entry, local) {
       const index = await member.propose(entry, local);
-      checker.acknowledges(view.name, index, entry);
+      checker.guard(() => checker.acknowledges(view.name, index, entry));
       return index;
     },
     ...(faults.readWithoutBarrier && { readBarrier: () => Promise.resolve() }),
@@ -42,11 +44,11 @@ function watchedMachine(
 ): StateMachine {
   return {
     apply: (index, entry, local) =>
-      checker.applies(view, index, entry, () => machine.apply(index, entry, local)),
+      checker.guard(() => checker.applies(view, index, entry, () => machine.apply(index, entry, local))),
     restore(index, records) {
       const all = [...records];
       const kept = faults.forgetRestored && view.loaded ? all.slice(0, Math.ceil(all.length / 2)) : all;
-      checker.restores(view, index, () => machine.restore(index, kept));
+      checker.guard(() => checker.restores(view, index, () => machine.restore(index, kept)));
     },
     records: () => machine.records(),
     takeDirty: () => faults.forgetDirty ? [...machine.takeDirty()].slice(0, -1) : machine.takeDirty(),
