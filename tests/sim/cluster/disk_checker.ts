@@ -2,6 +2,7 @@
 import { Decoder } from "cbor-x/index-no-eval";
 import type { Mutation } from "../../../manager/consensus/disk.ts";
 import { unseal } from "../../../manager/consensus/record.ts";
+import type { Message } from "../../../manager/raft/mod.ts";
 import { Violation } from "../raft/checker.ts";
 
 interface Seen {
@@ -35,6 +36,24 @@ export class DiskChecker {
       else if (key[0] === "member" && key[1] === "hardState" && value) {
         this.#hardState(name, shelf, key, value);
       } else if (key[0] === "checkpoint" && value) this.#checkpoint(name, shelf, key, value);
+    }
+  }
+
+  /** A message leaves `name`. What it promises must be on the disk: a vote (ES), entries (DU). */
+  sends(name: string, message: Message): void {
+    const { terms, term, vote, checkpoint } = this.#shelf(name);
+    // Once a newer term is on the disk, the promise binds nobody any more.
+    if (message.term < term) return;
+    if (message.type === "vote_response" && message.granted) {
+      if (message.term === term && message.to === vote) return;
+      throw new Violation(
+        "ES",
+        `${name} votes for ${message.to} in term ${message.term}, and has not noted it`,
+      );
+    }
+    if (message.type !== "append_response" || message.rejected) return;
+    if (message.index > checkpoint && !terms.has(message.index)) {
+      throw new Violation("DU", `${name} accepts entries up to ${message.index}, and has not stored them`);
     }
   }
 

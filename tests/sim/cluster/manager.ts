@@ -17,6 +17,7 @@ import type { DiskChecker } from "./disk_checker.ts";
 import { type Faults, withoutVote } from "./faults.ts";
 import { Host } from "./host.ts";
 import { addressOf, type SimNetwork } from "./network.ts";
+import { watchedDialer } from "./watched_dialer.ts";
 import { watched } from "./watched_member.ts";
 import type { World } from "./world.ts";
 
@@ -29,6 +30,8 @@ export interface ManagerSurroundings {
   faults: Faults;
   /** Entries between two checkpoints: few, so that a short run has several. */
   checkpointEntries: number;
+  /** Ticks without a leader before an election; with few of them, two managers more often try at once. */
+  electionTicks: number;
 }
 
 /**
@@ -177,7 +180,7 @@ export class SimManager {
 
   #open(join: boolean): Promise<RunningManager> {
     const { host, name, address } = this;
-    const { world, network, checker, faults, checkpointEntries } = this.#all;
+    const { world, network, checker, disks, faults, checkpointEntries, electionTicks } = this.#all;
     const clock = host.clock(), random = host.random();
     const identity: PeerIdentity = {
       nodeID: name,
@@ -187,14 +190,17 @@ export class SimManager {
     };
     const effects: ManagerEffects = {
       network: {
-        dialer: network.dialer(host, identity, clock),
+        dialer: watchedDialer(
+          network.dialer(host, identity, clock),
+          (message) => checker.guard(() => disks.sends(name, message)),
+        ),
         useStore: () => {},
         useIdentity: () => {},
         listen: (_, router) => Promise.resolve(network.listen(host, identity, router, clock)),
       },
       openMember: async (options) => {
-        const member = await RaftMember.openOnDisk(this.disk.open(), { ...options, checkpointEntries });
-        return watched(member, checker, this.view, faults);
+        const all = { ...options, checkpointEntries, electionTicks };
+        return watched(await RaftMember.openOnDisk(this.disk.open(), all), checker, this.view, faults);
       },
     };
     const answer = (request: Request) => this.#process!.api.answer(request);

@@ -24,6 +24,8 @@ export class Nemesis {
   /** Share of votes after which the voter is restarted at once. */
   readonly #hunt: number;
   #started = false;
+  /** The manager that decides the duel under way. */
+  #dueling = "";
   /** Managers that stay down for a while. */
   readonly #resting = new Set<SimManager>();
   /** Of all deeds some, drawn once per run: what is rare among all is common among few. */
@@ -228,19 +230,22 @@ export class Nemesis {
   /** The leader restarts, and two others that cannot hear each other want to succeed it with its vote. */
   #duel(): void {
     const leader = this.#leader();
-    this.#crash(leader);
+    this.#restart(leader);
+    this.#dueling = leader.name;
     const [a, b] = this.#names().filter((name) => name !== leader.name);
     this.#network.stall(a!, b!, true);
     this.#network.stall(b!, a!, true);
     this.#world.queue.after(this.#random.between(1500, 4000), () => {
       this.#network.stall(a!, b!, false);
       this.#network.stall(b!, a!, false);
+      this.#dueling = "";
     });
   }
 
   /** Restarts a voter while the election that it may have decided goes on. */
   huntVoter(name: string): void {
-    if (!this.#started || this.#world.calm || !this.#random.chance(this.#hunt)) return;
+    if (!this.#started || this.#world.calm) return;
+    if (!this.#random.chance(this.#dueling === name ? 0.9 : this.#hunt)) return;
     const voter = this.#managers.find((manager) => manager.name === name)!;
     const at = this.#random.next() * 2;
     this.#world.queue.after(at, () => this.#world.calm || this.#restart(voter));

@@ -53,6 +53,7 @@ export class ClusterSimulation {
     const surroundings = {
       ...{ world, faults, network: this.network, checker: this.checker, disks: this.#disks },
       checkpointEntries: random.pick([10, 30, 100]),
+      electionTicks: random.pick([10, 10, 10, 3]),
     };
     const count = random.chance(0.25) ? 5 : 3;
     this.managers = Array.from({ length: count }, (_, i) => new SimManager(`m${i + 1}`, surroundings));
