@@ -12,6 +12,22 @@ const PAUSES_MS = [300, 900, 2500];
 /** How often somebody looks for managers that are down and shall not be. */
 const REPAIR_MS = 400;
 
+/** A kind of fault. */
+export type Deed =
+  | (
+    | "crash"
+    | "crashLeader"
+    | "crashAll"
+    | "split"
+    | "isolate"
+    | "swizzle"
+    | "duel"
+    | "refuse"
+    | "badWeather"
+  )
+  | ("stopOrderly" | "pause" | "pauseLeader" | "jumpClock" | "slowDisk" | "failDisk" | "rot" | "loseDisk")
+  | ("crashAgent" | "pauseAgent" | "cutAgent");
+
 /** See the file's head. With `spoils`, disks are torn, rot and get lost, those of a majority excepted. */
 export class Nemesis {
   readonly #world: World;
@@ -37,6 +53,7 @@ export class Nemesis {
     managers: readonly SimManager[],
     agents: readonly SimAgent[],
     spoils: boolean,
+    only?: readonly Deed[],
   ) {
     this.#world = world;
     this.#network = network;
@@ -47,23 +64,36 @@ export class Nemesis {
     this.#pauseMs = this.#random.pick(PAUSES_MS);
     this.#hunt = this.#random.pick([0, 0, 0.2, 0.9]);
     const all = this.#allDeeds();
-    this.#deeds = this.#random.shuffled(all).slice(0, this.#random.between(2, all.length));
-    this.#deeds.push(() => this.#healNetwork());
+    const names = (Object.keys(all) as Deed[]).filter((name) => agents.length > 0 || !name.endsWith("Agent"));
+    const some = only ?? this.#random.shuffled(names).slice(0, this.#random.between(2, names.length));
+    world.log.note(`deeds: ${some}`);
+    const heal = () => this.#healNetwork();
+    this.#deeds = [...some.map((name) => all[name]), ...some.slice(0, some.length / 4).map(() => heal), heal];
   }
 
-  #allDeeds(): (() => void)[] {
-    const deeds = [
-      ...[() => this.#crash(this.#someManager()), () => this.#crashLeader(), () => this.#crashAll()],
-      ...[() => this.#split(), () => this.#isolate(), () => this.#swizzle(), () => this.#duel()],
-      ...[() => this.#refuse(), () => this.#badWeather(), () => this.#stopOrderly()],
-      ...[() => this.#pause(), () => this.#pauseLeader(), () => this.#jumpClock()],
-      ...[() => this.#slowDisk(), () => this.#failDisk(), () => this.#rot(), () => this.#loseDisk()],
-      ...[() => this.#healNetwork(), () => this.#healNetwork()],
-    ];
-    if (this.#agents.length > 0) {
-      deeds.push(() => this.#crashAgent(), () => this.#pauseAgent(), () => this.#cutAgent());
-    }
-    return deeds;
+  #allDeeds(): Record<Deed, () => void> {
+    return {
+      crash: () => this.#crash(this.#someManager()),
+      crashLeader: () => this.#crash(this.#leader()),
+      crashAll: () => this.#crashAll(),
+      split: () => this.#split(),
+      isolate: () => this.#isolate(),
+      swizzle: () => this.#swizzle(),
+      duel: () => this.#duel(),
+      refuse: () => this.#refuse(),
+      badWeather: () => this.#badWeather(),
+      stopOrderly: () => this.#stopOrderly(),
+      pause: () => this.#pause(),
+      pauseLeader: () => this.#pauseLeader(),
+      jumpClock: () => this.#jumpClock(),
+      slowDisk: () => this.#slowDisk(),
+      failDisk: () => this.#failDisk(),
+      rot: () => this.#rot(),
+      loseDisk: () => this.#loseDisk(),
+      crashAgent: () => this.#crashAgent(),
+      pauseAgent: () => this.#pauseAgent(),
+      cutAgent: () => this.#cutAgent(),
+    };
   }
 
   start(): void {
@@ -133,10 +163,6 @@ export class Nemesis {
   #rest(manager: SimManager, mostMs: number): void {
     this.#resting.add(manager);
     this.#world.queue.after(this.#random.next() * mostMs, () => this.#resting.delete(manager));
-  }
-
-  #crashLeader(): void {
-    this.#crash(this.#leader());
   }
 
   #crashAll(): void {
@@ -216,9 +242,17 @@ export class Nemesis {
     this.#pauseHost(this.#someManager().host, this.#random.between(50, 4000));
   }
 
-  /** Long enough for another one to lead when it wakes up. */
+  /** Long enough for another one to lead when it wakes up, of which it may hear late. */
   #pauseLeader(): void {
-    this.#pauseHost(this.#leader().host, this.#random.between(1500, 5000));
+    const { host } = this.#leader();
+    const ms = this.#random.between(1500, 5000);
+    this.#pauseHost(host, ms);
+    if (this.#random.chance(0.5)) return;
+    const others = this.#names().filter((name) => name !== host.name);
+    for (const other of others) this.#network.stall(other, host.name, true);
+    this.#world.queue.after(ms + this.#random.between(100, 1500), () => {
+      for (const other of others) this.#network.stall(other, host.name, false);
+    });
   }
 
   #pauseHost(host: Host, ms: number): void {
