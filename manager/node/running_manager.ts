@@ -3,6 +3,7 @@ import type { Clock } from "../../api/clock.ts";
 import { CoveyError } from "../../api/errors.ts";
 import type { Cluster } from "../../api/cluster.ts";
 import type { WeightedPeer } from "../../api/dispatcher.ts";
+import { RAFT_METHODS } from "../../api/raft.ts";
 import type { Random } from "../../api/random.ts";
 import { createJoinToken, type NodeIdentity } from "../../security/mod.ts";
 import { createRouter, type Listener, listenTLS, type Method } from "../../transport/mod.ts";
@@ -15,6 +16,7 @@ import { type Answer, type ControlRequest, Routing } from "../routing/mod.ts";
 import { createStore, type Store } from "../store/mod.ts";
 import { leaderComponents, Leadership } from "./leader_components.ts";
 import { PeerTrust } from "./peer_trust.ts";
+import { withdrawMethod } from "./withdrawal.ts";
 
 /** What agents weigh managers by (SwarmKit `DefaultObservationWeight`). */
 const MANAGER_WEIGHT = 10;
@@ -174,6 +176,7 @@ export class RunningManager implements ManagerHandle {
       router.register(name, method);
     }
     for (const [name, method] of Object.entries(this.consensus.methods())) router.register(name, method);
+    router.register(RAFT_METHODS.withdraw, withdrawMethod(this.consensus, this.store));
     return router;
   }
 }
