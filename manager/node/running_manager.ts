@@ -15,6 +15,7 @@ import { RaftMember } from "../quorum/mod.ts";
 import { type Answer, type ControlRequest, Routing } from "../routing/mod.ts";
 import { createStore, type Store } from "../store/mod.ts";
 import { leaderComponents, Leadership } from "./leader_components.ts";
+import { followRaftTiming } from "./raft_timing.ts";
 import { PeerTrust } from "./peer_trust.ts";
 import { withdrawMethod } from "./withdrawal.ts";
 
@@ -55,6 +56,7 @@ export class RunningManager implements ManagerHandle {
   readonly #trust: PeerTrust;
   #listener: Listener | undefined;
   #unsubscribe = () => {};
+  readonly #untime: () => void;
 
   private constructor(
     options: RunningManagerOptions,
@@ -66,6 +68,7 @@ export class RunningManager implements ManagerHandle {
     this.#trust = trust;
     this.consensus = consensus;
     this.store = store;
+    this.#untime = followRaftTiming(consensus, store);
     this.nodeID = options.nodeID;
     this.advertiseAddr = options.advertise;
     const { clock, random, nodeID, answer } = options;
@@ -151,6 +154,7 @@ export class RunningManager implements ManagerHandle {
 
   async stop(): Promise<void> {
     this.#unsubscribe();
+    this.#untime();
     this.#routing.close();
     await this.#leadership.set(false);
     // The listener last: leadership is handed over while others can still be heard.

@@ -15,6 +15,7 @@ import {
   type Message,
   type RaftConfig,
   type RaftStatus,
+  type RaftTiming,
   RawNode,
   type Ready,
   type SnapshotMeta,
@@ -72,6 +73,7 @@ export class Driver {
   /** The tick at which each follower was last heard of. */
   readonly #seen = new Map<MemberID, number>();
   #ticks = 0;
+  #electionTicks: number;
   #confState: ConfState;
   #applied: number;
   /** The term this member leads, 0 if none. */
@@ -91,6 +93,7 @@ export class Driver {
     this.#machine = machine;
     const { disk, config } = options;
     const { applied, confState } = disk.initialState();
+    this.#electionTicks = config.electionTicks;
     this.#applied = applied;
     this.#confState = confState;
     this.members.replace(disk.addresses);
@@ -139,6 +142,13 @@ export class Driver {
   /** True once this member leads and its state contains everything that was committed before. */
   get serving(): boolean {
     return this.#serving;
+  }
+
+  /** See `RawNode.retime`. */
+  retime(timing: RaftTiming): void {
+    if (this.#isOver) return;
+    this.#raw.retime(timing);
+    this.#electionTicks = timing.electionTicks;
   }
 
   status(): RaftStatus {
@@ -302,7 +312,7 @@ export class Driver {
   #tick(): void {
     this.#raw.tick();
     this.#noteActive();
-    for (const id of this.#reads.tick(2 * this.#options.config.electionTicks)) {
+    for (const id of this.#reads.tick(2 * this.#electionTicks)) {
       this.#raw.forgetRead(id);
       this.#reads.lost(id, new CoveyError("unavailable", "Cannot read: the leader does not answer"));
     }

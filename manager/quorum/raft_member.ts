@@ -15,7 +15,7 @@ import { type Disk, openKvDisk } from "../consensus/disk.ts";
 import { lockFolder, type Unlock } from "../consensus/folder_lock.ts";
 import type { StateMachine } from "../consensus/state_machine.ts";
 import { Storage } from "../consensus/storage.ts";
-import { DEFAULT_RAFT_CONFIG, type Message } from "../raft/mod.ts";
+import { DEFAULT_RAFT_CONFIG, type Message, type RaftTiming } from "../raft/mod.ts";
 import { CHECKPOINT_BYTES, CHECKPOINT_ENTRIES } from "./checkpointer.ts";
 import { Driver } from "./driver.ts";
 import { FRAME_BYTES } from "./entry_frame.ts";
@@ -185,6 +185,11 @@ export class RaftMember implements Consensus {
     const own = (status: ConsensusStatus) => listener(status);
     this.#listeners.add(own);
     return () => void this.#listeners.delete(own);
+  }
+
+  /** Elections and heartbeats in ticks of 100 ms, from now on. Throws `invalid_argument` for what does not fit together. */
+  retime(timing: RaftTiming): void {
+    this.#member?.driver.retime(timing);
   }
 
   /** What other managers call, to be registered with the transport. */
