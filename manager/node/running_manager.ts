@@ -5,7 +5,7 @@ import type { Cluster } from "../../api/cluster.ts";
 import type { WeightedPeer } from "../../api/dispatcher.ts";
 import { RAFT_METHODS } from "../../api/raft.ts";
 import type { Random } from "../../api/random.ts";
-import { createJoinToken, type NodeIdentity } from "../../security/mod.ts";
+import type { NodeIdentity } from "../../security/mod.ts";
 import { createRouter, type Listener, listenTLS, type Method } from "../../transport/mod.ts";
 import { CAServer } from "../ca/mod.ts";
 import { StoreCABackend } from "../ca/store_backend.ts";
@@ -139,17 +139,8 @@ export class RunningManager implements ManagerHandle {
     this.#listener?.refreshIdentity();
   }
 
-  async rotateJoinToken(role: "worker" | "manager"): Promise<void> {
-    await this.store.update((tx) => {
-      const cluster = tx.all("clusters")[0]!;
-      const token = createJoinToken(cluster.RootCA.CACert, this.#options.random);
-      const JoinTokens = { ...cluster.RootCA.JoinTokens, [role === "worker" ? "Worker" : "Manager"]: token };
-      tx.update("clusters", { ...cluster, RootCA: { ...cluster.RootCA, JoinTokens } });
-    });
-  }
-
-  forward(request: ControlRequest): Promise<Response | undefined> {
-    return this.#routing.forward(request);
+  forward(request: ControlRequest, here?: () => Promise<Response>): Promise<Response | undefined> {
+    return this.#routing.forward(request, here);
   }
 
   async stop(): Promise<void> {

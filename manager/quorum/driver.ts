@@ -5,6 +5,7 @@
 import type { Clock } from "../../api/clock.ts";
 import { CoveyError } from "../../api/errors.ts";
 import { MAX_ENTRY_BYTES } from "../consensus/consensus.ts";
+import { notLeading } from "../consensus/not_leading.ts";
 import type { StateMachine } from "../consensus/state_machine.ts";
 import {
   type ConfChangeResult,
@@ -281,7 +282,7 @@ export class Driver {
   #requireServing(): void {
     this.#requireRunning();
     if (!this.#serving) {
-      throw new CoveyError("unavailable", "Cannot propose: this manager is not the leader");
+      throw notLeading("propose", "this manager is not the leader");
     }
   }
 
@@ -297,7 +298,7 @@ export class Driver {
         retryable: result.reason === "too_much_uncommitted",
       });
     }
-    throw new CoveyError("unavailable", "Cannot propose: leadership is changing");
+    throw notLeading("propose", "leadership is being handed over");
   }
 
   #scheduleTick(): void {
@@ -351,7 +352,7 @@ export class Driver {
     const result = this.#raw.readIndex();
     if (result.ok) this.#reads.asked(result.id);
     else if (result.reason === "no_leader") {
-      this.#reads.refuseFresh(new CoveyError("unavailable", "Cannot read: there is no leader"));
+      this.#reads.refuseFresh(notLeading("read", "there is no leader"));
     } else {
       this.#reads.refuseFresh(
         new CoveyError("resource_exhausted", "Cannot read: too many reads wait", { retryable: true }),
@@ -367,7 +368,7 @@ export class Driver {
     if (ready.committed.length > 0) this.#apply(ready.committed, ready.confState);
     for (const { id, index } of ready.reads) this.#reads.confirmed(id, index);
     for (const id of ready.lostReads) {
-      this.#reads.lost(id, new CoveyError("unavailable", "Cannot read: the leader has changed"));
+      this.#reads.lost(id, notLeading("read", "the leader has changed"));
     }
     this.#reads.applied(this.#applied);
     if (ready.softState || ready.confState) hooks.changed();
