@@ -5,6 +5,7 @@
 import type { Clock } from "../../api/clock.ts";
 import { CoveyError } from "../../api/errors.ts";
 import { MAX_ENTRY_BYTES } from "../consensus/consensus.ts";
+import { notLeading } from "../consensus/not_leading.ts";
 import type { StateMachine } from "../consensus/state_machine.ts";
 import {
   type ConfChangeResult,
@@ -15,6 +16,7 @@ import {
   type Message,
   type RaftConfig,
   type RaftStatus,
+  type RaftTiming,
   RawNode,
   type Ready,
   type SnapshotMeta,
@@ -72,6 +74,7 @@ export class Driver {
   /** The tick at which each follower was last heard of. */
   readonly #seen = new Map<MemberID, number>();
   #ticks = 0;
+  #electionTicks: number;
   #confState: ConfState;
   #applied: number;
   /** The term this member leads, 0 if none. */
@@ -91,6 +94,7 @@ export class Driver {
     this.#machine = machine;
     const { disk, config } = options;
     const { applied, confState } = disk.initialState();
+    this.#electionTicks = config.electionTicks;
     this.#applied = applied;
     this.#confState = confState;
     this.members.replace(disk.addresses);
@@ -139,6 +143,13 @@ export class Driver {
   /** True once this member leads and its state contains everything that was committed before. */
   get serving(): boolean {
     return this.#serving;
+  }
+
+  /** See `RawNode.retime`. */
+  retime(timing: RaftTiming): void {
+    if (this.#isOver) return;
+    this.#raw.retime(timing);
+    this.#electionTicks = timing.electionTicks;
   }
 
   status(): RaftStatus {
@@ -271,7 +282,7 @@ export class Driver {
   #requireServing(): void {
     this.#requireRunning();
     if (!this.#serving) {
-      throw new CoveyError("unavailable", "Cannot propose: this manager is not the leader");
+      throw notLeading("propose", "this manager is not the leader");
     }
   }
 
@@ -287,7 +298,7 @@ export class Driver {
         retryable: result.reason === "too_much_uncommitted",
       });
     }
-    throw new CoveyError("unavailable", "Cannot propose: leadership is changing");
+    throw notLeading("propose", "leadership is being handed over");
   }
 
   #scheduleTick(): void {
@@ -302,7 +313,7 @@ export class Driver {
   #tick(): void {
     this.#raw.tick();
     this.#noteActive();
-    for (const id of this.#reads.tick(2 * this.#options.config.electionTicks)) {
+    for (const id of this.#reads.tick(2 * this.#electionTicks)) {
       this.#raw.forgetRead(id);
       this.#reads.lost(id, new CoveyError("unavailable", "Cannot read: the leader does not answer"));
     }
@@ -341,7 +352,7 @@ export class Driver {
     const result = this.#raw.readIndex();
     if (result.ok) this.#reads.asked(result.id);
     else if (result.reason === "no_leader") {
-      this.#reads.refuseFresh(new CoveyError("unavailable", "Cannot read: there is no leader"));
+      this.#reads.refuseFresh(notLeading("read", "there is no leader"));
     } else {
       this.#reads.refuseFresh(
         new CoveyError("resource_exhausted", "Cannot read: too many reads wait", { retryable: true }),
@@ -357,7 +368,7 @@ export class Driver {
     if (ready.committed.length > 0) this.#apply(ready.committed, ready.confState);
     for (const { id, index } of ready.reads) this.#reads.confirmed(id, index);
     for (const id of ready.lostReads) {
-      this.#reads.lost(id, new CoveyError("unavailable", "Cannot read: the leader has changed"));
+      this.#reads.lost(id, notLeading("read", "the leader has changed"));
     }
     this.#reads.applied(this.#applied);
     if (ready.softState || ready.confState) hooks.changed();
