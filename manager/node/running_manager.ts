@@ -40,6 +40,12 @@ export interface RunningManagerOptions {
   identity?: NodeIdentity;
 }
 
+interface Opened {
+  consensus: RaftMember;
+  store: Store;
+  trust: PeerTrust;
+}
+
 /** Opens the state first, so that the caller can put the first objects there, then serves. */
 export class RunningManager implements ManagerHandle {
   readonly store: Store;
@@ -55,12 +61,7 @@ export class RunningManager implements ManagerHandle {
   #unsubscribe = () => {};
   readonly #untime: () => void;
 
-  private constructor(
-    options: RunningManagerOptions,
-    consensus: RaftMember,
-    store: Store,
-    trust: PeerTrust,
-  ) {
+  private constructor(options: RunningManagerOptions, { consensus, store, trust }: Opened) {
     this.#options = options;
     this.#trust = trust;
     this.consensus = consensus;
@@ -101,7 +102,7 @@ export class RunningManager implements ManagerHandle {
       await consensus.stop();
       throw thrown;
     }
-    return new RunningManager(options, consensus, store, trust);
+    return new RunningManager(options, { consensus, store, trust });
   }
 
   /** The cluster object; throws `failed_precondition` before it was created. */
