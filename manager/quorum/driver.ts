@@ -6,7 +6,7 @@ import type { Clock } from "../../api/clock.ts";
 import { CoveyError } from "../../api/errors.ts";
 import { MAX_ENTRY_BYTES } from "../consensus/consensus.ts";
 import { notLeading } from "../consensus/not_leading.ts";
-import type { StateMachine } from "../consensus/state_machine.ts";
+import { readInto, restoreFrom, type StateImage, type StateMachine } from "../consensus/state_machine.ts";
 import {
   type ConfChangeResult,
   type ConfState,
@@ -114,7 +114,7 @@ export class Driver {
   /** Loads the stored state into `machine`. Throws `data_loss` on a damaged record. */
   static async load(options: DriverOptions, machine: StateMachine): Promise<Driver> {
     const records = await options.disk.loadState();
-    machine.restore(options.disk.checkpointIndex, records);
+    restoreFrom(machine, options.disk.checkpointIndex, records);
     return new Driver(options, machine);
   }
 
@@ -425,9 +425,11 @@ export class Driver {
     const data = batch.snapshot ? this.#arrived.get(batch.snapshot) : undefined;
     try {
       if (batch.snapshot) await this.#checkpointer.hold();
-      await disk.write(batch, data);
+      const image = data && this.#machine.image();
+      // Piece by piece between two writes: all at once would keep this member silent for seconds.
+      await disk.write(batch, image && { ...data!, records: readInto(image, data!.records) });
       if (this.#isOver) return;
-      if (batch.snapshot) this.#restore(batch.snapshot, data!);
+      if (batch.snapshot) this.#restore(batch.snapshot, data!.addresses, image!);
       this.#raw.persisted();
       if (batch.messages.length > 0) hooks.send(batch.messages);
     } catch (thrown) {
@@ -436,8 +438,12 @@ export class Driver {
     this.#pump();
   }
 
-  #restore({ index, confState }: SnapshotMeta, { addresses, records }: SnapshotData): void {
-    this.#machine.restore(index, records);
+  #restore(
+    { index, confState }: SnapshotMeta,
+    addresses: readonly MemberAddress[],
+    image: StateImage,
+  ): void {
+    image.adopt(index);
     this.#applied = index;
     this.#confState = confState;
     this.members.replace(addresses);

@@ -55,3 +55,22 @@ Deno.test("Manager join: one that is refused leaves nothing behind, and may join
     const names = (await fleet.nodes("m2"))?.map(({ ManagerStatus }) => ManagerStatus?.Reachability);
     deepStrictEqual(names, ["reachable", "reachable"]);
   }));
+
+Deno.test("Manager join: an idle manager joins by the name of a host that it was not started with", () =>
+  withManagers({}, async (fleet) => {
+    await fleet.start("m1");
+    await fleet.idle("m2");
+    const { JoinTokens } = await fleet.client("m1").get<{ JoinTokens: { Manager: string } }>("/swarm");
+    const join = (host: string) =>
+      fleet.client("m2").post("/swarm/join", {
+        RemoteAddrs: [fleet.address("m1").replace("127.0.0.1", host)],
+        JoinToken: JoinTokens.Manager,
+      }).then(() => "joined", ({ message }: Error) => message);
+    const unknown = await join("no-such-host.invalid");
+    strictEqual(unknown, "Cannot find the host no-such-host.invalid: its name is not known here");
+    strictEqual(await join("localhost"), "joined");
+    strictEqual(await managers(fleet, "m2"), 2);
+    await fleet.signal("m2", "SIGTERM");
+    await fleet.start("m2");
+    await write(fleet, "m2", "after-a-restart");
+  }));
