@@ -26,7 +26,7 @@ import { Checkpointer, type CheckpointLimits } from "./checkpointer.ts";
 import { MemberTable } from "./member_table.ts";
 import { MAX_KEPT_BYTES, type RaftDisk, type SnapshotData } from "./raft_disk.ts";
 import type { MemberAddress } from "../consensus/storage.ts";
-import { WaitingProposals, WaitingReads } from "./waiting.ts";
+import { refusal, tooMuchUncommitted, WaitingProposals, WaitingReads } from "./waiting.ts";
 
 /** Time between two ticks of the core, milliseconds. */
 export const TICK_MS = 100;
@@ -82,6 +82,7 @@ export class Driver {
   #error: Error | undefined;
   #stopping = false;
   #writing: Promise<void> = Promise.resolve();
+  #storing = false;
   #cancelTick = () => {};
   #idle = Promise.withResolvers<void>();
   #deposed = Promise.withResolvers<void>();
@@ -173,6 +174,8 @@ export class Driver {
 
   /** Begins to hand leadership to `memberID`; false if that is not possible. */
   transferLeadership(memberID: number): boolean {
+    // After this the core takes nothing any more.
+    this.#handIn();
     const { ok } = this.#raw.transferLeadership(memberID);
     this.#schedule();
     return ok;
@@ -275,19 +278,29 @@ export class Driver {
     }
   }
 
+  /** While a write is out the proposal waits: it shares a message and a write with all that come until then. */
   #propose(data: Uint8Array, local: unknown): Promise<number> {
     this.#requireServing();
-    const result = this.#raw.propose([data]);
-    if (result.ok) {
-      this.#schedule();
-      return this.#proposals.wait(result.index, result.term, local);
+    const { freshBytes } = this.#proposals;
+    const { maxUncommittedBytes } = this.#options.config;
+    if (freshBytes > 0 && freshBytes + data.length > maxUncommittedBytes) throw tooMuchUncommitted();
+    const done = this.#proposals.add(data, local);
+    if (!this.#storing) this.#schedule();
+    return done;
+  }
+
+  /** Gives the core what has gathered, as one batch if it takes it. */
+  #handIn(): void {
+    const { fresh } = this.#proposals;
+    if (fresh.length === 0) return;
+    const whole = this.#raw.propose(fresh.map(({ data }) => data));
+    for (let nth = 0; fresh.length > 0; nth++) {
+      const result = whole.ok || nth === 0 && fresh.length === 1
+        ? whole
+        : this.#raw.propose([fresh[0]!.data]);
+      if (!result.ok) this.#proposals.refuse(refusal(result.reason));
+      else this.#proposals.enter(whole.ok ? result.index + nth : result.index, result.term);
     }
-    if (result.reason === "too_much_uncommitted" || result.reason === "too_large") {
-      throw new CoveyError("resource_exhausted", "Cannot propose: too much waits to be committed", {
-        retryable: result.reason === "too_much_uncommitted",
-      });
-    }
-    throw new CoveyError("unavailable", "Cannot propose: leadership is changing");
   }
 
   #scheduleTick(): void {
@@ -323,6 +336,7 @@ export class Driver {
     if (this.#isOver || this.#pumping) return;
     this.#pumping = true;
     try {
+      if (!this.#storing) this.#handIn();
       if (this.#reads.hasFresh) this.#askToRead();
       while (!this.#isOver && this.#raw.hasReady()) this.#process(this.#raw.ready());
       if (!this.#isOver) this.#checkpointer.consider();
@@ -369,6 +383,7 @@ export class Driver {
       this.#serving = false;
       this.#proposals.fail(
         new CoveyError("unknown", "Cannot tell the outcome: leadership was lost before the commit"),
+        new CoveyError("unavailable", "Cannot propose: this manager is not the leader any more"),
       );
     }
     this.#leadTerm = term;
@@ -412,9 +427,11 @@ export class Driver {
   async #write(batch: WriteBatch): Promise<void> {
     const { disk, hooks } = this.#options;
     const data = batch.snapshot ? this.#arrived.get(batch.snapshot) : undefined;
+    this.#storing = true;
     try {
       if (batch.snapshot) await this.#checkpointer.hold();
       await disk.write(batch, data);
+      this.#storing = false;
       if (this.#isOver) return;
       if (batch.snapshot) this.#restore(batch.snapshot, data!);
       this.#raw.persisted();
