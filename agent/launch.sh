@@ -57,7 +57,7 @@ if [ -n "$identity" ]; then identity=$(absolute "$identity") read=$read,$identit
 for path in $executors; do read=$read,$(absolute "$path"); done
 if [ "$docker" != none ]; then
   docker=${docker#unix://}
-  net=$net,docker.invalid:80,unix:$docker read=$read,$docker write=$write,$docker
+  net=$net,unix:$docker read=$read,$docker write=$write,$docker
 fi
 
 permissions="--allow-read=$read

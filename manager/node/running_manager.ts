@@ -3,8 +3,9 @@ import type { Clock } from "../../api/clock.ts";
 import { CoveyError } from "../../api/errors.ts";
 import type { Cluster } from "../../api/cluster.ts";
 import type { WeightedPeer } from "../../api/dispatcher.ts";
+import { RAFT_METHODS } from "../../api/raft.ts";
 import type { Random } from "../../api/random.ts";
-import { createJoinToken, type NodeIdentity } from "../../security/mod.ts";
+import type { NodeIdentity } from "../../security/mod.ts";
 import { createRouter, type Listener, listenTLS, type Method } from "../../transport/mod.ts";
 import { CAServer } from "../ca/mod.ts";
 import { StoreCABackend } from "../ca/store_backend.ts";
@@ -14,7 +15,9 @@ import { RaftMember } from "../quorum/mod.ts";
 import { type Answer, type ControlRequest, Routing } from "../routing/mod.ts";
 import { createStore, type Store } from "../store/mod.ts";
 import { leaderComponents, Leadership } from "./leader_components.ts";
+import { followRaftTiming } from "./raft_timing.ts";
 import { PeerTrust } from "./peer_trust.ts";
+import { withdrawMethod } from "./withdrawal.ts";
 
 /** What agents weigh managers by (SwarmKit `DefaultObservationWeight`). */
 const MANAGER_WEIGHT = 10;
@@ -53,6 +56,7 @@ export class RunningManager implements ManagerHandle {
   readonly #trust: PeerTrust;
   #listener: Listener | undefined;
   #unsubscribe = () => {};
+  readonly #untime: () => void;
 
   private constructor(
     options: RunningManagerOptions,
@@ -64,6 +68,7 @@ export class RunningManager implements ManagerHandle {
     this.#trust = trust;
     this.consensus = consensus;
     this.store = store;
+    this.#untime = followRaftTiming(consensus, store);
     this.nodeID = options.nodeID;
     this.advertiseAddr = options.advertise;
     const { clock, random, nodeID, answer } = options;
@@ -134,21 +139,13 @@ export class RunningManager implements ManagerHandle {
     this.#listener?.refreshIdentity();
   }
 
-  async rotateJoinToken(role: "worker" | "manager"): Promise<void> {
-    await this.store.update((tx) => {
-      const cluster = tx.all("clusters")[0]!;
-      const token = createJoinToken(cluster.RootCA.CACert, this.#options.random);
-      const JoinTokens = { ...cluster.RootCA.JoinTokens, [role === "worker" ? "Worker" : "Manager"]: token };
-      tx.update("clusters", { ...cluster, RootCA: { ...cluster.RootCA, JoinTokens } });
-    });
-  }
-
-  forward(request: ControlRequest): Promise<Response | undefined> {
-    return this.#routing.forward(request);
+  forward(request: ControlRequest, here?: () => Promise<Response>): Promise<Response | undefined> {
+    return this.#routing.forward(request, here);
   }
 
   async stop(): Promise<void> {
     this.#unsubscribe();
+    this.#untime();
     this.#routing.close();
     await this.#leadership.set(false);
     // The listener last: leadership is handed over while others can still be heard.
@@ -174,6 +171,7 @@ export class RunningManager implements ManagerHandle {
       router.register(name, method);
     }
     for (const [name, method] of Object.entries(this.consensus.methods())) router.register(name, method);
+    router.register(RAFT_METHODS.withdraw, withdrawMethod(this.consensus, this.store));
     return router;
   }
 }

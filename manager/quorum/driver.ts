@@ -5,6 +5,7 @@
 import type { Clock } from "../../api/clock.ts";
 import { CoveyError } from "../../api/errors.ts";
 import { MAX_ENTRY_BYTES } from "../consensus/consensus.ts";
+import { notLeading } from "../consensus/not_leading.ts";
 import type { StateMachine } from "../consensus/state_machine.ts";
 import {
   type ConfChangeResult,
@@ -15,6 +16,7 @@ import {
   type Message,
   type RaftConfig,
   type RaftStatus,
+  type RaftTiming,
   RawNode,
   type Ready,
   type SnapshotMeta,
@@ -72,6 +74,7 @@ export class Driver {
   /** The tick at which each follower was last heard of. */
   readonly #seen = new Map<MemberID, number>();
   #ticks = 0;
+  #electionTicks: number;
   #confState: ConfState;
   #applied: number;
   /** The term this member leads, 0 if none. */
@@ -92,6 +95,7 @@ export class Driver {
     this.#machine = machine;
     const { disk, config } = options;
     const { applied, confState } = disk.initialState();
+    this.#electionTicks = config.electionTicks;
     this.#applied = applied;
     this.#confState = confState;
     this.members.replace(disk.addresses);
@@ -140,6 +144,13 @@ export class Driver {
   /** True once this member leads and its state contains everything that was committed before. */
   get serving(): boolean {
     return this.#serving;
+  }
+
+  /** See `RawNode.retime`. */
+  retime(timing: RaftTiming): void {
+    if (this.#isOver) return;
+    this.#raw.retime(timing);
+    this.#electionTicks = timing.electionTicks;
   }
 
   status(): RaftStatus {
@@ -274,7 +285,7 @@ export class Driver {
   #requireServing(): void {
     this.#requireRunning();
     if (!this.#serving) {
-      throw new CoveyError("unavailable", "Cannot propose: this manager is not the leader");
+      throw notLeading("propose", "this manager is not the leader");
     }
   }
 
@@ -295,9 +306,7 @@ export class Driver {
     if (fresh.length === 0) return;
     const whole = this.#raw.propose(fresh.map(({ data }) => data));
     for (let nth = 0; fresh.length > 0; nth++) {
-      const result = whole.ok || nth === 0 && fresh.length === 1
-        ? whole
-        : this.#raw.propose([fresh[0]!.data]);
+      const result = whole.ok ? whole : this.#raw.propose([fresh[0]!.data]);
       if (!result.ok) this.#proposals.refuse(refusal(result.reason));
       else this.#proposals.enter(whole.ok ? result.index + nth : result.index, result.term);
     }
@@ -315,7 +324,7 @@ export class Driver {
   #tick(): void {
     this.#raw.tick();
     this.#noteActive();
-    for (const id of this.#reads.tick(2 * this.#options.config.electionTicks)) {
+    for (const id of this.#reads.tick(2 * this.#electionTicks)) {
       this.#raw.forgetRead(id);
       this.#reads.lost(id, new CoveyError("unavailable", "Cannot read: the leader does not answer"));
     }
@@ -355,7 +364,7 @@ export class Driver {
     const result = this.#raw.readIndex();
     if (result.ok) this.#reads.asked(result.id);
     else if (result.reason === "no_leader") {
-      this.#reads.refuseFresh(new CoveyError("unavailable", "Cannot read: there is no leader"));
+      this.#reads.refuseFresh(notLeading("read", "there is no leader"));
     } else {
       this.#reads.refuseFresh(
         new CoveyError("resource_exhausted", "Cannot read: too many reads wait", { retryable: true }),
@@ -371,7 +380,7 @@ export class Driver {
     if (ready.committed.length > 0) this.#apply(ready.committed, ready.confState);
     for (const { id, index } of ready.reads) this.#reads.confirmed(id, index);
     for (const id of ready.lostReads) {
-      this.#reads.lost(id, new CoveyError("unavailable", "Cannot read: the leader has changed"));
+      this.#reads.lost(id, notLeading("read", "the leader has changed"));
     }
     this.#reads.applied(this.#applied);
     if (ready.softState || ready.confState) hooks.changed();
@@ -383,7 +392,7 @@ export class Driver {
       this.#serving = false;
       this.#proposals.fail(
         new CoveyError("unknown", "Cannot tell the outcome: leadership was lost before the commit"),
-        new CoveyError("unavailable", "Cannot propose: this manager is not the leader any more"),
+        notLeading("propose", "this manager is not the leader"),
       );
     }
     this.#leadTerm = term;

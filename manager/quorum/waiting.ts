@@ -1,5 +1,6 @@
 /** Who waits for what: proposals by the index of their entry, and reads by the index that answers them. */
 import { CoveyError } from "../../api/errors.ts";
+import { notLeading } from "../consensus/not_leading.ts";
 import type { ProposalRefusal } from "../raft/mod.ts";
 
 interface WaitingProposal {
@@ -94,7 +95,8 @@ export function refusal(reason: ProposalRefusal): CoveyError {
   if (reason === "too_large") {
     return new CoveyError("resource_exhausted", "Cannot propose: the entry is too large");
   }
-  return new CoveyError("unavailable", "Cannot propose: leadership is changing");
+  if (reason === "not_leader") return notLeading("propose", "this manager is not the leader");
+  return notLeading("propose", "leadership is being handed over");
 }
 
 /** The error for a proposal beyond what may wait. */

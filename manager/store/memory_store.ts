@@ -7,6 +7,7 @@ import { timestamp } from "../../api/clock.ts";
 import { CoveyError } from "../../api/errors.ts";
 import type { Meta } from "../../api/objects.ts";
 import type { Consensus } from "../consensus/consensus.ts";
+import { notLeading } from "../consensus/not_leading.ts";
 import type { StateMachine, StateRecord } from "../consensus/state_machine.ts";
 import { INDEXES } from "./indexes.ts";
 import { type Job, type Proposal, runRound } from "./round.ts";
@@ -258,10 +259,7 @@ class MemoryStore implements Store, StateMachine {
 
   /** A follower's state may be old, so callbacks are not even run on it. */
   #refuseAll(): void {
-    const error = new CoveyError(
-      "unavailable",
-      "Cannot commit the transaction: this manager is not the leader",
-    );
+    const error = notLeading("commit the transaction", "this manager is not the leader");
     for (const job of this.#queue.splice(0)) job.failed(error);
   }
 }

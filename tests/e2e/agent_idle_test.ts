@@ -15,7 +15,7 @@ Deno.test({
   name: "Agent: idle with ten process tasks it has at most 60 MB resident and writes to no file",
   ignore: Deno.build.os !== "linux", // reason: it reads /proc
   fn: () =>
-    withIdleAgent(async (agent) => {
+    withIdleAgent("none", async (agent) => {
       const joined = residentKB(agent.pid()), allowed = MAX_RESIDENT_KB + MAPPING_NOISE_KB;
       assert.ok(joined <= allowed, `${joined} kB after joining, at most ${allowed}`);
       const restarted: number[] = [];

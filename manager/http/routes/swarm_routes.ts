@@ -3,7 +3,7 @@ import type { Hono } from "@hono/hono";
 import type { NodeAvailability } from "../../../api/node.ts";
 import { CoveyError, type FieldProblem } from "../../../api/errors.ts";
 import { isObject, mergeClusterSpec, parseClusterSpec } from "../../../api/validate/mod.ts";
-import { getCluster, updateCluster } from "../../control/cluster.ts";
+import { getCluster, type TokenRole, updateCluster } from "../../control/cluster.ts";
 import { defaultClusterSpec } from "../../node/bootstrap.ts";
 import type { ControlContext } from "../context.ts";
 import {
@@ -47,15 +47,13 @@ export function swarmRoutes(app: Hono, context: ControlContext): void {
   app.post("/swarm/update", async (c) => {
     const changes = parseClusterSpec(await readJSON(c));
     const version = versionParameter(c, "swarm");
-    const worker = flagParameter(c, "rotateWorkerToken");
-    const manager = flagParameter(c, "rotateManagerToken");
+    const rotate: TokenRole[] = [];
+    if (flagParameter(c, "rotateWorkerToken")) rotate.push("Worker");
+    if (flagParameter(c, "rotateManagerToken")) rotate.push("Manager");
     if (flagParameter(c, "rotateManagerUnlockKey")) {
       throw new CoveyError("unimplemented", "locking managers is not available yet");
     }
-    const handle = requireManager(context);
-    await updateCluster(handle.store, context.clock, version, changes);
-    if (worker) await handle.rotateJoinToken("worker");
-    if (manager) await handle.rotateJoinToken("manager");
+    await updateCluster(requireManager(context).store, context, version, { changes, rotate });
     return c.body(null, 200);
   });
 }
