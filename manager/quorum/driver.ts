@@ -293,11 +293,10 @@ export class Driver {
   #propose(data: Uint8Array, local: unknown): Promise<number> {
     this.#requireServing();
     const { freshBytes } = this.#proposals;
-    const { maxUncommittedBytes } = this.#options.config;
-    if (freshBytes > 0 && freshBytes + data.length > maxUncommittedBytes) throw tooMuchUncommitted();
-    const done = this.#proposals.add(data, local);
+    const isFull = freshBytes + data.length > this.#options.config.maxUncommittedBytes;
+    if (freshBytes > 0 && isFull) throw tooMuchUncommitted();
     if (!this.#storing) this.#schedule();
-    return done;
+    return this.#proposals.add(data, local);
   }
 
   /** Gives the core what has gathered, as one batch if it takes it. */

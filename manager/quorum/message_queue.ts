@@ -11,8 +11,8 @@ const MAX_QUEUE_MESSAGES = 8192;
 /** Bytes of messages in one item of the stream; a larger message travels alone. */
 const MAX_ITEM_BYTES = 1024 * 1024;
 
-/** How long news of commits wait for entries to travel with: a message less each way, while nobody waits for them. */
-const NOTICE_DELAY_MS = 5;
+/** Time between two messages with news of commits alone: under load they travel with entries, a message less each way. */
+const NOTICE_INTERVAL_MS = 5;
 
 /**
  * Messages to one member, as the items of one stream. What carries no entries overtakes what does, so that a
@@ -29,6 +29,7 @@ export class MessageQueue implements AsyncIterable<RaftHello | RaftMessages> {
   /** The newest append without entries, while it waits for one with entries, which says all that it says. */
   #notice: Message | undefined;
   #cancelNotice: CancelTimer | undefined;
+  #nextNotice = -Infinity;
 
   constructor(hello: RaftHello, clock: Clock) {
     this.#hello = hello;
@@ -76,11 +77,16 @@ export class MessageQueue implements AsyncIterable<RaftHello | RaftMessages> {
   }
 
   #hold(message: Message): boolean {
-    this.#notice = message;
-    this.#cancelNotice ??= this.#clock.setTimer(NOTICE_DELAY_MS, () => {
-      this.#cancelNotice = undefined;
-      if (this.#notice) this.#add(this.#notice);
+    const now = this.#clock.monotonic();
+    if (now >= this.#nextNotice) {
+      this.#nextNotice = now + NOTICE_INTERVAL_MS;
       this.#notice = undefined;
+      return this.#add(message);
+    }
+    this.#notice = message;
+    this.#cancelNotice ??= this.#clock.setTimer(this.#nextNotice - now, () => {
+      this.#cancelNotice = undefined;
+      if (this.#notice) this.#hold(this.#notice);
     });
     return true;
   }

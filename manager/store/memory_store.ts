@@ -28,9 +28,9 @@ export interface StoreOptions {
 }
 
 /**
- * After a round with several callbacks, the next one waits for as many to come again: at most as long as the last took, and
- * this long, in milliseconds. Clients that were answered together ask again together; without the wait the first of them would
- * have a round, and a commit on every member, to itself.
+ * After a round with several callbacks, the next one waits for as many to come again: at most as long as the last took,
+ * and this long, in milliseconds. Clients that were answered together ask again together; without the wait the first of
+ * them would have a round, and a commit on every member, to itself.
  */
 const MAX_GATHER_MS = 5;
 
