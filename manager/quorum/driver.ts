@@ -28,7 +28,7 @@ import { Checkpointer, type CheckpointLimits } from "./checkpointer.ts";
 import { MemberTable } from "./member_table.ts";
 import { MAX_KEPT_BYTES, type RaftDisk, type SnapshotData } from "./raft_disk.ts";
 import type { MemberAddress } from "../consensus/storage.ts";
-import { WaitingProposals, WaitingReads } from "./waiting.ts";
+import { refusal, tooMuchUncommitted, WaitingProposals, WaitingReads } from "./waiting.ts";
 
 /** Time between two ticks of the core, milliseconds. */
 export const TICK_MS = 100;
@@ -85,6 +85,7 @@ export class Driver {
   #error: Error | undefined;
   #stopping = false;
   #writing: Promise<void> = Promise.resolve();
+  #storing = false;
   #cancelTick = () => {};
   #idle = Promise.withResolvers<void>();
   #deposed = Promise.withResolvers<void>();
@@ -184,6 +185,8 @@ export class Driver {
 
   /** Begins to hand leadership to `memberID`; false if that is not possible. */
   transferLeadership(memberID: number): boolean {
+    // After this the core takes nothing any more.
+    this.#handIn();
     const { ok } = this.#raw.transferLeadership(memberID);
     this.#schedule();
     return ok;
@@ -286,19 +289,26 @@ export class Driver {
     }
   }
 
+  /** While a write is out the proposal waits: it shares a message and a write with all that come until then. */
   #propose(data: Uint8Array, local: unknown): Promise<number> {
     this.#requireServing();
-    const result = this.#raw.propose([data]);
-    if (result.ok) {
-      this.#schedule();
-      return this.#proposals.wait(result.index, result.term, local);
+    const { freshBytes } = this.#proposals;
+    const isFull = freshBytes + data.length > this.#options.config.maxUncommittedBytes;
+    if (freshBytes > 0 && isFull) throw tooMuchUncommitted();
+    if (!this.#storing) this.#schedule();
+    return this.#proposals.add(data, local);
+  }
+
+  /** Gives the core what has gathered, as one batch if it takes it. */
+  #handIn(): void {
+    const { fresh } = this.#proposals;
+    if (fresh.length === 0) return;
+    const whole = this.#raw.propose(fresh.map(({ data }) => data));
+    for (let nth = 0; fresh.length > 0; nth++) {
+      const result = whole.ok ? whole : this.#raw.propose([fresh[0]!.data]);
+      if (!result.ok) this.#proposals.refuse(refusal(result.reason));
+      else this.#proposals.enter(whole.ok ? result.index + nth : result.index, result.term);
     }
-    if (result.reason === "too_much_uncommitted" || result.reason === "too_large") {
-      throw new CoveyError("resource_exhausted", "Cannot propose: too much waits to be committed", {
-        retryable: result.reason === "too_much_uncommitted",
-      });
-    }
-    throw notLeading("propose", "leadership is being handed over");
   }
 
   #scheduleTick(): void {
@@ -334,6 +344,7 @@ export class Driver {
     if (this.#isOver || this.#pumping) return;
     this.#pumping = true;
     try {
+      if (!this.#storing) this.#handIn();
       if (this.#reads.hasFresh) this.#askToRead();
       while (!this.#isOver && this.#raw.hasReady()) this.#process(this.#raw.ready());
       if (!this.#isOver) this.#checkpointer.consider();
@@ -380,6 +391,7 @@ export class Driver {
       this.#serving = false;
       this.#proposals.fail(
         new CoveyError("unknown", "Cannot tell the outcome: leadership was lost before the commit"),
+        notLeading("propose", "this manager is not the leader"),
       );
     }
     this.#leadTerm = term;
@@ -423,11 +435,13 @@ export class Driver {
   async #write(batch: WriteBatch): Promise<void> {
     const { disk, hooks } = this.#options;
     const data = batch.snapshot ? this.#arrived.get(batch.snapshot) : undefined;
+    this.#storing = true;
     try {
       if (batch.snapshot) await this.#checkpointer.hold();
       const image = data && this.#machine.image();
       // Piece by piece between two writes: all at once would keep this member silent for seconds.
       await disk.write(batch, image && { ...data!, records: readInto(image, data!.records) });
+      this.#storing = false;
       if (this.#isOver) return;
       if (batch.snapshot) this.#restore(batch.snapshot, data!.addresses, image!);
       this.#raw.persisted();

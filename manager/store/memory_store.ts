@@ -2,7 +2,7 @@
  * The store: tables in memory, written through consensus in rounds of group commit, and the state machine
  * behind it.
  */
-import type { Clock } from "../../api/clock.ts";
+import type { CancelTimer, Clock } from "../../api/clock.ts";
 import { timestamp } from "../../api/clock.ts";
 import { CoveyError } from "../../api/errors.ts";
 import type { Meta } from "../../api/objects.ts";
@@ -27,6 +27,13 @@ export interface StoreOptions {
   freeze?: boolean;
 }
 
+/**
+ * After a round with several callbacks, the next one waits for as many to come again: at most as long as the last took,
+ * and this long, in milliseconds. Clients that were answered together ask again together; without the wait the first of
+ * them would have a round, and a commit on every member, to itself.
+ */
+const MAX_GATHER_MS = 5;
+
 /** Callbacks that may wait for their round; beyond, `update` rejects with `resource_exhausted`. */
 export const MAX_WAITING_UPDATES = 100_000;
 
@@ -48,6 +55,9 @@ class MemoryStore implements Store, StateMachine {
   readonly #listeners = new Set<(commit: Commit) => void>();
   readonly #queue: Job[] = [];
   #draining = false;
+  /** Callbacks in the last round, and until when the next one waits for as many. */
+  #lastRound = { jobs: 0, gatherUntil: 0 };
+  #cancelGather: CancelTimer | undefined;
   /** Highest `Version.Index` given out by this process. */
   #version = 0;
 
@@ -166,18 +176,48 @@ class MemoryStore implements Store, StateMachine {
 
   #enqueue(job: Job): void {
     this.#queue.push(job);
-    if (this.#draining) return;
+    if (!this.#draining) this.#startRound();
+  }
+
+  /** Starts the next round, now or when enough callbacks have come for it. */
+  #startRound(): void {
+    const waitMs = this.#gatherWait();
+    if (waitMs > 0) {
+      this.#cancelGather ??= this.#clock.setTimer(waitMs, () => this.#drainSoon());
+    } else this.#drainSoon();
+  }
+
+  #gatherWait(): number {
+    const { jobs, gatherUntil } = this.#lastRound;
+    return this.#queue.length >= jobs ? 0 : gatherUntil - this.#clock.monotonic();
+  }
+
+  #drainSoon(): void {
+    this.#cancelGather?.();
+    this.#cancelGather = undefined;
     this.#draining = true;
     // Not at once, so that what is written in the same turn shares a commit.
     queueMicrotask(() => void this.#drain());
   }
 
   async #drain(): Promise<void> {
-    while (this.#queue.length > 0) {
-      if (!this.#consensus.status().isLeader) this.#refuseAll();
-      else await this.#commit(this.#round());
-    }
+    do {
+      if (this.#consensus.status().isLeader) await this.#runRound();
+      else this.#refuseAll();
+    } while (this.#queue.length > 0 && this.#gatherWait() <= 0);
     this.#draining = false;
+    if (this.#queue.length > 0) this.#startRound();
+  }
+
+  async #runRound(): Promise<void> {
+    const start = this.#clock.monotonic();
+    const proposals = this.#round();
+    await this.#commit(proposals);
+    const end = this.#clock.monotonic();
+    this.#lastRound = {
+      jobs: proposals.reduce((sum, { jobs, refusals }) => sum + jobs.length + refusals.length, 0),
+      gatherUntil: end + Math.min(end - start, MAX_GATHER_MS),
+    };
   }
 
   #round(): Proposal[] {

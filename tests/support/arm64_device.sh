@@ -73,10 +73,11 @@ make_root() {
 mount -t proc proc /proc; mount -t sysfs sys /sys; mount -t cgroup2 cgroup /sys/fs/cgroup; mount -t tmpfs tmp /tmp
 hostname pi
 ip link set lo up; ip addr add 10.0.2.15/24 dev eth0; ip link set eth0 up; ip route add default via 10.0.2.2
-export DENO_DIR=/deno-dir COVEY_DENO=/usr/bin/deno NO_COLOR=1 PATH=/bin:/usr/bin:/sbin:/usr/sbin PS1=
+export DENO_DIR=/deno-dir COVEY_DENO=/usr/bin/deno NO_COLOR=1 PATH=/bin:/usr/bin:/sbin:/usr/sbin
 stty -echo -onlcr </dev/ttyAMA0
+# Not an interactive shell: that would throw away what is typed before it is ready.
 echo the device is up >/dev/ttyAMA0
-while :; do setsid -c sh </dev/ttyAMA0 >/dev/ttyAMA0 2>&1; done
+while read -r line; do eval "$line"; done </dev/ttyAMA0 >/dev/ttyAMA0 2>&1
 INIT
 }
 
