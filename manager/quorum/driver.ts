@@ -2,7 +2,6 @@
  * The loop around the Raft core: it ticks, stores, sends and applies, as the numbered duties in `raft/mod.ts` say.
  * What it sends goes through hooks; membership and status stand above it.
  */
-import type { Clock } from "../../api/clock.ts";
 import { CoveyError } from "../../api/errors.ts";
 import { MAX_ENTRY_BYTES } from "../consensus/consensus.ts";
 import { notLeading } from "../consensus/not_leading.ts";
@@ -14,7 +13,6 @@ import {
   type MemberChange,
   type MemberID,
   type Message,
-  type RaftConfig,
   type RaftStatus,
   type RaftTiming,
   RawNode,
@@ -24,9 +22,10 @@ import {
   type WriteBatch,
 } from "../raft/mod.ts";
 import { frameAddress, frameState, unframe } from "./entry_frame.ts";
-import { Checkpointer, type CheckpointLimits } from "./checkpointer.ts";
+import { Checkpointer } from "./checkpointer.ts";
+import type { DriverOptions } from "./driver_options.ts";
 import { MemberTable } from "./member_table.ts";
-import { MAX_KEPT_BYTES, type RaftDisk, type SnapshotData } from "./raft_disk.ts";
+import { MAX_KEPT_BYTES, type SnapshotData } from "./raft_disk.ts";
 import type { MemberAddress } from "../consensus/storage.ts";
 import { refusal, tooMuchUncommitted, WaitingProposals, WaitingReads } from "./waiting.ts";
 
@@ -35,30 +34,6 @@ export const TICK_MS = 100;
 
 /** Silence after which no entries are kept for a follower; one that installs a large snapshot is silent for seconds. */
 const MAX_SILENT_TICKS = 300;
-
-/** Where the driver's output goes. All are called synchronously; none may call the driver back in the same turn. */
-export interface DriverHooks {
-  /** Messages to send, in order for each receiver. */
-  send(messages: readonly Message[]): void;
-  /** Leader, term, members or leadership may have changed. */
-  changed(): void;
-  /** A tick has passed. */
-  ticked(): void;
-  /** The cluster has removed this member. */
-  removed(): void;
-  /** The member has stopped: its disk or its state machine failed. */
-  failed(error: Error): void;
-}
-
-/** What a driver works with. */
-export interface DriverOptions {
-  disk: RaftDisk;
-  self: MemberAddress;
-  config: RaftConfig;
-  clock: Clock;
-  hooks: DriverHooks;
-  limits: CheckpointLimits;
-}
 
 /** One running member. */
 export class Driver {
