@@ -56,7 +56,11 @@ export class LocalState {
 
   /** Opens or creates the store at `path` (`:memory:` for tests). Records that cannot be read are dropped. */
   static async open(path: string): Promise<LocalState> {
-    const kv = await Deno.openKv(path);
+    return await LocalState.load(await Deno.openKv(path));
+  }
+
+  /** As {@linkcode open}, from a store that nobody else uses. */
+  static async load(kv: Deno.Kv): Promise<LocalState> {
     const parts = new Map<string, { task: Uint8Array[]; rest?: Uint8Array }>();
     for await (const entry of kv.list<Uint8Array>({ prefix: ["task"] })) {
       const [, id, kind] = entry.key as [string, string, string];

@@ -20,7 +20,8 @@ export class MemoryDisk {
     const isMine = () => user === this.#user;
     return {
       failed: promise,
-      get: (key) => Promise.resolve(this.#records.find((record) => compare(record.key, key) === 0)?.value),
+      get: (key) =>
+        Promise.resolve(this.#records.find((record) => compareKeys(record.key, key) === 0)?.value),
       list: (prefix, start = prefix) => this.#list(prefix, start),
       close: () => Promise.resolve(),
       commit: async (mutations) => {
@@ -41,7 +42,7 @@ export class MemoryDisk {
 
   /** Flips a bit in a record; done twice, it is as it was. */
   flip(key: DiskKey): void {
-    const found = this.#records.find((record) => compare(record.key, key) === 0)!;
+    const found = this.#records.find((record) => compareKeys(record.key, key) === 0)!;
     found.value = found.value.with(-1, found.value.at(-1)! ^ 4);
   }
 
@@ -49,7 +50,7 @@ export class MemoryDisk {
     this.commits++;
     for (const { key, value } of mutations) {
       const at = this.#find(key);
-      const exists = at < this.#records.length && compare(this.#records[at]!.key, key) === 0;
+      const exists = at < this.#records.length && compareKeys(this.#records[at]!.key, key) === 0;
       const record = value === undefined ? [] : [{ key, value: value.slice() }];
       this.#records.splice(at, exists ? 1 : 0, ...record);
     }
@@ -59,7 +60,7 @@ export class MemoryDisk {
     let [from, to] = [0, this.#records.length];
     while (from < to) {
       const middle = (from + to) >> 1;
-      if (compare(this.#records[middle]!.key, key) < 0) from = middle + 1;
+      if (compareKeys(this.#records[middle]!.key, key) < 0) from = middle + 1;
       else to = middle;
     }
     return from;
@@ -68,14 +69,14 @@ export class MemoryDisk {
   async *#list(prefix: DiskKey, start: DiskKey): AsyncIterable<{ key: DiskKey; value: Uint8Array }> {
     await Promise.resolve();
     for (const record of this.#records.slice(this.#find(start))) {
-      if (compare(record.key.slice(0, prefix.length), prefix) !== 0) return;
+      if (compareKeys(record.key.slice(0, prefix.length), prefix) !== 0) return;
       yield record;
     }
   }
 }
 
 /** Deno KV's order: text before numbers, a prefix before what it begins. */
-function compare(a: DiskKey, b: DiskKey): number {
+export function compareKeys(a: DiskKey, b: DiskKey): number {
   for (let at = 0; at < a.length && at < b.length; at++) {
     const [x, y] = [a[at]!, b[at]!];
     if (x === y) continue;
