@@ -35,6 +35,8 @@ export class SimDisk {
   failure: DiskFailure | undefined;
   /** Bytes may not be what was written: a commit was torn or a bit flipped since the disk was made. */
   damaged = false;
+  /** A commit of the present life has failed. */
+  hasFailed = false;
   #writing: readonly Mutation[] | undefined;
 
   constructor(host: Host, hooks: DiskHooks) {
@@ -78,6 +80,7 @@ export class SimDisk {
     const writing = this.#writing;
     this.#writing = undefined;
     this.failure = undefined;
+    this.hasFailed = false;
     if (writing === undefined) return;
     const luck = this.#random.next();
     if (luck < 0.4) return;
@@ -104,6 +107,7 @@ export class SimDisk {
     this.#records.clear();
     this.damaged = false;
     this.failure = undefined;
+    this.hasFailed = false;
     this.syncMs = 1;
   }
 
@@ -124,6 +128,7 @@ export class SimDisk {
         }
         // After a failed sync the data may be there or not.
         if (failure === "fsync" && this.#random.chance(0.5)) this.#store(broken);
+        this.hasFailed = true;
         const problem = failure === "full" ? "no space is left" : "the sync failed";
         host.enter(life, () => reject(new CoveyError("data_loss", `Cannot write: ${problem}`)));
       });

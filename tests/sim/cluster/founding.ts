@@ -19,7 +19,8 @@ function cluster(heartbeatNs: number): Cluster {
 }
 
 function node(name: string, Role: Node["Role"]): Node {
-  const first = firstNode(name, "active");
+  // No agent runs beside a manager here.
+  const first = firstNode(name, Role === "manager" ? "drain" : "active");
   return { ...first, Spec: { ...first.Spec, Role }, Role };
 }
 
@@ -27,7 +28,7 @@ function node(name: string, Role: Node["Role"]): Node {
 export async function foundCluster(
   world: World,
   managers: readonly SimManager[],
-  workers: readonly string[] = [],
+  workers: readonly string[],
 ): Promise<void> {
   const [first, ...others] = managers;
   const heartbeatNs = world.random.pick([0.5, 1, 2]) * SECOND_NS;

@@ -37,6 +37,9 @@ export interface ManagerSurroundings {
  */
 export type ManagerState = "down" | "starting" | "up" | "lost" | "removed";
 
+/** Patience of whoever has a manager leave. */
+const LEAVE_MS = 10_000;
+
 interface Process {
   life: number;
   manager: RunningManager;
@@ -124,6 +127,18 @@ export class SimManager {
     this.#all.world.log.note(`${this.name} stops`);
     await process.manager.stop();
     if (process.life === this.host.life) this.crash(true);
+  }
+
+  /** Leaves the quorum, if it lets it; the rest of the node's state goes too then. */
+  async leave(): Promise<void> {
+    const { world } = this.#all;
+    const { manager } = this;
+    if (!manager) return;
+    world.log.note(`${this.name} leaves`);
+    const left = manager.consensus.leave().catch((error) =>
+      world.log.note(`${this.name} stays: ${error.message}`)
+    );
+    await Promise.race([left, world.sleep(LEAVE_MS)]);
   }
 
   /** Puts in an empty disk. */
@@ -214,15 +229,15 @@ export class SimManager {
     const { world } = this.#all;
     const error = thrown instanceof RaftInvariantError ? thrown : CoveyError.from(thrown);
     world.log.note(`${this.name} ends: ${error.message}`);
-    const { damaged, failure } = this.disk;
+    const { damaged, hasFailed } = this.disk;
     const failed = error instanceof CoveyError && hasCode(error, "data_loss");
     const leaving = error instanceof CoveyError &&
       hasCode(error, "unavailable", "deadline_exceeded", "canceled");
-    if (!damaged && !(failed && failure !== undefined) && !leaving) {
+    if (!damaged && !(failed && hasFailed) && !leaving) {
       return world.fail(new Violation("CRASH", `${this.name} ended: ${error.stack}`));
     }
     this.crash(true);
-    if (failure === undefined && damaged) this.state = "lost";
+    if (!hasFailed && damaged) this.state = "lost";
   }
 }
 

@@ -1,5 +1,7 @@
 /** Everything bad that happens to the cluster, and the repairs. */
 import type { SeededRandom } from "../raft/random.ts";
+import type { SimAgent } from "./agent.ts";
+import type { Host } from "./host.ts";
 import type { SimManager } from "./manager.ts";
 import type { SimNetwork } from "./network.ts";
 import { FAIR } from "./path.ts";
@@ -10,13 +12,15 @@ const PAUSES_MS = [300, 900, 2500];
 /** How often somebody looks for managers that are down and shall not be. */
 const REPAIR_MS = 400;
 
-/** See the file's head. */
+/** See the file's head. With `spoils`, disks are torn, rot and get lost, those of a majority excepted. */
 export class Nemesis {
   readonly #world: World;
   readonly #network: SimNetwork;
   readonly #managers: readonly SimManager[];
+  readonly #agents: readonly SimAgent[];
   readonly #random: SeededRandom;
   readonly #pauseMs: number;
+  readonly #spoils: boolean;
   /** Managers that stay down for a while. */
   readonly #resting = new Set<SimManager>();
   readonly #deeds: (() => void)[] = [
@@ -29,12 +33,23 @@ export class Nemesis {
     () => this.#healNetwork(),
   ];
 
-  constructor(world: World, network: SimNetwork, managers: readonly SimManager[]) {
+  constructor(
+    world: World,
+    network: SimNetwork,
+    managers: readonly SimManager[],
+    agents: readonly SimAgent[],
+    spoils: boolean,
+  ) {
     this.#world = world;
     this.#network = network;
     this.#managers = managers;
+    this.#agents = agents;
+    this.#spoils = spoils;
     this.#random = world.fork();
     this.#pauseMs = this.#random.pick(PAUSES_MS);
+    if (agents.length === 0) return;
+    this.#deeds.push(() => this.#crashAgent(), () => this.#crashAgent(), () => this.#pauseAgent());
+    this.#deeds.push(() => this.#cutAgent(), () => this.#cutAgent());
   }
 
   start(): void {
@@ -53,6 +68,7 @@ export class Nemesis {
       manager.disk.failure = undefined;
       manager.host.wallOffsetMs = 0;
     }
+    for (const { host } of this.#agents) host.resume();
   }
 
   async #disturb(): Promise<void> {
@@ -75,6 +91,7 @@ export class Nemesis {
           this.#world.spawn(manager.start(others));
         }
       }
+      for (const agent of this.#agents) if (!agent.host.running) this.#world.spawn(agent.start());
     }
   }
 
@@ -88,6 +105,7 @@ export class Nemesis {
 
   /** Whether one more manager may lose what it has: a majority must keep it. */
   #maySpoil(manager: SimManager): boolean {
+    if (!this.#spoils) return false;
     const sound = this.#managers.filter((other) => other !== manager && other.isSound).length;
     return sound > this.#managers.length / 2;
   }
@@ -181,7 +199,10 @@ export class Nemesis {
   }
 
   #pause(): void {
-    const { host } = this.#random.chance(0.5) ? this.#leader() : this.#someManager();
+    this.#pauseHost((this.#random.chance(0.5) ? this.#leader() : this.#someManager()).host);
+  }
+
+  #pauseHost(host: Host): void {
     this.#world.log.note(`${host.name} is paused`);
     host.pause();
     this.#world.queue.after(this.#random.between(50, 4000), () => host.resume());
@@ -215,6 +236,26 @@ export class Nemesis {
   #jumpClock(): void {
     const { host } = this.#someManager();
     host.wallOffsetMs += this.#random.pick([-3_600_000, -5_000, 5_000, 3_600_000]);
+  }
+
+  #crashAgent(): void {
+    this.#random.pick(this.#agents).crash(this.#random.chance(0.7));
+  }
+
+  #pauseAgent(): void {
+    this.#pauseHost(this.#random.pick(this.#agents).host);
+  }
+
+  /** A device loses some or all managers, one way or both. */
+  #cutAgent(): void {
+    const { name } = this.#random.pick(this.#agents);
+    const some = this.#random.chance(0.5);
+    this.#world.log.note(`network: ${name} loses ${some ? "some" : "all"} managers`);
+    for (const manager of this.#managers) {
+      if (some && this.#random.chance(0.5)) continue;
+      this.#network.stall(name, manager.name, this.#random.chance(0.8));
+      this.#network.stall(manager.name, name, this.#random.chance(0.8));
+    }
   }
 
   #healNetwork(): void {
