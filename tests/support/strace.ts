@@ -1,5 +1,5 @@
 /** A manager whose system calls are seen, or made to fail, by strace. */
-import { Program, ROOT } from "./programs.ts";
+import { eventually, Program, ROOT } from "./programs.ts";
 
 /** Whether system calls can be traced here. */
 export async function canTrace(): Promise<boolean> {
@@ -21,11 +21,13 @@ export function traced(trace: string, options: string[], flags: string[]): Progr
 
 /** The trace, once its last process has ended. */
 export async function finishedTrace(trace: string, pid: number): Promise<string[]> {
-  for (;;) {
-    const lines = (await Deno.readTextFile(trace)).trimEnd().split("\n");
-    if (lines.some((line) => line.startsWith(`${pid} +++ `))) return lines;
-    await new Promise((resolve) => setTimeout(resolve, 20));
-  }
+  let lines: string[] = [];
+  await eventually("the trace is complete", async () => {
+    lines = (await Deno.readTextFile(trace)).trimEnd().split("\n");
+    // Numbers are padded to a column.
+    return lines.some((line) => line.startsWith(`${pid} `) && line.includes(" +++ "));
+  }, () => lines.at(-1) ?? "");
+  return lines;
 }
 
 interface Write {
@@ -42,8 +44,8 @@ export function syncedFiles(lines: readonly string[], paths: readonly string[]):
   const waiting = new Map<string, Write[]>();
   const syncing = new Map<string, string>();
   for (const line of lines) {
-    const resumed = /^(\d+) <\.\.\. f(?:data)?sync resumed>.*= 0/.exec(line);
-    const call = /^(\d+) (\w+)\(\d+<([^>]*)>(.*)$/.exec(line);
+    const resumed = /^(\d+) +<\.\.\. f(?:data)?sync resumed>.*= 0/.exec(line);
+    const call = /^(\d+) +(\w+)\(\d+<([^>]*)>(.*)$/.exec(line);
     if (resumed) sync(durable, waiting, syncing.get(resumed[1]!)!);
     if (!call) continue;
     const [, pid, name, written, rest] = call;
