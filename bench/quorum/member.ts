@@ -4,7 +4,7 @@
  */
 import { systemClock } from "../../api/clock.ts";
 import { systemRandom } from "../../api/random.ts";
-import type { StateMachine, StateRecord } from "../../manager/consensus/state_machine.ts";
+import type { StateImage, StateMachine, StateRecord } from "../../manager/consensus/state_machine.ts";
 import { RaftMember } from "../../manager/quorum/mod.ts";
 import { type NodeIdentity, verifyPeerChain } from "../../security/mod.ts";
 import { createRouter, listenTLS, tlsDialer } from "../../transport/mod.ts";
@@ -35,9 +35,15 @@ class Values implements StateMachine {
     this.#dirty.add(key);
   }
 
-  restore(_index: number, records: Iterable<StateRecord>): void {
-    this.#values = new Map([...records].map(({ key, value }) => [key, value]));
-    this.#dirty.clear();
+  image(): StateImage {
+    const values = new Map<string, Uint8Array>();
+    return {
+      add: ({ key, value }) => void values.set(key, value.slice()),
+      adopt: () => {
+        this.#values = values;
+        this.#dirty.clear();
+      },
+    };
   }
 
   *records(): Iterable<StateRecord> {

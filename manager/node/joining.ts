@@ -5,6 +5,7 @@ import { joinCluster, type NodeIdentity, RemoteCA } from "../../security/mod.ts"
 import type { JoinRequest } from "../lifecycle.ts";
 import { withPort } from "../options.ts";
 import { requestedAddresses } from "./addresses.ts";
+import { withoutNames } from "./look_up.ts";
 import type { NodeParts } from "./node_parts.ts";
 import type { Membership } from "./node_state.ts";
 import type { RunningManager } from "./running_manager.ts";
@@ -52,9 +53,9 @@ export class Joining {
   }
 
   async #admission(request: JoinRequest): Promise<{ identity: NodeIdentity; membership: Membership }> {
-    const { context: { options, clock, interfaces }, identities } = this.#parts;
+    const { context: { options, clock, interfaces, lookUp }, identities } = this.#parts;
     const addresses = requestedAddresses(request, options, interfaces());
-    const managers = request.RemoteAddrs.map((address) => withPort(address));
+    const managers = await withoutNames(request.RemoteAddrs.map((address) => withPort(address)), lookUp);
     const availability = request.Availability ?? "active";
     const ca = new RemoteCA({ addresses: () => managers, clock });
     // A certificate without a membership is of a join that was cut short: its key leads to the same node again.

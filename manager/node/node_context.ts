@@ -2,6 +2,7 @@
 import type { Clock } from "../../api/clock.ts";
 import type { Random } from "../../api/random.ts";
 import type { ManagerOptions } from "../options.ts";
+import type { LookUp } from "./look_up.ts";
 import type { NetworkInterface } from "./addresses.ts";
 
 /** What the node works with. */
@@ -15,6 +16,7 @@ export interface NodeContext {
   agentLauncher: string;
   agentEnv: Record<string, string>;
   interfaces: () => NetworkInterface[];
+  lookUp: LookUp;
   /** The state cannot be trusted any more: the process must end. */
   onFatal: (error: Error) => void;
 }

@@ -3,21 +3,18 @@ import type { Clock } from "../../api/clock.ts";
 import { CoveyError } from "../../api/errors.ts";
 import type { Cluster } from "../../api/cluster.ts";
 import type { WeightedPeer } from "../../api/dispatcher.ts";
-import { RAFT_METHODS } from "../../api/raft.ts";
 import type { Random } from "../../api/random.ts";
 import type { NodeIdentity } from "../../security/mod.ts";
-import { createRouter, type Listener, listenTLS, type Method } from "../../transport/mod.ts";
-import { CAServer } from "../ca/mod.ts";
-import { StoreCABackend } from "../ca/store_backend.ts";
+import { type Listener, listenTLS } from "../../transport/mod.ts";
 import { Dispatcher } from "../dispatcher/mod.ts";
 import type { ManagerHandle } from "../lifecycle.ts";
 import { RaftMember } from "../quorum/mod.ts";
 import { type Answer, type ControlRequest, Routing } from "../routing/mod.ts";
 import { createStore, type Store } from "../store/mod.ts";
 import { leaderComponents, Leadership } from "./leader_components.ts";
+import { managerRouter } from "./manager_router.ts";
 import { followRaftTiming } from "./raft_timing.ts";
 import { PeerTrust } from "./peer_trust.ts";
-import { withdrawMethod } from "./withdrawal.ts";
 
 /** What agents weigh managers by (SwarmKit `DefaultObservationWeight`). */
 const MANAGER_WEIGHT = 10;
@@ -43,6 +40,12 @@ export interface RunningManagerOptions {
   identity?: NodeIdentity;
 }
 
+interface Opened {
+  consensus: RaftMember;
+  store: Store;
+  trust: PeerTrust;
+}
+
 /** Opens the state first, so that the caller can put the first objects there, then serves. */
 export class RunningManager implements ManagerHandle {
   readonly store: Store;
@@ -58,12 +61,7 @@ export class RunningManager implements ManagerHandle {
   #unsubscribe = () => {};
   readonly #untime: () => void;
 
-  private constructor(
-    options: RunningManagerOptions,
-    consensus: RaftMember,
-    store: Store,
-    trust: PeerTrust,
-  ) {
+  private constructor(options: RunningManagerOptions, { consensus, store, trust }: Opened) {
     this.#options = options;
     this.#trust = trust;
     this.consensus = consensus;
@@ -104,7 +102,7 @@ export class RunningManager implements ManagerHandle {
       await consensus.stop();
       throw thrown;
     }
-    return new RunningManager(options, consensus, store, trust);
+    return new RunningManager(options, { consensus, store, trust });
   }
 
   /** The cluster object; throws `failed_precondition` before it was created. */
@@ -123,7 +121,11 @@ export class RunningManager implements ManagerHandle {
       listen: this.#options.listen,
       identity: () => this.#trust.material(),
       verifyPeer: (chain) => this.#trust.verify(chain),
-      router: this.#router(),
+      router: managerRouter({
+        ...this.#options,
+        ...{ store: this.store, consensus: this.consensus },
+        ...{ dispatcher: this.#dispatcher, routing: this.#routing },
+      }),
       clock: this.#options.clock,
     });
     this.#unsubscribe = this.consensus.subscribe((status) => {
@@ -159,19 +161,5 @@ export class RunningManager implements ManagerHandle {
       Addr: address,
       Weight: MANAGER_WEIGHT,
     }));
-  }
-
-  #router() {
-    const { clock, random } = this.#options;
-    const leader = this.#routing.caLeader;
-    const ca = new CAServer({ backend: new StoreCABackend(this.store), clock, random, leader });
-    const router = createRouter();
-    for (const { name, ...method } of ca.methods()) router.register(name, method as Method);
-    for (const [name, method] of Object.entries(this.#routing.methods(this.#dispatcher.methods()))) {
-      router.register(name, method);
-    }
-    for (const [name, method] of Object.entries(this.consensus.methods())) router.register(name, method);
-    router.register(RAFT_METHODS.withdraw, withdrawMethod(this.consensus, this.store));
-    return router;
   }
 }

@@ -2,11 +2,10 @@
  * The loop around the Raft core: it ticks, stores, sends and applies, as the numbered duties in `raft/mod.ts` say.
  * What it sends goes through hooks; membership and status stand above it.
  */
-import type { Clock } from "../../api/clock.ts";
 import { CoveyError } from "../../api/errors.ts";
 import { MAX_ENTRY_BYTES } from "../consensus/consensus.ts";
 import { notLeading } from "../consensus/not_leading.ts";
-import type { StateMachine } from "../consensus/state_machine.ts";
+import { readInto, restoreFrom, type StateImage, type StateMachine } from "../consensus/state_machine.ts";
 import {
   type ConfChangeResult,
   type ConfState,
@@ -14,7 +13,6 @@ import {
   type MemberChange,
   type MemberID,
   type Message,
-  type RaftConfig,
   type RaftStatus,
   type RaftTiming,
   RawNode,
@@ -24,9 +22,10 @@ import {
   type WriteBatch,
 } from "../raft/mod.ts";
 import { frameAddress, frameState, unframe } from "./entry_frame.ts";
-import { Checkpointer, type CheckpointLimits } from "./checkpointer.ts";
+import { Checkpointer } from "./checkpointer.ts";
+import type { DriverOptions } from "./driver_options.ts";
 import { MemberTable } from "./member_table.ts";
-import { MAX_KEPT_BYTES, type RaftDisk, type SnapshotData } from "./raft_disk.ts";
+import { MAX_KEPT_BYTES, type SnapshotData } from "./raft_disk.ts";
 import type { MemberAddress } from "../consensus/storage.ts";
 import { refusal, tooMuchUncommitted, WaitingProposals, WaitingReads } from "./waiting.ts";
 
@@ -35,30 +34,6 @@ export const TICK_MS = 100;
 
 /** Silence after which no entries are kept for a follower; one that installs a large snapshot is silent for seconds. */
 const MAX_SILENT_TICKS = 300;
-
-/** Where the driver's output goes. All are called synchronously; none may call the driver back in the same turn. */
-export interface DriverHooks {
-  /** Messages to send, in order for each receiver. */
-  send(messages: readonly Message[]): void;
-  /** Leader, term, members or leadership may have changed. */
-  changed(): void;
-  /** A tick has passed. */
-  ticked(): void;
-  /** The cluster has removed this member. */
-  removed(): void;
-  /** The member has stopped: its disk or its state machine failed. */
-  failed(error: Error): void;
-}
-
-/** What a driver works with. */
-export interface DriverOptions {
-  disk: RaftDisk;
-  self: MemberAddress;
-  config: RaftConfig;
-  clock: Clock;
-  hooks: DriverHooks;
-  limits: CheckpointLimits;
-}
 
 /** One running member. */
 export class Driver {
@@ -115,7 +90,7 @@ export class Driver {
   /** Loads the stored state into `machine`. Throws `data_loss` on a damaged record. */
   static async load(options: DriverOptions, machine: StateMachine): Promise<Driver> {
     const records = await options.disk.loadState();
-    machine.restore(options.disk.checkpointIndex, records);
+    restoreFrom(machine, options.disk.checkpointIndex, records);
     return new Driver(options, machine);
   }
 
@@ -438,10 +413,12 @@ export class Driver {
     this.#storing = true;
     try {
       if (batch.snapshot) await this.#checkpointer.hold();
-      await disk.write(batch, data);
+      const image = data && this.#machine.image();
+      // Piece by piece between two writes: all at once would keep this member silent for seconds.
+      await disk.write(batch, image && { ...data!, records: readInto(image, data!.records) });
       this.#storing = false;
       if (this.#isOver) return;
-      if (batch.snapshot) this.#restore(batch.snapshot, data!);
+      if (batch.snapshot) this.#restore(batch.snapshot, data!.addresses, image!);
       this.#raw.persisted();
       if (batch.messages.length > 0) hooks.send(batch.messages);
     } catch (thrown) {
@@ -450,8 +427,12 @@ export class Driver {
     this.#pump();
   }
 
-  #restore({ index, confState }: SnapshotMeta, { addresses, records }: SnapshotData): void {
-    this.#machine.restore(index, records);
+  #restore(
+    { index, confState }: SnapshotMeta,
+    addresses: readonly MemberAddress[],
+    image: StateImage,
+  ): void {
+    image.adopt(index);
     this.#applied = index;
     this.#confState = confState;
     this.members.replace(addresses);

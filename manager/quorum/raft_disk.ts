@@ -19,6 +19,7 @@ import {
 /** The state that comes with a snapshot from another member. */
 export interface SnapshotData {
   addresses: MemberAddress[];
+  /** To be read once. */
   records: Iterable<StateRecord>;
 }
 

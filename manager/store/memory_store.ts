@@ -8,7 +8,7 @@ import { CoveyError } from "../../api/errors.ts";
 import type { Meta } from "../../api/objects.ts";
 import type { Consensus } from "../consensus/consensus.ts";
 import { notLeading } from "../consensus/not_leading.ts";
-import type { StateMachine, StateRecord } from "../consensus/state_machine.ts";
+import type { StateImage, StateMachine, StateRecord } from "../consensus/state_machine.ts";
 import { INDEXES } from "./indexes.ts";
 import { type Job, type Proposal, runRound } from "./round.ts";
 import { State } from "./state.ts";
@@ -50,12 +50,7 @@ class MemoryStore implements Store, StateMachine {
   readonly #consensus: Consensus;
   readonly #clock: Clock;
   readonly #seal: (object: Meta) => void;
-  readonly #tables: TableSet = {
-    clusters: new Table(INDEXES.clusters),
-    nodes: new Table(INDEXES.nodes),
-    services: new Table(INDEXES.services),
-    tasks: new Table(INDEXES.tasks),
-  };
+  readonly #tables: TableSet = newTables();
   readonly #state = new State(this.#tables);
   readonly #listeners = new Set<(commit: Commit) => void>();
   readonly #queue: Job[] = [];
@@ -136,8 +131,12 @@ class MemoryStore implements Store, StateMachine {
     this.#publish(this.#state.apply(index, entry, local));
   }
 
-  restore(index: number, records: Iterable<StateRecord>): void {
-    this.#publish(this.#state.restore(index, records));
+  image(): StateImage {
+    const draft = this.#state.draft(newTables());
+    return {
+      add: (record) => draft.add(record),
+      adopt: (index) => this.#publish(draft.adopt(index)),
+    };
   }
 
   records(): Iterable<StateRecord> {
@@ -262,6 +261,15 @@ class MemoryStore implements Store, StateMachine {
     const error = notLeading("commit the transaction", "this manager is not the leader");
     for (const job of this.#queue.splice(0)) job.failed(error);
   }
+}
+
+function newTables(): TableSet {
+  return {
+    clusters: new Table(INDEXES.clusters),
+    nodes: new Table(INDEXES.nodes),
+    services: new Table(INDEXES.services),
+    tasks: new Table(INDEXES.tasks),
+  };
 }
 
 /** A refusal may rest on what was then not committed, so it is none; what is certain is that nothing was written for it. */

@@ -55,3 +55,54 @@ Deno.test("Manager join: one that is refused leaves nothing behind, and may join
     const names = (await fleet.nodes("m2"))?.map(({ ManagerStatus }) => ManagerStatus?.Reachability);
     deepStrictEqual(names, ["reachable", "reachable"]);
   }));
+
+Deno.test("Manager join: an idle manager joins by the name of a host that it was not started with", () =>
+  withManagers({}, async (fleet) => {
+    await fleet.start("m1");
+    await fleet.idle("m2");
+    const { JoinTokens } = await fleet.client("m1").get<{ JoinTokens: { Manager: string } }>("/swarm");
+    const join = (host: string) =>
+      fleet.client("m2").post("/swarm/join", {
+        RemoteAddrs: [fleet.address("m1").replace("127.0.0.1", host)],
+        JoinToken: JoinTokens.Manager,
+      }).then(() => "joined", ({ message }: Error) => message);
+    const unknown = await join("no-such-host.invalid");
+    strictEqual(unknown, "Cannot find the host no-such-host.invalid: its name is not known here");
+    strictEqual(await join("localhost"), "joined");
+    strictEqual(await managers(fleet, "m2"), 2);
+    await fleet.signal("m2", "SIGTERM");
+    await fleet.start("m2");
+    await write(fleet, "m2", "after-a-restart");
+  }));
+
+Deno.test("Manager join: one that nobody lets in yet waits, says why, gets in later or leaves", () =>
+  withManagers({}, async (fleet) => {
+    await fleet.start("m1");
+    for (const name of ["m2", "m3"]) await fleet.start(name, { through: "m1" });
+    /** m3 has lost its log and has to join anew, while nobody is there. */
+    const alone = async () => {
+      for (const name of ["m3", "m2", "m1"]) await fleet.signal(name, "SIGKILL");
+      await Deno.remove(`${fleet.folder}/m3/raft`, { recursive: true });
+      await fleet.again("m3", "pending");
+    };
+    const info = () =>
+      fleet.client("m3").get<{ Swarm: { Error: string; ControlAvailable: boolean } }>("/info");
+    await alone();
+    await fleet.until(
+      "m3 says what it waits for",
+      async () => /Waits to be let into the managers/.test((await info()).Swarm.Error),
+    );
+    strictEqual((await info()).Swarm.ControlAvailable, false);
+    for (const name of ["m1", "m2"]) await fleet.again(name, "active");
+    await fleet.until("m3 votes", async () => (await info()).Swarm.ControlAvailable);
+    await write(fleet, "m3", "together");
+
+    await alone();
+    await fleet.client("m3").post("/swarm/leave", undefined, { force: true });
+    await fleet.until("m3 is alone", async () => !(await info()).Swarm.ControlAvailable);
+    strictEqual(
+      (await fleet.client("m3").get<{ Swarm: { LocalNodeState: string } }>("/info")).Swarm
+        .LocalNodeState,
+      "inactive",
+    );
+  }));

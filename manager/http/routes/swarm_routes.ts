@@ -12,7 +12,7 @@ import {
   readJSON,
   requireManager,
   sendJSON,
-  versionParameter,
+  updateRequest,
 } from "../context.ts";
 import { DockerError } from "../docker_error.ts";
 import { leaveRefusal } from "../leave_refusal.ts";
@@ -45,15 +45,15 @@ export function swarmRoutes(app: Hono, context: ControlContext): void {
     return c.body(null, 200);
   });
   app.post("/swarm/update", async (c) => {
-    const changes = parseClusterSpec(await readJSON(c));
-    const version = versionParameter(c, "swarm");
+    const { body, version, manager } = await updateRequest(c, context, "swarm");
+    const changes = parseClusterSpec(body);
     const rotate: TokenRole[] = [];
     if (flagParameter(c, "rotateWorkerToken")) rotate.push("Worker");
     if (flagParameter(c, "rotateManagerToken")) rotate.push("Manager");
     if (flagParameter(c, "rotateManagerUnlockKey")) {
       throw new CoveyError("unimplemented", "locking managers is not available yet");
     }
-    await updateCluster(requireManager(context).store, context, version, { changes, rotate });
+    await updateCluster(manager.store, context, version, { changes, rotate });
     return c.body(null, 200);
   });
 }
