@@ -229,6 +229,12 @@ export class SimManager {
     const { world } = this.#all;
     const error = thrown instanceof RaftInvariantError ? thrown : CoveyError.from(thrown);
     world.log.note(`${this.name} ends: ${error.message}`);
+    // Somebody had it removed while it was still joining.
+    if (!this.#joined && error instanceof CoveyError && hasCode(error, "failed_precondition")) {
+      this.crash(true);
+      this.state = "removed";
+      return;
+    }
     const { damaged, hasFailed } = this.disk;
     const failed = error instanceof CoveyError && hasCode(error, "data_loss");
     const leaving = error instanceof CoveyError &&
