@@ -89,10 +89,12 @@ compile() { "$deno" cache --quiet --config "$root/deno.json" "$1"; }
 
 main=$root/agent/main.ts linked=$program/agent.js
 [ -d "$program" ] || (umask 077 && mkdir -p "$program") 2>/dev/null || true
-if [ -z "$executors" ] && [ -w "$program" ]; then
-  if link 2>/dev/null | cmp -s - "$linked"; then main=$linked
-  elif link >"$linked.new" && mv "$linked.new" "$linked" && compile "$linked"; then main=$linked
-  else rm -f "$linked" "$linked.new"; fi
+if [ -z "$executors" ] && [ -w "$program" ] && code=$(link); then
+  if printf '%s\n' "$code" | cmp -s - "$linked"; then main=$linked
+  # Under a name of its own: another agent may be started on this folder at the same time, which is refused later.
+  elif printf '%s\n' "$code" >"$linked.$$" && mv "$linked.$$" "$linked" && compile "$linked"; then main=$linked
+  else rm -f "$linked" "$linked.$$"; fi
+  code=''
 fi
 [ "$main" = "$linked" ] || compile "$main" || true
 # What is wrong with a module of somebody else's, the agent says itself.
