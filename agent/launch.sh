@@ -76,7 +76,7 @@ if [ "$print" = yes ]; then printf '%s\n' "$permissions"; exit 0; fi
 # (1 MB), no question to the network for a newer Deno (1 MB), nothing loaded for executors that are not used. See
 # docs/decisions/0040-agent-memory.md.
 v8=--lite-mode,--single-threaded,--max-semi-space-size=1,--max-old-space-size=256
-export MALLOC_ARENA_MAX=1 DENO_NO_UPDATE_CHECK=1
+export MALLOC_ARENA_MAX=1 DENO_NO_UPDATE_CHECK=1 DENO_NO_PACKAGE_JSON=1
 
 # All modules in one file take 2 MB less. It is made anew where the sources, or deno, are not those it was made of. Somebody
 # else's executor shares modules with the agent, such as its errors, and so needs them as they are.
@@ -85,9 +85,10 @@ link() {
 }
 # Sources are compiled, and packages checked against the lock file, by a process of their own: the one that does it keeps 2 to
 # 8 MB of it.
-compile() { "$deno" cache --quiet --config "$root/deno.json" "$1"; }
+compile() { "$deno" cache --quiet "$config" "$1"; }
 
-main=$root/agent/main.ts linked=$program/agent.js
+# An agent needs no package (node-forge is for who issues certificates), and so no configuration to find one by: 0.5 MB.
+linked=$program/agent.js config=--no-config main=''
 [ -d "$program" ] || (umask 077 && mkdir -p "$program") 2>/dev/null || true
 if [ -z "$executors" ] && [ -w "$program" ] && code=$(link); then
   if printf '%s\n' "$code" | cmp -s - "$linked"; then main=$linked
@@ -96,7 +97,10 @@ if [ -z "$executors" ] && [ -w "$program" ] && code=$(link); then
   else rm -f "$linked" "$linked.$$"; fi
   code=''
 fi
-[ "$main" = "$linked" ] || compile "$main" || true
+if [ -z "$main" ]; then
+  main=$root/agent/main.ts config=--config=$root/deno.json
+  compile "$main" || true
+fi
 # What is wrong with a module of somebody else's, the agent says itself.
 for path in $executors; do compile "$path" 2>/dev/null || true; done
 
@@ -107,5 +111,5 @@ IFS='
 '
 set -f
 # shellcheck disable=SC2086
-exec "$deno" run --no-prompt --quiet --no-lock --cached-only --unstable-kv --unstable-lazy-dynamic-imports --no-code-cache --v8-flags="$v8" --config "$root/deno.json" \
+exec "$deno" run --no-prompt --quiet --no-lock --cached-only --unstable-kv --unstable-lazy-dynamic-imports --no-code-cache --v8-flags="$v8" "$config" \
   $permissions "$main" "$@"
