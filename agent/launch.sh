@@ -81,7 +81,7 @@ export MALLOC_ARENA_MAX=1 DENO_NO_UPDATE_CHECK=1 DENO_NO_PACKAGE_JSON=1
 # All modules in one file take 2 MB less. It is made anew where the sources, or deno, are not those it was made of. Somebody
 # else's executor shares modules with the agent, such as its errors, and so needs them as they are.
 link() {
-  "$deno" run --no-prompt --quiet --no-lock --cached-only --config "$root/deno.json" --allow-read="$root" "$root/agent/link.ts"
+  "$deno" run --no-prompt --quiet --no-config --cached-only --allow-read="$root" "$root/agent/link.ts"
 }
 # Sources are compiled, and packages checked against the lock file, by a process of their own: the one that does it keeps 2 to
 # 8 MB of it.
@@ -111,5 +111,5 @@ IFS='
 '
 set -f
 # shellcheck disable=SC2086
-exec "$deno" run --no-prompt --quiet --no-lock --cached-only --unstable-kv --unstable-lazy-dynamic-imports --no-code-cache --v8-flags="$v8" "$config" \
+exec "$deno" run --no-prompt --quiet --cached-only --unstable-kv --unstable-lazy-dynamic-imports --no-code-cache --v8-flags="$v8" "$config" \
   $permissions "$main" "$@"

@@ -91,6 +91,7 @@ async function serve(
       },
       Version: VERSION,
       Labels: options.labels,
+      AgentOnly: options.identityDir === undefined,
       tlsInfo: () => tlsInfo(identity.current),
     },
     onTime: (time) => clock.observe(Date.parse(time)),

@@ -88,8 +88,11 @@ async function comparePuts(quorum: BareQuorum, etcd: string, clients: number): P
   const gateway = (nth: number) => JSON.stringify({ key: btoa(`k${nth % KEYS}`), value: base64 });
   const loads: [string, () => Promise<LoadFigures>][] = [
     ["Covey, callers in the leader", () => quorum.drive(clients, PUT_MS)],
-    ["Covey, HTTP", () => drivePuts(httpPutClient(quorum.putURL, clients, entry), clients)],
-    ["etcd, HTTP gateway", () => drivePuts(httpPutClient(`${etcd}/v3/kv/put`, clients, gateway), clients)],
+    ["Covey, HTTP", async () => drivePuts(await httpPutClient(quorum.putURL, clients, entry), clients)],
+    [
+      "etcd, HTTP gateway",
+      async () => drivePuts(await httpPutClient(`${etcd}/v3/kv/put`, clients, gateway), clients),
+    ],
     ["etcd, gRPC", () => drivePuts(etcdPutClient(etcd, value, KEYS), clients)],
   ];
   console.log(`puts of ${VALUE_BYTES} bytes, ${clients} clients, best of ${ROUNDS}:`);

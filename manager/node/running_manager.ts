@@ -4,16 +4,16 @@ import { CoveyError } from "../../api/errors.ts";
 import type { Cluster } from "../../api/cluster.ts";
 import type { WeightedPeer } from "../../api/dispatcher.ts";
 import type { Random } from "../../api/random.ts";
-import { createJoinToken, type NodeIdentity } from "../../security/mod.ts";
-import { createRouter, type Listener, listenTLS, type Method } from "../../transport/mod.ts";
-import { CAServer } from "../ca/mod.ts";
-import { StoreCABackend } from "../ca/store_backend.ts";
+import type { NodeIdentity } from "../../security/mod.ts";
+import { type Listener, listenTLS } from "../../transport/mod.ts";
 import { Dispatcher } from "../dispatcher/mod.ts";
 import type { ManagerHandle } from "../lifecycle.ts";
 import { RaftMember } from "../quorum/mod.ts";
 import { type Answer, type ControlRequest, Routing } from "../routing/mod.ts";
 import { createStore, type Store } from "../store/mod.ts";
 import { leaderComponents, Leadership } from "./leader_components.ts";
+import { managerRouter } from "./manager_router.ts";
+import { followRaftTiming } from "./raft_timing.ts";
 import { PeerTrust } from "./peer_trust.ts";
 
 /** What agents weigh managers by (SwarmKit `DefaultObservationWeight`). */
@@ -40,6 +40,12 @@ export interface RunningManagerOptions {
   identity?: NodeIdentity;
 }
 
+interface Opened {
+  consensus: RaftMember;
+  store: Store;
+  trust: PeerTrust;
+}
+
 /** Opens the state first, so that the caller can put the first objects there, then serves. */
 export class RunningManager implements ManagerHandle {
   readonly store: Store;
@@ -53,17 +59,14 @@ export class RunningManager implements ManagerHandle {
   readonly #trust: PeerTrust;
   #listener: Listener | undefined;
   #unsubscribe = () => {};
+  readonly #untime: () => void;
 
-  private constructor(
-    options: RunningManagerOptions,
-    consensus: RaftMember,
-    store: Store,
-    trust: PeerTrust,
-  ) {
+  private constructor(options: RunningManagerOptions, { consensus, store, trust }: Opened) {
     this.#options = options;
     this.#trust = trust;
     this.consensus = consensus;
     this.store = store;
+    this.#untime = followRaftTiming(consensus, store);
     this.nodeID = options.nodeID;
     this.advertiseAddr = options.advertise;
     const { clock, random, nodeID, answer } = options;
@@ -99,7 +102,7 @@ export class RunningManager implements ManagerHandle {
       await consensus.stop();
       throw thrown;
     }
-    return new RunningManager(options, consensus, store, trust);
+    return new RunningManager(options, { consensus, store, trust });
   }
 
   /** The cluster object; throws `failed_precondition` before it was created. */
@@ -118,7 +121,11 @@ export class RunningManager implements ManagerHandle {
       listen: this.#options.listen,
       identity: () => this.#trust.material(),
       verifyPeer: (chain) => this.#trust.verify(chain),
-      router: this.#router(),
+      router: managerRouter({
+        ...this.#options,
+        ...{ store: this.store, consensus: this.consensus },
+        ...{ dispatcher: this.#dispatcher, routing: this.#routing },
+      }),
       clock: this.#options.clock,
     });
     this.#unsubscribe = this.consensus.subscribe((status) => {
@@ -134,21 +141,13 @@ export class RunningManager implements ManagerHandle {
     this.#listener?.refreshIdentity();
   }
 
-  async rotateJoinToken(role: "worker" | "manager"): Promise<void> {
-    await this.store.update((tx) => {
-      const cluster = tx.all("clusters")[0]!;
-      const token = createJoinToken(cluster.RootCA.CACert, this.#options.random);
-      const JoinTokens = { ...cluster.RootCA.JoinTokens, [role === "worker" ? "Worker" : "Manager"]: token };
-      tx.update("clusters", { ...cluster, RootCA: { ...cluster.RootCA, JoinTokens } });
-    });
-  }
-
-  forward(request: ControlRequest): Promise<Response | undefined> {
-    return this.#routing.forward(request);
+  forward(request: ControlRequest, here?: () => Promise<Response>): Promise<Response | undefined> {
+    return this.#routing.forward(request, here);
   }
 
   async stop(): Promise<void> {
     this.#unsubscribe();
+    this.#untime();
     this.#routing.close();
     await this.#leadership.set(false);
     // The listener last: leadership is handed over while others can still be heard.
@@ -162,18 +161,5 @@ export class RunningManager implements ManagerHandle {
       Addr: address,
       Weight: MANAGER_WEIGHT,
     }));
-  }
-
-  #router() {
-    const { clock, random } = this.#options;
-    const leader = this.#routing.caLeader;
-    const ca = new CAServer({ backend: new StoreCABackend(this.store), clock, random, leader });
-    const router = createRouter();
-    for (const { name, ...method } of ca.methods()) router.register(name, method as Method);
-    for (const [name, method] of Object.entries(this.#routing.methods(this.#dispatcher.methods()))) {
-      router.register(name, method);
-    }
-    for (const [name, method] of Object.entries(this.consensus.methods())) router.register(name, method);
-    return router;
   }
 }
