@@ -4,6 +4,7 @@
  */
 import { CoveyError } from "../api/errors.ts";
 import type { Task, TaskStatus } from "../api/task.ts";
+import type { TaskState } from "../api/task_state.ts";
 import type { Handle } from "../executors/executor.ts";
 
 /** What is kept of a task. `assigned` is false once it only waits to be removed from the node. */
@@ -12,6 +13,8 @@ export interface TaskRecord {
   status: TaskStatus;
   handle?: Handle;
   assigned: boolean;
+  /** How far the present run is, while the task is run again in place and its status is further. */
+  phase?: TaskState | undefined;
 }
 
 /** What is kept of the node. */
@@ -56,7 +59,11 @@ export class LocalState {
 
   /** Opens or creates the store at `path` (`:memory:` for tests). Records that cannot be read are dropped. */
   static async open(path: string): Promise<LocalState> {
-    const kv = await Deno.openKv(path);
+    return await LocalState.load(await Deno.openKv(path));
+  }
+
+  /** As {@linkcode open}, from a store that nobody else uses. */
+  static async load(kv: Deno.Kv): Promise<LocalState> {
     const parts = new Map<string, { task: Uint8Array[]; rest?: Uint8Array }>();
     for await (const entry of kv.list<Uint8Array>({ prefix: ["task"] })) {
       const [, id, kind] = entry.key as [string, string, string];
@@ -98,10 +105,10 @@ export class LocalState {
     this.#tasks.set(ID, record);
     if (before?.task !== record.task) this.#writeTask(record.task);
     const unchanged = before && before.status === record.status && before.handle === record.handle &&
-      before.assigned === record.assigned;
+      before.assigned === record.assigned && before.phase === record.phase;
     if (!unchanged) {
-      const { status, handle, assigned } = record;
-      this.#write(["task", ID, "state"], JSON.stringify({ status, handle, assigned }));
+      const { status, handle, assigned, phase } = record;
+      this.#write(["task", ID, "state"], JSON.stringify({ status, handle, assigned, phase }));
     }
   }
 

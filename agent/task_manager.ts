@@ -66,7 +66,7 @@ export class TaskManager {
     this.#record = record;
     this.#recovering = recovered || record.handle !== undefined;
     const state = record.status.State;
-    this.#phase = recovered || isTerminal(state) ? state : "assigned";
+    this.#phase = recovered || isTerminal(state) ? record.phase ?? state : "assigned";
     this.#done = this.#run();
   }
 
@@ -221,7 +221,7 @@ export class TaskManager {
     this.#recovering = false;
     this.#controller ??= await executor.controller(task);
     if (found || call === "prepare" || call === "shutdown") return this.#controller;
-    this.#phase = "preparing";
+    this.#enter("preparing");
     return undefined;
   }
 
@@ -251,7 +251,7 @@ export class TaskManager {
     await this.#controller?.close();
     this.#controller = undefined;
     this.#restarts.push(clock.monotonic());
-    this.#phase = "accepted";
+    this.#enter("accepted");
     return true;
   }
 
@@ -279,10 +279,17 @@ export class TaskManager {
   /** Goes to a new phase and says so, in words only where the reported state is further already. */
   #move(outcome: Outcome, container = this.status.ContainerStatus): void {
     if (outcome.state === undefined) return;
-    this.#phase = outcome.state;
+    this.#enter(outcome.state);
     const again = this.#restarts.length;
     const message = again === 0 ? outcome.message : `${outcome.message} (run again on the node: ${again})`;
     this.#setStatus(outcome.state, message, outcome.err, container);
+  }
+
+  /** Goes to a new phase. Where the status is further, the phase is kept: what is half made ready must not pass for running. */
+  #enter(phase: TaskState): void {
+    this.#phase = phase;
+    const behind = compareStates(phase, this.status.State) < 0 ? phase : undefined;
+    if (behind !== this.#record.phase) this.#keep({ phase: behind });
   }
 
   /** Waits before the same call is made again, and shows why. */

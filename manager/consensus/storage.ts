@@ -95,10 +95,18 @@ export class Storage {
     const checkpoint = await Checkpoint.open(disk);
     const log = await Log.open(disk, checkpoint.index, checkpoint.term);
     const storage = new Storage(disk, checkpoint, log);
+    let membershipIndex = -1;
     for await (const { key, value } of disk.list(["member"])) {
       const name = key[1] as keyof Named;
       if (!(name in storage.#named)) throw damaged(key, "there is no such record");
-      Object.assign(storage.#named, { [name]: cbor.decode(unseal(key, value).payload) });
+      const { payload, minor } = unseal(key, value);
+      // An earlier version did not write it.
+      if (name === "membership") membershipIndex = minor === 0 ? checkpoint.index : minor;
+      Object.assign(storage.#named, { [name]: cbor.decode(payload) });
+    }
+    // With other members than those of the checkpoint, a minority might take itself for a majority.
+    if (checkpoint.index > 0 && membershipIndex !== checkpoint.index) {
+      throw damaged(["member", "membership"], `it is not as of the checkpoint's index ${checkpoint.index}`);
     }
     return storage;
   }
@@ -168,7 +176,7 @@ export class Storage {
   writeCheckpoint(index: number, dirty: Iterable<DirtyRecord>, membership: Membership): Promise<void> {
     return this.#checkpoint.write(index, this.#termOf(index), dirty, () => {
       this.#named.membership = membership;
-      return [this.#setting("membership", membership)];
+      return [this.#setting("membership", membership, index)];
     });
   }
 
@@ -180,7 +188,7 @@ export class Storage {
     await this.log.dropFrom(index + 1);
     await this.#checkpoint.replace(index, term, records, () => {
       Object.assign(this.#named, { membership, hardState });
-      return [this.#setting("membership", membership), this.#setting("hardState", hardState)];
+      return [this.#setting("membership", membership, index), this.#setting("hardState", hardState)];
     });
     await this.log.reset(index);
   }
@@ -193,14 +201,14 @@ export class Storage {
     return term;
   }
 
-  #setting(name: keyof Named, value: unknown): Mutation {
+  #setting(name: keyof Named, value: unknown, index = 0): Mutation {
     const key = ["member", name];
     const payload = cbor.encode(value);
     if (payload.length > MAX_PAYLOAD_BYTES) {
       throw new RangeError(`Cannot write ${name}: ${payload.length} bytes`);
     }
     const kind = name === "identity" ? STORAGE_FORMAT : 0;
-    return { key, value: seal(key, { major: 0, minor: 0, kind, part: 0, parts: 1 }, payload) };
+    return { key, value: seal(key, { major: 0, minor: index, kind, part: 0, parts: 1 }, payload) };
   }
 }
 

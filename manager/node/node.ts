@@ -77,8 +77,14 @@ export class ManagerNode implements NodeLifecycle {
   async open(): Promise<void> {
     const { options } = this.#context;
     const membership = await this.#state.load();
-    if (membership) await this.#enter(async () => this.#resume(await this.#moved(membership)));
-    else if (options.join.length > 0) {
+    if (membership) {
+      await this.#enter(async () => {
+        const moved = await this.#moved(membership);
+        // From now on one can leave, whatever the rest waits for.
+        this.#life.waits(moved, "Starts");
+        await this.#resume(moved);
+      });
+    } else if (options.join.length > 0) {
       const goesOn = await this.#join({ RemoteAddrs: options.join, JoinToken: options.token! });
       if (goesOn) logger.warn("{message}", { message: goesOn.message });
     } else if (!options.idle) await this.init({});

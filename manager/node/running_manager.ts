@@ -5,16 +5,16 @@ import type { Cluster } from "../../api/cluster.ts";
 import type { WeightedPeer } from "../../api/dispatcher.ts";
 import type { Random } from "../../api/random.ts";
 import type { NodeIdentity } from "../../security/mod.ts";
-import { type Listener, listenTLS } from "../../transport/mod.ts";
+import type { Listener } from "../../transport/mod.ts";
 import { Dispatcher } from "../dispatcher/mod.ts";
 import type { ManagerHandle } from "../lifecycle.ts";
-import { RaftMember } from "../quorum/mod.ts";
+import { RaftMember, type RaftMemberOptions } from "../quorum/mod.ts";
 import { type Answer, type ControlRequest, Routing } from "../routing/mod.ts";
 import { createStore, type Store } from "../store/mod.ts";
 import { leaderComponents, Leadership } from "./leader_components.ts";
 import { managerRouter } from "./manager_router.ts";
+import { type ManagerNetwork, PeerTrust } from "./peer_trust.ts";
 import { followRaftTiming } from "./raft_timing.ts";
-import { PeerTrust } from "./peer_trust.ts";
 
 /** What agents weigh managers by (SwarmKit `DefaultObservationWeight`). */
 const MANAGER_WEIGHT = 10;
@@ -40,10 +40,22 @@ export interface RunningManagerOptions {
   identity?: NodeIdentity;
 }
 
-interface Opened {
-  consensus: RaftMember;
-  store: Store;
-  trust: PeerTrust;
+/** The world outside, which a simulation stands in for. */
+export interface ManagerEffects {
+  network: ManagerNetwork;
+  /** Opens this manager's part of the quorum, with its disk. */
+  openMember(options: RaftMemberOptions): Promise<RaftMember>;
+}
+
+/** Deno KV in the folder, and mutual TLS. */
+function systemEffects({ raftDir, clock }: RunningManagerOptions): ManagerEffects {
+  return {
+    network: new PeerTrust(clock),
+    async openMember(options) {
+      await Deno.mkdir(raftDir, { recursive: true, mode: 0o700 });
+      return await RaftMember.open(`${raftDir}/state.kv`, options);
+    },
+  };
 }
 
 /** Opens the state first, so that the caller can put the first objects there, then serves. */
@@ -56,21 +68,26 @@ export class RunningManager implements ManagerHandle {
   readonly #dispatcher: Dispatcher;
   readonly #leadership: Leadership;
   readonly #routing: Routing;
-  readonly #trust: PeerTrust;
+  readonly #network: ManagerNetwork;
   #listener: Listener | undefined;
   #unsubscribe = () => {};
   readonly #untime: () => void;
 
-  private constructor(options: RunningManagerOptions, { consensus, store, trust }: Opened) {
+  private constructor(
+    options: RunningManagerOptions,
+    consensus: RaftMember,
+    store: Store,
+    network: ManagerNetwork,
+  ) {
     this.#options = options;
-    this.#trust = trust;
+    this.#network = network;
     this.consensus = consensus;
     this.store = store;
     this.#untime = followRaftTiming(consensus, store);
     this.nodeID = options.nodeID;
     this.advertiseAddr = options.advertise;
     const { clock, random, nodeID, answer } = options;
-    this.#routing = new Routing({ consensus, nodeID, dialer: trust.dialer, clock, answer });
+    this.#routing = new Routing({ consensus, nodeID, dialer: network.dialer, clock, answer });
     this.#dispatcher = new Dispatcher({
       store,
       clock,
@@ -84,25 +101,26 @@ export class RunningManager implements ManagerHandle {
   }
 
   /** Loads the state; nothing is served yet. Errors are those of `Consensus.start`. */
-  static async open(options: RunningManagerOptions): Promise<RunningManager> {
-    const { raftDir, nodeID, advertise, clock, random, join, forceNewCluster, identity } = options;
-    await Deno.mkdir(raftDir, { recursive: true, mode: 0o700 });
-    const trust = new PeerTrust(clock);
-    if (identity) trust.useIdentity(identity);
-    const consensus = await RaftMember.open(`${raftDir}/state.kv`, {
-      ...{ nodeID, address: advertise, clock, random, dialer: trust.dialer },
+  static async open(
+    options: RunningManagerOptions,
+    { network, openMember }: ManagerEffects = systemEffects(options),
+  ): Promise<RunningManager> {
+    const { nodeID, advertise, clock, random, join, forceNewCluster, identity } = options;
+    if (identity) network.useIdentity(identity);
+    const consensus = await openMember({
+      ...{ nodeID, address: advertise, clock, random, dialer: network.dialer },
       ...(join && { join }),
       ...(forceNewCluster && { forceNewCluster }),
     });
     const store = createStore(consensus, clock);
-    trust.useStore(store);
+    network.useStore(store);
     try {
       await consensus.start(store);
     } catch (thrown) {
       await consensus.stop();
       throw thrown;
     }
-    return new RunningManager(options, { consensus, store, trust });
+    return new RunningManager(options, consensus, store, network);
   }
 
   /** The cluster object; throws `failed_precondition` before it was created. */
@@ -116,18 +134,13 @@ export class RunningManager implements ManagerHandle {
 
   /** Listens for nodes and starts the leader's components. */
   async serve(identity: NodeIdentity): Promise<void> {
-    this.#trust.useIdentity(identity);
-    this.#listener = await listenTLS({
-      listen: this.#options.listen,
-      identity: () => this.#trust.material(),
-      verifyPeer: (chain) => this.#trust.verify(chain),
-      router: managerRouter({
-        ...this.#options,
-        ...{ store: this.store, consensus: this.consensus },
-        ...{ dispatcher: this.#dispatcher, routing: this.#routing },
-      }),
-      clock: this.#options.clock,
+    this.#network.useIdentity(identity);
+    const router = managerRouter({
+      ...this.#options,
+      ...{ store: this.store, consensus: this.consensus },
+      ...{ dispatcher: this.#dispatcher, routing: this.#routing },
     });
+    this.#listener = await this.#network.listen(this.#options.listen, router);
     this.#unsubscribe = this.consensus.subscribe((status) => {
       void this.#leadership.set(status.isLeader);
       this.#dispatcher.refresh();
@@ -137,7 +150,7 @@ export class RunningManager implements ManagerHandle {
 
   /** Puts a renewed certificate to use; connections stay. */
   useIdentity(identity: NodeIdentity): void {
-    this.#trust.useIdentity(identity);
+    this.#network.useIdentity(identity);
     this.#listener?.refreshIdentity();
   }
 

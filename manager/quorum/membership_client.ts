@@ -1,6 +1,6 @@
 /** How a manager asks for its own membership: whoever it knows leads it to the leader. */
 import { type Clock, sleep } from "../../api/clock.ts";
-import { CoveyError } from "../../api/errors.ts";
+import { CoveyError, hasCode } from "../../api/errors.ts";
 import type { RaftMembershipResponse } from "../../api/raft.ts";
 import type { Dialer } from "../../transport/mod.ts";
 
@@ -37,7 +37,8 @@ export async function callLeader(call: MembershipCall): Promise<void> {
         return await follow(call, address);
       } catch (thrown) {
         failure = CoveyError.from(thrown);
-        if (!failure.retryable && failure.code !== "deadline_exceeded") throw failure;
+        // To ask again does no harm, so an outcome that nobody knows is no answer.
+        if (!failure.retryable && !hasCode(failure, "deadline_exceeded", "unknown")) throw failure;
       }
     }
     await sleep(clock, RETRY_MS, signal);

@@ -51,7 +51,7 @@ function handleAcceptance(raft: RaftState, progress: Progress, message: AppendRe
 export function handleAppendResponse(raft: RaftState, message: AppendResponse): void {
   const progress = raft.progress.get(message.from);
   if (!progress) return;
-  progress.activeTick = raft.tick;
+  progress.heard(raft.tick);
   if (message.rejected) handleRejection(raft, progress, message);
   else handleAcceptance(raft, progress, message);
 }
@@ -60,7 +60,7 @@ export function handleAppendResponse(raft: RaftState, message: AppendResponse): 
 export function handleHeartbeatResponse(raft: RaftState, message: HeartbeatResponse): void {
   const progress = raft.progress.get(message.from);
   if (!progress) return;
-  progress.activeTick = raft.tick;
+  progress.heard(raft.tick);
   progress.paused = false;
   const lagging = progress.match < raft.log.lastIndex || progress.state === "probe";
   if (lagging) trySendAppend(raft, message.from, true);

@@ -12,7 +12,7 @@ import { type ConfState, type MemberID, NO_MEMBER } from "./types.ts";
 export type ConfChangeRefusal =
   | "not_leader"
   | "transferring"
-  /** A new leader has not committed an own entry yet. Retry. */
+  /** A new leader has not committed an own entry, or has not heard of enough voters yet. Retry. */
   | "not_ready"
   /** An earlier change is not finished. Retry. */
   | "in_progress"
@@ -38,10 +38,14 @@ function isCaughtUp(raft: RaftState, id: MemberID): boolean {
   return raft.log.lastIndex - progress.match <= raft.config.maxPromotionLag;
 }
 
-function losesQuorum(raft: RaftState, next: ConfState): boolean {
-  const active = (id: MemberID) => raft.isActive(id) ? 1 : 0;
-  invariant(next.voters.length > 0, "a cluster keeps a voter");
-  return quorumIndex({ voters: next.voters, votersOutgoing: [] }, active) === 0;
+function losesQuorum({ voters }: ConfState, isThere: (id: MemberID) => boolean): boolean {
+  invariant(voters.length > 0, "a cluster keeps a voter");
+  return quorumIndex({ voters, votersOutgoing: [] }, (id) => isThere(id) ? 1 : 0) === 0;
+}
+
+/** Whether a member is sure to be there, and not only given time to answer a new leader. */
+function hasAnswered(raft: RaftState, id: MemberID): boolean {
+  return raft.isActive(id) && (id === raft.id || raft.progressOf(id).answered);
 }
 
 /** Proposes `changes`, all at once. They take effect when they are committed. */
@@ -61,8 +65,12 @@ export function proposeConfChange(raft: RaftState, changes: readonly MemberChang
     if (op === "add_voter" && !isCaughtUp(raft, id)) return refuse("not_caught_up", `member ${id}`);
   }
   const change: ConfChange = { kind: "change", changes };
-  if (losesQuorum(raft, applyConfChange(raft.conf, change))) {
+  const next = applyConfChange(raft.conf, change);
+  if (losesQuorum(next, (id) => raft.isActive(id))) {
     return refuse("would_lose_quorum", "too few of the remaining voters were heard of lately");
+  }
+  if (losesQuorum(next, (id) => hasAnswered(raft, id))) {
+    return refuse("not_ready", "too few of the remaining voters have answered this leader so far");
   }
   const index = appendOwn(raft, [{ type: "conf_change", data: encodeConfChange(change) }]);
   invariant(

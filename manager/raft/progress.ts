@@ -26,6 +26,8 @@ export class Progress {
   paused = false;
   /** The tick at which it was last heard of. */
   activeTick: number;
+  /** It has answered this leader. Until then it only may be there: a new leader gives everybody an election timeout. */
+  answered = false;
   /** The newest read round that it has confirmed. */
   readRound = 0;
   readonly inflights: Inflights;
@@ -35,6 +37,13 @@ export class Progress {
     this.next = next;
     this.activeTick = activeTick;
     this.inflights = inflights;
+  }
+
+  /** A message from it has arrived at `tick`. */
+  heard(tick: number): void {
+    invariant(tick >= this.activeTick, "ticks go on", tick, this.activeTick);
+    this.activeTick = tick;
+    this.answered = true;
   }
 
   #become(state: ProgressState): void {

@@ -2,7 +2,7 @@ import { type ControlAnswer, controlRequest } from "./control_request.ts";
 import type { Reading, RegisterInput, RegisterOutput } from "./register.ts";
 
 /** Longer than a manager lets a request wait for a leader. */
-const REQUEST_TIMEOUT_MS = 8_000;
+export const REQUEST_TIMEOUT_MS = 8_000;
 /** The label that holds the value. */
 const LABEL = "value";
 
@@ -14,24 +14,40 @@ export type RegisterResult =
   | { kind: "ok"; output: RegisterOutput }
   | { kind: "failed" | "unknown" | "unexpected"; reason: string };
 
+/** Makes a request of the control API at some manager. */
+export type SendRequest = (
+  method: "GET" | "POST" | "DELETE",
+  path: string,
+  body?: unknown,
+) => Promise<ControlAnswer>;
+
 /** Carries an operation on the service named `key` out at the manager that serves `socket`. */
-export async function operate(socket: string, key: string, input: RegisterInput): Promise<RegisterResult> {
-  return judge(input, await send(socket, key, input));
+export function operate(socket: string, key: string, input: RegisterInput): Promise<RegisterResult> {
+  const request: SendRequest = (method, path, body) =>
+    controlRequest(socket, method, path, body, REQUEST_TIMEOUT_MS);
+  return carryOut(request, key, input);
 }
 
-function send(socket: string, key: string, input: RegisterInput): Promise<ControlAnswer> {
+/** Carries an operation on the service named `key` out by a request. */
+export async function carryOut(
+  request: SendRequest,
+  key: string,
+  input: RegisterInput,
+): Promise<RegisterResult> {
+  return judge(input, await send(request, key, input));
+}
+
+function send(request: SendRequest, key: string, input: RegisterInput): Promise<ControlAnswer> {
   const own = `/services/${key}`;
   switch (input.kind) {
     case "create":
-      return controlRequest(socket, "POST", "/services/create", spec(key, input.value), REQUEST_TIMEOUT_MS);
+      return request("POST", "/services/create", spec(key, input.value));
     case "read":
-      return controlRequest(socket, "GET", own, undefined, REQUEST_TIMEOUT_MS);
-    case "update": {
-      const path = `${own}/update?version=${input.version}`;
-      return controlRequest(socket, "POST", path, spec(key, input.value), REQUEST_TIMEOUT_MS);
-    }
+      return request("GET", own);
+    case "update":
+      return request("POST", `${own}/update?version=${input.version}`, spec(key, input.value));
     case "remove":
-      return controlRequest(socket, "DELETE", own, undefined, REQUEST_TIMEOUT_MS);
+      return request("DELETE", own);
   }
 }
 

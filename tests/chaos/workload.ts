@@ -95,7 +95,7 @@ export class Workload {
 }
 
 /** Mostly what fits the client's knowledge; sometimes what should be refused. */
-function chooseInput(
+export function chooseInput(
   random: SeededRandom,
   known: Reading | "absent" | undefined,
   value: string,
@@ -108,7 +108,7 @@ function chooseInput(
 }
 
 /** Keeps what was read last until the next write, which others may yet outrun: their updates are refused as stale. */
-function learn(
+export function learn(
   known: Map<string, Reading | "absent">,
   key: string,
   { kind }: RegisterInput,

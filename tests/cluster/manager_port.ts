@@ -21,7 +21,6 @@ import {
 import {
   type Connection,
   type Listener,
-  listenTLS,
   type Router,
   tlsDialer,
   type TLSMaterial,
@@ -99,13 +98,7 @@ export class ManagerPort {
     const own = { identity: assembleIdentity(files) };
     trust.useStore(store);
     trust.useIdentity(own.identity);
-    const listener = await listenTLS({
-      listen: address,
-      router,
-      clock: systemClock,
-      identity: () => materialOf(own.identity),
-      verifyPeer: (chain) => trust.verify(chain),
-    });
+    const listener = await trust.listen(address, router);
     await dispatcher.start();
     return new ManagerPort(store, router, listener, dispatcher, routing, member, own);
   }

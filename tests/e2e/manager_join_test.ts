@@ -74,3 +74,35 @@ Deno.test("Manager join: an idle manager joins by the name of a host that it was
     await fleet.start("m2");
     await write(fleet, "m2", "after-a-restart");
   }));
+
+Deno.test("Manager join: one that nobody lets in yet waits, says why, gets in later or leaves", () =>
+  withManagers({}, async (fleet) => {
+    await fleet.start("m1");
+    for (const name of ["m2", "m3"]) await fleet.start(name, { through: "m1" });
+    /** m3 has lost its log and has to join anew, while nobody is there. */
+    const alone = async () => {
+      for (const name of ["m3", "m2", "m1"]) await fleet.signal(name, "SIGKILL");
+      await Deno.remove(`${fleet.folder}/m3/raft`, { recursive: true });
+      await fleet.again("m3", "pending");
+    };
+    const info = () =>
+      fleet.client("m3").get<{ Swarm: { Error: string; ControlAvailable: boolean } }>("/info");
+    await alone();
+    await fleet.until(
+      "m3 says what it waits for",
+      async () => /Waits to be let into the managers/.test((await info()).Swarm.Error),
+    );
+    strictEqual((await info()).Swarm.ControlAvailable, false);
+    for (const name of ["m1", "m2"]) await fleet.again(name, "active");
+    await fleet.until("m3 votes", async () => (await info()).Swarm.ControlAvailable);
+    await write(fleet, "m3", "together");
+
+    await alone();
+    await fleet.client("m3").post("/swarm/leave", undefined, { force: true });
+    await fleet.until("m3 is alone", async () => !(await info()).Swarm.ControlAvailable);
+    strictEqual(
+      (await fleet.client("m3").get<{ Swarm: { LocalNodeState: string } }>("/info")).Swarm
+        .LocalNodeState,
+      "inactive",
+    );
+  }));

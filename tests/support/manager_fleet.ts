@@ -57,6 +57,12 @@ export class ManagerFleet {
     await this.until(`${name} is in`, async () => await this.#state(name) === "active");
   }
 
+  /** Starts a manager that ran before, and waits for the state that it says it is in. */
+  async again(name: string, state: string): Promise<void> {
+    await this.#spawn(name, this.#running.get(name)!.flags);
+    await this.until(`${name} is ${state}`, async () => await this.#state(name) === state);
+  }
+
   /** Starts a manager that waits to be told which cluster to join. */
   async idle(name: string): Promise<void> {
     await this.#spawn(name, [...this.#flags(name), "--idle"]);

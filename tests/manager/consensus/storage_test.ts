@@ -1,4 +1,4 @@
-import { deepStrictEqual, ok, strictEqual, throws } from "node:assert/strict";
+import { deepStrictEqual, ok, rejects, strictEqual, throws } from "node:assert/strict";
 import fc from "fast-check";
 import { openKvDisk } from "../../../manager/consensus/disk.ts";
 import type { LogEntry } from "../../../manager/consensus/entry_batch.ts";
@@ -170,3 +170,22 @@ function filled(size: number, value: number): Uint8Array {
 function summary(records: [string, Uint8Array][]): unknown {
   return records.map(([key, value]) => [key, value.length, value[0]]).sort();
 }
+
+Deno.test("Storage: refuses members that are not those of the checkpoint (simulation seed 28)", async () => {
+  const key = ["member", "membership"];
+  const hardState = { term: 4, vote: 0, commit: 50 };
+  await withFolder(async (folder) => {
+    const path = `${folder}/consensus.kv`;
+    const image = { term: 4, records: [], membership: MEMBERSHIP, hardState };
+    const disk = await openKvDisk(path);
+    const storage = await Storage.open(disk);
+    await storage.install({ ...image, index: 50 });
+    const old = await disk.get(key);
+    await storage.install({ ...image, index: 60 });
+    await disk.commit([{ key, value: old }]);
+    await rejects(Storage.open(disk), /membership: it is not as of the checkpoint's index 60/);
+    await disk.commit([{ key, value: undefined }]);
+    await rejects(Storage.open(disk), { code: "data_loss" });
+    await disk.close();
+  });
+});

@@ -10,6 +10,8 @@ export class MemoryDisk {
   commits = 0;
   /** Commits that still succeed. */
   left = Infinity;
+  /** Commits that begin meanwhile never end. */
+  hangs = false;
 
   /** Whoever had it before can neither write nor notice: its power is off. */
   open(): Disk {
@@ -18,12 +20,13 @@ export class MemoryDisk {
     const isMine = () => user === this.#user;
     return {
       failed: promise,
-      get: (key) => Promise.resolve(this.#records.find((record) => compare(record.key, key) === 0)?.value),
+      get: (key) =>
+        Promise.resolve(this.#records.find((record) => compareKeys(record.key, key) === 0)?.value),
       list: (prefix, start = prefix) => this.#list(prefix, start),
       close: () => Promise.resolve(),
       commit: async (mutations) => {
         await Promise.resolve();
-        if (!isMine()) return await new Promise(() => {});
+        if (!isMine() || this.hangs) return await new Promise(() => {});
         if (this.left-- > 0) return this.#apply(mutations);
         const error = new CoveyError("data_loss", "Cannot write: the test pulled the plug");
         resolve(error);
@@ -37,11 +40,17 @@ export class MemoryDisk {
     this.#user++;
   }
 
+  /** Flips a bit in a record; done twice, it is as it was. */
+  flip(key: DiskKey): void {
+    const found = this.#records.find((record) => compareKeys(record.key, key) === 0)!;
+    found.value = found.value.with(-1, found.value.at(-1)! ^ 4);
+  }
+
   #apply(mutations: readonly Mutation[]): void {
     this.commits++;
     for (const { key, value } of mutations) {
       const at = this.#find(key);
-      const exists = at < this.#records.length && compare(this.#records[at]!.key, key) === 0;
+      const exists = at < this.#records.length && compareKeys(this.#records[at]!.key, key) === 0;
       const record = value === undefined ? [] : [{ key, value: value.slice() }];
       this.#records.splice(at, exists ? 1 : 0, ...record);
     }
@@ -51,7 +60,7 @@ export class MemoryDisk {
     let [from, to] = [0, this.#records.length];
     while (from < to) {
       const middle = (from + to) >> 1;
-      if (compare(this.#records[middle]!.key, key) < 0) from = middle + 1;
+      if (compareKeys(this.#records[middle]!.key, key) < 0) from = middle + 1;
       else to = middle;
     }
     return from;
@@ -60,14 +69,14 @@ export class MemoryDisk {
   async *#list(prefix: DiskKey, start: DiskKey): AsyncIterable<{ key: DiskKey; value: Uint8Array }> {
     await Promise.resolve();
     for (const record of this.#records.slice(this.#find(start))) {
-      if (compare(record.key.slice(0, prefix.length), prefix) !== 0) return;
+      if (compareKeys(record.key.slice(0, prefix.length), prefix) !== 0) return;
       yield record;
     }
   }
 }
 
 /** Deno KV's order: text before numbers, a prefix before what it begins. */
-function compare(a: DiskKey, b: DiskKey): number {
+export function compareKeys(a: DiskKey, b: DiskKey): number {
   for (let at = 0; at < a.length && at < b.length; at++) {
     const [x, y] = [a[at]!, b[at]!];
     if (x === y) continue;

@@ -33,6 +33,8 @@ export class MemoryQuorum {
   readonly network = memoryNetwork();
   readonly disks = new Map<string, MemoryDisk>();
   readonly running = new Map<string, Running>();
+  /** Sees each store before it is used. */
+  onStore: (id: string, store: Store) => void = () => {};
   readonly #seed: number;
   #randoms = 0;
 
@@ -55,6 +57,7 @@ export class MemoryQuorum {
       ...options,
     });
     const store = createStore(member, clock);
+    this.onStore(id, store);
     const router = createRouter();
     for (const [name, method] of Object.entries(member.methods())) router.register(name, method);
     router.register(RAFT_METHODS.withdraw, withdrawMethod(member, store));

@@ -1,7 +1,8 @@
 interface Event {
   at: number;
   order: number;
-  run: () => void;
+  /** Undefined once it was called off. */
+  run: (() => void) | undefined;
 }
 
 function before(a: Event, b: Event): boolean {
@@ -20,8 +21,30 @@ export class EventQueue {
 
   /** Runs `run` in `delayMs`. Events of the same moment keep their order. */
   after(delayMs: number, run: () => void): void {
+    this.#push({ at: this.#now + delayMs, order: this.#order++, run });
+  }
+
+  /** As {@linkcode after}; returns how to call it off, which may be done at any time. */
+  timer(delayMs: number, run: () => void): () => void {
+    const event: Event = { at: this.#now + delayMs, order: this.#order++, run };
+    this.#push(event);
+    return () => event.run = undefined;
+  }
+
+  /** Moves on to the next event up to `end` and returns what it runs; undefined, and at `end`, if there is none. */
+  next(end: number): (() => void) | undefined {
+    while (this.#heap.length > 0 && this.#heap[0]!.at <= end) {
+      const { at, run } = this.#take();
+      if (run === undefined) continue;
+      this.#now = at;
+      return run;
+    }
+    this.#now = Math.max(this.#now, end);
+    return undefined;
+  }
+
+  #push(event: Event): void {
     const heap = this.#heap;
-    const event = { at: this.#now + delayMs, order: this.#order++, run };
     let at = heap.length;
     heap.push(event);
     while (at > 0) {
@@ -38,7 +61,7 @@ export class EventQueue {
     while (this.#heap.length > 0 && this.#heap[0]!.at <= end && !done()) {
       const event = this.#take();
       this.#now = event.at;
-      event.run();
+      event.run?.();
     }
     if (!done()) this.#now = Math.max(this.#now, end);
   }

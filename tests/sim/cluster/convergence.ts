@@ -1,0 +1,54 @@
+/** What a healed cluster must come to: every service has its tasks, every device runs what it shall and nothing else. */
+import { RUNTIME_MOCK } from "../../../executors/mock/mock_executor.ts";
+import type { MockScript } from "../../../executors/mock/mock_controller.ts";
+import type { Service } from "../../../api/service.ts";
+import type { Task } from "../../../api/task.ts";
+import { isWanted, slotKey } from "../../../manager/orchestrator/task.ts";
+import type { ReadView } from "../../../manager/store/store.ts";
+import type { SimAgent } from "./agent.ts";
+
+/** What is not yet as it must be; undefined if all is. */
+export function unsettled(state: ReadView, agents: readonly SimAgent[]): string | undefined {
+  for (const { name } of agents) {
+    const node = state.get("nodes", name);
+    if (node?.Status.State !== "ready") return `node ${name} is ${node?.Status.State}`;
+  }
+  const services = state.all("services").filter(({ Spec }) => Spec.TaskTemplate.Runtime === RUNTIME_MOCK);
+  for (const service of services) {
+    const problem = unsettledService(state, service, agents.length);
+    if (problem) return `service ${service.Spec.Name}: ${problem}`;
+  }
+  return strayProgram(state, agents);
+}
+
+function unsettledService(state: ReadView, service: Service, nodes: number): string | undefined {
+  const wanted = state.find("tasks", "serviceID", service.ID).filter(isWanted);
+  const { Mode } = service.Spec;
+  const expected = "Global" in Mode ? nodes : Mode.Replicated.Replicas;
+  const slots = new Set(wanted.map(slotKey));
+  if (slots.size !== expected || wanted.length !== expected) {
+    return `${wanted.length} tasks in ${slots.size} places of ${expected}`;
+  }
+  // Programs that end by themselves are always somewhere between two runs.
+  const idle = wanted.find((task) => goesOn(task) && task.Status.State !== "running");
+  return idle && `task ${idle.ID} is ${idle.Status.State}, ${idle.Status.Err ?? idle.Status.Message}`;
+}
+
+/** A program that nobody wants, or one missing. */
+function strayProgram(state: ReadView, agents: readonly SimAgent[]): string | undefined {
+  for (const { name, device } of agents) {
+    for (const id of device.running) {
+      const task = state.get("tasks", id);
+      if (!task || !isWanted(task)) return `${name} still runs task ${id}`;
+    }
+    for (const task of state.find("tasks", "nodeID", name)) {
+      if (!isWanted(task) || !goesOn(task) || device.running.includes(task.ID)) continue;
+      return `${name} does not run task ${task.ID}, which is ${task.Status.State}`;
+    }
+  }
+  return undefined;
+}
+
+function goesOn(task: Task): boolean {
+  return (task.Spec.GenericSpec?.Payload as MockScript | undefined)?.RunMs === undefined;
+}

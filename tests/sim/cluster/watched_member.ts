@@ -1,0 +1,62 @@
+/** A manager's member of the quorum with the checker beside it, and bugs put in on purpose. */
+import type { StateMachine, StateRecord } from "../../../manager/consensus/state_machine.ts";
+import type { RaftMember } from "../../../manager/quorum/mod.ts";
+import type { Store } from "../../../manager/store/mod.ts";
+import type { ClusterChecker, ManagerView } from "./checker.ts";
+import type { Faults } from "./faults.ts";
+
+/** Shows `checker` what `member` does; everything else goes through to the production code. */
+export function watched(
+  member: RaftMember,
+  checker: ClusterChecker,
+  view: ManagerView,
+  faults: Faults,
+): RaftMember {
+  member.subscribe((status) => checker.status(view, status));
+  const own: Partial<RaftMember> = {
+    async start(machine) {
+      (machine as StateMachine & Store).subscribe((commit) => checker.publishes(view, commit));
+      await member.start(watchedMachine(machine, checker, view, faults));
+      checker.status(view, member.status());
+    },
+    async propose(entry, local) {
+      const index = await member.propose(entry, local);
+      checker.acknowledges(view.name, index, entry);
+      return index;
+    },
+    ...(faults.readWithoutBarrier && { readBarrier: () => Promise.resolve() }),
+  };
+  return new Proxy(member, {
+    get(target, name) {
+      const value = Reflect.get(own, name) ?? Reflect.get(target, name, target);
+      return typeof value === "function" ? value.bind(target) : value;
+    },
+  });
+}
+
+function watchedMachine(
+  machine: StateMachine,
+  checker: ClusterChecker,
+  view: ManagerView,
+  faults: Faults,
+): StateMachine {
+  return {
+    apply: (index, entry, local) =>
+      checker.applies(view, index, entry, () => machine.apply(index, entry, local)),
+    image() {
+      const image = machine.image(), records: StateRecord[] = [];
+      return {
+        add: ({ key, value }) => void records.push({ key, value: value.slice() }),
+        adopt(index) {
+          const forgets = faults.forgetRestored && view.loaded;
+          for (const record of forgets ? records.slice(0, Math.ceil(records.length / 2)) : records) {
+            image.add(record);
+          }
+          checker.restores(view, index, () => image.adopt(index));
+        },
+      };
+    },
+    records: () => machine.records(),
+    takeDirty: () => faults.forgetDirty ? [...machine.takeDirty()].slice(0, -1) : machine.takeDirty(),
+  };
+}
