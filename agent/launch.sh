@@ -60,8 +60,11 @@ if [ "$docker" != none ]; then
   net=$net,unix:$docker read=$read,$docker write=$write,$docker
 fi
 
+# What is run of the state folder, only this launcher writes.
+program=$state_dir/program
 permissions="--allow-read=$read
 --allow-write=$write
+--deny-write=$program
 --allow-net=$net
 --allow-run=$root/executors/process/shim.sh
 --allow-sys=systemMemoryInfo"
@@ -73,13 +76,33 @@ if [ "$print" = yes ]; then printf '%s\n' "$permissions"; exit 0; fi
 # (1 MB), no question to the network for a newer Deno (1 MB), nothing loaded for executors that are not used. See
 # docs/decisions/0040-agent-memory.md.
 v8=--lite-mode,--single-threaded,--max-semi-space-size=1,--max-old-space-size=256
-export MALLOC_ARENA_MAX=1 DENO_NO_UPDATE_CHECK=1
+export MALLOC_ARENA_MAX=1 DENO_NO_UPDATE_CHECK=1 DENO_NO_PACKAGE_JSON=1
 
-# New sources are compiled, and packages checked against the lock file, by a process of their own: the one that does it keeps
-# 2 to 8 MB of it.
-"$deno" cache --quiet --config "$root/deno.json" "$root/agent/main.ts" || true
+# All modules in one file take 2 MB less. It is made anew where the sources, or deno, are not those it was made of. Somebody
+# else's executor shares modules with the agent, such as its errors, and so needs them as they are.
+link() {
+  "$deno" run --no-prompt --quiet --no-config --cached-only --allow-read="$root" "$root/agent/link.ts"
+}
+# Sources are compiled, and packages checked against the lock file, by a process of their own: the one that does it keeps 2 to
+# 8 MB of it.
+compile() { "$deno" cache --quiet "$config" "$1"; }
+
+# An agent needs no package (node-forge is for who issues certificates), and so no configuration to find one by: 0.5 MB.
+linked=$program/agent.js config=--no-config main=''
+[ -d "$program" ] || (umask 077 && mkdir -p "$program") 2>/dev/null || true
+if [ -z "$executors" ] && [ -w "$program" ] && code=$(link); then
+  if printf '%s\n' "$code" | cmp -s - "$linked"; then main=$linked
+  # Under a name of its own: another agent may be started on this folder at the same time, which is refused later.
+  elif printf '%s\n' "$code" >"$linked.$$" && mv "$linked.$$" "$linked" && compile "$linked"; then main=$linked
+  else rm -f "$linked" "$linked.$$"; fi
+  code=''
+fi
+if [ -z "$main" ]; then
+  main=$root/agent/main.ts config=--config=$root/deno.json
+  compile "$main" || true
+fi
 # What is wrong with a module of somebody else's, the agent says itself.
-for path in $executors; do "$deno" cache --quiet --config "$root/deno.json" "$path" 2>/dev/null || true; done
+for path in $executors; do compile "$path" 2>/dev/null || true; done
 
 # The last --state-dir wins; relative paths of the other flags are the caller's, so the folder is not changed.
 set -- "$@" --state-dir "$state_dir"
@@ -88,5 +111,5 @@ IFS='
 '
 set -f
 # shellcheck disable=SC2086
-exec "$deno" run --no-prompt --quiet --cached-only --unstable-kv --unstable-lazy-dynamic-imports --no-code-cache --v8-flags="$v8" --config "$root/deno.json" \
-  $permissions "$root/agent/main.ts" "$@"
+exec "$deno" run --no-prompt --quiet --cached-only --unstable-kv --unstable-lazy-dynamic-imports --no-code-cache --v8-flags="$v8" "$config" \
+  $permissions "$main" "$@"

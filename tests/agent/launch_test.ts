@@ -20,6 +20,7 @@ Deno.test("launch.sh: grants the managers' ports, the state folder and the shim,
   assert.deepEqual(await permissions("--state-dir", dir, `--join=${join}`, "--docker", "none"), [
     `--allow-read=${root},${dir},/proc/sys/kernel/random/boot_id`,
     `--allow-write=${dir}`,
+    `--deny-write=${dir}/program`,
     "--allow-net=0.0.0.0/0:2377,0.0.0.0/0:2400,a:2400,0.0.0.0/0:2500,[::1]:2500,host:2377,[::1]:2377,[fe80::1]:2377,b:2400,0.0.0.0/0:2499",
     `--allow-run=${root}/executors/process/shim.sh`,
     "--allow-sys=systemMemoryInfo",
@@ -38,7 +39,7 @@ Deno.test("launch.sh: grants the managers' ports, the state folder and the shim,
     `--allow-read=${root},${dir},/proc/sys/kernel/random/boot_id,/m/certificates,/x.ts,/d.sock`,
   );
   assert.equal(more[1], `--allow-write=${dir},/d.sock`);
-  assert.match(more[2]!, /unix:\/d\.sock$/);
+  assert.match(more[3]!, /unix:\/d\.sock$/);
   await Deno.remove(dir, { recursive: true });
 });
 
