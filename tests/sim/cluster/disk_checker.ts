@@ -28,6 +28,8 @@ const cbor = new Decoder({ useRecords: false, mapsAsObjects: true });
 export class DiskChecker {
   readonly #entries = new Map<string, Seen>();
   readonly #shelves = new Map<string, Shelf>();
+  /** Told of each new term on a disk: most often a vote. */
+  onTerm: (name: string) => void = () => {};
 
   /** These became durable on the disk of `name`. */
   stored(name: string, mutations: readonly Mutation[]): void {
@@ -95,6 +97,7 @@ export class DiskChecker {
     if (term === shelf.term && shelf.vote !== 0 && vote !== shelf.vote) {
       throw new Violation("ES", `${name} votes for ${vote} in term ${term}, and did for ${shelf.vote}`);
     }
+    if (term > shelf.term) this.onTerm(name);
     shelf.term = term;
     shelf.vote = vote;
   }

@@ -59,7 +59,7 @@ export class SimManager {
   #joined = false;
 
   constructor(readonly name: string, all: ManagerSurroundings) {
-    const { faults, disks, network, world } = all;
+    const { faults, disks, network, world, checker } = all;
     this.#all = all;
     this.host = new Host(name, world);
     this.address = addressOf(name);
@@ -67,7 +67,7 @@ export class SimManager {
     this.disk = new SimDisk(this.host, {
       breakWrites: faults.forgetVote ? withoutVote : undefined,
       acknowledgeEarly: faults.acknowledgeEarly,
-      stored: (mutations) => faults.forgetVote || disks.stored(name, mutations),
+      stored: (mutations) => checker.guard(() => disks.stored(name, mutations)),
     });
     network.add(this.host);
   }
@@ -216,12 +216,15 @@ export class SimManager {
 
   #watch({ consensus }: RunningManager, life: number): void {
     void consensus.failed.then((error) => life === this.host.life && this.#refused(error));
-    void consensus.removed.then(() => {
-      if (life !== this.host.life) return;
-      this.#all.world.log.note(`${this.name} is removed`);
-      this.crash(true);
-      this.state = "removed";
-    });
+    void consensus.removed.then(() => this.#isOut(life));
+  }
+
+  /** The cluster has let it go, and it knows. */
+  #isOut(life: number): void {
+    if (life !== this.host.life) return;
+    this.#all.world.log.note(`${this.name} is removed`);
+    this.crash(true);
+    this.state = "removed";
   }
 
   /** The program ended by itself. With a sound disk only a failed write is a reason, with a damaged one any that is loud. */
@@ -231,9 +234,7 @@ export class SimManager {
     world.log.note(`${this.name} ends: ${error.message}`);
     // Somebody had it removed while it was still joining.
     if (!this.#joined && error instanceof CoveyError && hasCode(error, "failed_precondition")) {
-      this.crash(true);
-      this.state = "removed";
-      return;
+      return this.#isOut(this.host.life);
     }
     const { damaged, hasFailed } = this.disk;
     const failed = error instanceof CoveyError && hasCode(error, "data_loss");

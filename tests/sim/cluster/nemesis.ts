@@ -21,17 +21,13 @@ export class Nemesis {
   readonly #random: SeededRandom;
   readonly #pauseMs: number;
   readonly #spoils: boolean;
+  /** Share of votes after which the voter is restarted at once. */
+  readonly #hunt: number;
+  #started = false;
   /** Managers that stay down for a while. */
   readonly #resting = new Set<SimManager>();
-  readonly #deeds: (() => void)[] = [
-    ...[() => this.#crash(this.#someManager()), () => this.#crash(this.#someManager())],
-    ...[() => this.#crashLeader(), () => this.#crashLeader(), () => this.#crashAll()],
-    ...[() => this.#split(), () => this.#isolate(), () => this.#isolate(), () => this.#swizzle()],
-    ...[() => this.#refuse(), () => this.#badWeather(), () => this.#pause(), () => this.#stopOrderly()],
-    ...[() => this.#slowDisk(), () => this.#failDisk(), () => this.#rot(), () => this.#loseDisk()],
-    ...[() => this.#jumpClock(), () => this.#healNetwork(), () => this.#healNetwork()],
-    () => this.#healNetwork(),
-  ];
+  /** Of all deeds some, drawn once per run: what is rare among all is common among few. */
+  readonly #deeds: (() => void)[];
 
   constructor(
     world: World,
@@ -47,12 +43,29 @@ export class Nemesis {
     this.#spoils = spoils;
     this.#random = world.fork();
     this.#pauseMs = this.#random.pick(PAUSES_MS);
-    if (agents.length === 0) return;
-    this.#deeds.push(() => this.#crashAgent(), () => this.#crashAgent(), () => this.#pauseAgent());
-    this.#deeds.push(() => this.#cutAgent(), () => this.#cutAgent());
+    this.#hunt = this.#random.pick([0, 0, 0.2, 0.9]);
+    const all = this.#allDeeds();
+    this.#deeds = this.#random.shuffled(all).slice(0, this.#random.between(2, all.length));
+    this.#deeds.push(() => this.#healNetwork());
+  }
+
+  #allDeeds(): (() => void)[] {
+    const deeds = [
+      ...[() => this.#crash(this.#someManager()), () => this.#crashLeader(), () => this.#crashAll()],
+      ...[() => this.#split(), () => this.#isolate(), () => this.#swizzle(), () => this.#duel()],
+      ...[() => this.#refuse(), () => this.#badWeather(), () => this.#stopOrderly()],
+      ...[() => this.#pause(), () => this.#pauseLeader(), () => this.#jumpClock()],
+      ...[() => this.#slowDisk(), () => this.#failDisk(), () => this.#rot(), () => this.#loseDisk()],
+      ...[() => this.#healNetwork(), () => this.#healNetwork()],
+    ];
+    if (this.#agents.length > 0) {
+      deeds.push(() => this.#crashAgent(), () => this.#pauseAgent(), () => this.#cutAgent());
+    }
+    return deeds;
   }
 
   start(): void {
+    this.#started = true;
     this.#world.spawn(this.#disturb());
     this.#world.spawn(this.#repair());
   }
@@ -87,8 +100,7 @@ export class Nemesis {
         if (this.#resting.has(manager)) continue;
         if (manager.state === "lost" || manager.state === "removed") manager.replaceDisk();
         if (manager.state === "down") {
-          const others = this.#managers.filter((other) => other !== manager).map(({ address }) => address);
-          this.#world.spawn(manager.start(others));
+          this.#world.spawn(manager.start(this.#othersOf(manager)));
         }
       }
       for (const agent of this.#agents) if (!agent.host.running) this.#world.spawn(agent.start());
@@ -199,13 +211,49 @@ export class Nemesis {
   }
 
   #pause(): void {
-    this.#pauseHost((this.#random.chance(0.5) ? this.#leader() : this.#someManager()).host);
+    this.#pauseHost(this.#someManager().host, this.#random.between(50, 4000));
   }
 
-  #pauseHost(host: Host): void {
+  /** Long enough for another one to lead when it wakes up. */
+  #pauseLeader(): void {
+    this.#pauseHost(this.#leader().host, this.#random.between(1500, 5000));
+  }
+
+  #pauseHost(host: Host, ms: number): void {
     this.#world.log.note(`${host.name} is paused`);
     host.pause();
-    this.#world.queue.after(this.#random.between(50, 4000), () => host.resume());
+    this.#world.queue.after(ms, () => host.resume());
+  }
+
+  /** The leader restarts, and two others that cannot hear each other want to succeed it with its vote. */
+  #duel(): void {
+    const leader = this.#leader();
+    this.#crash(leader);
+    const [a, b] = this.#names().filter((name) => name !== leader.name);
+    this.#network.stall(a!, b!, true);
+    this.#network.stall(b!, a!, true);
+    this.#world.queue.after(this.#random.between(1500, 4000), () => {
+      this.#network.stall(a!, b!, false);
+      this.#network.stall(b!, a!, false);
+    });
+  }
+
+  /** Restarts a voter while the election that it may have decided goes on. */
+  huntVoter(name: string): void {
+    if (!this.#started || this.#world.calm || !this.#random.chance(this.#hunt)) return;
+    const voter = this.#managers.find((manager) => manager.name === name)!;
+    const at = this.#random.next() * 2;
+    this.#world.queue.after(at, () => this.#world.calm || this.#restart(voter));
+  }
+
+  #restart(manager: SimManager): void {
+    if (manager.state !== "up") return;
+    manager.crash(true);
+    this.#world.spawn(manager.start(this.#othersOf(manager)));
+  }
+
+  #othersOf(manager: SimManager): string[] {
+    return this.#managers.filter((other) => other !== manager).map(({ address }) => address);
   }
 
   #slowDisk(): void {
@@ -243,7 +291,7 @@ export class Nemesis {
   }
 
   #pauseAgent(): void {
-    this.#pauseHost(this.#random.pick(this.#agents).host);
+    this.#pauseHost(this.#random.pick(this.#agents).host, this.#random.between(50, 8000));
   }
 
   /** A device loses some or all managers, one way or both. */

@@ -66,6 +66,7 @@ export class ClusterSimulation {
     const spoils = random.chance(0.5);
     this.#operator = new Operator(world, this.managers, this.#workers, !spoils);
     this.#nemesis = new Nemesis(world, this.network, this.managers, this.agents, spoils);
+    this.#disks.onTerm = (name) => this.#nemesis.huntVoter(name);
   }
 
   get #workers(): string[] {
