@@ -13,6 +13,8 @@ export interface NodeFacts {
   /** Version of the agent, shown where no engine has a version. */
   Version: string;
   Labels: Record<string, string>;
+  /** Whether nothing on this device could become a manager. */
+  AgentOnly?: boolean;
   /** Read anew each time: it changes with every renewal under a new root. */
   tlsInfo?: () => NodeDescription["TLSInfo"];
 }
@@ -62,6 +64,7 @@ function merge(
       Plugins: all.flatMap((part) => part.Engine?.Plugins ?? []),
     },
     Runtimes: parts.map((part) => part.runtime).sort(),
+    ...(facts.AgentOnly ? { AgentOnly: true } : {}),
     ...(tlsInfo ? { TLSInfo: tlsInfo } : {}),
   };
 }

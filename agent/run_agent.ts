@@ -69,7 +69,11 @@ async function serve(
   ended: Promise<EndRequest>,
 ): Promise<void> {
   const loaded = await loadExecutors(
-    { docker: options.docker, process: {}, modules: options.executors },
+    {
+      docker: options.docker,
+      process: options.shim === undefined ? {} : { shim: options.shim },
+      modules: options.executors,
+    },
     { stateDir: folder.path, nodeID: identity.current.nodeID },
   );
   const executors = [...loaded.values()];
@@ -91,6 +95,7 @@ async function serve(
       },
       Version: VERSION,
       Labels: options.labels,
+      AgentOnly: options.identityDir === undefined,
       tlsInfo: () => tlsInfo(identity.current),
     },
     onTime: (time) => clock.observe(Date.parse(time)),

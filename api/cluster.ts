@@ -5,6 +5,9 @@ import type { LogDriver } from "./service.ts";
 /** Name of the one cluster object. */
 export const DEFAULT_CLUSTER_NAME = "default";
 
+/** A minute: whoever asks for more would wait longer for a leader than any client for an answer. */
+export const MAX_ELECTION_TICK = 600;
+
 /** Settings of a cluster, in the Engine API's `SwarmSpec` shape. Durations in nanoseconds. */
 export interface ClusterSpec extends Annotations {
   Orchestration: { TaskHistoryRetentionLimit: number };
@@ -12,7 +15,12 @@ export interface ClusterSpec extends Annotations {
     SnapshotInterval: number;
     KeepOldSnapshots: number;
     LogEntriesForSlowFollowers: number;
+    /**
+     * Ticks of 100 ms without a leader after which somebody has stood for election at the latest, half of it at the
+     * earliest. Above twice `HeartbeatTick`, at most {@linkcode MAX_ELECTION_TICK}.
+     */
     ElectionTick: number;
+    /** Ticks of 100 ms between two heartbeats of the leader. */
     HeartbeatTick: number;
   };
   Dispatcher: { HeartbeatPeriod: number };

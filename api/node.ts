@@ -28,6 +28,8 @@ export interface NodeDescription {
   Runtimes: string[];
   /** Runtimes that the node has an executor for, but that do not work now, and why: an extension as well. */
   MissingRuntimes?: Record<string, string>;
+  /** No manager's process stands beside the agent, so this node cannot be promoted: an extension too. */
+  AgentOnly?: boolean;
   TLSInfo?: { TrustRoot: string; CertIssuerSubject: string; CertIssuerPublicKey: string };
 }
 

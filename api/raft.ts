@@ -15,6 +15,8 @@ export const RAFT_METHODS = {
   join: "raft.join",
   /** Unary: {@linkcode RaftLeaveRequest} to {@linkcode RaftMembershipResponse}. */
   leave: "raft.leave",
+  /** As `leave`, by a manager that could not join: its node is forgotten too. */
+  withdraw: "raft.withdraw",
 } as const;
 
 /** First item of a stream: who sends to whom, and where the sender is found. */

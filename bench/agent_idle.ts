@@ -1,11 +1,13 @@
 /**
  * What an idle agent with ten process tasks takes: resident memory after joining and after a restart, processor time, and
- * system calls that write to files (needs Linux and strace).
+ * system calls that write to files (needs Linux and strace). With the tests' Docker Engine, if one runs and
+ * `COVEY_SKIP_ENGINE` is not set.
  *
  *   deno run -A bench/agent_idle.ts [SECONDS=60]
  */
 import {
   fileWrites,
+  IDLE_ENGINE,
   type IdleAgent,
   pass,
   processorSeconds,
@@ -39,4 +41,5 @@ async function measure(agent: IdleAgent): Promise<void> {
   printMemory("at the end", pid);
 }
 
-await withIdleAgent(measure);
+console.log(`container engine: ${IDLE_ENGINE}`);
+await withIdleAgent(IDLE_ENGINE, measure);

@@ -48,7 +48,7 @@ set -- "$@" --state-dir "$state_dir" --api "$api"
 permissions="--allow-read=$root,$files
 --allow-write=$files
 --allow-net=$net
---allow-run=$root/agent/launch.sh
+--allow-run=$root/agent/launch.sh,$root/transport/look_up.sh
 --allow-sys=hostname,osRelease,networkInterfaces
 --allow-env=COVEY_DENO,CBOR_NATIVE_ACCELERATION_DISABLED"
 if [ "$print" = yes ]; then printf '%s\n' "$permissions"; exit 0; fi

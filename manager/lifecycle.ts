@@ -34,10 +34,11 @@ export interface ManagerHandle {
   nodeID: string;
   /** HOST:PORT that other nodes reach this manager at. */
   advertiseAddr: string;
-  /** Rotates join tokens or returns the present ones: part of `store`'s cluster object; see `ca/`. */
-  rotateJoinToken(role: "worker" | "manager"): Promise<void>;
-  /** The leader's response to a request of the control API; undefined if this manager leads. See `routing/`. */
-  forward(request: ControlRequest): Promise<Response | undefined>;
+  /**
+   * The leader's response to a request of the control API; if this manager leads, what `here` answers, or undefined without
+   * that. See `routing/`.
+   */
+  forward(request: ControlRequest, here?: () => Promise<Response>): Promise<Response | undefined>;
 }
 
 /** The node's life as a member of a cluster. */

@@ -8,6 +8,7 @@ import { configureLogging } from "../api/logging.ts";
 import { systemRandom } from "../api/random.ts";
 import { lockFolder } from "./consensus/mod.ts";
 import { controlAPI, serveControlSocket } from "./http/mod.ts";
+import { systemLookUp } from "./node/look_up.ts";
 import { ManagerNode } from "./node/node.ts";
 import { MANAGER_USAGE, type ManagerOptions, parseManagerOptions } from "./options.ts";
 
@@ -28,6 +29,7 @@ async function run(options: ManagerOptions): Promise<number> {
     answer: (request) => api.answer(request),
     agentLauncher: fileURLToPath(new URL("../agent/launch.sh", import.meta.url)),
     agentEnv: { COVEY_DENO: Deno.execPath() },
+    lookUp: systemLookUp,
     interfaces: () => Deno.networkInterfaces(),
     onFatal: (error) => {
       logger.fatal("Cannot go on: {message}", { message: error.message });

@@ -11,6 +11,7 @@
 import { CoveyError } from "../api/errors.ts";
 import { type FileSystem, writeFileAtomically } from "./file_system.ts";
 import { createPrivateKeyPEM, publicKeyOf } from "./key_pair.ts";
+import { decodePEM } from "./pem.ts";
 import { assembleIdentity, type IdentityFiles, type NodeIdentity } from "./node_identity.ts";
 
 const ROOT_FILE = "swarm-root-ca.crt";
@@ -52,9 +53,12 @@ export class IdentityStore {
     }
     if (failure === undefined) return undefined;
     const why = CoveyError.from(failure).message;
-    throw new CoveyError("data_loss", `Cannot load node identity from ${this.#folder}: ${why}`, {
-      cause: failure,
-    });
+    throw new CoveyError(
+      "data_loss",
+      `Cannot load node identity from ${this.#folder}: ${why}; bring its files back, or, if the cluster has another ` +
+        "manager, empty the node's state folder and join again",
+      { cause: failure },
+    );
   }
 
   /** Replaces the identity; a crash at any moment leaves the old or the new one. Drops the pending key. */
@@ -100,6 +104,14 @@ export class IdentityStore {
     if (rootCAPEM === undefined || privateKeyPEM === undefined) {
       const missing = rootCAPEM === undefined ? ROOT_FILE : KEY_FILE;
       throw new CoveyError("data_loss", `Cannot use node certificate: ${missing} is missing`);
+    }
+    for (const [name, text] of [[CERTIFICATE_FILE, certificateChainPEM], [ROOT_FILE, rootCAPEM]] as const) {
+      if (decodePEM("CERTIFICATE", text).length > 0) continue;
+      const bytes = text.length === 0 ? "it is empty" : "the file is damaged";
+      throw new CoveyError(
+        "data_loss",
+        `Cannot use node certificate: ${name} holds no certificate, ${bytes}`,
+      );
     }
     return assembleIdentity({ rootCAPEM, certificateChainPEM, privateKeyPEM });
   }

@@ -1,7 +1,7 @@
-import { Encoder } from "cbor-x/encode";
 import { CoveyError } from "../api/errors.ts";
-import { malformed, scanValue } from "./value_scan.ts";
-import { prune } from "./value_prune.ts";
+import { decodeValue } from "./cbor_decode.ts";
+import { encodeValue } from "./cbor_encode.ts";
+import { malformed } from "./malformed.ts";
 
 /**
  * A frame is a 4-byte big-endian length and one CBOR array: the type below, then its fields.
@@ -43,23 +43,13 @@ export const FRAME_HEADER_BYTES = 4;
 /** A frame's type and fields. */
 export type Frame = readonly unknown[];
 
-// Plain maps and byte strings, so that any CBOR library reads them; copies, so that a value pins no socket
-// buffer.
-const codec = new Encoder({
-  useRecords: false,
-  mapsAsObjects: true,
-  variableMapSize: true,
-  tagUint8Array: false,
-  copyBuffers: true,
-});
-
 /**
  * The bytes of `frame` without the length. Errors: `invalid_argument` (no plain data),
  * `resource_exhausted` (more
  * than `maxBytes`).
  */
 export function encodeFrame(frame: Frame, maxBytes: number): Uint8Array {
-  const body = codec.encode(prune(frame));
+  const body = encodeValue(frame);
   if (body.length > maxBytes) {
     throw new CoveyError(
       "resource_exhausted",
@@ -71,14 +61,7 @@ export function encodeFrame(frame: Frame, maxBytes: number): Uint8Array {
 
 /** The frame in `body`, or `invalid_argument`. */
 export function decodeFrame(body: Uint8Array): Frame {
-  scanValue(body);
-  let frame: unknown;
-  try {
-    // Not a Buffer, as sockets give: its byte strings would be Buffers too.
-    frame = codec.decode(new Uint8Array(body.buffer, body.byteOffset, body.byteLength));
-  } catch (error) {
-    throw malformed("no valid CBOR", error);
-  }
+  const frame = decodeValue(body);
   if (!Array.isArray(frame)) throw malformed("no array");
   return frame;
 }

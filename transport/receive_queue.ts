@@ -1,6 +1,6 @@
 import type { CoveyError } from "../api/errors.ts";
 import { ITEM_OVERHEAD_BYTES } from "./limits.ts";
-import { malformed } from "./value_scan.ts";
+import { malformed } from "./malformed.ts";
 
 interface Waiter {
   resolve(result: IteratorResult<unknown>): void;

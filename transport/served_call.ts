@@ -6,7 +6,7 @@ import { ItemSender } from "./item_sender.ts";
 import type { Link } from "./link.ts";
 import { ReceiveQueue } from "./receive_queue.ts";
 import type { CallContext, Method, PeerIdentity } from "./types.ts";
-import { malformed } from "./value_scan.ts";
+import { malformed } from "./malformed.ts";
 import { errorToWire } from "./wire_error.ts";
 
 const logger = getLogger(["covey", "transport"]);

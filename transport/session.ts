@@ -10,7 +10,7 @@ import type { BytePipe } from "./pipe.ts";
 import { ServedCall } from "./served_call.ts";
 import { parseOpen, requireID, requireNumber } from "./session_frames.ts";
 import type { CallOptions, Connection, PeerIdentity, Router } from "./types.ts";
-import { malformed } from "./value_scan.ts";
+import { malformed } from "./malformed.ts";
 import { errorFromWire, errorToWire } from "./wire_error.ts";
 
 /** What a session is made of. */

@@ -1,5 +1,5 @@
 import type { MethodKind, PeerIdentity } from "./types.ts";
-import { malformed } from "./value_scan.ts";
+import { malformed } from "./malformed.ts";
 
 /** The fields of an `open` frame. */
 export interface OpenFrame {

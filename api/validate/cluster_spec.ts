@@ -1,5 +1,5 @@
 /** Normalizes and validates a swarm's `Spec` as it comes from a client: what is absent keeps its present value. */
-import { type ClusterSpec, DEFAULT_CLUSTER_NAME } from "../cluster.ts";
+import { type ClusterSpec, DEFAULT_CLUSTER_NAME, MAX_ELECTION_TICK } from "../cluster.ts";
 import { CoveyError, type FieldProblem } from "../errors.ts";
 import { flag, integer, nonZero, record, type Shaped, stringMap, text, unsupported } from "./shape.ts";
 
@@ -16,7 +16,7 @@ const clusterShape = record({
     SnapshotInterval: nonZero(integer(0)),
     KeepOldSnapshots: integer(0),
     LogEntriesForSlowFollowers: nonZero(integer(0)),
-    ElectionTick: nonZero(integer(0)),
+    ElectionTick: nonZero(integer(0, MAX_ELECTION_TICK)),
     HeartbeatTick: nonZero(integer(0)),
   }),
   Dispatcher: record({
@@ -67,11 +67,12 @@ export function mergeClusterSpec(spec: ClusterSpec, changes: ClusterSpecChanges)
     TaskDefaults: { ...spec.TaskDefaults, ...changes.TaskDefaults } as ClusterSpec["TaskDefaults"],
     EncryptionConfig: { ...spec.EncryptionConfig, ...changes.EncryptionConfig },
   };
-  if (merged.Raft.ElectionTick <= merged.Raft.HeartbeatTick) {
+  // Also the shortest wait for a leader, half the longest, must outlast a heartbeat.
+  if (Math.ceil(merged.Raft.ElectionTick / 2) <= merged.Raft.HeartbeatTick) {
     throw CoveyError.invalid("use the swarm spec", [{
       field: "Raft.ElectionTick",
       message:
-        `must be above HeartbeatTick (${merged.Raft.HeartbeatTick}): current value is ${merged.Raft.ElectionTick}`,
+        `must be above twice HeartbeatTick (${merged.Raft.HeartbeatTick}): current value is ${merged.Raft.ElectionTick}`,
     }]);
   }
   return merged;

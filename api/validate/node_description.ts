@@ -2,7 +2,7 @@
 import type { FieldProblem } from "../errors.ts";
 import type { NodeDescription } from "../node.ts";
 import type { GenericResource } from "../objects.ts";
-import { integer, list, record, stringMap, text } from "./shape.ts";
+import { integer, list, onlyTrue, record, stringMap, text } from "./shape.ts";
 
 const descriptionShape = record({
   Hostname: text,
@@ -22,6 +22,7 @@ const descriptionShape = record({
   }),
   Runtimes: list(text),
   MissingRuntimes: stringMap,
+  AgentOnly: onlyTrue,
   TLSInfo: record({ TrustRoot: text, CertIssuerSubject: text, CertIssuerPublicKey: text }),
 });
 
@@ -33,7 +34,7 @@ export function parseNodeDescription(
 ): NodeDescription {
   const { Hostname = "", Platform = {}, Resources = {}, Engine = {}, Runtimes = [], ...rest } =
     descriptionShape(value, path, problems) ?? {};
-  const { Labels, Plugins } = Engine, { TLSInfo, MissingRuntimes } = rest;
+  const { Labels, Plugins } = Engine, { TLSInfo, MissingRuntimes, AgentOnly } = rest;
   const { GenericResources, ...amounts } = Resources;
   return {
     Hostname,
@@ -49,6 +50,7 @@ export function parseNodeDescription(
     },
     Runtimes,
     ...(MissingRuntimes && { MissingRuntimes }),
+    ...(AgentOnly && { AgentOnly }),
     ...(TLSInfo && {
       TLSInfo: { TrustRoot: "", CertIssuerSubject: "", CertIssuerPublicKey: "", ...TLSInfo },
     }),

@@ -1,4 +1,5 @@
 /** Puts over HTTP with kept connections: the same client for our members and for etcd's JSON gateway. */
+import { HTTPConnection } from "./http_connection.ts";
 
 /** Something that takes values. */
 export interface PutClient {
@@ -6,19 +7,27 @@ export interface PutClient {
   close(): void;
 }
 
-/** A client whose body of the nth put is `body(nth)`. */
-export function httpPutClient(
+/** Opens `clients` connections to `url`; the body of the nth put is `body(nth)`. */
+export async function httpPutClient(
   url: string,
   clients: number,
-  body: (nth: number) => BodyInit,
-): PutClient {
-  const client = Deno.createHttpClient({ poolMaxIdlePerHost: clients });
+  body: (nth: number) => string | Uint8Array,
+): Promise<PutClient> {
+  const { hostname, port, pathname } = new URL(url);
+  const idle = await Promise.all(
+    Array.from(
+      { length: clients },
+      () => HTTPConnection.open({ hostname, port: Number(port) }, pathname, "application/json"),
+    ),
+  );
+  const all = [...idle];
   return {
     async put(nth) {
-      const response = await fetch(url, { method: "POST", client, body: body(nth) });
-      const text = await response.text();
-      if (!response.ok) throw new Error(`Cannot put: ${response.status} ${text}`);
+      const connection = idle.pop()!;
+      const answer = await connection.post(body(nth));
+      idle.push(connection);
+      if (answer.status !== 200) throw new Error(`Cannot put: ${answer.status} ${answer.body}`);
     },
-    close: () => client.close(),
+    close: () => all.forEach((connection) => connection.close()),
   };
 }

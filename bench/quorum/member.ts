@@ -4,11 +4,12 @@
  */
 import { systemClock } from "../../api/clock.ts";
 import { systemRandom } from "../../api/random.ts";
-import type { StateMachine, StateRecord } from "../../manager/consensus/state_machine.ts";
+import type { StateImage, StateMachine, StateRecord } from "../../manager/consensus/state_machine.ts";
 import { RaftMember } from "../../manager/quorum/mod.ts";
 import { type NodeIdentity, verifyPeerChain } from "../../security/mod.ts";
 import { createRouter, listenTLS, tlsDialer } from "../../transport/mod.ts";
 import { closedLoop } from "./load.ts";
+import { servePuts } from "./put_server.ts";
 
 /** What a member's process is told. */
 export interface MemberSettings {
@@ -34,9 +35,15 @@ class Values implements StateMachine {
     this.#dirty.add(key);
   }
 
-  restore(_index: number, records: Iterable<StateRecord>): void {
-    this.#values = new Map([...records].map(({ key, value }) => [key, value]));
-    this.#dirty.clear();
+  image(): StateImage {
+    const values = new Map<string, Uint8Array>();
+    return {
+      add: ({ key, value }) => void values.set(key, value.slice()),
+      adopt: () => {
+        this.#values = values;
+        this.#dirty.clear();
+      },
+    };
   }
 
   *records(): Iterable<StateRecord> {
@@ -88,15 +95,9 @@ const propose = (nth: number) => {
   return member.propose(entry);
 };
 
-Deno.serve({ hostname: "127.0.0.1", port: settings.httpPort, onListen: () => {} }, async (request) => {
-  const { pathname, searchParams } = new URL(request.url);
-  if (pathname === "/put") {
-    return Response.json(await member.propose(new Uint8Array(await request.arrayBuffer())));
-  }
-  if (pathname === "/drive") {
-    return Response.json(
-      await closedLoop(Number(searchParams.get("clients")), Number(searchParams.get("ms")), propose),
-    );
-  }
-  return Response.json(member.status());
+await servePuts(settings.httpPort, (target, body) => {
+  if (target === "/put") return member.propose(body);
+  const { pathname, searchParams } = new URL(target, "http://localhost");
+  if (pathname !== "/drive") return member.status();
+  return closedLoop(Number(searchParams.get("clients")), Number(searchParams.get("ms")), propose);
 });

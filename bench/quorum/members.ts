@@ -15,18 +15,18 @@ const PROGRAM = fileURLToPath(new URL("./member.ts", import.meta.url));
 const START_LIMIT_MS = 30_000;
 const CERTIFICATE_MS = 24 * 3_600_000;
 
-/** Three bare members as processes; the first one leads. */
+/** Bare members as processes; the first one leads. */
 export class BareQuorum {
   readonly #children: Deno.ChildProcess[] = [];
   readonly #urls: string[] = [];
 
-  /** Starts them in `folder`. */
-  async start(folder: string, entryBytes: number): Promise<void> {
+  /** Starts `count` of them in `folder`. */
+  async start(folder: string, entryBytes: number, count = 3): Promise<void> {
     const context = { clock: systemClock, random: systemRandom };
     const root = await createRootCA(context);
     const clusterID = newID(systemRandom);
     const addresses: string[] = [];
-    for (let index = 0; index < 3; index++) {
+    for (let index = 0; index < count; index++) {
       const privateKeyPEM = await createPrivateKeyPEM();
       const certificateChainPEM = await issueNodeCertificate(root, {
         publicKey: publicKeyOf(privateKeyPEM),
@@ -46,6 +46,11 @@ export class BareQuorum {
         entryBytes,
       });
     }
+  }
+
+  /** Process IDs, the leader's first. */
+  get pids(): number[] {
+    return this.#children.map(({ pid }) => pid);
   }
 
   /** Where the leader takes entries. */

@@ -1,6 +1,7 @@
 /** Clusters of three managers with Docker's swarm API: ours and Docker Swarm's. */
 import { Managers } from "../../tests/chaos/managers.ts";
 import { PrivateNetwork } from "../../tests/chaos/private_network.ts";
+import { HTTPConnection } from "./http_connection.ts";
 
 const REQUEST_TIMEOUT_MS = 20_000;
 const FAIL_OVER_LIMIT_MS = 120_000;
@@ -8,35 +9,39 @@ const RETRY_MS = 10;
 
 /** Services a second that `clients` clients create through `socket`. */
 export async function measureCreates(socket: string, count: number, clients: number): Promise<number> {
-  const client = clientOf(socket, clients);
+  const connections = await Promise.all(Array.from({ length: clients }, () => connect(socket)));
   const run = crypto.randomUUID().slice(0, 8);
   const start = performance.now();
   let nth = 0;
-  await Promise.all(Array.from({ length: clients }, async () => {
-    while (nth < count) await create(client, `bench-${run}-${nth++}`);
+  await Promise.all(connections.map(async (connection) => {
+    while (nth < count) await create(connection, `bench-${run}-${nth++}`);
   }));
   const seconds = (performance.now() - start) / 1000;
-  client.close();
+  for (const connection of connections) connection.close();
   return count / seconds;
 }
 
 /** Milliseconds from `kill` to the next service created through `socket`. */
 export async function failOver(socket: string, kill: () => Promise<void>): Promise<number> {
-  const client = clientOf(socket, 1);
   const run = crypto.randomUUID().slice(0, 8);
-  await create(client, `before-${run}`);
+  const once = async (name: string) => {
+    const connection = await connect(socket);
+    const limit = setTimeout(() => connection.close(), REQUEST_TIMEOUT_MS);
+    await create(connection, name).finally(() => clearTimeout(limit));
+    connection.close();
+  };
+  await once(`before-${run}`);
   const start = performance.now();
   await kill();
   for (let nth = 0;; nth++) {
     try {
-      await create(client, `after-${run}-${nth}`);
+      await once(`after-${run}-${nth}`);
       break;
     } catch (thrown) {
       if (performance.now() - start > FAIL_OVER_LIMIT_MS) throw thrown;
       await new Promise((resolve) => setTimeout(resolve, RETRY_MS));
     }
   }
-  client.close();
   return performance.now() - start;
 }
 
@@ -104,22 +109,15 @@ async function findLeader(managers: Managers): Promise<number> {
   return leader;
 }
 
-function clientOf(path: string, clients: number): Deno.HttpClient {
-  return Deno.createHttpClient({ proxy: { transport: "unix", path }, poolMaxIdlePerHost: clients });
+function connect(path: string): Promise<HTTPConnection> {
+  return HTTPConnection.open({ transport: "unix", path }, "/v1.41/services/create", "application/json");
 }
 
-async function create(client: Deno.HttpClient, name: string): Promise<void> {
-  const response = await fetch("http://localhost/v1.41/services/create", {
-    method: "POST",
-    client,
-    headers: { "content-type": "application/json" },
-    body: JSON.stringify({
-      Name: name,
-      TaskTemplate: { ContainerSpec: { Image: "busybox:local", Command: ["sleep", "100000"] } },
-      Mode: { Replicated: { Replicas: 0 } },
-    }),
-    signal: AbortSignal.timeout(REQUEST_TIMEOUT_MS),
-  });
-  const text = await response.text();
-  if (!response.ok) throw new Error(`Cannot create ${name}: ${response.status} ${text}`);
+async function create(connection: HTTPConnection, name: string): Promise<void> {
+  const { status, body } = await connection.post(JSON.stringify({
+    Name: name,
+    TaskTemplate: { ContainerSpec: { Image: "busybox:local", Command: ["sleep", "100000"] } },
+    Mode: { Replicated: { Replicas: 0 } },
+  }));
+  if (status !== 201) throw new Error(`Cannot create ${name}: ${status} ${body}`);
 }

@@ -24,6 +24,8 @@ export function nodeCommands(program: Command, context: Context): void {
   list(node, context);
   inspect(node, context);
   update(node, context);
+  changeRole(node, context, "promote");
+  changeRole(node, context, "demote");
   remove(node, context);
   tasks(node, context);
 }
@@ -98,6 +100,41 @@ function update(node: Command, context: Context) {
         await client.post(`/nodes/${current.ID}/update`, spec, { version: current.Version.Index });
         context.output.write(`${reference}\n`);
       })
+    );
+}
+
+const ROLE_CHANGES = {
+  promote: {
+    role: "manager",
+    description: "Make nodes managers",
+    done: (reference: string) => `Node ${reference} promoted to a manager in the swarm.`,
+    already: (reference: string) => `Node ${reference} is already a manager.`,
+  },
+  demote: {
+    role: "worker",
+    description: "Make managers workers",
+    done: (reference: string) => `Manager ${reference} demoted in the swarm.`,
+    already: (reference: string) => `Node ${reference} is already a worker.`,
+  },
+} as const;
+
+function changeRole(node: Command, context: Context, verb: keyof typeof ROLE_CHANGES) {
+  const { role, description, done, already } = ROLE_CHANGES[verb];
+  node.command(verb).description(description).argument("<node...>")
+    .action((references: string[], _options, command) =>
+      withClient(
+        context,
+        command,
+        (client) =>
+          forEachReference(context.output, references, async (reference) => {
+            const { ID, Spec, Version } = await getNode(client, reference);
+            if (Spec.Role !== role) {
+              const spec: NodeSpec = { ...Spec, Role: role };
+              await client.post(`/nodes/${ID}/update`, spec, { version: Version.Index });
+            }
+            context.output.write(`${Spec.Role === role ? already(reference) : done(reference)}\n`);
+          }),
+      )
     );
 }
 

@@ -1,8 +1,8 @@
-/** A whole cluster on one machine: a manager and some device agents, each a process of its own with its own state folder. */
+/** A whole cluster on one machine: managers and device agents, each a process of its own with its own state folder. */
 import { fileURLToPath } from "node:url";
 import { CoveyError } from "../../api/errors.ts";
 import { ControlClient } from "../client.ts";
-import type { SwarmView } from "../api_types.ts";
+import type { NodeView, SwarmView } from "../api_types.ts";
 
 const MANAGER_LAUNCHER = fileURLToPath(new URL("../../manager/launch.sh", import.meta.url));
 const AGENT_LAUNCHER = fileURLToPath(new URL("../../agent/launch.sh", import.meta.url));
@@ -44,7 +44,8 @@ export class Fleet {
   readonly client: ControlClient;
   readonly #options: FleetOptions;
   readonly #members = new Map<string, Member>();
-  #address = "";
+  /** HOST:PORT of each manager, the first one's at first. */
+  readonly #addresses: string[] = [];
 
   constructor(options: FleetOptions) {
     this.#options = options;
@@ -52,17 +53,44 @@ export class Fleet {
     this.client = new ControlClient(`unix://${this.socket}`);
   }
 
-  /** HOST:PORT of the manager. */
+  /** HOST:PORT of the first manager. */
   get address(): string {
-    return this.#address;
+    return this.#addresses[0] ?? "";
   }
 
-  /** Starts the manager and waits until its API answers. `flags` are added to those that every manager gets. */
+  /** Starts the first manager and waits until its API answers. `flags` are added to those that every manager gets. */
   async startManager(name: string, flags: string[] = []): Promise<void> {
-    this.#address ||= `127.0.0.1:${freePort()}`;
-    const own = ["--listen", this.#address, "--advertise", this.#address, "--api", this.socket];
+    if (this.#addresses.length === 0) this.#addresses.push(`127.0.0.1:${freePort()}`);
+    const own = ["--listen", this.address, "--advertise", this.address, "--api", this.socket];
     await this.#spawn(name, MANAGER_LAUNCHER, [...own, ...flags]);
     await this.waitUntil("the manager answers", () => this.#answers());
+  }
+
+  /**
+   * Starts one more manager on a loopback address of its own, and waits until it votes; returns its address. All have the
+   * same port, as managers on several machines would.
+   */
+  async addManager(name: string): Promise<string> {
+    const nth = this.#addresses.length + 1;
+    const address = `127.0.0.${nth}:${this.address.split(":")[1]}`;
+    const { JoinTokens } = await this.client.get<SwarmView>("/swarm");
+    await this.#spawn(name, MANAGER_LAUNCHER, [
+      ...["--listen", address, "--advertise", address, "--api", this.socketOf(nth)],
+      ...["--join", this.address, "--token", JoinTokens.Manager],
+    ]);
+    await this.waitUntil(`${name} is a manager`, async () => {
+      const nodes = await this.client.get<NodeView[]>("/nodes");
+      return nodes.some(({ ManagerStatus: status }) =>
+        status?.Addr === address && status.Reachability === "reachable"
+      );
+    });
+    this.#addresses.push(address);
+    return address;
+  }
+
+  /** Control socket of the nth manager. */
+  socketOf(nth: number): string {
+    return nth === 1 ? this.socket : `${this.#options.folder}/covey-${nth}.sock`;
   }
 
   /** Starts a device's agent with a worker's join token. */
@@ -70,7 +98,7 @@ export class Fleet {
     const { JoinTokens } = await this.client.get<SwarmView>("/swarm");
     await this.#spawn(name, AGENT_LAUNCHER, [
       "--join",
-      this.#address,
+      this.#addresses.join(),
       "--token",
       JoinTokens.Worker,
       ...flags,
@@ -94,6 +122,12 @@ export class Fleet {
   async restart(name: string): Promise<void> {
     const { launcher, flags } = this.#member(name);
     await this.#spawn(name, launcher, flags);
+  }
+
+  /** Starts every process again that has ended on its own or was killed by somebody else. */
+  async revive(): Promise<void> {
+    for (const [name, { ended, wanted }] of [...this.#members]) if (ended && wanted) await this.restart(name);
+    await this.waitUntil("the manager answers", () => this.#answers());
   }
 
   /** What a process has printed so far. */

@@ -12,11 +12,15 @@ import { exists } from "../files.ts";
 
 const DEVICES = ["pi-kitchen", "pi-garage", "pi-attic"];
 const SPEC = fileURLToPath(new URL("../../examples/global_process.json", import.meta.url));
-const USAGE = `Usage: demo [--exit] [--docker SOCKET|none]
+const USAGE = `Usage: demo [--exit] [--managers N] [--docker SOCKET|none]
 
-  --exit     end with status 0 once everything has converged
-  --docker   engine for containers (default: /var/run/docker.sock if there is one)
+  --exit       end with status 0 once everything has converged
+  --managers   1, 3, 5 or 7 managers (default: 3 on Linux, else 1)
+  --docker     engine for containers (default: /var/run/docker.sock if there is one)
 `;
+
+/** Only Linux has all of 127.0.0.0/8 without being told. */
+const MANAGERS = Deno.build.os === "linux" ? "3" : "1";
 
 /** Longest wait for tasks to stop before their processes are ended with their agents' folders. */
 const CLEANUP_LIMIT_MS = 15_000;
@@ -33,8 +37,15 @@ function taskCommand(): string {
   return Deno.env.get("npm_command") === "exec" ? `npx -y deno@${Deno.version.deno} task` : "deno task";
 }
 
-function nextSteps(socket: string): string {
-  const host = `unix://${socket}`, covey = `${taskCommand()} covey -H ${host}`;
+function nextSteps(fleet: Fleet, managers: number): string {
+  const host = `unix://${fleet.socket}`, covey = `${taskCommand()} covey -H ${host}`;
+  const last = fleet.socketOf(managers);
+  const quorum = managers === 1 ? "" : `
+Any manager answers, and one may die. Kill the first, then ask the last:
+
+  kill -9 ${fleet.pid(managerName(1))}
+  ${taskCommand()} covey -H unix://${last} node ls
+`;
   return `
 What to type next, in another terminal (same folder):
 
@@ -43,22 +54,34 @@ What to type next, in another terminal (same folder):
   ${covey} service create --name web --executor process --replicas 2 /bin/sleep 1000
   ${covey} node update --availability drain pi-attic
   docker -H ${host} node ls          # the stock docker client works too
-
-The control socket is ${host}
+${quorum}
+The control socket${managers === 1 ? " is" : "s are"} ${host}${managers === 1 ? "" : ` to ${last}`}
 Every process has a log beside it.
 `;
 }
 
-async function rollOut(fleet: Fleet, signal: AbortSignal): Promise<void> {
-  output.write("Starting a manager ...\n");
-  await fleet.startManager("manager-1");
-  output.write(`  manager-1 serves at ${fleet.address}\n`);
+function managerName(nth: number): string {
+  return `manager-${nth}`;
+}
+
+async function startManagers(fleet: Fleet, count: number, signal: AbortSignal): Promise<void> {
+  output.write(count === 1 ? "Starting a manager ...\n" : `Starting ${count} managers ...\n`);
+  await fleet.startManager(managerName(1));
+  output.write(`  ${managerName(1)} serves at ${fleet.address}\n`);
+  for (let nth = 2; nth <= count && !signal.aborted; nth++) {
+    output.write(`  ${managerName(nth)} serves at ${await fleet.addManager(managerName(nth))}\n`);
+  }
+}
+
+async function rollOut(fleet: Fleet, managers: number, signal: AbortSignal): Promise<void> {
+  await startManagers(fleet, managers, signal);
+  if (signal.aborted) return;
   output.write(`Starting ${DEVICES.length} device agents ...\n`);
   for (const device of DEVICES) await fleet.startAgent(device);
   await fleet.waitUntil("all nodes are ready", async () => {
     const nodes = await fleet.client.get<NodeView[]>("/nodes");
     return signal.aborted ||
-      nodes.filter((node) => node.Status.State === "ready").length === DEVICES.length + 1;
+      nodes.filter((node) => node.Status.State === "ready").length === DEVICES.length + managers;
   });
   if (signal.aborted) return;
   for (const node of await fleet.client.get<NodeView[]>("/nodes")) {
@@ -70,8 +93,9 @@ async function rollOut(fleet: Fleet, signal: AbortSignal): Promise<void> {
   await waitConverged(fleet.client, output, ID, signal);
 }
 
-/** Removes the services and waits until no task runs any more: tasks outlive their agents, so they must go first. */
+/** Removes the services and waits until no task runs any more: tasks outlive their agents and managers, so they must go first. */
 async function removeServices(fleet: Fleet): Promise<void> {
+  await fleet.revive();
   const services = await fleet.client.get<ServiceView[]>("/services");
   for (const service of services) await fleet.client.delete(`/services/${service.ID}`);
   const limit = Date.now() + CLEANUP_LIMIT_MS;
@@ -87,6 +111,7 @@ async function removeServices(fleet: Fleet): Promise<void> {
 interface DemoFlags {
   exit?: boolean;
   docker?: string;
+  managers?: string;
   help?: boolean;
 }
 
@@ -94,6 +119,11 @@ async function demo(values: DemoFlags): Promise<number> {
   if (values.help) {
     output.write(USAGE);
     return 0;
+  }
+  const managers = Number(values.managers ?? MANAGERS);
+  if (![1, 3, 5, 7].includes(managers)) {
+    output.write(`demo: Cannot start ${values.managers} managers: it must be 1, 3, 5 or 7\n\n${USAGE}`);
+    return 2;
   }
   const stopped = new AbortController();
   const interrupted = new Promise<void>((resolve) =>
@@ -105,11 +135,11 @@ async function demo(values: DemoFlags): Promise<number> {
   const fleet = new Fleet({ folder, deno: Deno.execPath(), docker });
   let code = 0;
   try {
-    await rollOut(fleet, stopped.signal);
+    await rollOut(fleet, managers, stopped.signal);
     if (!stopped.signal.aborted) {
       if (values.exit) output.write("Everything has converged.\n");
       else {
-        output.write(nextSteps(fleet.socket));
+        output.write(nextSteps(fleet, managers));
         output.write("\nPress Ctrl-C to end the demo and remove everything.\n");
         await interrupted;
       }
@@ -135,6 +165,7 @@ function readFlags(): DemoFlags | undefined {
   const options = {
     exit: { type: "boolean" },
     docker: { type: "string" },
+    managers: { type: "string" },
     help: { type: "boolean" },
   } as const;
   try {

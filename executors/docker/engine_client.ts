@@ -1,12 +1,7 @@
 /** The Docker Engine API over its Unix socket, from inside the agent's sandbox. */
-import { fetchFailure } from "../../api/fetch_failure.ts";
 import { CoveyError, type ErrorCode } from "../../api/errors.ts";
+import { HttpReader } from "./http_reader.ts";
 
-/**
- * The name in every request's URL. It resolves nowhere, so the sandbox can allow it without allowing anything
- * else: `--allow-net=unix:SOCKET,docker.invalid:80 --allow-read=SOCKET --allow-write=SOCKET`.
- */
-const ENGINE_HOST = "docker.invalid";
 /** The version every engine since 20.10 speaks. */
 const API_VERSION = "v1.41";
 /** Longest answer or line of a stream; `/containers/json` and inspections stay far below. */
@@ -25,10 +20,14 @@ const CODES: Record<number, ErrorCode> = {
 /** Query parameters; undefined ones are left out. */
 export type Query = Record<string, string | undefined>;
 
-/** One engine. */
+/**
+ * One engine. HTTP of our own, one connection a call: the platform's client maps 2 MB of code, which is a lot for
+ * a device, and a Unix socket is opened in less time than a kept one can turn out to be stale. The sandbox must
+ * allow `--allow-net=unix:SOCKET --allow-read=SOCKET --allow-write=SOCKET`.
+ */
 export class EngineClient {
   readonly #socket: string;
-  #client: Deno.HttpClient | undefined;
+  readonly #open = new Set<Deno.Conn>();
 
   constructor(socket: string) {
     this.#socket = socket;
@@ -40,70 +39,68 @@ export class EngineClient {
    * @throws {CoveyError} with the engine's own message; `unavailable` and retryable if it cannot be reached.
    */
   async call<T>(method: string, path: string, options: CallOptions = {}): Promise<T> {
-    const response = await this.#fetch(method, path, options);
-    const text = await readAll(response);
-    return (text === "" ? undefined : JSON.parse(text)) as T;
+    const text = await readAll(this.#pieces(method, path, options), path);
+    return (text === "" ? undefined : parse(text, path)) as T;
   }
 
   /** The JSON objects that a streaming call sends, one by one. Ends with the stream; aborts with the signal. */
   async *stream<T>(method: string, path: string, options: CallOptions = {}): AsyncGenerator<T> {
-    const response = await this.#fetch(method, path, options);
-    options.onOpen?.();
     let rest = "";
     const decoder = new TextDecoder();
-    try {
-      for await (const chunk of response.body ?? []) {
-        const lines = (rest + decoder.decode(chunk, { stream: true })).split("\n");
-        rest = lines.pop()!;
-        if (rest.length > MAX_ANSWER_BYTES) throw tooLong(path);
-        for (const line of lines) if (line.trim() !== "") yield JSON.parse(line) as T;
-      }
-    } catch (error) {
-      throw this.#broken(method, path, error, options.signal);
+    for await (const piece of this.#pieces(method, path, options)) {
+      const lines = (rest + decoder.decode(piece, { stream: true })).split("\n");
+      rest = lines.pop()!;
+      if (rest.length > MAX_ANSWER_BYTES) throw tooLong(path);
+      for (const line of lines) if (line.trim() !== "") yield parse(line, path) as T;
     }
-    if (rest.trim() !== "") yield JSON.parse(rest) as T;
+    if (rest.trim() !== "") yield parse(rest, path) as T;
   }
 
   /** Ends all connections. */
   close(): void {
-    this.#client?.close();
-    this.#client = undefined;
+    for (const connection of [...this.#open]) this.#end(connection);
   }
 
-  async #fetch(method: string, path: string, options: CallOptions): Promise<Response> {
-    const query = new URLSearchParams();
-    for (const [key, value] of Object.entries(options.query ?? {})) {
-      if (value !== undefined) query.set(key, value);
-    }
-    const url = `http://${ENGINE_HOST}/${API_VERSION}${path}${query.size > 0 ? `?${query}` : ""}`;
-    let response: Response;
+  /** The body's bytes, each piece good until the next; the connection ends with them. */
+  async *#pieces(method: string, path: string, options: CallOptions): AsyncGenerator<Uint8Array> {
+    const { signal } = options;
+    let connection: Deno.Conn | undefined;
+    const abort = () => connection && this.#end(connection);
     try {
-      this.#client ??= Deno.createHttpClient({ proxy: { transport: "unix", path: this.#socket } });
-      response = await fetch(url, {
-        method,
-        client: this.#client,
-        ...options.signal ? { signal: options.signal } : {},
-        ...options.body === undefined ? {} : { body: JSON.stringify(options.body), headers: JSON_HEADERS },
-      });
+      signal?.throwIfAborted();
+      connection = await Deno.connect({ transport: "unix", path: this.#socket });
+      this.#open.add(connection);
+      signal?.throwIfAborted();
+      signal?.addEventListener("abort", abort);
+      await send(connection, requestBytes(method, path, options));
+      const reader = new HttpReader(connection);
+      const head = await reader.head();
+      const body = reader.body(head);
+      if (head.status >= 300 && head.status !== 304) {
+        throw engineError(head.status, await readAll(body, path));
+      }
+      options.onOpen?.();
+      yield* body;
     } catch (error) {
-      throw this.#broken(method, path, error, options.signal);
+      throw this.#broken(method, path, error, signal);
+    } finally {
+      signal?.removeEventListener("abort", abort);
+      abort();
     }
-    if (response.ok || response.status === 304) return response;
-    throw engineError(response.status, await readAll(response));
+  }
+
+  #end(connection: Deno.Conn): void {
+    if (this.#open.delete(connection)) connection.close();
   }
 
   #broken(method: string, path: string, error: unknown, signal?: AbortSignal): unknown {
     if (signal?.aborted) return signal.reason;
     if (error instanceof CoveyError) return error;
-    const message = `Cannot reach the Docker Engine at ${this.#socket}: ${method} ${path}: ${
-      fetchFailure(error)
-    }`;
+    const why = error instanceof Error ? error.message : String(error);
     return new CoveyError(
       error instanceof Deno.errors.NotCapable ? "permission_denied" : "unavailable",
-      message,
-      {
-        cause: error,
-      },
+      `Cannot reach the Docker Engine at ${this.#socket}: ${method} ${path}: ${why}`,
+      { cause: error },
     );
   }
 }
@@ -117,16 +114,39 @@ export interface CallOptions {
   onOpen?: () => void;
 }
 
-const JSON_HEADERS = { "content-type": "application/json" };
+function requestBytes(method: string, path: string, { query = {}, body }: CallOptions): Uint8Array {
+  // It escapes what could not stand in a request's first line.
+  const url = new URL(`http://docker/${API_VERSION}${path}`);
+  for (const [key, value] of Object.entries(query)) if (value !== undefined) url.searchParams.set(key, value);
+  const text = body === undefined ? "" : JSON.stringify(body);
+  const content = new TextEncoder().encode(text);
+  const fields = body === undefined ? [] : ["Content-Type: application/json"];
+  if (body !== undefined || method === "POST") fields.push(`Content-Length: ${content.length}`);
+  const first = `${method} ${url.pathname}${url.search} HTTP/1.1`;
+  const head = [first, "Host: docker", "Connection: close", ...fields, "", ""].join("\r\n");
+  return new Uint8Array([...new TextEncoder().encode(head), ...content]);
+}
 
-async function readAll(response: Response): Promise<string> {
-  const parts: string[] = [], decoder = new TextDecoder();
-  let length = 0;
-  for await (const chunk of response.body ?? []) {
-    if ((length += chunk.length) > MAX_ANSWER_BYTES) throw tooLong(response.url);
-    parts.push(decoder.decode(chunk, { stream: true }));
+async function send(connection: Deno.Conn, bytes: Uint8Array): Promise<void> {
+  for (let at = 0; at < bytes.length;) at += await connection.write(bytes.subarray(at));
+}
+
+async function readAll(pieces: AsyncIterable<Uint8Array>, path: string): Promise<string> {
+  const decoder = new TextDecoder();
+  let text = "", length = 0;
+  for await (const piece of pieces) {
+    if ((length += piece.length) > MAX_ANSWER_BYTES) throw tooLong(path);
+    text += decoder.decode(piece, { stream: true });
   }
-  return parts.join("");
+  return text;
+}
+
+function parse(text: string, path: string): unknown {
+  try {
+    return JSON.parse(text);
+  } catch (cause) {
+    throw new CoveyError("internal", `Cannot read the Docker Engine's answer to ${path}: no JSON`, { cause });
+  }
 }
 
 function tooLong(path: string): CoveyError {

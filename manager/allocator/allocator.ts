@@ -5,7 +5,7 @@
 import { timestamp } from "../../api/clock.ts";
 import type { Task } from "../../api/task.ts";
 import type { Commit, WriteTransaction } from "../store/store.ts";
-import { CommitLoop, type ComponentOptions } from "../orchestrator/commit_loop.ts";
+import { type ComponentOptions, LoopComponent } from "../orchestrator/commit_loop.ts";
 import { isWanted, withStatus } from "../orchestrator/task.ts";
 
 /** One who must agree before a task can go on. */
@@ -19,40 +19,29 @@ export interface AllocationVoter {
 }
 
 /** Moves tasks from `new` to `pending` once every voter agrees; there need not be any. */
-export class Allocator {
-  #loop: CommitLoop;
+export class Allocator extends LoopComponent {
   #tasks = new Set<string>();
 
-  constructor(readonly options: ComponentOptions, readonly voters: readonly AllocationVoter[] = []) {
-    this.#loop = new CommitLoop("allocator", options, {
-      resync: () => {
-        for (const task of options.store.all("tasks")) this.#look(task);
-      },
-      onCommit: (commit) => this.#onCommit(commit),
-      run: () => this.#run(),
-    });
+  constructor(options: ComponentOptions, readonly voters: readonly AllocationVoter[] = []) {
+    super("allocator", options);
   }
 
-  start(): void {
-    this.#loop.start();
-  }
-
-  stop(): Promise<void> {
-    return this.#loop.stop();
+  protected override resync(): void {
+    for (const task of this.options.store.all("tasks")) this.#look(task);
   }
 
   #look(task: Task): void {
     if (task.Status.State === "new") this.#tasks.add(task.ID);
   }
 
-  #onCommit(commit: Commit): boolean {
+  protected override onCommit(commit: Commit): boolean {
     for (const change of commit.changes) {
       if (change.table === "tasks" && change.action !== "remove") this.#look(change.object);
     }
     return this.#tasks.size > 0;
   }
 
-  async #run(): Promise<void> {
+  protected override async run(): Promise<void> {
     const { store, clock } = this.options;
     const taskIDs = [...this.#tasks];
     this.#tasks.clear();

@@ -3,11 +3,13 @@
  * knows nothing of who may write; the single member and the Raft driver both stand on it.
  */
 import { Encoder } from "cbor-x/index-no-eval";
+import { CoveyError } from "../../api/errors.ts";
 import { type ConfState, EMPTY_CONF_STATE } from "../raft/mod.ts";
 import type { StateRecord } from "./state_machine.ts";
 import { Checkpoint, type DirtyRecord } from "./checkpoint.ts";
 import { commitAll, type Disk, fitsOneCommit, MAX_COMMIT_BYTES, type Mutation } from "./disk.ts";
-import { Log, type LogEntry } from "./log.ts";
+import type { LogEntry } from "./entry_batch.ts";
+import { Log } from "./log.ts";
 import { damaged, MAX_PAYLOAD_BYTES, seal, unseal } from "./record.ts";
 
 /** Who this member is; written once. */
@@ -62,6 +64,9 @@ interface Named {
   membership: Membership;
 }
 
+/** How all records are laid out; stands in the identity's. 2: log entries in batches. */
+export const STORAGE_FORMAT = 2;
+
 const cbor = new Encoder({ useRecords: false, mapsAsObjects: true, variableMapSize: true });
 
 /** A member's disk. Any error while writing is final: see {@linkcode Disk}. */
@@ -81,8 +86,12 @@ export class Storage {
     this.log = log;
   }
 
-  /** Reads and checks everything but the state. Throws `data_loss` naming a damaged record. */
+  /**
+   * Reads and checks everything but the state. Throws `data_loss` naming a damaged record, `failed_precondition` if another
+   * version of this program wrote in a format of its own.
+   */
   static async open(disk: Disk): Promise<Storage> {
+    await checkFormat(disk);
     const checkpoint = await Checkpoint.open(disk);
     const log = await Log.open(disk, checkpoint.index, checkpoint.term);
     const storage = new Storage(disk, checkpoint, log);
@@ -198,24 +207,33 @@ export class Storage {
     if (payload.length > MAX_PAYLOAD_BYTES) {
       throw new RangeError(`Cannot write ${name}: ${payload.length} bytes`);
     }
-    return { key, value: seal(key, { major: 0, minor: index, kind: 0, part: 0, parts: 1 }, payload) };
+    const kind = name === "identity" ? STORAGE_FORMAT : 0;
+    return { key, value: seal(key, { major: 0, minor: index, kind, part: 0, parts: 1 }, payload) };
   }
+}
+
+async function checkFormat(disk: Disk): Promise<void> {
+  const key = ["member", "identity"];
+  const value = await disk.get(key);
+  const format = value === undefined ? STORAGE_FORMAT : unseal(key, value).kind;
+  if (format === STORAGE_FORMAT) return;
+  throw new CoveyError(
+    "failed_precondition",
+    `Cannot read the state: its format is ${format}, this program reads ${STORAGE_FORMAT}`,
+  );
 }
 
 /** Room in a commit for the hard state beside the entries. */
 const SETTING_BYTES = 1024;
-/** Bytes that an entry takes besides its data: frame and key. */
-const ENTRY_FRAME_BYTES = 80;
-/** Entries of a piece; each is one mutation at least. */
-const MAX_PIECE_ENTRIES = 800;
+/** Bytes that an entry takes besides its data, at most: its head, and frame and key of a record of its own. */
+const ENTRY_FRAME_BYTES = 96;
 
 /** Cuts entries so that every piece fits into one commit, unless it is a single large entry. */
 function* piecesOf(entries: readonly LogEntry[]): Iterable<readonly LogEntry[]> {
   let [from, bytes] = [0, 0];
   for (const [at, { data }] of entries.entries()) {
     const size = data.length + ENTRY_FRAME_BYTES * Math.ceil((data.length + 1) / MAX_PAYLOAD_BYTES);
-    const full = bytes + size > MAX_COMMIT_BYTES - SETTING_BYTES || at - from === MAX_PIECE_ENTRIES;
-    if (at > from && full) {
+    if (at > from && bytes + size > MAX_COMMIT_BYTES - SETTING_BYTES) {
       yield entries.slice(from, at);
       [from, bytes] = [at, 0];
     }

@@ -1,13 +1,18 @@
 /** Reading and changing the cluster object (SwarmKit `controlapi/cluster.go`). */
 import type { Clock } from "../../api/clock.ts";
-import { type Cluster, DEFAULT_CLUSTER_NAME } from "../../api/cluster.ts";
+import { type Cluster, type ClusterRootCA, DEFAULT_CLUSTER_NAME } from "../../api/cluster.ts";
 import { CoveyError } from "../../api/errors.ts";
+import type { Random } from "../../api/random.ts";
 import { type ClusterSpecChanges, mergeClusterSpec } from "../../api/validate/mod.ts";
+import { createJoinToken } from "../../security/mod.ts";
 import type { ReadView, Store } from "../store/store.ts";
 import { requireVersion } from "./version.ts";
 
 /** How long a refused certificate is remembered after it expired: clocks of devices may be behind (SwarmKit: 1 h). */
 const EXPIRED_CERT_GRACE_MS = 3_600_000;
+
+/** Whose join token. */
+export type TokenRole = keyof ClusterRootCA["JoinTokens"];
 
 /** The one cluster. Throws `unavailable` while it is not yet written. */
 export function getCluster(view: ReadView): Cluster {
@@ -16,19 +21,22 @@ export function getCluster(view: ReadView): Cluster {
   return cluster;
 }
 
-/** Lays `changes` over the spec. Throws `aborted` for a stale version, `invalid_argument` for what does not fit together. */
+/** Lays `changes` over the spec, and replaces the join tokens of `rotate`. Throws `aborted` for a stale version, `invalid_argument` for what does not fit together. */
 export async function updateCluster(
   store: Store,
-  clock: Clock,
+  { clock, random }: { clock: Clock; random: Random },
   version: number,
-  changes: ClusterSpecChanges,
+  { changes, rotate }: { changes: ClusterSpecChanges; rotate: readonly TokenRole[] },
 ): Promise<void> {
   await store.update((tx) => {
     const cluster = getCluster(tx);
     requireVersion(cluster, version);
+    const { RootCA } = cluster;
+    const tokens = rotate.map((role) => [role, createJoinToken(RootCA.CACert, random)]);
     tx.update("clusters", {
       ...cluster,
       Spec: mergeClusterSpec(cluster.Spec, changes),
+      RootCA: { ...RootCA, JoinTokens: { ...RootCA.JoinTokens, ...Object.fromEntries(tokens) } },
       BlacklistedCertificates: dropExpired(cluster.BlacklistedCertificates, clock),
     });
   });

@@ -14,7 +14,7 @@ const DEMOTION_WAIT_MS = 5_000;
 
 type Quorum = Pick<Consensus, "status" | "subscribe">;
 
-/** Replaces the spec. Throws `not_found`, `aborted` for a stale version, `failed_precondition` for a demotion that is unsafe. */
+/** Replaces the spec. Throws `not_found`, `aborted` for a stale version, `failed_precondition` for a promotion that is impossible or a demotion that is unsafe. */
 export async function updateNode(
   store: Store,
   members: readonly Member[],
@@ -25,9 +25,20 @@ export async function updateNode(
   await store.update((tx) => {
     const node = requireNode(tx, id);
     if (node.Spec.Role === "manager" && spec.Role === "worker") checkDemotion(tx, node, members);
+    if (node.Spec.Role === "worker" && spec.Role === "manager") checkPromotion(node);
     requireVersion(node, version);
     tx.update("nodes", { ...node, Spec: spec });
   });
+}
+
+/** Only a node that runs `run-manager`, be it as a worker, can turn into a manager. */
+function checkPromotion({ ID, Description }: Node): void {
+  if (!Description?.AgentOnly) return;
+  throw new CoveyError(
+    "failed_precondition",
+    `node ${ID} (${Description.Hostname}) runs an agent only and can't be a manager: start it with run-manager ` +
+      "and a worker's token instead of run-agent",
+  );
 }
 
 /** A quorum must be left, among those reachable, once the node is gone. */

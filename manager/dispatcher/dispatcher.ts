@@ -17,6 +17,7 @@ import {
 } from "../../api/dispatcher.ts";
 import { CoveyError } from "../../api/errors.ts";
 import { newID, type Random } from "../../api/random.ts";
+import { notLeading } from "../consensus/mod.ts";
 import type { Commit, Store } from "../store/store.ts";
 import { AssignmentHub } from "./assignment_hub.ts";
 import type { CallContext, Method } from "../../transport/mod.ts";
@@ -94,7 +95,7 @@ export class Dispatcher {
   stop(): void {
     this.#unsubscribe?.();
     this.#unsubscribe = undefined;
-    const reason = notLeading();
+    const reason = notLeading("serve agents", "this manager is not the leader");
     for (const cancel of this.#graceTimers.values()) cancel();
     this.#graceTimers.clear();
     for (const registration of this.#registrations.values()) registration.end(reason);
@@ -250,7 +251,7 @@ export class Dispatcher {
   }
 
   #checkLeading(): void {
-    if (!this.#unsubscribe) throw notLeading();
+    if (!this.#unsubscribe) throw notLeading("serve agents", "this manager is not the leader");
   }
 
   #expectHeartbeat(registration: Registration): number {
@@ -318,8 +319,4 @@ export class Dispatcher {
 function isNews(sent: SessionMessage, next: SessionMessage): boolean {
   const parts = (m: SessionMessage) => [m.RootCA, m.Managers, m.Node.Spec, m.Node.Role, m.Node.Certificate];
   return JSON.stringify(parts(sent)) !== JSON.stringify(parts(next));
-}
-
-function notLeading(): CoveyError {
-  return new CoveyError("unavailable", "Cannot serve agents: this manager is not the leader");
 }

@@ -11,7 +11,7 @@ import { connectEngine } from "./engine.ts";
 import { EventHub } from "./events/event_hub.ts";
 import { isEnginePath } from "./engine_paths.ts";
 import { backupRoutes } from "./routes/backup_routes.ts";
-import { handOn, isLeadersPath } from "./hand_on.ts";
+import { LeadersRequests } from "./hand_on.ts";
 import { eventRoutes } from "./routes/event_routes.ts";
 import { nodeRoutes } from "./routes/node_routes.ts";
 import { serviceRoutes } from "./routes/service_routes.ts";
@@ -34,8 +34,8 @@ export interface ControlOptions {
 /** The control API and the way to let go of what it holds. */
 export interface ControlAPI {
   app: Hono;
-  /** Answers a request here, whoever leads: for what another manager handed on. */
-  answer(request: Request): Response | Promise<Response>;
+  /** See {@linkcode LeadersRequests.answer}. */
+  answer(request: Request): Promise<Response>;
   /** Stops following the store and closes connections to the engine. */
   close(): void;
 }
@@ -48,7 +48,7 @@ export function controlAPI(options: ControlOptions): ControlAPI {
   const hub = new EventHub(clock);
   hub.follow(lifecycle.manager);
 
-  const handedOn = new WeakSet<Request>();
+  const leaders = new LeadersRequests(lifecycle, (request) => app.fetch(request));
   const app = new Hono({ getPath: (request) => withoutVersion(pathOf(request.url)) });
   const headers = Object.entries({
     "Api-Version": API_VERSION,
@@ -59,12 +59,8 @@ export function controlAPI(options: ControlOptions): ControlAPI {
   app.use(async (c, next) => {
     hub.follow(lifecycle.manager);
     checkVersion(pathOf(c.req.raw.url));
-    const { manager, state } = lifecycle;
-    if (manager && state === "active" && isLeadersPath(c.req.path) && !handedOn.has(c.req.raw)) {
-      const response = await handOn(c, manager);
-      if (response) return response;
-    }
-    await next();
+    const response = await leaders.route(c, next);
+    if (response) return response;
     hub.follow(lifecycle.manager);
     for (const [name, value] of headers) c.res.headers.set(name, value);
   });
@@ -88,10 +84,7 @@ export function controlAPI(options: ControlOptions): ControlAPI {
   });
   return {
     app,
-    answer(request) {
-      handedOn.add(request);
-      return app.fetch(request);
-    },
+    answer: (request) => leaders.answer(request),
     close() {
       hub.close();
       engine?.close();

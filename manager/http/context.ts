@@ -95,13 +95,19 @@ export async function readJSON(c: Context): Promise<unknown> {
 }
 
 /** The `version` parameter, which updates of a `kind` need. Throws `invalid_argument` in Go's words. */
-export function versionParameter(c: Context, kind: string): number {
+function versionParameter(c: Context, kind: string): number {
   const raw = c.req.query("version") ?? "";
   if (/^\d{1,15}$/.test(raw)) return Number(raw);
   throw new CoveyError(
     "invalid_argument",
     `invalid ${kind} version '${raw}': strconv.ParseUint: parsing ${JSON.stringify(raw)}: invalid syntax`,
   );
+}
+
+/** What an update of a `kind` comes with: the body, the version it is based on, and the manager to do it. */
+export async function updateRequest(c: Context, context: ControlContext, kind: string) {
+  const body = await readJSON(c);
+  return { body, version: versionParameter(c, kind), manager: requireManager(context) };
 }
 
 /** A boolean parameter as Go's `ParseBool` reads it; absent is false. Throws `invalid_argument`. */

@@ -1,7 +1,8 @@
 /** Which requests the leader answers, and how they get there. */
 import type { Context } from "@hono/hono";
 import { CoveyError } from "../../api/errors.ts";
-import type { ManagerHandle } from "../lifecycle.ts";
+import { isNotLeading, notLeading } from "../consensus/mod.ts";
+import type { ManagerHandle, NodeLifecycle } from "../lifecycle.ts";
 import { DockerError, NO_LEADER } from "./docker_error.ts";
 
 /** First segments of what the whole swarm has in common. `/events` is not: it also tells of the local engine. */
@@ -10,13 +11,70 @@ const SHARED = new Set(["swarm", "nodes", "services", "tasks", "secrets", "confi
 const OWN = new Set(["/swarm/init", "/swarm/join", "/swarm/leave", "/swarm/unlock"]);
 
 /** True for a path, without version prefix, that the leader answers. */
-export function isLeadersPath(path: string): boolean {
+function isLeadersPath(path: string): boolean {
   return SHARED.has(path.split("/", 2)[1] ?? "") && !OWN.has(path);
 }
 
-/** The leader's response; undefined if this manager leads. Throws Docker's errors if there is no leader. */
-export async function handOn(c: Context, manager: ManagerHandle): Promise<Response | undefined> {
-  if (manager.consensus.status().isLeader) return undefined;
+/** The leader's requests, on whatever manager they arrive. */
+export class LeadersRequests {
+  readonly #lifecycle: NodeLifecycle;
+  readonly #fetch: (request: Request) => Response | Promise<Response>;
+  readonly #handedOn = new WeakSet<Request>();
+  readonly #undone = new WeakSet<Request>();
+
+  /** `fetch` answers a request here. */
+  constructor(lifecycle: NodeLifecycle, fetch: (request: Request) => Response | Promise<Response>) {
+    this.#lifecycle = lifecycle;
+    this.#fetch = fetch;
+  }
+
+  /**
+   * Answers a request here, whoever leads: it was handed on already. Rejects if nothing was done because leadership is on
+   * its way to another manager.
+   */
+  async answer(request: Request): Promise<Response> {
+    this.#handedOn.add(request);
+    const response = await this.#fetch(request);
+    if (this.#undone.has(request)) throw notLeading("answer", "this manager is not the leader");
+    return response;
+  }
+
+  /**
+   * The leader's response; resolves with nothing if this manager is to answer, after `here` has done so. What meets a
+   * handover is asked again, for as long as one waits during an election. Throws Docker's errors if there is no leader.
+   */
+  async route(c: Context, here: () => Promise<void>): Promise<Response | undefined> {
+    const { manager, state } = this.#lifecycle;
+    const request = c.req.raw;
+    if (!manager || state !== "active" || !isLeadersPath(c.req.path)) return void await here();
+    const isHandedOn = this.#handedOn.has(request);
+    if (!isHandedOn && !manager.consensus.status().isLeader) {
+      const response = await ask(c, manager);
+      if (response) return response;
+    }
+    await here();
+    if (!mayAskAgain(c.error)) return;
+    // Whoever handed it on waits for the next leader.
+    if (isHandedOn) return void this.#undone.add(request);
+    const { method, url, headers } = request;
+    const body = method === "GET" || method === "HEAD" ? null : await c.req.arrayBuffer();
+    const response = await ask(c, manager, () => this.answer(new Request(url, { method, headers, body })));
+    // Without this, the headers of the failure would be laid over it.
+    c.res = undefined;
+    c.res = response;
+  }
+}
+
+/** Whether a request failed before anything was done, because leadership is on its way to another manager. */
+function mayAskAgain(error: Error | undefined): boolean {
+  return error instanceof CoveyError && (isNotLeading(error) || error.message.endsWith(NO_LEADER));
+}
+
+async function ask(
+  c: Context,
+  manager: ManagerHandle,
+  here?: () => Promise<Response>,
+): Promise<Response | undefined> {
   const { method, url, headers } = c.req.raw;
   try {
     return await manager.forward({
@@ -24,7 +82,7 @@ export async function handOn(c: Context, manager: ManagerHandle): Promise<Respon
       Path: url.slice(url.indexOf("/", url.indexOf("://") + 3)),
       Headers: [...headers],
       Body: new Uint8Array(await c.req.arrayBuffer()),
-    });
+    }, here);
   } catch (thrown) {
     throw translated(CoveyError.from(thrown));
   }

@@ -1,6 +1,13 @@
 /** Which address other nodes reach this one at, when no flag says it. */
 import { CoveyError } from "../../api/errors.ts";
-import { withPort } from "../options.ts";
+import { DEFAULT_LISTEN, type ManagerOptions, withPort } from "../options.ts";
+
+/** A network interface of this machine. */
+export interface NetworkInterface {
+  name: string;
+  family: string;
+  address: string;
+}
 
 /** Interfaces that never lead to another device. */
 const LOCAL_INTERFACES = /^(lo|docker|br-|veth|virbr)/;
@@ -26,7 +33,7 @@ function isUnspecified(host: string): boolean {
 export function advertiseAddress(
   advertise: string | undefined,
   listen: string,
-  interfaces: { name: string; family: string; address: string }[],
+  interfaces: NetworkInterface[],
 ): string {
   if (advertise) return withPort(advertise, portOf(listen));
   if (!isUnspecified(hostOf(listen))) return listen;
@@ -47,4 +54,35 @@ export function advertiseAddress(
 /** True if a request says where to listen or what to advertise; docker's client always sends its default listen address. */
 export function namesAddress(request: { ListenAddr?: string; AdvertiseAddr?: string }): boolean {
   return Boolean(request.AdvertiseAddr) || !(request.ListenAddr || "0.0.0.0:").startsWith("0.0.0.0:");
+}
+
+/** Where this node listens, and where others reach it; both HOST:PORT. */
+export interface OwnAddresses {
+  listen: string;
+  advertise: string;
+}
+
+/** What a request to start or join a cluster says of this node's addresses, else what the flags say. */
+export function requestedAddresses(
+  request: { ListenAddr?: string; AdvertiseAddr?: string },
+  options: Pick<ManagerOptions, "listen" | "advertise">,
+  interfaces: NetworkInterface[],
+): OwnAddresses {
+  // Docker's client always sends its default; the flags of this process know better.
+  const listen = !request.ListenAddr || request.ListenAddr === DEFAULT_LISTEN
+    ? options.listen ?? DEFAULT_LISTEN
+    : withPort(request.ListenAddr);
+  const advertise = advertiseAddress(request.AdvertiseAddr || options.advertise, listen, interfaces);
+  return { listen, advertise };
+}
+
+/** The addresses of a node that was at `before`: a later start may name others. */
+export function movedAddresses(
+  before: OwnAddresses,
+  options: Pick<ManagerOptions, "listen" | "advertise">,
+  interfaces: () => NetworkInterface[],
+): OwnAddresses {
+  const listen = options.listen ?? before.listen;
+  if (listen === before.listen && !options.advertise) return before;
+  return { listen, advertise: advertiseAddress(options.advertise, listen, interfaces()) };
 }

@@ -11,7 +11,7 @@ import { createJoinTokens, createRootCA } from "../../security/mod.ts";
 const SECOND_NS = 1_000_000_000;
 const DAY_NS = 86_400 * SECOND_NS;
 
-/** Docker's defaults; raft ticks are Covey's own: a tick is 100 ms here, 1 s in SwarmKit. */
+/** Docker's defaults; only the unit of ElectionTick and HeartbeatTick is Covey's own: 100 ms here, 1 s in SwarmKit. */
 export function defaultClusterSpec(): ClusterSpec {
   return {
     Name: DEFAULT_CLUSTER_NAME,

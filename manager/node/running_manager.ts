@@ -4,17 +4,17 @@ import { CoveyError } from "../../api/errors.ts";
 import type { Cluster } from "../../api/cluster.ts";
 import type { WeightedPeer } from "../../api/dispatcher.ts";
 import type { Random } from "../../api/random.ts";
-import { createJoinToken, type NodeIdentity } from "../../security/mod.ts";
-import { createRouter, type Listener, type Method } from "../../transport/mod.ts";
-import { CAServer } from "../ca/mod.ts";
-import { StoreCABackend } from "../ca/store_backend.ts";
+import type { NodeIdentity } from "../../security/mod.ts";
+import type { Listener } from "../../transport/mod.ts";
 import { Dispatcher } from "../dispatcher/mod.ts";
 import type { ManagerHandle } from "../lifecycle.ts";
 import { RaftMember, type RaftMemberOptions } from "../quorum/mod.ts";
 import { type Answer, type ControlRequest, Routing } from "../routing/mod.ts";
 import { createStore, type Store } from "../store/mod.ts";
 import { leaderComponents, Leadership } from "./leader_components.ts";
+import { managerRouter } from "./manager_router.ts";
 import { type ManagerNetwork, PeerTrust } from "./peer_trust.ts";
+import { followRaftTiming } from "./raft_timing.ts";
 
 /** What agents weigh managers by (SwarmKit `DefaultObservationWeight`). */
 const MANAGER_WEIGHT = 10;
@@ -71,6 +71,7 @@ export class RunningManager implements ManagerHandle {
   readonly #network: ManagerNetwork;
   #listener: Listener | undefined;
   #unsubscribe = () => {};
+  readonly #untime: () => void;
 
   private constructor(
     options: RunningManagerOptions,
@@ -82,6 +83,7 @@ export class RunningManager implements ManagerHandle {
     this.#network = network;
     this.consensus = consensus;
     this.store = store;
+    this.#untime = followRaftTiming(consensus, store);
     this.nodeID = options.nodeID;
     this.advertiseAddr = options.advertise;
     const { clock, random, nodeID, answer } = options;
@@ -133,7 +135,12 @@ export class RunningManager implements ManagerHandle {
   /** Listens for nodes and starts the leader's components. */
   async serve(identity: NodeIdentity): Promise<void> {
     this.#network.useIdentity(identity);
-    this.#listener = await this.#network.listen(this.#options.listen, this.#router());
+    const router = managerRouter({
+      ...this.#options,
+      ...{ store: this.store, consensus: this.consensus },
+      ...{ dispatcher: this.#dispatcher, routing: this.#routing },
+    });
+    this.#listener = await this.#network.listen(this.#options.listen, router);
     this.#unsubscribe = this.consensus.subscribe((status) => {
       void this.#leadership.set(status.isLeader);
       this.#dispatcher.refresh();
@@ -147,21 +154,13 @@ export class RunningManager implements ManagerHandle {
     this.#listener?.refreshIdentity();
   }
 
-  async rotateJoinToken(role: "worker" | "manager"): Promise<void> {
-    await this.store.update((tx) => {
-      const cluster = tx.all("clusters")[0]!;
-      const token = createJoinToken(cluster.RootCA.CACert, this.#options.random);
-      const JoinTokens = { ...cluster.RootCA.JoinTokens, [role === "worker" ? "Worker" : "Manager"]: token };
-      tx.update("clusters", { ...cluster, RootCA: { ...cluster.RootCA, JoinTokens } });
-    });
-  }
-
-  forward(request: ControlRequest): Promise<Response | undefined> {
-    return this.#routing.forward(request);
+  forward(request: ControlRequest, here?: () => Promise<Response>): Promise<Response | undefined> {
+    return this.#routing.forward(request, here);
   }
 
   async stop(): Promise<void> {
     this.#unsubscribe();
+    this.#untime();
     this.#routing.close();
     await this.#leadership.set(false);
     // The listener last: leadership is handed over while others can still be heard.
@@ -175,18 +174,5 @@ export class RunningManager implements ManagerHandle {
       Addr: address,
       Weight: MANAGER_WEIGHT,
     }));
-  }
-
-  #router() {
-    const { clock, random } = this.#options;
-    const leader = this.#routing.caLeader;
-    const ca = new CAServer({ backend: new StoreCABackend(this.store), clock, random, leader });
-    const router = createRouter();
-    for (const { name, ...method } of ca.methods()) router.register(name, method as Method);
-    for (const [name, method] of Object.entries(this.#routing.methods(this.#dispatcher.methods()))) {
-      router.register(name, method);
-    }
-    for (const [name, method] of Object.entries(this.consensus.methods())) router.register(name, method);
-    return router;
   }
 }

@@ -100,3 +100,30 @@ export class CommitLoop {
     });
   }
 }
+
+/** A component that is nothing but its loop: it can be started again after a stop. */
+export abstract class LoopComponent {
+  readonly #loop: CommitLoop;
+
+  constructor(name: string, protected readonly options: ComponentOptions) {
+    this.#loop = new CommitLoop(name, options, {
+      resync: () => this.resync(),
+      onCommit: (commit) => this.onCommit(commit),
+      run: () => this.run(),
+    });
+  }
+
+  start(): void {
+    this.#loop.start();
+  }
+
+  /** Resolves when the step in progress has ended. */
+  stop(): Promise<void> {
+    return this.#loop.stop();
+  }
+
+  /** These three as {@linkcode LoopHandlers} says. */
+  protected abstract resync(): void;
+  protected abstract onCommit(commit: Commit): boolean;
+  protected abstract run(): Promise<void>;
+}

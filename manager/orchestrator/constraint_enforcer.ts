@@ -6,7 +6,7 @@ import { compareStates, isTerminal } from "../../api/task_state.ts";
 import { nodeMatches } from "../constraint/constraint.ts";
 import { NodeResources } from "../constraint/node_resources.ts";
 import type { Commit, ReadView } from "../store/store.ts";
-import { CommitLoop, type ComponentOptions } from "./commit_loop.ts";
+import { type ComponentOptions, LoopComponent } from "./commit_loop.ts";
 import { deepEqual } from "./deep_equal.ts";
 import { isWanted, withStatus } from "./task.ts";
 
@@ -37,29 +37,18 @@ function misplacedTasks(view: ReadView, node: Node): Task[] {
 }
 
 /** Rejects misplaced tasks, whereupon the orchestrators replace them elsewhere. */
-export class ConstraintEnforcer {
-  #loop: CommitLoop;
+export class ConstraintEnforcer extends LoopComponent {
   #nodes = new Set<string>();
 
-  constructor(readonly options: ComponentOptions) {
-    this.#loop = new CommitLoop("constraint enforcer", options, {
-      resync: () => {
-        for (const node of options.store.all("nodes")) this.#nodes.add(node.ID);
-      },
-      onCommit: (commit) => this.#onCommit(commit),
-      run: () => this.#run(),
-    });
+  constructor(options: ComponentOptions) {
+    super("constraint enforcer", options);
   }
 
-  start(): void {
-    this.#loop.start();
+  protected override resync(): void {
+    for (const node of this.options.store.all("nodes")) this.#nodes.add(node.ID);
   }
 
-  stop(): Promise<void> {
-    return this.#loop.stop();
-  }
-
-  #onCommit(commit: Commit): boolean {
+  protected override onCommit(commit: Commit): boolean {
     for (const change of commit.changes) {
       if (change.table !== "nodes" || change.action !== "update") continue;
       if (change.old === undefined || suitabilityChanged(change.object, change.old)) {
@@ -69,7 +58,7 @@ export class ConstraintEnforcer {
     return this.#nodes.size > 0;
   }
 
-  async #run(): Promise<void> {
+  protected override async run(): Promise<void> {
     const { store, clock } = this.options;
     const misplaced: Task[] = [];
     for (const nodeID of this.#nodes) {

@@ -2,10 +2,10 @@
  * The loop around the Raft core: it ticks, stores, sends and applies, as the numbered duties in `raft/mod.ts` say.
  * What it sends goes through hooks; membership and status stand above it.
  */
-import type { Clock } from "../../api/clock.ts";
 import { CoveyError } from "../../api/errors.ts";
 import { MAX_ENTRY_BYTES } from "../consensus/consensus.ts";
-import type { StateMachine } from "../consensus/state_machine.ts";
+import { notLeading } from "../consensus/not_leading.ts";
+import { readInto, restoreFrom, type StateImage, type StateMachine } from "../consensus/state_machine.ts";
 import {
   type ConfChangeResult,
   type ConfState,
@@ -13,8 +13,8 @@ import {
   type MemberChange,
   type MemberID,
   type Message,
-  type RaftConfig,
   type RaftStatus,
+  type RaftTiming,
   RawNode,
   type Ready,
   type SnapshotMeta,
@@ -22,41 +22,18 @@ import {
   type WriteBatch,
 } from "../raft/mod.ts";
 import { frameAddress, frameState, unframe } from "./entry_frame.ts";
-import { Checkpointer, type CheckpointLimits } from "./checkpointer.ts";
+import { Checkpointer } from "./checkpointer.ts";
+import type { DriverOptions } from "./driver_options.ts";
 import { MemberTable } from "./member_table.ts";
-import { MAX_KEPT_BYTES, type RaftDisk, type SnapshotData } from "./raft_disk.ts";
+import { MAX_KEPT_BYTES, type SnapshotData } from "./raft_disk.ts";
 import type { MemberAddress } from "../consensus/storage.ts";
-import { WaitingProposals, WaitingReads } from "./waiting.ts";
+import { refusal, tooMuchUncommitted, WaitingProposals, WaitingReads } from "./waiting.ts";
 
 /** Time between two ticks of the core, milliseconds. */
 export const TICK_MS = 100;
 
 /** Silence after which no entries are kept for a follower; one that installs a large snapshot is silent for seconds. */
 const MAX_SILENT_TICKS = 300;
-
-/** Where the driver's output goes. All are called synchronously; none may call the driver back in the same turn. */
-export interface DriverHooks {
-  /** Messages to send, in order for each receiver. */
-  send(messages: readonly Message[]): void;
-  /** Leader, term, members or leadership may have changed. */
-  changed(): void;
-  /** A tick has passed. */
-  ticked(): void;
-  /** The cluster has removed this member. */
-  removed(): void;
-  /** The member has stopped: its disk or its state machine failed. */
-  failed(error: Error): void;
-}
-
-/** What a driver works with. */
-export interface DriverOptions {
-  disk: RaftDisk;
-  self: MemberAddress;
-  config: RaftConfig;
-  clock: Clock;
-  hooks: DriverHooks;
-  limits: CheckpointLimits;
-}
 
 /** One running member. */
 export class Driver {
@@ -72,6 +49,7 @@ export class Driver {
   /** The tick at which each follower was last heard of. */
   readonly #seen = new Map<MemberID, number>();
   #ticks = 0;
+  #electionTicks: number;
   #confState: ConfState;
   #applied: number;
   /** The term this member leads, 0 if none. */
@@ -82,6 +60,7 @@ export class Driver {
   #error: Error | undefined;
   #stopping = false;
   #writing: Promise<void> = Promise.resolve();
+  #storing = false;
   #cancelTick = () => {};
   #idle = Promise.withResolvers<void>();
   #deposed = Promise.withResolvers<void>();
@@ -91,6 +70,7 @@ export class Driver {
     this.#machine = machine;
     const { disk, config } = options;
     const { applied, confState } = disk.initialState();
+    this.#electionTicks = config.electionTicks;
     this.#applied = applied;
     this.#confState = confState;
     this.members.replace(disk.addresses);
@@ -110,7 +90,7 @@ export class Driver {
   /** Loads the stored state into `machine`. Throws `data_loss` on a damaged record. */
   static async load(options: DriverOptions, machine: StateMachine): Promise<Driver> {
     const records = await options.disk.loadState();
-    machine.restore(options.disk.checkpointIndex, records);
+    restoreFrom(machine, options.disk.checkpointIndex, records);
     return new Driver(options, machine);
   }
 
@@ -139,6 +119,13 @@ export class Driver {
   /** True once this member leads and its state contains everything that was committed before. */
   get serving(): boolean {
     return this.#serving;
+  }
+
+  /** See `RawNode.retime`. */
+  retime(timing: RaftTiming): void {
+    if (this.#isOver) return;
+    this.#raw.retime(timing);
+    this.#electionTicks = timing.electionTicks;
   }
 
   status(): RaftStatus {
@@ -173,6 +160,8 @@ export class Driver {
 
   /** Begins to hand leadership to `memberID`; false if that is not possible. */
   transferLeadership(memberID: number): boolean {
+    // After this the core takes nothing any more.
+    this.#handIn();
     const { ok } = this.#raw.transferLeadership(memberID);
     this.#schedule();
     return ok;
@@ -271,23 +260,30 @@ export class Driver {
   #requireServing(): void {
     this.#requireRunning();
     if (!this.#serving) {
-      throw new CoveyError("unavailable", "Cannot propose: this manager is not the leader");
+      throw notLeading("propose", "this manager is not the leader");
     }
   }
 
+  /** While a write is out the proposal waits: it shares a message and a write with all that come until then. */
   #propose(data: Uint8Array, local: unknown): Promise<number> {
     this.#requireServing();
-    const result = this.#raw.propose([data]);
-    if (result.ok) {
-      this.#schedule();
-      return this.#proposals.wait(result.index, result.term, local);
+    const { freshBytes } = this.#proposals;
+    const isFull = freshBytes + data.length > this.#options.config.maxUncommittedBytes;
+    if (freshBytes > 0 && isFull) throw tooMuchUncommitted();
+    if (!this.#storing) this.#schedule();
+    return this.#proposals.add(data, local);
+  }
+
+  /** Gives the core what has gathered, as one batch if it takes it. */
+  #handIn(): void {
+    const { fresh } = this.#proposals;
+    if (fresh.length === 0) return;
+    const whole = this.#raw.propose(fresh.map(({ data }) => data));
+    for (let nth = 0; fresh.length > 0; nth++) {
+      const result = whole.ok ? whole : this.#raw.propose([fresh[0]!.data]);
+      if (!result.ok) this.#proposals.refuse(refusal(result.reason));
+      else this.#proposals.enter(whole.ok ? result.index + nth : result.index, result.term);
     }
-    if (result.reason === "too_much_uncommitted" || result.reason === "too_large") {
-      throw new CoveyError("resource_exhausted", "Cannot propose: too much waits to be committed", {
-        retryable: result.reason === "too_much_uncommitted",
-      });
-    }
-    throw new CoveyError("unavailable", "Cannot propose: leadership is changing");
   }
 
   #scheduleTick(): void {
@@ -302,7 +298,7 @@ export class Driver {
   #tick(): void {
     this.#raw.tick();
     this.#noteActive();
-    for (const id of this.#reads.tick(2 * this.#options.config.electionTicks)) {
+    for (const id of this.#reads.tick(2 * this.#electionTicks)) {
       this.#raw.forgetRead(id);
       this.#reads.lost(id, new CoveyError("unavailable", "Cannot read: the leader does not answer"));
     }
@@ -323,6 +319,7 @@ export class Driver {
     if (this.#isOver || this.#pumping) return;
     this.#pumping = true;
     try {
+      if (!this.#storing) this.#handIn();
       if (this.#reads.hasFresh) this.#askToRead();
       while (!this.#isOver && this.#raw.hasReady()) this.#process(this.#raw.ready());
       if (!this.#isOver) this.#checkpointer.consider();
@@ -341,7 +338,7 @@ export class Driver {
     const result = this.#raw.readIndex();
     if (result.ok) this.#reads.asked(result.id);
     else if (result.reason === "no_leader") {
-      this.#reads.refuseFresh(new CoveyError("unavailable", "Cannot read: there is no leader"));
+      this.#reads.refuseFresh(notLeading("read", "there is no leader"));
     } else {
       this.#reads.refuseFresh(
         new CoveyError("resource_exhausted", "Cannot read: too many reads wait", { retryable: true }),
@@ -357,7 +354,7 @@ export class Driver {
     if (ready.committed.length > 0) this.#apply(ready.committed, ready.confState);
     for (const { id, index } of ready.reads) this.#reads.confirmed(id, index);
     for (const id of ready.lostReads) {
-      this.#reads.lost(id, new CoveyError("unavailable", "Cannot read: the leader has changed"));
+      this.#reads.lost(id, notLeading("read", "the leader has changed"));
     }
     this.#reads.applied(this.#applied);
     if (ready.softState || ready.confState) hooks.changed();
@@ -369,6 +366,7 @@ export class Driver {
       this.#serving = false;
       this.#proposals.fail(
         new CoveyError("unknown", "Cannot tell the outcome: leadership was lost before the commit"),
+        notLeading("propose", "this manager is not the leader"),
       );
     }
     this.#leadTerm = term;
@@ -412,11 +410,15 @@ export class Driver {
   async #write(batch: WriteBatch): Promise<void> {
     const { disk, hooks } = this.#options;
     const data = batch.snapshot ? this.#arrived.get(batch.snapshot) : undefined;
+    this.#storing = true;
     try {
       if (batch.snapshot) await this.#checkpointer.hold();
-      await disk.write(batch, data);
+      const image = data && this.#machine.image();
+      // Piece by piece between two writes: all at once would keep this member silent for seconds.
+      await disk.write(batch, image && { ...data!, records: readInto(image, data!.records) });
+      this.#storing = false;
       if (this.#isOver) return;
-      if (batch.snapshot) this.#restore(batch.snapshot, data!);
+      if (batch.snapshot) this.#restore(batch.snapshot, data!.addresses, image!);
       this.#raw.persisted();
       if (batch.messages.length > 0) hooks.send(batch.messages);
     } catch (thrown) {
@@ -425,8 +427,12 @@ export class Driver {
     this.#pump();
   }
 
-  #restore({ index, confState }: SnapshotMeta, { addresses, records }: SnapshotData): void {
-    this.#machine.restore(index, records);
+  #restore(
+    { index, confState }: SnapshotMeta,
+    addresses: readonly MemberAddress[],
+    image: StateImage,
+  ): void {
+    image.adopt(index);
     this.#applied = index;
     this.#confState = confState;
     this.members.replace(addresses);

@@ -1,4 +1,5 @@
 /** What waits to be sent to one member. */
+import type { CancelTimer, Clock } from "../../api/clock.ts";
 import type { RaftHello, RaftMessages } from "../../api/raft.ts";
 import type { Message } from "../raft/mod.ts";
 import { encodeMessage, messageBytes } from "./wire.ts";
@@ -10,37 +11,48 @@ const MAX_QUEUE_MESSAGES = 8192;
 /** Bytes of messages in one item of the stream; a larger message travels alone. */
 const MAX_ITEM_BYTES = 1024 * 1024;
 
+/** Time between two messages with news of commits alone: under load they travel with entries, a message less each way. */
+const NOTICE_INTERVAL_MS = 5;
+
 /**
  * Messages to one member, as the items of one stream. What carries no entries overtakes what does, so that a
  * heartbeat is not held up by megabytes; entries stay in order among themselves.
  */
 export class MessageQueue implements AsyncIterable<RaftHello | RaftMessages> {
   readonly #hello: RaftHello;
+  readonly #clock: Clock;
   #urgent: Message[] = [];
   #appends: Message[] = [];
   #bytes = 0;
   #ended = false;
   #wake = () => {};
+  /** The newest append without entries, while it waits for one with entries, which says all that it says. */
+  #notice: Message | undefined;
+  #cancelNotice: CancelTimer | undefined;
+  #nextNotice = -Infinity;
 
-  constructor(hello: RaftHello) {
+  constructor(hello: RaftHello, clock: Clock) {
     this.#hello = hello;
+    this.#clock = clock;
   }
 
   /** False if there is no room: the message is dropped. */
   push(message: Message): boolean {
-    const bytes = messageBytes(message);
-    const full = this.#urgent.length + this.#appends.length >= MAX_QUEUE_MESSAGES ||
-      (this.#bytes > 0 && this.#bytes + bytes > MAX_QUEUE_BYTES);
-    if (this.#ended || full) return false;
-    this.#bytes += bytes;
-    (message.type === "append" ? this.#appends : this.#urgent).push(message);
-    this.#wake();
-    return true;
+    if (this.#ended) return false;
+    if (message.type === "append" && message.entries.length === 0) return this.#hold(message);
+    const last = this.#urgent.at(-1);
+    if (last !== undefined && says(message, last)) {
+      this.#urgent[this.#urgent.length - 1] = message;
+      return true;
+    }
+    if (message.type === "append") this.#notice = undefined;
+    return this.#add(message);
   }
 
   /** Sends nothing more. */
   end(): void {
     this.#ended = true;
+    this.#cancelNotice?.();
     this.#wake();
   }
 
@@ -51,6 +63,32 @@ export class MessageQueue implements AsyncIterable<RaftHello | RaftMessages> {
       if (messages.length > 0) yield { Messages: messages.map(encodeMessage) };
       else await new Promise<void>((resolve) => this.#wake = resolve);
     }
+  }
+
+  #add(message: Message): boolean {
+    const bytes = messageBytes(message);
+    const full = this.#urgent.length + this.#appends.length >= MAX_QUEUE_MESSAGES ||
+      (this.#bytes > 0 && this.#bytes + bytes > MAX_QUEUE_BYTES);
+    if (full) return false;
+    this.#bytes += bytes;
+    (message.type === "append" ? this.#appends : this.#urgent).push(message);
+    this.#wake();
+    return true;
+  }
+
+  #hold(message: Message): boolean {
+    const now = this.#clock.monotonic();
+    if (now >= this.#nextNotice) {
+      this.#nextNotice = now + NOTICE_INTERVAL_MS;
+      this.#notice = undefined;
+      return this.#add(message);
+    }
+    this.#notice = message;
+    this.#cancelNotice ??= this.#clock.setTimer(this.#nextNotice - now, () => {
+      this.#cancelNotice = undefined;
+      if (this.#notice) this.#hold(this.#notice);
+    });
+    return true;
   }
 
   #take(): Message[] {
@@ -68,4 +106,10 @@ export class MessageQueue implements AsyncIterable<RaftHello | RaftMessages> {
     this.#bytes -= bytes;
     return taken;
   }
+}
+
+/** Whether `message` says all that `last` says: of several acknowledgements the newest is enough. */
+function says(message: Message, last: Message): boolean {
+  return message.type === "append_response" && last.type === "append_response" && !message.rejected &&
+    !last.rejected && message.term === last.term && message.index >= last.index;
 }

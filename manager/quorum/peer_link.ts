@@ -75,7 +75,7 @@ export class PeerLink {
       if (peer === undefined || this.#options.clock.monotonic() < this.#pausedUntil) {
         return this.#options.unreachable();
       }
-      this.#queue = new MessageQueue(this.#options.hello);
+      this.#queue = new MessageQueue(this.#options.hello, this.#options.clock);
       this.#running = this.#run(this.#queue, peer).finally(() => this.#running = undefined);
     }
     if (!this.#queue!.push(message)) this.#options.unreachable();

@@ -1,4 +1,5 @@
 /** All other members as this one reaches them. */
+import { getLogger } from "@logtape/logtape";
 import type { Clock } from "../../api/clock.ts";
 import type { Dialer } from "../../transport/mod.ts";
 import type { MemberAddress } from "../consensus/storage.ts";
@@ -6,6 +7,8 @@ import type { MemberID, Message } from "../raft/mod.ts";
 import { type PeerAddress, PeerLink } from "./peer_link.ts";
 import type { SnapshotData } from "./raft_disk.ts";
 import { sendSnapshot } from "./snapshot_stream.ts";
+
+const logger = getLogger(["covey", "quorum"]);
 
 /** What the network tells the driver. */
 export interface PeerNetworkHooks {
@@ -32,6 +35,7 @@ export class PeerNetwork {
   /** What members said of themselves: newer than what the log says, and all that a new member has. */
   readonly #learned = new Map<MemberID, PeerAddress>();
   #closed = false;
+  #said = "";
 
   constructor(options: PeerNetworkOptions) {
     this.#options = options;
@@ -54,7 +58,10 @@ export class PeerNetwork {
     }
     const abort = new AbortController();
     const done = sendSnapshot(dialer, peer, this.#hello(to), message, data, abort.signal)
-      .catch(() => false)
+      .catch((thrown) => {
+        if (!abort.signal.aborted) this.#sayOnce(`Cannot send the state to member ${to}: ${thrown.message}`);
+        return false;
+      })
       .then((arrived) => {
         if (this.#snapshots.get(to)?.abort === abort) this.#snapshots.delete(to);
         if (!abort.signal.aborted) hooks.snapshotDone(to, arrived);
@@ -117,6 +124,11 @@ export class PeerNetwork {
       this.#links.set(id, link);
     }
     return link;
+  }
+
+  #sayOnce(text: string): void {
+    if (text !== this.#said) logger.warn(text);
+    this.#said = text;
   }
 
   #hello(to: MemberID) {

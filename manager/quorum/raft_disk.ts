@@ -1,5 +1,5 @@
 /** The stored log as the core reads it, in memory, and the disk behind it: duties 2, 8 and 9 of `raft/mod.ts`. */
-import type { LogEntry } from "../consensus/log.ts";
+import type { LogEntry } from "../consensus/entry_batch.ts";
 import type { HardState, MemberAddress, Storage } from "../consensus/storage.ts";
 import type { StateRecord } from "../consensus/state_machine.ts";
 import {
@@ -19,6 +19,7 @@ import {
 /** The state that comes with a snapshot from another member. */
 export interface SnapshotData {
   addresses: MemberAddress[];
+  /** To be read once. */
   records: Iterable<StateRecord>;
 }
 

@@ -15,7 +15,7 @@ import { type Disk, openKvDisk } from "../consensus/disk.ts";
 import { lockFolder, type Unlock } from "../consensus/folder_lock.ts";
 import type { StateMachine } from "../consensus/state_machine.ts";
 import { Storage } from "../consensus/storage.ts";
-import { DEFAULT_RAFT_CONFIG, type Message } from "../raft/mod.ts";
+import { DEFAULT_RAFT_CONFIG, type Message, type RaftTiming } from "../raft/mod.ts";
 import { CHECKPOINT_BYTES, CHECKPOINT_ENTRIES } from "./checkpointer.ts";
 import { Driver } from "./driver.ts";
 import { FRAME_BYTES } from "./entry_frame.ts";
@@ -40,10 +40,21 @@ export interface RaftMemberOptions {
   forceNewCluster?: boolean;
   /** Ticks of 100 ms without a leader before an election. @default DEFAULT_RAFT_CONFIG.electionTicks */
   electionTicks?: number;
+  /** Longest wait for an answer to a join, and again until this member votes. @default JOIN_TIMEOUT_MS */
+  joinTimeoutMs?: number;
   /** Entries in the log before a checkpoint is written. @default CHECKPOINT_ENTRIES */
   checkpointEntries?: number;
   /** Bytes in the log before a checkpoint is written. @default CHECKPOINT_BYTES */
   checkpointBytes?: number;
+}
+
+/** How a member leaves. */
+export interface LeaveOptions {
+  /** Managers to ask besides those that this member knows of, HOST:PORT. */
+  through?: readonly string[];
+  /** Has the cluster forget the node too, if that never had a session: it never got in. */
+  withdraw?: boolean;
+  signal?: AbortSignal;
 }
 
 /** Longest wait, when stopping, for what is under way and for another to lead. */
@@ -154,6 +165,7 @@ export class RaftMember implements Consensus {
     this.#phase = "running";
     driver.begin();
     this.#refresh();
+    if (driver.confState.removed.includes(self.memberID)) return this.#remove();
     if (!driver.isOnlyVoter) return;
     await this.#untilLeading();
     if (driver.members.get(self.memberID)?.address !== self.address) await driver.proposeAddress(self);
@@ -177,6 +189,11 @@ export class RaftMember implements Consensus {
     return () => void this.#listeners.delete(own);
   }
 
+  /** Elections and heartbeats in ticks of 100 ms, from now on. Throws `invalid_argument` for what does not fit together. */
+  retime(timing: RaftTiming): void {
+    this.#member?.driver.retime(timing);
+  }
+
   /** What other managers call, to be registered with the transport. */
   methods(): Record<string, Method> {
     return new RaftService(() => this.#phase === "running" ? this.#member : undefined).methods();
@@ -191,16 +208,17 @@ export class RaftMember implements Consensus {
   async join(addresses: readonly string[], signal?: AbortSignal): Promise<void> {
     const { clock, dialer } = this.#options;
     const { nodeID, memberID, address } = this.#self;
+    const timeoutMs = this.#options.joinTimeoutMs ?? JOIN_TIMEOUT_MS;
     const more = signal ? { signal } : {};
     const ask = () =>
       callLeader({
-        ...{ dialer, clock, addresses: () => [...addresses], timeoutMs: JOIN_TIMEOUT_MS, ...more },
+        ...{ dialer, clock, addresses: () => [...addresses], timeoutMs, ...more },
         method: RAFT_METHODS.join,
         request: { NodeID: nodeID, MemberID: memberID, Addr: address },
       });
     await ask();
     let asked = clock.monotonic();
-    const deadline = asked + JOIN_TIMEOUT_MS;
+    const deadline = asked + timeoutMs;
     while (!this.isVoter) {
       const now = clock.monotonic();
       if (now - asked > JOIN_ASK_MS) {
@@ -217,20 +235,25 @@ export class RaftMember implements Consensus {
     }
   }
 
-  /** Has this member removed, after handing over leadership. Throws `failed_precondition` if the rest could not go on. */
-  async leave(): Promise<void> {
+  /**
+   * Has this member removed, after handing over leadership. Throws `failed_precondition` if the rest could not go on, and
+   * what the last attempt failed with when time is up: then it may or may not be removed.
+   */
+  async leave({ through = [], withdraw = false, signal }: LeaveOptions = {}): Promise<void> {
     const { clock, dialer } = this.#options;
+    const { nodeID } = this.#self;
     const others = () =>
-      this.status().members.filter(({ nodeID }) => nodeID !== this.#self.nodeID).map(({ address }) =>
-        address
-      );
+      this.status().members.filter((member) => member.nodeID !== nodeID).map(({ address }) => address);
     if (this.status().isLeader) await this.handOver();
+    const done = new AbortController();
     const call = callLeader({
-      ...{ dialer, clock, addresses: others, timeoutMs: LEAVE_TIMEOUT_MS },
-      method: RAFT_METHODS.leave,
-      request: { NodeID: this.#self.nodeID },
+      ...{ dialer, clock, timeoutMs: LEAVE_TIMEOUT_MS },
+      addresses: () => [...new Set([...others(), ...through])],
+      method: withdraw ? RAFT_METHODS.withdraw : RAFT_METHODS.leave,
+      request: { NodeID: nodeID },
+      signal: signal ? AbortSignal.any([signal, done.signal]) : done.signal,
     });
-    await Promise.race([call, this.removed]);
+    await Promise.race([call, this.removed]).finally(() => done.abort());
   }
 
   /** On the leader: removes the members of a node. See {@linkcode MembershipChanges.remove}. */

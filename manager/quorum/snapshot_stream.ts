@@ -16,6 +16,11 @@ import { decodeSnapshotChunk, decodeSnapshotHead } from "./wire.ts";
 
 /** Bytes of records in one chunk: half of what a stream sends ahead of its receiver. */
 const CHUNK_BYTES = 128 * 1024;
+/**
+ * Bytes of the largest snapshot that is taken in. It is held in memory until it is on disk, and as objects, which take about
+ * twice its bytes, for good; a process has 4 GB for objects at most. A state of this size could not be served either.
+ */
+const MAX_SNAPSHOT_BYTES = 1024 * 1024 * 1024;
 /** Longest handshake for a snapshot's connection. */
 const DIAL_TIMEOUT_MS = 5_000;
 
@@ -69,13 +74,18 @@ async function* snapshotItems(
   yield { ...chunk, Total: total };
 }
 
-/** Takes in what follows the hello. Throws `data_loss` if it ends early. */
+/**
+ * Takes in what follows the hello. Throws `data_loss` if it ends early, and `resource_exhausted` beyond `maxBytes`. The
+ * records can be read once: each is let go of then.
+ */
 export async function receiveSnapshot(
   items: AsyncIterator<unknown>,
+  maxBytes = MAX_SNAPSHOT_BYTES,
 ): Promise<{ message: SnapshotMessage; data: SnapshotData }> {
   const head = await items.next();
   const { message, addresses } = decodeSnapshotHead(head.value);
   const records: StateRecord[] = [];
+  let bytes = 0;
   while (true) {
     const { done, value } = await items.next();
     if (done) {
@@ -83,10 +93,26 @@ export async function receiveSnapshot(
     }
     const { Records, Total } = decodeSnapshotChunk(value);
     for (let at = 0; at < Records.length; at += 2) {
-      records.push({ key: Records[at] as string, value: (Records[at + 1] as Uint8Array).slice() });
+      const value = (Records[at + 1] as Uint8Array).slice();
+      bytes += value.length;
+      records.push({ key: Records[at] as string, value });
+    }
+    if (bytes > maxBytes) {
+      throw new CoveyError(
+        "resource_exhausted",
+        `Cannot take in a snapshot: it has more than ${maxBytes} bytes`,
+      );
     }
     if (Total === undefined) continue;
-    if (Total === records.length) return { message, data: { addresses, records } };
+    if (Total === records.length) return { message, data: { addresses, records: takeOut(records) } };
     throw new CoveyError("data_loss", `Cannot use a snapshot: it has ${records.length} of ${Total} records`);
+  }
+}
+
+function* takeOut(records: (StateRecord | undefined)[]): Iterable<StateRecord> {
+  for (let at = 0; at < records.length; at++) {
+    const record = records[at]!;
+    records[at] = undefined;
+    yield record;
   }
 }

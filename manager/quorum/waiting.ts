@@ -1,5 +1,7 @@
 /** Who waits for what: proposals by the index of their entry, and reads by the index that answers them. */
 import { CoveyError } from "../../api/errors.ts";
+import { notLeading } from "../consensus/not_leading.ts";
+import type { ProposalRefusal } from "../raft/mod.ts";
 
 interface WaitingProposal {
   term: number;
@@ -8,17 +10,52 @@ interface WaitingProposal {
   reject: (error: unknown) => void;
 }
 
-/** Proposals whose entries are in the log but not applied yet. */
+/** A proposal that the core has not seen yet. */
+interface FreshProposal extends Omit<WaitingProposal, "term"> {
+  readonly data: Uint8Array;
+}
+
+/** Proposals that wait for the next batch, and those whose entries are in the log but not applied yet. */
 export class WaitingProposals {
   readonly #waiting = new Map<number, WaitingProposal>();
+  readonly #fresh: FreshProposal[] = [];
+  #freshBytes = 0;
 
   get size(): number {
-    return this.#waiting.size;
+    return this.#waiting.size + this.#fresh.length;
+  }
+
+  /** What the core has not seen yet, in order. */
+  get fresh(): readonly FreshProposal[] {
+    return this.#fresh;
+  }
+
+  get freshBytes(): number {
+    return this.#freshBytes;
+  }
+
+  /** Resolves with the index of the entry that `data` becomes, once it is applied. */
+  add(data: Uint8Array, local: unknown): Promise<number> {
+    this.#freshBytes += data.length;
+    return new Promise((resolve, reject) => this.#fresh.push({ data, local, resolve, reject }));
+  }
+
+  /** The first of the fresh ones has become the entry of `term` at `index`. */
+  enter(index: number, term: number): void {
+    const { local, resolve, reject } = this.#takeFresh();
+    this.#waiting.set(index, { term, local, resolve, reject });
+  }
+
+  /** The first of the fresh ones was refused. */
+  refuse(error: unknown): void {
+    this.#takeFresh().reject(error);
   }
 
   /** Resolves with `index` once the entry there is applied, if it is the one of `term`. */
-  wait(index: number, term: number, local?: unknown): Promise<number> {
-    return new Promise((resolve, reject) => this.#waiting.set(index, { term, local, resolve, reject }));
+  wait(index: number, term: number): Promise<number> {
+    return new Promise((resolve, reject) =>
+      this.#waiting.set(index, { term, local: undefined, resolve, reject })
+    );
   }
 
   /** What the proposer handed in for its own state machine. */
@@ -38,11 +75,35 @@ export class WaitingProposals {
       );}
   }
 
-  /** Fails all of them. */
-  fail(error: unknown): void {
+  /** Fails all of them. Of what the core has not seen it is certain that nothing was proposed. */
+  fail(error: unknown, unseen = error): void {
+    while (this.#fresh.length > 0) this.refuse(unseen);
     for (const { reject } of this.#waiting.values()) reject(error);
     this.#waiting.clear();
   }
+
+  #takeFresh(): FreshProposal {
+    const first = this.#fresh.shift()!;
+    this.#freshBytes -= first.data.length;
+    return first;
+  }
+}
+
+/** The error for a proposal that the core has refused. */
+export function refusal(reason: ProposalRefusal): CoveyError {
+  if (reason === "too_much_uncommitted") return tooMuchUncommitted();
+  if (reason === "too_large") {
+    return new CoveyError("resource_exhausted", "Cannot propose: the entry is too large");
+  }
+  if (reason === "not_leader") return notLeading("propose", "this manager is not the leader");
+  return notLeading("propose", "leadership is being handed over");
+}
+
+/** The error for a proposal beyond what may wait. */
+export function tooMuchUncommitted(): CoveyError {
+  return new CoveyError("resource_exhausted", "Cannot propose: too much waits to be committed", {
+    retryable: true,
+  });
 }
 
 interface Reader {

@@ -39,6 +39,9 @@ export interface RaftConfig {
   readonly random: () => number;
 }
 
+/** What may change while a member runs. */
+export type RaftTiming = Pick<RaftConfig, "electionTicks" | "heartbeatTicks">;
+
 /** Everything but the identity and the randomness, for managers on a LAN with ticks of 100 ms. */
 export const DEFAULT_RAFT_CONFIG: Omit<RaftConfig, "id" | "random"> = {
   electionTicks: 5,

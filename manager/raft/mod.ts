@@ -35,7 +35,7 @@
  */
 
 export { type ConfChange, decodeConfChange, type MemberChange } from "./conf_change.ts";
-export { DEFAULT_RAFT_CONFIG, type RaftConfig, validateRaftConfig } from "./config.ts";
+export { DEFAULT_RAFT_CONFIG, type RaftConfig, type RaftTiming, validateRaftConfig } from "./config.ts";
 
 export { RaftInvariantError } from "./invariant.ts";
 export type { ConfChangeRefusal, ConfChangeResult } from "./membership.ts";

@@ -1,7 +1,7 @@
 import { CoveyError } from "../../api/errors.ts";
 import { applyOpenConfChanges, maybeCommit } from "./commit.ts";
 import type { MemberChange } from "./conf_change.ts";
-import { type RaftConfig, validateRaftConfig } from "./config.ts";
+import { type RaftConfig, type RaftTiming, validateRaftConfig } from "./config.ts";
 import { campaign, countOwnVote } from "./election.ts";
 import { invariant, RaftInvariantError } from "./invariant.ts";
 import { reportSnapshot, reportUnreachable } from "./leader.ts";
@@ -52,6 +52,19 @@ export class RawNode {
   /** One tick of the caller's clock has passed. */
   tick(): void {
     this.#guard(() => tick(this.raft, this.#writing ? this.raft.tick + 1 - this.#writeStartTick : 0));
+  }
+
+  /**
+   * Goes on with other timeouts, from the next tick on. Members may differ for a while: that costs elections at worst.
+   *
+   * @throws {CoveyError} `invalid_argument` as the constructor does; nothing has changed then
+   */
+  retime(timing: RaftTiming): void {
+    const config = { ...this.raft.config, ...timing };
+    const problems = validateRaftConfig(config);
+    if (problems.length > 0) throw CoveyError.invalid("change Raft's timing", problems);
+    this.raft.config = config;
+    this.raft.resetElectionTimeout();
   }
 
   /** Takes in a message from another member. */

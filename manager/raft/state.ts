@@ -22,7 +22,7 @@ type Unsent<M> = M extends Message ? Omit<M, "from" | "term"> & { term?: number 
 /** Everything one member knows. The rules that change it stand in the modules that import this. */
 export class RaftState {
   readonly id: MemberID;
-  readonly config: RaftConfig;
+  config: RaftConfig;
   readonly log: RaftLog;
   /** The snapshot that can be sent now. */
   readonly snapshot: Storage["snapshot"];

@@ -38,12 +38,15 @@ export class ControlForwarder {
   }
 
   /**
-   * The leader's response; undefined if this manager leads and is to answer itself. Only reads are repeated after a broken
-   * connection. Rejects as {@linkcode LeaderLink.run} does, or with `resource_exhausted` for bodies that are too large,
+   * The leader's response; of this manager, if it leads, what `here` answers, or undefined without that. Only reads are
+   * repeated after a broken connection. Rejects as {@linkcode LeaderLink.run} does, or with `resource_exhausted` for bodies that are too large,
    * alone or together.
    */
-  async forward(request: ControlRequest): Promise<Response | undefined> {
-    if (this.#link.isLeader) return undefined;
+  async forward(
+    request: ControlRequest,
+    here?: () => Promise<Response>,
+  ): Promise<Response | undefined> {
+    if (!here && this.#link.isLeader) return undefined;
     const { length } = request.Body;
     if (length > MAX_FORWARDED_BODY_BYTES) {
       throw tooLarge(`the body has ${length} bytes, more than ${MAX_FORWARDED_BODY_BYTES}`, false);
@@ -55,7 +58,7 @@ export class ControlForwarder {
     this.#pendingBytes += length;
     try {
       return await this.#link.run<Response | undefined>({
-        local: () => undefined,
+        local: here ?? (() => undefined),
         remote: async (lease) =>
           await toResponse(await openStream(lease, CONTROL_METHOD, { ...request, Headers }, {})),
         idempotent: request.Method === "GET" || request.Method === "HEAD",

@@ -31,7 +31,7 @@ export interface LeaderLinkOptions {
 
 /** Something that the leader is to do. */
 export interface LeaderWork<R> {
-  /** Does it here: this manager leads. */
+  /** Does it here: this manager leads. May be called again where it says that it does not after all. */
   local: () => R | Promise<R>;
   /** Does it over a connection to the leader. */
   remote: (lease: Lease) => Promise<R>;
@@ -71,21 +71,25 @@ export class LeaderLink {
     let problem: CoveyError | undefined;
     for (;;) {
       this.#checkWanted(signal);
-      if (this.isLeader) return await work.local();
-      const leader = this.#leaderOf(consensus.status());
+      const leads = this.isLeader;
+      const leader = leads ? undefined : this.#leaderOf(consensus.status());
       let since = clock.monotonic();
-      if (leader) {
+      if (leads) {
+        const tried = await this.#here(work);
+        if (!(tried instanceof CoveyError)) return tried.result;
+        problem = tried;
+      } else if (leader) {
         const lease = await this.#lease(leader, left, signal);
         left -= clock.monotonic() - since;
         const tried = lease instanceof CoveyError ? lease : await this.#try(lease, work);
         if (!(tried instanceof CoveyError)) return tried.result;
         problem = tried;
       }
-      if (left <= 0) throw leader ? unreachable(leader, problem) : noLeader(problem);
+      if (left <= 0) throw leads ? problem! : leader ? unreachable(leader, problem) : noLeader(problem);
       since = clock.monotonic();
       // The leader may have changed while the last one was tried: then there is nothing to wait for.
-      if (!this.isLeader && sameLeader(leader, this.#leaderOf(consensus.status()))) {
-        const pauseMs = leader ? Math.min(left, retryMs) : left;
+      if (leads === this.isLeader && sameLeader(leader, this.#leaderOf(consensus.status()))) {
+        const pauseMs = leads || leader ? Math.min(left, retryMs) : left;
         if (pauseMs > 0) await this.#pause(pauseMs, signal);
       }
       left -= clock.monotonic() - since;
@@ -121,6 +125,17 @@ export class LeaderLink {
       return await this.#connections(leader).lease({ withinMs, signal });
     } catch (thrown) {
       return CoveyError.from(thrown);
+    }
+  }
+
+  /** Does it here. Resolves with an error that says that nothing was done: leadership is on its way to another. */
+  async #here<R>({ local, signal }: LeaderWork<R>): Promise<{ result: R } | CoveyError> {
+    try {
+      return { result: await local() };
+    } catch (thrown) {
+      const problem = CoveyError.from(thrown);
+      if (signal?.aborted || fateOf(problem) !== "not_leader") throw thrown;
+      return problem;
     }
   }
 

@@ -1,9 +1,7 @@
 /** What became of a call to the leader that failed, and the errors that callers of this manager see. */
 import { CoveyError } from "../../api/errors.ts";
+import { isNotLeading, notLeading } from "../consensus/mod.ts";
 import { NO_LEADER } from "../http/docker_error.ts";
-
-/** What a manager says to a call that was handed to it although it does not lead (any more). */
-const NOT_LEADER = "Cannot take the call: this manager is not the leader";
 
 /**
  * `not_leader`, `unsent`: nothing was done, another try is safe. `unknown`: it may have been done. `answered`: the leader
@@ -12,10 +10,11 @@ const NOT_LEADER = "Cannot take the call: this manager is not the leader";
 export type Fate = "not_leader" | "unsent" | "unknown" | "answered";
 
 /** Judges what a call of the transport rejected with. The transport says a broken call's outcome in its message. */
-export function fateOf({ code, message }: CoveyError): Fate {
+export function fateOf(problem: CoveyError): Fate {
+  const { code, message } = problem;
   if (message.endsWith(", outcome unknown")) return "unknown";
   if (code !== "unavailable") return "answered";
-  if (message === NOT_LEADER) return "not_leader";
+  if (isNotLeading(problem)) return "not_leader";
   const unsent = message.endsWith(", the request was not sent") ||
     message.includes(": the connection is over: ");
   return unsent ? "unsent" : "answered";
@@ -23,7 +22,7 @@ export function fateOf({ code, message }: CoveyError): Fate {
 
 /** A call was handed to this manager, which does not lead: whoever sent it knows more by now, so it goes no further. */
 export function notLeader(): CoveyError {
-  return new CoveyError("unavailable", NOT_LEADER);
+  return notLeading("take the call", "this manager is not the leader");
 }
 
 /** No leader was found in time. */

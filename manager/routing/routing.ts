@@ -35,8 +35,8 @@ export class Routing {
   }
 
   /** See {@linkcode ControlForwarder.forward}. */
-  forward(request: ControlRequest): Promise<Response | undefined> {
-    return this.#control.forward(request);
+  forward(request: ControlRequest, here?: () => Promise<Response>): Promise<Response | undefined> {
+    return this.#control.forward(request, here);
   }
 
   /** Ends what waits for a leader and closes the connection to it. */

@@ -63,10 +63,6 @@ export class Index<O> {
     this.add(row, after);
   }
 
-  clear(): void {
-    this.#buckets.clear();
-  }
-
   /** Rows join a set in any order (an update can move an old row), so it is sorted when somebody asks. */
   #ordered(key: string, bucket: Set<Row<O>>): O[] {
     const objects: O[] = [];

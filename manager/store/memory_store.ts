@@ -2,12 +2,13 @@
  * The store: tables in memory, written through consensus in rounds of group commit, and the state machine
  * behind it.
  */
-import type { Clock } from "../../api/clock.ts";
+import type { CancelTimer, Clock } from "../../api/clock.ts";
 import { timestamp } from "../../api/clock.ts";
 import { CoveyError } from "../../api/errors.ts";
 import type { Meta } from "../../api/objects.ts";
 import type { Consensus } from "../consensus/consensus.ts";
-import type { StateMachine, StateRecord } from "../consensus/state_machine.ts";
+import { notLeading } from "../consensus/not_leading.ts";
+import type { StateImage, StateMachine, StateRecord } from "../consensus/state_machine.ts";
 import { INDEXES } from "./indexes.ts";
 import { type Job, type Proposal, runRound } from "./round.ts";
 import { State } from "./state.ts";
@@ -26,6 +27,13 @@ export interface StoreOptions {
   freeze?: boolean;
 }
 
+/**
+ * After a round with several callbacks, the next one waits for as many to come again: at most as long as the last took,
+ * and this long, in milliseconds. Clients that were answered together ask again together; without the wait the first of
+ * them would have a round, and a commit on every member, to itself.
+ */
+const MAX_GATHER_MS = 5;
+
 /** Callbacks that may wait for their round; beyond, `update` rejects with `resource_exhausted`. */
 export const MAX_WAITING_UPDATES = 100_000;
 
@@ -42,16 +50,14 @@ class MemoryStore implements Store, StateMachine {
   readonly #consensus: Consensus;
   readonly #clock: Clock;
   readonly #seal: (object: Meta) => void;
-  readonly #tables: TableSet = {
-    clusters: new Table(INDEXES.clusters),
-    nodes: new Table(INDEXES.nodes),
-    services: new Table(INDEXES.services),
-    tasks: new Table(INDEXES.tasks),
-  };
+  readonly #tables: TableSet = newTables();
   readonly #state = new State(this.#tables);
   readonly #listeners = new Set<(commit: Commit) => void>();
   readonly #queue: Job[] = [];
   #draining = false;
+  /** Callbacks in the last round, and until when the next one waits for as many. */
+  #lastRound = { jobs: 0, gatherUntil: 0 };
+  #cancelGather: CancelTimer | undefined;
   /** Highest `Version.Index` given out by this process. */
   #version = 0;
 
@@ -125,8 +131,12 @@ class MemoryStore implements Store, StateMachine {
     this.#publish(this.#state.apply(index, entry, local));
   }
 
-  restore(index: number, records: Iterable<StateRecord>): void {
-    this.#publish(this.#state.restore(index, records));
+  image(): StateImage {
+    const draft = this.#state.draft(newTables());
+    return {
+      add: (record) => draft.add(record),
+      adopt: (index) => this.#publish(draft.adopt(index)),
+    };
   }
 
   records(): Iterable<StateRecord> {
@@ -166,18 +176,48 @@ class MemoryStore implements Store, StateMachine {
 
   #enqueue(job: Job): void {
     this.#queue.push(job);
-    if (this.#draining) return;
+    if (!this.#draining) this.#startRound();
+  }
+
+  /** Starts the next round, now or when enough callbacks have come for it. */
+  #startRound(): void {
+    const waitMs = this.#gatherWait();
+    if (waitMs > 0) {
+      this.#cancelGather ??= this.#clock.setTimer(waitMs, () => this.#drainSoon());
+    } else this.#drainSoon();
+  }
+
+  #gatherWait(): number {
+    const { jobs, gatherUntil } = this.#lastRound;
+    return this.#queue.length >= jobs ? 0 : gatherUntil - this.#clock.monotonic();
+  }
+
+  #drainSoon(): void {
+    this.#cancelGather?.();
+    this.#cancelGather = undefined;
     this.#draining = true;
     // Not at once, so that what is written in the same turn shares a commit.
     queueMicrotask(() => void this.#drain());
   }
 
   async #drain(): Promise<void> {
-    while (this.#queue.length > 0) {
-      if (!this.#consensus.status().isLeader) this.#refuseAll();
-      else await this.#commit(this.#round());
-    }
+    do {
+      if (this.#consensus.status().isLeader) await this.#runRound();
+      else this.#refuseAll();
+    } while (this.#queue.length > 0 && this.#gatherWait() <= 0);
     this.#draining = false;
+    if (this.#queue.length > 0) this.#startRound();
+  }
+
+  async #runRound(): Promise<void> {
+    const start = this.#clock.monotonic();
+    const proposals = this.#round();
+    await this.#commit(proposals);
+    const end = this.#clock.monotonic();
+    this.#lastRound = {
+      jobs: proposals.reduce((sum, { jobs, refusals }) => sum + jobs.length + refusals.length, 0),
+      gatherUntil: end + Math.min(end - start, MAX_GATHER_MS),
+    };
   }
 
   #round(): Proposal[] {
@@ -218,12 +258,18 @@ class MemoryStore implements Store, StateMachine {
 
   /** A follower's state may be old, so callbacks are not even run on it. */
   #refuseAll(): void {
-    const error = new CoveyError(
-      "unavailable",
-      "Cannot commit the transaction: this manager is not the leader",
-    );
+    const error = notLeading("commit the transaction", "this manager is not the leader");
     for (const job of this.#queue.splice(0)) job.failed(error);
   }
+}
+
+function newTables(): TableSet {
+  return {
+    clusters: new Table(INDEXES.clusters),
+    nodes: new Table(INDEXES.nodes),
+    services: new Table(INDEXES.services),
+    tasks: new Table(INDEXES.tasks),
+  };
 }
 
 /** A refusal may rest on what was then not committed, so it is none; what is certain is that nothing was written for it. */

@@ -66,21 +66,31 @@ export class State {
     return { index, changes };
   }
 
-  /** Replaces everything; the commit is the difference, for those who watch. */
-  restore(index: number, records: Iterable<StateRecord>): Commit {
-    const before = TABLE_NAMES.map((name) => [name, anyTable(this.#tables, name).all()] as const);
-    for (const name of TABLE_NAMES) anyTable(this.#tables, name).clear();
-    const objects = [];
-    for (const record of records) {
-      const decoded = decodeRecord(record);
-      if (typeof decoded === "number") this.#version = Math.max(this.#version, decoded);
-      else objects.push(decoded);
-    }
-    objects.sort((a, b) => a.order - b.order);
-    for (const { table, order, object } of objects) anyTable(this.#tables, table).insert(object, order);
-    this.#index = index;
-    this.#dirty.clear();
-    return { index, changes: this.#difference(before) };
+  /** Begins a state in `tables`, which are empty. Adopting it replaces everything; the commit is the difference, for those who watch. */
+  draft(tables: TableSet): { add(record: StateRecord): void; adopt(index: number): Commit } {
+    const last = new Map<TableName, number>();
+    const unsorted = new Set<TableName>();
+    let version = 0;
+    return {
+      add(record) {
+        const decoded = decodeRecord(record);
+        if (typeof decoded === "number") return void (version = Math.max(version, decoded));
+        const { table, order, object } = decoded;
+        if (order < (last.get(table) ?? 0)) unsorted.add(table);
+        last.set(table, order);
+        anyTable(tables, table).insert(object, order);
+      },
+      adopt: (index) => {
+        const before = TABLE_NAMES.map((name) => [name, anyTable(this.#tables, name).all()] as const);
+        for (const name of TABLE_NAMES) {
+          anyTable(this.#tables, name).adopt(anyTable(tables, name), !unsorted.has(name));
+        }
+        this.#version = Math.max(this.#version, version);
+        this.#index = index;
+        this.#dirty.clear();
+        return { index, changes: this.#difference(before) };
+      },
+    };
   }
 
   /** Objects never change, so holding on to them is an image of this moment; each is encoded when its turn comes. */

@@ -11,7 +11,7 @@ export class Table<O extends Meta> {
   #rows = new Map<string, Row<O>>();
   #live = 0;
   #sorted = true;
-  readonly #indexes: { name: string; index: Index<O> }[];
+  #indexes: { name: string; index: Index<O> }[];
 
   constructor(indexes: Readonly<Record<string, IndexSpec<O>>>) {
     this.#indexes = Object.entries(indexes).map(([name, spec]) => ({ name, index: new Index(spec) }));
@@ -99,11 +99,12 @@ export class Table<O extends Meta> {
     return row.object!;
   }
 
-  clear(): void {
-    this.#rows.clear();
-    for (const { index } of this.#indexes) index.clear();
-    this.#live = 0;
-    this.#sorted = true;
+  /** Takes over all of `other`, which must not be used any more; `sorted`: it was filled in the order of creation. */
+  adopt(other: Table<O>, sorted: boolean): void {
+    this.#rows = other.#rows;
+    this.#indexes = other.#indexes;
+    this.#live = other.#live;
+    this.#sorted = sorted;
   }
 
   #row(id: string): Row<O> {

@@ -3,6 +3,8 @@ import assert from "node:assert/strict";
 import { CA_METHODS } from "../../api/ca.ts";
 import { DISPATCHER_METHODS, type SessionMessage } from "../../api/dispatcher.ts";
 import { CoveyError, type ErrorCode } from "../../api/errors.ts";
+import { RAFT_METHODS } from "../../api/raft.ts";
+import { CONTROL_METHOD } from "../../manager/routing/control_messages.ts";
 import { createCertificateRequest, createPrivateKeyPEM, type NodeIdentity } from "../../security/mod.ts";
 import type { CallOptions, Connection, MethodSummary, PeerIdentity, Router } from "../../transport/mod.ts";
 import { DESCRIPTION } from "../manager/dispatcher/harness.ts";
@@ -43,6 +45,38 @@ const NODES_ONLY = {
 } as const;
 
 const csr = await createCertificateRequest(await createPrivateKeyPEM());
+
+/** The only manager is let in, but not let go. */
+const LEAVING = new Set<string>([RAFT_METHODS.leave, RAFT_METHODS.withdraw]);
+/** A member that nobody knows: it may speak, and is not heeded. */
+const STRANGER = 1;
+
+const REQUESTS_OF_MANAGERS: Record<string, Entry["request"]> = {
+  [CONTROL_METHOD]: () => ({ Method: "GET", Path: "/nodes", Headers: [], Body: new Uint8Array() }),
+  [RAFT_METHODS.messages]: (port) => [helloTo(port), { Messages: [] }],
+  [RAFT_METHODS.snapshot]: (port) => {
+    const snapshot = {
+      ...{ index: 1, term: 0 },
+      confState: { voters: [], votersOutgoing: [], learners: [], learnersNext: [], removed: [] },
+    };
+    const Message = { type: "snapshot", from: STRANGER, to: memberID(port), term: 0, snapshot };
+    return [helloTo(port), { Message, Members: [] }, { Records: [], Total: 0 }];
+  },
+  [RAFT_METHODS.health]: () => ({}),
+  [RAFT_METHODS.join]: (port) => ({
+    ...{ NodeID: port.own.identity.nodeID, MemberID: memberID(port), Addr: port.address },
+  }),
+  [RAFT_METHODS.leave]: (port) => ({ NodeID: port.own.identity.nodeID }),
+  [RAFT_METHODS.withdraw]: () => ({}),
+};
+
+function memberID(port: ManagerPort): number {
+  return port.member.status().members[0]!.memberID;
+}
+
+function helloTo(port: ManagerPort, From = STRANGER) {
+  return { From, To: memberID(port), Addr: "127.0.0.1:1" };
+}
 
 /** Who may make which call. A call that is registered and not listed here fails the test. */
 const TABLE: Entry[] = [
@@ -99,6 +133,17 @@ const TABLE: Entry[] = [
     request: (_port, SessionID) => ({ SessionID }),
     outcome: NODES_ONLY,
   },
+  ...[CONTROL_METHOD, ...Object.values(RAFT_METHODS)].map((call): Entry => ({
+    call,
+    request: REQUESTS_OF_MANAGERS[call]!,
+    outcome: {
+      ...REFUSED,
+      "no certificate": "unauthenticated",
+      worker: "permission_denied",
+      manager: LEAVING.has(call) ? "failed_precondition" : "let in",
+      "removed while connected": "permission_denied",
+    },
+  })),
 ];
 
 /** Registered calls that the table does not know, and calls of the table that are not registered. */
@@ -154,6 +199,10 @@ async function openSession(connection: Connection): Promise<string> {
   throw new Error("the stream ended without a session");
 }
 
+async function* stream(items: unknown[]): AsyncGenerator<unknown> {
+  yield* items;
+}
+
 /** Makes one call of whatever kind; of a stream, the first item is enough. */
 async function attempt(
   { connection, options }: Line,
@@ -163,10 +212,9 @@ async function attempt(
   if (connection instanceof CoveyError) return connection.code;
   try {
     if (method.kind === "unary") await connection.call(method.name, request, options);
-    else {
-      assert.equal(method.kind, "server_stream", `this test cannot make a call of kind ${method.kind}`);
-      for await (const _ of connection.serverStream(method.name, request, options)) break;
-    }
+    else if (method.kind === "client_stream") {
+      await connection.clientStream(method.name, stream(request as unknown[]), options);
+    } else for await (const _ of connection.serverStream(method.name, request, options)) break;
     return "let in";
   } catch (error) {
     return CoveyError.from(error).code;
@@ -193,8 +241,32 @@ Deno.test("Access: every registered call lets in whom the table names, and nobod
 
 Deno.test("Access: a call that is registered without an entry in the table fails the walk", async () => {
   await using port = await ManagerPort.start();
-  port.router.register("raft.step", { kind: "unary", access: "manager", handler: () => Promise.resolve({}) });
-  assert.deepEqual(mismatches(port.router), ["raft.step"]);
+  port.router.register("raft.everything", {
+    kind: "unary",
+    access: "manager",
+    handler: () => Promise.resolve({}),
+  });
+  assert.deepEqual(mismatches(port.router), ["raft.everything"]);
+});
+
+Deno.test("Access: a manager speaks for itself only, whatever it says it is", async () => {
+  await using port = await ManagerPort.start();
+  const other = await port.join(port.cluster.RootCA.JoinTokens.Manager);
+  const connection = await dialAs(port.address, other);
+  const refused = { code: "permission_denied", message: new RegExp(`the certificate is of ${other.nodeID}`) };
+  const NodeID = port.own.identity.nodeID, Addr = port.address, MemberID = memberID(port);
+  await assert.rejects(connection.call(RAFT_METHODS.join, { NodeID, MemberID, Addr }), refused);
+  await assert.rejects(connection.call(RAFT_METHODS.leave, { NodeID }), refused);
+  // Who withdraws is who calls.
+  assert.deepEqual(await connection.call(RAFT_METHODS.withdraw, { NodeID }), {});
+  assert.equal(port.store.get("nodes", other.nodeID), undefined);
+  assert.equal(port.member.status().members.length, 1);
+  for (const method of [RAFT_METHODS.messages, RAFT_METHODS.snapshot]) {
+    await assert.rejects(connection.clientStream(method, stream([helloTo(port, MemberID)])), refused);
+  }
+  const vote = { type: "vote", from: 2, to: MemberID, term: 99, lastIndex: 99, lastTerm: 99, transfer: true };
+  const forged = stream([helloTo(port), { Messages: [vote] }]);
+  await assert.rejects(connection.clientStream(RAFT_METHODS.messages, forged), refused);
 });
 
 Deno.test("Access: a worker gets its own certificate only, whatever it asks for", async () => {

@@ -1,33 +1,31 @@
-/** A manager's port with the real CA, dispatcher, store and TLS; only its log is in memory. */
+/** A manager's port with everything that is real but its disk, which is in memory. */
 import tls from "node:tls";
 import { systemClock } from "../../api/clock.ts";
 import type { Cluster } from "../../api/cluster.ts";
 import { newID, systemRandom } from "../../api/random.ts";
-import { CAServer } from "../../manager/ca/mod.ts";
-import { StoreCABackend } from "../../manager/ca/store_backend.ts";
 import { Dispatcher } from "../../manager/dispatcher/mod.ts";
 import { firstNode, newCluster } from "../../manager/node/bootstrap.ts";
+import { managerRouter } from "../../manager/node/manager_router.ts";
 import { issueOwnIdentity } from "../../manager/node/own_identity.ts";
-import type { Store } from "../../manager/store/mod.ts";
+import { PeerTrust } from "../../manager/node/peer_trust.ts";
+import { RaftMember } from "../../manager/quorum/mod.ts";
+import { Routing } from "../../manager/routing/mod.ts";
+import { createStore, type Store } from "../../manager/store/mod.ts";
 import {
   assembleIdentity,
   createPrivateKeyPEM,
   joinCluster,
   type NodeIdentity,
   RemoteCA,
-  verifyPeerChain,
 } from "../../security/mod.ts";
 import {
   type Connection,
-  createRouter,
   type Listener,
-  listenTLS,
-  type Method,
   type Router,
   tlsDialer,
   type TLSMaterial,
 } from "../../transport/mod.ts";
-import { testStore } from "../support/store.ts";
+import { MemoryDisk } from "../manager/quorum/memory_disk.ts";
 
 const CONTEXT = { clock: systemClock, random: systemRandom };
 
@@ -63,15 +61,23 @@ export class ManagerPort {
     readonly router: Router,
     readonly listener: Listener,
     readonly dispatcher: Dispatcher,
+    readonly routing: Routing,
+    readonly member: RaftMember,
     readonly own: { identity: NodeIdentity },
   ) {
     this.remote = new RemoteCA({ addresses: () => [listener.address], clock: systemClock });
   }
 
   static async start(): Promise<ManagerPort> {
-    const { store } = testStore({ clock: systemClock });
-    const created = await newCluster(newID(systemRandom), {}, CONTEXT);
     const node = firstNode(newID(systemRandom), "active");
+    const trust = new PeerTrust(systemClock);
+    const address = freeAddress();
+    const member = await RaftMember.openOnDisk(new MemoryDisk().open(), {
+      ...{ ...CONTEXT, nodeID: node.ID, address, dialer: trust.dialer },
+    });
+    const store = createStore(member, systemClock);
+    await member.start(store);
+    const created = await newCluster(newID(systemRandom), {}, CONTEXT);
     await store.update((tx) => {
       tx.create("clusters", created);
       tx.create("nodes", node);
@@ -83,23 +89,18 @@ export class ManagerPort {
       managers: () => [],
       rootCA: () => cluster().RootCA.CACert,
     });
-    const router = createRouter();
-    const ca = new CAServer({ ...CONTEXT, backend: new StoreCABackend(store) });
-    for (const { name, ...method } of ca.methods()) router.register(name, method);
-    for (const [name, method] of Object.entries(dispatcher.methods())) {
-      router.register(name, method as Method);
-    }
+    const routing = new Routing({
+      ...{ consensus: member, nodeID: node.ID, dialer: trust.dialer, clock: systemClock },
+      answer: () => new Response(null),
+    });
+    const router = managerRouter({ ...CONTEXT, store, consensus: member, dispatcher, routing });
     const files = await issueOwnIdentity(created, node.ID, await createPrivateKeyPEM(), CONTEXT);
     const own = { identity: assembleIdentity(files) };
-    const listener = await listenTLS({
-      listen: "127.0.0.1:0",
-      router,
-      clock: systemClock,
-      identity: () => materialOf(own.identity),
-      verifyPeer: (chain) => chain === undefined ? undefined : judge(chain, cluster()),
-    });
+    trust.useStore(store);
+    trust.useIdentity(own.identity);
+    const listener = await trust.listen(address, router);
     await dispatcher.start();
-    return new ManagerPort(store, router, listener, dispatcher, own);
+    return new ManagerPort(store, router, listener, dispatcher, routing, member, own);
   }
 
   get cluster(): Cluster {
@@ -135,15 +136,16 @@ export class ManagerPort {
 
   async [Symbol.asyncDispose](): Promise<void> {
     this.dispatcher.stop();
+    this.routing.close();
     await this.listener.close();
+    await this.member.stop();
   }
 }
 
-function judge(chain: string, { ID, RootCA, BlacklistedCertificates }: Cluster) {
-  return verifyPeerChain(chain, {
-    roots: [RootCA.CACert],
-    now: systemClock.now(),
-    clusterID: ID,
-    blocked: (nodeID) => nodeID in BlacklistedCertificates,
-  });
+/** HOST:PORT where nobody listens. */
+function freeAddress(): string {
+  const listener = Deno.listen({ hostname: "127.0.0.1", port: 0 });
+  const { port } = listener.addr as Deno.NetAddr;
+  listener.close();
+  return `127.0.0.1:${port}`;
 }

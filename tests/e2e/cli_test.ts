@@ -92,6 +92,10 @@ async function nodes({ ok, json, fails }: Covey) {
     "x",
     "pi",
   );
+  assert.equal(await ok("node", "demote", "pi"), "Node pi is already a worker.\n");
+  assert.equal(await ok("node", "promote", "manager-1"), "Node manager-1 is already a manager.\n");
+  await fails(1, /\(pi\) runs an agent only/, "node", "promote", "pi");
+  await fails(1, /demote the last manager/, "node", "demote", "manager-1");
   await fails(1, /node nobody not found/, "node", "inspect", "nobody");
   await fails(1, /not down/, "node", "rm", "pi");
 }

@@ -21,7 +21,7 @@ Deno.test("Sandbox: the executors work with the agent's permissions, and nothing
       `--allow-run=${shim}`,
       `--allow-read=${stateDir},${shim},${ENGINE_SOCKET}`,
       `--allow-write=${stateDir},${ENGINE_SOCKET}`,
-      `--allow-net=unix:${ENGINE_SOCKET},docker.invalid:80`,
+      `--allow-net=unix:${ENGINE_SOCKET}`,
       program,
       JSON.stringify({ stateDir, socket: ENGINE_SOCKET, tasks }),
     ],

@@ -99,7 +99,9 @@ Deno.test("Identity store: says which part is damaged, missing or of another nod
     ["swarm-root-ca.crt", undefined, /swarm-root-ca.crt is missing/],
     ["swarm-root-ca.crt", other.root.certificatePEM, /not signed by the root CA of this cluster/],
     ["swarm-node.crt", node.certificatePEM.slice(0, 200), /a CERTIFICATE block has no end line/],
-    ["swarm-node.crt", "", /sent no certificate/],
+    ["swarm-node.crt", "", /swarm-node.crt holds no certificate, it is empty; bring its files back, or, if/],
+    ["swarm-node.crt", "\u0000\ufffd garbage", /swarm-node.crt holds no certificate, the file is damaged;/],
+    ["swarm-root-ca.crt", "garbage", /swarm-root-ca.crt holds no certificate, the file is damaged;/],
   ];
   for (const [name, contents, message] of cases) {
     const fs = new MemoryFileSystem();

@@ -2,6 +2,7 @@
 import type { Fleet } from "../../cli/demo/fleet.ts";
 import type { ServiceSpec } from "../../api/service.ts";
 import { runService, waitRunning, withFleet } from "./e2e.ts";
+import { NO_ENGINE, TEST_ENGINE } from "./test_engine.ts";
 
 /** What the agent runs. */
 export const IDLE_TASKS = 10;
@@ -19,6 +20,9 @@ const WRITING_CALLS =
 const NO_FILE = /^\w+\(\d+<(?!\/(?!proc|dev))/;
 
 const AGENT = "device";
+
+/** The engine that the agent talks to beside its ten processes, as by default on a device with Docker; else `none`. */
+export const IDLE_ENGINE = NO_ENGINE ? "none" : TEST_ENGINE;
 
 /** An agent on a cluster of its own. */
 export interface IdleAgent {
@@ -40,9 +44,9 @@ function sleepers(): ServiceSpec {
   };
 }
 
-/** Calls `use` when a new agent runs its tasks and has come to rest. */
-export function withIdleAgent(use: (agent: IdleAgent) => Promise<void>): Promise<void> {
-  return withFleet({}, async (fleet: Fleet) => {
+/** Calls `use` when a new agent runs its tasks and has come to rest. `docker`: its engine's socket, or `none`. */
+export function withIdleAgent(docker: string, use: (agent: IdleAgent) => Promise<void>): Promise<void> {
+  return withFleet({ docker }, async (fleet: Fleet) => {
     await fleet.startManager("manager-1", ["--no-agent"]);
     await fleet.startAgent(AGENT);
     const service = await runService(fleet, sleepers(), IDLE_TASKS);

@@ -47,17 +47,43 @@ export class ManagerFleet {
     const { through, role = "Manager" } = how;
     let flags = this.#running.get(name)?.flags;
     if (!flags) {
-      flags = [
-        ...["--state-dir", `${this.folder}/${name}`, "--api", `${this.folder}/${name}.sock`],
-        ...["--listen", this.address(name), "--advertise", this.address(name)],
-        ...["--hostname", name, "--docker", "none"],
-        ...(this.#agents ? [] : ["--no-agent"]),
-      ];
+      flags = this.#flags(name);
       if (through) {
         const { JoinTokens } = await this.client(through).get<SwarmView>("/swarm");
         flags.push("--join", this.address(through), "--token", JoinTokens[role]);
       }
     }
+    await this.#spawn(name, flags);
+    await this.until(`${name} is in`, async () => await this.#state(name) === "active");
+  }
+
+  /** Starts a manager that ran before, and waits for the state that it says it is in. */
+  async again(name: string, state: string): Promise<void> {
+    await this.#spawn(name, this.#running.get(name)!.flags);
+    await this.until(`${name} is ${state}`, async () => await this.#state(name) === state);
+  }
+
+  /** Starts a manager that waits to be told which cluster to join. */
+  async idle(name: string): Promise<void> {
+    await this.#spawn(name, [...this.#flags(name), "--idle"]);
+    await this.until(`${name} answers`, async () => await this.#state(name) === "inactive");
+  }
+
+  #flags(name: string): string[] {
+    return [
+      ...["--state-dir", `${this.folder}/${name}`, "--api", `${this.folder}/${name}.sock`],
+      ...["--listen", this.address(name), "--advertise", this.address(name)],
+      ...["--hostname", name, "--docker", "none"],
+      ...(this.#agents ? [] : ["--no-agent"]),
+    ];
+  }
+
+  async #state(name: string): Promise<string> {
+    const { Swarm } = await this.client(name).get<{ Swarm: { LocalNodeState: string } }>("/info");
+    return Swarm.LocalNodeState;
+  }
+
+  async #spawn(name: string, flags: string[]): Promise<void> {
     const log = await Deno.open(`${this.folder}/${name}.txt`, { create: true, append: true });
     const child = new Deno.Command(LAUNCHER, {
       args: flags,
@@ -69,10 +95,6 @@ export class ManagerFleet {
     });
     const done = Promise.all([child.status, ...copies]).then(() => log.close());
     this.#running.set(name, { flags, child, done });
-    await this.until(`${name} is in`, async () => {
-      const { Swarm } = await this.client(name).get<{ Swarm: { LocalNodeState: string } }>("/info");
-      return Swarm.LocalNodeState === "active";
-    });
   }
 
   /** Sends a signal to a manager; waits for its end unless it only pauses. */

@@ -10,10 +10,9 @@ import {
   flagParameter,
   lookUp,
   managerForReading,
-  readJSON,
   requireManager,
   sendJSON,
-  versionParameter,
+  updateRequest,
 } from "../context.ts";
 import { nodeView } from "../views/node_view.ts";
 
@@ -30,9 +29,7 @@ export function nodeRoutes(app: Hono, context: ControlContext): void {
     return sendJSON(c, nodeView(findNode(store, c.req.param("id")), consensus.status()));
   });
   app.post("/nodes/:id/update", async (c) => {
-    const body = await readJSON(c);
-    const version = versionParameter(c, "node");
-    const manager = requireManager(context);
+    const { body, version, manager } = await updateRequest(c, context, "node");
     const spec = parseNodeSpec(body);
     const { ID } = await lookUp(manager, (state) => findNode(state, c.req.param("id")));
     await updateNode(manager.store, manager.consensus.status().members, ID, version, spec);

@@ -16,7 +16,7 @@ import {
   readJSON,
   requireManager,
   sendJSON,
-  versionParameter,
+  updateRequest,
 } from "../context.ts";
 import { serviceView } from "../views/service_view.ts";
 
@@ -46,10 +46,8 @@ export function serviceRoutes(app: Hono, context: ControlContext): void {
     );
   });
   app.post("/services/:id/update", async (c) => {
-    const body = await readJSON(c);
-    const version = versionParameter(c, "service");
+    const { body, version, manager } = await updateRequest(c, context, "service");
     const rollback = c.req.query("rollback") ?? "";
-    const manager = requireManager(context);
     const { store } = manager;
     const service = await lookUp(manager, (state) => findService(state, c.req.param("id")));
     if (rollback === "previous") await rollbackService(store, context.clock, service.ID, version);

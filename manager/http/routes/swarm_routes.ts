@@ -3,7 +3,7 @@ import type { Hono } from "@hono/hono";
 import type { NodeAvailability } from "../../../api/node.ts";
 import { CoveyError, type FieldProblem } from "../../../api/errors.ts";
 import { isObject, mergeClusterSpec, parseClusterSpec } from "../../../api/validate/mod.ts";
-import { getCluster, updateCluster } from "../../control/cluster.ts";
+import { getCluster, type TokenRole, updateCluster } from "../../control/cluster.ts";
 import { defaultClusterSpec } from "../../node/bootstrap.ts";
 import type { ControlContext } from "../context.ts";
 import {
@@ -12,7 +12,7 @@ import {
   readJSON,
   requireManager,
   sendJSON,
-  versionParameter,
+  updateRequest,
 } from "../context.ts";
 import { DockerError } from "../docker_error.ts";
 import { leaveRefusal } from "../leave_refusal.ts";
@@ -45,17 +45,15 @@ export function swarmRoutes(app: Hono, context: ControlContext): void {
     return c.body(null, 200);
   });
   app.post("/swarm/update", async (c) => {
-    const changes = parseClusterSpec(await readJSON(c));
-    const version = versionParameter(c, "swarm");
-    const worker = flagParameter(c, "rotateWorkerToken");
-    const manager = flagParameter(c, "rotateManagerToken");
+    const { body, version, manager } = await updateRequest(c, context, "swarm");
+    const changes = parseClusterSpec(body);
+    const rotate: TokenRole[] = [];
+    if (flagParameter(c, "rotateWorkerToken")) rotate.push("Worker");
+    if (flagParameter(c, "rotateManagerToken")) rotate.push("Manager");
     if (flagParameter(c, "rotateManagerUnlockKey")) {
       throw new CoveyError("unimplemented", "locking managers is not available yet");
     }
-    const handle = requireManager(context);
-    await updateCluster(handle.store, context.clock, version, changes);
-    if (worker) await handle.rotateJoinToken("worker");
-    if (manager) await handle.rotateJoinToken("manager");
+    await updateCluster(manager.store, context, version, { changes, rotate });
     return c.body(null, 200);
   });
 }

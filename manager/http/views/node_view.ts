@@ -4,7 +4,8 @@ import type { ConsensusStatus } from "../../consensus/consensus.ts";
 import { inOrder } from "./task_spec_view.ts";
 
 function descriptionView(description: NodeDescription): Record<string, unknown> {
-  const { Hostname, Platform, Resources, Engine, TLSInfo, Runtimes, MissingRuntimes } = description;
+  const { Hostname, Platform, Resources, Engine, TLSInfo, Runtimes, MissingRuntimes, AgentOnly } =
+    description;
   return inOrder({
     Hostname,
     Platform: { Architecture: Platform.Architecture, OS: Platform.OS },
@@ -13,6 +14,7 @@ function descriptionView(description: NodeDescription): Record<string, unknown> 
     TLSInfo: TLSInfo ?? {},
     Runtimes,
     MissingRuntimes,
+    AgentOnly,
   }, []);
 }
 

@@ -191,7 +191,7 @@ Deno.test("Swarm spec: what is absent stays, and the result must fit together", 
   assert.deepEqual(merge({}), defaults);
   assert.equal(merge({ Raft: { ElectionTick: 20 } }).Raft.ElectionTick, 20);
   assert.deepEqual(problems(() => merge({ Raft: { ElectionTick: 1 } })), {
-    "Raft.ElectionTick": "must be above HeartbeatTick (1): current value is 1",
+    "Raft.ElectionTick": "must be above twice HeartbeatTick (1): current value is 1",
   });
   assert.deepEqual(problems(() => merge({ Name: "x", CAConfig: { NodeCertExpiry: 5, ExternalCAs: [{}] } })), {
     "Name": 'swarm spec must be named "default"',

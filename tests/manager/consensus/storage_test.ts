@@ -1,7 +1,7 @@
 import { deepStrictEqual, ok, rejects, strictEqual, throws } from "node:assert/strict";
 import fc from "fast-check";
 import { openKvDisk } from "../../../manager/consensus/disk.ts";
-import type { LogEntry } from "../../../manager/consensus/log.ts";
+import type { LogEntry } from "../../../manager/consensus/entry_batch.ts";
 import { Storage } from "../../../manager/consensus/storage.ts";
 import { EMPTY_CONF_STATE } from "../../../manager/raft/mod.ts";
 import { withFolder } from "../quorum/one_member.ts";
@@ -72,7 +72,7 @@ Deno.test("Storage: entries of a new leader replace the end of the log", async (
 Deno.test("Storage: a log longer than the checkpoint needs stays readable", async () => {
   await withFolder(async (folder) => {
     await withStorage(folder, async (storage) => {
-      await storage.save({ entries: [1, 2, 3, 4, 5].map((index) => entry(index, index)) });
+      for (const index of [1, 2, 3, 4, 5]) await storage.save({ entries: [entry(index, index)] });
       await storage.writeCheckpoint(4, [{ key: "a", value: new Uint8Array([1]) }], MEMBERSHIP);
       await storage.log.compact(2);
     });

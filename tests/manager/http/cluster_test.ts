@@ -99,7 +99,7 @@ Deno.test("Swarm: an update changes what it names, rotates the token asked for a
   );
   assert.match(
     (await call("POST", latest, { Raft: { HeartbeatTick: 20 } })).json.message,
-    /Raft.ElectionTick: must be above HeartbeatTick \(20\): current value is 10/,
+    /Raft.ElectionTick: must be above twice HeartbeatTick \(20\): current value is 10/,
   );
 });
 

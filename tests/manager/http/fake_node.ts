@@ -51,11 +51,14 @@ export class FakeNode implements NodeLifecycle {
     this.asked.push(request);
     const { store, consensus } = testStore({ clock: this.#clock });
     const root = await createRootCA({ clock: this.#clock, random: testRandom });
-    const rotate = () => createJoinTokens(root.certificatePEM, testRandom);
     const cluster: Cluster = {
       ...unstamped("cluster"),
       Spec: { ...defaultClusterSpec(), ...request.Spec },
-      RootCA: { CACert: root.certificatePEM, CAKey: root.privateKeyPEM, JoinTokens: rotate() },
+      RootCA: {
+        CACert: root.certificatePEM,
+        CAKey: root.privateKeyPEM,
+        JoinTokens: createJoinTokens(root.certificatePEM, testRandom),
+      },
       BlacklistedCertificates: {},
     };
     await store.update((tx) => {
@@ -69,14 +72,6 @@ export class FakeNode implements NodeLifecycle {
       nodeID: NODE_ID,
       advertiseAddr: "127.0.0.1:2377",
       forward: () => Promise.reject(new CoveyError("unavailable", NO_LEADER)),
-      async rotateJoinToken(role) {
-        const key = role === "worker" ? "Worker" : "Manager";
-        await store.update((tx) => {
-          const old = tx.all("clusters")[0]!;
-          const JoinTokens = { ...old.RootCA.JoinTokens, [key]: rotate()[key] };
-          tx.update("clusters", { ...old, RootCA: { ...old.RootCA, JoinTokens } });
-        });
-      },
     };
     Object.assign(this, { state: "active", nodeID: NODE_ID, nodeAddr: "127.0.0.1" });
     return NODE_ID;

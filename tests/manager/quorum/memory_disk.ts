@@ -10,6 +10,8 @@ export class MemoryDisk {
   commits = 0;
   /** Commits that still succeed. */
   left = Infinity;
+  /** Commits that begin meanwhile never end. */
+  hangs = false;
 
   /** Whoever had it before can neither write nor notice: its power is off. */
   open(): Disk {
@@ -24,7 +26,7 @@ export class MemoryDisk {
       close: () => Promise.resolve(),
       commit: async (mutations) => {
         await Promise.resolve();
-        if (!isMine()) return await new Promise(() => {});
+        if (!isMine() || this.hangs) return await new Promise(() => {});
         if (this.left-- > 0) return this.#apply(mutations);
         const error = new CoveyError("data_loss", "Cannot write: the test pulled the plug");
         resolve(error);
@@ -36,6 +38,12 @@ export class MemoryDisk {
   /** Turns the power off. */
   unplug(): void {
     this.#user++;
+  }
+
+  /** Flips a bit in a record; done twice, it is as it was. */
+  flip(key: DiskKey): void {
+    const found = this.#records.find((record) => compareKeys(record.key, key) === 0)!;
+    found.value = found.value.with(-1, found.value.at(-1)! ^ 4);
   }
 
   #apply(mutations: readonly Mutation[]): void {

@@ -1,8 +1,11 @@
 /** Managers on virtual time: an in-memory network, disks that survive their users, and everything else as in production. */
+import { CoveyError } from "../../../api/errors.ts";
+import { RAFT_METHODS } from "../../../api/raft.ts";
 import type { Random } from "../../../api/random.ts";
+import { withdrawMethod } from "../../../manager/node/withdrawal.ts";
 import { RaftMember, type RaftMemberOptions } from "../../../manager/quorum/mod.ts";
 import { createStore, type Store } from "../../../manager/store/mod.ts";
-import { createRouter, type Listener, memoryNetwork } from "../../../transport/mod.ts";
+import { createRouter, type Dialer, type Listener, memoryNetwork } from "../../../transport/mod.ts";
 import { FakeClock } from "../../support/fake_clock.ts";
 import { identityOf } from "../../support/transport.ts";
 import { service } from "../store/objects.ts";
@@ -13,6 +16,8 @@ export interface Running {
   member: RaftMember;
   store: Store;
   listener: Listener;
+  /** Lets nothing of this run out any more. */
+  silence: () => void;
 }
 
 /** Longest virtual wait. */
@@ -28,6 +33,8 @@ export class MemoryQuorum {
   readonly network = memoryNetwork();
   readonly disks = new Map<string, MemoryDisk>();
   readonly running = new Map<string, Running>();
+  /** Sees each store before it is used. */
+  onStore: (id: string, store: Store) => void = () => {};
   readonly #seed: number;
   #randoms = 0;
 
@@ -42,17 +49,20 @@ export class MemoryQuorum {
     this.disks.set(id, disk);
     const identity = () => identityOf(id, "swarm-manager");
     const address = `${id}:2377`;
+    const dialer = mortal(network.dialer({ host: id, identity, clock }));
     const member = await RaftMember.openOnDisk(disk.open(), {
       ...{ nodeID: id, address, clock, random: seeded(this.#seed * 1000 + this.#randoms++) },
-      dialer: network.dialer({ host: id, identity, clock }),
+      dialer: dialer.dialer,
       join: id !== "m1",
       ...options,
     });
     const store = createStore(member, clock);
+    this.onStore(id, store);
     const router = createRouter();
     for (const [name, method] of Object.entries(member.methods())) router.register(name, method);
+    router.register(RAFT_METHODS.withdraw, withdrawMethod(member, store));
     const listener = await network.listen({ listen: options.address ?? address, identity, router, clock });
-    const running = { member, store, listener };
+    const running = { member, store, listener, silence: dialer.end };
     this.running.set(id, running);
     await this.settle(member.start(store));
     return running;
@@ -77,13 +87,15 @@ export class MemoryQuorum {
 
   /** The power of one member goes: its disk keeps what was committed, its connections are reset. */
   async kill(id: string): Promise<void> {
-    const { member, listener } = this.running.get(id)!;
+    const { member, listener, silence } = this.running.get(id)!;
     this.running.delete(id);
     this.disks.get(id)!.unplug();
-    // What is left of it in this process must not run on, nor be waited for.
-    member.stop().catch(() => {});
+    silence();
+    const closed = listener.close();
     this.network.resetHost(id);
-    await this.settle(listener.close());
+    // What is left of it in this process reaches nobody, and is not waited for.
+    member.stop().catch(() => {});
+    await this.settle(closed);
   }
 
   /** Resolves with the result of `work`, moving time forward meanwhile. */
@@ -158,6 +170,18 @@ export async function withThree(
   const quorum = await MemoryQuorum.ofThree(options);
   await test(quorum);
   await quorum.close();
+}
+
+/** A dialer that reaches nobody after its `end`. */
+function mortal(inner: Dialer): { dialer: Dialer; end: () => void } {
+  let ended = false;
+  const dial: Dialer["dial"] = async (address, options) => {
+    const connection = ended ? undefined : await inner.dial(address, options);
+    if (!ended) return connection!;
+    connection?.close();
+    throw new CoveyError("unavailable", `Cannot connect to ${address}: this host is gone`);
+  };
+  return { dialer: { dial }, end: () => ended = true };
 }
 
 /** Reproducible numbers (mulberry32). */

@@ -1,6 +1,10 @@
 /** A consensus group in memory: one log, members that apply it, and a leader that the test names. */
-import { CoveyError } from "../../../api/errors.ts";
-import type { Consensus, ConsensusStatus, Member } from "../../../manager/consensus/mod.ts";
+import {
+  type Consensus,
+  type ConsensusStatus,
+  type Member,
+  notLeading,
+} from "../../../manager/consensus/mod.ts";
 import type { StateMachine } from "../../../manager/consensus/state_machine.ts";
 
 /** See the file's head. */
@@ -10,6 +14,8 @@ export class FakeGroup {
   /** Runs before an entry is committed: throw to fail the proposal, return a promise to delay it. */
   beforeCommit: (() => void | Promise<void>) | undefined;
   leader: string | undefined;
+  /** The leader takes nothing new: it waits for another to take over. */
+  handsOver = false;
   #index = 0;
 
   /** `addresses` by node ID. */
@@ -28,6 +34,7 @@ export class FakeGroup {
   /** Makes `leader` known to all members at once, or to those `told` only: the others believe what they did before. */
   elect(leader: string | undefined, told = Object.keys(this.consensus)): void {
     this.leader = leader;
+    this.handsOver = false;
     for (const nodeID of told) this.consensus[nodeID]!.believe(leader);
   }
 
@@ -71,12 +78,17 @@ export class FakeMember implements Consensus {
   }
 
   propose(entry: Uint8Array, local?: unknown): Promise<number> {
+    if (this.#group.handsOver) {
+      return Promise.reject(notLeading("propose", "leadership is being handed over"));
+    }
     if (this.#leader === this.nodeID) return this.#group.commit(entry, this.nodeID, local);
-    return Promise.reject(new CoveyError("unavailable", "Cannot propose: this manager is not the leader"));
+    return Promise.reject(notLeading("propose", "this manager is not the leader"));
   }
 
   readBarrier(): Promise<void> {
-    return Promise.resolve();
+    return this.#group.handsOver
+      ? Promise.reject(notLeading("read", "the leader has changed"))
+      : Promise.resolve();
   }
 
   status(): ConsensusStatus {

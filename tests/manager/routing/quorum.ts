@@ -111,8 +111,7 @@ async function testManager(
     consensus,
     nodeID: id,
     advertiseAddr: address,
-    rotateJoinToken: () => Promise.reject(new Error("not part of this test")),
-    forward: (request) => routing.forward(request),
+    forward: (request, here) => routing.forward(request, here),
   };
   const api = controlAPI({ lifecycle: activeNode(handle), clock, random: testRandom, version: "0.1.0" });
   const ca = new CAServer({

@@ -1,7 +1,7 @@
 import { deepStrictEqual, strictEqual } from "node:assert/strict";
 import fc from "fast-check";
 import type { Service } from "../../../api/service.ts";
-import type { StateRecord } from "../../../manager/consensus/state_machine.ts";
+import { restoreFrom, type StateRecord } from "../../../manager/consensus/state_machine.ts";
 import { createStore } from "../../../manager/store/memory_store.ts";
 import type { WriteTransaction } from "../../../manager/store/store.ts";
 import { FakeClock } from "../../support/fake_clock.ts";
@@ -11,7 +11,7 @@ import { service, task } from "./objects.ts";
 /** What a member that starts from `index` and `records` holds. */
 function member(index: number, records: Iterable<StateRecord>) {
   const store = createStore(memoryConsensus(), new FakeClock());
-  store.restore(index, records);
+  restoreFrom(store, index, records);
   return store;
 }
 
@@ -38,7 +38,7 @@ Deno.test("Store: restoring over a state tells watchers the difference", async (
   const { store } = testStore();
   const copy = member(0, []);
   await store.batch(["gone", "same", "new version"], (tx, id) => tx.create("services", service(id)));
-  copy.restore(store.index, store.records());
+  restoreFrom(copy, store.index, store.records());
   await store.update((tx) => {
     tx.delete("services", "gone");
     tx.update("services", tx.get("services", "new version")!);
@@ -46,7 +46,7 @@ Deno.test("Store: restoring over a state tells watchers the difference", async (
   });
   const seen: unknown[] = [];
   copy.subscribe(({ changes }) => seen.push(...changes.map((c) => [c.action, c.object.ID])));
-  copy.restore(store.index, store.records());
+  restoreFrom(copy, store.index, store.records());
   deepStrictEqual(seen, [["remove", "gone"], ["update", "new version"], ["create", "added"]]);
 });
 
@@ -61,7 +61,7 @@ Deno.test("Store: a version is not reused after a delete and a restart", async (
   const consensus = memoryConsensus();
   const copy = createStore(consensus, new FakeClock());
   await consensus.start(copy);
-  copy.restore(store.index, store.records());
+  restoreFrom(copy, store.index, store.records());
   await copy.update((tx) => tx.create("services", service("a")));
   strictEqual(copy.get("services", "a")!.Version.Index > last.Version.Index, true);
 });

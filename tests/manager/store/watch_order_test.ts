@@ -2,6 +2,7 @@
 import { deepStrictEqual, ok, strictEqual } from "node:assert/strict";
 import fc from "fast-check";
 import type { Service } from "../../../api/service.ts";
+import { restoreFrom } from "../../../manager/consensus/state_machine.ts";
 import { createStore } from "../../../manager/store/memory_store.ts";
 import type { Commit, Store } from "../../../manager/store/store.ts";
 import { FakeClock } from "../../support/fake_clock.ts";
@@ -63,7 +64,7 @@ Deno.test("Store: a watcher sees every state in order, without gap or repetition
       for (const each of [...steps, "catch up" as const]) {
         if (each === "snapshot") {
           // Also one of what the follower has already.
-          follower.restore(store.index, store.records());
+          restoreFrom(follower, store.index, store.records());
         } else if (each === "catch up") {
           for (const { index, entry } of consensus.entries) {
             if (index > follower.index) follower.apply(index, entry);

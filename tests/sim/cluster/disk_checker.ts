@@ -1,12 +1,14 @@
 /** What the members' disks say about Raft: votes, terms and the log, checked as they become durable. */
+import { crc32 } from "node:zlib";
 import { Decoder } from "cbor-x/index-no-eval";
 import type { Mutation } from "../../../manager/consensus/disk.ts";
+import { decodeBatch } from "../../../manager/consensus/entry_batch.ts";
 import { unseal } from "../../../manager/consensus/record.ts";
 import type { Message } from "../../../manager/raft/mod.ts";
 import { Violation } from "../raft/checker.ts";
 
 interface Seen {
-  /** What names the payload: the checksum that covers it. */
+  /** Names the content. */
   crc: number;
   prevTerm: number | undefined;
 }
@@ -14,6 +16,8 @@ interface Seen {
 /** What one disk is known to hold. */
 interface Shelf {
   terms: Map<number, number>;
+  /** Entries of each batch, by the index of its first. */
+  batches: Map<number, number>;
   term: number;
   vote: number;
   checkpoint: number;
@@ -32,7 +36,7 @@ export class DiskChecker {
   stored(name: string, mutations: readonly Mutation[]): void {
     const shelf = this.#shelf(name);
     for (const { key, value } of mutations) {
-      if (key[0] === "log") this.#entry(name, shelf, key as [string, number, number], value);
+      if (key[0] === "log") this.#batch(name, shelf, key as [string, number, number], value);
       else if (key[0] === "member" && key[1] === "hardState" && value) {
         this.#hardState(name, shelf, key, value);
       } else if (key[0] === "checkpoint" && value) this.#checkpoint(name, shelf, key, value);
@@ -64,36 +68,45 @@ export class DiskChecker {
 
   #shelf(name: string): Shelf {
     let shelf = this.#shelves.get(name);
-    if (!shelf) this.#shelves.set(name, shelf = { terms: new Map(), term: 0, vote: 0, checkpoint: 0 });
+    if (!shelf) {
+      shelf = { terms: new Map(), batches: new Map(), term: 0, vote: 0, checkpoint: 0 };
+      this.#shelves.set(name, shelf);
+    }
     return shelf;
   }
 
-  /** LM: an index and a term name one entry, and all entries before it. */
-  #entry(
+  /** A batch of entries; a large one alone comes in several parts, of which the first says its term. */
+  #batch(
     name: string,
-    { terms }: Shelf,
+    shelf: Shelf,
     key: readonly [string, number, number],
     value: Uint8Array | undefined,
   ): void {
-    const [, index, part] = key;
-    if (value === undefined) return void (part === 0 && terms.delete(index));
-    const { major: term } = unseal(key, value);
-    const crc = new DataView(value.buffer, value.byteOffset).getUint32(0);
-    const at = `${index}/${term}/${part}`;
-    const seen = this.#entries.get(at);
-    const prevTerm = part === 0 ? terms.get(index - 1) : undefined;
-    if (!seen) this.#entries.set(at, { crc, prevTerm });
-    else {
-      if (seen.crc !== crc) throw new Violation("LM", `${name} has another entry ${at}`);
-      if (prevTerm !== undefined && seen.prevTerm !== undefined && seen.prevTerm !== prevTerm) {
-        throw new Violation(
-          "LM",
-          `${name} has another entry before ${at}: of ${prevTerm}, not ${seen.prevTerm}`,
-        );
-      }
-      seen.prevTerm ??= prevTerm;
+    const [, first, part] = key;
+    if (part > 0) return;
+    for (let at = first; at < first + (shelf.batches.get(first) ?? 0); at++) shelf.terms.delete(at);
+    shelf.batches.delete(first);
+    if (value === undefined) return;
+    const { payload } = unseal(key, value);
+    const entries = decodeBatch(first, payload) ??
+      [{ index: first, term: new DataView(payload.buffer, payload.byteOffset).getFloat64(0), data: payload }];
+    shelf.batches.set(first, entries.length);
+    for (const { index, term, data } of entries) this.#entry(name, shelf.terms, index, term, crc32(data));
+  }
+
+  /** LM: an index and a term name one entry, and all entries before it. */
+  #entry(name: string, terms: Map<number, number>, index: number, term: number, crc: number): void {
+    const at = `${index}/${term}`, prevTerm = terms.get(index - 1), seen = this.#entries.get(at);
+    terms.set(index, term);
+    if (!seen) return void this.#entries.set(at, { crc, prevTerm });
+    if (seen.crc !== crc) throw new Violation("LM", `${name} has another entry ${at}`);
+    if (prevTerm !== undefined && seen.prevTerm !== undefined && seen.prevTerm !== prevTerm) {
+      throw new Violation(
+        "LM",
+        `${name} has another entry before ${at}: of ${prevTerm}, not ${seen.prevTerm}`,
+      );
     }
-    if (part === 0) terms.set(index, term);
+    seen.prevTerm ??= prevTerm;
   }
 
   /** ES: terms grow, and a term has one vote. */

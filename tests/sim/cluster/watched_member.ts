@@ -1,5 +1,5 @@
 /** A manager's member of the quorum with the checker beside it, and bugs put in on purpose. */
-import type { StateMachine } from "../../../manager/consensus/state_machine.ts";
+import type { StateMachine, StateRecord } from "../../../manager/consensus/state_machine.ts";
 import type { RaftMember } from "../../../manager/quorum/mod.ts";
 import type { Store } from "../../../manager/store/mod.ts";
 import type { ClusterChecker, ManagerView } from "./checker.ts";
@@ -45,10 +45,18 @@ function watchedMachine(
   return {
     apply: (index, entry, local) =>
       checker.guard(() => checker.applies(view, index, entry, () => machine.apply(index, entry, local))),
-    restore(index, records) {
-      const all = [...records];
-      const kept = faults.forgetRestored && view.loaded ? all.slice(0, Math.ceil(all.length / 2)) : all;
-      checker.guard(() => checker.restores(view, index, () => machine.restore(index, kept)));
+    image() {
+      const image = machine.image(), records: StateRecord[] = [];
+      return {
+        add: ({ key, value }) => void records.push({ key, value: value.slice() }),
+        adopt(index) {
+          const forgets = faults.forgetRestored && view.loaded;
+          for (const record of forgets ? records.slice(0, Math.ceil(records.length / 2)) : records) {
+            image.add(record);
+          }
+          checker.guard(() => checker.restores(view, index, () => image.adopt(index)));
+        },
+      };
     },
     records: () => machine.records(),
     takeDirty: () => faults.forgetDirty ? [...machine.takeDirty()].slice(0, -1) : machine.takeDirty(),

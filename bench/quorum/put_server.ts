@@ -1,0 +1,38 @@
+/** HTTP/1.1 on loopback, with the parts of which the control API's socket is made. */
+import { readBody } from "../../manager/http/front/request_body.ts";
+import { readHead } from "../../manager/http/front/request_head.ts";
+import { writeAll } from "../../manager/http/front/response_writer.ts";
+import { SocketReader } from "../../manager/http/front/socket_reader.ts";
+
+const encoder = new TextEncoder();
+
+/** Serves until the process ends; `answer` gets a request's target and body, and says what the answer's JSON is. */
+export async function servePuts(
+  port: number,
+  answer: (target: string, body: Uint8Array<ArrayBuffer>) => unknown,
+): Promise<void> {
+  for await (const connection of Deno.listen({ hostname: "127.0.0.1", port })) {
+    connection.setNoDelay(true);
+    void serve(connection, answer).catch(() => {}).finally(() => connection.close());
+  }
+}
+
+async function serve(connection: Deno.TcpConn, answer: Parameters<typeof servePuts>[1]): Promise<void> {
+  const reader = new SocketReader(connection);
+  for (let next = await readHead(reader); next; next = await readHead(reader)) {
+    const body = await readBody(reader, next.head);
+    let status = "200 OK", value: unknown;
+    try {
+      value = await answer(next.head.target, body);
+    } catch (thrown) {
+      [status, value] = ["503 Service Unavailable", { message: String(thrown) }];
+    }
+    const text = encoder.encode(JSON.stringify(value));
+    const head =
+      `HTTP/1.1 ${status}\r\nContent-Type: application/json\r\nContent-Length: ${text.length}\r\n\r\n`;
+    const message = new Uint8Array(head.length + text.length);
+    encoder.encodeInto(head, message);
+    message.set(text, head.length);
+    await writeAll(connection, message);
+  }
+}
