@@ -60,10 +60,14 @@ if [ "$docker" != none ]; then
   net=$net,unix:$docker read=$read,$docker write=$write,$docker
 fi
 
+shim=$root/executors/process/shim.sh
+# What is run of the state folder, only this launcher writes.
+program=$state_dir/program
 permissions="--allow-read=$read
 --allow-write=$write
+--deny-write=$program
 --allow-net=$net
---allow-run=$root/executors/process/shim.sh
+--allow-run=$shim
 --allow-sys=systemMemoryInfo"
 if [ "$print" = yes ]; then printf '%s\n' "$permissions"; exit 0; fi
 [ -d "$state_dir" ] || (umask 077 && mkdir -p "$state_dir")
@@ -73,20 +77,46 @@ if [ "$print" = yes ]; then printf '%s\n' "$permissions"; exit 0; fi
 # (1 MB), no question to the network for a newer Deno (1 MB), nothing loaded for executors that are not used. See
 # docs/decisions/0040-agent-memory.md.
 v8=--lite-mode,--single-threaded,--max-semi-space-size=1,--max-old-space-size=256
-export MALLOC_ARENA_MAX=1 DENO_NO_UPDATE_CHECK=1
+export MALLOC_ARENA_MAX=1 DENO_NO_UPDATE_CHECK=1 DENO_NO_PACKAGE_JSON=1
 
-# New sources are compiled, and packages checked against the lock file, by a process of their own: the one that does it keeps
-# 2 to 8 MB of it.
-"$deno" cache --quiet --config "$root/deno.json" "$root/agent/main.ts" || true
+# New sources are compiled by a process of their own: the one that does it keeps 2 to 8 MB of it.
+compile() { "$deno" cache --quiet "$config" "$1"; }
+
+# All modules in one small file, without a configuration to find packages by, take 3 MB less (no package is needed: node-forge is
+# for who issues certificates). The platform's bundler makes it, where it is in the cache or the network leads to it, and again
+# where the sources or deno have changed, or the disk has damaged the file.
+bundle=$program/agent.js key=$program/key
+made_of() {
+  "$deno" --version
+  find "$root/agent" "$root/api" "$root/executors" "$root/security" "$root/transport" -name '*.ts' -exec cat {} +
+}
+bundled() { [ -r "$key" ] && [ "$(made_of | cksum) $(cksum <"$bundle")" = "$(cat "$key")" ]; }
+# No longer than that may a network that swallows everything hold up a start.
+limit=''
+command -v timeout >/dev/null && limit='timeout 30'
+make_bundle() {
+  # Under a name of its own: another agent may be started on this folder at the same time, which is refused later.
+  # shellcheck disable=SC2086 # two words
+  $limit "$deno" bundle --quiet --config "$root/deno.json" --packages external --minify -o "$bundle.$$" "$root/agent/main.ts" &&
+    mv "$bundle.$$" "$bundle" && compile "$bundle" && echo "$(made_of | cksum) $(cksum <"$bundle")" >"$key"
+}
+
+main=$bundle config=--no-config
+# Somebody else's executor shares modules with the agent, such as its errors, and so needs them as they are.
+if [ -n "$executors" ] || ! { (umask 077 && mkdir -p "$program") && { bundled || make_bundle; }; } 2>/dev/null; then
+  rm -f "$bundle.$$"
+  main=$root/agent/main.ts config=--config=$root/deno.json
+  compile "$main" || true
+fi
 # What is wrong with a module of somebody else's, the agent says itself.
-for path in $executors; do "$deno" cache --quiet --config "$root/deno.json" "$path" 2>/dev/null || true; done
+for path in $executors; do compile "$path" 2>/dev/null || true; done
 
 # The last --state-dir wins; relative paths of the other flags are the caller's, so the folder is not changed.
-set -- "$@" --state-dir "$state_dir"
+set -- "$@" --state-dir "$state_dir" --shim "$shim"
 # One word per line: options.ts is to refuse a path with blanks, not the shell to tear it apart.
 IFS='
 '
 set -f
 # shellcheck disable=SC2086
-exec "$deno" run --no-prompt --quiet --cached-only --unstable-kv --unstable-lazy-dynamic-imports --no-code-cache --v8-flags="$v8" --config "$root/deno.json" \
-  $permissions "$root/agent/main.ts" "$@"
+exec "$deno" run --no-prompt --quiet --cached-only --unstable-kv --unstable-lazy-dynamic-imports --no-code-cache --v8-flags="$v8" "$config" \
+  $permissions "$main" "$@"

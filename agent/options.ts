@@ -21,6 +21,8 @@ export interface AgentOptionsFromFlags {
   executors: string[];
   /** State folder of the manager beside this agent, whose identity it shares and never writes; else undefined. */
   identityDir: string | undefined;
+  /** Absolute path of the process executor's shim; undefined for the one beside its module. */
+  shim: string | undefined;
   /** End when standard input does. */
   exitWithParent: boolean;
 }
@@ -46,6 +48,7 @@ const FLAGS = {
   docker: { type: "string", default: DEFAULT_DOCKER_SOCKET },
   executor: { type: "string", multiple: true, default: [] as string[] },
   identity: { type: "string" },
+  shim: { type: "string" },
   "exit-with-parent": { type: "boolean", default: false },
 } as const;
 
@@ -62,6 +65,7 @@ export function parseAgentOptions(args: string[], cwd: string): AgentOptionsFrom
     docker: values.docker.replace(/^unix:\/\//, ""),
     executors: values.executor.map(absolute),
     identityDir: values.identity === undefined ? undefined : absolute(values.identity),
+    shim: values.shim,
     exitWithParent: values["exit-with-parent"],
   };
   const problems = problemsOf(options, values.label);

@@ -69,7 +69,11 @@ async function serve(
   ended: Promise<EndRequest>,
 ): Promise<void> {
   const loaded = await loadExecutors(
-    { docker: options.docker, process: {}, modules: options.executors },
+    {
+      docker: options.docker,
+      process: options.shim === undefined ? {} : { shim: options.shim },
+      modules: options.executors,
+    },
     { stateDir: folder.path, nodeID: identity.current.nodeID },
   );
   const executors = [...loaded.values()];

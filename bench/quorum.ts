@@ -1,11 +1,12 @@
 /**
  * Three managers beside three managers of Docker Swarm, and three bare members beside three etcds, in one run on this
- * machine. Prints ratios.
+ * machine. Prints ratios. Our members and etcd's gateway get the same HTTP/1.1 client, etcd's gRPC Node's HTTP/2.
  *
  *     deno run -A --unstable-kv bench/quorum.ts [swarm] [etcd]       both without an argument
  *
  * Needs root, Debian's docker.io and etcd-server, and the scripts that start the peers (COVEY_PEERS, default ../shared/peers).
  */
+import { cpuUsage } from "node:process";
 import { fileURLToPath } from "node:url";
 import { median, ratio } from "./figures.ts";
 import { etcdPutClient } from "./quorum/etcd_put.ts";
@@ -77,6 +78,11 @@ async function compareEtcd(folder: string): Promise<void> {
   }
 }
 
+interface PutFigures extends LoadFigures {
+  /** CPU time of the client for each put, microseconds. */
+  clientMicros?: number;
+}
+
 async function comparePuts(quorum: BareQuorum, etcd: string, clients: number): Promise<void> {
   const value = new Uint8Array(VALUE_BYTES).fill(120);
   const base64 = btoa(String.fromCharCode(...value));
@@ -86,7 +92,7 @@ async function comparePuts(quorum: BareQuorum, etcd: string, clients: number): P
     return bytes;
   };
   const gateway = (nth: number) => JSON.stringify({ key: btoa(`k${nth % KEYS}`), value: base64 });
-  const loads: [string, () => Promise<LoadFigures>][] = [
+  const loads: [string, () => Promise<PutFigures>][] = [
     ["Covey, callers in the leader", () => quorum.drive(clients, PUT_MS)],
     ["Covey, HTTP", async () => drivePuts(await httpPutClient(quorum.putURL, clients, entry), clients)],
     [
@@ -96,14 +102,20 @@ async function comparePuts(quorum: BareQuorum, etcd: string, clients: number): P
     ["etcd, gRPC", () => drivePuts(etcdPutClient(etcd, value, KEYS), clients)],
   ];
   console.log(`puts of ${VALUE_BYTES} bytes, ${clients} clients, best of ${ROUNDS}:`);
-  const best = new Map<string, LoadFigures>();
+  const best = new Map<string, PutFigures>();
   for (let round = 0; round < ROUNDS; round++) {
     for (const [name, run] of loads) {
       const figures = await run();
       if (figures.rate > (best.get(name)?.rate ?? 0)) best.set(name, figures);
     }
   }
-  for (const [name, figures] of best) console.log(`  ${name.padEnd(30)} ${describeLoad(figures)}`);
+  for (const [name, figures] of best) {
+    const { clientMicros } = figures;
+    const client = clientMicros === undefined
+      ? ""
+      : `, of the CPU ${clientMicros.toFixed(0)} µs a put for the client`;
+    console.log(`  ${name.padEnd(30)} ${describeLoad(figures)}${client}`);
+  }
   const [driven, http, viaGateway, viaGRPC] = [...best.values()].map(({ rate }) => rate) as number[];
   const etcdBest = Math.max(viaGateway!, viaGRPC!);
   console.log(
@@ -111,9 +123,13 @@ async function comparePuts(quorum: BareQuorum, etcd: string, clients: number): P
   );
 }
 
-async function drivePuts(client: PutClient, clients: number): Promise<LoadFigures> {
+/** A load from this process; notes what the client itself costs, since it shares the cores with the servers. */
+async function drivePuts(client: PutClient, clients: number): Promise<PutFigures> {
   try {
-    return await closedLoop(clients, PUT_MS, (nth) => client.put(nth));
+    const before = cpuUsage();
+    const figures = await closedLoop(clients, PUT_MS, (nth) => client.put(nth));
+    const { user, system } = cpuUsage(before);
+    return { ...figures, clientMicros: (user + system) / (figures.rate * PUT_MS / 1000) };
   } finally {
     client.close();
   }

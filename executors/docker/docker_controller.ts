@@ -142,10 +142,11 @@ export class DockerController implements Controller {
   }
 
   async #start(signal: AbortSignal): Promise<void> {
+    // A start that fails leaves an exit code too.
+    this.#dirty = true;
     try {
       await this.#node.engine.call("POST", `/containers/${this.#id}/start`, { signal });
       this.#fresh = false;
-      this.#dirty = true;
     } catch (error) {
       if (!(error instanceof CoveyError)) throw error;
       // In the words that `docker service ps` shows.

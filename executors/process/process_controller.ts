@@ -208,7 +208,7 @@ export class ProcessController implements Controller {
   }
 
   #end(record: ExitRecord): void {
-    this.#finish({ ExitCode: record.code, ...record.oom ? { Reason: "out of memory" } : {} });
+    this.#finish({ ExitCode: record.code, ...record.reason ? { Reason: record.reason } : {} });
   }
 
   #finish(exit: Exit): void {

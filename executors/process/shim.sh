@@ -4,7 +4,8 @@
 #   shim.sh run STATE ID -- COMMAND [ARG...]   starts a program; answers one line on standard output:
 #                                                started PID | claimed | refused FIELD MESSAGE
 #                                              then stays, with its program as only child, until that ends
-#   shim.sh check STATE ID                     answers  new | running PID | orphan PID | gone | exit CODE [oom]
+#   shim.sh check STATE ID                     answers  new | running PID | orphan PID | gone |
+#                                                       exit CODE [oom | lost INTERPRETER]
 #   shim.sh signal STATE ID NAME               signals the program's whole process group; KILL spares nothing
 #   shim.sh describe                           answers  MEMORY_KIB HOSTNAME
 #
@@ -231,6 +232,16 @@ echo "started $pid" >&3
 unset PWD OLDPWD
 exec "$program" "$@" 3>&-'
 
+# Sets note to the interpreter that the program's first line names, if it is not there: all that the kernel says of it is 127.
+find_lost() {
+  line=$(head -c 256 <"$program" | head -n 1) 2>/dev/null
+  case $line in '#!'*) ;; *) return ;; esac
+  set -f
+  set -- ${line#??}
+  set +f
+  case $1 in /*) [ -e "$1" ] || note="lost $1" ;; esac
+}
+
 # Becomes the program; `$@` is the command. Runs in the shim's child.
 become() {
   trap - HUP INT QUIT TERM
@@ -281,10 +292,11 @@ run() {
   (become "$@")
   code=$?
   read -r _ program_pid _ 2>/dev/null <program && kill -KILL -- "-$program_pid" 2>/dev/null
-  oom=
-  [ -n "$COVEY_MEMORY" ] && was_oom && oom=oom
+  note=
+  [ "$code" = 127 ] && find_lost
+  [ -n "$COVEY_MEMORY" ] && was_oom && note=oom
   [ -z "$groups" ] || clear_groups
-  echo "exit $code $oom" >&9
+  echo "exit $code $note" >&9
 }
 
 check() {

@@ -11,7 +11,8 @@ export type ShimState =
 /** The line a shim leaves when its program has ended. */
 export interface ExitRecord {
   code: number;
-  oom: boolean;
+  /** Why, where the code does not say it. */
+  reason?: string;
 }
 
 /** A program that runs. */
@@ -26,10 +27,18 @@ const MAX_ANSWER_BYTES = 16 * 1024;
 /** Holds the usual answer. */
 const READ_BYTES = 256;
 
-/** Reads `exit CODE [oom]`; undefined unless the line is whole. */
+/** Reads `exit CODE [oom | lost INTERPRETER]`; undefined unless the line is whole. */
 export function parseExit(text: string): ExitRecord | undefined {
-  const match = /^exit (\d+)( oom)? *\n/.exec(text);
-  return match ? { code: Number(match[1]), oom: match[2] !== undefined } : undefined;
+  const [, code, oom, lost] = /^exit (\d+)(?: (oom)| lost ([^\n]+))? *\n/.exec(text) ?? [];
+  if (code === undefined) return undefined;
+  const reason = oom ? "out of memory" : lost && `no such interpreter: ${printable(lost)}`;
+  return { code: Number(code), ...reason ? { reason } : {} };
+}
+
+/** A script written elsewhere ends its first line with a carriage return, which nobody would see. */
+function printable(path: string): string {
+  // deno-lint-ignore no-control-regex -- those are meant
+  return path.replace(/[\x00-\x1f\x7f]/g, (unit) => `\\x${unit.charCodeAt(0).toString(16).padStart(2, "0")}`);
 }
 
 /** The shim at `path`, keeping its files under `stateDir`. */

@@ -221,13 +221,15 @@ export class Dispatcher {
     }
     this.#graceTimers.get(nodeID)?.();
     this.#graceTimers.delete(nodeID);
-    this.#expectHeartbeat(registration);
+    // It sends none before it knows its session, which may take long while there is no majority to write it down.
+    registration.expectNothing();
     try {
       await this.#nodes.ready(nodeID, request.Description, callerHost(caller));
     } catch (thrown) {
       this.#end(registration, CoveyError.from(thrown));
       throw thrown;
     }
+    this.#expectHeartbeat(registration);
     return registration;
   }
 

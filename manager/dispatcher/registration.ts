@@ -44,6 +44,11 @@ export class Registration {
     if (!this.#ended) this.#cancelExpiry = this.#clock.setTimer(withinMs, expire);
   }
 
+  /** Lets it live until {@linkcode expect} is called again. */
+  expectNothing(): void {
+    this.#cancelExpiry?.();
+  }
+
   /** Ends the session for `reason`. */
   end(reason: CoveyError): void {
     if (this.#ended) return;

@@ -63,6 +63,8 @@ const STOP_GRACE_MS = 1_000;
 const JOIN_TIMEOUT_MS = 120_000;
 /** How often a joining member looks whether it is in. */
 const JOIN_POLL_MS = 50;
+/** How often it asks again meanwhile: a learner says nothing by itself, so nobody would tell it that it was removed. */
+const JOIN_ASK_MS = 5_000;
 /** Longest wait until the cluster has let a member go. */
 const LEAVE_TIMEOUT_MS = 15_000;
 
@@ -208,14 +210,22 @@ export class RaftMember implements Consensus {
     const { nodeID, memberID, address } = this.#self;
     const timeoutMs = this.#options.joinTimeoutMs ?? JOIN_TIMEOUT_MS;
     const more = signal ? { signal } : {};
-    await callLeader({
-      ...{ dialer, clock, addresses: () => [...addresses], timeoutMs, ...more },
-      method: RAFT_METHODS.join,
-      request: { NodeID: nodeID, MemberID: memberID, Addr: address },
-    });
-    const deadline = clock.monotonic() + timeoutMs;
+    const ask = () =>
+      callLeader({
+        ...{ dialer, clock, addresses: () => [...addresses], timeoutMs, ...more },
+        method: RAFT_METHODS.join,
+        request: { NodeID: nodeID, MemberID: memberID, Addr: address },
+      });
+    await ask();
+    let asked = clock.monotonic();
+    const deadline = asked + timeoutMs;
     while (!this.isVoter) {
-      if (clock.monotonic() > deadline) {
+      const now = clock.monotonic();
+      if (now - asked > JOIN_ASK_MS) {
+        await ask();
+        asked = clock.monotonic();
+      }
+      if (now > deadline) {
         throw new CoveyError(
           "deadline_exceeded",
           "Cannot join: the leader has not made this manager a voter",

@@ -20,6 +20,7 @@ Deno.test("launch.sh: grants the managers' ports, the state folder and the shim,
   assert.deepEqual(await permissions("--state-dir", dir, `--join=${join}`, "--docker", "none"), [
     `--allow-read=${root},${dir},/proc/sys/kernel/random/boot_id`,
     `--allow-write=${dir}`,
+    `--deny-write=${dir}/program`,
     "--allow-net=0.0.0.0/0:2377,0.0.0.0/0:2400,a:2400,0.0.0.0/0:2500,[::1]:2500,host:2377,[::1]:2377,[fe80::1]:2377,b:2400,0.0.0.0/0:2499",
     `--allow-run=${root}/executors/process/shim.sh`,
     "--allow-sys=systemMemoryInfo",
@@ -38,8 +39,57 @@ Deno.test("launch.sh: grants the managers' ports, the state folder and the shim,
     `--allow-read=${root},${dir},/proc/sys/kernel/random/boot_id,/m/certificates,/x.ts,/d.sock`,
   );
   assert.equal(more[1], `--allow-write=${dir},/d.sock`);
-  assert.match(more[2]!, /unix:\/d\.sock$/);
+  assert.match(more[3]!, /unix:\/d\.sock$/);
   await Deno.remove(dir, { recursive: true });
+});
+
+/** Asks a launcher for help, which it must give without another word. */
+async function help(launcher: string, stateDir: string, deno = Deno.execPath(), ...flags: string[]) {
+  const { stdout, stderr } = await new Deno.Command("sh", {
+    args: [launcher, "--state-dir", stateDir, "--docker", "none", "--help", ...flags],
+    env: { COVEY_DENO: deno, NO_COLOR: "1" },
+  }).output();
+  const texts = [stdout, stderr].map((bytes) => new TextDecoder().decode(bytes));
+  assert.match(texts[0]!, /^Usage: run-agent/);
+  assert.equal(texts[1], "");
+}
+
+async function copyOfSources(folder: string): Promise<string> {
+  const root = fileURLToPath(new URL("../../", import.meta.url));
+  const parts = ["api", "transport", "security", "executors", "agent", "deno.json", "deno.lock"];
+  const { success } = await new Deno.Command("cp", {
+    args: ["-r", ...parts.map((part) => `${root}${part}`), folder],
+  }).output();
+  assert.ok(success);
+  return `${folder}/agent/launch.sh`;
+}
+
+Deno.test("launch.sh: runs its modules as one file, made anew when they change or it is damaged", async () => {
+  const folder = await Deno.makeTempDir({ prefix: "covey-agent-test-" });
+  const launcher = await copyOfSources(folder);
+  const stateDir = `${folder}/state`, file = `${stateDir}/program/agent.js`;
+  await help(launcher, stateDir, Deno.execPath(), "--executor", "/no/such.ts");
+  await assert.rejects(Deno.stat(file), Deno.errors.NotFound);
+  await help(launcher, stateDir);
+  const made = await Deno.readTextFile(file), { ino } = await Deno.stat(file);
+  await help(launcher, stateDir);
+  assert.equal((await Deno.stat(file)).ino, ino, "what is right already is not written again");
+  await Deno.writeTextFile(file, made.slice(0, 1000));
+  await help(launcher, stateDir);
+  assert.equal(await Deno.readTextFile(file), made);
+  await Deno.writeTextFile(`${folder}/agent/main.ts`, "\nglobalThis.name = 'changed';\n", { append: true });
+  await help(launcher, stateDir);
+  assert.match(await Deno.readTextFile(file), /changed/);
+  await Deno.remove(folder, { recursive: true });
+});
+
+Deno.test("launch.sh: runs the modules as they are where no file can be made of them", async () => {
+  const stateDir = await Deno.makeTempDir({ prefix: "covey-agent-test-" }), deno = `${stateDir}/deno`;
+  await Deno.writeTextFile(deno, `#!/bin/sh\n[ "$1" != bundle ] || exit 1\nexec ${Deno.execPath()} "$@"\n`);
+  await Deno.chmod(deno, 0o755);
+  await help(LAUNCHER, stateDir, deno);
+  assert.deepEqual([...Deno.readDirSync(`${stateDir}/program`)], []);
+  await Deno.remove(stateDir, { recursive: true });
 });
 
 Deno.test("Sandbox: code inside the agent can neither read, connect, run nor look beyond what it needs", async () => {

@@ -6,6 +6,9 @@ const ATTEMPTS: Record<string, (context: ExecutorContext) => unknown> = {
   "read beside": ({ stateDir }) => [...Deno.readDirSync(`${stateDir}/../../..`)],
   "write outside": () => Deno.writeTextFileSync("/tmp/covey-hostile", "x"),
   "write code": () => Deno.writeTextFileSync(new URL("./dropped.ts", import.meta.url), ""),
+  "write the next agent's code": ({ stateDir }) =>
+    Deno.writeTextFileSync(`${stateDir}/../program/agent.js`, ""),
+  "move the next agent's code": ({ stateDir }) => Deno.renameSync(`${stateDir}/../program`, `${stateDir}/p`),
   "other port": () => Deno.connect({ hostname: "127.0.0.1", port: 9 }),
   "listen": () => Deno.listen({ port: 0 }),
   "run": () => new Deno.Command("/bin/true").outputSync(),

@@ -92,6 +92,24 @@ Deno.test("Process: what keeps a program from starting is named with its field",
     }
   }));
 
+Deno.test("Process: a script whose interpreter is missing says so, a carriage return at its line's end too", () =>
+  inWorld(async (world) => {
+    const script = `${world.stateDir}/script`;
+    const lines = [["#! /no/such -x", "/no/such"], ["#!/bin/sh\r", "/bin/sh\\x0d"], ["#!/bin/sh"], [
+      "exit 127",
+    ]];
+    for (const [line, lost] of lines) {
+      await Deno.writeTextFile(script, `${line}\nexit 127\n`, { mode: 0o755 });
+      const { executor, controller } = await started(world, processTask({ Command: script }));
+      const expected = { ExitCode: 127, ...lost ? { Reason: `no such interpreter: ${lost}` } : {} };
+      // The last is no program for the kernel at all, and shells disagree on what that is called.
+      if (line !== "exit 127") assert.deepEqual(await controller.wait(never), expected);
+      else assert.equal((await controller.wait(never)).Reason, undefined);
+      await controller.remove(never);
+      await executor.close();
+    }
+  }));
+
 Deno.test("Process: every problem of a spec is reported at once", () =>
   inWorld(async (world) => {
     const executor = await world.executor();

@@ -9,11 +9,11 @@ import { testStore } from "../../support/store.ts";
 
 async function fixture(nodes = ["n1"]) {
   const clock = new FakeClock();
-  const { store } = testStore({ clock });
+  const { store, consensus } = testStore({ clock });
   await store.update((tx) => nodes.forEach((id) => tx.create("nodes", testNode(id))));
   const { dispatcher, shown } = await testDispatcher(store, clock);
   const connect = (id = "n1") => new DirectConnection(dispatcher.methods(), id);
-  return { clock, store, dispatcher, shown, connect };
+  return { clock, store, consensus, dispatcher, shown, connect };
 }
 
 const statesOf = (store: { all(table: "nodes"): { Status: { State: string } }[] }) =>
@@ -126,6 +126,21 @@ Deno.test("Dispatcher: a fourth session within 8 s is refused, going on with the
   const resumed = await open(connect(), accepted.last.SessionID);
   assert.equal(resumed.last.SessionID, accepted.last.SessionID);
   assert.equal(accepted.error, undefined);
+  dispatcher.stop();
+});
+
+Deno.test("Dispatcher: a session that waits for a majority does not expire meanwhile (simulation seed 1277)", async () => {
+  const { clock, store, consensus, dispatcher, connect } = await fixture();
+  const majority = Promise.withResolvers<void>();
+  consensus.beforeCommit = () => majority.promise;
+  const session = await open(connect());
+  await clock.advance(60_000);
+  majority.resolve();
+  await settle();
+  assert.deepEqual([session.messages.length, session.error], [1, undefined]);
+  assert.deepEqual(statesOf(store), ["ready"]);
+  await clock.advance(3 * 5500);
+  assert.deepEqual(statesOf(store), ["down"]);
   dispatcher.stop();
 });
 

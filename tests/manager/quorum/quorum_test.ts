@@ -276,3 +276,17 @@ Deno.test("Quorum: a follower that crashes while it installs a snapshot gets it 
     await quorum.close();
   }
 });
+
+Deno.test("Quorum: a learner that is removed while it is cut off learns of it (simulation seed 84)", async () => {
+  const quorum = new MemoryQuorum();
+  const { member: leader } = await quorum.start("m1");
+  const { member } = await quorum.start("m2");
+  const joined = member.join(["m1:2377"]);
+  joined.catch(() => {});
+  while (!leader.status().members.some(({ learner }) => learner)) await quorum.clock.advance(1);
+  quorum.network.setLink("m1", "m2", "cut");
+  await quorum.settle(leader.removeNode("m2"));
+  quorum.network.setLink("m1", "m2", "up");
+  await rejects(quorum.settle(joined), /was removed, and never comes back/);
+  await quorum.close();
+});

@@ -50,6 +50,16 @@ export class ClusterChecker {
     return this.#applied.size;
   }
 
+  /** Does `work`; a violation ends the run, whatever the code makes of it in whose midst it is found. */
+  guard(work: () => void): void {
+    try {
+      work();
+    } catch (error) {
+      if (error instanceof Violation) this.#world.fail(error);
+      throw error;
+    }
+  }
+
   /** ES: a term has one leader. LC: it has everything that was acknowledged in terms before. */
   status({ name }: ManagerView, { isLeader, term, appliedIndex }: ConsensusStatus): void {
     if (!isLeader) return;

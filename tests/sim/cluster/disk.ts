@@ -37,7 +37,9 @@ export class SimDisk {
   damaged = false;
   /** A commit of the present life has failed. */
   hasFailed = false;
-  #writing: readonly Mutation[] | undefined;
+  /** Commits under way, oldest first: one, but for a disk that lies. */
+  #writing: (readonly Mutation[])[] = [];
+  #lastSync = 0;
 
   constructor(host: Host, hooks: DiskHooks) {
     this.#host = host;
@@ -75,19 +77,23 @@ export class SimDisk {
     };
   }
 
-  /** Power off: the commit under way is lost, or done, or, if `mayTear`, done in part. */
+  /** Power off: what is under way is lost, or done, or, if `mayTear`, done in part; in order. */
   crash(mayTear: boolean): void {
-    const writing = this.#writing;
-    this.#writing = undefined;
+    this.#lastSync = 0;
     this.failure = undefined;
     this.hasFailed = false;
-    if (writing === undefined) return;
-    const luck = this.#random.next();
-    if (luck < 0.4) return;
-    if (luck < 0.7 || !mayTear || writing.length < 2) return this.#store(writing);
-    const torn = writing.filter(() => this.#random.chance(0.5));
-    this.damaged ||= torn.length > 0 && torn.length < writing.length;
-    this.#store(torn);
+    for (const writing of this.#writing.splice(0)) {
+      const luck = this.#random.next();
+      if (luck < 0.4) break;
+      if (luck < 0.7) this.#store(writing);
+      else if (mayTear && writing.length > 1) {
+        const torn = writing.filter(() => this.#random.chance(0.5));
+        this.damaged ||= torn.length > 0 && torn.length < writing.length;
+        this.#store(torn);
+        break;
+      } else break;
+    }
+    this.#writing = [];
   }
 
   /** Turns over one bit of one record; false if there is none. */
@@ -115,13 +121,14 @@ export class SimDisk {
     const host = this.#host, { failure } = this;
     const broken = this.#hooks.breakWrites?.(mutations) ?? mutations;
     if (life !== host.life) return new Promise(() => {});
-    this.#writing = broken;
+    this.#writing.push(broken);
     return new Promise((resolve, reject) => {
-      const delayMs = this.syncMs * (0.3 + 1.4 * this.#random.next());
+      const { now, queue } = host.world;
+      this.#lastSync = Math.max(this.#lastSync, now) + this.syncMs * (0.3 + 1.4 * this.#random.next());
       if (this.#hooks.acknowledgeEarly) resolve();
-      host.world.queue.after(delayMs, () => {
+      queue.after(this.#lastSync - now, () => {
         if (life !== host.life) return;
-        this.#writing = undefined;
+        this.#writing.shift();
         if (failure === undefined) {
           this.#store(broken);
           return host.enter(life, resolve);

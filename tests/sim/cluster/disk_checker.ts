@@ -4,6 +4,7 @@ import { Decoder } from "cbor-x/index-no-eval";
 import type { Mutation } from "../../../manager/consensus/disk.ts";
 import { decodeBatch } from "../../../manager/consensus/entry_batch.ts";
 import { unseal } from "../../../manager/consensus/record.ts";
+import type { Message } from "../../../manager/raft/mod.ts";
 import { Violation } from "../raft/checker.ts";
 
 interface Seen {
@@ -28,6 +29,8 @@ const cbor = new Decoder({ useRecords: false, mapsAsObjects: true });
 export class DiskChecker {
   readonly #entries = new Map<string, Seen>();
   readonly #shelves = new Map<string, Shelf>();
+  /** Told of each new term on a disk: most often a vote. */
+  onTerm: (name: string) => void = () => {};
 
   /** These became durable on the disk of `name`. */
   stored(name: string, mutations: readonly Mutation[]): void {
@@ -37,6 +40,24 @@ export class DiskChecker {
       else if (key[0] === "member" && key[1] === "hardState" && value) {
         this.#hardState(name, shelf, key, value);
       } else if (key[0] === "checkpoint" && value) this.#checkpoint(name, shelf, key, value);
+    }
+  }
+
+  /** A message leaves `name`. What it promises must be on the disk: a vote (ES), entries (DU). */
+  sends(name: string, message: Message): void {
+    const { terms, term, vote, checkpoint } = this.#shelf(name);
+    // Once a newer term is on the disk, the promise binds nobody any more.
+    if (message.term < term) return;
+    if (message.type === "vote_response" && message.granted) {
+      if (message.term === term && message.to === vote) return;
+      throw new Violation(
+        "ES",
+        `${name} votes for ${message.to} in term ${message.term}, and has not noted it`,
+      );
+    }
+    if (message.type !== "append_response" || message.rejected) return;
+    if (message.index > checkpoint && !terms.has(message.index)) {
+      throw new Violation("DU", `${name} accepts entries up to ${message.index}, and has not stored them`);
     }
   }
 
@@ -95,6 +116,7 @@ export class DiskChecker {
     if (term === shelf.term && shelf.vote !== 0 && vote !== shelf.vote) {
       throw new Violation("ES", `${name} votes for ${vote} in term ${term}, and did for ${shelf.vote}`);
     }
+    if (term > shelf.term) this.onTerm(name);
     shelf.term = term;
     shelf.vote = vote;
   }

@@ -17,6 +17,7 @@ import type { DiskChecker } from "./disk_checker.ts";
 import { type Faults, withoutVote } from "./faults.ts";
 import { Host } from "./host.ts";
 import { addressOf, type SimNetwork } from "./network.ts";
+import { watchedDialer } from "./watched_dialer.ts";
 import { watched } from "./watched_member.ts";
 import type { World } from "./world.ts";
 
@@ -29,6 +30,8 @@ export interface ManagerSurroundings {
   faults: Faults;
   /** Entries between two checkpoints: few, so that a short run has several. */
   checkpointEntries: number;
+  /** Ticks without a leader before an election; with few of them, two managers more often try at once. */
+  electionTicks: number;
 }
 
 /**
@@ -59,7 +62,7 @@ export class SimManager {
   #joined = false;
 
   constructor(readonly name: string, all: ManagerSurroundings) {
-    const { faults, disks, network, world } = all;
+    const { faults, disks, network, world, checker } = all;
     this.#all = all;
     this.host = new Host(name, world);
     this.address = addressOf(name);
@@ -67,7 +70,7 @@ export class SimManager {
     this.disk = new SimDisk(this.host, {
       breakWrites: faults.forgetVote ? withoutVote : undefined,
       acknowledgeEarly: faults.acknowledgeEarly,
-      stored: (mutations) => faults.forgetVote || disks.stored(name, mutations),
+      stored: (mutations) => checker.guard(() => disks.stored(name, mutations)),
     });
     network.add(this.host);
   }
@@ -177,7 +180,7 @@ export class SimManager {
 
   #open(join: boolean): Promise<RunningManager> {
     const { host, name, address } = this;
-    const { world, network, checker, faults, checkpointEntries } = this.#all;
+    const { world, network, checker, disks, faults, checkpointEntries, electionTicks } = this.#all;
     const clock = host.clock(), random = host.random();
     const identity: PeerIdentity = {
       nodeID: name,
@@ -187,14 +190,17 @@ export class SimManager {
     };
     const effects: ManagerEffects = {
       network: {
-        dialer: network.dialer(host, identity, clock),
+        dialer: watchedDialer(
+          network.dialer(host, identity, clock),
+          (message) => checker.guard(() => disks.sends(name, message)),
+        ),
         useStore: () => {},
         useIdentity: () => {},
         listen: (_, router) => Promise.resolve(network.listen(host, identity, router, clock)),
       },
       openMember: async (options) => {
-        const member = await RaftMember.openOnDisk(this.disk.open(), { ...options, checkpointEntries });
-        return watched(member, checker, this.view, faults);
+        const all = { ...options, checkpointEntries, electionTicks };
+        return watched(await RaftMember.openOnDisk(this.disk.open(), all), checker, this.view, faults);
       },
     };
     const answer = (request: Request) => this.#process!.api.answer(request);
@@ -216,12 +222,15 @@ export class SimManager {
 
   #watch({ consensus }: RunningManager, life: number): void {
     void consensus.failed.then((error) => life === this.host.life && this.#refused(error));
-    void consensus.removed.then(() => {
-      if (life !== this.host.life) return;
-      this.#all.world.log.note(`${this.name} is removed`);
-      this.crash(true);
-      this.state = "removed";
-    });
+    void consensus.removed.then(() => this.#isOut(life));
+  }
+
+  /** The cluster has let it go, and it knows. */
+  #isOut(life: number): void {
+    if (life !== this.host.life) return;
+    this.#all.world.log.note(`${this.name} is removed`);
+    this.crash(true);
+    this.state = "removed";
   }
 
   /** The program ended by itself. With a sound disk only a failed write is a reason, with a damaged one any that is loud. */
@@ -229,6 +238,10 @@ export class SimManager {
     const { world } = this.#all;
     const error = thrown instanceof RaftInvariantError ? thrown : CoveyError.from(thrown);
     world.log.note(`${this.name} ends: ${error.message}`);
+    // Somebody had it removed while it was still joining.
+    if (!this.#joined && error instanceof CoveyError && hasCode(error, "failed_precondition")) {
+      return this.#isOut(this.host.life);
+    }
     const { damaged, hasFailed } = this.disk;
     const failed = error instanceof CoveyError && hasCode(error, "data_loss");
     const leaving = error instanceof CoveyError &&

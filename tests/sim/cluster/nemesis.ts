@@ -12,6 +12,22 @@ const PAUSES_MS = [300, 900, 2500];
 /** How often somebody looks for managers that are down and shall not be. */
 const REPAIR_MS = 400;
 
+/** A kind of fault. */
+export type Deed =
+  | (
+    | "crash"
+    | "crashLeader"
+    | "crashAll"
+    | "split"
+    | "isolate"
+    | "swizzle"
+    | "duel"
+    | "refuse"
+    | "badWeather"
+  )
+  | ("stopOrderly" | "pause" | "pauseLeader" | "jumpClock" | "slowDisk" | "failDisk" | "rot" | "loseDisk")
+  | ("crashAgent" | "pauseAgent" | "cutAgent");
+
 /** See the file's head. With `spoils`, disks are torn, rot and get lost, those of a majority excepted. */
 export class Nemesis {
   readonly #world: World;
@@ -21,17 +37,15 @@ export class Nemesis {
   readonly #random: SeededRandom;
   readonly #pauseMs: number;
   readonly #spoils: boolean;
+  /** Share of votes after which the voter is restarted at once. */
+  readonly #hunt: number;
+  #started = false;
+  /** The manager that decides the duel under way. */
+  #dueling = "";
   /** Managers that stay down for a while. */
   readonly #resting = new Set<SimManager>();
-  readonly #deeds: (() => void)[] = [
-    ...[() => this.#crash(this.#someManager()), () => this.#crash(this.#someManager())],
-    ...[() => this.#crashLeader(), () => this.#crashLeader(), () => this.#crashAll()],
-    ...[() => this.#split(), () => this.#isolate(), () => this.#isolate(), () => this.#swizzle()],
-    ...[() => this.#refuse(), () => this.#badWeather(), () => this.#pause(), () => this.#stopOrderly()],
-    ...[() => this.#slowDisk(), () => this.#failDisk(), () => this.#rot(), () => this.#loseDisk()],
-    ...[() => this.#jumpClock(), () => this.#healNetwork(), () => this.#healNetwork()],
-    () => this.#healNetwork(),
-  ];
+  /** Of all deeds some, drawn once per run: what is rare among all is common among few. */
+  readonly #deeds: (() => void)[];
 
   constructor(
     world: World,
@@ -39,6 +53,7 @@ export class Nemesis {
     managers: readonly SimManager[],
     agents: readonly SimAgent[],
     spoils: boolean,
+    only?: readonly Deed[],
   ) {
     this.#world = world;
     this.#network = network;
@@ -47,12 +62,42 @@ export class Nemesis {
     this.#spoils = spoils;
     this.#random = world.fork();
     this.#pauseMs = this.#random.pick(PAUSES_MS);
-    if (agents.length === 0) return;
-    this.#deeds.push(() => this.#crashAgent(), () => this.#crashAgent(), () => this.#pauseAgent());
-    this.#deeds.push(() => this.#cutAgent(), () => this.#cutAgent());
+    this.#hunt = this.#random.pick([0, 0, 0.2, 0.9]);
+    const all = this.#allDeeds();
+    const names = (Object.keys(all) as Deed[]).filter((name) => agents.length > 0 || !name.endsWith("Agent"));
+    const some = only ?? this.#random.shuffled(names).slice(0, this.#random.between(2, names.length));
+    world.log.note(`deeds: ${some}`);
+    const heal = () => this.#healNetwork();
+    this.#deeds = [...some.map((name) => all[name]), ...some.slice(0, some.length / 4).map(() => heal), heal];
+  }
+
+  #allDeeds(): Record<Deed, () => void> {
+    return {
+      crash: () => this.#crash(this.#someManager()),
+      crashLeader: () => this.#crash(this.#leader()),
+      crashAll: () => this.#crashAll(),
+      split: () => this.#split(),
+      isolate: () => this.#isolate(),
+      swizzle: () => this.#swizzle(),
+      duel: () => this.#duel(),
+      refuse: () => this.#refuse(),
+      badWeather: () => this.#badWeather(),
+      stopOrderly: () => this.#stopOrderly(),
+      pause: () => this.#pause(),
+      pauseLeader: () => this.#pauseLeader(),
+      jumpClock: () => this.#jumpClock(),
+      slowDisk: () => this.#slowDisk(),
+      failDisk: () => this.#failDisk(),
+      rot: () => this.#rot(),
+      loseDisk: () => this.#loseDisk(),
+      crashAgent: () => this.#crashAgent(),
+      pauseAgent: () => this.#pauseAgent(),
+      cutAgent: () => this.#cutAgent(),
+    };
   }
 
   start(): void {
+    this.#started = true;
     this.#world.spawn(this.#disturb());
     this.#world.spawn(this.#repair());
   }
@@ -87,8 +132,7 @@ export class Nemesis {
         if (this.#resting.has(manager)) continue;
         if (manager.state === "lost" || manager.state === "removed") manager.replaceDisk();
         if (manager.state === "down") {
-          const others = this.#managers.filter((other) => other !== manager).map(({ address }) => address);
-          this.#world.spawn(manager.start(others));
+          this.#world.spawn(manager.start(this.#othersOf(manager)));
         }
       }
       for (const agent of this.#agents) if (!agent.host.running) this.#world.spawn(agent.start());
@@ -119,10 +163,6 @@ export class Nemesis {
   #rest(manager: SimManager, mostMs: number): void {
     this.#resting.add(manager);
     this.#world.queue.after(this.#random.next() * mostMs, () => this.#resting.delete(manager));
-  }
-
-  #crashLeader(): void {
-    this.#crash(this.#leader());
   }
 
   #crashAll(): void {
@@ -199,13 +239,60 @@ export class Nemesis {
   }
 
   #pause(): void {
-    this.#pauseHost((this.#random.chance(0.5) ? this.#leader() : this.#someManager()).host);
+    this.#pauseHost(this.#someManager().host, this.#random.between(50, 4000));
   }
 
-  #pauseHost(host: Host): void {
+  /** Long enough for another one to lead when it wakes up, of which it may hear late. */
+  #pauseLeader(): void {
+    const { host } = this.#leader();
+    const ms = this.#random.between(1500, 5000);
+    this.#pauseHost(host, ms);
+    if (this.#random.chance(0.5)) return;
+    const others = this.#names().filter((name) => name !== host.name);
+    for (const other of others) this.#network.stall(other, host.name, true);
+    this.#world.queue.after(ms + this.#random.between(100, 1500), () => {
+      for (const other of others) this.#network.stall(other, host.name, false);
+    });
+  }
+
+  #pauseHost(host: Host, ms: number): void {
     this.#world.log.note(`${host.name} is paused`);
     host.pause();
-    this.#world.queue.after(this.#random.between(50, 4000), () => host.resume());
+    this.#world.queue.after(ms, () => host.resume());
+  }
+
+  /** The leader restarts, and two others that cannot hear each other want to succeed it with its vote. */
+  #duel(): void {
+    const leader = this.#leader();
+    this.#restart(leader);
+    this.#dueling = leader.name;
+    const [a, b] = this.#names().filter((name) => name !== leader.name);
+    this.#network.stall(a!, b!, true);
+    this.#network.stall(b!, a!, true);
+    this.#world.queue.after(this.#random.between(1500, 4000), () => {
+      this.#network.stall(a!, b!, false);
+      this.#network.stall(b!, a!, false);
+      this.#dueling = "";
+    });
+  }
+
+  /** Restarts a voter while the election that it may have decided goes on. */
+  huntVoter(name: string): void {
+    if (!this.#started || this.#world.calm) return;
+    if (!this.#random.chance(this.#dueling === name ? 0.9 : this.#hunt)) return;
+    const voter = this.#managers.find((manager) => manager.name === name)!;
+    const at = this.#random.next() * 2;
+    this.#world.queue.after(at, () => this.#world.calm || this.#restart(voter));
+  }
+
+  #restart(manager: SimManager): void {
+    if (manager.state !== "up") return;
+    manager.crash(true);
+    this.#world.spawn(manager.start(this.#othersOf(manager)));
+  }
+
+  #othersOf(manager: SimManager): string[] {
+    return this.#managers.filter((other) => other !== manager).map(({ address }) => address);
   }
 
   #slowDisk(): void {
@@ -243,7 +330,7 @@ export class Nemesis {
   }
 
   #pauseAgent(): void {
-    this.#pauseHost(this.#random.pick(this.#agents).host);
+    this.#pauseHost(this.#random.pick(this.#agents).host, this.#random.between(50, 8000));
   }
 
   /** A device loses some or all managers, one way or both. */

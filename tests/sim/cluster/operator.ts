@@ -25,6 +25,7 @@ export class Operator {
   readonly #names = Array.from({ length: SERVICES }, (_, i) => `app-${i}`);
   readonly #changesManagers: boolean;
   #count = 0;
+  #running: Promise<void> | undefined;
 
   constructor(
     world: World,
@@ -40,11 +41,13 @@ export class Operator {
   }
 
   start(): void {
-    this.#world.spawn(this.#run());
+    this.#running = this.#run();
+    this.#world.spawn(this.#running);
   }
 
   /** Makes every node take tasks again and every manager one that shall be. */
   async restoreNodes(): Promise<void> {
+    await this.#running;
     const restore = async (name: string, change: { Role?: string; Availability?: string }) => {
       while (!await this.#setNode(name, change)) await this.#world.sleep(RETRY_MS);
     };

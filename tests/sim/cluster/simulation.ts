@@ -8,7 +8,7 @@ import { DiskChecker } from "./disk_checker.ts";
 import type { Faults } from "./faults.ts";
 import { foundCluster } from "./founding.ts";
 import { SimManager } from "./manager.ts";
-import { Nemesis } from "./nemesis.ts";
+import { type Deed, Nemesis } from "./nemesis.ts";
 import { SimNetwork } from "./network.ts";
 import { Operator } from "./operator.ts";
 import { World } from "./world.ts";
@@ -45,7 +45,8 @@ export class ClusterSimulation {
   readonly #disks = new DiskChecker();
   readonly #nemesis: Nemesis;
 
-  constructor(seed: number, faults: Faults = {}) {
+  /** `faults` are bugs put in on purpose; `deeds` are what happens instead of what the seed draws. */
+  constructor(seed: number, faults: Faults = {}, deeds?: readonly Deed[]) {
     const world = this.world = new World(seed);
     const { random } = world;
     this.network = new SimNetwork(world);
@@ -53,6 +54,7 @@ export class ClusterSimulation {
     const surroundings = {
       ...{ world, faults, network: this.network, checker: this.checker, disks: this.#disks },
       checkpointEntries: random.pick([10, 30, 100]),
+      electionTicks: random.pick([10, 10, 10, 3]),
     };
     const count = random.chance(0.25) ? 5 : 3;
     this.managers = Array.from({ length: count }, (_, i) => new SimManager(`m${i + 1}`, surroundings));
@@ -65,7 +67,8 @@ export class ClusterSimulation {
     // Whoever removes a manager while another one's disk is being lost has no quorum left, and no bug found.
     const spoils = random.chance(0.5);
     this.#operator = new Operator(world, this.managers, this.#workers, !spoils);
-    this.#nemesis = new Nemesis(world, this.network, this.managers, this.agents, spoils);
+    this.#nemesis = new Nemesis(world, this.network, this.managers, this.agents, spoils, deeds);
+    this.#disks.onTerm = (name) => this.#nemesis.huntVoter(name);
   }
 
   get #workers(): string[] {

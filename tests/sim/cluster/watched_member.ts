@@ -12,16 +12,18 @@ export function watched(
   view: ManagerView,
   faults: Faults,
 ): RaftMember {
-  member.subscribe((status) => checker.status(view, status));
+  member.subscribe((status) => checker.guard(() => checker.status(view, status)));
   const own: Partial<RaftMember> = {
     async start(machine) {
-      (machine as StateMachine & Store).subscribe((commit) => checker.publishes(view, commit));
+      (machine as StateMachine & Store).subscribe((commit) =>
+        checker.guard(() => checker.publishes(view, commit))
+      );
       await member.start(watchedMachine(machine, checker, view, faults));
-      checker.status(view, member.status());
+      checker.guard(() => checker.status(view, member.status()));
     },
     async propose(entry, local) {
       const index = await member.propose(entry, local);
-      checker.acknowledges(view.name, index, entry);
+      checker.guard(() => checker.acknowledges(view.name, index, entry));
       return index;
     },
     ...(faults.readWithoutBarrier && { readBarrier: () => Promise.resolve() }),
@@ -42,7 +44,7 @@ function watchedMachine(
 ): StateMachine {
   return {
     apply: (index, entry, local) =>
-      checker.applies(view, index, entry, () => machine.apply(index, entry, local)),
+      checker.guard(() => checker.applies(view, index, entry, () => machine.apply(index, entry, local))),
     image() {
       const image = machine.image(), records: StateRecord[] = [];
       return {
@@ -52,7 +54,7 @@ function watchedMachine(
           for (const record of forgets ? records.slice(0, Math.ceil(records.length / 2)) : records) {
             image.add(record);
           }
-          checker.restores(view, index, () => image.adopt(index));
+          checker.guard(() => checker.restores(view, index, () => image.adopt(index)));
         },
       };
     },

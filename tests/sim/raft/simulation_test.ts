@@ -3,7 +3,7 @@ import { Violation } from "./checker.ts";
 import type { Faults } from "./node.ts";
 import { Simulation } from "./simulation.ts";
 
-/** Seeds of the daily portion; `main.ts` runs as many as one has time for. */
+/** Seeds of the daily portion; `deno task sim` runs as many as one has time for. */
 const SEEDS = 400;
 /** Within so many seeds a known bug must be found. */
 const MAX_SEEDS_TO_FIND = 500;
@@ -26,7 +26,7 @@ Deno.test("Simulation: no safety property is violated, and every healed cluster 
     try {
       acknowledged += new Simulation(seed).run().acknowledged;
     } catch (thrown) {
-      throw new Error(`seed ${seed}: replay with tests/sim/raft/main.ts --seed ${seed}`, { cause: thrown });
+      throw new Error(`seed ${seed}: replay with deno task sim raft --seed ${seed}`, { cause: thrown });
     }
   }
   assert.ok(acknowledged > 50 * SEEDS, `the clusters did work: ${acknowledged}`);
@@ -53,12 +53,4 @@ Deno.test("Simulation: finds a member that forgets to sync its vote", () => {
 Deno.test("Simulation: finds a new leader that serves reads before it committed an own entry", () => {
   const found = firstViolation({ breakCore: (raft) => raft.hasCommittedInTerm = () => true });
   assert.ok(found?.rule === "LIN", JSON.stringify(found));
-});
-
-Deno.test("Simulation: the command replays one seed", async () => {
-  const main = new URL("./main.ts", import.meta.url);
-  const args = ["run", "--quiet", main.href, "--seed", "7"];
-  const { code, stdout } = await new Deno.Command(Deno.execPath(), { args }).output();
-  assert.equal(code, 0);
-  assert.match(new TextDecoder().decode(stdout), /^1 seeds from 7, .* no violation\n$/);
 });

@@ -1,0 +1,58 @@
+/** Seeds that violated a property once, and the bug that each found. They stand for what happened at that commit. */
+export interface Regression {
+  seed: number;
+  /** The tree at which the seed failed; a seed means nothing without it. */
+  commit: string;
+  rule: string;
+  /** What was wrong. */
+  found: string;
+  /** The test that holds it, without the simulation. */
+  test: string;
+}
+
+/** See {@linkcode Regression}. */
+export const REGRESSIONS: readonly Regression[] = [
+  {
+    seed: 30,
+    commit: "51aa4f6",
+    rule: "CRASH",
+    found: "a join ended for good when the leader lost its leadership while it added the member",
+    test: "tests/manager/quorum/membership_client_test.ts",
+  },
+  {
+    seed: 4,
+    commit: "719a81b",
+    rule: "LV",
+    found: "a new leader counted voters that it had never heard of, and removed one that was needed",
+    test: "tests/raft/testdata/48_new_leader_knows_nobody.txt",
+  },
+  {
+    seed: 28,
+    commit: "719a81b",
+    rule: "LV",
+    found:
+      "a checkpoint without its list of members was taken for good: a member saw itself as the only voter",
+    test: "tests/manager/consensus/storage_test.ts",
+  },
+  {
+    seed: 39,
+    commit: "719a81b",
+    rule: "LV",
+    found: "a task prepared for another run when the agent ended was taken for running, for ever",
+    test: "tests/agent/rerun_test.ts",
+  },
+  {
+    seed: 84,
+    commit: "a46725f",
+    rule: "LV",
+    found: "a learner that was removed while it was cut off waited for the leader, and nobody told it",
+    test: "tests/manager/quorum/quorum_test.ts",
+  },
+  {
+    seed: 1277,
+    commit: "77f37f0",
+    rule: "LV",
+    found: "a session that waited for a majority expired, and its agent took itself for removed",
+    test: "tests/manager/dispatcher/dispatcher_test.ts",
+  },
+];

@@ -1,0 +1,73 @@
+/** One seed of one of the simulations, and what came of it. */
+import { ClusterSimulation } from "./cluster/simulation.ts";
+import { Violation } from "./raft/checker.ts";
+import { Simulation } from "./raft/simulation.ts";
+
+/** `raft`: the pure core with its messages lost, doubled and reordered. `cluster`: whole managers and agents around it. */
+export type Part = "raft" | "cluster";
+
+/** What one seed did. */
+export interface SeedOutcome {
+  part: Part;
+  seed: number;
+  virtualMs: number;
+  /** Entries committed. */
+  entries: number;
+  /** Writes acknowledged, or operations of clients. */
+  operations: number;
+  /** Programs started on devices. */
+  tasks: number;
+  violation?: SeedViolation;
+}
+
+/** What was violated, and the last events before. */
+export interface SeedViolation {
+  rule: string;
+  text: string;
+  events: string[];
+}
+
+/** Runs one seed. Never rejects: whatever is thrown is the outcome. */
+export async function runSeed(part: Part, seed: number): Promise<SeedOutcome> {
+  return part === "raft" ? runCore(seed) : await runCluster(seed);
+}
+
+function runCore(seed: number): SeedOutcome {
+  const nothing = { part: "raft" as const, seed, virtualMs: 0, entries: 0, operations: 0, tasks: 0 };
+  try {
+    const { virtualMs, committed, acknowledged } = new Simulation(seed).run();
+    return { ...nothing, virtualMs, entries: committed, operations: acknowledged };
+  } catch (thrown) {
+    return { ...nothing, violation: violationOf(thrown, []) };
+  }
+}
+
+async function runCluster(seed: number): Promise<SeedOutcome> {
+  const simulation = new ClusterSimulation(seed);
+  const { world } = simulation;
+  const nothing = { part: "cluster" as const, seed, virtualMs: 0, entries: 0, operations: 0, tasks: 0 };
+  // What nobody handles ends a program.
+  const onUnhandled = (event: PromiseRejectionEvent) => {
+    event.preventDefault();
+    world.fail(new Violation("CRASH", `unhandled rejection: ${event.reason?.stack ?? event.reason}`));
+  };
+  globalThis.addEventListener("unhandledrejection", onUnhandled);
+  try {
+    const { virtualMs, entries, operations, tasks } = await simulation.run();
+    return { ...nothing, virtualMs, entries, operations, tasks };
+  } catch (thrown) {
+    return { ...nothing, virtualMs: world.now, violation: violationOf(thrown, world.log.lines) };
+  } finally {
+    globalThis.removeEventListener("unhandledrejection", onUnhandled);
+  }
+}
+
+function violationOf(thrown: unknown, events: string[]): SeedViolation {
+  const error = thrown instanceof Error ? thrown : new Error(String(thrown));
+  const cause = error.cause instanceof Error ? `\ncaused by ${error.cause.stack}` : "";
+  return {
+    rule: error instanceof Violation ? error.rule : "CRASH",
+    text: `${error.stack ?? error.message}${cause}`,
+    events,
+  };
+}
