@@ -1,5 +1,6 @@
 /** The `covey` command: all its commands, and how it ends. */
 import { Command, CommanderError } from "commander";
+import config from "../deno.json" with { type: "json" };
 import { CoveyError } from "../api/errors.ts";
 import { DEFAULT_HOST } from "./client.ts";
 import type { Context } from "./context.ts";
@@ -21,6 +22,7 @@ export async function runCovey(args: string[], context: Context): Promise<number
       "-H, --host <address>",
       `control socket: unix:///path or tcp://HOST:PORT (default: COVEY_HOST, or ${DEFAULT_HOST})`,
     )
+    .version(`covey ${config.version}`, "-v, --version")
     .usage("[options] <command>")
     .enablePositionalOptions()
     .exitOverride()

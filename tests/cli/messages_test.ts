@@ -112,3 +112,9 @@ Deno.test("covey: a socket that is not there, or a file that is not, is named wi
     /^covey: Cannot write the backup \/nonesuch\/x: No such file [^:]*$/,
   );
 });
+
+Deno.test("covey: tells its version", async () => {
+  const { code, shown } = await covey(["--version"]);
+  assert.match(shown, /^covey \d+\.\d+\.\d+\n$/);
+  assert.equal(code, 0);
+});
