@@ -117,7 +117,7 @@ function sayOnce(): (thrown: unknown) => never {
   let said = "";
   return (thrown) => {
     const { message, retryable } = CoveyError.from(thrown);
-    if (retryable && message !== said) logger.warn("Cannot join yet: {message}", { message });
+    if (retryable && message !== said) logger.warn("Cannot join yet, trying again: {message}", { message });
     said = message;
     throw thrown;
   };

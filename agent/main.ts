@@ -36,8 +36,10 @@ async function main(): Promise<number> {
   }
   setLogSink(lineSink());
   const abort = new AbortController();
+  let stateDir = "";
   try {
     const options = parseAgentOptions(Deno.args, Deno.cwd());
+    stateDir = options.stateDir;
     const ended = untilAsked(options.exitWithParent).then((request) => {
       abort.abort(new CoveyError("canceled", "Cannot go on: the agent was asked to end"));
       return request;
@@ -46,7 +48,12 @@ async function main(): Promise<number> {
     return 0;
   } catch (thrown) {
     if (abort.signal.aborted) return 0;
-    getLogger(["covey", "agent"]).error("{message}", { message: CoveyError.from(thrown).message });
+    const why = CoveyError.from(thrown).message;
+    // What the system says of a disk or a file names no folder.
+    const message = thrown instanceof CoveyError || stateDir === ""
+      ? why
+      : `Cannot use the state folder ${stateDir}: ${why}`;
+    getLogger(["covey", "agent"]).error("{message}", { message });
     return 1;
   }
 }

@@ -77,7 +77,8 @@ function readFlags(args: string[]) {
   try {
     return parseArgs({ args, options: FLAGS, strict: true }).values;
   } catch (thrown) {
-    const message = `Cannot read the flags: ${thrown instanceof Error ? thrown.message : thrown}`;
+    const why = thrown instanceof Error ? thrown.message : thrown;
+    const message = `Cannot read the flags: ${why}; --help lists them`;
     throw new CoveyError("invalid_argument", message, { cause: thrown });
   }
 }

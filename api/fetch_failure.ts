@@ -3,5 +3,5 @@ export function fetchFailure(thrown: unknown): string {
   let innermost = thrown;
   while (innermost instanceof Error && innermost.cause !== undefined) innermost = innermost.cause;
   const message = innermost instanceof Error ? innermost.message : String(innermost);
-  return message.replace(/^error sending request [^:]*\(.*?\): /, "").replace(/^client error \(\w+\): /, "");
+  return message.replace(/^error sending request .*?\(.*?\): /, "").replace(/^client error \(\w+\): /, "");
 }

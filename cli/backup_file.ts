@@ -1,6 +1,7 @@
 /** Backups as files: written whole or not at all, read as they lie or decrypted. */
 import { type BackupEnd, type BackupHead, readBackup } from "../api/backup.ts";
 import { CoveyError } from "../api/errors.ts";
+import { cannot } from "./files.ts";
 import { isSealed, seal, unseal } from "./sealed_stream.ts";
 
 /** Bytes read from a file at once. */
@@ -34,7 +35,9 @@ export async function writeBackupFile(
 ): Promise<CheckedBackup> {
   const { passphrase, onBytes } = options;
   const temporary = `${path}.${crypto.randomUUID().slice(0, 8)}.tmp`;
-  using file = await Deno.open(temporary, { createNew: true, write: true, mode: 0o600 });
+  using file = await Deno.open(temporary, { createNew: true, write: true, mode: 0o600 }).catch((thrown) => {
+    throw cannot(`write the backup ${path}`, thrown);
+  });
   try {
     const counted = count(chunks, onBytes);
     await save(passphrase === undefined ? counted : seal(counted, passphrase), file);
@@ -96,7 +99,9 @@ export async function* readBackupFile(
 }
 
 async function* readFile(path: string): AsyncGenerator<Uint8Array, void> {
-  using file = await Deno.open(path);
+  using file = await Deno.open(path).catch((thrown) => {
+    throw cannot(`read the backup ${path}`, thrown);
+  });
   for (;;) {
     const buffer = new Uint8Array(READ_BYTES);
     const length = await file.read(buffer);

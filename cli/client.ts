@@ -22,15 +22,30 @@ const CODE_OF_STATUS: Record<number, ErrorCode> = {
 /** Query parameters; objects are sent as JSON, as `filters` is. */
 export type Query = Record<string, string | number | boolean | Record<string, string[]> | undefined>;
 
+/** How long an answer may take unless said otherwise before {@linkcode ClientOptions.onSlow} is told. */
+const SLOW_MS = 2000;
+
+/** How a client behaves. */
+export interface ClientOptions {
+  /** Aborted by Ctrl-C: ends whatever call waits. */
+  signal?: AbortSignal;
+  /** Called once, when a call has waited for `slowMs`. */
+  onSlow?: () => void;
+  slowMs?: number;
+}
+
 /** One connection's worth of control API. Every call throws a {@linkcode CoveyError} with the server's own message. */
 export class ControlClient {
   readonly host: string;
+  readonly #options: ClientOptions;
   #http: Deno.HttpClient | undefined;
   #base: string;
+  #slow = false;
 
   /** @param host `unix:///path/to.sock`, `/path/to.sock` or `tcp://HOST:PORT` */
-  constructor(host: string) {
+  constructor(host: string, options: ClientOptions = {}) {
     this.host = host;
+    this.#options = options;
     const path = host.startsWith("unix://")
       ? host.slice("unix://".length)
       : host.startsWith("/")
@@ -138,19 +153,36 @@ export class ControlClient {
         url.searchParams.set(key, typeof value === "object" ? JSON.stringify(value) : String(value));
       }
     }
+    const { signal } = this.#options, slow = this.#watch();
     try {
-      return await fetch(url, { method, ...init, ...(this.#http && { client: this.#http }) });
+      const options = { method, ...(signal && { signal }), ...init };
+      return await fetch(url, { ...options, ...(this.#http && { client: this.#http }) });
     } catch (thrown) {
       if (thrown instanceof DOMException) throw thrown;
-      throw new CoveyError(
-        "unavailable",
-        `Cannot connect to a Covey manager at ${this.host}: ${
-          fetchFailure(thrown)
-        }; is it running? (set -H or COVEY_HOST)`,
-        { cause: thrown },
-      );
+      const why = fetchFailure(thrown);
+      const message = `Cannot connect to a Covey manager at ${this.host}: ${why}; ${hintOf(why)}`;
+      throw new CoveyError("unavailable", message, { cause: thrown });
+    } finally {
+      clearTimeout(slow);
     }
   }
+
+  /** Tells once that an answer takes its time. */
+  #watch(): ReturnType<typeof setTimeout> | undefined {
+    const { onSlow, slowMs = SLOW_MS } = this.#options;
+    if (onSlow === undefined || this.#slow) return undefined;
+    return setTimeout(() => {
+      if (this.#slow) return;
+      this.#slow = true;
+      onSlow();
+    }, slowMs);
+  }
+}
+
+/** What to do when no manager answers because of `why`. */
+function hintOf(why: string): string {
+  if (/permission denied/i.test(why)) return "the socket is its owner's alone: run as the manager's user";
+  return "is it running? (set -H or COVEY_HOST to its --api, without one covey.sock in its state folder)";
 }
 
 function refusal(status: number, text: string): CoveyError {
@@ -168,7 +200,10 @@ function codeOf(status: number, message: string): ErrorCode {
 
 function messageOf(text: string, status: number): string {
   try {
-    return (JSON.parse(text) as { message: string }).message.replace(/^rpc error: code = \w+ desc = /, "");
+    // Docker's texts name its own commands; ours are called the same.
+    return (JSON.parse(text) as { message: string }).message
+      .replace(/^rpc error: code = \w+ desc = /, "")
+      .replace(/"docker (swarm|node|service) /g, '"covey $1 ');
   } catch {
     return text.trim() || `the server answered with status ${status}`;
   }

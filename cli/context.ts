@@ -1,5 +1,6 @@
 /** What every command gets to work with. */
 import type { Command } from "commander";
+import { CoveyError } from "../api/errors.ts";
 import { ControlClient, DEFAULT_HOST } from "./client.ts";
 import type { Output } from "./output.ts";
 
@@ -18,9 +19,11 @@ export async function withClient<R>(
   command: Command,
   action: (client: ControlClient) => Promise<R>,
 ): Promise<R> {
-  const client = new ControlClient(
-    command.optsWithGlobals<{ host?: string }>().host ?? context.env("COVEY_HOST") ?? DEFAULT_HOST,
-  );
+  const host = command.optsWithGlobals<{ host?: string }>().host ?? context.env("COVEY_HOST") ?? DEFAULT_HOST;
+  const client = new ControlClient(host, {
+    signal: context.signal,
+    onSlow: () => context.output.note(`Waiting for an answer of ${host} ... (Ctrl-C ends the waiting)\n`),
+  });
   try {
     return await action(client);
   } finally {
@@ -34,22 +37,27 @@ export function collect(value: string, before: string[]): string[] {
 }
 
 /**
- * Runs `action` for each reference, going on after a failure as docker does, and throws the first error in the end.
- * Every failure is shown.
+ * Runs `action` for each reference, going on after a failure as docker does, and throws in the end: the first error's code,
+ * and every failure's message in the order of the references.
  */
 export async function forEachReference(
-  output: Output,
   references: string[],
   action: (reference: string) => Promise<void>,
 ): Promise<void> {
-  const errors: unknown[] = [];
+  const errors: CoveyError[] = [];
   for (const reference of references) {
     try {
       await action(reference);
     } catch (thrown) {
-      if (errors.length > 0) output.note(`covey: ${thrown instanceof Error ? thrown.message : thrown}\n`);
-      errors.push(thrown);
+      if (thrown instanceof DOMException) throw thrown;
+      errors.push(CoveyError.from(thrown, "unknown"));
     }
   }
-  if (errors.length > 0) throw errors[0];
+  const [first, second] = errors;
+  if (first === undefined || second === undefined) {
+    if (first) throw first;
+    return;
+  }
+  const message = errors.map((error) => error.message).join("\ncovey: ");
+  throw new CoveyError(first.code, message, { cause: first.cause });
 }

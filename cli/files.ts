@@ -1,4 +1,5 @@
 /** Small questions to the disk. */
+import { CoveyError } from "../api/errors.ts";
 
 /** True if something is at `path`. */
 export async function exists(path: string): Promise<boolean> {
@@ -8,4 +9,10 @@ export async function exists(path: string): Promise<boolean> {
   } catch {
     return false;
   }
+}
+
+/** The system's error as `Cannot WHAT: WHY`, without the system call that the runtime adds. */
+export function cannot(what: string, thrown: unknown): CoveyError {
+  const why = CoveyError.from(thrown).message.replace(/: \w+ '[^']*'( -> '[^']*')?$/, "");
+  return new CoveyError("unknown", `Cannot ${what}: ${why}`, { cause: thrown });
 }

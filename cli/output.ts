@@ -19,6 +19,11 @@ export function table(header: string[], rows: string[][]): string {
   return [header, ...rows].map((row) => `${line(row)}\n`).join("");
 }
 
+/** As docker lists things: by name, `pi-2` before `pi-10`. */
+export function sortedByName<T>(objects: readonly T[], name: (object: T) => string): T[] {
+  return objects.toSorted((a, b) => name(a).localeCompare(name(b), "en", { numeric: true }));
+}
+
 /** Either a table of `rows` or, with `--format json`, one JSON document with the API's own objects. */
 export function printList<T>(
   output: Output,

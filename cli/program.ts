@@ -1,6 +1,8 @@
 /** The `covey` command: all its commands, and how it ends. */
 import { Command, CommanderError } from "commander";
+import config from "../deno.json" with { type: "json" };
 import { CoveyError } from "../api/errors.ts";
+import { DEFAULT_HOST } from "./client.ts";
 import type { Context } from "./context.ts";
 import { backupCommands } from "./commands/backup.ts";
 import { doctorCommand } from "./commands/doctor.ts";
@@ -9,14 +11,18 @@ import { serviceCommands } from "./commands/service.ts";
 import { swarmCommands } from "./commands/swarm.ts";
 import { taskCommands } from "./commands/task.ts";
 
-/** Exit codes: 0 done, 1 refused or failed, 2 wrong usage, 3 no manager in reach (worth retrying). */
-export const EXIT = { ok: 0, failed: 1, usage: 2, unavailable: 3 } as const;
+/** Exit codes: 0 done, 1 refused or failed, 2 wrong usage, 3 no manager in reach (worth retrying), 130 ended by Ctrl-C. */
+export const EXIT = { ok: 0, failed: 1, usage: 2, unavailable: 3, interrupted: 130 } as const;
 
 /** Runs one command line; resolves with its exit code and never throws for what the user or the server did. */
 export async function runCovey(args: string[], context: Context): Promise<number> {
   const program = new Command("covey")
     .description("Docker Swarm's model for fleets of small devices")
-    .option("-H, --host <address>", "control socket: unix:///path or tcp://HOST:PORT (default: COVEY_HOST)")
+    .option(
+      "-H, --host <address>",
+      `control socket: unix:///path or tcp://HOST:PORT (default: COVEY_HOST, or ${DEFAULT_HOST})`,
+    )
+    .version(`covey ${config.version}`, "-v, --version")
     .usage("[options] <command>")
     .enablePositionalOptions()
     .exitOverride()
@@ -53,6 +59,10 @@ function inheritSettings(command: Command): void {
 
 function exitCodeOf(thrown: unknown, context: Context): number {
   if (thrown instanceof CommanderError) return thrown.exitCode === 0 ? EXIT.ok : EXIT.usage;
+  if (context.signal.aborted) {
+    context.output.note("covey: Ended by Ctrl-C; what was asked for may happen all the same\n");
+    return EXIT.interrupted;
+  }
   const error = CoveyError.from(thrown, "unknown");
   context.output.note(`covey: ${error.message}\n`);
   if (error.code === "unavailable") return EXIT.unavailable;

@@ -108,11 +108,11 @@ export async function waitConverged(
 ): Promise<void> {
   let shown = "", shownAt = 0, convergedAt: number | undefined;
   while (!signal.aborted) {
-    const [service, tasks, nodes] = await Promise.all([
-      getService(client, serviceID),
-      tasksOfService(client, serviceID),
-      client.get<NodeView[]>("/nodes"),
-    ]);
+    const seen = await look(client, serviceID).catch((thrown) => {
+      if (!signal.aborted) throw thrown;
+    });
+    if (seen === undefined) break;
+    const [service, tasks, nodes] = seen;
     const progress = progressOf(service, tasks, nodes), line = progressLine(progress), now = output.nowMs();
     if (line !== shown || (!output.interactive && now - shownAt >= REPEAT_MS)) {
       output.note(output.interactive ? `\r\x1b[K${line}` : `${line}\n`);
@@ -131,6 +131,14 @@ export async function waitConverged(
       signal.aborted ? "Still converging in the background" : "Service converged"
     }\n`,
   );
+}
+
+function look(client: ControlClient, serviceID: string): Promise<[ServiceView, TaskView[], NodeView[]]> {
+  return Promise.all([
+    getService(client, serviceID),
+    tasksOfService(client, serviceID),
+    client.get<NodeView[]>("/nodes"),
+  ]);
 }
 
 function pause(ms: number, signal: AbortSignal): Promise<void> {

@@ -52,7 +52,8 @@ permissions="--allow-read=$root,$files
 --allow-sys=hostname,osRelease,networkInterfaces
 --allow-env=COVEY_DENO,CBOR_NATIVE_ACCELERATION_DISABLED"
 if [ "$print" = yes ]; then printf '%s\n' "$permissions"; exit 0; fi
-mkdir -p "$state_dir" "$(dirname -- "$api")"
+mkdir -p "$state_dir"
+mkdir -p "$(dirname -- "$api")"
 
 cd "$root"
 # One word per line: options.ts is to refuse a path with blanks, not the shell to tear it apart.

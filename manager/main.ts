@@ -17,9 +17,24 @@ const VERSION = config.version;
 
 const logger = getLogger(["covey", "manager"]);
 
+/** What the system says of a disk or a file names no folder. */
+function described(error: Error, { stateDir }: ManagerOptions): string {
+  return error instanceof CoveyError
+    ? error.message
+    : `Cannot use the state folder ${stateDir}: ${error.message}`;
+}
+
+async function lockStateFolder(options: ManagerOptions): Promise<() => void> {
+  try {
+    await Deno.mkdir(options.stateDir, { recursive: true, mode: 0o700 });
+    return await lockFolder(options.stateDir);
+  } catch (thrown) {
+    throw new CoveyError("unknown", described(thrown as Error, options), { cause: thrown });
+  }
+}
+
 async function run(options: ManagerOptions): Promise<number> {
-  await Deno.mkdir(options.stateDir, { recursive: true, mode: 0o700 });
-  const unlock = await lockFolder(options.stateDir);
+  const unlock = await lockStateFolder(options);
   const ended = Promise.withResolvers<number>();
   for (const name of ["SIGINT", "SIGTERM"] as const) Deno.addSignalListener(name, () => ended.resolve(0));
   const node = new ManagerNode({
@@ -32,7 +47,7 @@ async function run(options: ManagerOptions): Promise<number> {
     lookUp: systemLookUp,
     interfaces: () => Deno.networkInterfaces(),
     onFatal: (error) => {
-      logger.fatal("Cannot go on: {message}", { message: error.message });
+      logger.fatal("Cannot go on: {message}", { message: described(error, options) });
       ended.resolve(1);
     },
   });
@@ -50,11 +65,13 @@ async function run(options: ManagerOptions): Promise<number> {
     engine: options.dockerSocket,
   });
   logger.info("The control API is at unix://{socket}", { socket: options.apiSocket });
+  let ending = false;
   node.open().catch((error: Error) => {
-    logger.fatal("{message}", { message: error.message });
+    if (!ending) logger.fatal("{message}", { message: described(error, options) });
     ended.resolve(1);
   });
   const code = await ended.promise;
+  ending = true;
   api.close();
   await socket.close();
   await node.close();

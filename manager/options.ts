@@ -36,7 +36,7 @@ export const MANAGER_USAGE = `Usage: run-manager [flags]
   --listen HOST:PORT     address to listen on                      (default ${DEFAULT_LISTEN})
   --advertise HOST:PORT  address that other nodes reach this one at
   --api SOCKET           the control API's Unix socket             (default DIR/covey.sock)
-  --join HOST:PORT       join the cluster of this manager …
+  --join HOST:PORT[,...] join the cluster of these managers …
   --token T              … with this token
   --idle                 with an empty DIR: wait for /swarm/init or /swarm/join
   --no-agent             do not run tasks on this node
@@ -91,9 +91,13 @@ function readFlags(args: string[]) {
   try {
     return parseArgs({ args, options: FLAGS, strict: true }).values;
   } catch (thrown) {
-    throw new CoveyError("invalid_argument", `Cannot read the flags: ${(thrown as Error).message}`, {
-      cause: thrown,
-    });
+    throw new CoveyError(
+      "invalid_argument",
+      `Cannot read the flags: ${(thrown as Error).message}; --help lists them`,
+      {
+        cause: thrown,
+      },
+    );
   }
 }
 
@@ -122,7 +126,11 @@ function problemsOf(options: ManagerOptions, labels: readonly string[]): FieldPr
     if (!/^(?!__proto__=)[^=\s]+=/.test(label)) add("--label", `want k=v, current value is "${label}"`);
   }
   for (const [flag, path] of [["--state-dir", options.stateDir], ["--api", options.apiSocket]] as const) {
-    if (/[\s,]/.test(path)) add(flag, `must not contain blanks or commas, current value is "${path}"`);
+    // A socket inside the state folder says nothing new of that folder.
+    const told = flag === "--api" && path === `${options.stateDir}/covey.sock`;
+    if (!told && /[\s,]/.test(path)) {
+      add(flag, `must not contain blanks or commas, current value is "${path}"`);
+    }
   }
   // The kernel's sockaddr_un holds 108 bytes, the last one zero.
   if (options.apiSocket.length > 107) {

@@ -96,7 +96,11 @@ export function verifyPeerChain(
     refuse("permission_denied", leaf, why);
   }
   if (options.blocked?.(identity.nodeID)) {
-    refuse("permission_denied", leaf, "the node was removed from the cluster");
+    refuse(
+      "permission_denied",
+      leaf,
+      "the node was removed from the cluster; to join again it needs an empty state folder",
+    );
   }
   const { notBefore, notAfter, publicKeyDigest } = leaf;
   return { ...identity, notBefore, notAfter, publicKeyDigest, expired };

@@ -4,7 +4,7 @@ import type { NodeSpec } from "../../api/node.ts";
 import type { NodeView, TaskView } from "../api_types.ts";
 import { collect, type Context, forEachReference, withClient } from "../context.ts";
 import { getNode, parseFilters } from "../lookup.ts";
-import { printList, printObjects } from "../output.ts";
+import { printList, printObjects, sortedByName } from "../output.ts";
 import { without } from "../service_spec.ts";
 import { parseChoice, parseLabels } from "../units.ts";
 import { printTasks } from "./task.ts";
@@ -40,7 +40,7 @@ function list(node: Command, context: Context) {
           client.get<NodeView[]>("/nodes", { filters: parseFilters(options.filter) }),
           client.get<{ Swarm: { NodeID: string } }>("/info"),
         ]);
-        printList(context.output, options, nodes, {
+        printList(context.output, options, sortedByName(nodes, (n) => n.Description?.Hostname ?? ""), {
           header: [
             "ID",
             "HOSTNAME",
@@ -126,7 +126,7 @@ function changeRole(node: Command, context: Context, verb: keyof typeof ROLE_CHA
         context,
         command,
         (client) =>
-          forEachReference(context.output, references, async (reference) => {
+          forEachReference(references, async (reference) => {
             const { ID, Spec, Version } = await getNode(client, reference);
             if (Spec.Role !== role) {
               const spec: NodeSpec = { ...Spec, Role: role };
@@ -146,7 +146,7 @@ function remove(node: Command, context: Context) {
         context,
         command,
         (client) =>
-          forEachReference(context.output, references, async (reference) => {
+          forEachReference(references, async (reference) => {
             await client.delete(`/nodes/${encodeURIComponent(reference)}`, {
               force: options.force ? "1" : undefined,
             });

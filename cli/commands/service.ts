@@ -6,7 +6,7 @@ import type { ServiceView, TaskView } from "../api_types.ts";
 import type { ControlClient } from "../client.ts";
 import { collect, type Context, forEachReference, withClient } from "../context.ts";
 import { getService, parseFilters } from "../lookup.ts";
-import { printList, printObjects, shortID } from "../output.ts";
+import { printList, printObjects, shortID, sortedByName } from "../output.ts";
 import { waitConverged } from "../progress.ts";
 import { addServiceFlags } from "../service_flags.ts";
 import { specFromFlags, updatedSpec } from "../service_spec.ts";
@@ -76,7 +76,7 @@ function list(service: Command, context: Context) {
           status: true,
           filters: parseFilters(options.filter),
         });
-        printList(context.output, options, services, {
+        printList(context.output, options, sortedByName(services, (s) => s.Spec.Name), {
           header: ["ID", "NAME", "MODE", "REPLICAS", "IMAGE", "UPDATE"],
           id: (s) => s.ID,
           row: (s) => [
@@ -140,7 +140,7 @@ function scale(service: Command, context: Context) {
     .option("-d, --detach", "do not wait until the services have converged")
     .action((pairs: string[], options, command) =>
       withClient(context, command, (client) =>
-        forEachReference(context.output, pairs, async (pair) => {
+        forEachReference(pairs, async (pair) => {
           const [reference = "", count] = pair.split("=", 2);
           if (count === undefined) {
             throw new CoveyError("invalid_argument", `Cannot scale "${pair}": want SERVICE=REPLICAS`);
@@ -191,7 +191,7 @@ function remove(service: Command, context: Context) {
         context,
         command,
         (client) =>
-          forEachReference(context.output, references, async (reference) => {
+          forEachReference(references, async (reference) => {
             await client.delete(`/services/${encodeURIComponent(reference)}`);
             context.output.write(`${reference}\n`);
           }),

@@ -32,11 +32,19 @@ function init(swarm: Command, context: Context) {
           Availability: parseChoice("availability", options.availability, AVAILABILITIES),
           Spec: {},
         });
-        context.output.write(`Swarm initialized: current node (${nodeID}) is now a manager.\n\n`);
+        context.output.write(
+          options.forceNewCluster
+            ? `This node (${nodeID}) is now the cluster's only manager.\n${AFTER_FORCE}`
+            : `Swarm initialized: current node (${nodeID}) is now a manager.\n\n`,
+        );
         await printJoinCommand(client, context, "worker");
       })
     );
 }
+
+const AFTER_FORCE =
+  "Never do this on a second manager. Managers of before that come back are out: have them leave " +
+  "(`covey swarm leave --force`) and join anew.\n\n";
 
 function join(swarm: Command, context: Context) {
   swarm.command("join").description("Join a cluster").argument("<host:port>", "a manager of the cluster")
@@ -103,7 +111,7 @@ async function printJoinCommand(
   }
   const program = role === "worker"
     ? `deno task run-agent --state-dir /var/lib/covey --join ${manager.Addr} --token ${token}`
-    : `deno task run-manager --state-dir /var/lib/covey --join ${manager.Addr} --token ${token}`;
+    : `deno task run-manager --state-dir /var/lib/covey --api /run/covey/covey.sock --join ${manager.Addr} --token ${token}`;
   context.output.write(`To add a ${role} to this swarm, run on the device:\n\n    ${program}\n\n`);
 }
 

@@ -29,10 +29,11 @@ export function requireManager({ lifecycle }: ControlContext): ManagerHandle {
     if (manager.consensus.status().leaderNodeID !== undefined) return manager;
     throw new DockerError(503, "unavailable", `rpc error: code = Unknown desc = ${NO_LEADER}`);
   }
-  throw new DockerError(503, "unavailable", notManagerText(state, manager !== undefined));
+  throw new DockerError(503, "unavailable", notManagerText(lifecycle));
 }
 
-function notManagerText(state: NodeLifecycle["state"], hasManager: boolean): string {
+function notManagerText({ state, manager, error }: NodeLifecycle): string {
+  const why = error === "" ? "" : ` (${error})`;
   switch (state) {
     case "inactive":
       return NOT_A_MANAGER +
@@ -44,9 +45,11 @@ function notManagerText(state: NodeLifecycle["state"], hasManager: boolean): str
       return NOT_A_MANAGER + "Worker nodes can't be used to view or modify cluster state. " +
         "Please run this command on a manager node or promote the current node to a manager.";
     default:
-      return hasManager || state === "pending"
-        ? NOT_A_MANAGER + "Manager is being prepared or has trouble connecting to the cluster."
-        : NOT_A_MANAGER + "Its part in the swarm could not be started.";
+      return NOT_A_MANAGER +
+        (manager !== undefined || state === "pending"
+          ? "Manager is being prepared or has trouble connecting to the cluster."
+          : "Its part in the swarm could not be started.") +
+        why;
   }
 }
 

@@ -17,6 +17,13 @@ export function hostOf(address: string): string {
   return address.slice(0, address.lastIndexOf(":")).replace(/^\[|\]$/g, "");
 }
 
+/** True if HOST:PORT names an IPv4 address that no interface has: right behind a NAT, wrong after a move. */
+export function isForeign(address: string, interfaces: NetworkInterface[]): boolean {
+  const host = hostOf(address);
+  if (!/^[\d.]+$/.test(host) || host.startsWith("127.")) return false;
+  return !interfaces.some((own) => own.address === host);
+}
+
 /** The port of HOST:PORT. */
 export function portOf(address: string): number {
   return Number(address.slice(address.lastIndexOf(":") + 1));

@@ -1,7 +1,7 @@
 /** How a node gets into a cluster that exists: a certificate first, then, for a manager, its place in the quorum. */
 import { getLogger } from "@logtape/logtape";
 import { CoveyError } from "../../api/errors.ts";
-import { joinCluster, type NodeIdentity, RemoteCA } from "../../security/mod.ts";
+import { joinCluster, type JoinOptions, type NodeIdentity, RemoteCA } from "../../security/mod.ts";
 import type { JoinRequest } from "../lifecycle.ts";
 import { withPort } from "../options.ts";
 import { requestedAddresses } from "./addresses.ts";
@@ -16,6 +16,9 @@ const logger = getLogger(["covey", "node"]);
 /** See the file's head. Everything here runs in the node's queue, but for the background's waiting. */
 export class Joining {
   readonly #parts: NodeParts;
+
+  /** True while a manager is asked for a certificate: this can be ended, and leaves nothing. */
+  asks = false;
 
   constructor(parts: NodeParts) {
     this.#parts = parts;
@@ -57,16 +60,13 @@ export class Joining {
     const addresses = requestedAddresses(request, options, interfaces());
     const managers = await withoutNames(request.RemoteAddrs.map((address) => withPort(address)), lookUp);
     const availability = request.Availability ?? "active";
-    const ca = new RemoteCA({ addresses: () => managers, clock });
     // A certificate without a membership is of a join that was cut short: its key leads to the same node again.
     const before = await identities.load().catch(() => undefined);
-    const identity = await joinCluster({
+    const identity = await this.#askFor(managers, {
       token: request.JoinToken,
       privateKeyPEM: before?.privateKeyPEM ?? await identities.pendingKey(),
       availability,
       clock,
-      getRootCA: () => ca.getRootCA(),
-      issueNodeCertificate: (issue, root) => ca.issueNodeCertificate(issue, root),
     });
     const membership: Membership = {
       nodeID: identity.nodeID,
@@ -77,6 +77,45 @@ export class Joining {
       availability,
     };
     return { identity, membership };
+  }
+
+  /** A certificate from `managers`; says what keeps it waiting. Throws `canceled` if the node leaves or ends meanwhile. */
+  async #askFor(
+    managers: string[],
+    join: Pick<JoinOptions, "token" | "privateKeyPEM" | "availability" | "clock">,
+  ): Promise<NodeIdentity> {
+    const { life } = this.#parts, { signal } = life;
+    const ca = new RemoteCA({ addresses: () => managers, clock: join.clock });
+    const told = async <R>(call: Promise<R>): Promise<R> => {
+      try {
+        return await call;
+      } catch (thrown) {
+        const { message, retryable } = CoveyError.from(thrown);
+        if (retryable && !signal.aborted && message !== life.error) {
+          logger.warn("Cannot join yet, trying again: {message}", { message });
+          life.error = message;
+        }
+        throw thrown;
+      }
+    };
+    life.error = `Asks ${managers.join(", ")} for a certificate`;
+    this.asks = true;
+    logger.info("Joining the cluster of {managers}", { managers: managers.join(", ") });
+    try {
+      return await joinCluster({
+        ...join,
+        signal,
+        getRootCA: () => told(ca.getRootCA(signal)),
+        issueNodeCertificate: (issue, root) => told(ca.issueNodeCertificate(issue, root, signal)),
+      });
+    } catch (thrown) {
+      if (signal.aborted) {
+        throw new CoveyError("canceled", "Cannot join: it was ended before a manager answered");
+      }
+      throw thrown;
+    } finally {
+      this.asks = false;
+    }
   }
 
   async #joinAsManager(identity: NodeIdentity, membership: Membership): Promise<CoveyError | undefined> {

@@ -161,7 +161,7 @@ export class ManagerNode implements NodeLifecycle {
   }
 
   async leave(force: boolean): Promise<void> {
-    if (!this.#life.membership) throw notInSwarm();
+    if (!this.#life.membership && !this.#joining.asks) throw notInSwarm();
     if (this.#running.manager && !force) {
       throw leavingAsManager();
     }

@@ -70,6 +70,7 @@ export class RoleChanges {
         await running.work(membership);
         life.arrived(membership);
       } catch (thrown) {
+        if (life.signal.aborted) return;
         const why = (thrown as Error).message;
         life.failed(`This manager was removed from the cluster; leave with --force to join again (${why})`);
         logger.error("{message}", { message: life.error });

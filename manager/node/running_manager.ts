@@ -1,4 +1,5 @@
 /** A manager at work: consensus, store, CA and dispatcher behind one port, and the leader's components. */
+import { getLogger } from "@logtape/logtape";
 import type { Clock } from "../../api/clock.ts";
 import { CoveyError } from "../../api/errors.ts";
 import type { Cluster } from "../../api/cluster.ts";
@@ -12,9 +13,12 @@ import { RaftMember, type RaftMemberOptions } from "../quorum/mod.ts";
 import { type Answer, type ControlRequest, Routing } from "../routing/mod.ts";
 import { createStore, type Store } from "../store/mod.ts";
 import { leaderComponents, Leadership } from "./leader_components.ts";
+import { leaderTeller } from "./leader_teller.ts";
 import { managerRouter } from "./manager_router.ts";
 import { type ManagerNetwork, PeerTrust } from "./peer_trust.ts";
 import { followRaftTiming } from "./raft_timing.ts";
+
+const logger = getLogger(["covey", "node"]);
 
 /** What agents weigh managers by (SwarmKit `DefaultObservationWeight`). */
 const MANAGER_WEIGHT = 10;
@@ -141,7 +145,10 @@ export class RunningManager implements ManagerHandle {
       ...{ dispatcher: this.#dispatcher, routing: this.#routing },
     });
     this.#listener = await this.#network.listen(this.#options.listen, router);
+    const tell = leaderTeller(this.nodeID, (level, line) => logger[level](line));
+    tell(this.consensus.status());
     this.#unsubscribe = this.consensus.subscribe((status) => {
+      tell(status);
       void this.#leadership.set(status.isLeader);
       this.#dispatcher.refresh();
     });

@@ -2,6 +2,7 @@
 import { getLogger } from "@logtape/logtape";
 import { CoveyError } from "../../api/errors.ts";
 import { type IdentityStore, type NodeIdentity, RemoteCA, Renewer } from "../../security/mod.ts";
+import { isForeign } from "./addresses.ts";
 import { AgentNotes } from "./agent_notes.ts";
 import { agentArguments, AgentProcess } from "./agent_process.ts";
 import type { NodeContext } from "./node_context.ts";
@@ -10,6 +11,9 @@ import { issueOwnIdentity } from "./own_identity.ts";
 import { RunningManager } from "./running_manager.ts";
 
 const logger = getLogger(["covey", "node"]);
+
+const FOREIGN =
+  "{advertise} is no address of this machine: if it has moved, start it with its new --advertise";
 
 /** What a running node tells; later, never within a call. */
 export interface RunningNodeHooks {
@@ -107,6 +111,7 @@ export class RunningNode {
     this.#renew(await this.requireIdentity(membership), () => [advertise, ...others()]);
     this.#startAgent([advertise]);
     logger.info("Manager {nodeID} serves at {advertise}", { nodeID, advertise });
+    if (isForeign(advertise, this.#context.interfaces())) logger.warn(FOREIGN, { advertise });
   }
 
   /** Runs a worker. */

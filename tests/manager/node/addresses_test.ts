@@ -1,5 +1,5 @@
 import assert from "node:assert/strict";
-import { advertiseAddress, hostOf, portOf } from "../../../manager/node/addresses.ts";
+import { advertiseAddress, hostOf, isForeign, portOf } from "../../../manager/node/addresses.ts";
 
 const v4 = (name: string, address: string) => ({ name, family: "IPv4", address });
 
@@ -29,4 +29,13 @@ Deno.test("Advertised address: several candidates are an error that names them",
 Deno.test("Advertised address: host and port come apart, brackets included", () => {
   assert.equal(hostOf("[fe80::1]:2377"), "fe80::1");
   assert.equal(portOf("[fe80::1]:2377"), 2377);
+});
+
+Deno.test("Advertised address: one that no interface has is foreign; names and the loopback are not judged", () => {
+  const interfaces = [v4("lo", "127.0.0.1"), v4("eth0", "192.0.2.7")];
+  assert.deepEqual(
+    ["192.0.2.7:2377", "192.0.2.8:2377", "127.0.0.2:2377", "pi.local:2377", "[2001:db8::1]:2377"]
+      .filter((address) => isForeign(address, interfaces)),
+    ["192.0.2.8:2377"],
+  );
 });
