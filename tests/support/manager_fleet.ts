@@ -4,6 +4,7 @@ import type { NodeView, SwarmView } from "../../cli/api_types.ts";
 import { ControlClient } from "../../cli/client.ts";
 
 const LAUNCHER = fileURLToPath(new URL("../../manager/launch.sh", import.meta.url));
+const SHIM = fileURLToPath(new URL("../../executors/process/shim.sh", import.meta.url));
 /** Longest wait for a condition; only a failure takes that long. */
 const LIMIT_MS = 30_000;
 const POLL_MS = 20;
@@ -143,6 +144,22 @@ export class ManagerFleet {
   }
 }
 
+/** Ends the programs that are left: they outlive their agents, however a test has ended. */
+async function killTasks(folder: string): Promise<void> {
+  for (const { name } of Deno.readDirSync(folder)) {
+    const state = `${folder}/${name}/agent/process`;
+    try {
+      for (const task of [...Deno.readDirSync(`${state}/tasks`)]) {
+        await new Deno.Command(SHIM, { args: ["signal", state, task.name, "KILL"] }).output();
+      }
+    } catch (thrown) {
+      if (!(thrown instanceof Deno.errors.NotFound || thrown instanceof Deno.errors.NotADirectory)) {
+        throw thrown;
+      }
+    }
+  }
+}
+
 /** Runs `test` with a fleet in a folder of its own; shows the logs if it fails. */
 export async function withManagers(
   options: { agents?: boolean },
@@ -157,6 +174,7 @@ export async function withManagers(
     failure = thrown;
   }
   await fleet.stop();
+  await killTasks(folder);
   for (const { name } of failure === undefined ? [] : Deno.readDirSync(folder)) {
     if (!name.endsWith(".txt")) continue;
     const lines = Deno.readTextFileSync(`${folder}/${name}`).trimEnd().split("\n");
