@@ -73,10 +73,10 @@ if [ "$print" = yes ]; then printf '%s\n' "$permissions"; exit 0; fi
 [ -d "$state_dir" ] || (umask 077 && mkdir -p "$state_dir")
 
 # A device's memory is for its tasks, and its SD card wears: no optimizing compiler and no threads for it or for the
-# collector (an agent computes little; 4 MB), no code cache (4 MB, and 7 MB written at every start), one malloc arena
-# (1 MB), no question to the network for a newer Deno (1 MB), nothing loaded for executors that are not used. See
-# docs/decisions/0040-agent-memory.md.
-v8=--lite-mode,--single-threaded,--max-semi-space-size=1,--max-old-space-size=256
+# collector (an agent computes little; 4 MB), garbage collected when the agent says so (heap_keeper.ts), no code cache (4 MB,
+# and 7 MB written at every start), one malloc arena (1 MB), no question to the network for a newer Deno (1 MB), nothing
+# loaded for executors that are not used. See docs/decisions/0040-agent-memory.md.
+v8=--expose-gc,--lite-mode,--single-threaded,--max-semi-space-size=1,--max-old-space-size=256
 export MALLOC_ARENA_MAX=1 DENO_NO_UPDATE_CHECK=1 DENO_NO_PACKAGE_JSON=1
 
 # New sources are compiled by a process of their own: the one that does it keeps 2 to 8 MB of it.

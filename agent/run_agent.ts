@@ -8,6 +8,7 @@ import { loadExecutors } from "../executors/load.ts";
 import { ClockFloor } from "../security/clock_floor.ts";
 import { systemFileSystem } from "../security/file_system.ts";
 import { Agent, type AgentState } from "./agent.ts";
+import { HeapKeeper } from "./heap_keeper.ts";
 import { identityDialer, type IdentityKeeper, ownIdentity, sharedIdentity, tlsInfo } from "./identity.ts";
 import type { AgentOptionsFromFlags } from "./options.ts";
 import { readBootID, StateFolder } from "./state_folder.ts";
@@ -110,11 +111,22 @@ async function serve(
     onMissingRuntimes: logMissingRuntimes(),
   });
   agent.start();
+  const heap = heapKeeper();
+  heap?.start();
   const { leave } = await ended;
+  heap?.stop();
   if (leave) await agent.removeTasks();
   await agent.stop();
   await state.close();
   await Promise.all(executors.map((executor) => executor.close()));
+}
+
+/** None where the launcher did not ask V8 for the means (`--expose-gc`). */
+function heapKeeper(): HeapKeeper | undefined {
+  const { gc } = globalThis as { gc?: () => void };
+  if (gc === undefined) return undefined;
+  const usedBytes = () => Deno.memoryUsage().heapUsed;
+  return new HeapKeeper({ clock: systemClock, usedBytes, collect: () => gc() });
 }
 
 /** Passes changes of the node's role on to the process that can act on them. */

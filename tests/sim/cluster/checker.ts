@@ -33,8 +33,8 @@ export class ManagerView {
 /** See the file's head. */
 export class ClusterChecker {
   readonly tasks: TaskChecker;
-  /** The highest index that was acknowledged. */
-  acknowledged = 0;
+  /** The highest index that was acknowledged, by the term of its leader. */
+  readonly #acknowledged = new Map<number, number>();
   readonly #world: World;
   readonly #applied = new Map<number, Applied>();
   readonly #leaders = new Map<number, string>();
@@ -68,10 +68,13 @@ export class ClusterChecker {
     if (leader !== undefined) throw new Violation("ES", `${leader} and ${name} both lead term ${term}`);
     this.#leaders.set(term, name);
     this.#world.log.note(`${name} leads term ${term}`);
-    if (appliedIndex < this.acknowledged) {
+    // One that slept may begin to serve, for a moment, when its successor has long acknowledged more.
+    const before = [...this.#acknowledged].filter(([of]) => of < term);
+    for (const [of, index] of before) {
+      if (appliedIndex >= index) continue;
       throw new Violation(
         "LC",
-        `${name} leads term ${term} at ${appliedIndex}, but ${this.acknowledged} was acknowledged`,
+        `${name} leads term ${term} at ${appliedIndex}, but ${index} was acknowledged in term ${of}`,
       );
     }
   }
@@ -128,11 +131,11 @@ export class ClusterChecker {
   }
 
   /** DU: part one, it was applied. Part two is LC, part three {@linkcode survives}. */
-  acknowledges(name: string, index: number, entry: Uint8Array): void {
+  acknowledges(name: string, term: number, index: number, entry: Uint8Array): void {
     if (this.#applied.get(index)?.crc !== crc32(entry)) {
       throw new Violation("DU", `${name} acknowledges ${index}, which is another entry or none`);
     }
-    this.acknowledged = Math.max(this.acknowledged, index);
+    this.#acknowledged.set(term, Math.max(this.#acknowledged.get(term) ?? 0, index));
   }
 
   /** DU: what was acknowledged is there after healing. */

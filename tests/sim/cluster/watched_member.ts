@@ -22,8 +22,9 @@ export function watched(
       checker.guard(() => checker.status(view, member.status()));
     },
     async propose(entry, local) {
+      const { term } = member.status();
       const index = await member.propose(entry, local);
-      checker.guard(() => checker.acknowledges(view.name, index, entry));
+      checker.guard(() => checker.acknowledges(view.name, term, index, entry));
       return index;
     },
     ...(faults.readWithoutBarrier && { readBarrier: () => Promise.resolve() }),
