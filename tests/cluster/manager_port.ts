@@ -95,9 +95,8 @@ export class ManagerPort {
     });
     const router = managerRouter({ ...CONTEXT, store, consensus: member, dispatcher, routing });
     const files = await issueOwnIdentity(created, node.ID, await createPrivateKeyPEM(), CONTEXT);
-    const own = { identity: assembleIdentity(files) };
+    const own = ownIdentity(assembleIdentity(files), (identity) => trust.useIdentity(identity));
     trust.useStore(store);
-    trust.useIdentity(own.identity);
     const listener = await trust.listen(address, router);
     await dispatcher.start();
     return new ManagerPort(store, router, listener, dispatcher, routing, member, own);
@@ -148,4 +147,18 @@ function freeAddress(): string {
   const { port } = listener.addr as Deno.NetAddr;
   listener.close();
   return `127.0.0.1:${port}`;
+}
+
+/** A manager's identity, which `use` shall hear of whenever it is another. */
+function ownIdentity(identity: NodeIdentity, use: (identity: NodeIdentity) => void) {
+  use(identity);
+  return {
+    get identity() {
+      return identity;
+    },
+    set identity(renewed: NodeIdentity) {
+      identity = renewed;
+      use(identity);
+    },
+  };
 }

@@ -50,7 +50,9 @@ Deno.test("Join: a manager that cannot be reached is named at once, and tried un
     const nowhere = `127.0.0.1:${freePort()}`;
     const agent = agentIn(folder, "a");
     const lost = agent("--join", `${nowhere},nosuchhost.invalid:2377`, "--token", token);
-    await lost.says(/Cannot join yet: Cannot connect to nosuchhost.invalid:2377: getaddrinfo ENOTFOUND/);
+    await lost.says(
+      /Cannot join yet, trying again: Cannot connect to nosuchhost.invalid:2377: getaddrinfo ENOTFOUND/,
+    );
     assert.equal(await lost.end(), 0);
     const found = agent("--join", `${nowhere},${address}`, "--token", token);
     await found.says(/is connected/);
