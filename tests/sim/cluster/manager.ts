@@ -102,6 +102,8 @@ export class SimManager {
       await manager.serve({} as NodeIdentity);
       this.#process = { life, manager, api: this.#controlAPI(manager) };
       this.state = "up";
+      // As `Joining.resume` does: a start may know less than the one before, which had not stored that it votes.
+      this.#joined = manager.consensus.isVoter;
       if (!this.#joined && through.length > 0) await manager.consensus.join(through);
       this.#joined = true;
     } catch (thrown) {
