@@ -36,6 +36,8 @@ const KINDS: readonly EntryType[] = ["normal", "conf_change"];
 export class RaftDisk implements CoreStorage {
   readonly #disk: Storage;
   readonly #log: MemoryStorage;
+  /** Committed entries up to here were looked at for membership changes. */
+  #looked = 0;
   /** Makes the metadata of a snapshot for a member, if one can be sent; set by the driver. */
   offer: (to: MemberID) => SnapshotMeta | null = () => null;
 
@@ -120,7 +122,8 @@ export class RaftDisk implements CoreStorage {
     }
     // Without entries or a vote it is there because a membership change is committed.
     const needed = !snapshot &&
-      (entries.length === 0 || this.#votedAnew(hardState) || entries.some((e) => e.type === "conf_change"));
+      (entries.length === 0 || this.#votedAnew(hardState) || entries.some((e) => e.type === "conf_change") ||
+        this.#commitsChange(hardState.commit));
     if (needed || entries.length > 0) {
       await this.#disk.save({ entries: entries.map(asLogEntry), ...(needed && { hardState }) });
     }
@@ -159,6 +162,14 @@ export class RaftDisk implements CoreStorage {
       spare--;
     }
     return spare;
+  }
+
+  /** Whether a membership change is committed since the last look: after a restart its commit must be known. */
+  #commitsChange(commit: number): boolean {
+    const to = Math.min(commit, this.lastIndex());
+    const from = Math.max(this.#looked + 1, this.firstIndex());
+    this.#looked = Math.max(this.#looked, to);
+    return from <= to && this.entries(from, to + 1, Infinity).some(({ type }) => type === "conf_change");
   }
 
   #votedAnew({ term, vote }: HardState): boolean {
