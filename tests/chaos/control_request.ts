@@ -1,5 +1,9 @@
-/** One request to a control API's Unix socket, on a connection of its own, so that what happened to it is known exactly. */
-import { type ClientRequest, type IncomingMessage, request } from "node:http";
+/**
+ * One request to a control API's Unix socket, on a connection of its own, so that what happened to it is known exactly.
+ * Not by `node:http`: over a Unix socket, Deno 2.9.5 closes its descriptor twice there, which in a program with several
+ * threads is sooner or later somebody else's.
+ */
+import { HttpReader } from "../../executors/docker/http_reader.ts";
 
 const API = "/v1.41";
 
@@ -10,55 +14,57 @@ export type ControlAnswer =
   | { kind: "broken" };
 
 /** Sends one request and waits at most `timeoutMs`. Never rejects. */
-export function controlRequest(
+export async function controlRequest(
   socket: string,
   method: "GET" | "POST" | "DELETE",
   path: string,
   body: unknown,
   timeoutMs: number,
 ): Promise<ControlAnswer> {
-  return new Promise((resolve) => {
-    const text = body === undefined ? undefined : JSON.stringify(body);
-    const outgoing = request({
-      socketPath: socket,
-      method,
-      path: API + path,
-      agent: false,
-      headers: text === undefined ? {} : {
-        "content-type": "application/json",
-        "content-length": new TextEncoder().encode(text).length,
-      },
-    });
-    const end = (answer: ControlAnswer) => {
-      clearTimeout(timer);
-      outgoing.destroy();
-      resolve(answer);
-    };
-    const timer = setTimeout(() => end({ kind: "broken" }), timeoutMs);
-    outgoing.on("error", (error) => end({ kind: isUnsent(error) ? "not_sent" : "broken" }));
-    outgoing.on("response", (response) => void readAnswer(response).then(end));
-    outgoing.on("close", () => end({ kind: "broken" }));
-    send(outgoing, text);
-  });
-}
-
-function send(outgoing: ClientRequest, text: string | undefined): void {
-  if (text === undefined) outgoing.end();
-  else outgoing.end(text);
-}
-
-async function readAnswer(response: IncomingMessage): Promise<ControlAnswer> {
-  let body = "";
+  let connection: Deno.UnixConn;
   try {
-    for await (const chunk of response.setEncoding("utf8")) body += chunk;
+    connection = await Deno.connect({ transport: "unix", path: socket });
+  } catch {
+    return { kind: "not_sent" };
+  }
+  let open = true;
+  const close = () => {
+    if (open) connection.close();
+    open = false;
+  };
+  const timer = setTimeout(close, timeoutMs);
+  try {
+    await send(connection, requestBytes(method, path, body));
+    return await readAnswer(connection);
   } catch {
     return { kind: "broken" };
+  } finally {
+    clearTimeout(timer);
+    close();
   }
-  if (!response.complete) return { kind: "broken" };
-  return { kind: "answer", status: response.statusCode ?? 0, body };
 }
 
-/** Errors of connecting; any other may come after the request was out. */
-function isUnsent(error: NodeJS.ErrnoException): boolean {
-  return error.code === "ECONNREFUSED" || error.code === "ENOENT" || error.code === "EAGAIN";
+function requestBytes(method: string, path: string, body: unknown): Uint8Array {
+  const encoder = new TextEncoder();
+  const text = body === undefined ? "" : JSON.stringify(body);
+  const fields = body === undefined ? [] : [
+    "Content-Type: application/json",
+    `Content-Length: ${encoder.encode(text).length}`,
+  ];
+  const head = [`${method} ${API}${path} HTTP/1.1`, "Host: docker", "Connection: close", ...fields, "", ""];
+  return encoder.encode(head.join("\r\n") + text);
+}
+
+async function send(connection: Deno.Conn, bytes: Uint8Array): Promise<void> {
+  for (let at = 0; at < bytes.length;) at += await connection.write(bytes.subarray(at));
+}
+
+/** Throws if the connection ends before the answer does. */
+async function readAnswer(connection: Deno.Conn): Promise<ControlAnswer> {
+  const reader = new HttpReader(connection);
+  const head = await reader.head();
+  const decoder = new TextDecoder();
+  let body = "";
+  for await (const piece of reader.body(head)) body += decoder.decode(piece, { stream: true });
+  return { kind: "answer", status: head.status, body };
 }

@@ -10,6 +10,9 @@ export const NO_ARM64 = NAMED || isThere() ? "" : `no emulated device is in ${FO
 /** The address at which the device, behind its NAT, finds this machine's loopback. */
 export const HOST_FROM_DEVICE = "10.0.2.2";
 
+/** An emulated processor has a tenth of a real one's speed, and less when all tests run at once. */
+const LIMIT_MS = 300_000;
+
 /** One device; its console is a shell. */
 export class Arm64Device {
   /** Everything the console has shown since the last start. */
@@ -72,10 +75,15 @@ export class Arm64Device {
   /** Polls until a command prints what matches. */
   async shows(pattern: RegExp, command: string): Promise<void> {
     let last = "";
-    await eventually(`${command} shows ${pattern}`, async () => {
-      last = await this.run(command);
-      return pattern.test(last);
-    }, () => last);
+    await eventually(
+      `${command} shows ${pattern}`,
+      async () => {
+        last = await this.run(command);
+        return pattern.test(last);
+      },
+      () => last,
+      LIMIT_MS,
+    );
   }
 
   /** Starts the agent in the background, its log in /agent.log. */
@@ -105,10 +113,15 @@ export class Arm64Device {
 
   async #shows(pattern: RegExp, from = 0): Promise<void> {
     const seen = () => this.output.slice(from);
-    await eventually(`the console shows ${pattern}`, () => {
-      if (this.#ended) throw new Error(`the machine went off without showing ${pattern}:\n${this.output}`);
-      return Promise.resolve(pattern.test(seen()));
-    }, seen);
+    await eventually(
+      `the console shows ${pattern}`,
+      () => {
+        if (this.#ended) throw new Error(`the machine went off without showing ${pattern}:\n${this.output}`);
+        return Promise.resolve(pattern.test(seen()));
+      },
+      seen,
+      LIMIT_MS,
+    );
   }
 
   async #read(stream: ReadableStream<Uint8Array>): Promise<void> {
