@@ -16,7 +16,7 @@ import { BareQuorum } from "./quorum/members.ts";
 import { failOver, measureCreates, SwarmPeer, withManagers } from "./quorum/swarms.ts";
 
 const PEERS = Deno.env.get("COVEY_PEERS") ?? fileURLToPath(new URL("../../shared/peers", import.meta.url));
-const ROUNDS = 3, CREATES = 2000, CREATE_CLIENTS = 16;
+const ROUNDS = 3, CREATE_MS = 6000, CREATE_CLIENTS = 16;
 const VALUE_BYTES = 256, KEYS = 1000, PUT_CLIENTS = [16, 256], PUT_MS = 4000;
 
 async function compareSwarms(folder: string): Promise<void> {
@@ -28,9 +28,9 @@ async function compareSwarms(folder: string): Promise<void> {
     await withManagers(`${folder}/managers`, async (managers) => {
       // The first of each is not counted: both are slower on a path that is new to them.
       for (let round = -1; round < ROUNDS; round++) {
-        creates.theirs.push(await measureCreates(peer.socket(0), CREATES, CREATE_CLIENTS));
+        creates.theirs.push(await measureCreates(peer.socket(0), CREATE_MS, CREATE_CLIENTS));
         creates.ours.push(
-          await measureCreates(managers.socket(await managers.leader()), CREATES, CREATE_CLIENTS),
+          await measureCreates(managers.socket(await managers.leader()), CREATE_MS, CREATE_CLIENTS),
         );
       }
       for (let round = 0; round < ROUNDS; round++) {

@@ -7,18 +7,18 @@ const REQUEST_TIMEOUT_MS = 20_000;
 const FAIL_OVER_LIMIT_MS = 120_000;
 const RETRY_MS = 10;
 
-/** Services a second that `clients` clients create through `socket`. */
-export async function measureCreates(socket: string, count: number, clients: number): Promise<number> {
+/** Services a second that `clients` clients create through `socket` in `durationMs`. */
+export async function measureCreates(socket: string, durationMs: number, clients: number): Promise<number> {
   const connections = await Promise.all(Array.from({ length: clients }, () => connect(socket)));
   const run = crypto.randomUUID().slice(0, 8);
   const start = performance.now();
   let nth = 0;
   await Promise.all(connections.map(async (connection) => {
-    while (nth < count) await create(connection, `bench-${run}-${nth++}`);
+    while (performance.now() - start < durationMs) await create(connection, `bench-${run}-${nth++}`);
   }));
   const seconds = (performance.now() - start) / 1000;
   for (const connection of connections) connection.close();
-  return count / seconds;
+  return nth / seconds;
 }
 
 /** Milliseconds from `kill` to the next service created through `socket`. */

@@ -11,8 +11,13 @@ const MAX_QUEUE_MESSAGES = 8192;
 /** Bytes of messages in one item of the stream; a larger message travels alone. */
 const MAX_ITEM_BYTES = 1024 * 1024;
 
-/** Time between two messages with news of commits alone: under load they travel with entries, a message less each way. */
+/** Time between two messages with news of commits alone. */
 const NOTICE_INTERVAL_MS = 5;
+/**
+ * Entries that follow each other faster than this are a load: news of commits then wait as long for the next ones, which
+ * says the same with a message less each way.
+ */
+const LOAD_INTERVAL_MS = 20;
 
 /**
  * Messages to one member, as the items of one stream. What carries no entries overtakes what does, so that a
@@ -30,6 +35,9 @@ export class MessageQueue implements AsyncIterable<RaftHello | RaftMessages> {
   #notice: Message | undefined;
   #cancelNotice: CancelTimer | undefined;
   #nextNotice = -Infinity;
+  /** When entries were last sent, and how long after those before. */
+  #entriesAt = -Infinity;
+  #entriesGapMs = Infinity;
 
   constructor(hello: RaftHello, clock: Clock) {
     this.#hello = hello;
@@ -45,7 +53,9 @@ export class MessageQueue implements AsyncIterable<RaftHello | RaftMessages> {
       this.#urgent[this.#urgent.length - 1] = message;
       return true;
     }
-    if (message.type === "append") this.#notice = undefined;
+    if (message.type === "append") this.#noteEntries();
+    // Who asked to read waits until it has applied what this allows it to.
+    if (message.type === "read_index_response" && this.#notice) this.#addNotice(this.#notice);
     return this.#add(message);
   }
 
@@ -76,19 +86,31 @@ export class MessageQueue implements AsyncIterable<RaftHello | RaftMessages> {
     return true;
   }
 
+  #noteEntries(): void {
+    const now = this.#clock.monotonic();
+    this.#entriesGapMs = now - this.#entriesAt;
+    this.#entriesAt = now;
+    this.#notice = undefined;
+  }
+
+  /** Sends news of a commit alone, now or in a moment. */
   #hold(message: Message): boolean {
     const now = this.#clock.monotonic();
-    if (now >= this.#nextNotice) {
-      this.#nextNotice = now + NOTICE_INTERVAL_MS;
-      this.#notice = undefined;
-      return this.#add(message);
-    }
+    const isLoad = this.#entriesGapMs < LOAD_INTERVAL_MS && now < this.#entriesAt + LOAD_INTERVAL_MS;
+    const due = isLoad ? this.#entriesAt + LOAD_INTERVAL_MS : this.#nextNotice;
+    if (now >= due) return this.#addNotice(message);
     this.#notice = message;
-    this.#cancelNotice ??= this.#clock.setTimer(this.#nextNotice - now, () => {
+    this.#cancelNotice ??= this.#clock.setTimer(due - now, () => {
       this.#cancelNotice = undefined;
       if (this.#notice) this.#hold(this.#notice);
     });
     return true;
+  }
+
+  #addNotice(message: Message): boolean {
+    this.#nextNotice = this.#clock.monotonic() + NOTICE_INTERVAL_MS;
+    this.#notice = undefined;
+    return this.#add(message);
   }
 
   #take(): Message[] {

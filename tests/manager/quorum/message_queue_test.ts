@@ -75,3 +75,27 @@ Deno.test("Message queue: news of a commit go at once, more of them wait for ent
   deepStrictEqual(sent, ["0 entries, commit 7"]);
   await end();
 });
+
+Deno.test("Message queue: under load news of a commit wait for the next entries, but not for long, nor does a reader", async () => {
+  const { clock, queue, sent, end } = draining();
+  queue.push(append(2, 1));
+  await clock.advance(7);
+  queue.push(append(3, 1));
+  queue.push(append(4, 0));
+  await clock.advance(7);
+  queue.push(append(4, 1));
+  queue.push(append(5, 0));
+  await clock.advance(7);
+  const entries = [1, 2, 3].map((commit) => `1 entries, commit ${commit}`);
+  deepStrictEqual(sent.splice(0), entries, "what is known by the next entries is not sent alone");
+  await clock.advance(13);
+  deepStrictEqual(sent.splice(0), ["0 entries, commit 4"], "no more entries came");
+
+  queue.push(append(5, 1));
+  queue.push(append(6, 1));
+  queue.push(append(7, 0));
+  queue.push({ type: "read_index_response", from: 1, to: 2, term: 1, id: 1, index: 6 });
+  await clock.advance(0);
+  deepStrictEqual(sent, ["1 entries, commit 4", "1 entries, commit 5", "0 entries, commit 6"]);
+  await end();
+});
