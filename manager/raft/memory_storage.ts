@@ -2,7 +2,8 @@ import { members } from "./conf_change.ts";
 import { invariant } from "./invariant.ts";
 import { EMPTY_CONF_STATE, type InitialState, type Storage } from "./storage.ts";
 import { type ConfState, type Entry, entrySize, type HardState, type MemberID, NO_MEMBER } from "./types.ts";
-import type { SnapshotMeta, WriteBatch } from "./types.ts";
+import type { WriteBatch } from "./ready.ts";
+import type { SnapshotMeta } from "./types.ts";
 
 /** A log in memory: what a driver keeps in front of its disk, and all that a test needs. Empty at first. */
 export class MemoryStorage implements Storage {

@@ -45,6 +45,7 @@ export { bootstrap, forceSingleMember } from "./offline.ts";
 export type { ProposalRefusal, ProposalResult } from "./proposal.ts";
 export { RawNode } from "./raw_node.ts";
 export type { ReadRefusal, ReadResult } from "./read_index.ts";
+export type { Ready, WriteBatch } from "./ready.ts";
 export type { MemberStatus, RaftStatus } from "./status.ts";
 export type { StepOutcome } from "./step.ts";
 export { EMPTY_CONF_STATE, type InitialState, type Storage } from "./storage.ts";

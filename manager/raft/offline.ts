@@ -1,7 +1,8 @@
 import { applyConfChange, decodeConfChange, encodeConfChange, MAX_REMOVED, members } from "./conf_change.ts";
 import { invariant } from "./invariant.ts";
 import { EMPTY_CONF_STATE, type Storage } from "./storage.ts";
-import { type Entry, type MemberID, NO_MEMBER, type WriteBatch } from "./types.ts";
+import type { WriteBatch } from "./ready.ts";
+import { type Entry, type MemberID, NO_MEMBER } from "./types.ts";
 
 /**
  * What the members of a new cluster store before they start: a snapshot without data, so that whoever joins later cannot

@@ -16,7 +16,8 @@ import { step, type StepOutcome } from "./step.ts";
 import type { Storage } from "./storage.ts";
 import { tick } from "./tick.ts";
 import { transferLeadership, type TransferResult } from "./transfer.ts";
-import type { ConfState, Entry, MemberID, Ready, SoftState, WriteBatch } from "./types.ts";
+import type { Ready, WriteBatch } from "./ready.ts";
+import type { ConfState, Entry, MemberID, SoftState } from "./types.ts";
 
 /**
  * One member of a Raft cluster, without clock, network and disk: the caller brings those, see its duties in `mod.ts`.
