@@ -34,15 +34,13 @@ const CONTAINER_ORDER = [
   "OomScoreAdj",
 ];
 
-/** `object` with the fields of `order` first, in that order, and without undefined ones. */
+/** `object` with the fields of `order` first, in that order, and without undefined ones. Lists make thousands of these. */
 export function inOrder(object: object, order: readonly string[]): Record<string, unknown> {
-  const fields = new Map(Object.entries(object).filter(([, value]) => value !== undefined));
+  const fields = object as Record<string, unknown>;
   const out: Record<string, unknown> = {};
-  for (const key of order) {
-    if (fields.has(key)) out[key] = fields.get(key);
-    fields.delete(key);
-  }
-  for (const [key, value] of fields) out[key] = value;
+  for (const key of order) if (fields[key] !== undefined) out[key] = fields[key];
+  // A field that is there already keeps its place.
+  for (const key of Object.keys(fields)) if (fields[key] !== undefined) out[key] = fields[key];
   return out;
 }
 
