@@ -62,6 +62,7 @@ async function run(options: ManagerOptions): Promise<number> {
   const socket = await serveControlSocket({
     path: options.apiSocket,
     fetch: (request) => api.app.fetch(request),
+    headers: api.headers,
     engine: options.dockerSocket,
   });
   logger.info("The control API is at unix://{socket}", { socket: options.apiSocket });

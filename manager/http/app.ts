@@ -34,6 +34,8 @@ export interface ControlOptions {
 /** The control API and the way to let go of what it holds. */
 export interface ControlAPI {
   app: Hono;
+  /** What every response carries besides its own: whoever writes it to a client adds them. */
+  readonly headers: Readonly<Record<string, string>>;
   /** See {@linkcode LeadersRequests.answer}. */
   answer(request: Request): Promise<Response>;
   /** Stops following the store and closes connections to the engine. */
@@ -50,19 +52,12 @@ export function controlAPI(options: ControlOptions): ControlAPI {
 
   const leaders = new LeadersRequests(lifecycle, (request) => app.fetch(request));
   const app = new Hono({ getPath: (request) => withoutVersion(pathOf(request.url)) });
-  const headers = Object.entries({
-    "Api-Version": API_VERSION,
-    "Docker-Experimental": "false",
-    "Ostype": Deno.build.os,
-    "Server": `Covey/${version} (${Deno.build.os})`,
-  });
   app.use(async (c, next) => {
     hub.follow(lifecycle.manager);
     checkVersion(pathOf(c.req.raw.url));
     const response = await leaders.route(c, next);
     if (response) return response;
     hub.follow(lifecycle.manager);
-    for (const [name, value] of headers) c.res.headers.set(name, value);
   });
   systemRoutes(app, context);
   eventRoutes(app, context, hub);
@@ -79,11 +74,16 @@ export function controlAPI(options: ControlOptions): ControlAPI {
   );
   app.onError((thrown, c) => {
     const { status, message } = dockerError(thrown, isDockerClient(c));
-    for (const [name, value] of headers) c.header(name, value);
     return sendJSON(c, { message }, status as ContentfulStatusCode);
   });
   return {
     app,
+    headers: {
+      "Api-Version": API_VERSION,
+      "Docker-Experimental": "false",
+      "Ostype": Deno.build.os,
+      "Server": `Covey/${version} (${Deno.build.os})`,
+    },
     answer: (request) => leaders.answer(request),
     close() {
       hub.close();

@@ -8,6 +8,7 @@ import type { ManagerHandle, NodeLifecycle } from "../lifecycle.ts";
 import { DockerError, NO_LEADER } from "./docker_error.ts";
 import type { Store } from "../store/store.ts";
 import type { Engine } from "./engine.ts";
+import { withText } from "./front/whole_text.ts";
 
 /** What the control API is made of. */
 export interface ControlContext {
@@ -81,7 +82,8 @@ export function sendJSON(c: Context, value: unknown, status: ContentfulStatusCod
     HTML,
     (character) => `\\u${character.charCodeAt(0).toString(16).padStart(4, "0")}`,
   );
-  return c.body(text + "\n", status, { "Content-Type": "application/json" });
+  const body = text + "\n", contentType = "application/json";
+  return withText(c.body(body, status, { "Content-Type": contentType }), { contentType, text: body });
 }
 
 /** The request's JSON. Throws `invalid_argument`. */

@@ -9,8 +9,9 @@ import { isSwarmPath, isUploadPath } from "../engine_paths.ts";
 import { pipeToEngine } from "./engine_pipe.ts";
 import { bodyPieces, readBody } from "./request_body.ts";
 import { readHead, type RequestHead } from "./request_head.ts";
-import { writeAll, writeResponse } from "./response_writer.ts";
+import { ResponseWriter, writeAll } from "./response_writer.ts";
 import { SocketReader } from "./socket_reader.ts";
+import { SocketRequest } from "./socket_request.ts";
 
 /** Connections open at once: each client holds one or two, and a process has 1,024 descriptors by default. */
 export const MAX_CONNECTIONS = 512;
@@ -27,6 +28,8 @@ export interface ControlSocketOptions {
   path: string;
   /** Answers the swarm's requests. */
   fetch: (request: Request) => Response | Promise<Response>;
+  /** Headers of every response, besides its own. */
+  headers?: Readonly<Record<string, string>>;
   /** Socket of the local container engine, if there is one. */
   engine?: string | undefined;
 }
@@ -114,33 +117,34 @@ function quietly(run: () => void): void {
 /** Serves one connection until it ends. Never rejects: a client that vanishes is nothing to report. */
 async function serveConnection(connection: Deno.UnixConn, options: ControlSocketOptions): Promise<void> {
   const reader = new SocketReader(connection);
+  const writer = new ResponseWriter(connection, reader, options.headers);
   let head: RequestHead | undefined;
   try {
     for (;;) {
-      const request = await readHead(reader);
-      if (request === undefined) return;
-      head = request.head;
+      const next = await readHead(reader);
+      if (next === undefined) return;
+      head = next.head;
       if (options.engine !== undefined && !isSwarmPath(head.target)) {
         return await pipeToEngine(connection, reader, head, options.engine);
       }
       if (head.expectsContinue) await writeAll(connection, CONTINUE);
       if (isUploadPath(head.target)) {
-        return await serveUpload(connection, reader, head, options);
+        return await serveUpload(reader, writer, head, options);
       }
       const body = await readBody(reader, head);
-      const response = await options.fetch(toRequest(head, body));
-      if (!await writeResponse(connection, reader, head, response)) return;
+      const request = new SocketRequest(head, body) as unknown as Request;
+      if (!await writer.write(head, await options.fetch(request))) return;
     }
   } catch (error) {
     if (isGone(error)) return;
-    await answerError(connection, reader, head, error).catch(() => {});
+    await answerError(writer, head, error).then(() => drain(connection, reader)).catch(() => {});
   }
 }
 
 /** One request whose body is taken as it comes; the connection ends after it. */
 async function serveUpload(
-  connection: Deno.UnixConn,
   reader: SocketReader,
+  writer: ResponseWriter,
   head: RequestHead,
   { fetch }: ControlSocketOptions,
 ): Promise<void> {
@@ -152,23 +156,15 @@ async function serveUpload(
       else controller.enqueue(value);
     },
   }, { highWaterMark: 0 });
-  const response = await fetch(toRequest(head, stream));
-  await writeResponse(connection, reader, { ...head, keepAlive: false }, response);
+  const { method, target, headers } = head;
+  const response = await fetch(new Request(`http://docker${target}`, { method, headers, body: stream }));
+  await writer.write({ ...head, keepAlive: false }, response);
   // What a refusal left unread would reset the connection, and with it the answer, if it were closed now.
   try {
     for await (const _ of body) { /* dropped */ }
   } catch {
     // The client has its answer and left.
   }
-}
-
-function toRequest(
-  { method, target, headers }: RequestHead,
-  body: Uint8Array<ArrayBuffer> | ReadableStream<Uint8Array>,
-): Request {
-  const isEmpty = body instanceof Uint8Array && body.length === 0;
-  const hasBody = !isEmpty && method !== "GET" && method !== "HEAD";
-  return new Request(`http://docker${target}`, { method, headers, ...(hasBody && { body }) });
 }
 
 /** Errors that mean the client went away. */
@@ -179,8 +175,7 @@ function isGone(error: unknown): boolean {
 
 /** The last answer on a connection whose request could not be served. */
 async function answerError(
-  connection: Deno.UnixConn,
-  reader: SocketReader,
+  writer: ResponseWriter,
   head: RequestHead | undefined,
   error: unknown,
 ): Promise<void> {
@@ -191,8 +186,7 @@ async function answerError(
     ...(head ?? { method: "GET", target: "/", headers: [], length: 0, expectsContinue: false }),
     keepAlive: false,
   };
-  await writeResponse(connection, reader, request, Response.json({ message }, { status }));
-  await drain(connection, reader);
+  await writer.write(request, Response.json({ message }, { status }));
 }
 
 /** Takes in what is still being sent: a client whose writing fails may never look for the answer. */

@@ -1,6 +1,7 @@
-/** Writes a `Response` to a connection as HTTP/1.1. */
+/** Writes `Response`s to a connection as HTTP/1.1. */
 import type { RequestHead } from "./request_head.ts";
 import type { SocketReader } from "./socket_reader.ts";
+import { textOf } from "./whole_text.ts";
 
 const encoder = new TextEncoder();
 
@@ -26,36 +27,56 @@ export async function writeAll(sink: ByteSink, bytes: Uint8Array): Promise<void>
   for (let at = 0; at < bytes.length;) at += await sink.write(bytes.subarray(at));
 }
 
-function headOf(response: Response, extra: string): string {
-  let head = `HTTP/1.1 ${response.status} ${REASONS[response.status] ?? "Status"}\r\n`;
-  for (const [name, value] of response.headers) {
-    if (name !== "transfer-encoding" && name !== "content-length") head += `${name}: ${value}\r\n`;
+/** Writes the responses of one connection. */
+export class ResponseWriter {
+  readonly #sink: ByteSink;
+  readonly #reader: SocketReader;
+  /** Header lines of every response. */
+  readonly #common: string;
+
+  /** `reader` tells when the client leaves; `headers` are those of every response, besides its own. */
+  constructor(sink: ByteSink, reader: SocketReader, headers: Readonly<Record<string, string>> = {}) {
+    this.#sink = sink;
+    this.#reader = reader;
+    this.#common = Object.entries(headers).map(([name, value]) => `${name}: ${value}\r\n`).join("");
   }
-  return `${head}${extra}\r\n`;
+
+  /**
+   * Writes the response: a stream, marked by its `Transfer-Encoding` header, chunk by chunk as it comes, all others at once.
+   * Resolves with whether the connection can take another request.
+   */
+  async write(request: RequestHead, response: Response): Promise<boolean> {
+    const known = textOf(response);
+    const own = known ? `content-type: ${known.contentType}\r\n` : ownHeaders(response);
+    const connection = request.keepAlive ? "" : "connection: close\r\n";
+    const head =
+      `HTTP/1.1 ${response.status} ${REASONS[response.status] ?? "Status"}\r\n${own}${this.#common}` +
+      connection;
+    const hasBody = request.method !== "HEAD";
+    if (!known && hasBody && response.headers.has("transfer-encoding") && response.body !== null) {
+      await writeAll(this.#sink, encoder.encode(`${head}transfer-encoding: chunked\r\n\r\n`));
+      return await writeChunks(this.#sink, this.#reader, response.body) && request.keepAlive;
+    }
+    const body = known ? encoder.encode(known.text) : new Uint8Array(await response.arrayBuffer());
+    const start = encoder.encode(`${head}content-length: ${body.length}\r\n\r\n`);
+    await writeAll(this.#sink, hasBody ? joined(start, body) : start);
+    return request.keepAlive;
+  }
 }
 
-/**
- * Writes the response: a stream, marked by its `Transfer-Encoding` header, chunk by chunk as it comes, all others at once.
- * Resolves with whether the connection can take another request.
- */
-export async function writeResponse(
-  sink: ByteSink,
-  reader: SocketReader,
-  request: RequestHead,
-  response: Response,
-): Promise<boolean> {
-  const connection = request.keepAlive ? "" : "connection: close\r\n";
-  if (response.headers.has("transfer-encoding") && response.body !== null && request.method !== "HEAD") {
-    await writeAll(sink, encoder.encode(headOf(response, `${connection}transfer-encoding: chunked\r\n`)));
-    return await writeChunks(sink, reader, response.body) && request.keepAlive;
+function ownHeaders(response: Response): string {
+  let lines = "";
+  for (const [name, value] of response.headers) {
+    if (name !== "transfer-encoding" && name !== "content-length") lines += `${name}: ${value}\r\n`;
   }
-  const body = new Uint8Array(await response.arrayBuffer());
-  const head = encoder.encode(headOf(response, `${connection}content-length: ${body.length}\r\n`));
-  const message = new Uint8Array(head.length + (request.method === "HEAD" ? 0 : body.length));
-  message.set(head);
-  if (request.method !== "HEAD") message.set(body, head.length);
-  await writeAll(sink, message);
-  return request.keepAlive;
+  return lines;
+}
+
+function joined(start: Uint8Array, rest: Uint8Array): Uint8Array {
+  const all = new Uint8Array(start.length + rest.length);
+  all.set(start);
+  all.set(rest, start.length);
+  return all;
 }
 
 /**

@@ -34,7 +34,11 @@ async function withClient(
   if (init) await node.init({});
   const api = controlAPI({ lifecycle: node, clock: systemClock, random: testRandom, version: "0.1.0" });
   const socket = `${dir}/covey.sock`;
-  const server = await serveControlSocket({ path: socket, fetch: (request) => api.app.fetch(request) });
+  const server = await serveControlSocket({
+    path: socket,
+    fetch: (request) => api.app.fetch(request),
+    headers: api.headers,
+  });
   const docker = async (...args: string[]): Promise<Answer> => {
     const { code, stdout, stderr } = await new Deno.Command("docker", {
       args: ["-H", `unix://${socket}`, ...args],
