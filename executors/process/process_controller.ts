@@ -28,7 +28,7 @@ export interface Device {
 
 /** Deletes what the device keeps of a task whose program has ended. */
 export async function deleteFiles(stateDir: string, id: string): Promise<void> {
-  for (const path of [`exits/${id}`, `logs/${id}.log`, `logs/${id}.log.1`, `tasks/${id}`]) {
+  for (const path of [`exits/${id}`, `logs/${id}.log`, `logs/${id}.log.1`, `tasks/${id}`, `runs/${id}`]) {
     await Deno.remove(`${stateDir}/${path}`, { recursive: true }).catch((error) => {
       if (!(error instanceof Deno.errors.NotFound)) throw error;
     });
@@ -56,10 +56,7 @@ export class ProcessController implements Controller {
   }
 
   async prepare(): Promise<void> {
-    await Deno.mkdir(`${this.#device.stateDir}/tasks/${this.#request.id}/work`, {
-      recursive: true,
-      mode: 0o700,
-    });
+    await Deno.mkdir(`${this.#device.stateDir}/tasks/${this.#request.id}`, { recursive: true, mode: 0o700 });
     this.#prepared = true;
   }
 
@@ -118,7 +115,7 @@ export class ProcessController implements Controller {
 
   handle(): Handle | undefined {
     if (!this.#prepared) return undefined;
-    // Who runs (boot, pid, start time) is in the task's folder: it is known there even if the agent dies
+    // Who runs (boot, pid, start time) is in the shim's record: it is known there even if the agent dies
     // while starting.
     return { version: HANDLE_VERSION, data: { TaskID: this.#request.id } };
   }

@@ -98,7 +98,7 @@ export async function createProcessExecutor(
   context: ExecutorContext,
   options: ProcessOptions = {},
 ): Promise<Executor> {
-  for (const dir of ["tasks", "exits", "logs"]) {
+  for (const dir of ["tasks", "runs", "exits", "logs"]) {
     await Deno.mkdir(`${context.stateDir}/${dir}`, { recursive: true, mode: 0o700 });
   }
   return new ProcessExecutor(context.stateDir, options);

@@ -17,9 +17,10 @@
 # Options of `run` come in the environment, which other users cannot read: COVEY_USER, COVEY_DIR, COVEY_PATH,
 # COVEY_MEMORY (bytes), COVEY_NANO_CPUS, COVEY_PIDS, and COVEY_ENV_0 ... with one NAME=value each.
 #
-# Files in STATE: tasks/ID/shim and tasks/ID/program say who runs (boot id, pid, and the program's start time: a
-# recycled pid is never taken for ours); exits/ID is open while the shim lives and gets one line when the program
-# has ended; logs/ID.log takes the output; tasks/ID/work is the default working directory.
+# Files in STATE, few because each costs a device's disk: runs/ID says who runs, the shim in its first line and the
+# program in its second (boot id, pid, and the program's start time: a recycled pid is never taken for ours); exits/ID
+# is open while the shim lives and gets one line when the program has ended; logs/ID.log takes the output; tasks/ID is
+# the default working directory.
 #
 # The first line gives a shim a session of its own: neither Ctrl-C nor a signal to the agent's process group reaches
 # it. (A fork with setsid in the agent costs that large process more.) Runs with dash and busybox sh; everything on
@@ -44,10 +45,13 @@ stat_of() {
   pid=$1 stat_state=$2 group=$4 session=$5 start=${21}
 }
 
+# Sets want_boot, want_pid and want_start to what the record says of the program; fails where it says nothing.
+read_program() { { read -r _ && read -r want_boot want_pid want_start; } 2>/dev/null <"$record"; }
+
 # True if the program on record runs, that very process and no later one with its pid; sets pid.
 program_alive() {
   pid=
-  read -r want_boot want_pid want_start 2>/dev/null <program || return 1
+  read_program || return 1
   boot_id
   [ "$boot" = "$want_boot" ] && stat_of "$want_pid" && [ "$start" = "$want_start" ] &&
     [ "$stat_state" != Z ] && pid=$want_pid
@@ -55,7 +59,7 @@ program_alive() {
 
 # True if the shim on record runs. Its command line says for whom, which costs less to know than a start time.
 shim_alive() {
-  read -r want_boot want_pid 2>/dev/null <shim || return 1
+  read -r want_boot want_pid 2>/dev/null <"$record" || return 1
   boot_id
   cmdline=
   [ "$boot" = "$want_boot" ] && { read -r cmdline <"/proc/$want_pid/cmdline"; } 2>/dev/null
@@ -66,7 +70,7 @@ shim_alive() {
 # side) may use one task ID.
 name_groups() {
   shim_pid=0
-  { read -r _ shim_pid <shim; } 2>/dev/null
+  { read -r _ shim_pid <"$record"; } 2>/dev/null
   name=$id.$shim_pid
 }
 
@@ -216,7 +220,7 @@ find_user() {
   else
     refuse ProcessSpec.User "cannot change the user: this device has none of setpriv, su-exec and gosu"
   fi
-  chown "$uid:$gid" work
+  chown "$uid:$gid" .
 }
 
 find_group() {
@@ -250,8 +254,8 @@ become() {
   log=$state/logs/$id.log
   [ -z "$unlimited" ] || echo "covey: not limited, as this device has no cgroup controller for:$unlimited" >>"$log"
   exec </dev/null >>"$log" 2>&1 9>&- || refuse log "cannot write $log"
-  stat_of self && echo "$boot $pid $start" >program || refuse state "cannot write $state/tasks/$id/program"
-  cd "${COVEY_DIR:-work}" 2>/dev/null || refuse ProcessSpec.Dir "cannot enter $COVEY_DIR"
+  stat_of self && echo "$boot $pid $start" >>"$record" || refuse state "cannot write $record"
+  cd "${COVEY_DIR:-.}" 2>/dev/null || refuse ProcessSpec.Dir "cannot enter $COVEY_DIR"
   umask 022
   PATH=$COVEY_PATH
   # From here on only `$@` and these names matter, as the program's variables may have any other, IFS too.
@@ -278,7 +282,7 @@ run() {
   exec 3>&1 >/dev/null
   # The claim: of two shims for one task the second gives up here.
   set -C
-  { echo "$boot $$" >shim; } 2>/dev/null || { echo claimed >&3 && exit 0; }
+  { echo "$boot $$" >"$record"; } 2>/dev/null || { echo claimed >&3 && exit 0; }
   set +C
   name_groups
   # An agent that died meanwhile is no reason not to start: PIPE as well.
@@ -291,7 +295,7 @@ run() {
   make_groups
   (become "$@")
   code=$?
-  read -r _ program_pid _ 2>/dev/null <program && kill -KILL -- "-$program_pid" 2>/dev/null
+  read_program && kill -KILL -- "-$want_pid" 2>/dev/null
   note=
   [ "$code" = 127 ] && find_lost
   [ -n "$COVEY_MEMORY" ] && was_oom && note=oom
@@ -302,7 +306,7 @@ run() {
 check() {
   cd "$state/tasks/$id" 2>/dev/null || { echo gone && return; }
   [ -s "$state/exits/$id" ] && read -r line <"$state/exits/$id" && echo "$line" && return
-  [ -e shim ] || { echo new && return; }
+  [ -e "$record" ] || { echo new && return; }
   if shim_alive; then
     program_alive
     echo "running ${pid:-0}"
@@ -321,8 +325,8 @@ check() {
 signal() {
   cd "$state/tasks/$id" 2>/dev/null || return 0
   boot_id
-  read -r want_boot leader want_start 2>/dev/null <program || return 0
-  [ "$boot" = "$want_boot" ] || return 0
+  read_program && [ "$boot" = "$want_boot" ] || return 0
+  leader=$want_pid
   # A group outlives its leader and keeps the leader's pid from being used again.
   if stat_of "$leader" && [ "$start" != "$want_start" ]; then return 0; fi
   kill -s "$1" -- "-$leader" 2>/dev/null || { program_alive && kill -s "$1" "$leader" 2>/dev/null; }
@@ -333,6 +337,7 @@ signal() {
 }
 
 command=$1 state=$2 id=$3
+record=$state/runs/$id
 case $command in
   run) shift 4 && run "$@" ;;
   check) check ;;

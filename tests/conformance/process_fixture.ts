@@ -44,7 +44,7 @@ export async function processFixture(options: ProcessOptions = {}): Promise<Fixt
     },
     traces: async (task) => {
       const found = (await shimsOf(task.ID)).map((pid) => `shim ${pid}`);
-      for (const path of [`tasks/${task.ID}`, `exits/${task.ID}`, `logs/${task.ID}.log`]) {
+      for (const path of [`tasks/${task.ID}`, `runs/${task.ID}`, `exits/${task.ID}`, `logs/${task.ID}.log`]) {
         if (await Deno.stat(`${stateDir}/${path}`).then(() => true, () => false)) found.push(path);
       }
       return found;

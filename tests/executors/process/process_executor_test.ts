@@ -171,7 +171,7 @@ Deno.test("Process: nothing that a program started is left when it ends or is st
         await controller.shutdown(never);
       }
       await controller.wait(never);
-      const escaped = await Deno.readTextFile(`${world.stateDir}/tasks/${task.ID}/work/pids`);
+      const escaped = await Deno.readTextFile(`${world.stateDir}/tasks/${task.ID}/pids`);
       assert.ok(await isGone(Number(escaped)));
       await controller.remove(never);
       await executor.close();
@@ -225,8 +225,7 @@ Deno.test("Process: a pid that now belongs to somebody else is never taken for t
     await executor.close();
     const boot = (await Deno.readTextFile("/proc/sys/kernel/random/boot_id")).trim();
     for (const record of [`${boot} ${bystander.pid} 1`, `another-boot ${bystander.pid} 1`]) {
-      await Deno.writeTextFile(`${world.stateDir}/tasks/${task.ID}/program`, `${record}\n`);
-      await Deno.writeTextFile(`${world.stateDir}/tasks/${task.ID}/shim`, `${record}\n`);
+      await Deno.writeTextFile(`${world.stateDir}/runs/${task.ID}`, `${record}\n${record}\n`);
       const next = await world.executor();
       await assert.rejects(next.recover(task, handle), { code: "not_found" });
       await next.close();
@@ -240,10 +239,9 @@ Deno.test("Process: a pid that now belongs to somebody else is never taken for t
 Deno.test("Process: a folder left by an earlier boot does not keep a task from starting", () =>
   inWorld(async (world) => {
     const task = processTask({ Command: "true" });
-    const dir = `${world.stateDir}/tasks/${task.ID}`;
     const executor = await world.executor();
-    await Deno.mkdir(dir, { recursive: true });
-    await Deno.writeTextFile(`${dir}/shim`, "another-boot 1\n");
+    await Deno.mkdir(`${world.stateDir}/tasks/${task.ID}`, { recursive: true });
+    await Deno.writeTextFile(`${world.stateDir}/runs/${task.ID}`, "another-boot 1\n");
     const controller = await executor.controller(task);
     await controller.start(never);
     assert.equal((await controller.wait(never)).ExitCode, 0);
