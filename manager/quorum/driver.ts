@@ -196,6 +196,12 @@ export class Driver {
     this.#schedule();
   }
 
+  /** The stream of a member's messages broke off. */
+  reportLost(memberID: number): void {
+    if (this.#isOver) return;
+    this.#guard(() => this.#raw.reportLost(memberID));
+  }
+
   /** The snapshot for a member has arrived, or will not. */
   reportSnapshot(memberID: number, arrived: boolean): void {
     if (this.#isOver) return;

@@ -79,19 +79,13 @@ export class RaftService {
     checkSender(hello, peer, driver, self);
     if (driver.confState.removed.includes(hello.From)) return { Removed: true };
     network.learn(hello.From, { nodeID: peer.nodeID, address: hello.Addr });
-    for (let next = await stream.next(); !next.done; next = await stream.next()) {
-      const { Messages } = next.value as { Messages: unknown };
-      if (!Array.isArray(Messages)) {
-        throw new CoveyError("invalid_argument", "Cannot read Raft messages: none came");
+    try {
+      for (let next = await stream.next(); !next.done; next = await stream.next()) {
+        if (takeMessages(driver, next.value, hello.From, peer) === "removed_sender") return { Removed: true };
       }
-      for (const value of Messages) {
-        const message = decodeMessage(value);
-        if (message.from !== hello.From) throw notYours(peer, message.from);
-        // The data of a snapshot comes on a stream of its own.
-        if (message.type !== "snapshot" && driver.step(message) === "removed_sender") {
-          return { Removed: true };
-        }
-      }
+    } catch (thrown) {
+      driver.reportLost(hello.From);
+      throw thrown;
     }
     return {};
   }
@@ -137,6 +131,26 @@ export class RaftService {
     await changes.remove(peer.nodeID);
     return {};
   }
+}
+
+/** Takes in one item of a member's stream. Throws if it is none. */
+function takeMessages(
+  driver: Driver,
+  item: unknown,
+  from: number,
+  peer: PeerIdentity,
+): "removed_sender" | undefined {
+  const { Messages } = item as { Messages: unknown };
+  if (!Array.isArray(Messages)) {
+    throw new CoveyError("invalid_argument", "Cannot read Raft messages: none came");
+  }
+  for (const value of Messages) {
+    const message = decodeMessage(value);
+    if (message.from !== from) throw notYours(peer, message.from);
+    // The data of a snapshot comes on a stream of its own.
+    if (message.type !== "snapshot" && driver.step(message) === "removed_sender") return "removed_sender";
+  }
+  return undefined;
 }
 
 /** Whom to ask instead; undefined on the leader. Throws `unavailable` while there is none. */

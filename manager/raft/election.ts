@@ -76,6 +76,16 @@ export function inLease(raft: RaftState): boolean {
   return raft.role === "leader" || raft.electionElapsed < raft.config.electionTicks;
 }
 
+/**
+ * The connection over which `id` sent has broken. If that is the leader it has probably died, so the rest of the wait for
+ * it is enough: its lease is over here. Whoever still hears it keeps refusing, and an election needs a majority of those
+ * who do not; without that question first, a broken connection would depose a leader that is well.
+ */
+export function reportLost(raft: RaftState, id: MemberID): void {
+  if (raft.role !== "follower" || raft.leader !== id || !raft.config.preVote) return;
+  raft.electionElapsed = Math.max(raft.electionElapsed, raft.config.electionTicks);
+}
+
 /** Says whether it would vote; binds to nothing. */
 export function handlePreVote(raft: RaftState, message: PreVote): void {
   const { from: to, term, round, lastIndex, lastTerm } = message;

@@ -13,7 +13,8 @@
  *     sending to one member in order is faster. Never let one member's queue hold up another's: drop instead.
  *  5. For a `snapshot` message, transfer the data that belongs to its metadata, and report the outcome with
  *     `reportSnapshot()`, always. At the receiver, call `step()` when the data is complete and verified.
- *  6. Call `reportUnreachable()` when messages to a member were dropped or its connection broke.
+ *  6. Call `reportUnreachable()` when messages to a member were dropped or its connection broke, and `reportLost()` when
+ *     the connection broke over which a member's messages came: a leader that died need not be waited for.
  *  7. Apply `ready.committed` in order, all of it, then call `applied()`. An entry with no data is a no-op; the data of a
  *     `conf_change` is the core's. The core hands out nothing that is not stored locally.
  *  8. Store the applied index and the membership after it (`ready.confState`, if it changed) in one atomic write with the

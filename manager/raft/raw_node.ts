@@ -2,7 +2,7 @@ import { CoveyError } from "../../api/errors.ts";
 import { applyOpenConfChanges, maybeCommit } from "./commit.ts";
 import type { MemberChange } from "./conf_change.ts";
 import { type RaftConfig, type RaftTiming, validateRaftConfig } from "./config.ts";
-import { campaign, countOwnVote } from "./election.ts";
+import { campaign, countOwnVote, reportLost } from "./election.ts";
 import { invariant, RaftInvariantError } from "./invariant.ts";
 import { reportSnapshot, reportUnreachable } from "./leader.ts";
 import { type ConfChangeResult, proposeConfChange } from "./membership.ts";
@@ -106,6 +106,11 @@ export class RawNode {
   /** Messages to `id` were lost. */
   reportUnreachable(id: MemberID): void {
     this.#guard(() => reportUnreachable(this.raft, id));
+  }
+
+  /** The connection over which `id` sent has broken: if it leads, the wait for it is over soon. */
+  reportLost(id: MemberID): void {
+    this.#guard(() => reportLost(this.raft, id));
   }
 
   /** The snapshot sent to `id` has arrived, or will not. */

@@ -44,15 +44,15 @@ export class Managers {
     return this.#processes.get(index)?.child.pid;
   }
 
-  /** Starts the first manager, then has the others join, one after another. */
-  async startAll(): Promise<void> {
+  /** Starts the first manager, then has the others join, one after another; the first `count` of them. */
+  async startAll(count: number = this.count): Promise<void> {
     this.start(0);
     await this.waitUntil("the first manager answers", () => this.answers(0));
     const answer = await this.get(0, "/swarm");
     this.#managerToken = (answer as { JoinTokens: { Manager: string } }).JoinTokens.Manager;
-    for (let index = 1; index < this.count; index++) {
+    for (let index = 1; index < count; index++) {
       this.start(index);
-      await this.waitUntil(`manager ${index} has joined`, () => this.#isMember(index));
+      await this.waitUntil(`manager ${index} has joined`, () => this.isMember(index));
     }
   }
 
@@ -119,7 +119,8 @@ export class Managers {
     }
   }
 
-  async #isMember(index: number): Promise<boolean> {
+  /** Whether a manager is in the quorum and answers. */
+  async isMember(index: number): Promise<boolean> {
     if (!await this.answers(index)) return false;
     const nodes = await this.get(0, "/nodes") as { ManagerStatus?: { Addr: string; Reachability: string } }[];
     return nodes?.some(({ ManagerStatus }) =>

@@ -120,6 +120,7 @@ const COMMANDS: Record<string, Command> = {
     storage.compact(Number(index));
   },
   unreachable: (cluster, [id, other]) => cluster.raw(Number(id)).reportUnreachable(Number(other)),
+  lost: (cluster, [id, other]) => cluster.raw(Number(id)).reportLost(Number(other)),
   "snapshot-failed": (cluster, [id, other]) => cluster.raw(Number(id)).reportSnapshot(Number(other), false),
   status: (cluster, args) => orAll(cluster, args).flatMap((id) => describeStatus(cluster.raw(id))).join("\n"),
   log: (cluster, args) =>
