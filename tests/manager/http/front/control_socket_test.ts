@@ -1,6 +1,7 @@
 import assert from "node:assert/strict";
 import { type ControlSocketOptions, serveControlSocket } from "../../../../manager/http/mod.ts";
 import { MAX_BODY_BYTES } from "../../../../manager/http/front/request_body.ts";
+import { withText } from "../../../../manager/http/front/whole_text.ts";
 
 const encoder = new TextEncoder();
 const decoder = new TextDecoder();
@@ -100,6 +101,46 @@ Deno.test("Control socket: a stream that fails ends without its last chunk, so t
     const answer = await client.until();
     assert.match(answer, /^HTTP\/1\.1 200 OK\r\n/);
     assert.doesNotMatch(answer.slice(8), /HTTP|\r\n0\r\n|gone/);
+  });
+});
+
+Deno.test("Control socket: what is known of an answer is written as the answer itself would be, with the common headers", async () => {
+  const text = '{"name":"Gerät"}', contentType = "application/json";
+  const answer = () => new Response(text, { status: 201, headers: { "Content-Type": contentType } });
+  const heads: string[] = [];
+  for (const fetch of [answer, () => withText(answer(), { text, contentType })]) {
+    await withSocket({ fetch, headers: { "Api-Version": "1.41" } }, async (connect) => {
+      using client = await connect();
+      await client.send("POST /services/create HTTP/1.1\r\nContent-Length: 2\r\n\r\n{}");
+      heads.push(await client.until("\r\n\r\n"));
+      assert.equal(await client.until("}"), text);
+      await client.send("HEAD /_ping HTTP/1.1\r\nConnection: close\r\n\r\n");
+      heads.push(await client.until());
+    });
+  }
+  const common = "content-type: application/json\r\nApi-Version: 1.41\r\n",
+    length = "content-length: 17\r\n\r\n";
+  const post = `HTTP/1.1 201 Created\r\n${common}${length}`;
+  const head = `HTTP/1.1 201 Created\r\n${common}connection: close\r\n${length}`;
+  assert.deepEqual(heads, [post, head, post, head]);
+});
+
+Deno.test("Control socket: a request is what was sent, whatever is asked of it", async () => {
+  const fetch = async (request: Request) => {
+    const parts = [request.method, request.url, request.headers.get("x-name"), await request.text()];
+    const bytes = new Uint8Array(await request.arrayBuffer()).length;
+    const streamed = request.body ? await new Response(request.body).text() : "nothing";
+    return Response.json([...parts, bytes, streamed]);
+  };
+  await withSocket({ fetch }, async (connect) => {
+    using client = await connect();
+    await client.send('PUT /a?b=%20c HTTP/1.1\r\nX-Name: Gerät\r\nContent-Length: 5\r\n\r\n"ä"x');
+    await client.until("\r\n\r\n");
+    const expected = ["PUT", "http://docker/a?b=%20c", "Gerät", '"ä"x', 5, '"ä"x'];
+    assert.equal(await client.until("]"), JSON.stringify(expected));
+    await client.send("GET /a HTTP/1.1\r\n\r\n");
+    await client.until("\r\n\r\n");
+    assert.equal(await client.until("]"), '["GET","http://docker/a",null,"",0,"nothing"]');
   });
 });
 
