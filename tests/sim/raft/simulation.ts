@@ -140,9 +140,15 @@ export class Simulation implements World {
     if (random.chance(0.3)) {
       return node.act((raw) => void raw.transferLeadership(random.pick(this.nodes()).id));
     }
-    if (random.chance(0.3)) return node.act((raw) => raw.reportUnreachable(random.pick(this.nodes()).id));
+    if (random.chance(0.3)) return this.#breakConnection(node, random.pick(this.nodes()));
     const changes = this.#changes(node);
     node.act((raw) => void raw.proposeConfChange(changes));
+  }
+
+  /** Both ends are told, as if what was between them had been sent over it. */
+  #breakConnection(leader: SimNode, other: SimNode): void {
+    leader.act((raw) => raw.reportUnreachable(other.id));
+    other.act((raw) => raw.reportLost(leader.id));
   }
 
   #changes(leader: SimNode): MemberChange[] {
