@@ -19,20 +19,20 @@ export async function servePuts(
 
 async function serve(connection: Deno.TcpConn, answer: Parameters<typeof servePuts>[1]): Promise<void> {
   const reader = new SocketReader(connection);
-  for (let next = await readHead(reader); next; next = await readHead(reader)) {
-    const body = await readBody(reader, next.head);
+  for (let head = await readHead(reader); head; head = await readHead(reader)) {
+    const body = await readBody(reader, head);
     let status = "200 OK", value: unknown;
     try {
-      value = await answer(next.head.target, body);
+      value = await answer(head.target, body);
     } catch (thrown) {
       [status, value] = ["503 Service Unavailable", { message: String(thrown) }];
     }
     const text = encoder.encode(JSON.stringify(value));
-    const head =
+    const start =
       `HTTP/1.1 ${status}\r\nContent-Type: application/json\r\nContent-Length: ${text.length}\r\n\r\n`;
-    const message = new Uint8Array(head.length + text.length);
-    encoder.encodeInto(head, message);
-    message.set(text, head.length);
+    const message = new Uint8Array(start.length + text.length);
+    encoder.encodeInto(start, message);
+    message.set(text, start.length);
     await writeAll(connection, message);
   }
 }

@@ -121,9 +121,10 @@ async function serveConnection(connection: Deno.UnixConn, options: ControlSocket
   let head: RequestHead | undefined;
   try {
     for (;;) {
-      const next = await readHead(reader);
-      if (next === undefined) return;
-      head = next.head;
+      // Before the next one is there, an error is not about the last.
+      head = undefined;
+      head = await readHead(reader);
+      if (head === undefined) return;
       if (options.engine !== undefined && !isSwarmPath(head.target)) {
         return await pipeToEngine(connection, reader, head, options.engine);
       }

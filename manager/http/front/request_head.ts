@@ -27,14 +27,14 @@ const HEADER_NAME = /^[!#$%&'*+\-.^_`|~0-9A-Za-z]+$/;
 /** Reads the next head; undefined if the client closed instead. Throws `invalid_argument` for what is no HTTP/1.1 request. */
 export async function readHead(
   reader: SocketReader,
-): Promise<{ head: RequestHead; raw: string } | undefined> {
+): Promise<RequestHead | undefined> {
   for (let scanned = 0;;) {
     const bytes = reader.peek();
     const end = headEnd(bytes, Math.max(0, scanned - 3));
     if (end >= 0) {
       const raw = decoder.decode(bytes.subarray(0, end));
       reader.skip(end + 4);
-      return { head: parseHead(raw), raw };
+      return parseHead(raw);
     }
     if (bytes.length > MAX_HEAD_BYTES) throw malformed(`its head exceeds ${MAX_HEAD_BYTES} bytes`);
     scanned = bytes.length;
