@@ -1,4 +1,4 @@
-/** Reads the CBOR that `cbor_encode.ts` writes, and nothing else, in one pass that trusts no length. */
+/** Reads CBOR of the subset that `cbor_encode.ts` writes, and nothing else, in one pass that trusts no length. */
 import type { CoveyError } from "../api/errors.ts";
 import { MAX_FRAME_VALUES, MAX_VALUE_DEPTH } from "./limits.ts";
 import { malformed } from "./malformed.ts";
@@ -10,40 +10,75 @@ const SHORT_TEXT = 64;
 /** Field names come again and again: as many of them are kept, each no longer than short text. */
 const KEPT_KEYS = 256;
 
-const utf8 = new TextDecoder("utf-8", { fatal: true, ignoreBOM: true });
+const strictUTF8 = new TextDecoder("utf-8", { fatal: true, ignoreBOM: true });
+const lenientUTF8 = new TextDecoder("utf-8", { ignoreBOM: true });
 const keptKeys: string[] = new Array(KEPT_KEYS).fill("");
+const NOTHING = new Uint8Array();
 
-class Reader {
-  at = 0;
+/** What a {@linkcode CBORReader} puts up with. */
+export interface CBORRules {
+  /** Values in all. */
+  maxValues: number;
+  /** Throw on text that is not UTF-8; otherwise what is wrong in it becomes U+FFFD. */
+  strictText: boolean;
+}
+
+/** Reads one value after another; each of definite lengths, with text keys, without tags; floats of any size. */
+export class CBORReader {
+  protected bytes: Uint8Array = NOTHING;
+  protected at = 0;
   #values = 0;
-  readonly #bytes: Uint8Array;
   #view: DataView | undefined;
+  readonly #maxValues: number;
+  readonly #utf8: TextDecoder;
 
-  constructor(bytes: Uint8Array) {
-    this.#bytes = bytes;
+  constructor({ maxValues, strictText }: CBORRules) {
+    this.#maxValues = maxValues;
+    this.#utf8 = strictText ? strictUTF8 : lenientUTF8;
   }
 
-  value(depth: number): unknown {
-    if (++this.#values > MAX_FRAME_VALUES) throw malformed(`more than ${MAX_FRAME_VALUES} values`);
-    const head = this.#byte(), info = head & 31;
+  /** The value in `bytes`, which must be exactly one. Integers of 64 bits are bigints. Throws `invalid_argument`. */
+  read(bytes: Uint8Array): unknown {
+    this.bytes = bytes;
+    this.at = this.#values = 0;
+    this.#view = undefined;
+    const value = this.value(0);
+    if (this.at !== bytes.length) throw malformed(`${bytes.length - this.at} bytes after the value`);
+    // So that a reader that is kept pins nothing.
+    this.bytes = NOTHING;
+    return value;
+  }
+
+  /** The value of a map's field. */
+  protected field(_key: string, depth: number): unknown {
+    return this.value(depth);
+  }
+
+  protected value(depth: number): unknown {
+    this.#count();
+    const head = this.byte(), info = head & 31;
     switch (head >> 5) {
       case 0:
-        return info === 27 ? this.#long() : this.#argument(info);
+        return info === 27 ? this.#long() : this.argument(info);
       case 1:
-        return info === 27 ? -1n - this.#long() : -1 - this.#argument(info);
+        return info === 27 ? -1n - this.#long() : -1 - this.argument(info);
       case 2:
-        return this.#byteString(this.#argument(info));
+        return this.#byteString(this.argument(info));
       case 3:
-        return this.#text(this.#argument(info));
+        return this.#text(this.argument(info));
       case 4:
-        return this.#array(this.#argument(info), depth);
+        return this.#array(this.argument(info), depth);
       case 5:
-        return this.#map(this.#argument(info), depth);
+        return this.#map(this.argument(info), depth);
       case 6:
-        throw malformed(`tag ${this.#argument(info)} is not allowed`);
+        throw malformed(`tag ${this.argument(info)} is not allowed`);
       default:
         return this.#simple(info);
     }
+  }
+
+  #count(): void {
+    if (++this.#values > this.#maxValues) throw malformed(`more than ${this.#maxValues} values`);
   }
 
   #array(count: number, depth: number): unknown[] {
@@ -58,7 +93,7 @@ class Reader {
     const record: Record<string, unknown> = {};
     for (let i = 0; i < count; i++) {
       const key = this.#key();
-      record[key] = this.value(depth + 1);
+      record[key] = this.field(key, depth + 1);
     }
     return record;
   }
@@ -66,38 +101,49 @@ class Reader {
   /** Every value takes a byte, so a count beyond the bytes that follow is a lie told to make us allocate. */
   #expect(count: number, valuesEach: number, depth: number): void {
     if (depth >= MAX_VALUE_DEPTH) throw malformed(`nested deeper than ${MAX_VALUE_DEPTH}`);
-    if (count * valuesEach > this.#bytes.length - this.at) throw this.#truncated();
+    if (count * valuesEach > this.bytes.length - this.at) throw this.#truncated();
   }
 
   #key(): string {
-    if (++this.#values > MAX_FRAME_VALUES) throw malformed(`more than ${MAX_FRAME_VALUES} values`);
-    const head = this.#byte();
-    if (head >> 5 !== 3) throw malformed(`a map key is ${MAJOR_NAMES[head >> 5]}, not text`);
-    const length = this.#argument(head & 31);
-    if (length === 0 || length > SHORT_TEXT || length > this.#bytes.length - this.at) {
-      return this.#text(length);
-    }
-    const bytes = this.#bytes, start = this.at;
-    const slot = (bytes[start]! * 7 + bytes[start + length - 1]! * 31 + length * 17) % KEPT_KEYS;
-    const kept = keptKeys[slot]!;
-    if (kept.length === length) {
-      let i = 0;
-      while (i < length && kept.charCodeAt(i) === bytes[start + i]) i++;
-      if (i === length) {
-        this.at += length;
-        return kept;
-      }
-    }
-    const key = this.#text(length);
+    this.#count();
+    if (!this.isText()) throw malformed(`a map key is ${MAJOR_NAMES[this.byte() >> 5]}, not text`);
+    const key = this.keptText(keptKeys);
     // Assigning to it would change the object's class.
     if (key === "__proto__") throw malformed('a field is named "__proto__"');
-    // As many units as bytes: ASCII, which alone is compared rightly above.
-    if (key.length === length) keptKeys[slot] = key;
     return key;
   }
 
+  protected isText(): boolean {
+    return this.bytes[this.at]! >> 5 === 3;
+  }
+
+  /** Text that is likely to be one of those `kept`; each is found by a hash, and gives way to another of the same. */
+  protected keptText(kept: string[]): string {
+    const head = this.byte();
+    const length = this.argument(head & 31);
+    if (length === 0 || length > SHORT_TEXT || length > this.bytes.length - this.at) {
+      return this.#text(length);
+    }
+    const bytes = this.bytes, start = this.at, last = start + length - 1;
+    const slot = (bytes[start]! * 7 + bytes[last]! * 31 + bytes[(start + last) >> 1]! * 1021 + length * 17) %
+      kept.length;
+    const text = kept[slot]!;
+    if (text.length === length) {
+      let i = 0;
+      while (i < length && text.charCodeAt(i) === bytes[start + i]) i++;
+      if (i === length) {
+        this.at += length;
+        return text;
+      }
+    }
+    const read = this.#text(length);
+    // As many units as bytes: ASCII, which alone is compared rightly above.
+    if (read.length === length) kept[slot] = read;
+    return read;
+  }
+
   #text(length: number): string {
-    const start = this.#skip(length), bytes = this.#bytes;
+    const start = this.skip(length), bytes = this.bytes;
     if (length <= SHORT_TEXT) {
       const units: number[] = new Array(length);
       let i = 0;
@@ -105,16 +151,19 @@ class Reader {
       if (i === length) return String.fromCharCode.apply(undefined, units);
     }
     try {
-      return utf8.decode(bytes.subarray(start, this.at));
+      return this.#utf8.decode(bytes.subarray(start, this.at));
     } catch (error) {
       throw malformed("text is not UTF-8", error);
     }
   }
 
-  /** A copy, so that a value pins no socket's buffer. */
   #byteString(length: number): Uint8Array {
-    const start = this.#skip(length);
-    return this.#bytes.slice(start, this.at);
+    return this.copyFrom(this.skip(length));
+  }
+
+  /** What was read since `start`: a copy, so that it pins no socket's buffer; never a Buffer, whatever `bytes` is. */
+  protected copyFrom(start: number): Uint8Array {
+    return new Uint8Array(this.bytes.subarray(start, this.at));
   }
 
   #simple(info: number): unknown {
@@ -134,12 +183,12 @@ class Reader {
       case 27:
         return this.#data(8).getFloat64(this.at - 8);
       default:
-        throw malformed(`simple value ${this.#argument(info)} is not allowed`);
+        throw malformed(`simple value ${this.argument(info)} is not allowed`);
     }
   }
 
   #float16(): number {
-    const bits = this.#argument(25);
+    const bits = this.argument(25);
     const sign = bits & 0x8000 ? -1 : 1, exponent = bits >> 10 & 31, fraction = bits & 0x3ff;
     if (exponent === 31) return fraction === 0 ? sign * Infinity : NaN;
     return sign * (exponent === 0 ? fraction * 2 ** -24 : (1 + fraction / 1024) * 2 ** (exponent - 15));
@@ -151,47 +200,39 @@ class Reader {
 
   /** Steps over so many bytes and gives a view to read them from. */
   #data(length: number): DataView {
-    this.#skip(length);
-    const bytes = this.#bytes;
+    this.skip(length);
+    const bytes = this.bytes;
     return this.#view ??= new DataView(bytes.buffer, bytes.byteOffset, bytes.byteLength);
   }
 
-  #argument(info: number): number {
+  protected argument(info: number): number {
     if (info < 24) return info;
     if (info >= INDEFINITE_OR_RESERVED) throw malformed("indefinite and reserved lengths are not allowed");
     let value = 0;
-    for (let left = 1 << (info - 24); left > 0; left--) value = value * 256 + this.#byte();
+    for (let left = 1 << (info - 24); left > 0; left--) value = value * 256 + this.byte();
     return value;
   }
 
   /** Steps over so many bytes; returns where they begin. */
-  #skip(length: number): number {
+  protected skip(length: number): number {
     const start = this.at;
-    if (length > this.#bytes.length - start) throw this.#truncated();
+    if (length > this.bytes.length - start) throw this.#truncated();
     this.at = start + length;
     return start;
   }
 
-  #byte(): number {
-    const byte = this.#bytes[this.at++];
+  protected byte(): number {
+    const byte = this.bytes[this.at++];
     if (byte === undefined) throw this.#truncated();
     return byte;
   }
 
   #truncated(): CoveyError {
-    return malformed(`truncated, ${this.#bytes.length} bytes are not enough for what they declare`);
+    return malformed(`truncated, ${this.bytes.length} bytes are not enough for what they declare`);
   }
 }
 
-/**
- * The value in `bytes`, which must be exactly one CBOR value of the subset that we write (definite lengths,
- * text keys, no tags; floats of any size) within depth and count limits, so that time and memory stay in
- * proportion to the bytes. Integers of 64 bits are bigints. Throws `invalid_argument`.
- */
+/** The value of a frame, within limits so that time and memory stay in proportion to the bytes. Throws `invalid_argument`. */
 export function decodeValue(bytes: Uint8Array): unknown {
-  // Not a Buffer, as sockets give: its byte strings would be Buffers too.
-  const reader = new Reader(new Uint8Array(bytes.buffer, bytes.byteOffset, bytes.byteLength));
-  const value = reader.value(0);
-  if (reader.at !== bytes.length) throw malformed(`${bytes.length - reader.at} bytes after the value`);
-  return value;
+  return new CBORReader({ maxValues: MAX_FRAME_VALUES, strictText: true }).read(bytes);
 }

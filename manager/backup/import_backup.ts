@@ -5,6 +5,7 @@ import type { Meta } from "../../api/objects.ts";
 import type { Node } from "../../api/node.ts";
 import type { Consensus } from "../consensus/consensus.ts";
 import { decodeEntry, encodedWrite, joinEntry, type Write } from "../store/entry.ts";
+import { ObjectReader } from "../store/object_reader.ts";
 import type { LocalEntry } from "../store/state.ts";
 import { type Store, TABLE_NAMES } from "../store/mod.ts";
 
@@ -36,12 +37,13 @@ export async function importBackup(
   }
   let head: BackupHead | undefined, end: BackupEnd | undefined;
   let objects = 0;
+  const reader = new ObjectReader();
   for await (const frame of readBackup(chunks)) {
     if (frame.kind === "head") head = frame.head;
     else if (frame.kind === "end") end = frame.end;
     else {
       const stamp = stampOf(head!, time);
-      const writes = readWrites(frame.entry).map((write) => asRestored(write, stamp));
+      const writes = readWrites(frame.entry, reader).map((write) => asRestored(write, stamp));
       objects += writes.length;
       await propose(consensus, stamp.Version.Index, writes);
     }
@@ -63,9 +65,9 @@ function stampOf(head: BackupHead, time: string): Stamp {
   return { Version: { Index: head.Version + RESTORE_VERSION_GAP }, UpdatedAt: time };
 }
 
-function readWrites(entry: Uint8Array): Write[] {
+function readWrites(entry: Uint8Array, reader: ObjectReader): Write[] {
   try {
-    return decodeEntry(entry).changes.map(({ table, id, object }) => {
+    return decodeEntry(entry, reader).changes.map(({ table, id, object }) => {
       if (object === undefined) throw new TypeError(`it removes ${table} ${id}`);
       return { action: "create", table, object };
     });

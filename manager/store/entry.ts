@@ -9,6 +9,7 @@
 import { Encoder } from "cbor-x/index-no-eval";
 import type { Meta } from "../../api/objects.ts";
 import type { StateRecord } from "../consensus/state_machine.ts";
+import type { ObjectReader } from "./object_reader.ts";
 import { TABLE_NAMES, type TableName } from "./tables.ts";
 
 /** One written object. `object` is the whole new object, or the last one for a removal. */
@@ -68,8 +69,8 @@ export function joinEntry(version: number, writes: readonly Uint8Array[]): Uint8
 }
 
 /** Reads an entry back. Throws on bytes that are none. */
-export function decodeEntry(entry: Uint8Array): Entry {
-  const [version, ...changes] = cbor.decode(entry) as [
+export function decodeEntry(entry: Uint8Array, reader: ObjectReader): Entry {
+  const [version, ...changes] = reader.read(entry) as [
     number,
     ...{ a: string; t: TableName; o: Meta | string }[],
   ];
@@ -105,11 +106,11 @@ export function versionRecord(version: number): StateRecord {
   return { key: VERSION_KEY, value: cbor.encode(version) };
 }
 
-/** Reads a record: an object's, or the version counter's number. */
-export function decodeRecord(record: StateRecord): ObjectRecord | number {
-  if (record.key === VERSION_KEY) return cbor.decode(record.value) as number;
-  const table = record.key.slice(0, record.key.indexOf("/")) as TableName;
-  const [order, object] = cbor.decode(record.value) as [number, Meta];
+/** Reads a record: an object's, or the version counter's number. Throws on bytes that are none. */
+export function decodeRecord({ key, value }: StateRecord, reader: ObjectReader): ObjectRecord | number {
+  if (key === VERSION_KEY) return reader.read(value) as number;
+  const table = key.slice(0, key.indexOf("/")) as TableName;
+  const [order, object] = reader.read(value) as [number, Meta];
   return { table, order, object };
 }
 

@@ -15,6 +15,7 @@ import {
   versionRecord,
   type Write,
 } from "./entry.ts";
+import { ObjectReader } from "./object_reader.ts";
 import type { Change, Commit } from "./store.ts";
 import { TABLE_NAMES, type TableName } from "./tables.ts";
 import { anyTable, type TableSet } from "./transaction.ts";
@@ -34,6 +35,7 @@ export interface LocalEntry {
 /** The state of a store as consensus sees it. */
 export class State {
   readonly #tables: TableSet;
+  readonly #reader = new ObjectReader();
   #dirty = new Set<string>();
   #index = 0;
   #version = 0;
@@ -53,7 +55,7 @@ export class State {
   }
 
   apply(index: number, bytes: Uint8Array, local?: unknown): Commit {
-    const entry = local === undefined ? decodeEntry(bytes) : fromLocal(local as LocalEntry);
+    const entry = local === undefined ? decodeEntry(bytes, this.#reader) : fromLocal(local as LocalEntry);
     const changes: Change[] = [];
     for (const [position, change] of entry.changes.entries()) {
       const made = this.#applyChange(change, index * MAX_ENTRY_CHANGES + position);
@@ -72,8 +74,8 @@ export class State {
     const unsorted = new Set<TableName>();
     let version = 0;
     return {
-      add(record) {
-        const decoded = decodeRecord(record);
+      add: (record) => {
+        const decoded = decodeRecord(record, this.#reader);
         if (typeof decoded === "number") return void (version = Math.max(version, decoded));
         const { table, order, object } = decoded;
         if (order < (last.get(table) ?? 0)) unsorted.add(table);
