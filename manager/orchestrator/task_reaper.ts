@@ -27,6 +27,11 @@ function isGarbage(view: Pick<ReadView, "get">, task: Task): boolean {
   return State === "orphaned" && view.get("services", task.ServiceID) === undefined;
 }
 
+/** True if there may be something to reap because of `task`: what shall run and has not ended is never reaped. */
+function isSettled(task: Task): boolean {
+  return isTerminal(task.Status.State) || !isWanted(task);
+}
+
 /** The tasks of a slot (oldest first) to delete, so that `limit` stay, the live one included. */
 export function tasksToReap(tasks: readonly Task[], limit: number): Task[] {
   if (limit < 0) return [];
@@ -63,8 +68,12 @@ export class TaskReaper {
   }
 
   #resync(): void {
-    for (const task of this.options.store.all("tasks")) this.#look(task);
+    this.#lookAtAll();
     this.#due = true;
+  }
+
+  #lookAtAll(): void {
+    for (const task of this.options.store.all("tasks")) if (isSettled(task)) this.#look(task);
   }
 
   #look(task: Task): void {
@@ -76,11 +85,10 @@ export class TaskReaper {
     const { store, clock } = this.options;
     for (const change of commit.changes) {
       if (change.table === "tasks" && change.action !== "remove") {
-        const settled = isTerminal(change.object.Status.State) || !isWanted(change.object);
-        if (change.action === "create" || settled) this.#look(change.object);
+        if (change.action === "create" || isSettled(change.object)) this.#look(change.object);
       } else if (change.table === "clusters" && change.action === "update") {
         if (historyLimit(change.object) === historyLimit(change.old)) continue;
-        for (const task of store.all("tasks")) this.#look(task);
+        this.#lookAtAll();
       } else if (change.table === "services" && change.action === "remove") {
         for (const task of store.find("tasks", "serviceID", change.object.ID)) this.#look(task);
       }

@@ -87,6 +87,23 @@ Deno.test("TaskReaper: orphaned tasks without a service go (72)", async () => {
   assert.equal(fleet.store.get("tasks", task.ID), undefined);
 });
 
+Deno.test("TaskReaper: a new leader reaps what the last one left", async () => {
+  await using fleet = new Fleet();
+  const removed: Task = { ...ended(fleet, 2), DesiredState: "remove" };
+  const running = newTask(service, { slot: 1 }, undefined, fleet.clock, fleet.random);
+  const history = Array.from({ length: 7 }, () => ended(fleet, 1));
+  for (const task of [...history, removed, running]) {
+    await fleet.store.update((tx) => tx.create("tasks", task));
+  }
+  const { store, clock, random } = fleet;
+  const reaper = new TaskReaper({ store, clock, random });
+  reaper.start();
+  await clock.advance(1000);
+  const left = store.all("tasks").map(({ ID }) => ID);
+  assert.deepEqual(left, [...history.slice(3), running].map(({ ID }) => ID));
+  await reaper.stop();
+});
+
 Deno.test("TaskReaper: few events wait 250 ms, more than 1000 do not (73)", async () => {
   await using fleet = new Fleet();
   const { store, clock, random } = fleet;
