@@ -4,7 +4,12 @@
  */
 import { systemClock } from "../../api/clock.ts";
 import { systemRandom } from "../../api/random.ts";
-import type { StateImage, StateMachine, StateRecord } from "../../manager/consensus/state_machine.ts";
+import type {
+  DirtyRecord,
+  StateImage,
+  StateMachine,
+  StateRecord,
+} from "../../manager/consensus/state_machine.ts";
 import { RaftMember } from "../../manager/quorum/mod.ts";
 import { type NodeIdentity, verifyPeerChain } from "../../security/mod.ts";
 import { createRouter, listenTLS, tlsDialer } from "../../transport/mod.ts";
@@ -38,7 +43,7 @@ class Values implements StateMachine {
   image(): StateImage {
     const values = new Map<string, Uint8Array>();
     return {
-      add: ({ key, value }) => void values.set(key, value.slice()),
+      add: ({ key, value }) => void (value ? values.set(key, value.slice()) : values.delete(key)),
       adopt: () => {
         this.#values = values;
         this.#dirty.clear();
@@ -50,7 +55,7 @@ class Values implements StateMachine {
     for (const [key, value] of this.#values) yield { key, value };
   }
 
-  takeDirty(): Iterable<{ key: string; value: Uint8Array | undefined }> {
+  takeDirty(): Iterable<DirtyRecord> {
     const dirty = [...this.#dirty].map((key) => ({ key, value: this.#values.get(key) }));
     this.#dirty.clear();
     return dirty;

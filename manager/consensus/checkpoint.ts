@@ -10,15 +10,9 @@
  * to a new epoch, then switched to.
  */
 import { Encoder } from "cbor-x/index-no-eval";
-import type { StateRecord } from "./state_machine.ts";
+import type { DirtyRecord, StateRecord } from "./state_machine.ts";
 import { commitAll, type Disk, type DiskKey, type Mutation } from "./disk.ts";
 import { countParts, damaged, deleteParts, join, seal, sealParts, unseal } from "./record.ts";
-
-/** A record to write; without `value`, to delete. */
-export interface DirtyRecord {
-  key: string;
-  value: Uint8Array | undefined;
-}
 
 interface Segment {
   parts: number;
@@ -74,9 +68,11 @@ export class Checkpoint {
     return this.#term;
   }
 
-  /** Reads all records and deletes what a crash left over. Throws `data_loss` if one is damaged. */
-  async load(): Promise<StateRecord[]> {
-    const values = new Map<string, Uint8Array | undefined>();
+  /**
+   * Gives `take` all records, of two with one key the older one first, and deletes what a crash left over. Throws
+   * `data_loss` if one is damaged.
+   */
+  async load(take: (record: DirtyRecord) => void): Promise<void> {
     const leftovers: Mutation[] = [];
     this.#segments.clear();
     this.#where.clear();
@@ -88,16 +84,13 @@ export class Checkpoint {
       }
       const payload = join(parts);
       this.#segments.set(number, { parts: parts.length, bytes: payload.length, records: 0, live: 0 });
-      for (const { key, value } of decodeSegment(payload)) {
-        this.#place(key, number);
-        values.set(key, value);
+      for (const record of decodeSegment(payload)) {
+        this.#place(record.key, number);
+        take(record);
       }
     }
     await commitAll(this.#disk, leftovers);
     await this.#dropEpoch(otherEpoch(this.#epoch));
-    const records: StateRecord[] = [];
-    for (const [key, value] of values) if (value !== undefined) records.push({ key, value });
-    return records;
   }
 
   /** Writes what changed since the last checkpoint, then `index`, `term` and what `also` asks for, all at once. */

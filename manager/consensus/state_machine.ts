@@ -6,10 +6,16 @@ export interface StateRecord {
   value: Uint8Array;
 }
 
+/** What became of a record; without `value`, it was deleted. */
+export interface DirtyRecord {
+  key: string;
+  value: Uint8Array | undefined;
+}
+
 /** A state that is put together beside the present one, so that large ones need not come in one step. */
 export interface StateImage {
-  /** Takes in one record; the bytes are not kept. */
-  add(record: StateRecord): void;
+  /** Takes in one record, in place of an earlier one with its key; the bytes are not kept. */
+  add(record: DirtyRecord): void;
   /** Replaces the whole state, as of `index`. */
   adopt(index: number): void;
 }
@@ -26,21 +32,10 @@ export interface StateMachine {
   /** Every record of the state as it is now, whatever is applied while they are read. */
   records(): Iterable<StateRecord>;
   /**
-   * The records changed since the last call (`value` undefined: deleted), so that a checkpoint writes only
-   * what is dirty. If the checkpoint fails, the member stops; so taking them is final.
+   * The records changed since the last call, so that a checkpoint writes only what is dirty. If the checkpoint
+   * fails, the member stops; so taking them is final.
    */
-  takeDirty(): Iterable<{ key: string; value: Uint8Array | undefined }>;
-}
-
-/** Replaces the whole state by `records`, as of `index`, in one step. */
-export function restoreFrom(
-  machine: Pick<StateMachine, "image">,
-  index: number,
-  records: Iterable<StateRecord>,
-): void {
-  const image = machine.image();
-  for (const record of records) image.add(record);
-  image.adopt(index);
+  takeDirty(): Iterable<DirtyRecord>;
 }
 
 /** `records` as they are; each that is taken goes into `image` too. */

@@ -5,8 +5,8 @@
 import { Encoder } from "cbor-x/index-no-eval";
 import { CoveyError } from "../../api/errors.ts";
 import { type ConfState, EMPTY_CONF_STATE } from "../raft/mod.ts";
-import type { StateRecord } from "./state_machine.ts";
-import { Checkpoint, type DirtyRecord } from "./checkpoint.ts";
+import type { DirtyRecord, StateRecord } from "./state_machine.ts";
+import { Checkpoint } from "./checkpoint.ts";
 import { commitAll, type Disk, fitsOneCommit, MAX_COMMIT_BYTES, type Mutation } from "./disk.ts";
 import type { LogEntry } from "./entry_batch.ts";
 import { Log } from "./log.ts";
@@ -164,9 +164,9 @@ export class Storage {
     }
   }
 
-  /** The records as of {@linkcode checkpointIndex}, some possibly newer. */
-  loadState(): Promise<StateRecord[]> {
-    return this.#checkpoint.load();
+  /** Gives `take` the records as of {@linkcode checkpointIndex}, some possibly newer; see {@linkcode Checkpoint.load}. */
+  loadState(take: (record: DirtyRecord) => void): Promise<void> {
+    return this.#checkpoint.load(take);
   }
 
   /**

@@ -5,7 +5,7 @@
 import { CoveyError } from "../../api/errors.ts";
 import { MAX_ENTRY_BYTES } from "../consensus/consensus.ts";
 import { notLeading } from "../consensus/not_leading.ts";
-import { readInto, restoreFrom, type StateImage, type StateMachine } from "../consensus/state_machine.ts";
+import { readInto, type StateImage, type StateMachine } from "../consensus/state_machine.ts";
 import {
   type ConfChangeResult,
   type ConfState,
@@ -89,8 +89,10 @@ export class Driver {
 
   /** Loads the stored state into `machine`. Throws `data_loss` on a damaged record. */
   static async load(options: DriverOptions, machine: StateMachine): Promise<Driver> {
-    const records = await options.disk.loadState();
-    restoreFrom(machine, options.disk.checkpointIndex, records);
+    const image = machine.image();
+    // While the disk reads on, so that neither waits for the other, and the bytes of all records are never held at once.
+    await options.disk.loadState((record) => image.add(record));
+    image.adopt(options.disk.checkpointIndex);
     return new Driver(options, machine);
   }
 

@@ -1,7 +1,7 @@
 /** The stored log as the core reads it, in memory, and the disk behind it: duties 2, 8 and 9 of `raft/mod.ts`. */
 import type { LogEntry } from "../consensus/entry_batch.ts";
 import type { HardState, MemberAddress, Storage } from "../consensus/storage.ts";
-import type { StateRecord } from "../consensus/state_machine.ts";
+import type { DirtyRecord, StateRecord } from "../consensus/state_machine.ts";
 import {
   bootstrap,
   type ConfState,
@@ -94,8 +94,8 @@ export class RaftDisk implements CoreStorage {
   }
 
   /** The state as stored; see `Storage.loadState`. */
-  loadState(): Promise<StateRecord[]> {
-    return this.#disk.loadState();
+  loadState(take: (record: DirtyRecord) => void): Promise<void> {
+    return this.#disk.loadState(take);
   }
 
   /** Starts a new cluster of which this member is the only one. */

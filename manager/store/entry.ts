@@ -37,7 +37,6 @@ export interface Entry {
 
 /** A decoded record of an object. */
 export interface ObjectRecord {
-  table: TableName;
   order: number;
   object: Meta;
 }
@@ -106,12 +105,21 @@ export function versionRecord(version: number): StateRecord {
   return { key: VERSION_KEY, value: cbor.encode(version) };
 }
 
-/** Reads a record: an object's, or the version counter's number. Throws on bytes that are none. */
-export function decodeRecord({ key, value }: StateRecord, reader: ObjectReader): ObjectRecord | number {
-  if (key === VERSION_KEY) return reader.read(value) as number;
-  const table = key.slice(0, key.indexOf("/")) as TableName;
+/** What {@linkcode recordKey} was made of. */
+export function parseKey(key: string): { name: TableName; id: string } {
+  const slash = key.indexOf("/");
+  return { name: key.slice(0, slash) as TableName, id: key.slice(slash + 1) };
+}
+
+/** Reads the record value of an object. Throws on bytes that are none. */
+export function decodeRecord(value: Uint8Array, reader: ObjectReader): ObjectRecord {
   const [order, object] = reader.read(value) as [number, Meta];
-  return { table, order, object };
+  return { order, object };
+}
+
+/** Reads the record value of the version counter. */
+export function decodeVersion(value: Uint8Array, reader: ObjectReader): number {
+  return reader.read(value) as number;
 }
 
 function arrayHeader(length: number): number[] {

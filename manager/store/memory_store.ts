@@ -8,7 +8,7 @@ import { CoveyError } from "../../api/errors.ts";
 import type { Meta } from "../../api/objects.ts";
 import type { Consensus } from "../consensus/consensus.ts";
 import { notLeading } from "../consensus/not_leading.ts";
-import type { StateImage, StateMachine, StateRecord } from "../consensus/state_machine.ts";
+import type { DirtyRecord, StateImage, StateMachine, StateRecord } from "../consensus/state_machine.ts";
 import { INDEXES } from "./indexes.ts";
 import { type Job, type Proposal, runRound } from "./round.ts";
 import { State } from "./state.ts";
@@ -143,7 +143,7 @@ class MemoryStore implements Store, StateMachine {
     return this.#state.records();
   }
 
-  takeDirty(): Iterable<{ key: string; value: Uint8Array | undefined }> {
+  takeDirty(): Iterable<DirtyRecord> {
     return this.#state.takeDirty();
   }
 

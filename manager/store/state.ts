@@ -3,13 +3,15 @@
  * records and back.
  */
 import type { Meta } from "../../api/objects.ts";
-import type { StateRecord } from "../consensus/state_machine.ts";
+import type { DirtyRecord, StateRecord } from "../consensus/state_machine.ts";
 import {
   decodeEntry,
   decodeRecord,
+  decodeVersion,
   encodeRecord,
   type Entry,
   type EntryChange,
+  parseKey,
   recordKey,
   VERSION_KEY,
   versionRecord,
@@ -69,24 +71,23 @@ export class State {
   }
 
   /** Begins a state in `tables`, which are empty. Adopting it replaces everything; the commit is the difference, for those who watch. */
-  draft(tables: TableSet): { add(record: StateRecord): void; adopt(index: number): Commit } {
-    const last = new Map<TableName, number>();
-    const unsorted = new Set<TableName>();
+  draft(tables: TableSet): { add(record: DirtyRecord): void; adopt(index: number): Commit } {
     let version = 0;
     return {
-      add: (record) => {
-        const decoded = decodeRecord(record, this.#reader);
-        if (typeof decoded === "number") return void (version = Math.max(version, decoded));
-        const { table, order, object } = decoded;
-        if (order < (last.get(table) ?? 0)) unsorted.add(table);
-        last.set(table, order);
-        anyTable(tables, table).insert(object, order);
+      add: ({ key, value }) => {
+        if (key === VERSION_KEY) {
+          return void (version = Math.max(version, decodeVersion(value!, this.#reader)));
+        }
+        const { name, id } = parseKey(key);
+        const table = anyTable(tables, name);
+        if (value !== undefined) {
+          const { order, object } = decodeRecord(value, this.#reader);
+          table.put(object, order);
+        } else if (table.get(id) !== undefined) table.remove(id);
       },
       adopt: (index) => {
         const before = TABLE_NAMES.map((name) => [name, anyTable(this.#tables, name).all()] as const);
-        for (const name of TABLE_NAMES) {
-          anyTable(this.#tables, name).adopt(anyTable(tables, name), !unsorted.has(name));
-        }
+        for (const name of TABLE_NAMES) anyTable(this.#tables, name).adopt(anyTable(tables, name));
         this.#version = Math.max(this.#version, version);
         this.#index = index;
         this.#dirty.clear();
@@ -112,19 +113,18 @@ export class State {
     };
   }
 
-  takeDirty(): Iterable<{ key: string; value: Uint8Array | undefined }> {
+  takeDirty(): Iterable<DirtyRecord> {
     const dirty = this.#dirty;
     this.#dirty = new Set();
     return this.#recordsOf(dirty);
   }
 
-  *#recordsOf(keys: Set<string>): Iterable<{ key: string; value: Uint8Array | undefined }> {
+  *#recordsOf(keys: Set<string>): Iterable<DirtyRecord> {
     for (const key of keys) {
       if (key === VERSION_KEY) yield versionRecord(this.#version);
       else {
-        const slash = key.indexOf("/");
-        const table = anyTable(this.#tables, key.slice(0, slash) as TableName);
-        const object = table.get(key.slice(slash + 1));
+        const { name, id } = parseKey(key);
+        const table = anyTable(this.#tables, name), object = table.get(id);
         yield { key, value: object && encodeRecord(table.order(object.ID)!, object) };
       }
     }

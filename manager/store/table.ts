@@ -11,6 +11,7 @@ export class Table<O extends Meta> {
   #rows = new Map<string, Row<O>>();
   #live = 0;
   #sorted = true;
+  #lastPut = 0;
   #indexes: { name: string; index: Index<O> }[];
 
   constructor(indexes: Readonly<Record<string, IndexSpec<O>>>) {
@@ -82,6 +83,16 @@ export class Table<O extends Meta> {
     this.#index(row);
   }
 
+  /** Inserts, or puts in the place of an earlier state of the object; in any order. */
+  put(object: O, order: number): void {
+    const known = this.order(object.ID);
+    if (known === order) return void this.replace(object);
+    if (known !== undefined) this.remove(object.ID);
+    if (order < this.#lastPut) this.#sorted = false;
+    this.#lastPut = order;
+    this.insert(object, order);
+  }
+
   /** Replaces a live object and returns it. */
   replace(object: O): O {
     const row = this.#row(object.ID);
@@ -99,12 +110,12 @@ export class Table<O extends Meta> {
     return row.object!;
   }
 
-  /** Takes over all of `other`, which must not be used any more; `sorted`: it was filled in the order of creation. */
-  adopt(other: Table<O>, sorted: boolean): void {
+  /** Takes over all of `other`, which must not be used any more. */
+  adopt(other: Table<O>): void {
     this.#rows = other.#rows;
     this.#indexes = other.#indexes;
     this.#live = other.#live;
-    this.#sorted = sorted;
+    this.#sorted = other.#sorted;
   }
 
   #row(id: string): Row<O> {

@@ -2,7 +2,7 @@
 import type { Clock } from "../../api/clock.ts";
 import { CoveyError } from "../../api/errors.ts";
 import type { Consensus, ConsensusStatus } from "../../manager/consensus/consensus.ts";
-import type { StateMachine } from "../../manager/consensus/state_machine.ts";
+import type { DirtyRecord, StateMachine } from "../../manager/consensus/state_machine.ts";
 import { createStore, type StoreOptions } from "../../manager/store/memory_store.ts";
 import type { Store } from "../../manager/store/store.ts";
 import { FakeClock } from "./fake_clock.ts";
@@ -97,4 +97,15 @@ export function testStore(options: StoreOptions & { clock?: Clock } = {}): {
   const store = createStore(consensus, clock, { freeze });
   consensus.start(store);
   return { store, consensus, clock };
+}
+
+/** Replaces the whole state of `machine` by `records`, as of `index`. */
+export function restoreFrom(
+  machine: Pick<StateMachine, "image">,
+  index: number,
+  records: Iterable<DirtyRecord>,
+): void {
+  const image = machine.image();
+  for (const record of records) image.add(record);
+  image.adopt(index);
 }

@@ -2,11 +2,10 @@
 import { deepStrictEqual, ok, strictEqual } from "node:assert/strict";
 import fc from "fast-check";
 import type { Service } from "../../../api/service.ts";
-import { restoreFrom } from "../../../manager/consensus/state_machine.ts";
 import { createStore } from "../../../manager/store/memory_store.ts";
 import type { Commit, Store } from "../../../manager/store/store.ts";
 import { FakeClock } from "../../support/fake_clock.ts";
-import { memoryConsensus, testStore } from "../../support/store.ts";
+import { memoryConsensus, restoreFrom, testStore } from "../../support/store.ts";
 import { service } from "./objects.ts";
 
 const IDS = ["a", "b", "c", "d"];

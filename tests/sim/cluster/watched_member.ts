@@ -1,5 +1,5 @@
 /** A manager's member of the quorum with the checker beside it, and bugs put in on purpose. */
-import type { StateMachine, StateRecord } from "../../../manager/consensus/state_machine.ts";
+import type { DirtyRecord, StateMachine } from "../../../manager/consensus/state_machine.ts";
 import type { RaftMember } from "../../../manager/quorum/mod.ts";
 import type { Store } from "../../../manager/store/mod.ts";
 import type { ClusterChecker, ManagerView } from "./checker.ts";
@@ -47,9 +47,9 @@ function watchedMachine(
     apply: (index, entry, local) =>
       checker.guard(() => checker.applies(view, index, entry, () => machine.apply(index, entry, local))),
     image() {
-      const image = machine.image(), records: StateRecord[] = [];
+      const image = machine.image(), records: DirtyRecord[] = [];
       return {
-        add: ({ key, value }) => void records.push({ key, value: value.slice() }),
+        add: ({ key, value }) => void records.push({ key, value: value?.slice() }),
         adopt(index) {
           const forgets = faults.forgetRestored && view.loaded;
           for (const record of forgets ? records.slice(0, Math.ceil(records.length / 2)) : records) {
