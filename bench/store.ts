@@ -1,7 +1,8 @@
 /**
- * What the store does on a real disk: creates per second with 1, 16 and 256 writers, bytes written for each, and how
- * long a restart takes. Run: `deno run -A --unstable-kv bench/store.ts [FOLDER]`
+ * What the store does on a real disk: creates per second with 1, 16 and 256 writers, bytes written for each, and, by
+ * `restart.ts`, how long a restart takes. Run: `deno run -A --unstable-kv bench/store.ts [FOLDER]`
  */
+import { fileURLToPath } from "node:url";
 import { systemClock } from "../api/clock.ts";
 import { newID, systemRandom } from "../api/random.ts";
 import type { Task } from "../api/task.ts";
@@ -10,7 +11,6 @@ import { createStore } from "../manager/store/memory_store.ts";
 
 const WRITERS = [1, 16, 256];
 const MEASURE_MS = 3000;
-const RESTART_OBJECTS = 100_000;
 
 const parent = Deno.args[0] ?? await Deno.makeTempDir({ prefix: "covey-bench-" });
 const folder = await Deno.makeTempDir({ dir: parent });
@@ -61,18 +61,9 @@ async function measureCreates(writers: number): Promise<void> {
 }
 
 async function measureRestart(): Promise<void> {
-  const filled = await openStore();
-  const missing = Math.max(0, RESTART_OBJECTS - filled.store.count("tasks"));
-  await filled.store.batch(Array(missing).keys(), (tx) => tx.create("tasks", benchTask()));
-  await filled.consensus.stop();
-  const start = performance.now();
-  const { store, consensus } = await openStore();
-  const seconds = (performance.now() - start) / 1000;
-  const { rss } = Deno.memoryUsage();
-  console.log(
-    `restart with ${store.count("tasks")} objects: ${seconds.toFixed(2)} s, ${rss >> 20} MiB resident`,
-  );
-  await consensus.stop();
+  const program = fileURLToPath(new URL("restart.ts", import.meta.url));
+  const args = ["run", "-A", "--unstable-kv", program, "100000", "3", parent];
+  await new Deno.Command(Deno.execPath(), { args }).spawn().status;
 }
 
 /** Bytes that this process made the kernel write to disk. */

@@ -8,7 +8,7 @@ const MAJOR_NAMES = ["integer", "integer", "bytes", "text", "array", "map", "tag
 /** Longer text is left to the platform's decoder, which costs more to call. */
 const SHORT_TEXT = 64;
 /** Field names come again and again: as many of them are kept, each no longer than short text. */
-const KEPT_KEYS = 256;
+const KEPT_KEYS = 1024;
 
 const strictUTF8 = new TextDecoder("utf-8", { fatal: true, ignoreBOM: true });
 const lenientUTF8 = new TextDecoder("utf-8", { ignoreBOM: true });
@@ -117,7 +117,10 @@ export class CBORReader {
     return this.bytes[this.at]! >> 5 === 3;
   }
 
-  /** Text that is likely to be one of those `kept`; each is found by a hash, and gives way to another of the same. */
+  /**
+   * Text that is likely to be one of those `kept`, which are a power of two; each is found by a hash, and gives way to
+   * another of the same.
+   */
   protected keptText(kept: string[]): string {
     const head = this.byte();
     const length = this.argument(head & 31);
@@ -125,8 +128,8 @@ export class CBORReader {
       return this.#text(length);
     }
     const bytes = this.bytes, start = this.at, last = start + length - 1;
-    const slot = (bytes[start]! * 7 + bytes[last]! * 31 + bytes[(start + last) >> 1]! * 1021 + length * 17) %
-      kept.length;
+    const hash = bytes[start]! * 7 + bytes[last]! * 31 + bytes[(start + last) >> 1]! * 1021 + length * 17;
+    const slot = hash & (kept.length - 1);
     const text = kept[slot]!;
     if (text.length === length) {
       let i = 0;

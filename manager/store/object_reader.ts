@@ -11,9 +11,9 @@ const SHARED_FIELDS = new Set(["Spec", "SpecVersion", "ServiceAnnotations"]);
 const REPEATED_FIELDS = new Set(["ServiceID", "NodeID", "State", "DesiredState", "Message"]);
 /** Such texts that are remembered. */
 const KEPT_TEXTS = 4096;
-/** Parts that are remembered, by hash; a large cluster has as many services. */
-const SLOTS = 4096;
-/** Longer ones are not remembered, so that all slots together hold 16 MiB at most. */
+/** Parts that are remembered before all are forgotten; a large cluster has as many services. */
+const MAX_PARTS = 4096;
+/** Longer ones are not remembered, so that all together hold 16 MiB at most. */
 const MAX_SHARED_BYTES = 4096;
 const FNV_PRIME = 0x0100_0193;
 
@@ -24,6 +24,7 @@ interface Part {
 
 /** One store's reader. */
 export class ObjectReader extends CBORReader {
+  /** By hash; of two with the same the later one stays. */
   readonly #parts = new Map<number, Part>();
   readonly #texts: string[] = new Array(KEPT_TEXTS).fill("");
 
@@ -48,13 +49,14 @@ export class ObjectReader extends CBORReader {
   }
 
   #shared(depth: number): unknown {
-    const start = this.at, slot = this.#hash() & (SLOTS - 1), end = this.at;
-    const part = this.#parts.get(slot);
+    const start = this.at, hash = this.#hash(), end = this.at;
+    const part = this.#parts.get(hash);
     if (part !== undefined && this.#isNext(part.bytes, start, end)) return part.value;
     this.at = start;
     const value = this.value(depth);
     if (end - start <= MAX_SHARED_BYTES) {
-      this.#parts.set(slot, { bytes: this.copyFrom(start), value });
+      if (this.#parts.size >= MAX_PARTS) this.#parts.clear();
+      this.#parts.set(hash, { bytes: this.copyFrom(start), value });
     }
     return value;
   }
@@ -79,6 +81,7 @@ export class ObjectReader extends CBORReader {
       } else if (major === 4) left += argument;
       else if (major === 5) left += 2 * argument;
     }
-    return hash ^ hash >>> 16;
+    // A map finds small integers fastest.
+    return hash & 0x3fff_ffff;
   }
 }
