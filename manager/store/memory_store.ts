@@ -135,7 +135,7 @@ class MemoryStore implements Store, StateMachine {
     const draft = this.#state.draft(newTables());
     return {
       add: (record) => draft.add(record),
-      adopt: (index) => this.#publish(draft.adopt(index)),
+      adopt: (index) => this.#publish(draft.adopt(index, this.#listeners.size > 0)),
     };
   }
 

@@ -70,8 +70,10 @@ export class State {
     return { index, changes };
   }
 
-  /** Begins a state in `tables`, which are empty. Adopting it replaces everything; the commit is the difference, for those who watch. */
-  draft(tables: TableSet): { add(record: DirtyRecord): void; adopt(index: number): Commit } {
+  /** Begins a state in `tables`, which are empty. Adopting it replaces everything; the commit is the difference if somebody watches. */
+  draft(
+    tables: TableSet,
+  ): { add(record: DirtyRecord): void; adopt(index: number, watched: boolean): Commit } {
     let version = 0;
     return {
       add: ({ key, value }) => {
@@ -85,8 +87,9 @@ export class State {
           table.put(object, order);
         } else if (table.get(id) !== undefined) table.remove(id);
       },
-      adopt: (index) => {
-        const before = TABLE_NAMES.map((name) => [name, anyTable(this.#tables, name).all()] as const);
+      adopt: (index, watched) => {
+        const compared = watched ? TABLE_NAMES : [];
+        const before = compared.map((name) => [name, anyTable(this.#tables, name).all()] as const);
         for (const name of TABLE_NAMES) anyTable(this.#tables, name).adopt(anyTable(tables, name));
         this.#version = Math.max(this.#version, version);
         this.#index = index;
