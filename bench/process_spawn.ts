@@ -25,7 +25,7 @@ function shimMemory(stateDir: string): { shims: number; rss: number; own: number
   for (const { name } of Deno.readDirSync("/proc")) {
     if (!/^\d+$/.test(name)) continue;
     try {
-      if (!Deno.readTextFileSync(`/proc/${name}/cmdline`).includes(`\0run\0${stateDir}\0`)) continue;
+      if (!Deno.readTextFileSync(`/proc/${name}/cmdline`).includes(`\0serve\0${stateDir}\0`)) continue;
       const smaps = Deno.readTextFileSync(`/proc/${name}/smaps_rollup`);
       const field = (key: string) => Number(new RegExp(`^${key}:\\s+(\\d+)`, "m").exec(smaps)?.[1] ?? 0);
       sum.shims++;

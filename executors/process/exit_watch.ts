@@ -4,7 +4,7 @@ import { type ExitRecord, parseExit } from "./shim.ts";
 /** Called with the record, or with undefined if the shim let go of its file without writing one. */
 export type Listener = (record: ExitRecord | undefined) => void;
 
-/** Watches the folder in which each shim holds one file open and leaves one line at the end. */
+/** Watches the folder in which each shim holds one file open, with its last line written before it closes it. */
 export class ExitWatch {
   readonly #dir: string;
   readonly #listeners = new Map<string, Listener>();
@@ -50,23 +50,22 @@ export class ExitWatch {
     this.#watcher = undefined;
   }
 
+  /** Only the end of a shim closes its file; what it and others write or read meanwhile is no news. */
   async #run(watcher: Deno.FsWatcher): Promise<void> {
     for await (const event of watcher) {
       // The kernel's queue overflowed: anything may have been missed.
-      const ids = event.flag === "rescan"
+      const isRescan = event.flag === "rescan";
+      const ids = isRescan
         ? [...this.#listeners.keys()]
         : event.paths.map((path) => path.slice(path.lastIndexOf("/") + 1));
-      if (event.kind === "modify" || event.kind === "access" || event.flag === "rescan") {
-        for (const id of ids) if (this.#listeners.has(id)) await this.#look(id);
-      }
+      if (event.kind === "access" || isRescan) { for (const id of ids) await this.#look(id); }
     }
   }
 
-  /** Asks for the size first: opening the file would be an event itself, and so an endless loop. */
   async #look(id: string): Promise<void> {
-    const size = await Deno.stat(`${this.#dir}/${id}`).then((info) => info.size, () => 0);
+    if (!this.#listeners.has(id)) return;
     // What cannot be read now is looked into by the listener.
-    const record = size > 0 ? await this.read(id).catch(() => undefined) : undefined;
+    const record = await this.read(id).catch(() => undefined);
     this.#listeners.get(id)?.(record);
   }
 }

@@ -13,6 +13,8 @@ import type { ExitRecord, Shim, ShimState } from "./shim.ts";
 export const HANDLE_VERSION = 1;
 /** How long SIGKILL may take to show, before a look whether the shim is there at all. */
 const KILL_WAIT_MS = 5000;
+/** Shims that may have claimed a task before its own does; more are not an accident. */
+const MAX_CLAIMS = 3;
 /** Pause after a look that failed, for want of processes or descriptors. */
 const LOOK_RETRY_MS = 1000;
 
@@ -28,7 +30,7 @@ export interface Device {
 
 /** Deletes what the device keeps of a task whose program has ended. */
 export async function deleteFiles(stateDir: string, id: string): Promise<void> {
-  for (const path of [`exits/${id}`, `logs/${id}.log`, `logs/${id}.log.1`, `tasks/${id}`, `runs/${id}`]) {
+  for (const path of [`logs/${id}.log`, `logs/${id}.log.1`, `tasks/${id}`, `runs/${id}`]) {
     await Deno.remove(`${stateDir}/${path}`, { recursive: true }).catch((error) => {
       if (!(error instanceof Deno.errors.NotFound)) throw error;
     });
@@ -63,24 +65,12 @@ export class ProcessController implements Controller {
   async start(signal: AbortSignal): Promise<void> {
     if (this.#pid || this.#exit) return;
     signal.throwIfAborted();
-    const id = this.#request.id;
     if (!this.#prepared) await this.prepare();
     this.#device.exits.open();
-    let started = await this.#run();
-    if (!started) {
-      // An earlier agent asked for it. What it left may be of a boot long ago.
-      if (await this.adopt(await this.#device.shim.check(id))) return;
-      await deleteFiles(this.#device.stateDir, id);
-      await this.prepare();
-      started = await this.#run();
-      if (!started) {
-        throw new CoveyError("aborted", `Cannot start process: task ${id} is being started by another agent`);
-      }
-    }
-    this.#pid = started.pid;
-    // Our own child tells of its end itself; the events of its start, which come late, are no news.
-    this.#listen(() => {});
-    void started.shimEnded.then(() => this.#look());
+    // What happens to it is seen from the first moment on.
+    this.#listen(() => void this.#look());
+    this.#pid = await this.#claimAndRun();
+    if (this.#lookAgain) await this.#look();
   }
 
   async wait(signal: AbortSignal): Promise<Exit> {
@@ -151,11 +141,28 @@ export class ProcessController implements Controller {
     return true;
   }
 
-  async #run(): Promise<{ pid: number; shimEnded: Promise<unknown> } | undefined> {
+  /** Starts the program, or takes over what was asked for before. Returns its pid. */
+  async #claimAndRun(): Promise<number> {
+    const { shim, stateDir } = this.#device, { id } = this.#request;
+    for (let tries = 0; tries < MAX_CLAIMS; tries++) {
+      const pid = await this.#run();
+      if (pid !== undefined) return pid;
+      // An earlier agent asked for it, or the answer was lost. What is found may be of a boot long ago.
+      const found = await shim.check(id);
+      if (found.state === "new") continue;
+      if (await this.adopt(found)) return this.#pid;
+      await deleteFiles(stateDir, id);
+      await this.prepare();
+    }
+    throw new CoveyError("aborted", `Cannot start process: task ${id} is being started by another agent`);
+  }
+
+  async #run(): Promise<number | undefined> {
     try {
       return await this.#device.shim.run(this.#request);
     } catch (error) {
       // A program that never ran leaves no trace, so that a retry starts afresh.
+      this.#forget();
       await deleteFiles(this.#device.stateDir, this.#request.id);
       this.#prepared = false;
       throw error;

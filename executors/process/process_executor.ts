@@ -41,8 +41,8 @@ class ProcessExecutor implements Executor {
 
   constructor(stateDir: string, options: ProcessOptions) {
     const clock = options.clock ?? systemClock;
-    const exits = new ExitWatch(`${stateDir}/exits`);
-    const shim = new Shim(options.shim ?? defaultShim(), stateDir);
+    const exits = new ExitWatch(`${stateDir}/runs`);
+    const shim = new Shim(options.shim ?? defaultShim(), stateDir, clock);
     this.#device = { shim, exits, clock, stateDir };
     this.#logs = new LogKeeper(`${stateDir}/logs`, clock, options.maxLogBytes ?? MAX_LOG_BYTES);
     this.#path = options.path ?? DEFAULT_PATH;
@@ -85,7 +85,7 @@ class ProcessExecutor implements Executor {
   }
 
   async close(): Promise<void> {
-    await Promise.all([this.#device.exits.close(), this.#logs.close()]);
+    await Promise.all([this.#device.exits.close(), this.#logs.close(), this.#device.shim.close()]);
   }
 
   #create(task: Task): ProcessController {
@@ -98,7 +98,7 @@ export async function createProcessExecutor(
   context: ExecutorContext,
   options: ProcessOptions = {},
 ): Promise<Executor> {
-  for (const dir of ["tasks", "runs", "exits", "logs"]) {
+  for (const dir of ["tasks", "runs", "logs"]) {
     await Deno.mkdir(`${context.stateDir}/${dir}`, { recursive: true, mode: 0o700 });
   }
   return new ProcessExecutor(context.stateDir, options);

@@ -2,12 +2,14 @@
 import { CoveyError, type FieldProblem } from "../../api/errors.ts";
 import type { Task } from "../../api/task.ts";
 
-/** A program as `shim.sh run` takes it. */
+/** A program as the shim takes it. */
 export interface ShimRequest {
   id: string;
   command: string[];
-  /** The shim's environment: its options and, numbered, the program's variables. */
-  env: Record<string, string>;
+  /** `path` and, where they are set, `user`, `dir`, `memory` (bytes), `nano_cpus` and `pids`. */
+  options: Record<string, string>;
+  /** The program's variables, `NAME=value`. */
+  env: string[];
 }
 
 /** How a program is stopped. */
@@ -95,16 +97,14 @@ export function shimRequest(task: Task, path: string): ShimRequest {
   if (problems.length > 0) throw CoveyError.invalid("run task as a process", problems);
   const spec = task.Spec.ProcessSpec!;
   const limits = task.Spec.Resources?.Limits;
-  const env: Record<string, string> = { COVEY_PATH: path };
-  if (spec.User) env.COVEY_USER = spec.User;
-  if (spec.Dir) env.COVEY_DIR = spec.Dir;
-  if (limits?.MemoryBytes) env.COVEY_MEMORY = String(limits.MemoryBytes);
-  if (limits?.NanoCPUs) env.COVEY_NANO_CPUS = String(limits.NanoCPUs);
-  if (limits?.Pids) env.COVEY_PIDS = String(limits.Pids);
-  spec.Env?.forEach((entry, i) => {
-    env[`COVEY_ENV_${i}`] = entry;
-    // The program is looked up in its own PATH, as a shell would.
-    if (entry.startsWith("PATH=")) env.COVEY_PATH = entry.slice("PATH=".length);
-  });
-  return { id: task.ID, command: [spec.Command, ...spec.Args ?? []], env };
+  const env = spec.Env ?? [];
+  // The program is looked up in its own PATH, as a shell would.
+  const own = env.findLast((entry) => entry.startsWith("PATH="))?.slice("PATH=".length);
+  const options: Record<string, string> = { path: own ?? path };
+  if (spec.User) options.user = spec.User;
+  if (spec.Dir) options.dir = spec.Dir;
+  if (limits?.MemoryBytes) options.memory = String(limits.MemoryBytes);
+  if (limits?.NanoCPUs) options.nano_cpus = String(limits.NanoCPUs);
+  if (limits?.Pids) options.pids = String(limits.Pids);
+  return { id: task.ID, command: [spec.Command, ...spec.Args ?? []], options, env };
 }

@@ -1,39 +1,46 @@
 #!/usr/bin/setsid /bin/sh
-# Runs one program for the process executor and outlives the agent that asked for it.
+# Runs programs for the process executor; they outlive the agent that asked for them.
 #
-#   shim.sh run STATE ID -- COMMAND [ARG...]   starts a program; answers one line on standard output:
-#                                                started PID | claimed | refused FIELD MESSAGE
-#                                              then stays, with its program as only child, until that ends
-#   shim.sh check STATE ID                     answers  new | running PID | orphan PID | gone |
-#                                                       exit CODE [oom | lost INTERPRETER]
-#   shim.sh signal STATE ID NAME               signals the program's whole process group; KILL spares nothing
-#   shim.sh describe                           answers  MEMORY_KIB HOSTNAME
+#   shim.sh serve STATE    takes requests on standard input until that ends, and forks a shim for each program: a fork
+#                          costs a fraction of a shell that is loaded. One line a request, then one an answer, in any
+#                          order, each beginning with the request's NUMBER:
+#     run NUMBER ID        starts a program; lines that say more follow, then one with a dot. Answers
+#                            started PID | claimed | refused FIELD MESSAGE
+#                          and `ended` when the shim ends, which is after its only child, the program
+#     check NUMBER ID      answers  new | running PID | orphan PID | gone | exit CODE [oom | lost INTERPRETER]
+#     signal NUMBER ID NAME  signals the program's whole process group, KILL spares nothing; answers  done
+#   shim.sh describe       answers  MEMORY_KIB HOSTNAME
+#
+# The lines of `run`: `arg TEXT` for the command and each argument, `env NAME=TEXT`, `path`, `user`, `dir`, `memory`
+# (bytes), `nano_cpus`, `pids`. Where a text has several lines, the later ones begin with `+`. They are data: nothing
+# of them is ever taken as code.
 #
 # This file is all that the agent's sandbox may run, so it decides what runs on the device:
 # /etc/covey/allow, if there is one, lists the programs allowed, one absolute path or shell pattern a line
 # (`*` matches `/` too; `#` starts a comment). It belongs to root. No file means every program is allowed. With
 # a list, the loader's variables (LD_*) are refused, as they would make an allowed program run other code.
 #
-# Options of `run` come in the environment, which other users cannot read: COVEY_USER, COVEY_DIR, COVEY_PATH,
-# COVEY_MEMORY (bytes), COVEY_NANO_CPUS, COVEY_PIDS, and COVEY_ENV_0 ... with one NAME=value each.
-#
-# Files in STATE, few because each costs a device's disk: runs/ID says who runs, the shim in its first line and the
-# program in its second (boot id, pid, and the program's start time: a recycled pid is never taken for ours); exits/ID
-# is open while the shim lives and gets one line when the program has ended; logs/ID.log takes the output; tasks/ID is
+# Files in STATE, few because each costs a device's disk: runs/ID is open while the shim lives; it says who runs, the
+# shim in its first line and the program in its second (boot id, pid, and start time: a recycled pid is never taken for
+# ours; the shim's control group), and in its third how the program ended. logs/ID.log takes the output; tasks/ID is
 # the default working directory.
 #
-# The first line gives a shim a session of its own: neither Ctrl-C nor a signal to the agent's process group reaches
-# it. (A fork with setsid in the agent costs that large process more.) Runs with dash and busybox sh; everything on
-# the way to `started` is built in but mkdir and setsid.
+# The first line gives the server and its shims a session of their own: neither Ctrl-C nor a signal to the agent's
+# process group reaches them. (A fork with setsid in the agent costs that large process more.) Runs with dash and
+# busybox sh; everything on the way to `started` is built in but mkdir and setsid.
 
 PATH=/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin
 ALLOW=/etc/covey/allow
+# Control groups made at once; an unused one costs the kernel some kilobytes.
+MAX_AHEAD=8
 LC_ALL=C
+NEWLINE='
+'
 umask 077
 
 boot_id() { read -r boot </proc/sys/kernel/random/boot_id; }
 
-# stat_of PID: sets pid, stat_state, group, session and start (clock ticks since boot); fails without such a process.
+# stat_of PID: sets pid, stat_state, parent, session and start (clock ticks since boot); fails without such a process.
 stat_of() {
   stat=
   { while read -r line; do stat="$stat $line"; done <"/proc/$1/stat"; } 2>/dev/null
@@ -42,45 +49,61 @@ stat_of() {
   # The name in parentheses may hold anything, so cut after the last one.
   set -- ${stat%% (*} ${stat##*) }
   set +f
-  pid=$1 stat_state=$2 group=$4 session=$5 start=${21}
+  pid=$1 stat_state=$2 parent=$3 session=$5 start=${21}
 }
 
-# Sets want_boot, want_pid and want_start to what the record says of the program; fails where it says nothing.
+# Set want_boot, want_pid and want_start to what the record says of the shim, name its control group too, or of the
+# program; fail where it says nothing.
+read_shim() { read -r want_boot want_pid want_start name 2>/dev/null <"$record"; }
 read_program() { { read -r _ && read -r want_boot want_pid want_start; } 2>/dev/null <"$record"; }
+# Sets line to what the record says of the program's end; fails where it says nothing.
+read_exit() { { read -r _ && read -r _ && read -r line; } 2>/dev/null <"$record"; }
 
-# True if the program on record runs, that very process and no later one with its pid; sets pid.
-program_alive() {
+# True if the wanted process runs, that very one and no later one with its pid; sets pid.
+alive() {
   pid=
-  read_program || return 1
-  boot_id
   [ "$boot" = "$want_boot" ] && stat_of "$want_pid" && [ "$start" = "$want_start" ] &&
     [ "$stat_state" != Z ] && pid=$want_pid
 }
+program_alive() { read_program && alive; }
 
-# True if the shim on record runs. Its command line says for whom, which costs less to know than a start time.
-shim_alive() {
-  read -r want_boot want_pid 2>/dev/null <"$record" || return 1
-  boot_id
-  cmdline=
-  [ "$boot" = "$want_boot" ] && { read -r cmdline <"/proc/$want_pid/cmdline"; } 2>/dev/null
-  case $cmdline in *run"$state$id"--*) return 0 ;; *) return 1 ;; esac
+# Sets base to the folder of our control groups; empty where we can make none. The one called `name` holds everything
+# that a program starts.
+find_base() {
+  base=/sys/fs/cgroup/pids/covey
+  for dir in /sys/fs/cgroup /sys/fs/cgroup/unified; do [ -e "$dir/cgroup.controllers" ] && base=$dir/covey && break; done
+  [ -d "$base" ] || mkdir "$base" 2>/dev/null
+  [ -w "$base" ] || base=
 }
 
-# Names the task's control groups. The shim's pid is part of it, as two agents on one device (tests, clusters side by
-# side) may use one task ID.
-name_groups() {
-  shim_pid=0
-  { read -r _ shim_pid <"$record"; } 2>/dev/null
-  name=$id.$shim_pid
+# Sets name to that of a new control group. They are made ahead, the more the more are taken: mkdir is a program, which
+# costs more than the fork of a shim.
+take_group() {
+  if [ -z "$spare" ]; then
+    [ "$ahead" -ge "$MAX_AHEAD" ] || ahead=$((ahead * 2))
+    last=$((made + ahead))
+    set --
+    while [ "$made" -lt "$last" ]; do
+      made=$((made + 1))
+      spare="$spare $server.$made"
+      set -- "$@" "$base/$server.$made"
+    done
+    [ -z "$base" ] || mkdir -p "$@" 2>/dev/null
+  fi
+  name=${spare##* } spare=${spare% *}
 }
 
-# The control group that holds everything the program starts; empty where there is none.
-find_tree() {
-  tree=
-  for base in /sys/fs/cgroup /sys/fs/cgroup/unified; do
-    [ -e "$base/cgroup.controllers" ] && tree=$base/covey/$name && return
+# Removes the control groups that servers which were killed had made ahead: those with processes stay by themselves.
+sweep_groups() {
+  owner= want_boot=$boot
+  set --
+  for dir in "$base"/*-*.*; do
+    [ -d "$dir" ] || continue
+    was=$owner owner=${dir##*/} owner=${owner%.*}
+    [ "$owner" = "$was" ] || { want_pid=${owner%-*} want_start=${owner#*-} lives= && alive && lives=yes; }
+    [ -n "$lives" ] || set -- "$@" "$dir"
   done
-  [ -e /sys/fs/cgroup/pids/cgroup.procs ] && tree=/sys/fs/cgroup/pids/covey/$name
+  [ $# = 0 ] || rmdir "$@" 2>/dev/null
 }
 
 # limit CONTROLLER FILE VALUE [FILE VALUE]: sets v1 or v2 limits, joins the group to those the program enters.
@@ -95,11 +118,8 @@ limit_v1() {
 } 2>/dev/null
 
 make_groups() {
-  groups=
-  find_tree
-  if [ -n "$tree" ]; then
-    if mkdir -p "$tree" 2>/dev/null; then groups=$tree; else tree=; fi
-  fi
+  tree= groups=
+  [ -n "$base" ] && [ -d "$base/$name" ] && tree=$base/$name groups=$base/$name
   if [ -n "$COVEY_MEMORY" ]; then
     { [ -n "$tree" ] && limit_v2 memory memory.max "$COVEY_MEMORY"; } ||
       limit_v1 memory memory.limit_in_bytes "$COVEY_MEMORY" || weak_memory=$((COVEY_MEMORY / 1024))
@@ -115,25 +135,32 @@ make_groups() {
   fi
 }
 
-# Kills what is left in the control group, and removes the groups of the task.
-clear_groups() {
-  find_tree
+# Sets left to those of the task's groups that are there. Without a name they would be everybody's.
+find_groups() {
   left=
-  for dir in "$tree" /sys/fs/cgroup/memory/covey/"$name" /sys/fs/cgroup/cpu/covey/"$name" \
+  [ -n "$name" ] || return 0
+  for dir in ${base:+"$base/$name"} /sys/fs/cgroup/memory/covey/"$name" /sys/fs/cgroup/cpu/covey/"$name" \
     /sys/fs/cgroup/pids/covey/"$name"; do
-    [ -n "$dir" ] && [ -d "$dir" ] && left="$left $dir"
+    [ -d "$dir" ] && left="$left $dir"
   done
-  passes=0
-  while [ -n "$left" ] && [ "$passes" -lt 100 ]; do
-    for dir in $left; do
-      { echo 1 >"$dir/cgroup.kill"; } 2>/dev/null ||
-        while read -r pid; do kill -KILL "$pid"; done 2>/dev/null <"$dir/cgroup.procs"
-    done
+}
+
+# Kills what is left in the task's groups.
+kill_groups() {
+  find_groups
+  for dir in $left; do
+    { echo 1 >"$dir/cgroup.kill"; } 2>/dev/null ||
+      while read -r pid; do kill -KILL "$pid"; done 2>/dev/null <"$dir/cgroup.procs"
+  done
+}
+
+# The same, and removes the groups, once what was killed is gone.
+clear_groups() {
+  for pass in 1 2 3 4 5 6 7 8 9; do
+    kill_groups
+    [ -n "$left" ] || return
     rmdir $left 2>/dev/null && return
-    remain=
-    for dir in $left; do [ -d "$dir" ] && remain="$remain $dir"; done
-    left=$remain passes=$((passes + 1))
-    [ -z "$left" ] || sleep 0.02
+    sleep "0.0$pass"
   done
 }
 
@@ -145,15 +172,21 @@ sweep_session() {
 }
 
 was_oom() {
-  for file in "$tree/memory.events" "/sys/fs/cgroup/memory/covey/$name/memory.oom_control"; do
+  for file in "$base/$name/memory.events" "/sys/fs/cgroup/memory/covey/$name/memory.oom_control"; do
     [ -e "$file" ] || continue
     while read -r key value; do [ "$key" = oom_kill ] && [ "$value" -gt 0 ] && return 0; done <"$file"
   done
   return 1
 }
 
+# Answers the request; whole, as other answers are under way. What is too long or has lines is cut.
+say() {
+  answer=$*
+  printf '%s %.3000s\n' "$number" "${answer%%"$NEWLINE"*}" >&3
+}
+
 refuse() {
-  echo "refused $*" >&3
+  say "refused $*"
   exit 125
 }
 
@@ -224,15 +257,15 @@ find_user() {
 }
 
 find_group() {
-  while IFS=: read -r name _ number _; do [ "$name" = "$1" ] && echo "$number" && return; done </etc/group
+  while IFS=: read -r name _ gid _; do [ "$name" = "$1" ] && echo "$gid" && return; done </etc/group
   return 1
 }
 
 # The other user may be allowed less than we are: look once more before saying that it runs.
-CHECK_AGAIN='pid=$1 program=$2
-shift 2
-[ -x "$program" ] || { echo "refused ProcessSpec.Command not executable for this user: $program" >&3; exit 125; }
-echo "started $pid" >&3
+CHECK_AGAIN='number=$1 pid=$2 program=$3
+shift 3
+[ -x "$program" ] || { echo "$number refused ProcessSpec.Command not executable for this user" >&3; exit 125; }
+echo "$number started $pid" >&3
 unset PWD OLDPWD
 exec "$program" "$@" 3>&-'
 
@@ -249,22 +282,24 @@ find_lost() {
 # Becomes the program; `$@` is the command. Runs in the shim's child.
 become() {
   trap - HUP INT QUIT TERM
-  for dir in $groups; do echo 0 >"$dir/cgroup.procs" || refuse Resources.Limits "cannot enter $dir"; done
+  # A new server may have swept away what a killed one had made.
+  for dir in $groups; do [ -d "$dir" ] || mkdir "$dir"; echo 0 >"$dir/cgroup.procs" || refuse Resources.Limits "cannot enter $dir"; done
   [ -z "$weak_memory" ] || ulimit -v "$weak_memory" || unlimited="$unlimited MemoryBytes"
   log=$state/logs/$id.log
   [ -z "$unlimited" ] || echo "covey: not limited, as this device has no cgroup controller for:$unlimited" >>"$log"
-  exec </dev/null >>"$log" 2>&1 9>&- || refuse log "cannot write $log"
-  stat_of self && echo "$boot $pid $start" >>"$record" || refuse state "cannot write $record"
+  exec </dev/null >>"$log" 2>&1 || refuse log "cannot write $log"
+  stat_of self && echo "$boot $pid $start" >&9 || refuse state "cannot write $record"
+  exec 9>&-
   cd "${COVEY_DIR:-.}" 2>/dev/null || refuse ProcessSpec.Dir "cannot enter $COVEY_DIR"
   umask 022
   PATH=$COVEY_PATH
   # From here on only `$@` and these names matter, as the program's variables may have any other, IFS too.
   shift
-  [ -n "$drop" ] && drop="$drop /bin/sh" && set -- -c "$CHECK_AGAIN" sh "$pid" "$program" "$@"
+  [ -n "$drop" ] && drop="$drop /bin/sh" && set -- -c "$CHECK_AGAIN" sh "$number" "$pid" "$program" "$@"
   [ -n "$drop" ] || set -- "$program" "$@"
   set -- /usr/bin/setsid $drop "$@"
-  _covey_pid=$pid _covey_drop=$drop _covey_n=0
-  unset COVEY_USER COVEY_DIR COVEY_PATH COVEY_MEMORY COVEY_NANO_CPUS COVEY_PIDS PWD OLDPWD LC_ALL
+  _covey_number=$number _covey_pid=$pid _covey_drop=$drop _covey_n=0
+  unset PWD OLDPWD
   export PATH
   while eval "_covey_entry=\${COVEY_ENV_$_covey_n-}" && [ -n "$_covey_entry" ]; do
     unset "COVEY_ENV_$_covey_n"
@@ -272,80 +307,146 @@ become() {
     export "$_covey_entry"
   done
   [ -z "$_covey_drop" ] || exec "$@"
-  echo "started $_covey_pid" >&3
+  echo "$_covey_number started $_covey_pid" >&3
   trap - PIPE
   exec "$@" 3>&-
 }
 
+# Sets the options and variables of a request to `run`.
+take_option() {
+  value=${1#* }
+  case $1 in
+    env\ *) eval "COVEY_ENV_$variables=\$value" && variables=$((variables + 1)) ;;
+    path\ *) COVEY_PATH=$value ;;
+    user\ *) COVEY_USER=$value ;;
+    dir\ *) COVEY_DIR=$value ;;
+    memory\ *) COVEY_MEMORY=$value ;;
+    nano_cpus\ *) COVEY_NANO_CPUS=$value ;;
+    pids\ *) COVEY_PIDS=$value ;;
+    *) refuse request "unknown option: ${1%% *}" ;;
+  esac
+}
+
+# Lets the server go on, which waits for this shim's parent. What is started with `&` is not waited for either, but it
+# and its children ignore INT and QUIT for good.
+abandon() { [ "$parent" = $$ ] || kill -KILL "$parent"; }
+
+# The shim: starts a program, stays until it ends, and writes down how. `$@` is the lines of the request.
 run() {
-  cd "$state/tasks/$id" && boot_id || exit 125
-  exec 3>&1 >/dev/null
+  trap 'say ended' EXIT
+  COVEY_USER= COVEY_DIR= COVEY_PATH= COVEY_MEMORY= COVEY_NANO_CPUS= COVEY_PIDS= variables=0
+  for line; do
+    shift
+    case $line in arg\ *) set -- "$@" "${line#arg }" ;; *) take_option "$line" ;; esac
+  done
+  cd "$state/tasks/$id" || refuse state "cannot enter $state/tasks/$id"
+  stat_of self || refuse state "cannot read /proc"
+  abandon
   # The claim: of two shims for one task the second gives up here.
   set -C
-  { echo "$boot $$" >"$record"; } 2>/dev/null || { echo claimed >&3 && exit 0; }
+  { shim "$@"; } 2>/dev/null 9>"$record" || [ -n "$claimed" ] || say claimed
+}
+
+shim() {
+  claimed=yes
   set +C
-  name_groups
-  # An agent that died meanwhile is no reason not to start: PIPE as well.
-  trap '' HUP INT QUIT TERM PIPE
-  exec 9>"$state/exits/$id"
-  weak_memory= unlimited= group= groups=
+  echo "$boot $pid $start $name" >&9 || refuse state "cannot write $record"
+  weak_memory= unlimited=
   find_program "$1"
   check_allowed
   find_user
   make_groups
   (become "$@")
   code=$?
-  read_program && kill -KILL -- "-$want_pid" 2>/dev/null
+  if read_program; then kill -KILL -- "-$want_pid" 2>/dev/null; else echo >&9; fi
   note=
   [ "$code" = 127 ] && find_lost
   [ -n "$COVEY_MEMORY" ] && was_oom && note=oom
-  [ -z "$groups" ] || clear_groups
+  clear_groups
   echo "exit $code $note" >&9
 }
 
 check() {
-  cd "$state/tasks/$id" 2>/dev/null || { echo gone && return; }
-  [ -s "$state/exits/$id" ] && read -r line <"$state/exits/$id" && echo "$line" && return
-  [ -e "$record" ] || { echo new && return; }
-  if shim_alive; then
+  cd "$state/tasks/$id" 2>/dev/null || { say gone && return; }
+  [ -e "$record" ] || { say new && return; }
+  read_exit && say "$line" && return
+  if read_shim && alive; then
     program_alive
-    echo "running ${pid:-0}"
-  elif [ -s "$state/exits/$id" ]; then
-    read -r line <"$state/exits/$id" && echo "$line"
+    say "running ${pid:-0}"
+  elif read_exit; then
+    say "$line"
   elif program_alive; then
-    echo "orphan $pid"
+    say "orphan $pid"
   else
     # Both may have been killed, but not what the program started.
-    name_groups
-    clear_groups
-    echo gone
+    read_shim && [ "$want_boot" = "$boot" ] && clear_groups
+    say gone
   fi
 }
 
+# signal NAME: with KILL, what has left the process group is found by the control group or else, which takes a look at
+# every process of the device, by the session.
 signal() {
-  cd "$state/tasks/$id" 2>/dev/null || return 0
-  boot_id
-  read_program && [ "$boot" = "$want_boot" ] || return 0
+  cd "$state/tasks/$id" 2>/dev/null && read_program && [ "$boot" = "$want_boot" ] || { say done && return; }
   leader=$want_pid
   # A group outlives its leader and keeps the leader's pid from being used again.
-  if stat_of "$leader" && [ "$start" != "$want_start" ]; then return 0; fi
+  if stat_of "$leader" && [ "$start" != "$want_start" ]; then say done && return; fi
   kill -s "$1" -- "-$leader" 2>/dev/null || { program_alive && kill -s "$1" "$leader" 2>/dev/null; }
-  [ "$1" = KILL ] || return 0
-  sweep_session "$leader"
-  name_groups
-  clear_groups
+  if [ "$1" = KILL ]; then
+    read_shim
+    [ -n "$base" ] || sweep_session "$leader"
+    # Where the shim lives it removes the groups itself.
+    if alive; then kill_groups; else clear_groups; fi
+  fi
+  say done
 }
 
-command=$1 state=$2 id=$3
-record=$state/runs/$id
-case $command in
-  run) shift 4 && run "$@" ;;
-  check) check ;;
-  signal) signal "$4" ;;
+# Takes requests. What an agent did not finish asking for, with a dot, is not done.
+serve() {
+  boot_id && stat_of self || exit 125
+  exec 3>&1 >/dev/null
+  server=$pid-$start made=0 ahead=1 spare=
+  find_base
+  [ -z "$base" ] || sweep_groups
+  # An agent that died meanwhile is no reason not to start a program: PIPE as well.
+  trap '' HUP INT QUIT TERM PIPE
+  while read -r request number id name; do
+    # Lets go of what is remembered of those that looked and signalled.
+    jobs
+    record=$state/runs/$id
+    case $request in
+      check) check </dev/null & ;;
+      signal) signal "$name" </dev/null & ;;
+      run)
+        set -- && entry=
+        while IFS= read -r line; do
+          case $line in
+            +*) entry=$entry$NEWLINE${line#+} && continue ;;
+            .)
+              set -- "$@" "$entry"
+              take_group
+              ( (run "$@"); :) </dev/null
+              break
+              ;;
+          esac
+          [ -z "$entry" ] || set -- "$@" "$entry"
+          entry=$line
+        done
+        ;;
+    esac
+  done
+  set -f
+  for name in $spare; do set -- "$@" "$base/$name"; done
+  [ $# = 0 ] || rmdir "$@" 2>/dev/null
+}
+
+state=$2
+case $1 in
+  serve) serve ;;
   describe)
     while read -r key value _; do [ "$key" = MemTotal: ] && break; done </proc/meminfo
     read -r name </proc/sys/kernel/hostname
     echo "$value $name"
     ;;
-  *) echo "usage: shim.sh run|check|signal|describe STATE ID ..." >&2 && exit 2 ;;
+  *) echo "usage: shim.sh serve STATE | describe" >&2 && exit 2 ;;
 esac

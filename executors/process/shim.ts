@@ -1,6 +1,8 @@
 /** Talks to `shim.sh`, the only program that the agent's sandbox may run. */
+import type { Clock } from "../../api/clock.ts";
 import { CoveyError } from "../../api/errors.ts";
 import type { ShimRequest } from "./process_spec.ts";
+import { ServerLost, ShimServer } from "./shim_server.ts";
 
 /** What the shim knows of a task. `orphan`: the program runs but its shim is gone. */
 export type ShimState =
@@ -15,21 +17,9 @@ export interface ExitRecord {
   reason?: string;
 }
 
-/** A program that runs. */
-export interface Started {
-  pid: number;
-  /** Resolves when the shim itself has ended. */
-  shimEnded: Promise<unknown>;
-}
-
-/** An answer is one short line; more means that something else than our shim runs. */
-const MAX_ANSWER_BYTES = 16 * 1024;
-/** Holds the usual answer. */
-const READ_BYTES = 256;
-
-/** Reads `exit CODE [oom | lost INTERPRETER]`; undefined unless the line is whole. */
+/** Finds the line `exit CODE [oom | lost INTERPRETER]`; undefined unless there is a whole one. */
 export function parseExit(text: string): ExitRecord | undefined {
-  const [, code, oom, lost] = /^exit (\d+)(?: (oom)| lost ([^\n]+))? *\n/.exec(text) ?? [];
+  const [, code, oom, lost] = /^exit (\d+)(?: (oom)| lost ([^\n]+))? *\n/m.exec(text) ?? [];
   if (code === undefined) return undefined;
   const reason = oom ? "out of memory" : lost && `no such interpreter: ${printable(lost)}`;
   return { code: Number(code), ...reason ? { reason } : {} };
@@ -45,37 +35,36 @@ function printable(path: string): string {
 export class Shim {
   readonly #path: string;
   readonly #stateDir: string;
+  readonly #server: ShimServer;
 
-  constructor(path: string, stateDir: string) {
+  constructor(path: string, stateDir: string, clock: Clock) {
     this.#path = path;
     this.#stateDir = stateDir;
+    this.#server = new ShimServer(() => this.#spawn(["serve", this.#stateDir], "piped"), clock);
   }
 
   /**
-   * Starts a program. Returns undefined if an earlier shim claimed the task.
+   * Starts a program and returns its pid; undefined if another shim has claimed the task, or may have.
    *
    * @throws {CoveyError} naming the field of the spec that keeps it from running.
    */
-  async run(request: ShimRequest): Promise<Started | undefined> {
-    const child = this.#spawn(["run", this.#stateDir, request.id, "--", ...request.command], {
-      env: request.env,
-    });
-    child.unref();
-    const answer = await firstLine(child.stdout);
+  async run(request: ShimRequest): Promise<number | undefined> {
+    const answer = await this.#server.ask("run", `${request.id}\n${linesOf(request)}.`).catch(
+      lostAsUndefined,
+    );
+    if (answer === undefined || answer === "claimed") return undefined;
     const [word, rest = ""] = split(answer);
-    if (word === "started") return { pid: Number(rest), shimEnded: child.status };
-    if (word === "claimed") return undefined;
-    await child.status;
+    if (word === "started") return Number(rest);
     if (word === "refused") throw refusal(...split(rest));
     throw new CoveyError("internal", `Cannot start process: the shim answered ${JSON.stringify(answer)}`);
   }
 
   /** Looks what became of a task's program. */
   async check(id: string): Promise<ShimState> {
-    const answer = await this.#ask(["check", this.#stateDir, id]);
-    const exit = parseExit(answer);
+    const answer = await this.#askTwice("check", id);
+    const exit = parseExit(`${answer}\n`);
     if (exit) return { state: "exited", exit };
-    const [word, pid] = split(answer.trim());
+    const [word, pid] = split(answer);
     if (word === "running" || word === "orphan") return { state: word, pid: Number(pid) };
     if (word === "new" || word === "gone") return { state: word };
     throw new CoveyError("internal", `Cannot check process: the shim answered ${JSON.stringify(answer)}`);
@@ -83,31 +72,34 @@ export class Shim {
 
   /** Signals a task's whole process group; `KILL` also ends what left the group. No program is no error. */
   async signal(id: string, name: string): Promise<void> {
-    await this.#ask(["signal", this.#stateDir, id, name]);
+    await this.#askTwice("signal", `${id} ${name}`);
   }
 
   /** The device's memory and name. */
   async describe(): Promise<{ memoryBytes: number; hostname: string }> {
-    const [kibibytes, hostname = ""] = split((await this.#ask(["describe"])).trim());
+    const child = this.#spawn(["describe"], "null");
+    const [text] = await Promise.all([new Response(child.stdout).text(), child.status]);
+    const [kibibytes, hostname = ""] = split(text.trim());
     return { memoryBytes: Number(kibibytes) * 1024, hostname };
   }
 
-  async #ask(args: string[]): Promise<string> {
-    const child = this.#spawn(args, {});
-    const [text] = await Promise.all([wholeText(child.stdout), child.status]);
-    return text;
+  /** Programs stay. */
+  close(): Promise<void> {
+    return this.#server.close();
   }
 
-  #spawn(args: string[], options: Deno.CommandOptions): Deno.ChildProcess {
+  /** What may be done twice is asked again where the answer was lost. */
+  #askTwice(verb: string, rest: string): Promise<string> {
+    return this.#server.ask(verb, rest).catch((error) => {
+      if (!(error instanceof ServerLost)) throw error;
+      return this.#server.ask(verb, rest);
+    });
+  }
+
+  #spawn(args: string[], stdin: "piped" | "null"): Deno.ChildProcess {
     try {
-      return new Deno.Command(this.#path, {
-        ...options,
-        args,
-        clearEnv: true,
-        stdin: "null",
-        stdout: "piped",
-        stderr: "null",
-      }).spawn();
+      return new Deno.Command(this.#path, { args, clearEnv: true, stdin, stdout: "piped", stderr: "null" })
+        .spawn();
     } catch (error) {
       // Out of processes, memory or descriptors passes; a missing or forbidden shim does not.
       const final = error instanceof Deno.errors.NotFound || error instanceof Deno.errors.NotCapable ||
@@ -116,6 +108,20 @@ export class Shim {
       throw new CoveyError(final ? "failed_precondition" : "unavailable", message, { cause: error });
     }
   }
+}
+
+/** The lines in which the shim takes what it is to run, each with its end. */
+function linesOf({ command, options, env }: ShimRequest): string {
+  const entries = [
+    ...Object.entries(options).map(([name, value]) => `${name} ${value}`),
+    ...env.map((entry) => `env ${entry}`),
+    ...command.map((arg) => `arg ${arg}`),
+  ];
+  return entries.map((entry) => entry.replaceAll("\n", "\n+") + "\n").join("");
+}
+
+function lostAsUndefined(error: unknown): undefined {
+  if (!(error instanceof ServerLost)) throw error;
 }
 
 function refusal(field: string, message = ""): CoveyError {
@@ -129,28 +135,4 @@ function refusal(field: string, message = ""): CoveyError {
 function split(line: string): [string, string?] {
   const space = line.indexOf(" ");
   return space < 0 ? [line] : [line.slice(0, space), line.slice(space + 1)];
-}
-
-/** The text up to the end. */
-function wholeText(stream: ReadableStream<Uint8Array>): Promise<string> {
-  return readUntil(stream, () => false);
-}
-
-/** The text up to the first newline; the rest is let go, as the shim's own end keeps the pipe open. */
-async function firstLine(stream: ReadableStream<Uint8Array>): Promise<string> {
-  return (await readUntil(stream, (text) => text.includes("\n"))).split("\n")[0]!;
-}
-
-/** Reads into one small buffer: by default each read of a stream takes 64 KiB, and many shims may be asked at once. */
-async function readUntil(stream: ReadableStream<Uint8Array>, isEnough: (text: string) => boolean) {
-  const reader = stream.getReader({ mode: "byob" }), decoder = new TextDecoder();
-  let text = "", buffer = new Uint8Array(READ_BYTES);
-  while (!isEnough(text) && text.length < MAX_ANSWER_BYTES) {
-    const { done, value } = await reader.read(buffer);
-    if (done) break;
-    text += decoder.decode(value, { stream: true });
-    buffer = new Uint8Array(value.buffer);
-  }
-  await reader.cancel();
-  return text;
 }

@@ -19,13 +19,15 @@ function specOf(program: Program): ProcessSpec {
   return { Command: "sh", Args: ["-c", `exit ${program.exit}`] };
 }
 
-/** Command lines of the processes that belong to a task: its shim's, as that names the task. */
-export async function shimsOf(taskID: string): Promise<number[]> {
+/** The shim of a task, by the folder that it works in, which may be gone. */
+export async function shimsOf(stateDir: string, taskID: string): Promise<number[]> {
   const pids: number[] = [];
   for await (const { name } of Deno.readDir("/proc")) {
     if (!/^\d+$/.test(name)) continue;
     const line = await Deno.readTextFile(`/proc/${name}/cmdline`).catch(() => "");
-    if (line.includes(`\0run\0`) && line.includes(`\0${taskID}\0`)) pids.push(Number(name));
+    if (!line.includes(`\0serve\0${stateDir}\0`)) continue;
+    const folder = await Deno.readLink(`/proc/${name}/cwd`).catch(() => "");
+    if (folder.startsWith(`${stateDir}/tasks/${taskID}`)) pids.push(Number(name));
   }
   return pids;
 }
@@ -39,12 +41,12 @@ export async function processFixture(options: ProcessOptions = {}): Promise<Fixt
     task: (program) => processTask(specOf(program)),
     vanish: async (task, controller) => {
       const { PID } = (await controller.status())!;
-      for (const pid of await shimsOf(task.ID)) Deno.kill(pid, "SIGKILL");
+      for (const pid of await shimsOf(stateDir, task.ID)) Deno.kill(pid, "SIGKILL");
       Deno.kill(PID, "SIGKILL");
     },
     traces: async (task) => {
-      const found = (await shimsOf(task.ID)).map((pid) => `shim ${pid}`);
-      for (const path of [`tasks/${task.ID}`, `runs/${task.ID}`, `exits/${task.ID}`, `logs/${task.ID}.log`]) {
+      const found = (await shimsOf(stateDir, task.ID)).map((pid) => `shim ${pid}`);
+      for (const path of [`tasks/${task.ID}`, `runs/${task.ID}`, `logs/${task.ID}.log`]) {
         if (await Deno.stat(`${stateDir}/${path}`).then(() => true, () => false)) found.push(path);
       }
       return found;

@@ -191,7 +191,7 @@ Deno.test("Process: killing the shim of a running task ends the task, and its pr
       }
       const { PID } = (await controller.status())!;
       const waiting = controller.wait(never);
-      for (const pid of await shimsOf(task.ID)) Deno.kill(pid, "SIGKILL");
+      for (const pid of await shimsOf(world.stateDir, task.ID)) Deno.kill(pid, "SIGKILL");
       assert.deepEqual(await waiting, { ExitCode: 137, Reason: "its shim was killed" });
       assert.ok(await isGone(PID));
       await controller.remove(never);
@@ -206,7 +206,7 @@ Deno.test("Process: a shim that was killed while no agent ran is noticed, and it
     const { PID } = (await controller.status())!;
     const handle = controller.handle()!;
     await executor.close();
-    for (const pid of await shimsOf(task.ID)) Deno.kill(pid, "SIGKILL");
+    for (const pid of await shimsOf(world.stateDir, task.ID)) Deno.kill(pid, "SIGKILL");
     const next = await world.executor();
     await assert.rejects(next.recover(task, handle), { code: "not_found" });
     assert.ok(await isGone(PID));
