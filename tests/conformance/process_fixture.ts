@@ -14,7 +14,8 @@ function specOf(program: Program): ProcessSpec {
   if (program === "missing") return { Command: "/nonexistent/program" };
   if (program === "bad") return { Command: "relative/path" };
   if (program === "stubborn") {
-    return { Command: "sh", Args: ["-c", "trap '' TERM; while :; do sleep 100; done"], StopGracePeriod: 1e8 };
+    // Ignored from its first moment on, where a trap takes a while to be set.
+    return { Command: "sleep", Args: ["100000"], StopSignal: "SIGWINCH", StopGracePeriod: 1e8 };
   }
   return { Command: "sh", Args: ["-c", `exit ${program.exit}`] };
 }
