@@ -262,9 +262,12 @@ find_group() {
 }
 
 # The other user may be allowed less than we are: look once more before saying that it runs.
-CHECK_AGAIN='number=$1 pid=$2 program=$3
-shift 3
-[ -x "$program" ] || { echo "$number refused ProcessSpec.Command not executable for this user" >&3; exit 125; }
+CHECK_AGAIN='number=$1 pid=$2 program=$3 shown=$4
+shift 4
+[ -x "$program" ] || {
+  printf "%s refused ProcessSpec.Command not executable for this user: %.3000s\n" "$number" "$shown" >&3
+  exit 125
+}
 echo "$number started $pid" >&3
 unset PWD OLDPWD
 exec "$program" "$@" 3>&-'
@@ -283,7 +286,10 @@ find_lost() {
 become() {
   trap - HUP INT QUIT TERM
   # A new server may have swept away what a killed one had made.
-  for dir in $groups; do [ -d "$dir" ] || mkdir "$dir"; echo 0 >"$dir/cgroup.procs" || refuse Resources.Limits "cannot enter $dir"; done
+  for dir in $groups; do
+    [ -d "$dir" ] || mkdir "$dir"
+    echo 0 >"$dir/cgroup.procs" || refuse Resources.Limits "cannot enter $dir"
+  done
   [ -z "$weak_memory" ] || ulimit -v "$weak_memory" || unlimited="$unlimited MemoryBytes"
   log=$state/logs/$id.log
   [ -z "$unlimited" ] || echo "covey: not limited, as this device has no cgroup controller for:$unlimited" >>"$log"
@@ -295,7 +301,7 @@ become() {
   PATH=$COVEY_PATH
   # From here on only `$@` and these names matter, as the program's variables may have any other, IFS too.
   shift
-  [ -n "$drop" ] && drop="$drop /bin/sh" && set -- -c "$CHECK_AGAIN" sh "$number" "$pid" "$program" "$@"
+  [ -n "$drop" ] && drop="$drop /bin/sh" && set -- -c "$CHECK_AGAIN" sh "$number" "$pid" "$program" "${program%%"$NEWLINE"*}" "$@"
   [ -n "$drop" ] || set -- "$program" "$@"
   set -- /usr/bin/setsid $drop "$@"
   _covey_number=$number _covey_pid=$pid _covey_drop=$drop _covey_n=0
@@ -331,9 +337,15 @@ take_option() {
 # and its children ignore INT and QUIT for good.
 abandon() { [ "$parent" = $$ ] || kill -KILL "$parent"; }
 
+# A shim that started nothing has not removed its group either.
+leave() {
+  [ -z "$base" ] || [ ! -d "$base/$name" ] || rmdir "$base/$name" 2>/dev/null
+  say ended
+}
+
 # The shim: starts a program, stays until it ends, and writes down how. `$@` is the lines of the request.
 run() {
-  trap 'say ended' EXIT
+  trap leave EXIT
   COVEY_USER= COVEY_DIR= COVEY_PATH= COVEY_MEMORY= COVEY_NANO_CPUS= COVEY_PIDS= variables=0
   for line; do
     shift

@@ -42,10 +42,7 @@ export class ShimServer {
    */
   ask(verb: string, rest: string): Promise<string> {
     if (!this.#running) {
-      const running = this.#running = new RunningServer(this.#spawn(), this.#clock);
-      void running.ended.then(() => {
-        if (this.#running === running) this.#running = undefined;
-      });
+      this.#running = new RunningServer(this.#spawn(), this.#clock, () => this.#running = undefined);
     }
     return this.#running.ask(verb, rest);
   }
@@ -59,6 +56,7 @@ export class ShimServer {
 class RunningServer {
   readonly #child: Deno.ChildProcess;
   readonly #clock: Clock;
+  readonly #onEnd: () => void;
   readonly #input: WritableStreamDefaultWriter<Uint8Array>;
   readonly #output: ReadableStreamBYOBReader;
   readonly #questions = new Map<string, Question>();
@@ -66,9 +64,11 @@ class RunningServer {
   /** Resolves when the process has ended and all was told. */
   readonly ended: Promise<void>;
 
-  constructor(child: Deno.ChildProcess, clock: Clock) {
+  /** `onEnd` is called before those who wait hear of it, so that none of them asks it again. */
+  constructor(child: Deno.ChildProcess, clock: Clock, onEnd: () => void) {
     this.#child = child;
     this.#clock = clock;
+    this.#onEnd = onEnd;
     this.#input = child.stdin.getWriter();
     this.#output = child.stdout.getReader({ mode: "byob" });
     const reading = this.#read().catch(() => {}).then(() => this.#kill());
@@ -108,6 +108,7 @@ class RunningServer {
     await this.#output.cancel().catch(() => {});
     await reading;
     await this.#input.abort().catch(() => {});
+    this.#onEnd();
     for (const { reject } of this.#questions.values()) reject(new ServerLost());
     this.#questions.clear();
   }

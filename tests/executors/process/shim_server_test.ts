@@ -1,0 +1,142 @@
+/** The process that forks the shims: what it is asked, what it leaves, and that programs do without it. */
+import assert from "node:assert/strict";
+import type { ProcessSpec } from "../../../api/service.ts";
+import { createProcessExecutor, defaultShim } from "../../../executors/process/process_executor.ts";
+import { processTask } from "../../conformance/process_fixture.ts";
+import { NODE_ID } from "../../conformance/tasks.ts";
+
+const never = new AbortController().signal;
+const BUSYBOX = "/bin/busybox";
+const GROUPS = ["/sys/fs/cgroup/covey", "/sys/fs/cgroup/unified/covey", "/sys/fs/cgroup/pids/covey"];
+
+class World {
+  readonly stateDir: string;
+  readonly executor: Awaited<ReturnType<typeof createProcessExecutor>>;
+
+  private constructor(stateDir: string, executor: World["executor"]) {
+    this.stateDir = stateDir;
+    this.executor = executor;
+  }
+
+  static async run(test: (world: World) => Promise<void>, shim = defaultShim()): Promise<void> {
+    const stateDir = await Deno.makeTempDir({ prefix: "covey-server-" });
+    const executor = await createProcessExecutor({ stateDir, nodeID: NODE_ID }, { shim });
+    try {
+      await test(new World(stateDir, executor));
+    } finally {
+      await executor.close();
+      await Deno.remove(stateDir, { recursive: true });
+    }
+  }
+
+  async start(spec: ProcessSpec) {
+    const task = processTask(spec);
+    const controller = await this.executor.controller(task);
+    await controller.start(never);
+    return { task, controller };
+  }
+
+  /** Runs a program to its end; its exit code and output. */
+  async ran(spec: ProcessSpec): Promise<[number, string]> {
+    const { task, controller } = await this.start(spec);
+    const { ExitCode } = await controller.wait(never);
+    const log = await Deno.readTextFile(`${this.stateDir}/logs/${task.ID}.log`);
+    await controller.remove(never);
+    return [ExitCode, log];
+  }
+
+  /** How a program ends that is stopped by `StopSignal`. */
+  async stopped(StopSignal: string): Promise<number> {
+    const { controller } = await this.start({ Command: "sleep", Args: ["1000"], StopSignal });
+    await controller.shutdown(never);
+    const { ExitCode } = await controller.wait(never);
+    await controller.remove(never);
+    return ExitCode;
+  }
+
+  /** The server is the one of its forks that leads their session. */
+  serverPID(): number {
+    const mine = [...Deno.readDirSync("/proc")].filter(({ name }) => /^\d+$/.test(name)).find(({ name }) => {
+      try {
+        const isOurs = Deno.readTextFileSync(`/proc/${name}/cmdline`).includes(`\0serve\0${this.stateDir}\0`);
+        return isOurs && Deno.readTextFileSync(`/proc/${name}/stat`).split(") ")[1]!.split(" ")[3] === name;
+      } catch {
+        return false;
+      }
+    });
+    return Number(mine!.name);
+  }
+
+  /** Control groups that the server has made and that are there. */
+  groups(): number {
+    const server = this.serverPID();
+    return GROUPS.flatMap((dir) => {
+      try {
+        return [...Deno.readDirSync(dir)].filter(({ name }) => name.startsWith(`${server}-`));
+      } catch {
+        return [];
+      }
+    }).length;
+  }
+}
+
+Deno.test("Shim server: text reaches a program as it is, whatever its lines look like", () =>
+  World.run(async (world) => {
+    const args = [".", "+more", "a\n.\n+b\n", "arg x", "\\n\\c $(id) `id` '\"", " spaces  ", ""];
+    const [code, log] = await world.ran({
+      Command: "sh",
+      Args: ["-c", 'printf "<%s>" "$@" "$TEXT"', "sh", ...args],
+      Env: ["TEXT=one\n.\nrun 1 x\n"],
+    });
+    assert.equal(code, 0);
+    assert.equal(log, [...args, "one\n.\nrun 1 x\n"].map((text) => `<${text}>`).join(""));
+  }));
+
+Deno.test("Shim server: a program takes every stop signal, INT and QUIT too", () =>
+  World.run(async (world) => {
+    assert.deepEqual(
+      [await world.stopped("SIGINT"), await world.stopped("SIGQUIT"), await world.stopped("SIGHUP")],
+      [130, 131, 129],
+    );
+  }));
+
+Deno.test("Shim server: programs go on when it is killed, their end is seen, and others are started", () =>
+  World.run(async (world) => {
+    const first = await world.start({ Command: "sleep", Args: ["1000"] });
+    Deno.kill(world.serverPID(), "SIGKILL");
+    // Asked of the dead one or of the next: either way it is answered.
+    const second = await world.start({ Command: "sleep", Args: ["1000"] });
+    for (const { controller } of [first, second]) {
+      assert.notEqual((await controller.status())!.PID, 0);
+      await controller.shutdown(never);
+      assert.equal((await controller.wait(never)).ExitCode, 143);
+      await controller.remove(never);
+    }
+  }));
+
+Deno.test("Shim server: programs that cannot start leave no control groups behind", () =>
+  World.run(async (world) => {
+    for (let i = 0; i < 30; i++) {
+      await assert.rejects(world.start({ Command: "/nonexistent" }), /no such program/);
+    }
+    assert.ok(world.groups() <= 8, `${world.groups()} groups are left`);
+  }));
+
+Deno.test({
+  name: "Shim server: does the same in busybox sh",
+  ignore: !await Deno.stat(BUSYBOX).then(() => true, () => false), // what Alpine and OpenWrt have for a shell
+  fn: async () => {
+    const shim = await Deno.makeTempFile({ prefix: "covey-busybox-" });
+    await Deno.writeTextFile(shim, `#!/bin/sh\nexec setsid ${BUSYBOX} sh ${defaultShim()} "$@"\n`);
+    await Deno.chmod(shim, 0o755);
+    await World.run(async (world) => {
+      assert.deepEqual(await world.ran({ Command: "sh", Args: ["-c", 'printf %s "$0"; exit 3', "a\nb"] }), [
+        3,
+        "a\nb",
+      ]);
+      assert.deepEqual([await world.stopped("SIGINT"), await world.stopped("SIGTERM")], [130, 143]);
+      await assert.rejects(world.start({ Command: "/nonexistent" }), /no such program/);
+    }, shim);
+    await Deno.remove(shim);
+  },
+});
