@@ -63,7 +63,8 @@ async function measureCreates(writers: number): Promise<void> {
 async function measureRestart(): Promise<void> {
   const program = fileURLToPath(new URL("restart.ts", import.meta.url));
   const args = ["run", "-A", "--unstable-kv", program, "100000", "3", parent];
-  await new Deno.Command(Deno.execPath(), { args }).spawn().status;
+  const { success } = await new Deno.Command(Deno.execPath(), { args }).spawn().status;
+  if (!success) throw new Error("Cannot measure a restart");
 }
 
 /** Bytes that this process made the kernel write to disk. */

@@ -144,6 +144,8 @@ async function measureJoin(fleet: Fleet, devices: number): Promise<void> {
       `process, ${median(fromReady).toFixed(0)} ms from ready`,
   );
   await fleet.client.delete(`/services/${ID}`);
+  // Programs outlive their agents: none of them may be left.
+  await settled(fleet.socket);
 }
 
 const rounds = Number(Deno.args[0] ?? 3);
