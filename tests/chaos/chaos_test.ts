@@ -9,7 +9,7 @@ const DURATION_MS = 20_000;
 for (const managers of [1, 3]) {
   Deno.test({
     name: `Chaos: ${managers} manager(s) under kills, pauses and cuts act as one`,
-    ignore: !canMakeNetworks(), // reason: only root makes network namespaces
+    ignore: !canMakeNetworks(), // reason: network namespaces take root, ip and iptables
     async fn() {
       const folder = await Deno.makeTempDir({ prefix: "covey-chaos-" });
       const lines: string[] = [];

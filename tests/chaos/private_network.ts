@@ -12,15 +12,21 @@ const run = (program: string, ...args: string[]) => {
   }
 };
 
-/** True if this process may make namespaces. */
+/** True if this process may make namespaces, and has what it takes to cut their links. */
 export function canMakeNetworks(): boolean {
+  const name = `covey-try-${Deno.pid}`;
   try {
-    const name = `covey-try-${Deno.pid}`;
     run("ip", "netns", "add", name);
-    run("ip", "netns", "del", name);
+  } catch {
+    return false;
+  }
+  try {
+    run("nsenter", `--net=/run/netns/${name}`, "iptables", "-w", "-F");
     return true;
   } catch {
     return false;
+  } finally {
+    run("ip", "netns", "del", name);
   }
 }
 

@@ -3,7 +3,7 @@ import { canMakeNetworks, PrivateNetwork } from "./private_network.ts";
 
 Deno.test({
   name: "PrivateNetwork: hosts reach each other as far as they are not cut off",
-  ignore: !canMakeNetworks(), // reason: only root makes network namespaces
+  ignore: !canMakeNetworks(), // reason: network namespaces take root, ip and iptables
   fn() {
     const network = new PrivateNetwork(3);
     try {

@@ -9,6 +9,9 @@ async function managers(fleet: ManagerFleet, through: string): Promise<number> {
 
 async function write(fleet: ManagerFleet, through: string, Name: string): Promise<void> {
   await fleet.until(`${Name} is created`, async () => {
+    // A leader that changes leaves it unknown whether it was done: look before asking again.
+    const made = await fleet.client(through).get<{ Spec: { Name: string } }[]>("/services");
+    if (made.some(({ Spec }) => Spec.Name === Name)) return true;
     await fleet.client(through).post("/services/create", {
       Name,
       TaskTemplate: { ContainerSpec: { Image: "busybox" } },
