@@ -1,8 +1,10 @@
 /**
- * A fourth manager joins three whose state is large, while clients write: how long that takes, what it does to their
- * writes, and whether anybody was elected meanwhile.
+ * A manager joins three others whose state is large, while clients write: how long that takes, what it does to their
+ * writes, and whether anybody was elected meanwhile. First with as many writes as the managers take, so that everything
+ * on this machine competes for its processors; then with a steady number of them, which leaves processors idle as a
+ * cluster does whose managers have a machine each.
  *
- *     deno task bench snapshot [MEGABYTES=200] [CLIENTS=16]
+ *     deno task bench snapshot [MEGABYTES=200] [CLIENTS=16] [STEADY=300]
  *
  * Needs root, for network namespaces.
  */
@@ -12,6 +14,8 @@ import { median } from "./figures.ts";
 import { HTTPConnection } from "./quorum/http_connection.ts";
 
 const megabytes = Number(Deno.args[0] ?? 200), clients = Number(Deno.args[1] ?? 16);
+/** Writes a second of the steady load. */
+const steady = Number(Deno.args[2] ?? 300);
 const OLD = 3, BASELINE_MS = 10_000, FILLERS = 4;
 /** Characters of a service that fills the state; far below what one entry of the log may have. */
 const FILLER_LENGTH = 100_000;
@@ -42,16 +46,44 @@ async function fill(socket: string, count: number): Promise<void> {
   }));
 }
 
-/** Writes until `isOver`; milliseconds that each write took. */
-async function writeUntil(socket: string, isOver: () => boolean): Promise<number[]> {
+type Load = (isOver: () => boolean) => Promise<number[]>;
+
+/** Writes as fast as the answers come until `isOver`; milliseconds that each write took. */
+function saturating(socket: string): Load {
+  return (isOver) =>
+    eachClient(socket, async (connection, took) => {
+      while (!isOver()) took.push(await timeOf(connection, performance.now()));
+    });
+}
+
+/** Writes at `steady` moments a second until `isOver`; milliseconds from each moment to the answer. */
+function paced(socket: string): Load {
+  return (isOver) => {
+    const begin = performance.now();
+    let nth = 0;
+    return eachClient(socket, async (connection, took) => {
+      while (!isOver()) {
+        const moment = begin + nth++ * 1000 / steady;
+        await new Promise((resolve) => setTimeout(resolve, Math.max(0, moment - performance.now())));
+        took.push(await timeOf(connection, moment));
+      }
+    });
+  };
+}
+
+async function timeOf(connection: HTTPConnection, since: number): Promise<number> {
+  await create(connection, "small");
+  return performance.now() - since;
+}
+
+async function eachClient(
+  socket: string,
+  write: (connection: HTTPConnection, took: number[]) => Promise<void>,
+): Promise<number[]> {
   const took: number[] = [];
   await Promise.all(Array.from({ length: clients }, async () => {
     const connection = await connect(socket);
-    while (!isOver()) {
-      const start = performance.now();
-      await create(connection, "small");
-      took.push(performance.now() - start);
-    }
+    await write(connection, took);
     connection.close();
   }));
   return took;
@@ -69,38 +101,62 @@ function described(took: number[], ms: number): string {
 /** How often one of the managers has become the leader, by their logs. */
 async function elections(folder: string): Promise<number> {
   let count = 0;
-  for (let index = 0; index <= OLD; index++) {
+  for (let index = 0; index < OLD + 2; index++) {
     const log = await Deno.readTextFile(`${folder}/m${index}.log`).catch(() => "");
     count += log.split("This manager leads").length - 1;
   }
   return count;
 }
 
+/** Seconds of processor time that a process has taken, of all its threads. */
+async function processorTime(pid: number): Promise<number> {
+  const stat = await Deno.readTextFile(`/proc/${pid}/stat`);
+  // User and system time in ticks of 10 ms, the 14th and 15th field; the second, in parentheses, may hold blanks.
+  const [user, system] = stat.slice(stat.lastIndexOf(")") + 2).split(" ").slice(11, 13);
+  return (Number(user) + Number(system)) / 100;
+}
+
+/** Runs `load`, and says what it saw and what share of one processor each of `pids` took meanwhile. */
+async function measured(load: () => Promise<number[]>, pids: () => number[]): Promise<string> {
+  const start = performance.now(), all = pids(), before = await Promise.all(all.map(processorTime));
+  const took = await load(), seconds = (performance.now() - start) / 1000;
+  const after = await Promise.all(pids().map(processorTime));
+  const shares = after.map((time, nth) => `${((time - (before[nth] ?? 0)) / seconds * 100).toFixed(0)} %`);
+  return `${described(took, seconds * 1000)}; processor ${shares.join(", ")}`;
+}
+
+/** Shows what `load` sees for a while, and then while manager `index` joins. */
+async function compare(managers: Managers, index: number, load: Load): Promise<void> {
+  const end = performance.now() + BASELINE_MS;
+  const pids = () =>
+    Array.from({ length: OLD + 2 }, (_, nth) => managers.pid(nth)).filter((pid) => pid !== undefined);
+  console.log(`  nobody joins:          ${await measured(() => load(() => performance.now() > end), pids)}`);
+  const start = performance.now();
+  let joined = false;
+  const during = measured(() => load(() => joined), pids);
+  managers.start(index);
+  await managers.waitUntil("the new manager has joined", () => managers.isMember(index)).finally(() =>
+    joined = true
+  );
+  const seconds = (performance.now() - start) / 1000;
+  console.log(`  one joins, in ${seconds.toFixed(1).padStart(4)} s:  ${await during}`);
+}
+
 const folder = await Deno.makeTempDir({ prefix: "covey-bench-" });
-const network = new PrivateNetwork(OLD + 1);
-const managers = new Managers(network, OLD + 1, folder);
+const network = new PrivateNetwork(OLD + 2);
+const managers = new Managers(network, OLD + 2, folder);
 try {
   await managers.startAll(OLD);
   const socket = managers.socket(0);
   console.log(`Writing ${megabytes} MB of state to three managers ...`);
   await fill(socket, Math.ceil(megabytes * 1e6 / FILLER_LENGTH));
   const electedBefore = await elections(folder);
-
-  const baseEnd = performance.now() + BASELINE_MS;
-  const before = await writeUntil(socket, () => performance.now() > baseEnd);
-  console.log(`${clients} clients write, nobody joins:  ${described(before, BASELINE_MS)}`);
-
-  const start = performance.now();
-  let joined = false;
-  managers.start(OLD);
-  const [during] = await Promise.all([
-    writeUntil(socket, () => joined),
-    managers.waitUntil("the fourth manager has joined", () => managers.isMember(OLD)).finally(() =>
-      joined = true
-    ),
-  ]);
-  const ms = performance.now() - start;
-  console.log(`A fourth one joins, in ${(ms / 1000).toFixed(1)} s:     ${described(during, ms)}`);
+  console.log(
+    `${clients} clients write as fast as they can, all on this machine's ${navigator.hardwareConcurrency} processors`,
+  );
+  await compare(managers, OLD, saturating(socket));
+  console.log(`${steady} writes a second`);
+  await compare(managers, OLD + 1, paced(socket));
   console.log(`Elections meanwhile: ${await elections(folder) - electedBefore}`);
 } finally {
   await managers.killAll();
