@@ -3,9 +3,11 @@
  * clients write through all of them; then the verdict on what the clients saw. Ends with status 1 if anything is wrong, and
  * leaves the managers' state, their logs and the history then. Needs root, for network namespaces.
  */
-import { parseArgs } from "node:util";
+import { commandLine } from "../support/command_line.ts";
 import { type ChaosReport, runChaos } from "./chaos_run.ts";
 import { describeReport, isGood } from "./report.ts";
+
+const USAGE = "usage: deno task chaos [--managers 1|3|5|7] [--minutes 5] [--clients 16] [--seed S]";
 
 /** What the tree was; a seed means little without it. */
 function commit(): string {
@@ -22,19 +24,15 @@ async function save(folder: string, { operations }: ChaosReport): Promise<void> 
   await Deno.writeTextFile(`${folder}/history.jsonl`, lines.join(""));
 }
 
-const { values } = parseArgs({
-  options: {
-    managers: { type: "string", default: "3" },
-    minutes: { type: "string", default: "5" },
-    clients: { type: "string", default: "16" },
-    seed: { type: "string", default: String(Math.floor(Math.random() * 1e6)) },
-  },
+const { numbers, positionals } = commandLine(USAGE, {
+  managers: 3,
+  minutes: 5,
+  clients: 16,
+  seed: Math.floor(Math.random() * 1e6),
 });
-const [managers, minutes, clients, seed] = [values.managers, values.minutes, values.clients, values.seed].map(
-  Number,
-) as [number, number, number, number];
-if (![managers, minutes, clients, seed].every((value) => value >= 0) || ![1, 3, 5, 7].includes(managers)) {
-  console.error("chaos: want --managers 1|3|5|7, and numbers for --minutes, --clients and --seed");
+const { managers, minutes, clients, seed } = numbers;
+if (![1, 3, 5, 7].includes(managers) || positionals.length > 0) {
+  console.error(USAGE);
   Deno.exit(2);
 }
 

@@ -3,9 +3,11 @@
  * as fit, of both simulations or of one. Prints the commit, how far it is, and the first violation with the seed, the rule,
  * the last events and the command that replays it; then it ends with status 1.
  */
-import { parseArgs } from "node:util";
+import { commandLine } from "../support/command_line.ts";
 import type { Part, SeedOutcome } from "./seed_run.ts";
 
+const USAGE = "usage: deno task sim [raft | cluster] [--seed S] [--seeds N] [--minutes M] [--workers W]";
+const PARTS: readonly Part[] = ["raft", "cluster"];
 /** Seeds that a worker gets at once: a few seconds of work. */
 const CHUNK = { raft: 100, cluster: 10 };
 /** Seeds of a run that names none, of each part. */
@@ -112,18 +114,19 @@ async function runAll(
 }
 
 async function main(): Promise<number> {
-  const { values, positionals } = parseArgs({
-    allowPositionals: true,
-    options: {
-      seed: { type: "string" },
-      seeds: { type: "string" },
-      minutes: { type: "string", default: String(DEFAULT_MINUTES) },
-      workers: { type: "string", default: String(navigator.hardwareConcurrency) },
-    },
+  const { numbers, positionals } = commandLine(USAGE, {
+    seed: undefined as number | undefined,
+    seeds: undefined as number | undefined,
+    minutes: DEFAULT_MINUTES,
+    workers: navigator.hardwareConcurrency,
   });
-  const parts = (positionals.length > 0 ? positionals : ["raft", "cluster"]) as Part[];
-  const first = Number(values.seed ?? 1);
-  const count = Number(values.seeds ?? (values.seed === undefined ? SEEDS : 1));
+  const parts = (positionals.length > 0 ? positionals : PARTS) as Part[];
+  if (!parts.every((part) => PARTS.includes(part))) {
+    console.error(USAGE);
+    return 2;
+  }
+  const first = numbers.seed ?? 1;
+  const count = numbers.seeds ?? (numbers.seed === undefined ? SEEDS : 1);
   const started = performance.now();
   const totals = new Map(
     parts.map((part) => [part, { seeds: 0, virtualMs: 0, entries: 0, operations: 0, tasks: 0 }]),
@@ -134,8 +137,8 @@ async function main(): Promise<number> {
   };
   console.log(`commit ${commit()}, seeds from ${first}`);
   const progress = setInterval(say, PROGRESS_MS);
-  const deadline = started + Number(values.minutes) * 60_000;
-  const well = await runAll(chunks(parts, first, count), Number(values.workers), deadline, (outcome) => {
+  const deadline = started + numbers.minutes * 60_000;
+  const well = await runAll(chunks(parts, first, count), numbers.workers, deadline, (outcome) => {
     const total = totals.get(outcome.part)!;
     total.seeds++;
     for (const name of ["virtualMs", "entries", "operations", "tasks"] as const) total[name] += outcome[name];

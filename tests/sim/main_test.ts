@@ -14,3 +14,19 @@ for (const part of ["raft", "cluster"]) {
     );
   });
 }
+
+for (
+  const [args, status, shown] of [
+    [["--help"], 0, /^usage: deno task sim /],
+    [["--sed", "7"], 2, /'--sed'.*\nusage: deno task sim /],
+    [["--seeds", "many"], 2, /^--seeds: want a number of at least 0, not "many"\nusage: /],
+    [["wrft"], 2, /^usage: deno task sim \[raft \| cluster\]/],
+  ] as const
+) {
+  Deno.test(`Simulation: the command says how it is used after ${args.join(" ")}`, async () => {
+    const all = ["run", "-A", "--quiet", MAIN.href, ...args];
+    const { code, stdout, stderr } = await new Deno.Command(Deno.execPath(), { args: all }).output();
+    assert.equal(code, status);
+    assert.match(new TextDecoder().decode(status === 0 ? stdout : stderr), shown);
+  });
+}
