@@ -5,7 +5,8 @@
  *     deno task bench swarm [ROUNDS=3]
  *
  * Needs Debian's docker.io and busybox-static, root, and the load program (COVEY_LOAD_PROGRAM, default
- * ../shared/bench/swarm_api.ts), which measures any server with Docker's swarm API.
+ * ../shared/bench/swarm_api.ts), which measures any server with Docker's swarm API. State is under TMPDIR; processes start
+ * slower, and from round to round, where that is an ext4 without a journal (docs/decisions/0042).
  */
 import { fileURLToPath } from "node:url";
 import { Fleet } from "../cli/demo/fleet.ts";
@@ -88,8 +89,10 @@ async function measureProcesses(ours: string, folder: string, rounds: number): P
   }
   const spawns = bareSpawnRate();
   console.log(
-    `Rollout of ${PROCESSES} processes on one node, median of ${rounds}: ${median(rates).toFixed(0)}/s; ` +
-      `bare spawns ${(await spawns).toFixed(0)}/s; ratio ${ratio(median(rates), await spawns)}`,
+    `Rollout of ${PROCESSES} processes on one node, median of ${rounds}: ${median(rates).toFixed(0)}/s ` +
+      `(${rates.map((rate) => rate.toFixed(0)).join(", ")}); bare spawns ${
+        (await spawns).toFixed(0)
+      }/s; ratio ${ratio(median(rates), await spawns)}`,
   );
 }
 

@@ -1,6 +1,6 @@
 /** Everything that runs on the leader only: started from the store alone, stopped when leadership is lost. */
 import { getLogger } from "@logtape/logtape";
-import type { Clock } from "../../api/clock.ts";
+import { type Clock, sleep } from "../../api/clock.ts";
 import type { Random } from "../../api/random.ts";
 import { Allocator } from "../allocator/mod.ts";
 import type { Dispatcher } from "../dispatcher/mod.ts";
@@ -47,12 +47,14 @@ export function leaderComponents(
 /** Starts and stops all components as leadership comes and goes, one change at a time. */
 export class Leadership {
   readonly #make: () => LeaderComponent[];
+  readonly #clock: Clock;
   #components: LeaderComponent[] = [];
   #wanted = false;
   #work: Promise<void> = Promise.resolve();
 
-  constructor(make: () => LeaderComponent[]) {
+  constructor(make: () => LeaderComponent[], clock: Clock) {
     this.#make = make;
+    this.#clock = clock;
   }
 
   /** Follows `isLeader`; resolves when the components have followed too. */
@@ -69,15 +71,23 @@ export class Leadership {
 
   async #follow(): Promise<void> {
     if (this.#wanted === this.#components.length > 0) return;
-    if (this.#wanted) {
-      // Each counts before it has started, so that it is stopped even if it fails to.
-      for (const component of this.#make()) {
-        this.#components.push(component);
-        await component.start();
-      }
-    } else {
-      const components = this.#components.splice(0);
-      for (const component of components.toReversed()) await component.stop();
+    if (!this.#wanted || !await this.#start()) await this.#stop();
+  }
+
+  /** False if leadership was lost meanwhile. */
+  async #start(): Promise<boolean> {
+    for (const component of this.#make()) {
+      // It counts before it has started, so that it is stopped even if it fails to.
+      this.#components.push(component);
+      await component.start();
+      // A first look at a large state takes tenths of a second: heartbeats and questions have their turn before the next.
+      await sleep(this.#clock, 0);
+      if (!this.#wanted) return false;
     }
+    return true;
+  }
+
+  async #stop(): Promise<void> {
+    for (const component of this.#components.splice(0).toReversed()) await component.stop();
   }
 }

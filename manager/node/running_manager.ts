@@ -99,8 +99,9 @@ export class RunningManager implements ManagerHandle {
       managers: () => this.#managers(),
       rootCA: () => this.cluster.RootCA.CACert,
     });
-    this.#leadership = new Leadership(() =>
-      leaderComponents({ store, clock, random, dispatcher: this.#dispatcher, members: consensus })
+    this.#leadership = new Leadership(
+      () => leaderComponents({ store, clock, random, dispatcher: this.#dispatcher, members: consensus }),
+      clock,
     );
   }
 
@@ -136,7 +137,7 @@ export class RunningManager implements ManagerHandle {
     return cluster;
   }
 
-  /** Listens for nodes and starts the leader's components. */
+  /** Listens for nodes; the leader's components start, which is not waited for. */
   async serve(identity: NodeIdentity): Promise<void> {
     this.#network.useIdentity(identity);
     const router = managerRouter({
@@ -152,7 +153,7 @@ export class RunningManager implements ManagerHandle {
       void this.#leadership.set(status.isLeader);
       this.#dispatcher.refresh();
     });
-    await this.#leadership.set(this.consensus.status().isLeader);
+    void this.#leadership.set(this.consensus.status().isLeader);
   }
 
   /** Puts a renewed certificate to use; connections stay. */
