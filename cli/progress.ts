@@ -88,7 +88,8 @@ function lastFailure(tasks: TaskView[], task: TaskView): string {
 export function progressLine(progress: Progress): string {
   const { running, wanted, waiting } = progress;
   const shown = waiting.slice(0, 3).map(({ place, state, reason }) =>
-    `${place}: ${state}${reason ? `, ${reason}` : ""}`
+    // A state's own message often is its name.
+    `${place}: ${reason === "" || reason === state ? state : `${state}, ${reason}`}`
   );
   if (waiting.length > shown.length) shown.push(`and ${waiting.length - shown.length} more`);
   return `overall progress: ${running} out of ${wanted} tasks${

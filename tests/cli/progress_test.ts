@@ -56,6 +56,12 @@ Deno.test("Progress: a pending task shows its reason", () => {
   );
 });
 
+Deno.test("Progress: a message that only repeats the state is left out", () => {
+  const starting = { ...task(1, "starting"), Status: { ...task(1, "starting").Status, Message: "starting" } };
+  const progress = progressOf(service({ Replicated: { Replicas: 1 } }), [starting], []);
+  assert.equal(progressLine(progress), "overall progress: 0 out of 1 tasks   [1: starting]");
+});
+
 Deno.test("Progress: a device that is down does not hold a global service up", () => {
   const tasks = [
     task(0, "running", { NodeID: "a" }),
