@@ -40,12 +40,28 @@ export async function dialPeer(
   timeoutMs: number,
   signal?: AbortSignal,
 ): Promise<Connection> {
-  const connection = await dialer.dial(address, { timeoutMs, ...(signal && { signal }) });
-  if (connection.peer?.nodeID === nodeID && connection.peer.role === "swarm-manager") return connection;
+  const connection = await dialManager(dialer, address, timeoutMs, signal);
+  if (connection.peer!.nodeID === nodeID) return connection;
   connection.close("another node was expected");
-  throw new CoveyError(
+  throw unexpected(address, connection, `manager ${nodeID}`);
+}
+
+async function dialManager(
+  dialer: Dialer,
+  address: string,
+  timeoutMs: number,
+  signal: AbortSignal | undefined,
+): Promise<Connection> {
+  const connection = await dialer.dial(address, { timeoutMs, ...(signal && { signal }) });
+  if (connection.peer?.role === "swarm-manager") return connection;
+  connection.close("a manager was expected");
+  throw unexpected(address, connection, "a manager");
+}
+
+function unexpected(address: string, { peer }: Connection, wanted: string): CoveyError {
+  return new CoveyError(
     "unavailable",
-    `Cannot use ${address}: node ${connection.peer?.nodeID ?? "?"} answers there, not manager ${nodeID}`,
+    `Cannot use ${address}: node ${peer?.nodeID ?? "?"} answers there, not ${wanted}`,
   );
 }
 
@@ -94,14 +110,19 @@ export class PeerLink {
   }
 
   async #run(queue: MessageQueue, peer: PeerAddress): Promise<void> {
-    const { clock, dialer, unreachable, removed } = this.#options;
+    const { clock, dialer, hello, unreachable, removed } = this.#options;
     const { signal } = this.#abort;
     let connection: Connection | undefined;
     try {
-      connection = await dialPeer(dialer, peer, DIAL_TIMEOUT_MS, signal);
-      this.#reachable = true;
-      this.#pauseMs = MIN_PAUSE_MS;
-      const end = await connection.clientStream<RaftStreamEnd>(RAFT_METHODS.messages, queue, { signal });
+      connection = await dialManager(dialer, peer.address, DIAL_TIMEOUT_MS, signal);
+      const isPeer = connection.peer!.nodeID === peer.nodeID;
+      if (isPeer) {
+        this.#reachable = true;
+        this.#pauseMs = MIN_PAUSE_MS;
+      }
+      // A manager that has taken the member's place gets no messages, but may know that this one is out.
+      const items = isPeer ? queue : only(hello);
+      const end = await connection.clientStream<RaftStreamEnd>(RAFT_METHODS.messages, items, { signal });
       if (end?.Removed === true) removed();
     } catch {
       this.#reachable = false;
@@ -113,4 +134,8 @@ export class PeerLink {
     this.#pauseMs = Math.min(2 * this.#pauseMs, MAX_PAUSE_MS);
     if (!signal.aborted) unreachable();
   }
+}
+
+async function* only<T>(item: T): AsyncGenerator<T> {
+  yield item;
 }

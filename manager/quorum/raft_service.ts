@@ -76,8 +76,9 @@ export class RaftService {
     const { driver, network, self } = this.#running();
     const stream = items[Symbol.asyncIterator]();
     const hello = decodeHello((await stream.next()).value);
-    checkSender(hello, peer, driver, self);
+    // Whomever it takes this one for: all that it knew may have been replaced.
     if (driver.confState.removed.includes(hello.From)) return { Removed: true };
+    checkSender(hello, peer, driver, self);
     network.learn(hello.From, { nodeID: peer.nodeID, address: hello.Addr });
     try {
       for (let next = await stream.next(); !next.done; next = await stream.next()) {

@@ -290,3 +290,25 @@ Deno.test("Quorum: a learner that is removed while it is cut off learns of it (s
   await rejects(quorum.settle(joined), /was removed, and never comes back/);
   await quorum.close();
 });
+
+for (
+  const [what, m1, m2] of [
+    ["those it knew have come back as new members (simulation seed 21478)", "m1", "m2"],
+    ["other nodes have taken the places of those it knew", "m5", "m6"],
+  ] as const
+) {
+  Deno.test(`Quorum: a removed member learns that it is out although ${what}`, () =>
+    withThree(async (quorum) => {
+      await quorum.kill("m3");
+      await quorum.settle(quorum.running.get("m1")!.member.removeNode("m3"));
+      await quorum.join("m4");
+      for (const [old, successor] of [["m1", m1], ["m2", m2]] as const) {
+        await quorum.kill(old);
+        await quorum.settle(quorum.running.get(await quorum.elect())!.member.removeNode(old));
+        quorum.disks.delete(old);
+        await quorum.join(successor, { address: `${old}:2377`, join: true });
+      }
+      const { member } = await quorum.start("m3");
+      ok(hasCode(await quorum.settle(member.removed), "failed_precondition"));
+    }));
+}
