@@ -292,12 +292,16 @@ Deno.test("Quorum: a learner that is removed while it is cut off learns of it (s
 });
 
 for (
-  const [what, m1, m2] of [
-    ["those it knew have come back as new members (simulation seed 21478)", "m1", "m2"],
-    ["other nodes have taken the places of those it knew", "m5", "m6"],
+  const [name, m1, m2] of [
+    [
+      "Quorum: a removed member learns of it though all it knew came back as new ones (seed 21478)",
+      "m1",
+      "m2",
+    ],
+    ["Quorum: a removed member learns of it from the nodes that took the place of all it knew", "m5", "m6"],
   ] as const
 ) {
-  Deno.test(`Quorum: a removed member learns that it is out although ${what}`, () =>
+  Deno.test(name, () =>
     withThree(async (quorum) => {
       await quorum.kill("m3");
       await quorum.settle(quorum.running.get("m1")!.member.removeNode("m3"));
