@@ -116,10 +116,8 @@ export class PeerLink {
     try {
       connection = await dialManager(dialer, peer.address, DIAL_TIMEOUT_MS, signal);
       const isPeer = connection.peer!.nodeID === peer.nodeID;
-      if (isPeer) {
-        this.#reachable = true;
-        this.#pauseMs = MIN_PAUSE_MS;
-      }
+      this.#reachable = isPeer;
+      if (isPeer) this.#pauseMs = MIN_PAUSE_MS;
       // A manager that has taken the member's place gets no messages, but may know that this one is out.
       const items = isPeer ? queue : only(hello);
       const end = await connection.clientStream<RaftStreamEnd>(RAFT_METHODS.messages, items, { signal });
