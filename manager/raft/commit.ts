@@ -4,14 +4,14 @@ import { applyConfChange, encodeConfChange, isJoint, isVoter } from "./conf_chan
 import { invariant } from "./invariant.ts";
 import { quorumIndex } from "./quorum.ts";
 import { releaseReads, startWaitingReads } from "./read_index.ts";
-import { appendOwn, trackMembers, trySendAppend } from "./replication.ts";
+import { announceTo, appendOwn, trackMembers } from "./replication.ts";
 import { becomeFollower } from "./roles.ts";
 import type { RaftState } from "./state.ts";
 import { NO_MEMBER } from "./types.ts";
 
-/** Everybody who is still a member learns of the change, the removed ones of their removal. */
+/** Everybody who is still a member learns of the change, the removed ones of their removal: once this member has stored it. */
 function announceCommit(raft: RaftState): void {
-  for (const id of raft.progress.keys()) if (id !== raft.id) trySendAppend(raft, id, true);
+  for (const id of raft.progress.keys()) if (id !== raft.id) announceTo(raft, id);
 }
 
 /** Lets committed membership changes take effect; a leader that is no voter any more steps down. */
@@ -44,7 +44,7 @@ export function commitTo(raft: RaftState, index: number): void {
 /** A leader in a joint membership leaves it as soon as that is certain; so does its successor. */
 function leaveJoint(raft: RaftState): void {
   if (raft.role !== "leader" || !isJoint(raft.conf) || raft.openConfChanges.length > 0) return;
-  if (!raft.hasCommittedInTerm()) return;
+  if (!raft.hasCommittedInTerm() || raft.hasUnstoredConf) return;
   invariant(raft.conf.voters.length > 0, "the incoming half has voters");
   appendOwn(raft, [{ type: "conf_change", data: encodeConfChange({ kind: "leave_joint" }) }]);
 }

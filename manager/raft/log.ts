@@ -194,15 +194,16 @@ export class RaftLog {
     );
   }
 
-  /** There are entries for the application, and it has finished with the last ones. */
-  get hasCommitted(): boolean {
-    return this.#handed === this.#applied && this.#handed < Math.min(this.#committed, this.stableIndex);
+  /** There are entries up to `commit` for the application, and it has finished with the last ones. */
+  hasCommitted(commit: number): boolean {
+    return this.#handed === this.#applied && this.#handed < Math.min(commit, this.stableIndex);
   }
 
-  /** Hands out the next entries for the application. */
-  takeCommitted(maxBytes: number): readonly Entry[] {
-    invariant(this.hasCommitted, "there are committed entries", this.#committed, this.#handed);
-    const entries = this.entries(this.#handed + 1, maxBytes, Math.min(this.#committed, this.stableIndex) + 1);
+  /** Hands out the next entries for the application, none beyond `commit`. */
+  takeCommitted(commit: number, maxBytes: number): readonly Entry[] {
+    invariant(commit <= this.#committed, "only committed entries are handed out", commit, this.#committed);
+    invariant(this.hasCommitted(commit), "there are committed entries", commit, this.#handed);
+    const entries = this.entries(this.#handed + 1, maxBytes, Math.min(commit, this.stableIndex) + 1);
     this.#handed = entries.at(-1)!.index;
     return entries;
   }

@@ -59,6 +59,7 @@ export function proposeConfChange(raft: RaftState, changes: readonly MemberChang
   if (open !== undefined || isJoint(raft.conf)) {
     return refuse("in_progress", `change at index ${open ?? "(joint)"}`);
   }
+  if (raft.hasUnstoredConf) return refuse("in_progress", `change at index ${raft.confIndex} is being stored`);
   const problem = confChangeProblem(raft.conf, changes);
   if (problem !== null) return refuse("invalid", problem);
   for (const { op, id } of changes) {

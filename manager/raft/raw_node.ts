@@ -124,7 +124,7 @@ export class RawNode {
       this.#flush();
       const { raft } = this;
       if (raft.messages.length > 0 || raft.reads.length > 0 || raft.lostReads.length > 0) return true;
-      if (raft.log.hasCommitted || this.#softStateChanged()) return true;
+      if (raft.log.hasCommitted(raft.publicCommit) || this.#softStateChanged()) return true;
       return this.#writing === null && (this.#mustWrite() || raft.messagesAfterWrite.length > 0);
     });
   }
@@ -154,9 +154,9 @@ export class RawNode {
       invariant(batch !== null, "a write is out");
       this.#writing = null;
       raft.log.finishWrite();
-      const { term, vote } = batch.hardState;
+      const { term } = batch.hardState;
       invariant(term >= raft.stored.term, "stored terms never go back", term, raft.stored.term);
-      raft.stored = { term, vote };
+      raft.stored = batch.hardState;
       countOwnVote(raft);
       if (raft.role !== "leader") return;
       raft.progressOf(raft.id).accept(raft.log.stableIndex);
@@ -229,15 +229,15 @@ export class RawNode {
 
   #takeCommitted(): { committed: readonly Entry[]; confState: ConfState | null } {
     const { raft } = this;
-    if (!raft.log.hasCommitted) return { committed: [], confState: null };
-    const committed = raft.log.takeCommitted(raft.config.maxCommittedBytes);
+    const { publicCommit } = raft;
+    if (!raft.log.hasCommitted(publicCommit)) return { committed: [], confState: null };
+    const committed = raft.log.takeCommitted(publicCommit, raft.config.maxCommittedBytes);
     releaseUncommitted(raft, committed);
     const last = committed.at(-1)!.index;
     let confState: ConfState | null = null;
     while (raft.confHistory.length > 0 && raft.confHistory[0]!.index <= last) {
       confState = raft.confHistory.shift()!.confState;
     }
-    invariant(last <= raft.log.committed, "only committed entries are handed out", last, raft.log.committed);
     return { committed, confState };
   }
 }

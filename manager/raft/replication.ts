@@ -2,7 +2,8 @@
 
 import { members } from "./conf_change.ts";
 import { invariant } from "./invariant.ts";
-import type { RaftState } from "./state.ts";
+import type { Message } from "./messages.ts";
+import type { RaftState, Unsent } from "./state.ts";
 import { type Entry, entrySize, type MemberID } from "./types.ts";
 
 function trySendSnapshot(raft: RaftState, to: MemberID): boolean {
@@ -24,6 +25,21 @@ function trySendSnapshot(raft: RaftState, to: MemberID): boolean {
  * @returns whether something was sent
  */
 export function trySendAppend(raft: RaftState, to: MemberID, evenEmpty: boolean): boolean {
+  return trySend(raft, to, evenEmpty, raft.publicCommit, (message) => raft.send(message));
+}
+
+/** Tells a member of the commit index as soon as this member has stored it. */
+export function announceTo(raft: RaftState, to: MemberID): void {
+  trySend(raft, to, true, raft.log.committed, (message) => raft.sendAfterWrite(message));
+}
+
+function trySend(
+  raft: RaftState,
+  to: MemberID,
+  evenEmpty: boolean,
+  commit: number,
+  send: (message: Unsent<Message>) => void,
+): boolean {
   invariant(raft.role === "leader", "only a leader sends entries", raft.role);
   const progress = raft.progressOf(to);
   if (progress.isPaused()) return false;
@@ -38,9 +54,8 @@ export function trySendAppend(raft: RaftState, to: MemberID, evenEmpty: boolean)
   if (entries.length === 0 && !evenEmpty) return false;
   let bytes = 0;
   for (const entry of entries) bytes += entrySize(entry);
-  const commit = raft.log.committed;
   progress.sent(entries.length, bytes, commit);
-  raft.send({ type: "append", to, prevIndex, prevTerm, entries, commit });
+  send({ type: "append", to, prevIndex, prevTerm, entries, commit });
   return true;
 }
 
@@ -49,7 +64,7 @@ export function replicate(raft: RaftState): void {
   if (raft.role !== "leader") return;
   for (const [id, progress] of raft.progress) {
     if (id === raft.id) continue;
-    let sent = trySendAppend(raft, id, progress.wantsCommit(raft.log.committed));
+    let sent = trySendAppend(raft, id, progress.wantsCommit(raft.publicCommit));
     while (sent) sent = trySendAppend(raft, id, false);
   }
 }
@@ -62,7 +77,7 @@ export function sendHeartbeats(raft: RaftState): void {
   for (const [id, progress] of raft.progress) {
     if (id === raft.id) continue;
     // The commit index must not run ahead of what the follower is known to hold: it could hold something else there.
-    const commit = Math.min(progress.match, raft.log.committed);
+    const commit = Math.min(progress.match, raft.publicCommit);
     raft.send({ type: "heartbeat", to: id, commit, readRound });
   }
 }

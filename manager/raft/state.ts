@@ -6,7 +6,15 @@ import { RaftLog } from "./log.ts";
 import type { Message } from "./messages.ts";
 import { Progress } from "./progress.ts";
 import type { Storage } from "./storage.ts";
-import { type ConfState, type Entry, type MemberID, NO_MEMBER, type ReadState, type Role } from "./types.ts";
+import {
+  type ConfState,
+  type Entry,
+  type HardState,
+  type MemberID,
+  NO_MEMBER,
+  type ReadState,
+  type Role,
+} from "./types.ts";
 
 /** A read on its way: `from` asked for it (maybe this member itself) when `index` was committed. */
 export interface PendingRead {
@@ -17,7 +25,7 @@ export interface PendingRead {
   round: number;
 }
 
-type Unsent<M> = M extends Message ? Omit<M, "from" | "term"> & { term?: number } : never;
+export type Unsent<M> = M extends Message ? Omit<M, "from" | "term"> & { term?: number } : never;
 
 /** Everything one member knows. The rules that change it stand in the modules that import this. */
 export class RaftState {
@@ -71,8 +79,8 @@ export class RaftState {
   /** To be sent at once, and after the next write. */
   messages: Message[] = [];
   messagesAfterWrite: Message[] = [];
-  /** Term and vote that are known to be stored. */
-  stored: { term: number; vote: MemberID };
+  /** What the last batch that is known to be stored says. */
+  stored: HardState;
 
   constructor(config: RaftConfig, storage: Storage) {
     const { hardState, confState } = storage.initialState();
@@ -82,7 +90,7 @@ export class RaftState {
     this.snapshot = (to) => storage.snapshot(to);
     this.term = hardState.term;
     this.vote = hardState.vote;
-    this.stored = { term: hardState.term, vote: hardState.vote };
+    this.stored = { ...hardState };
     this.conf = confState;
     this.removed = new Set(confState.removed);
     // A fresh start for each incarnation, so that no late answer to an earlier one passes for a new read.
@@ -135,6 +143,19 @@ export class RaftState {
     const progress = this.progress.get(id);
     invariant(progress !== undefined, "the leader tracks every member", id);
     return progress;
+  }
+
+  /** Changes took effect of which a restart would not know that they are committed. */
+  get hasUnstoredConf(): boolean {
+    return this.confIndex > this.stored.commit;
+  }
+
+  /**
+   * The commit index as others and the application may know it; see decision 0010. Whoever hears that it was removed is
+   * gone for good, and must not be needed by a member that has forgotten that.
+   */
+  get publicCommit(): number {
+    return this.hasUnstoredConf ? this.stored.commit : this.log.committed;
   }
 
   /** Heard of within the last election timeout. */

@@ -94,7 +94,8 @@ function dispatch(raft: RaftState, message: Message): void {
 export function step(raft: RaftState, message: Message): StepOutcome {
   if (message.to !== raft.id) return "not_for_me";
   if (message.from === raft.id || malformed(message) !== null) return "malformed";
-  if (raft.removed.has(message.from)) return "removed_sender";
+  // Whether it is out is nobody's to know before that is stored: until then its messages get lost.
+  if (raft.removed.has(message.from)) return raft.hasUnstoredConf ? "stepped" : "removed_sender";
   if (message.term < raft.term) {
     handleOldTerm(raft, message);
     return "stepped";

@@ -62,4 +62,12 @@ export const REGRESSIONS: readonly Regression[] = [
     found: "a removed manager was told so by none of those that it knew, as all had come back as new members",
     test: "tests/manager/quorum/quorum_test.ts",
   },
+  {
+    seed: 27449,
+    commit: "0ebfe44",
+    rule: "LV",
+    found:
+      "of two managers one heard that it was removed before the other had stored that, and needed its vote again",
+    test: "tests/raft/testdata/42_removal_is_told_once_stored.txt",
+  },
 ];
