@@ -13,7 +13,7 @@ export interface DriverHooks {
   changed(): void;
   /** A tick has passed. */
   ticked(): void;
-  /** The cluster has removed this member. */
+  /** By its own log this member was removed. */
   removed(): void;
   /** The member has stopped: its disk or its state machine failed. */
   failed(error: Error): void;

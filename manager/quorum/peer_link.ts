@@ -46,6 +46,23 @@ export async function dialPeer(
   throw unexpected(address, connection, `manager ${nodeID}`);
 }
 
+/** Whether the manager at `address` says that the sender of `hello` was removed. */
+export async function askWhetherOut(
+  dialer: Dialer,
+  address: string,
+  hello: RaftHello,
+  signal: AbortSignal,
+): Promise<boolean> {
+  const connection = await dialManager(dialer, address, DIAL_TIMEOUT_MS, signal);
+  try {
+    const options = { signal, timeoutMs: DIAL_TIMEOUT_MS };
+    const end = await connection.clientStream<RaftStreamEnd>(RAFT_METHODS.messages, only(hello), options);
+    return end?.Removed === true;
+  } finally {
+    connection.close();
+  }
+}
+
 async function dialManager(
   dialer: Dialer,
   address: string,

@@ -4,7 +4,7 @@ import type { Clock } from "../../api/clock.ts";
 import type { Dialer } from "../../transport/mod.ts";
 import type { MemberAddress } from "../consensus/storage.ts";
 import type { MemberID, Message } from "../raft/mod.ts";
-import { type PeerAddress, PeerLink } from "./peer_link.ts";
+import { askWhetherOut, type PeerAddress, PeerLink } from "./peer_link.ts";
 import type { SnapshotData } from "./raft_disk.ts";
 import { sendSnapshot } from "./snapshot_stream.ts";
 
@@ -89,6 +89,16 @@ export class PeerNetwork {
   /** False while messages to a member do not get through. */
   reachable(id: MemberID): boolean {
     return this.#links.get(id)?.reachable ?? true;
+  }
+
+  /** Whether one of `ids` says that this member was removed, as soon as it does; false when all said no or nothing. */
+  async anyoneSaysRemoved(ids: readonly MemberID[], signal: AbortSignal): Promise<boolean> {
+    const said = ids.map(async (id) => {
+      const peer = this.addressOf(id);
+      const isOut = peer && await askWhetherOut(this.#options.dialer, peer.address, this.#hello(id), signal);
+      if (!isOut) throw new Error(`member ${id} does not say so`);
+    });
+    return await Promise.any(said).then(() => true, () => false);
   }
 
   /** Forgets members that were removed. Strangers stay: a new member knows nobody until it has the state. */

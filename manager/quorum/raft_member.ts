@@ -65,6 +65,8 @@ const JOIN_TIMEOUT_MS = 120_000;
 const JOIN_POLL_MS = 50;
 /** How often it asks again meanwhile: a learner says nothing by itself, so nobody would tell it that it was removed. */
 const JOIN_ASK_MS = 5_000;
+/** How often a member that was removed by its own log asks the others. */
+const FAREWELL_ASK_MS = 500;
 /** Longest wait until the cluster has let a member go. */
 const LEAVE_TIMEOUT_MS = 15_000;
 
@@ -84,6 +86,7 @@ export class RaftMember implements Consensus {
   #member: ServedMember | undefined;
   #status: ConsensusStatus;
   #isRemoved = false;
+  readonly #farewell = new AbortController();
   #phase: "opened" | "starting" | "running" | "stopping" | "stopped" = "opened";
   #stopped: Promise<void> | undefined;
 
@@ -165,7 +168,7 @@ export class RaftMember implements Consensus {
     this.#phase = "running";
     driver.begin();
     this.#refresh();
-    if (driver.confState.removed.includes(self.memberID)) return this.#remove();
+    if (driver.confState.removed.includes(self.memberID)) return this.#awaitDismissal();
     if (!driver.isOnlyVoter) return;
     await this.#untilLeading();
     if (driver.members.get(self.memberID)?.address !== self.address) await driver.proposeAddress(self);
@@ -280,6 +283,7 @@ export class RaftMember implements Consensus {
     const member = this.#member;
     if (member && wasRunning) await this.#retire(member);
     this.#phase = "stopped";
+    this.#farewell.abort();
     await member?.driver.stop();
     await member?.network.close();
     await this.#disk.close().finally(this.#unlock);
@@ -331,7 +335,7 @@ export class RaftMember implements Consensus {
         send: (messages: readonly Message[]) => this.#send(messages, network),
         changed: () => this.#refresh(),
         ticked: () => this.#tick(),
-        removed: () => this.#remove(),
+        removed: () => this.#awaitDismissal(),
         failed: (error: Error) => this.#fail(error),
       },
     };
@@ -398,14 +402,32 @@ export class RaftMember implements Consensus {
     return promise.finally(unsubscribe);
   }
 
+  /**
+   * By its own log this member is out. A leader that commits its own removal may be the only one that knows, and the
+   * others need its vote to find out: it stays until one of them says that it is not needed.
+   */
+  #awaitDismissal(): void {
+    const { signal } = this.#farewell;
+    const { driver, network } = this.#member!;
+    const { clock } = this.#options;
+    void (async () => {
+      while (!signal.aborted) {
+        if (await network.anyoneSaysRemoved(driver.confState.voters, signal)) return this.#remove();
+        await sleep(clock, FAREWELL_ASK_MS, signal);
+      }
+    })().catch(() => {});
+  }
+
   #remove(): void {
     if (this.#isRemoved || this.#phase === "stopped") return;
     this.#isRemoved = true;
+    this.#farewell.abort();
     const error = new CoveyError("failed_precondition", "This manager was removed from the cluster");
     this.#member?.driver.fail(error);
   }
 
   #fail(error: Error): void {
+    this.#farewell.abort();
     this.#member?.driver.fail(error);
     if (this.#phase !== "stopped") this.#refresh();
     if (this.#isRemoved) this.#reportRemoval(error);

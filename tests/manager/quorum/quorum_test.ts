@@ -316,3 +316,26 @@ for (
       ok(hasCode(await quorum.settle(member.removed), "failed_precondition"));
     }));
 }
+
+Deno.test("Quorum: a leader that removed itself stays until the other one knows, whenever that one's power goes (seed 24335)", async () => {
+  for (let left = 0; left < 6; left++) {
+    const quorum = new MemoryQuorum();
+    await quorum.start("m1");
+    const { member } = await quorum.join("m2");
+    // The leader proposes it and hears nothing of the other one's having it, which then leads and commits it.
+    quorum.network.setPath("m2", "m1", "stalled");
+    quorum.running.get("m1")!.member.removeNode("m2").catch(() => {});
+    await quorum.clock.advance(20);
+    await quorum.kill("m1");
+    quorum.network.setPath("m2", "m1", "up");
+    await quorum.start("m1");
+    quorum.disks.get("m1")!.left = left;
+    await quorum.clock.advance(3_000);
+    await quorum.kill("m1");
+    quorum.disks.get("m1")!.left = Infinity;
+    await quorum.start("m1");
+    await quorum.until("m1 leads", () => quorum.leader === "m1");
+    ok(hasCode(await quorum.settle(member.removed), "failed_precondition"));
+    await quorum.close();
+  }
+});
