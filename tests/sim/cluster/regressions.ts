@@ -70,4 +70,12 @@ export const REGRESSIONS: readonly Regression[] = [
       "of two managers one heard that it was removed before the other had stored that, and needed its vote again",
     test: "tests/raft/testdata/42_removal_is_told_once_stored.txt",
   },
+  {
+    seed: 24335,
+    commit: "9a4694a",
+    rule: "LV",
+    found:
+      "a leader that committed its own removal was gone before the other manager knew, which needed its vote",
+    test: "tests/manager/quorum/quorum_test.ts",
+  },
 ];
