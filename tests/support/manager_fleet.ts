@@ -1,4 +1,5 @@
 /** Several real managers on this machine, each a process on a loopback address of its own with the same port. */
+import { strictEqual } from "node:assert/strict";
 import { fileURLToPath } from "node:url";
 import type { NodeView, SwarmView } from "../../cli/api_types.ts";
 import { ControlClient } from "../../cli/client.ts";
@@ -148,15 +149,17 @@ export class ManagerFleet {
 async function killTasks(folder: string): Promise<void> {
   for (const { name } of Deno.readDirSync(folder)) {
     const state = `${folder}/${name}/agent/process`;
-    try {
-      for (const task of [...Deno.readDirSync(`${state}/tasks`)]) {
-        await new Deno.Command(SHIM, { args: ["signal", state, task.name, "KILL"] }).output();
-      }
-    } catch (thrown) {
-      if (!(thrown instanceof Deno.errors.NotFound || thrown instanceof Deno.errors.NotADirectory)) {
-        throw thrown;
-      }
-    }
+    const tasks = await Deno.stat(`${state}/tasks`).then(
+      () => [...Deno.readDirSync(`${state}/tasks`)],
+      () => [],
+    );
+    if (tasks.length === 0) continue;
+    const command = new Deno.Command(SHIM, { args: ["serve", state], stdin: "piped", stdout: "piped" });
+    const shim = command.spawn(), output = new Response(shim.stdout).text();
+    const requests = tasks.map(({ name: id }, nth) => `signal ${nth} ${id} KILL\n`).join("");
+    await new Response(requests).body!.pipeTo(shim.stdin);
+    strictEqual((await output).split(" done\n").length - 1, tasks.length, "every program was asked to end");
+    await shim.status;
   }
 }
 
