@@ -1,8 +1,8 @@
 /**
  * A manager joins three others whose state is large, while clients write: how long that takes, what it does to their
  * writes, and whether anybody was elected meanwhile. First with as many writes as the managers take, so that everything
- * on this machine competes for its processors; then with a steady number of them, which leaves processors idle as a
- * cluster does whose managers have a machine each.
+ * on this machine competes for its processors; then with a steady number of them, which leaves some idle. The figures
+ * behind `processor` are of the managers in their order, the new one last.
  *
  *     deno task bench snapshot [MEGABYTES=200] [CLIENTS=16] [STEADY=300]
  *

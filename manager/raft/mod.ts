@@ -16,7 +16,8 @@
  *  6. Call `reportUnreachable()` when messages to a member were dropped or its connection broke, and `reportLost()` when
  *     the connection broke over which a member's messages came: a leader that died need not be waited for.
  *  7. Apply `ready.committed` in order, all of it, then call `applied()`. An entry with no data is a no-op; the data of a
- *     `conf_change` is the core's. The core hands out nothing that is not stored locally.
+ *     `conf_change` is the core's. The core hands out nothing that is not stored locally, and no
+ *     membership change before it is stored that it is committed.
  *  8. Store the applied index and the membership after it (`ready.confState`, if it changed) in one atomic write with the
  *     application's state; both come back through `initialState()`. A snapshot in `write` brings its own.
  *  9. Compact the log only up to what is so stored, and keep some entries for slow followers. A snapshot

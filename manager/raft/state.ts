@@ -25,6 +25,7 @@ export interface PendingRead {
   round: number;
 }
 
+/** A message without its sender, and without its term where that is the present one. */
 export type Unsent<M> = M extends Message ? Omit<M, "from" | "term"> & { term?: number } : never;
 
 /** Everything one member knows. The rules that change it stand in the modules that import this. */
