@@ -47,19 +47,28 @@ const LIST_BATCH = 125;
  * of the commits.
  */
 export async function commitAll(disk: Disk, mutations: Iterable<Mutation>): Promise<void> {
+  for (const part of commitsOf(mutations, MAX_COMMIT_BYTES, MAX_COMMIT_MUTATIONS)) await disk.commit(part);
+}
+
+/** Cuts `mutations` into commits of so many bytes and mutations at most; a larger mutation stands alone. */
+export function* commitsOf(
+  mutations: Iterable<Mutation>,
+  maxBytes: number,
+  maxMutations: number,
+): Iterable<Mutation[]> {
   let part: Mutation[] = [];
   let bytes = 0;
   for (const mutation of mutations) {
     const size = mutationBytes(mutation);
-    if (part.length > 0 && (bytes + size > MAX_COMMIT_BYTES || part.length === MAX_COMMIT_MUTATIONS)) {
-      await disk.commit(part);
+    if (part.length > 0 && (bytes + size > maxBytes || part.length === maxMutations)) {
+      yield part;
       part = [];
       bytes = 0;
     }
     part.push(mutation);
     bytes += size;
   }
-  if (part.length > 0) await disk.commit(part);
+  if (part.length > 0) yield part;
 }
 
 /** Whether `mutations`, and a small record more, become durable in one sync. */

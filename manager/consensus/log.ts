@@ -3,6 +3,7 @@
  * batch is written last, so a batch that has it is whole; one without it was being written or deleted when the power went,
  * and nobody was told of it.
  */
+import type { BulkWriter } from "./bulk_writer.ts";
 import { commitAll, type Disk, type DiskKey, type Mutation } from "./disk.ts";
 import { batchesOf, decodeBatch, encodeBatch, type LogEntry } from "./entry_batch.ts";
 import { countParts, damaged, deleteParts, join, type RecordHeader, sealParts, unseal } from "./record.ts";
@@ -126,14 +127,12 @@ export class Log {
     await commitAll(this.#disk, mutations);
   }
 
-  /** Deletes entries up to and including `index`, as far as whole batches consist of them. */
-  async compact(index: number): Promise<void> {
+  /** Deletes entries up to and including `index`, as far as whole batches consist of them; at once, or as `writer` does. */
+  async compact(index: number, writer?: BulkWriter): Promise<void> {
     const doomed = this.#batches.filter(({ first, terms }) => first + terms.length - 1 <= index);
     this.#batches.splice(0, doomed.length);
-    await commitAll(
-      this.#disk,
-      doomed.flatMap(({ first, parts }) => [...deleteParts(["log", first], parts)]),
-    );
+    const deletions = doomed.flatMap(({ first, parts }) => [...deleteParts(["log", first], parts)]);
+    await (writer ? writer.commit(deletions) : commitAll(this.#disk, deletions));
   }
 
   /** Deletes all entries, which a state as of `index` replaces. */

@@ -37,11 +37,3 @@ export interface StateMachine {
    */
   takeDirty(): Iterable<DirtyRecord>;
 }
-
-/** `records` as they are; each that is taken goes into `image` too. */
-export function* readInto(image: StateImage, records: Iterable<StateRecord>): Iterable<StateRecord> {
-  for (const record of records) {
-    image.add(record);
-    yield record;
-  }
-}

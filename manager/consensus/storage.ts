@@ -5,12 +5,15 @@
 import { Encoder } from "cbor-x/index-no-eval";
 import { CoveyError } from "../../api/errors.ts";
 import { type ConfState, EMPTY_CONF_STATE } from "../raft/mod.ts";
-import type { DirtyRecord, StateRecord } from "./state_machine.ts";
+import type { Clock } from "../../api/clock.ts";
+import type { DirtyRecord } from "./state_machine.ts";
+import { BulkWriter } from "./bulk_writer.ts";
 import { Checkpoint } from "./checkpoint.ts";
 import { commitAll, type Disk, fitsOneCommit, MAX_COMMIT_BYTES, type Mutation } from "./disk.ts";
 import type { LogEntry } from "./entry_batch.ts";
 import { Log } from "./log.ts";
 import { damaged, MAX_PAYLOAD_BYTES, seal, unseal } from "./record.ts";
+import type { StagedState } from "./staged_state.ts";
 
 /** Who this member is; written once. */
 export interface Identity {
@@ -55,7 +58,8 @@ export interface Image {
   term: number;
   membership: Membership;
   hardState: HardState;
-  records: Iterable<StateRecord>;
+  /** All records, added and ended. */
+  state: StagedState;
 }
 
 interface Named {
@@ -72,6 +76,7 @@ const cbor = new Encoder({ useRecords: false, mapsAsObjects: true, variableMapSi
 /** A member's disk. Any error while writing is final: see {@linkcode Disk}. */
 export class Storage {
   readonly #disk: Disk;
+  readonly #clock: Clock | undefined;
   readonly #checkpoint: Checkpoint;
   readonly log: Log;
   #named: Named = {
@@ -80,21 +85,23 @@ export class Storage {
     membership: { confState: EMPTY_CONF_STATE, addresses: [] },
   };
 
-  private constructor(disk: Disk, checkpoint: Checkpoint, log: Log) {
+  private constructor(disk: Disk, clock: Clock | undefined, checkpoint: Checkpoint, log: Log) {
     this.#disk = disk;
+    this.#clock = clock;
     this.#checkpoint = checkpoint;
     this.log = log;
   }
 
   /**
-   * Reads and checks everything but the state. Throws `data_loss` naming a damaged record, `failed_precondition` if another
-   * version of this program wrote in a format of its own.
+   * Reads and checks everything but the state. With a `clock`, long writes leave the disk to short ones in between. Throws
+   * `data_loss` naming a damaged record, `failed_precondition` if another version of this program wrote in a format of its
+   * own.
    */
-  static async open(disk: Disk): Promise<Storage> {
+  static async open(disk: Disk, clock?: Clock): Promise<Storage> {
     await checkFormat(disk);
-    const checkpoint = await Checkpoint.open(disk);
+    const checkpoint = await Checkpoint.open(disk, clock);
     const log = await Log.open(disk, checkpoint.index, checkpoint.term);
-    const storage = new Storage(disk, checkpoint, log);
+    const storage = new Storage(disk, clock, checkpoint, log);
     let membershipIndex = -1;
     for await (const { key, value } of disk.list(["member"])) {
       const name = key[1] as keyof Named;
@@ -170,23 +177,43 @@ export class Storage {
   }
 
   /**
-   * Writes the dirty records of the state as of `index`, and the membership there. The log may be compacted up to
-   * `index` afterwards.
+   * Writes the dirty records of the state as of `index`, and the membership there, without pauses while `hurries`. The log
+   * may be compacted up to `index` afterwards.
    */
-  writeCheckpoint(index: number, dirty: Iterable<DirtyRecord>, membership: Membership): Promise<void> {
+  writeCheckpoint(
+    index: number,
+    dirty: Iterable<DirtyRecord>,
+    membership: Membership,
+    hurries?: () => boolean,
+  ): Promise<void> {
     return this.#checkpoint.write(index, this.#termOf(index), dirty, () => {
       this.#named.membership = membership;
       return [this.#setting("membership", membership, index)];
-    });
+    }, hurries);
+  }
+
+  /** Deletes entries up to and including `index`, without pauses while `hurries`; see `Log.compact`. */
+  compactLog(index: number, hurries?: () => boolean): Promise<void> {
+    return this.log.compact(index, new BulkWriter(this.#disk, { clock: this.#clock, hurries }));
+  }
+
+  /** Bytes of the state on disk. */
+  get stateBytes(): number {
+    return this.#checkpoint.bytes;
+  }
+
+  /** Begins a state for {@linkcode install}, beside the present one. */
+  stage(): StagedState {
+    return this.#checkpoint.stage();
   }
 
   /**
    * Replaces state, log, membership, term and vote. A crash leaves the old state or the new. Entries beyond the
    * image's index were never committed, or the log would agree with it; they must be gone before it counts.
    */
-  async install({ index, term, membership, hardState, records }: Image): Promise<void> {
+  async install({ index, term, membership, hardState, state }: Image): Promise<void> {
     await this.log.dropFrom(index + 1);
-    await this.#checkpoint.replace(index, term, records, () => {
+    await this.#checkpoint.replace(index, term, state, () => {
       Object.assign(this.#named, { membership, hardState });
       return [this.#setting("membership", membership, index), this.#setting("hardState", hardState)];
     });

@@ -46,19 +46,21 @@ export class Checkpointer {
 
   /** Starts a checkpoint if one is due. */
   consider(): void {
-    const { disk, limits, index } = this.#options;
+    const { disk, index } = this.#options;
     if (this.#held || this.#running !== undefined) return;
-    const entries = index() - disk.checkpointIndex;
-    if (entries === 0 || (entries < limits.entries && this.#bytes < limits.bytes)) return;
+    if (index() === disk.checkpointIndex || !this.#isDue(disk.checkpointIndex)) return;
     this.#running = this.#write()
       .catch((error) => this.#options.failed(error))
       .finally(() => this.#running = undefined);
   }
 
-  /** Starts no further checkpoint, and resolves when none is running: a snapshot is about to replace everything. */
+  /**
+   * Starts no further checkpoint, and resolves when none is running, which is soon: a snapshot is about to replace
+   * everything, or this member stops.
+   */
   async hold(): Promise<void> {
     this.#held = true;
-    await this.settled();
+    await this.#running;
   }
 
   /** The snapshot is in place. */
@@ -67,13 +69,18 @@ export class Checkpointer {
     this.#bytes = 0;
   }
 
-  async settled(): Promise<void> {
-    await this.#running;
-  }
-
   async #write(): Promise<void> {
     const { disk, machine, index, membership, keepFrom } = this.#options;
     this.#bytes = 0;
-    await disk.checkpoint(index(), machine.takeDirty(), membership(), keepFrom);
+    const begun = index();
+    // With the next one due, entries come in faster than they are let go of.
+    const hurries = () => this.#held || this.#isDue(begun);
+    await disk.checkpoint(begun, machine.takeDirty(), membership(), { keepFrom, hurries });
+  }
+
+  /** Whether the log holds enough since the checkpoint at `index`. */
+  #isDue(index: number): boolean {
+    const { limits } = this.#options;
+    return this.#options.index() - index >= limits.entries || this.#bytes >= limits.bytes;
   }
 }

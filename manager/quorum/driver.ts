@@ -5,14 +5,14 @@
 import { CoveyError } from "../../api/errors.ts";
 import { MAX_ENTRY_BYTES } from "../consensus/consensus.ts";
 import { notLeading } from "../consensus/not_leading.ts";
-import { readInto, type StateImage, type StateMachine } from "../consensus/state_machine.ts";
+import type { StateMachine } from "../consensus/state_machine.ts";
 import {
   type ConfChangeResult,
   type ConfState,
   type Entry,
   type MemberChange,
-  type MemberID,
   type Message,
+  quorumIndex,
   type RaftStatus,
   type RaftTiming,
   RawNode,
@@ -24,16 +24,15 @@ import {
 import { frameAddress, frameState, unframe } from "./entry_frame.ts";
 import { Checkpointer } from "./checkpointer.ts";
 import type { DriverOptions } from "./driver_options.ts";
+import { FollowerLog } from "./follower_log.ts";
+import { type ArrivedSnapshot, type IncomingSnapshot, IncomingSnapshots } from "./incoming_snapshots.ts";
 import { MemberTable } from "./member_table.ts";
-import { MAX_KEPT_BYTES, type SnapshotData } from "./raft_disk.ts";
+import type { SnapshotData } from "./raft_disk.ts";
 import type { MemberAddress } from "../consensus/storage.ts";
 import { refusal, tooMuchUncommitted, WaitingProposals, WaitingReads } from "./waiting.ts";
 
 /** Time between two ticks of the core, milliseconds. */
 export const TICK_MS = 100;
-
-/** Silence after which no entries are kept for a follower; one that installs a large snapshot is silent for seconds. */
-const MAX_SILENT_TICKS = 300;
 
 /** One running member. */
 export class Driver {
@@ -44,11 +43,8 @@ export class Driver {
   readonly #checkpointer: Checkpointer;
   readonly #proposals = new WaitingProposals();
   readonly #reads = new WaitingReads();
-  /** Snapshots that have arrived completely, until the core has decided about them. */
-  readonly #arrived = new WeakMap<SnapshotMeta, SnapshotData>();
-  /** The tick at which each follower was last heard of. */
-  readonly #seen = new Map<MemberID, number>();
-  #ticks = 0;
+  readonly #incoming = new IncomingSnapshots((error) => this.fail(error));
+  readonly #followers: FollowerLog;
   #electionTicks: number;
   #confState: ConfState;
   #applied: number;
@@ -76,13 +72,14 @@ export class Driver {
     this.members.replace(disk.addresses);
     disk.offer = (to) => this.#offerSnapshot(to);
     this.#raw = new RawNode(config, disk);
+    this.#followers = new FollowerLog(disk);
     this.#checkpointer = new Checkpointer({
       disk,
       machine,
       limits: options.limits,
       index: () => this.#applied,
       membership: () => ({ confState: this.#confState, addresses: this.members.all() }),
-      keepFrom: () => this.#keepFrom(),
+      keepFrom: () => this.#leadTerm === 0 ? Infinity : this.#followers.keepFrom(this.#raw.status()),
       failed: (error) => this.fail(error),
     });
   }
@@ -121,6 +118,15 @@ export class Driver {
   /** True once this member leads and its state contains everything that was committed before. */
   get serving(): boolean {
     return this.#serving;
+  }
+
+  /** On the leader: whether nothing can be committed before somebody has caught up. */
+  get lacksMajority(): boolean {
+    const { members, confState, id: self } = this.#raw.status();
+    const follows = members.filter(({ id, active, state }) =>
+      id === self || (active && state === "replicate")
+    );
+    return quorumIndex(confState, (voter) => follows.some(({ id }) => id === voter) ? 1 : 0) === 0;
   }
 
   /** See `RawNode.retime`. */
@@ -185,10 +191,24 @@ export class Driver {
     return outcome;
   }
 
-  /** Takes in a snapshot message whose data is complete. */
-  stepSnapshot(message: Message & { type: "snapshot" }, data: SnapshotData): StepOutcome {
-    this.#arrived.set(message.snapshot, data);
-    return this.step(message);
+  /** Begins to take in a snapshot, in place of one that is still on its way. */
+  beginSnapshot(): IncomingSnapshot {
+    this.#requireRunning();
+    return this.#incoming.begin({ state: this.#options.disk.stage(), image: this.#machine.image() });
+  }
+
+  /** Takes in a snapshot message whose state is complete; the core may have no use for it. */
+  stepSnapshot(message: Message & { type: "snapshot" }, snapshot: ArrivedSnapshot): StepOutcome {
+    const outcome = this.step(message);
+    const isTaken = !this.#isOver && this.#raw.pendingSnapshot === message.snapshot;
+    if (isTaken) this.#incoming.taken(message.snapshot, snapshot);
+    else this.#incoming.drop(snapshot);
+    return outcome;
+  }
+
+  /** A snapshot will not be complete. */
+  dropSnapshot(snapshot: IncomingSnapshot): void {
+    this.#incoming.drop(snapshot);
   }
 
   /** Messages to a member were lost. */
@@ -233,8 +253,9 @@ export class Driver {
   async stop(): Promise<void> {
     this.#stopping = true;
     this.#halt(new CoveyError("unknown", "Cannot tell the outcome: the member was stopped"));
+    await this.#incoming.stop();
     await this.#writing;
-    await this.#checkpointer.settled();
+    await this.#checkpointer.hold();
   }
 
   get #isOver(): boolean {
@@ -305,7 +326,7 @@ export class Driver {
 
   #tick(): void {
     this.#raw.tick();
-    this.#noteActive();
+    this.#followers.tick(this.#leadTerm === 0 ? undefined : this.#raw.status());
     for (const id of this.#reads.tick(2 * this.#electionTicks)) {
       this.#raw.forgetRead(id);
       this.#reads.lost(id, new CoveyError("unavailable", "Cannot read: the leader does not answer"));
@@ -417,16 +438,14 @@ export class Driver {
 
   async #write(batch: WriteBatch): Promise<void> {
     const { disk, hooks } = this.#options;
-    const data = batch.snapshot ? this.#arrived.get(batch.snapshot) : undefined;
+    const arrived = batch.snapshot ? this.#incoming.take(batch.snapshot) : undefined;
     this.#storing = true;
     try {
       if (batch.snapshot) await this.#checkpointer.hold();
-      const image = data && this.#machine.image();
-      // Piece by piece between two writes: all at once would keep this member silent for seconds.
-      await disk.write(batch, image && { ...data!, records: readInto(image, data!.records) });
+      await disk.write(batch, arrived);
       this.#storing = false;
       if (this.#isOver) return;
-      if (batch.snapshot) this.#restore(batch.snapshot, data!.addresses, image!);
+      if (batch.snapshot) this.#restore(batch.snapshot, arrived!);
       this.#raw.persisted();
       if (batch.messages.length > 0) hooks.send(batch.messages);
     } catch (thrown) {
@@ -437,8 +456,7 @@ export class Driver {
 
   #restore(
     { index, confState }: SnapshotMeta,
-    addresses: readonly MemberAddress[],
-    image: StateImage,
+    { addresses, image }: ArrivedSnapshot,
   ): void {
     image.adopt(index);
     this.#applied = index;
@@ -454,30 +472,6 @@ export class Driver {
     if (![voters, votersOutgoing, learners, learnersNext].some((ids) => ids.includes(to))) return null;
     const term = this.#options.disk.term(this.#applied);
     return term === undefined ? null : { index: this.#applied, term, confState: this.#confState };
-  }
-
-  /** The first entry that a follower still needs, unless that keeps too many. */
-  #keepFrom(): number {
-    if (this.#leadTerm === 0) return Infinity;
-    const { disk, self } = this.#options;
-    let from = Infinity;
-    for (const { id, match, state, next } of this.#raw.status().members) {
-      // After a snapshot was sent, `match` is old until it is installed.
-      const needed = state === "replicate" ? match + 1 : next;
-      const gone = this.#ticks - (this.#seen.get(id) ?? this.#ticks) > MAX_SILENT_TICKS;
-      // Whoever needs what is gone already gets a snapshot, and the entries after it.
-      if (!gone && id !== self.memberID && needed >= disk.firstIndex()) from = Math.min(from, needed);
-    }
-    return disk.bytesFrom(from) > MAX_KEPT_BYTES ? Infinity : from;
-  }
-
-  /** Notes which followers are there, for {@linkcode #keepFrom}. */
-  #noteActive(): void {
-    this.#ticks++;
-    if (this.#leadTerm === 0) return this.#seen.clear();
-    for (const { id, active } of this.#raw.status().members) {
-      if (active || !this.#seen.has(id)) this.#seen.set(id, this.#ticks);
-    }
   }
 
   /** The image that belongs to a snapshot message, which has to be asked for in the turn that sends it. */

@@ -24,6 +24,8 @@ export interface PeerNetworkOptions {
   dialer: Dialer;
   /** Where the log says that a member is. */
   member: (id: MemberID) => MemberAddress | undefined;
+  /** Whether a snapshot is waited for by all. */
+  hurries: () => boolean;
   hooks: PeerNetworkHooks;
 }
 
@@ -48,7 +50,7 @@ export class PeerNetwork {
 
   /** Sends a snapshot message and its data beside everything else. */
   sendSnapshot(message: Message & { type: "snapshot" }, data: SnapshotData | undefined): void {
-    const { hooks, dialer } = this.#options;
+    const { hooks } = this.#options;
     const { to } = message;
     const peer = this.addressOf(to);
     this.#snapshots.get(to)?.abort.abort();
@@ -57,7 +59,7 @@ export class PeerNetwork {
       return queueMicrotask(() => hooks.snapshotDone(to, false));
     }
     const abort = new AbortController();
-    const done = sendSnapshot(dialer, peer, this.#hello(to), message, data, abort.signal)
+    const done = sendSnapshot(this.#options, peer, this.#hello(to), message, data, abort.signal)
       .catch((thrown) => {
         if (!abort.signal.aborted) this.#sayOnce(`Cannot send the state to member ${to}: ${thrown.message}`);
         return false;

@@ -1,6 +1,7 @@
 /** The stored log as the core reads it, in memory, and the disk behind it: duties 2, 8 and 9 of `raft/mod.ts`. */
 import type { LogEntry } from "../consensus/entry_batch.ts";
 import type { HardState, MemberAddress, Storage } from "../consensus/storage.ts";
+import type { StagedState } from "../consensus/staged_state.ts";
 import type { DirtyRecord, StateRecord } from "../consensus/state_machine.ts";
 import {
   bootstrap,
@@ -16,19 +17,30 @@ import {
   type WriteBatch,
 } from "../raft/mod.ts";
 
-/** The state that comes with a snapshot from another member. */
+/** The state that goes to another member with a snapshot. */
 export interface SnapshotData {
   addresses: MemberAddress[];
   /** To be read once. */
   records: Iterable<StateRecord>;
 }
 
+/** When a checkpoint lets go of entries, and how fast. */
+export interface CheckpointPace {
+  /** The first entry that somebody still needs. */
+  keepFrom: () => number;
+  /** Whether to make no pauses. */
+  hurries: () => boolean;
+}
+
 /** Entries kept behind a checkpoint for followers that are a little late (SwarmKit `LogEntriesForSlowFollowers`). */
 const KEPT_ENTRIES = 500;
 /** Bytes of them at most: they are in memory too. */
 const KEPT_BYTES = 4 * 1024 * 1024;
-/** Bytes of entries kept, and held in memory, for a follower that is busy with a snapshot. */
-export const MAX_KEPT_BYTES = 64 * 1024 * 1024;
+/**
+ * Bytes of entries kept, and held in memory, for a follower that is busy with a snapshot; more if the state is larger, which
+ * it would have to be sent again.
+ */
+const MAX_KEPT_BYTES = 64 * 1024 * 1024;
 
 const KINDS: readonly EntryType[] = ["normal", "conf_change"];
 
@@ -100,7 +112,7 @@ export class RaftDisk implements CoreStorage {
 
   /** Starts a new cluster of which this member is the only one. */
   async bootstrap(self: MemberAddress): Promise<void> {
-    await this.write(bootstrap([self.memberID]), { addresses: [self], records: [] });
+    await this.write(bootstrap([self.memberID]), { addresses: [self], state: this.stage() });
   }
 
   /** Makes this member the only one, after the others were lost for good. */
@@ -108,15 +120,23 @@ export class RaftDisk implements CoreStorage {
     await this.write(forceSingleMember(this.#log, id), undefined);
   }
 
-  /** Stores a batch, then shows it to the core. A batch with a snapshot comes with the snapshot's data. */
-  async write(batch: WriteBatch, data: SnapshotData | undefined): Promise<void> {
+  /** Begins to store the state of a snapshot, beside everything else. */
+  stage(): StagedState {
+    return this.#disk.stage();
+  }
+
+  /** Stores a batch, then shows it to the core. A batch with a snapshot comes with the snapshot's state. */
+  async write(
+    batch: WriteBatch,
+    arrived: { addresses: MemberAddress[]; state: StagedState } | undefined,
+  ): Promise<void> {
     const { entries, hardState, snapshot } = batch;
     if (snapshot) {
       const { index, term, confState } = snapshot;
-      const { addresses, records } = data!;
+      const { addresses, state } = arrived!;
       const commit = Math.min(hardState.commit, index);
       await this.#disk.install({
-        ...{ index, term, records, membership: { confState, addresses } },
+        ...{ index, term, state, membership: { confState, addresses } },
         hardState: { ...hardState, commit },
       });
     }
@@ -135,21 +155,22 @@ export class RaftDisk implements CoreStorage {
     index: number,
     dirty: Parameters<Storage["writeCheckpoint"]>[1],
     membership: { confState: ConfState; addresses: MemberAddress[] },
-    keepFrom: () => number,
+    { keepFrom, hurries }: CheckpointPace,
   ): Promise<void> {
-    await this.#disk.writeCheckpoint(index, dirty, membership);
+    await this.#disk.writeCheckpoint(index, dirty, membership, hurries);
     this.#log.checkpoint(index, membership.confState);
     const compactTo = Math.min(this.#lastSpare(index), keepFrom() - 1);
     this.#log.compact(compactTo);
-    await this.#disk.log.compact(compactTo);
+    await this.#disk.compactLog(compactTo, hurries);
   }
 
-  /** Bytes of entries from `from` on. */
-  bytesFrom(from: number): number {
+  /** Whether entries from `from` on are few enough to be kept for one follower. */
+  canKeep(from: number): boolean {
     const last = this.lastIndex();
-    if (from > last) return 0;
-    return this.entries(Math.max(from, this.firstIndex()), last + 1, Infinity)
-      .reduce((sum, entry) => sum + entrySize(entry), 0);
+    if (from > last) return true;
+    const entries = this.entries(Math.max(from, this.firstIndex()), last + 1, Infinity);
+    const bytes = entries.reduce((sum, entry) => sum + entrySize(entry), 0);
+    return bytes <= Math.max(MAX_KEPT_BYTES, this.#disk.stateBytes);
   }
 
   /** The last entry that nobody should need any more after a checkpoint at `index`. */

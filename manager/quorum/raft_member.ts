@@ -128,7 +128,7 @@ export class RaftMember implements Consensus {
     unlock: Unlock = () => {},
   ): Promise<RaftMember> {
     try {
-      const storage = await Storage.open(disk);
+      const storage = await Storage.open(disk, options.clock);
       const { nodeID } = storage.identity ?? options;
       if (nodeID !== options.nodeID) {
         throw new CoveyError(
@@ -155,6 +155,7 @@ export class RaftMember implements Consensus {
     const network: PeerNetwork = new PeerNetwork({
       ...{ self, clock, dialer },
       member: (id) => this.#member?.driver.members.get(id),
+      hurries: () => this.#member?.driver.lacksMajority ?? false,
       hooks: {
         unreachable: (id) => this.#member?.driver.reportUnreachable(id),
         snapshotDone: (id, arrived) => this.#member?.driver.reportSnapshot(id, arrived),

@@ -96,9 +96,15 @@ export class RaftService {
     const stream = items[Symbol.asyncIterator]();
     const hello = decodeHello((await stream.next()).value);
     checkSender(hello, peer, driver, self);
-    const { message, data } = await receiveSnapshot(stream);
-    if (message.from !== hello.From) throw notYours(peer, message.from);
-    return { Arrived: driver.stepSnapshot(message, data) === "stepped" };
+    const incoming = driver.beginSnapshot();
+    try {
+      const { message, addresses } = await receiveSnapshot(stream, incoming);
+      if (message.from !== hello.From) throw notYours(peer, message.from);
+      return { Arrived: driver.stepSnapshot(message, { ...incoming, addresses }) === "stepped" };
+    } catch (thrown) {
+      driver.dropSnapshot(incoming);
+      throw thrown;
+    }
   }
 
   #health(): RaftHealth {

@@ -1,4 +1,5 @@
-/** A snapshot on its way: cut into chunks at the sender, put together at the receiver. */
+/** A snapshot on its way: cut into chunks at the sender, stored chunk by chunk at the receiver. */
+import { type Clock, sleep } from "../../api/clock.ts";
 import { CoveyError } from "../../api/errors.ts";
 import {
   RAFT_METHODS,
@@ -11,27 +12,45 @@ import type { StateRecord } from "../consensus/state_machine.ts";
 import type { Dialer } from "../../transport/mod.ts";
 import type { Message } from "../raft/mod.ts";
 import { dialPeer, type PeerAddress } from "./peer_link.ts";
+import type { IncomingSnapshot } from "./incoming_snapshots.ts";
+import type { MemberAddress } from "../consensus/storage.ts";
 import type { SnapshotData } from "./raft_disk.ts";
 import { decodeSnapshotChunk, decodeSnapshotHead } from "./wire.ts";
 
-/** Bytes of records in one chunk: half of what a stream sends ahead of its receiver. */
-const CHUNK_BYTES = 128 * 1024;
+/** Bytes of records in one chunk: a millisecond of the sender's time, and a quarter of what a stream sends ahead of its receiver. */
+const CHUNK_BYTES = 64 * 1024;
 /**
- * Bytes of the largest snapshot that is taken in. It is held in memory until it is on disk, and as objects, which take about
- * twice its bytes, for good; a process has 4 GB for objects at most. A state of this size could not be served either.
+ * Bytes sent in a second at most, two thirds of what a 100 Mbit/s port takes: heartbeats and entries go the same way, and
+ * whoever leads has clients to answer.
+ */
+const BYTES_PER_SECOND = 8_000_000;
+/** Milliseconds of delay that are made up for: those of timers, not those of a receiver that is slow. */
+const MAX_BURST_MS = 20;
+/**
+ * Bytes of the largest snapshot that is taken in. As objects it takes about twice its bytes in memory; a process has 4 GB
+ * for objects at most. A state of this size could not be served either.
  */
 const MAX_SNAPSHOT_BYTES = 1024 * 1024 * 1024;
 /** Longest handshake for a snapshot's connection. */
 const DIAL_TIMEOUT_MS = 5_000;
 
 type SnapshotMessage = Message & { type: "snapshot" };
+type SnapshotItem = RaftHello | SnapshotHead | SnapshotChunk;
+
+/** What {@linkcode sendSnapshot} works with. */
+export interface SnapshotSender {
+  dialer: Dialer;
+  clock: Clock;
+  /** Whether it is waited for, so that sending it slowly would spare nobody. */
+  hurries: () => boolean;
+}
 
 /**
- * Sends a snapshot over a connection of its own, as fast as the receiver takes it; true once it has arrived. The
- * records are encoded while it goes on.
+ * Sends a snapshot over a connection of its own, as fast as the receiver takes it but without haste; true once it has
+ * arrived. The records are encoded while it goes on.
  */
 export async function sendSnapshot(
-  dialer: Dialer,
+  { dialer, clock, hurries }: SnapshotSender,
   peer: PeerAddress,
   hello: RaftHello,
   message: SnapshotMessage,
@@ -40,7 +59,7 @@ export async function sendSnapshot(
 ): Promise<boolean> {
   const connection = await dialPeer(dialer, peer, DIAL_TIMEOUT_MS, signal);
   try {
-    const items = snapshotItems(hello, message, data);
+    const items = paced(snapshotItems(hello, message, data), { clock, hurries }, signal);
     const end = await connection.clientStream<RaftStreamEnd>(RAFT_METHODS.snapshot, items, { signal });
     return end?.Arrived === true;
   } finally {
@@ -48,11 +67,30 @@ export async function sendSnapshot(
   }
 }
 
-async function* snapshotItems(
+/** Passes on `items` at {@linkcode BYTES_PER_SECOND}, or at once while it `hurries`. */
+async function* paced(
+  items: Iterable<SnapshotItem>,
+  { clock, hurries }: Pick<SnapshotSender, "clock" | "hurries">,
+  signal: AbortSignal,
+): AsyncGenerator<SnapshotItem> {
+  let due = -Infinity;
+  for (const item of items) {
+    const waitMs = due - clock.monotonic();
+    if (waitMs > 0 && !hurries()) await sleep(clock, waitMs, signal);
+    due = Math.max(due, clock.monotonic() - MAX_BURST_MS) + 1000 * bytesOf(item) / BYTES_PER_SECOND;
+    yield item;
+  }
+}
+
+function bytesOf(item: SnapshotItem): number {
+  return "Records" in item ? item.Records.reduce((sum, { length }) => sum + length, 0) : 0;
+}
+
+function* snapshotItems(
   hello: RaftHello,
   message: SnapshotMessage,
   { addresses, records }: SnapshotData,
-): AsyncGenerator<RaftHello | SnapshotHead | SnapshotChunk> {
+): Generator<SnapshotItem> {
   yield hello;
   const Members = addresses.map(({ memberID, nodeID, address }) => ({
     MemberID: memberID,
@@ -75,27 +113,24 @@ async function* snapshotItems(
 }
 
 /**
- * Takes in what follows the hello. Throws `data_loss` if it ends early, and `resource_exhausted` beyond `maxBytes`. The
- * records can be read once: each is let go of then.
+ * Takes in what follows the hello, as fast as the disk writes it. Throws `data_loss` if it ends early,
+ * `resource_exhausted` beyond `maxBytes`, and `canceled` if it is not wanted any more.
  */
 export async function receiveSnapshot(
   items: AsyncIterator<unknown>,
+  { state, image }: IncomingSnapshot,
   maxBytes = MAX_SNAPSHOT_BYTES,
-): Promise<{ message: SnapshotMessage; data: SnapshotData }> {
+): Promise<{ message: SnapshotMessage; addresses: MemberAddress[] }> {
   const head = await items.next();
   const { message, addresses } = decodeSnapshotHead(head.value);
-  const records: StateRecord[] = [];
-  let bytes = 0;
+  let [bytes, total] = [0, 0];
   while (true) {
     const { done, value } = await items.next();
-    if (done) {
-      throw new CoveyError("data_loss", `Cannot use a snapshot: it ends after ${records.length} records`);
-    }
-    const { Records, Total } = decodeSnapshotChunk(value);
-    for (let at = 0; at < Records.length; at += 2) {
-      const value = (Records[at + 1] as Uint8Array).slice();
-      bytes += value.length;
-      records.push({ key: Records[at] as string, value });
+    if (done) throw new CoveyError("data_loss", `Cannot use a snapshot: it ends after ${total} records`);
+    const { records, Total } = readChunk(value);
+    for (const record of records) {
+      bytes += record.value.length;
+      image.add(record);
     }
     if (bytes > maxBytes) {
       throw new CoveyError(
@@ -103,16 +138,22 @@ export async function receiveSnapshot(
         `Cannot take in a snapshot: it has more than ${maxBytes} bytes`,
       );
     }
+    await state.add(records);
+    total += records.length;
     if (Total === undefined) continue;
-    if (Total === records.length) return { message, data: { addresses, records: takeOut(records) } };
-    throw new CoveyError("data_loss", `Cannot use a snapshot: it has ${records.length} of ${Total} records`);
+    if (Total !== total) {
+      throw new CoveyError("data_loss", `Cannot use a snapshot: it has ${total} of ${Total} records`);
+    }
+    await state.end();
+    return { message, addresses };
   }
 }
 
-function* takeOut(records: (StateRecord | undefined)[]): Iterable<StateRecord> {
-  for (let at = 0; at < records.length; at++) {
-    const record = records[at]!;
-    records[at] = undefined;
-    yield record;
+function readChunk(item: unknown): { records: StateRecord[]; Total?: number | undefined } {
+  const { Records, Total } = decodeSnapshotChunk(item);
+  const records: StateRecord[] = [];
+  for (let at = 0; at < Records.length; at += 2) {
+    records.push({ key: Records[at] as string, value: Records[at + 1] as Uint8Array });
   }
+  return { records, Total };
 }

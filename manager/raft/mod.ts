@@ -45,6 +45,7 @@ export { MemoryStorage } from "./memory_storage.ts";
 export type { Message } from "./messages.ts";
 export { bootstrap, forceSingleMember } from "./offline.ts";
 export type { ProposalRefusal, ProposalResult } from "./proposal.ts";
+export { quorumIndex } from "./quorum.ts";
 export { RawNode } from "./raw_node.ts";
 export type { ReadRefusal, ReadResult } from "./read_index.ts";
 export type { Ready, WriteBatch } from "./ready.ts";

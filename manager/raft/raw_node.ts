@@ -17,7 +17,7 @@ import type { Storage } from "./storage.ts";
 import { tick } from "./tick.ts";
 import { transferLeadership, type TransferResult } from "./transfer.ts";
 import type { Ready, WriteBatch } from "./ready.ts";
-import type { ConfState, Entry, MemberID, SoftState } from "./types.ts";
+import type { ConfState, Entry, MemberID, SnapshotMeta, SoftState } from "./types.ts";
 
 /**
  * One member of a Raft cluster, without clock, network and disk: the caller brings those, see its duties in `mod.ts`.
@@ -116,6 +116,11 @@ export class RawNode {
   /** The snapshot sent to `id` has arrived, or will not. */
   reportSnapshot(id: MemberID, arrived: boolean): void {
     this.#guard(() => reportSnapshot(this.raft, id, arrived));
+  }
+
+  /** The snapshot that was taken in and is not known to be stored. */
+  get pendingSnapshot(): SnapshotMeta | null {
+    return this.raft.log.pendingSnapshot;
   }
 
   /** Whether `ready()` would return anything to do. */

@@ -77,6 +77,8 @@ export class ObjectReader extends CBORReader {
       hash = Math.imul(hash ^ head, FNV_PRIME) ^ argument;
       if (major === 2 || major === 3) {
         const bytes = this.bytes, start = this.skip(argument);
+        // What is too long to be remembered need not be told apart.
+        if (argument > MAX_SHARED_BYTES) continue;
         for (let i = start; i < this.at; i++) hash = Math.imul(hash ^ bytes[i]!, FNV_PRIME);
       } else if (major === 4) left += argument;
       else if (major === 5) left += 2 * argument;

@@ -104,8 +104,10 @@ Deno.test("Storage: a snapshot from another member replaces state and log", asyn
       await storage.save({ entries: [entry(1, 1), entry(2, 1)] });
       await storage.writeCheckpoint(2, [record("old", 5), record("old big", 200_000)], NOBODY);
       await storage.save({ entries: [entry(3, 1)] });
-      const records = [record("new", 6), record("new big", 900_000)];
-      await storage.install({ index: 50, term: 4, records, membership: MEMBERSHIP, hardState });
+      const state = storage.stage();
+      await state.add([record("new", 6), record("new big", 900_000)]);
+      await state.end();
+      await storage.install({ index: 50, term: 4, state, membership: MEMBERSHIP, hardState });
       await storage.save({ entries: [entry(51, 4)] });
     });
     await withStorage(folder, async (storage) => {
@@ -120,6 +122,46 @@ Deno.test("Storage: a snapshot from another member replaces state and log", asyn
     const kv = await Deno.openKv(`${folder}/consensus.kv`);
     strictEqual((await Array.fromAsync(kv.list({ prefix: ["state", 0] }))).length, 0);
     kv.close();
+  });
+});
+
+Deno.test("Storage: a snapshot that is still being stored changes nothing, and is gone after a crash", async () => {
+  await withFolder(async (folder) => {
+    const big = (key: string) => ({ key, value: new Uint8Array(400_000).fill(key.length) });
+    await withStorage(folder, async (storage) => {
+      await storage.save({ entries: [entry(1, 1)] });
+      const state = storage.stage();
+      await state.add([big("a"), big("bb")]);
+      await storage.writeCheckpoint(1, [big("old")], NOBODY);
+      await state.add([big("ccc")]);
+      await storage.save({ entries: [entry(2, 1)] });
+      await storage.writeCheckpoint(2, [{ key: "older", value: new Uint8Array(9) }], NOBODY);
+    });
+    await withStorage(folder, async (storage) => {
+      deepStrictEqual([storage.checkpointIndex, storage.log.lastIndex], [2, 2]);
+      deepStrictEqual((await stateOf(storage)).map(([key]) => key), ["old", "older"]);
+    });
+    const kv = await Deno.openKv(`${folder}/consensus.kv`);
+    const epochs = (await Array.fromAsync(kv.list({ prefix: ["state"] }))).map(({ key }) => key[1]);
+    deepStrictEqual([...new Set(epochs)], [0]);
+    kv.close();
+  });
+});
+
+Deno.test("Storage: of two snapshots that are stored at a time, the one that is installed counts", async () => {
+  await withFolder(async (folder) => {
+    const big = (key: string) => ({ key, value: new Uint8Array(400_000) });
+    await withStorage(folder, async (storage) => {
+      const [first, second] = [storage.stage(), storage.stage()];
+      await first.add([big("a"), big("b")]);
+      await second.add([big("c"), big("d")]);
+      await first.drop();
+      await rejects(first.add([big("e")]), { code: "canceled" });
+      await second.end();
+      const hardState = { term: 4, vote: 0, commit: 50 };
+      await storage.install({ index: 50, term: 4, state: second, membership: MEMBERSHIP, hardState });
+      deepStrictEqual((await stateOf(storage)).map(([key]) => key), ["c", "d"]);
+    });
   });
 });
 
@@ -183,12 +225,12 @@ Deno.test("Storage: refuses members that are not those of the checkpoint (simula
   const hardState = { term: 4, vote: 0, commit: 50 };
   await withFolder(async (folder) => {
     const path = `${folder}/consensus.kv`;
-    const image = { term: 4, records: [], membership: MEMBERSHIP, hardState };
+    const image = { term: 4, membership: MEMBERSHIP, hardState };
     const disk = await openKvDisk(path);
     const storage = await Storage.open(disk);
-    await storage.install({ ...image, index: 50 });
+    await storage.install({ ...image, index: 50, state: storage.stage() });
     const old = await disk.get(key);
-    await storage.install({ ...image, index: 60 });
+    await storage.install({ ...image, index: 60, state: storage.stage() });
     await disk.commit([{ key, value: old }]);
     await rejects(Storage.open(disk), /membership: it is not as of the checkpoint's index 60/);
     await disk.commit([{ key, value: undefined }]);

@@ -62,6 +62,23 @@ Deno.test("Snapshot: while a slow one is sent, nobody campaigns and writes take 
   await quorum.close();
 });
 
+Deno.test("Snapshot: who takes one in votes meanwhile, and takes the next leader's in its place", async () => {
+  const { quorum, watch } = await behind({ partMs: 150 });
+  await quorum.start("m3", LIMITS);
+  await quorum.until("the snapshot is on its way", () => watch.parts > 20);
+  deepStrictEqual([quorum.leader, watch.arrived], ["m1", 0]);
+  watch.partMs = 0;
+  await quorum.kill("m1");
+  // Nothing can be committed before m3 has it all, so it is sent without the usual pauses.
+  const ms = await quorum.until("m2 leads", () => quorum.leader === "m2");
+  ok(ms <= 2_500, `${ms} ms without a leader`);
+  await quorum.write("written with m3");
+  await quorum.until("m3 has everything", () => quorum.names("m3").length === quorum.names("m2").length);
+  await quorum.close();
+  const left = await Array.fromAsync(quorum.disks.get("m3")!.open().list(["state"]));
+  strictEqual(new Set(left.map(({ key }) => key[1])).size, 1);
+});
+
 Deno.test("Snapshot: one whose stream breaks is sent again, until it arrives (scenario 53)", async () => {
   const { quorum, watch } = await behind({ breakAfter: 7 });
   await quorum.start("m3", LIMITS);
