@@ -1,12 +1,13 @@
 /**
  * A manager joins three others whose state is large, while clients write: how long that takes, what it does to their
- * writes, and whether anybody was elected meanwhile. First with as many writes as the managers take, so that everything
- * on this machine competes for its processors; then with a steady number of them, which leaves some idle. The figures
- * behind `processor` are of the managers in their order, the new one last.
+ * writes, and whether anybody was elected meanwhile. With a steady number of writes, and with as many as the managers
+ * take, so that everything on this machine competes for its processors and its disk. A manager has a machine of its own
+ * elsewhere; the first time that is imitated: what the new one stores is in memory, and it runs when no other wants to.
+ * The figures behind `processor` are of the managers in their order, the new one last.
  *
- *     deno task bench snapshot [MEGABYTES=200] [CLIENTS=16] [STEADY=300]
+ *     deno task bench snapshot [MEGABYTES=200] [CLIENTS=16] [STEADY=100]
  *
- * Needs root, for network namespaces.
+ * Needs root, for network namespaces and a mount.
  */
 import { Managers } from "../tests/chaos/managers.ts";
 import { PrivateNetwork } from "../tests/chaos/private_network.ts";
@@ -15,8 +16,12 @@ import { HTTPConnection } from "./quorum/http_connection.ts";
 
 const megabytes = Number(Deno.args[0] ?? 200), clients = Number(Deno.args[1] ?? 16);
 /** Writes a second of the steady load. */
-const steady = Number(Deno.args[2] ?? 300);
-const OLD = 3, BASELINE_MS = 10_000, FILLERS = 4;
+const steady = Number(Deno.args[2] ?? 100);
+const OLD = 3, NEW = 3, BASELINE_MS = 10_000, FILLERS = 4;
+/** Checkpoints of what fills the state are written by then. */
+const SETTLE_MS = 5_000;
+/** Before a command: it gets what all others leave of the processors. */
+const IDLY = ["chrt", "--idle", "0"];
 /** Characters of a service that fills the state; far below what one entry of the log may have. */
 const FILLER_LENGTH = 100_000;
 
@@ -101,7 +106,7 @@ function described(took: number[], ms: number): string {
 /** How often one of the managers has become the leader, by their logs. */
 async function elections(folder: string): Promise<number> {
   let count = 0;
-  for (let index = 0; index < OLD + 2; index++) {
+  for (let index = 0; index < OLD + NEW; index++) {
     const log = await Deno.readTextFile(`${folder}/m${index}.log`).catch(() => "");
     count += log.split("This manager leads").length - 1;
   }
@@ -125,16 +130,16 @@ async function measured(load: () => Promise<number[]>, pids: () => number[]): Pr
   return `${described(took, seconds * 1000)}; processor ${shares.join(", ")}`;
 }
 
-/** Shows what `load` sees for a while, and then while manager `index` joins. */
-async function compare(managers: Managers, index: number, load: Load): Promise<void> {
+/** Shows what `load` sees for a while, and then while manager `index` joins, started `by` something. */
+async function compare(managers: Managers, index: number, load: Load, by?: string[]): Promise<void> {
   const end = performance.now() + BASELINE_MS;
   const pids = () =>
-    Array.from({ length: OLD + 2 }, (_, nth) => managers.pid(nth)).filter((pid) => pid !== undefined);
+    Array.from({ length: OLD + NEW }, (_, nth) => managers.pid(nth)).filter((pid) => pid !== undefined);
   console.log(`  nobody joins:          ${await measured(() => load(() => performance.now() > end), pids)}`);
   const start = performance.now();
   let joined = false;
   const during = measured(() => load(() => joined), pids);
-  managers.start(index);
+  managers.start(index, by);
   await managers.waitUntil("the new manager has joined", () => managers.isMember(index)).finally(() =>
     joined = true
   );
@@ -142,25 +147,41 @@ async function compare(managers: Managers, index: number, load: Load): Promise<v
   console.log(`  one joins, in ${seconds.toFixed(1).padStart(4)} s:  ${await during}`);
 }
 
+function run(program: string, ...args: string[]): void {
+  const { success, stderr } = new Deno.Command(program, { args }).outputSync();
+  if (!success) throw new Error(`Cannot run ${program}: ${new TextDecoder().decode(stderr)}`);
+}
+
+/** Gives what a manager will store a place in memory; returns how to take it away again. */
+function keepInMemory(path: string): () => void {
+  Deno.mkdirSync(path, { mode: 0o700 });
+  run("mount", "-t", "tmpfs", "-o", "mode=700", "tmpfs", path);
+  return () => run("umount", path);
+}
+
 const folder = await Deno.makeTempDir({ prefix: "covey-bench-" });
-const network = new PrivateNetwork(OLD + 2);
-const managers = new Managers(network, OLD + 2, folder);
+const network = new PrivateNetwork(OLD + NEW);
+const managers = new Managers(network, OLD + NEW, folder);
+const unmount = keepInMemory(managers.stateFolder(OLD));
 try {
   await managers.startAll(OLD);
   const socket = managers.socket(0);
   console.log(`Writing ${megabytes} MB of state to three managers ...`);
   await fill(socket, Math.ceil(megabytes * 1e6 / FILLER_LENGTH));
+  await new Promise((resolve) => setTimeout(resolve, SETTLE_MS));
   const electedBefore = await elections(folder);
-  console.log(
-    `${clients} clients write as fast as they can, all on this machine's ${navigator.hardwareConcurrency} processors`,
-  );
-  await compare(managers, OLD, saturating(socket));
-  console.log(`${steady} writes a second`);
+  console.log(`${steady} writes a second, the new manager as on a machine of its own`);
+  await compare(managers, OLD, paced(socket), IDLY);
+  const shared = `all on ${navigator.hardwareConcurrency} processors and one disk`;
+  console.log(`${steady} writes a second, ${shared}`);
   await compare(managers, OLD + 1, paced(socket));
+  console.log(`${clients} clients write as fast as they can, ${shared}`);
+  await compare(managers, OLD + 2, saturating(socket));
   console.log(`Elections meanwhile: ${await elections(folder) - electedBefore}`);
 } finally {
   await managers.killAll();
   network.remove();
+  unmount();
   await Deno.remove(folder, { recursive: true });
 }
 Deno.exit(0);

@@ -31,7 +31,7 @@ export class Managers {
 
   /** Path of a manager's control socket. */
   socket(index: number): string {
-    return `${this.#folder}/m${index}/covey.sock`;
+    return `${this.stateFolder(index)}/covey.sock`;
   }
 
   /** HOST:PORT of a manager in the private network. */
@@ -56,10 +56,18 @@ export class Managers {
     }
   }
 
-  /** Starts a manager, for the first time or on what an earlier process has left. */
-  start(index: number): void {
-    const [program, ...enter] = this.network.enter(index);
-    const flags = ["--state-dir", `${this.#folder}/m${index}`, "--hostname", `m${index}`];
+  /** Folder of all that a manager keeps, to which a start adds what is missing. */
+  stateFolder(index: number): string {
+    return `${this.#folder}/m${index}`;
+  }
+
+  /**
+   * Starts a manager, for the first time or on what an earlier process has left; `by` is put before its command, and has to
+   * turn into it.
+   */
+  start(index: number, by: string[] = []): void {
+    const [program, ...enter] = [...by, ...this.network.enter(index)];
+    const flags = ["--state-dir", this.stateFolder(index), "--hostname", `m${index}`];
     flags.push("--listen", this.address(index), "--advertise", this.address(index));
     flags.push("--no-agent", "--docker", "none");
     if (index > 0) flags.push("--join", this.address(0), "--token", this.#managerToken);

@@ -54,3 +54,7 @@ Deno.test("Simulation: finds a new leader that serves reads before it committed 
   const found = firstViolation({ breakCore: (raft) => raft.hasCommittedInTerm = () => true });
   assert.ok(found?.rule === "LIN", JSON.stringify(found));
 });
+
+Deno.test("Simulation: a leader that was removed and never told of it leads nobody (seed 40904)", () => {
+  assert.ok(new Simulation(40_904).run().acknowledged > 0);
+});
