@@ -17,7 +17,7 @@ import { HTTPConnection } from "./quorum/http_connection.ts";
 const megabytes = Number(Deno.args[0] ?? 200), clients = Number(Deno.args[1] ?? 16);
 /** Writes a second of the steady load. */
 const steady = Number(Deno.args[2] ?? 100);
-const OLD = 3, NEW = 3, BASELINE_MS = 10_000, FILLERS = 4;
+const OLD = 3, NEW = 3, BASELINE_MS = 20_000, FILLERS = 4;
 /** Checkpoints of what fills the state are written by then. */
 const SETTLE_MS = 5_000;
 /** Before a command: it gets what all others leave of the processors. */

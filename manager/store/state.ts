@@ -101,16 +101,15 @@ export class State {
 
   /** Objects never change, so holding on to them is an image of this moment; each is encoded when its turn comes. */
   records(): Iterable<StateRecord> {
-    const rows = TABLE_NAMES.flatMap((name) => {
-      const table = anyTable(this.#tables, name);
-      return table.all().map((object) => ({ name, object, order: table.order(object.ID)! }));
-    });
+    const images = TABLE_NAMES.map((name) => ({ name, ...anyTable(this.#tables, name).image() }));
     const version = this.#version;
     return {
       *[Symbol.iterator]() {
         yield versionRecord(version);
-        for (const { name, object, order } of rows) {
-          yield { key: recordKey(name, object.ID), value: encodeRecord(order, object) };
+        for (const { name, objects, orders } of images) {
+          for (const [nth, object] of objects.entries()) {
+            yield { key: recordKey(name, object.ID), value: encodeRecord(orders[nth]!, object) };
+          }
         }
       },
     };
