@@ -40,7 +40,7 @@ export interface RaftMemberOptions {
   forceNewCluster?: boolean;
   /** Ticks of 100 ms without a leader before an election. @default DEFAULT_RAFT_CONFIG.electionTicks */
   electionTicks?: number;
-  /** Longest wait for an answer to a join, and again until this member votes. @default JOIN_TIMEOUT_MS */
+  /** Longest wait for an answer to a join, and again until this member votes. @default JOIN_TIMEOUT_MS, CATCH_UP_TIMEOUT_MS */
   joinTimeoutMs?: number;
   /** Entries in the log before a checkpoint is written. @default CHECKPOINT_ENTRIES */
   checkpointEntries?: number;
@@ -59,8 +59,10 @@ export interface LeaveOptions {
 
 /** Longest wait, when stopping, for what is under way and for another to lead. */
 const STOP_GRACE_MS = 1_000;
-/** Longest wait until a new member votes: it may have to load a snapshot over a slow link first. */
+/** Longest wait for an answer to a join: there may be no leader for a while. */
 const JOIN_TIMEOUT_MS = 120_000;
+/** Longest wait until a new member votes: the largest snapshot takes 134 s to send, and longer over a slow link. */
+const CATCH_UP_TIMEOUT_MS = 300_000;
 /** How often a joining member looks whether it is in. */
 const JOIN_POLL_MS = 50;
 /** How often it asks again meanwhile: a learner says nothing by itself, so nobody would tell it that it was removed. */
@@ -222,7 +224,7 @@ export class RaftMember implements Consensus {
       });
     await ask();
     let asked = clock.monotonic();
-    const deadline = asked + timeoutMs;
+    const deadline = asked + (this.#options.joinTimeoutMs ?? CATCH_UP_TIMEOUT_MS);
     while (!this.isVoter) {
       const now = clock.monotonic();
       if (now - asked > JOIN_ASK_MS) {
