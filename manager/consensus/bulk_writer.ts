@@ -2,13 +2,13 @@
 import { type Clock, sleep } from "../../api/clock.ts";
 import { commitsOf, type Disk, type Mutation } from "./disk.ts";
 
-/** Bytes of one commit: a few milliseconds on an SD card, which is what a short write may have to wait. */
+/** Bytes of one commit: 25 ms on an SD card that writes 10 MB/s, which is what a short write may have to wait. */
 const BULK_COMMIT_BYTES = 256 * 1024;
 /** Mutations of one commit; a deleted record costs as much time as 2 KiB. */
 const BULK_COMMIT_MUTATIONS = 100;
-/** Pause after each commit, in times of what it took: the disk is busy with these for a quarter of the time at most. */
+/** Pause after each commit, in times of what it took: the disk is busy with these for a quarter of the time. */
 const REST = 3;
-/** Longest pause: a card that stood still for a second was not busy. */
+/** Longest pause, in milliseconds: a card that stood still for a second was not busy. */
 const MAX_REST_MS = 100;
 
 /** How a {@linkcode BulkWriter} goes about it. */
@@ -31,15 +31,23 @@ export class BulkWriter {
     this.#options = options;
   }
 
-  /** Commits in order; a crash leaves the first ones. Rejects with the signal's reason once that is aborted. */
+  /**
+   * Commits in order; a crash leaves the first ones. Rejects with the disk's error, which is final, or with the signal's
+   * reason once that is aborted.
+   */
   async commit(mutations: Iterable<Mutation>): Promise<void> {
-    const { clock, hurries, signal } = this.#options;
+    const { clock, signal } = this.#options;
     for (const piece of commitsOf(mutations, BULK_COMMIT_BYTES, BULK_COMMIT_MUTATIONS)) {
       signal?.throwIfAborted();
-      const begin = clock?.monotonic() ?? 0;
+      const begin = clock?.monotonic();
       await this.#disk.commit(piece);
-      const restMs = Math.min(REST * ((clock?.monotonic() ?? 0) - begin), MAX_REST_MS);
-      if (clock && restMs > 0 && !hurries?.()) await sleep(clock, restMs, signal);
+      if (clock) await this.#rest(clock, clock.monotonic() - begin!);
     }
+  }
+
+  async #rest(clock: Clock, busyMs: number): Promise<void> {
+    const { hurries, signal } = this.#options;
+    const restMs = Math.min(REST * busyMs, MAX_REST_MS);
+    if (restMs > 0 && !hurries?.()) await sleep(clock, restMs, signal);
   }
 }

@@ -3,9 +3,9 @@
  * knows nothing of who may write; the single member and the Raft driver both stand on it.
  */
 import { Encoder } from "cbor-x/index-no-eval";
+import type { Clock } from "../../api/clock.ts";
 import { CoveyError } from "../../api/errors.ts";
 import { type ConfState, EMPTY_CONF_STATE } from "../raft/mod.ts";
-import type { Clock } from "../../api/clock.ts";
 import type { DirtyRecord } from "./state_machine.ts";
 import { BulkWriter } from "./bulk_writer.ts";
 import { Checkpoint } from "./checkpoint.ts";

@@ -16,6 +16,7 @@ import {
   type Storage as CoreStorage,
   type WriteBatch,
 } from "../raft/mod.ts";
+import type { ArrivedSnapshot } from "./incoming_snapshots.ts";
 
 /** The state that goes to another member with a snapshot. */
 export interface SnapshotData {
@@ -128,7 +129,7 @@ export class RaftDisk implements CoreStorage {
   /** Stores a batch, then shows it to the core. A batch with a snapshot comes with the snapshot's state. */
   async write(
     batch: WriteBatch,
-    arrived: { addresses: MemberAddress[]; state: StagedState } | undefined,
+    arrived: Omit<ArrivedSnapshot, "image"> | undefined,
   ): Promise<void> {
     const { entries, hardState, snapshot } = batch;
     if (snapshot) {

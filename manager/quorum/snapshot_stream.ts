@@ -1,4 +1,5 @@
 /** A snapshot on its way: cut into chunks at the sender, stored chunk by chunk at the receiver. */
+import { getLogger } from "@logtape/logtape";
 import { type Clock, sleep } from "../../api/clock.ts";
 import { CoveyError } from "../../api/errors.ts";
 import {
@@ -9,11 +10,11 @@ import {
   type SnapshotHead,
 } from "../../api/raft.ts";
 import type { StateRecord } from "../consensus/state_machine.ts";
+import type { MemberAddress } from "../consensus/storage.ts";
 import type { Dialer } from "../../transport/mod.ts";
 import type { Message } from "../raft/mod.ts";
-import { dialPeer, type PeerAddress } from "./peer_link.ts";
 import type { IncomingSnapshot } from "./incoming_snapshots.ts";
-import type { MemberAddress } from "../consensus/storage.ts";
+import { dialPeer, type PeerAddress } from "./peer_link.ts";
 import type { SnapshotData } from "./raft_disk.ts";
 import { decodeSnapshotChunk, decodeSnapshotHead } from "./wire.ts";
 
@@ -33,6 +34,11 @@ const MAX_BURST_MS = 20;
 const MAX_SNAPSHOT_BYTES = 1024 * 1024 * 1024;
 /** Longest handshake for a snapshot's connection. */
 const DIAL_TIMEOUT_MS = 5_000;
+
+/** Bytes after each of which the receiver says how far it is: some seconds. */
+const PROGRESS_BYTES = 50_000_000;
+
+const logger = getLogger(["covey", "quorum"]);
 
 type SnapshotMessage = Message & { type: "snapshot" };
 type SnapshotItem = RaftHello | SnapshotHead | SnapshotChunk;
@@ -128,10 +134,12 @@ export async function receiveSnapshot(
     const { done, value } = await items.next();
     if (done) throw new CoveyError("data_loss", `Cannot use a snapshot: it ends after ${total} records`);
     const { records, Total } = readChunk(value);
+    const before = bytes;
     for (const record of records) {
       bytes += record.value.length;
       image.add(record);
     }
+    sayProgress(before, bytes, Total !== undefined);
     if (bytes > maxBytes) {
       throw new CoveyError(
         "resource_exhausted",
@@ -146,6 +154,16 @@ export async function receiveSnapshot(
     }
     await state.end();
     return { message, addresses };
+  }
+}
+
+/** Says nothing of a state that is here in a moment. */
+function sayProgress(before: number, bytes: number, isLast: boolean): void {
+  const steps = Math.floor(bytes / PROGRESS_BYTES);
+  const megabytes = (bytes / 1e6).toFixed(0);
+  if (isLast && steps > 0) logger.info(`The cluster's state has arrived, ${megabytes} MB`);
+  else if (steps > Math.floor(before / PROGRESS_BYTES)) {
+    logger.info(`Taking in the cluster's state: ${megabytes} MB so far`);
   }
 }
 

@@ -1,5 +1,6 @@
 /** What a member does with a snapshot that arrives: bounded, checked, stored as it comes; and how fast one is sent. */
 import assert from "node:assert/strict";
+import { configure, type LogRecord, reset } from "@logtape/logtape";
 import type { Mutation } from "../../../manager/consensus/disk.ts";
 import { Storage } from "../../../manager/consensus/storage.ts";
 import { EMPTY_CONF_STATE, type Message } from "../../../manager/raft/mod.ts";
@@ -14,9 +15,9 @@ const MESSAGE: Message & { type: "snapshot" } = {
   snapshot: { index: 5, term: 1, confState: EMPTY_CONF_STATE },
 };
 
-async function* snapshot(count: number, total = count): AsyncGenerator<unknown> {
+async function* snapshot(count: number, total = count, record = RECORD): AsyncGenerator<unknown> {
   yield await Promise.resolve({ Message: MESSAGE, Members: [] });
-  for (let n = 0; n < count; n++) yield { Records: [`services/${n}`, RECORD] };
+  for (let n = 0; n < count; n++) yield { Records: [`services/${n}`, record] };
   yield { Records: [], Total: total };
 }
 
@@ -77,6 +78,25 @@ Deno.test("Snapshot stream: one that is abandoned stops, and leaves nothing on t
   assert.ok((await Array.fromAsync(disk.list(["state"]))).length > 0);
   await into.state.drop();
   assert.deepEqual(await Array.fromAsync(disk.list(["state"])), []);
+});
+
+Deno.test("Snapshot stream: who takes in a large one says how far it is, and nothing of a small one", async () => {
+  const said: string[] = [];
+  const sinks = { memory: ({ message }: LogRecord) => void said.push(message.join("")) };
+  const quiet = { category: ["logtape", "meta"], sinks: [] };
+  await configure({ sinks, loggers: [{ category: ["covey"], sinks: ["memory"] }, quiet] });
+  try {
+    await receiveSnapshot(snapshot(100), await place());
+    assert.deepEqual(said, []);
+    await receiveSnapshot(snapshot(60, 60, new Uint8Array(2_000_000)), await place());
+  } finally {
+    await reset();
+  }
+  assert.deepEqual(said, [
+    "Taking in the cluster's state: 50 MB so far",
+    "Taking in the cluster's state: 100 MB so far",
+    "The cluster's state has arrived, 120 MB",
+  ]);
 });
 
 /** Sends 8 MB; returns the milliseconds after which each chunk went out. */
