@@ -18,7 +18,7 @@ import {
   readCertificateRequest,
   roleOfJoinToken,
 } from "../../security/mod.ts";
-import { notLeader } from "../routing/outcome.ts";
+import { notLeader } from "../forward/outcome.ts";
 import type { CABackend, CACluster, CANode } from "./ca_backend.ts";
 import { readIssueRequest } from "./issue_request.ts";
 import { RateLimiter } from "./rate_limiter.ts";

@@ -4,7 +4,7 @@ import type { ContentfulStatusCode } from "@hono/hono/utils/http-status";
 import type { Clock } from "../../api/clock.ts";
 import { CoveyError } from "../../api/errors.ts";
 import type { Random } from "../../api/random.ts";
-import type { ManagerHandle, NodeLifecycle } from "../lifecycle.ts";
+import type { ManagerHandle, NodeLifecycle } from "./lifecycle.ts";
 import { DockerError, NO_LEADER } from "./docker_error.ts";
 import type { Store } from "../store/store.ts";
 import type { Engine } from "./engine.ts";

@@ -1,5 +1,5 @@
 /** Why a node may not leave its swarm without `--force`, in Docker's words (moby `cluster/swarm.go`). */
-import type { NodeLifecycle } from "../lifecycle.ts";
+import type { NodeLifecycle } from "./lifecycle.ts";
 
 const MANAGER = "You are attempting to leave the swarm on a node that is participating as a manager. ";
 const RESTORE = "The only way to restore a swarm that has lost consensus is to reinitialize it with " +

@@ -4,7 +4,7 @@ import type { NodeAvailability } from "../../../api/node.ts";
 import { CoveyError, type FieldProblem } from "../../../api/errors.ts";
 import { isObject, mergeClusterSpec, parseClusterSpec } from "../../../api/validate/mod.ts";
 import { getCluster, type TokenRole, updateCluster } from "../../control/cluster.ts";
-import { defaultClusterSpec } from "../../node/bootstrap.ts";
+import { defaultClusterSpec } from "../../cluster/new_cluster.ts";
 import type { ControlContext } from "../context.ts";
 import {
   flagParameter,
