@@ -6,7 +6,7 @@ import { systemClock } from "../api/clock.ts";
 import { CoveyError } from "../api/errors.ts";
 import { configureLogging } from "../api/logging.ts";
 import { systemRandom } from "../api/random.ts";
-import { lockFolder } from "./consensus/mod.ts";
+import { lockFolder } from "./consensus/disk/folder_lock.ts";
 import { controlAPI, serveControlSocket } from "./http/mod.ts";
 import { systemLookUp } from "./process/look_up.ts";
 import { ManagerNode } from "./process/manager_node.ts";

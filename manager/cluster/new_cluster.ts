@@ -5,7 +5,6 @@ import type { Meta } from "../../api/objects.ts";
 import type { Node, NodeAvailability } from "../../api/node.ts";
 import type { Random } from "../../api/random.ts";
 import type { Store } from "../store/store.ts";
-import type { Membership } from "../process/membership_file.ts";
 import { createJoinTokens, createRootCA } from "../../security/mod.ts";
 
 const SECOND_NS = 1_000_000_000;
@@ -72,14 +71,14 @@ export function firstNode(id: string, availability: NodeAvailability): Node {
 /** Writes the first objects, both or none. */
 export async function createCluster(
   store: Store,
-  membership: Pick<Membership, "clusterID" | "nodeID" | "availability">,
+  first: { clusterID: string; nodeID: string; availability: NodeAvailability },
   spec: Partial<ClusterSpec>,
   context: { clock: Clock; random: Random },
 ): Promise<void> {
-  const cluster = await newCluster(membership.clusterID, spec, context);
+  const cluster = await newCluster(first.clusterID, spec, context);
   await store.update((tx) => {
     tx.create("clusters", cluster);
-    tx.create("nodes", firstNode(membership.nodeID, membership.availability));
+    tx.create("nodes", firstNode(first.nodeID, first.availability));
   });
 }
 

@@ -12,7 +12,7 @@ import type {
 } from "../../transport/mod.ts";
 import type { LeaderLink } from "./leader_link.ts";
 import { openStream } from "./leader_stream.ts";
-import { notLeader } from "./outcome.ts";
+import { handedToFollower } from "../consensus/mod.ts";
 
 /**
  * Request of a call that one manager makes for an agent: only such a call has a `forwardedFor`, which only managers may
@@ -87,7 +87,7 @@ function forwardedCall(name: string, value: unknown, caller: CallContext, link: 
   if (typeof RemoteAddress !== "string") {
     throw new CoveyError("invalid_argument", `Cannot call ${name}: the agent's address is missing`);
   }
-  if (!link.isLeader) throw notLeader();
+  if (!link.isLeader) throw handedToFollower();
   const { peer, forwardedFor, deadline } = caller;
   const context: CallContext = {
     peer,

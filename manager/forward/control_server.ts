@@ -8,7 +8,7 @@ import {
   MAX_PIECE_BYTES,
 } from "./control_messages.ts";
 import type { LeaderLink } from "./leader_link.ts";
-import { notLeader } from "./outcome.ts";
+import { handedToFollower } from "../consensus/mod.ts";
 
 /** Answers a request here and nowhere else. */
 export type Answer = (request: Request) => Response | Promise<Response>;
@@ -28,7 +28,7 @@ async function* serve(
   answer: Answer,
   link: LeaderLink,
 ): AsyncGenerator<ControlHead | Uint8Array, void> {
-  if (!link.isLeader) throw notLeader();
+  if (!link.isLeader) throw handedToFollower();
   const response = await answer(toRequest(request));
   const head = { Status: response.status, Headers: [...response.headers] };
   if (response.headers.has("transfer-encoding") && response.body) {

@@ -1,7 +1,7 @@
 /** What became of a call to the leader that failed, and the errors that callers of this manager see. */
+import { NO_LEADER } from "../../api/docker_texts.ts";
 import { CoveyError } from "../../api/errors.ts";
-import { isNotLeading, notLeading } from "../consensus/mod.ts";
-import { NO_LEADER } from "../http/docker_error.ts";
+import { isNotLeading } from "../consensus/mod.ts";
 
 /**
  * `not_leader`, `unsent`: nothing was done, another try is safe. `unknown`: it may have been done. `answered`: the leader
@@ -18,11 +18,6 @@ export function fateOf(problem: CoveyError): Fate {
   const unsent = message.endsWith(", the request was not sent") ||
     message.includes(": the connection is over: ");
   return unsent ? "unsent" : "answered";
-}
-
-/** A call was handed to this manager, which does not lead: whoever sent it knows more by now, so it goes no further. */
-export function notLeader(): CoveyError {
-  return notLeading("take the call", "this manager is not the leader");
 }
 
 /** No leader was found in time. */

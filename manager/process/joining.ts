@@ -7,7 +7,7 @@ import { withPort } from "./options.ts";
 import { requestedAddresses } from "./addresses.ts";
 import { withoutNames } from "./look_up.ts";
 import type { NodeParts } from "./node_parts.ts";
-import type { Membership } from "./membership_file.ts";
+import type { NodeMembership } from "./membership_file.ts";
 import type { RunningManager } from "../server/running_manager.ts";
 import { enterQuorum, keepEntering, withdraw } from "./quorum_entry.ts";
 
@@ -46,7 +46,7 @@ export class Joining {
   }
 
   /** Goes on where a start before this one ended; resolves when it is in, or goes on in the background. */
-  async resume(membership: Membership): Promise<void> {
+  async resume(membership: NodeMembership): Promise<void> {
     const { life, running } = this.#parts;
     if (running.manager!.consensus.isVoter) {
       await running.attend(membership);
@@ -55,7 +55,7 @@ export class Joining {
     this.#goOn(membership, "Waits to be let into the managers");
   }
 
-  async #admission(request: JoinRequest): Promise<{ identity: NodeIdentity; membership: Membership }> {
+  async #admission(request: JoinRequest): Promise<{ identity: NodeIdentity; membership: NodeMembership }> {
     const { context: { options, clock, interfaces, lookUp }, identities } = this.#parts;
     const addresses = requestedAddresses(request, options, interfaces());
     const managers = await withoutNames(request.RemoteAddrs.map((address) => withPort(address)), lookUp);
@@ -68,7 +68,7 @@ export class Joining {
       availability,
       clock,
     });
-    const membership: Membership = {
+    const membership: NodeMembership = {
       nodeID: identity.nodeID,
       clusterID: identity.clusterID,
       ...(identity.role === "swarm-manager" ? { role: "manager", joined: true } : { role: "worker" }),
@@ -118,7 +118,7 @@ export class Joining {
     }
   }
 
-  async #joinAsManager(identity: NodeIdentity, membership: Membership): Promise<CoveyError | undefined> {
+  async #joinAsManager(identity: NodeIdentity, membership: NodeMembership): Promise<CoveyError | undefined> {
     const { life, running, state, identities } = this.#parts;
     const { managers } = membership;
     try {
@@ -147,7 +147,7 @@ export class Joining {
   }
 
   /** Asks until this manager votes, is removed, the node leaves or the process ends. */
-  #goOn(membership: Membership, why: string): void {
+  #goOn(membership: NodeMembership, why: string): void {
     const { context: { clock }, life, running } = this.#parts;
     const manager = running.manager!;
     const gone = new AbortController();
@@ -162,7 +162,7 @@ export class Joining {
     done.then(() => life.enqueue(() => this.#arrive(membership, manager, signal)), () => {});
   }
 
-  async #arrive(membership: Membership, manager: RunningManager, signal: AbortSignal): Promise<void> {
+  async #arrive(membership: NodeMembership, manager: RunningManager, signal: AbortSignal): Promise<void> {
     const { life, running } = this.#parts;
     if (signal.aborted || running.manager !== manager) return;
     try {

@@ -17,7 +17,7 @@ import { createCluster } from "../cluster/new_cluster.ts";
 import { Joining } from "./joining.ts";
 import type { NodeContext } from "./node_context.ts";
 import { NodeLife } from "./node_life.ts";
-import { type Membership, NodeState } from "./membership_file.ts";
+import { MembershipFile, type NodeMembership } from "./membership_file.ts";
 import { alreadyInSwarm, forcedByWorker, leavingAsManager, notInSwarm } from "./refusals.ts";
 import { RoleChanges } from "./role_changes.ts";
 import { RunningManager } from "../server/running_manager.ts";
@@ -28,7 +28,7 @@ const logger = getLogger(["covey", "node"]);
 /** One node; calls that change its membership run one after another. */
 export class ManagerNode implements NodeLifecycle {
   readonly #context: NodeContext;
-  readonly #state: NodeState;
+  readonly #state: MembershipFile;
   readonly #identities: IdentityStore;
   readonly #life = new NodeLife();
   readonly #running: RunningNode;
@@ -36,7 +36,7 @@ export class ManagerNode implements NodeLifecycle {
 
   constructor(context: NodeContext) {
     this.#context = context;
-    this.#state = new NodeState(context.options.stateDir);
+    this.#state = new MembershipFile(context.options.stateDir);
     this.#identities = new IdentityStore(systemFileSystem, context.options.stateDir);
     this.#running = new RunningNode(context, this.#identities, {
       role: (role) => {
@@ -101,7 +101,7 @@ export class ManagerNode implements NodeLifecycle {
     return this.#enter(async () => {
       const { listen, advertise } = this.#addresses(request);
       const { random } = this.#context;
-      const membership: Membership = {
+      const membership: NodeMembership = {
         nodeID: newID(random),
         clusterID: newID(random),
         role: "manager",
@@ -158,7 +158,15 @@ export class ManagerNode implements NodeLifecycle {
         const { NodeID: nodeID, ClusterID: clusterID } = restored;
         const managers = [advertise];
         const role = "manager", availability = "active";
-        const membership: Membership = { nodeID, clusterID, role, listen, advertise, managers, availability };
+        const membership: NodeMembership = {
+          nodeID,
+          clusterID,
+          role,
+          listen,
+          advertise,
+          managers,
+          availability,
+        };
         await this.#state.save(membership);
         await this.#resume(membership);
       });
@@ -231,7 +239,7 @@ export class ManagerNode implements NodeLifecycle {
     });
   }
 
-  async #resume(membership: Membership): Promise<void> {
+  async #resume(membership: NodeMembership): Promise<void> {
     if (membership.role === "worker") {
       await this.#running.work(membership);
       return this.#life.arrived(membership);
@@ -242,7 +250,7 @@ export class ManagerNode implements NodeLifecycle {
   }
 
   /** Serves as the manager that was opened. */
-  async #serve(membership: Membership): Promise<void> {
+  async #serve(membership: NodeMembership): Promise<void> {
     await this.#running.listen(membership);
     if (membership.joined) return await this.#joining.resume(membership);
     await this.#running.attend(membership);
@@ -250,7 +258,7 @@ export class ManagerNode implements NodeLifecycle {
   }
 
   /** A leader without a cluster has lost its state, unless its first start was cut short before anything was acknowledged. */
-  async #checkState(manager: RunningManager, membership: Membership): Promise<void> {
+  async #checkState(manager: RunningManager, membership: NodeMembership): Promise<void> {
     if (manager.store.count("clusters") > 0 || !manager.consensus.status().isLeader) return;
     if (await this.#identities.load() === undefined) {
       return await createCluster(manager.store, membership, {}, this.#context);
@@ -263,7 +271,7 @@ export class ManagerNode implements NodeLifecycle {
   }
 
   /** The membership at the addresses that the flags of this start name; a node may move. */
-  async #moved(membership: Membership): Promise<Membership> {
+  async #moved(membership: NodeMembership): Promise<NodeMembership> {
     const { options, interfaces } = this.#context;
     const { listen, advertise } = movedAddresses(membership, options, interfaces);
     if (advertise === membership.advertise && listen === membership.listen) return membership;

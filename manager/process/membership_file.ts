@@ -8,7 +8,7 @@ import { systemFileSystem, writeFileAtomically } from "../../security/mod.ts";
 const FORMAT = 1;
 
 /** The membership of a node. Addresses are HOST:PORT. */
-export interface Membership {
+export interface NodeMembership {
   nodeID: string;
   clusterID: string;
   role: NodeRole;
@@ -22,7 +22,7 @@ export interface Membership {
   availability: NodeAvailability;
 }
 
-function checkMembership(record: Record<string, unknown>): asserts record is Membership & typeof record {
+function checkMembership(record: Record<string, unknown>): asserts record is NodeMembership & typeof record {
   const { role, managers, availability } = record;
   const wrong = ["nodeID", "clusterID", "listen", "advertise"].filter((name) =>
     typeof record[name] !== "string" || record[name] === ""
@@ -34,7 +34,7 @@ function checkMembership(record: Record<string, unknown>): asserts record is Mem
 }
 
 /** Reads and writes the membership in one state folder. */
-export class NodeState {
+export class MembershipFile {
   readonly #folder: string;
 
   constructor(folder: string) {
@@ -42,7 +42,7 @@ export class NodeState {
   }
 
   /** The membership, or undefined on an empty state folder. Throws `data_loss` on a damaged file. */
-  async load(): Promise<Membership | undefined> {
+  async load(): Promise<NodeMembership | undefined> {
     const data = await systemFileSystem.readFile(`${this.#folder}/node.json`);
     if (data === undefined) return undefined;
     try {
@@ -70,7 +70,7 @@ export class NodeState {
     );
   }
 
-  async save(membership: Membership): Promise<void> {
+  async save(membership: NodeMembership): Promise<void> {
     const text = new TextEncoder().encode(`${JSON.stringify({ format: FORMAT, ...membership }, null, 2)}\n`);
     await writeFileAtomically(systemFileSystem, this.#folder, "node.json", text, 0o600);
   }

@@ -1,10 +1,10 @@
 /** Where a node stands between being alone and being in a cluster, and the queue of what changes that. */
 import type { LocalNodeState } from "../http/lifecycle.ts";
-import type { Membership } from "./membership_file.ts";
+import type { NodeMembership } from "./membership_file.ts";
 
 /** The node's membership as its parts see it; what changes it runs through {@linkcode NodeLife.enqueue}. */
 export class NodeLife {
-  membership: Membership | undefined;
+  membership: NodeMembership | undefined;
   phase: LocalNodeState = "inactive";
   /** Why the node is in error, or what it waits for. */
   error = "";
@@ -17,14 +17,14 @@ export class NodeLife {
   }
 
   /** In the cluster, and at work. */
-  arrived(membership: Membership): void {
+  arrived(membership: NodeMembership): void {
     this.membership = membership;
     this.phase = "active";
     this.error = "";
   }
 
   /** On the way in, or between two roles. */
-  waits(membership: Membership, why: string): void {
+  waits(membership: NodeMembership, why: string): void {
     this.membership = membership;
     this.phase = "pending";
     this.error = why;

@@ -2,7 +2,7 @@
 import type { IdentityStore } from "../../security/mod.ts";
 import type { NodeContext } from "./node_context.ts";
 import type { NodeLife } from "./node_life.ts";
-import type { NodeState } from "./membership_file.ts";
+import type { MembershipFile } from "./membership_file.ts";
 import type { RunningNode } from "./running_node.ts";
 
 /** The parts of one node. */
@@ -10,6 +10,6 @@ export interface NodeParts {
   context: NodeContext;
   life: NodeLife;
   running: RunningNode;
-  state: NodeState;
+  state: MembershipFile;
   identities: IdentityStore;
 }

@@ -16,14 +16,14 @@ const MAX_RETRY_MS = 30_000;
 export type Entrant = Pick<RaftMember, "join" | "leave" | "isVoter">;
 
 /** `in`: it votes. `out`: the cluster has no trace of it. `open`: it may or may not vote. */
-export type Entry = { is: "in" } | { is: "out" | "open"; failure: CoveyError };
+export type QuorumEntry = { is: "in" } | { is: "out" | "open"; failure: CoveyError };
 
 /** Asks the managers at the addresses `through`, and undoes that if it fails. Rejects only with the signal's reason. */
 export async function enterQuorum(
   member: Entrant,
   through: readonly string[],
   signal: AbortSignal,
-): Promise<Entry> {
+): Promise<QuorumEntry> {
   try {
     await member.join(through, signal);
     return { is: "in" };

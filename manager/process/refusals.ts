@@ -1,18 +1,18 @@
 /** What a node refuses because of the membership it has, in Docker's words where Docker has them. */
+import {
+  ALREADY_IN_SWARM,
+  LEAVING_AS_MANAGER,
+  NOT_IN_SWARM,
+  REMOVING_LAST_MANAGER,
+} from "../../api/docker_texts.ts";
 import { CoveyError } from "../../api/errors.ts";
 
 const refuse = (message: string) => new CoveyError("failed_precondition", message);
 
-export const alreadyInSwarm = () =>
-  refuse(
-    'This node is already part of a swarm. Use "docker swarm leave" to leave this swarm and join another one.',
-  );
+export const alreadyInSwarm = () => refuse(ALREADY_IN_SWARM);
 
-export const notInSwarm = () => refuse("This node is not part of a swarm");
+export const notInSwarm = () => refuse(NOT_IN_SWARM);
 
-export const leavingAsManager = () =>
-  refuse(
-    "You are attempting to leave the swarm on a node that is participating as a manager. Removing the last manager erases all current state of the swarm. Use `--force` to ignore this message.",
-  );
+export const leavingAsManager = () => refuse(LEAVING_AS_MANAGER + REMOVING_LAST_MANAGER);
 
 export const forcedByWorker = () => refuse("Cannot start a new cluster by force: this node is a worker");

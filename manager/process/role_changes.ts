@@ -3,7 +3,7 @@ import { getLogger } from "@logtape/logtape";
 import { sleep } from "../../api/clock.ts";
 import { type NodeIdentity, RemoteCA } from "../../security/mod.ts";
 import type { NodeParts } from "./node_parts.ts";
-import type { Membership } from "./membership_file.ts";
+import type { NodeMembership } from "./membership_file.ts";
 import { renewAs } from "./renew_as.ts";
 import type { RunningManager } from "../server/running_manager.ts";
 
@@ -28,7 +28,7 @@ export class RoleChanges {
       const { signal } = life;
       if (signal.aborted || before?.role !== "worker") return;
       const managers = running.knownManagers(before);
-      const membership: Membership = { ...before, managers, role: "manager", joined: true };
+      const membership: NodeMembership = { ...before, managers, role: "manager", joined: true };
       try {
         const identity = await this.#renewAs("manager", managers);
         await running.halt({ leave: false });
@@ -62,7 +62,7 @@ export class RoleChanges {
       life.waits(before, "This manager was removed from the cluster");
       logger.warn("Node {nodeID} was removed from the managers", { nodeID: before.nodeID });
       await running.halt({ leave: false });
-      const membership: Membership = { ...before, managers, role: "worker", joined: false };
+      const membership: NodeMembership = { ...before, managers, role: "worker", joined: false };
       try {
         await this.#renewAs("worker", managers);
         await state.wipeRaft();

@@ -6,7 +6,7 @@ import { isForeign } from "./addresses.ts";
 import { AgentNotes } from "./agent_notes.ts";
 import { agentArguments, AgentProcess } from "./agent_process.ts";
 import type { NodeContext } from "./node_context.ts";
-import type { Membership } from "./membership_file.ts";
+import type { NodeMembership } from "./membership_file.ts";
 import { issueOwnIdentity } from "./own_identity.ts";
 import { RunningManager } from "../server/running_manager.ts";
 
@@ -45,7 +45,7 @@ export class RunningNode {
   }
 
   /** The managers that this one knows of, or of a worker those it joined through. */
-  remoteManagers(membership: Membership | undefined): { NodeID: string; Addr: string }[] {
+  remoteManagers(membership: NodeMembership | undefined): { NodeID: string; Addr: string }[] {
     if (this.#manager) {
       return this.#manager.consensus.status().members.map(({ nodeID, address }) => ({
         NodeID: nodeID,
@@ -56,13 +56,13 @@ export class RunningNode {
   }
 
   /** What the agent last heard, or what the node joined through. */
-  knownManagers({ managers }: Membership): string[] {
+  knownManagers({ managers }: NodeMembership): string[] {
     const heard = this.#notes?.managers ?? [];
     return heard.length > 0 ? [...heard] : managers;
   }
 
   /** This node's certificate and key. Throws `data_loss` without one. */
-  async requireIdentity({ nodeID }: Membership): Promise<NodeIdentity> {
+  async requireIdentity({ nodeID }: NodeMembership): Promise<NodeIdentity> {
     const identity = await this.#identities.load();
     if (identity) return identity;
     throw new CoveyError("data_loss", `Cannot resume node ${nodeID}: its certificate is missing`);
@@ -70,7 +70,7 @@ export class RunningNode {
 
   /** Loads the manager's state; nobody is served yet. */
   async openManager(
-    membership: Membership,
+    membership: NodeMembership,
     how: { forceNewCluster?: boolean } = {},
   ): Promise<RunningManager> {
     const { options, clock, random, answer, onFatal } = this.#context;
@@ -90,7 +90,7 @@ export class RunningNode {
   }
 
   /** Listens with the certificate on disk, or with one of its own making where a first start was cut short. */
-  async listen({ nodeID }: Membership): Promise<void> {
+  async listen({ nodeID }: NodeMembership): Promise<void> {
     const manager = this.#manager!;
     const identity = await this.#identities.load() ??
       await this.#identities.save(
@@ -105,7 +105,7 @@ export class RunningNode {
   }
 
   /** A manager that listens and votes: the rest of what it does. */
-  async attend(membership: Membership): Promise<void> {
+  async attend(membership: NodeMembership): Promise<void> {
     const { nodeID, advertise } = membership;
     const others = () => this.remoteManagers(membership).map(({ Addr }) => Addr);
     this.#renew(await this.requireIdentity(membership), () => [advertise, ...others()]);
@@ -115,7 +115,7 @@ export class RunningNode {
   }
 
   /** Runs a worker. */
-  async work(membership: Membership): Promise<void> {
+  async work(membership: NodeMembership): Promise<void> {
     const { options, clock } = this.#context;
     const identity = await this.requireIdentity(membership);
     this.#notes = new AgentNotes(`${options.stateDir}/agent`, clock, (role) => this.#hooks.role(role));

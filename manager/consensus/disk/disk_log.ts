@@ -26,7 +26,7 @@ interface ReadBatch {
 }
 
 /** Entries `firstIndex` to `lastIndex`, without gaps. */
-export class Log {
+export class DiskLog {
   readonly #disk: Disk;
   #batches: Batch[] = [];
   #next: number;
@@ -41,8 +41,8 @@ export class Log {
    * unfinished batch at its end, leftovers of a compaction at its beginning, and a log that a snapshot replaced.
    * Throws `data_loss` naming the record if a batch is damaged or missing.
    */
-  static async open(disk: Disk, stateIndex: number, stateTerm: number): Promise<Log> {
-    const log = new Log(disk, stateIndex + 1);
+  static async open(disk: Disk, stateIndex: number, stateTerm: number): Promise<DiskLog> {
+    const log = new DiskLog(disk, stateIndex + 1);
     const unfinished: ReadBatch[] = [];
     for await (const batch of log.#read(["log"])) {
       const { first, entries, parts } = batch;

@@ -5,13 +5,13 @@
 import { Encoder } from "cbor-x/index-no-eval";
 import type { Clock } from "../../../api/clock.ts";
 import { CoveyError } from "../../../api/errors.ts";
-import { type ConfState, EMPTY_CONF_STATE } from "../../raft/mod.ts";
+import { type ConfState, EMPTY_CONF_STATE, type HardState } from "../../raft/mod.ts";
 import type { DirtyRecord } from "../state_machine.ts";
 import { BulkWriter } from "./bulk_writer.ts";
 import { Checkpoint } from "./checkpoint.ts";
 import { commitAll, type Disk, fitsOneCommit, MAX_COMMIT_BYTES, type Mutation } from "./disk.ts";
 import type { LogEntry } from "./entry_batch.ts";
-import { Log } from "./disk_log.ts";
+import { DiskLog } from "./disk_log.ts";
 import { damaged, MAX_PAYLOAD_BYTES, seal, unseal } from "./record.ts";
 import type { StagedState } from "./staged_state.ts";
 
@@ -23,13 +23,6 @@ export interface Identity {
   founder: boolean;
 }
 
-/** What Raft must not forget. `vote` is a member ID or 0; `commit` an index. */
-export interface HardState {
-  term: number;
-  vote: number;
-  commit: number;
-}
-
 /** Where a member is found. */
 export interface MemberAddress {
   memberID: number;
@@ -39,7 +32,7 @@ export interface MemberAddress {
 }
 
 /** The members as of the checkpoint: who votes, as Raft says it, and where they are. */
-export interface Membership {
+export interface StoredMembership {
   confState: ConfState;
   addresses: MemberAddress[];
 }
@@ -56,7 +49,7 @@ export interface Save {
 export interface Image {
   index: number;
   term: number;
-  membership: Membership;
+  membership: StoredMembership;
   hardState: HardState;
   /** All records, added and ended. */
   state: StagedState;
@@ -65,7 +58,7 @@ export interface Image {
 interface Named {
   identity: Identity | undefined;
   hardState: HardState;
-  membership: Membership;
+  membership: StoredMembership;
 }
 
 /** How all records are laid out; stands in the identity's. 2: log entries in batches. */
@@ -74,18 +67,18 @@ export const STORAGE_FORMAT = 2;
 const cbor = new Encoder({ useRecords: false, mapsAsObjects: true, variableMapSize: true });
 
 /** A member's disk. Any error while writing is final: see {@linkcode Disk}. */
-export class Storage {
+export class DiskStorage {
   readonly #disk: Disk;
   readonly #clock: Clock | undefined;
   readonly #checkpoint: Checkpoint;
-  readonly log: Log;
+  readonly log: DiskLog;
   #named: Named = {
     identity: undefined,
     hardState: { term: 0, vote: 0, commit: 0 },
     membership: { confState: EMPTY_CONF_STATE, addresses: [] },
   };
 
-  private constructor(disk: Disk, clock: Clock | undefined, checkpoint: Checkpoint, log: Log) {
+  private constructor(disk: Disk, clock: Clock | undefined, checkpoint: Checkpoint, log: DiskLog) {
     this.#disk = disk;
     this.#clock = clock;
     this.#checkpoint = checkpoint;
@@ -97,11 +90,11 @@ export class Storage {
    * `data_loss` naming a damaged record, `failed_precondition` if another version of this program wrote in a format of its
    * own.
    */
-  static async open(disk: Disk, clock?: Clock): Promise<Storage> {
+  static async open(disk: Disk, clock?: Clock): Promise<DiskStorage> {
     await checkFormat(disk);
     const checkpoint = await Checkpoint.open(disk, clock);
-    const log = await Log.open(disk, checkpoint.index, checkpoint.term);
-    const storage = new Storage(disk, clock, checkpoint, log);
+    const log = await DiskLog.open(disk, checkpoint.index, checkpoint.term);
+    const storage = new DiskStorage(disk, clock, checkpoint, log);
     let membershipIndex = -1;
     for await (const { key, value } of disk.list(["member"])) {
       const name = key[1] as keyof Named;
@@ -126,7 +119,7 @@ export class Storage {
     return this.#named.hardState;
   }
 
-  get membership(): Membership {
+  get membership(): StoredMembership {
     return this.#named.membership;
   }
 
@@ -183,7 +176,7 @@ export class Storage {
   writeCheckpoint(
     index: number,
     dirty: Iterable<DirtyRecord>,
-    membership: Membership,
+    membership: StoredMembership,
     hurries?: () => boolean,
   ): Promise<void> {
     return this.#checkpoint.write(index, this.#termOf(index), dirty, () => {
@@ -192,7 +185,7 @@ export class Storage {
     }, hurries);
   }
 
-  /** Deletes entries up to and including `index`, without pauses while `hurries`; see `Log.compact`. */
+  /** Deletes entries up to and including `index`, without pauses while `hurries`; see `DiskLog.compact`. */
   compactLog(index: number, hurries?: () => boolean): Promise<void> {
     return this.log.compact(index, new BulkWriter(this.#disk, { clock: this.#clock, hurries }));
   }

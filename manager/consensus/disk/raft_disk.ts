@@ -1,6 +1,6 @@
 /** The stored log as the core reads it, in memory, and the disk behind it: duties 2, 8 and 9 of `raft/mod.ts`. */
 import type { LogEntry } from "./entry_batch.ts";
-import type { HardState, MemberAddress, Storage } from "./disk_storage.ts";
+import type { DiskStorage, MemberAddress } from "./disk_storage.ts";
 import type { StagedState } from "./staged_state.ts";
 import type { DirtyRecord, StateRecord } from "../state_machine.ts";
 import {
@@ -10,10 +10,11 @@ import {
   entrySize,
   type EntryType,
   forceSingleMember,
+  type HardState,
   type MemberID,
   MemoryStorage,
   type SnapshotMeta,
-  type Storage as CoreStorage,
+  type Storage,
   type WriteBatch,
 } from "../../raft/mod.ts";
 import type { ArrivedSnapshot } from "./incoming_snapshots.ts";
@@ -46,21 +47,21 @@ const MAX_KEPT_BYTES = 64 * 1024 * 1024;
 const KINDS: readonly EntryType[] = ["normal", "conf_change"];
 
 /** One member's log. Every method that writes rejects with the disk's error, which is final. */
-export class RaftDisk implements CoreStorage {
-  readonly #disk: Storage;
+export class RaftDisk implements Storage {
+  readonly #disk: DiskStorage;
   readonly #log: MemoryStorage;
   /** Committed entries up to here were looked at for membership changes. */
   #looked = 0;
   /** Makes the metadata of a snapshot for a member, if one can be sent; set by the driver. */
   offer: (to: MemberID) => SnapshotMeta | null = () => null;
 
-  private constructor(disk: Storage, log: MemoryStorage) {
+  private constructor(disk: DiskStorage, log: MemoryStorage) {
     this.#disk = disk;
     this.#log = log;
   }
 
   /** Reads the log into memory. Throws `data_loss` if it is damaged. */
-  static async open(disk: Storage): Promise<RaftDisk> {
+  static async open(disk: DiskStorage): Promise<RaftDisk> {
     const { hardState, membership: { confState }, checkpointIndex: applied, log } = disk;
     let entries = (await Array.fromAsync(log.read(log.firstIndex, log.lastIndex))).map(asEntry);
     // What stands before the first entry is known only at the checkpoint; elsewhere the first entry has to serve.
@@ -106,7 +107,7 @@ export class RaftDisk implements CoreStorage {
     return this.#disk.membership.addresses;
   }
 
-  /** The state as stored; see `Storage.loadState`. */
+  /** The state as stored; see `DiskStorage.loadState`. */
   loadState(take: (record: DirtyRecord) => void): Promise<void> {
     return this.#disk.loadState(take);
   }
@@ -154,7 +155,7 @@ export class RaftDisk implements CoreStorage {
   /** Stores what changed in the state as of `index` with the membership there, then drops old entries. */
   async checkpoint(
     index: number,
-    dirty: Parameters<Storage["writeCheckpoint"]>[1],
+    dirty: Parameters<DiskStorage["writeCheckpoint"]>[1],
     membership: { confState: ConfState; addresses: MemberAddress[] },
     { keepFrom, hurries }: CheckpointPace,
   ): Promise<void> {

@@ -1,6 +1,6 @@
 /** When the state is written to disk, and the log cut, beside the writing of entries. */
 import type { StateMachine } from "../state_machine.ts";
-import type { Membership } from "../disk/disk_storage.ts";
+import type { StoredMembership } from "../disk/disk_storage.ts";
 import type { RaftDisk } from "../disk/raft_disk.ts";
 
 /** Entries applied since the last checkpoint: a busy object is written once for many changes, and replay takes a second. */
@@ -22,7 +22,7 @@ export interface CheckpointerOptions {
   /** Where the state stands now. */
   index: () => number;
   /** The members there. */
-  membership: () => Membership;
+  membership: () => StoredMembership;
   /** The first entry that a follower still needs. */
   keepFrom: () => number;
   failed: (error: unknown) => void;

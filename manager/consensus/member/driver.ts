@@ -30,7 +30,7 @@ import {
   type IncomingSnapshot,
   IncomingSnapshots,
 } from "../disk/incoming_snapshots.ts";
-import { MemberTable } from "./member_table.ts";
+import { MemberTable } from "../membership/member_table.ts";
 import type { SnapshotData } from "../disk/raft_disk.ts";
 import type { MemberAddress } from "../disk/disk_storage.ts";
 import { refusal, tooMuchUncommitted, WaitingProposals, WaitingReads } from "./waiting.ts";

@@ -9,7 +9,7 @@ import { type Consensus, type ConsensusStatus, MAX_ENTRY_BYTES, type Member } fr
 import { type Disk, openKvDisk } from "../disk/disk.ts";
 import { lockFolder, type Unlock } from "../disk/folder_lock.ts";
 import type { StateMachine } from "../state_machine.ts";
-import { Storage } from "../disk/disk_storage.ts";
+import { DiskStorage } from "../disk/disk_storage.ts";
 import { DEFAULT_RAFT_CONFIG, type Message, type RaftTiming } from "../../raft/mod.ts";
 import { CHECKPOINT_BYTES, CHECKPOINT_ENTRIES } from "./checkpointer.ts";
 import { Driver } from "./driver.ts";
@@ -73,7 +73,7 @@ export class RaftMember implements Consensus {
   /** Resolves when the cluster has removed this member, which has then stopped; never otherwise. */
   readonly removed: Promise<Error>;
   readonly #disk: Disk;
-  readonly #storage: Storage;
+  readonly #storage: DiskStorage;
   readonly #options: RaftMemberOptions;
   readonly #unlock: Unlock;
   readonly #self;
@@ -87,7 +87,7 @@ export class RaftMember implements Consensus {
   #phase: "opened" | "starting" | "running" | "stopping" | "stopped" = "opened";
   #stopped: Promise<void> | undefined;
 
-  private constructor(disk: Disk, storage: Storage, options: RaftMemberOptions, unlock: Unlock) {
+  private constructor(disk: Disk, storage: DiskStorage, options: RaftMemberOptions, unlock: Unlock) {
     this.#disk = disk;
     this.#storage = storage;
     this.#options = options;
@@ -125,7 +125,7 @@ export class RaftMember implements Consensus {
     unlock: Unlock = () => {},
   ): Promise<RaftMember> {
     try {
-      const storage = await Storage.open(disk, options.clock);
+      const storage = await DiskStorage.open(disk, options.clock);
       const { nodeID } = storage.identity ?? options;
       if (nodeID !== options.nodeID) {
         throw new CoveyError(

@@ -4,8 +4,8 @@ import { CoveyError } from "../../../api/errors.ts";
 import { RAFT_METHODS, type RaftHealth } from "../../../api/raft.ts";
 import type { Dialer } from "../../../transport/mod.ts";
 import type { MemberAddress } from "../disk/disk_storage.ts";
-import type { ConfState, MemberChange, MemberID } from "../../raft/mod.ts";
-import type { Driver } from "../member/driver.ts";
+import type { ConfChangeResult, ConfState, MemberChange, MemberID, RaftStatus } from "../../raft/mod.ts";
+import type { MemberTable } from "./member_table.ts";
 import { dialPeer } from "../peers/peer_link.ts";
 
 /** Longest wait for an earlier change, or a new leader's first entry, to be done. */
@@ -20,9 +20,21 @@ export function memberIDs(conf: ConfState): Set<MemberID> {
   return new Set([...conf.voters, ...conf.votersOutgoing, ...conf.learners, ...conf.learnersNext]);
 }
 
+/** This member's driver, as far as a change of the membership needs it. */
+export interface MembershipDriver {
+  readonly confState: ConfState;
+  readonly members: MemberTable;
+  /** Whether this member leads, and may write. */
+  readonly serving: boolean;
+  status(): RaftStatus;
+  proposeAddress(member: MemberAddress): Promise<number>;
+  changeMembers(changes: readonly MemberChange[]): ConfChangeResult & { done?: Promise<number> };
+  transferLeadership(memberID: MemberID): boolean;
+}
+
 /** What membership changes need. */
 export interface MembershipOptions {
-  driver: Driver;
+  driver: MembershipDriver;
   self: MemberAddress;
   clock: Clock;
   dialer: Dialer;

@@ -1,6 +1,6 @@
 import assert from "node:assert/strict";
 import { CoveyError } from "../../../api/errors.ts";
-import { NO_LEADER } from "../../../manager/http/docker_error.ts";
+import { NO_LEADER } from "../../../api/docker_texts.ts";
 import {
   LeaderConnections,
   LINGER_MS,

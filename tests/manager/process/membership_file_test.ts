@@ -1,7 +1,7 @@
 import assert from "node:assert/strict";
-import { type Membership, NodeState } from "../../../manager/process/membership_file.ts";
+import { MembershipFile, type NodeMembership } from "../../../manager/process/membership_file.ts";
 
-const MEMBERSHIP: Membership = {
+const MEMBERSHIP: NodeMembership = {
   nodeID: "n",
   clusterID: "c",
   role: "manager",
@@ -22,7 +22,7 @@ async function inFolder(test: (folder: string) => Promise<void>): Promise<void> 
 
 Deno.test("Node state: a membership reads back, readable by its owner only, and a wipe forgets it", () =>
   inFolder(async (folder) => {
-    const state = new NodeState(folder);
+    const state = new MembershipFile(folder);
     assert.equal(await state.load(), undefined);
     await state.save(MEMBERSHIP);
     assert.deepEqual(await state.load(), MEMBERSHIP);
@@ -33,7 +33,7 @@ Deno.test("Node state: a membership reads back, readable by its owner only, and 
 
 Deno.test("Node state: a damaged or foreign file is refused with its path, never taken as empty", () =>
   inFolder(async (folder) => {
-    const state = new NodeState(folder);
+    const state = new MembershipFile(folder);
     for (const text of ["", "{", '{"format": 2}']) {
       await Deno.writeTextFile(`${folder}/node.json`, text);
       await assert.rejects(state.load(), {

@@ -4,9 +4,9 @@ import fc from "fast-check";
 import { hasCode } from "../../../../api/errors.ts";
 import type { Disk } from "../../../../manager/consensus/disk/disk.ts";
 import type { LogEntry } from "../../../../manager/consensus/disk/entry_batch.ts";
-import { Log } from "../../../../manager/consensus/disk/disk_log.ts";
+import { DiskLog } from "../../../../manager/consensus/disk/disk_log.ts";
 import { seal, unseal } from "../../../../manager/consensus/disk/record.ts";
-import { Storage } from "../../../../manager/consensus/disk/disk_storage.ts";
+import { DiskStorage } from "../../../../manager/consensus/disk/disk_storage.ts";
 import { MemoryDisk } from "../member/memory_disk.ts";
 
 function entry(index: number, term: number, bytes = 3): LogEntry {
@@ -21,14 +21,14 @@ async function stored(disk: Disk): Promise<string[]> {
   return (await Array.fromAsync(disk.list(["log"]))).map(({ key }) => key.join("/"));
 }
 
-async function content(log: Log): Promise<LogEntry[]> {
+async function content(log: DiskLog): Promise<LogEntry[]> {
   const read = await Array.fromAsync(log.read(log.firstIndex, log.lastIndex));
   return read.map((e) => ({ ...e, data: new Uint8Array(e.data) }));
 }
 
-async function openStorage(memory: MemoryDisk): Promise<{ disk: Disk; storage: Storage }> {
+async function openStorage(memory: MemoryDisk): Promise<{ disk: Disk; storage: DiskStorage }> {
   const disk = memory.open();
-  return { disk, storage: await Storage.open(disk) };
+  return { disk, storage: await DiskStorage.open(disk) };
 }
 
 Deno.test("Log: entries saved together are one record, a large one has parts of its own", async () => {
@@ -72,7 +72,7 @@ Deno.test("Log: compaction inside a batch keeps all of it, until all of it may g
   await disk.commit([...log.appending(entries(5, 9, 1))]);
   await log.compact(6);
   deepStrictEqual([log.firstIndex, log.lastIndex, log.term(4), log.term(5)], [5, 9, undefined, 1]);
-  deepStrictEqual(await content(await Log.open(disk, 6, 1)), entries(5, 9, 1));
+  deepStrictEqual(await content(await DiskLog.open(disk, 6, 1)), entries(5, 9, 1));
   await log.compact(9);
   deepStrictEqual([log.firstIndex, log.lastIndex, await stored(disk)], [10, 9, []]);
 });
@@ -103,12 +103,12 @@ Deno.test("Log: a damaged batch names itself", async () => {
     const damaged = whole.slice();
     damaged[at]! ^= 4;
     await disk.commit([{ key, value: damaged }]);
-    await rejects(Storage.open(disk), /Cannot read record log\/1\/0: its checksum is wrong/);
+    await rejects(DiskStorage.open(disk), /Cannot read record log\/1\/0: its checksum is wrong/);
   }
   const { payload, ...header } = unseal(key, whole);
   for (const cut of [payload.subarray(0, 32), payload.subarray(0, 20), new Uint8Array()]) {
     await disk.commit([{ key, value: seal(key, header, cut) }]);
-    await rejects(Storage.open(disk), /Cannot read record log\/1\/0: its entries are not whole/);
+    await rejects(DiskStorage.open(disk), /Cannot read record log\/1\/0: its entries are not whole/);
   }
 });
 
@@ -121,7 +121,7 @@ Deno.test("Storage: another format is refused by its number", async () => {
   const { payload, ...header } = unseal(key, (await memory.open().get(key))!);
   await memory.open().commit([{ key, value: seal(key, { ...header, kind: 7 }, payload) }]);
   await rejects(
-    Storage.open(memory.open()),
+    DiskStorage.open(memory.open()),
     (e) => hasCode(e, "failed_precondition") && /its format is 7, this program reads 2/.test(e.message),
   );
 });

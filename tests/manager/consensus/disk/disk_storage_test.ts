@@ -2,7 +2,7 @@ import { deepStrictEqual, ok, rejects, strictEqual, throws } from "node:assert/s
 import fc from "fast-check";
 import { openKvDisk } from "../../../../manager/consensus/disk/disk.ts";
 import type { LogEntry } from "../../../../manager/consensus/disk/entry_batch.ts";
-import { Storage } from "../../../../manager/consensus/disk/disk_storage.ts";
+import { DiskStorage } from "../../../../manager/consensus/disk/disk_storage.ts";
 import { EMPTY_CONF_STATE } from "../../../../manager/raft/mod.ts";
 import { withFolder } from "../member/one_member.ts";
 
@@ -16,17 +16,17 @@ function entry(index: number, term: number, bytes = 3): LogEntry {
   return { index, term, kind: index % 2, data: new Uint8Array(bytes).fill(index) };
 }
 
-async function withStorage(folder: string, use: (storage: Storage) => Promise<void>): Promise<void> {
+async function withStorage(folder: string, use: (storage: DiskStorage) => Promise<void>): Promise<void> {
   const disk = await openKvDisk(`${folder}/consensus.kv`);
   try {
-    await use(await Storage.open(disk));
+    await use(await DiskStorage.open(disk));
   } finally {
     await disk.close();
   }
 }
 
 /** The records that count: of each key the last. */
-async function stateOf(storage: Storage): Promise<[string, Uint8Array][]> {
+async function stateOf(storage: DiskStorage): Promise<[string, Uint8Array][]> {
   const state = new Map<string, Uint8Array>();
   await storage.loadState(({ key, value }) => void (value ? state.set(key, value) : state.delete(key)));
   return [...state];
@@ -179,7 +179,7 @@ Deno.test("Storage: checkpoints keep the newest record of each key, and little e
       await withFolder(async (folder) => {
         const state = new Map<string, Uint8Array>();
         let disk = await openKvDisk(`${folder}/consensus.kv`);
-        let storage = await Storage.open(disk);
+        let storage = await DiskStorage.open(disk);
         for (const [round, { changes, reopen }] of list.entries()) {
           const dirty = new Map(
             changes.map(([key, size]) => [key, size < 0 ? undefined : filled(size, round)]),
@@ -195,7 +195,7 @@ Deno.test("Storage: checkpoints keep the newest record of each key, and little e
           if (!reopen) continue;
           await disk.close();
           disk = await openKvDisk(`${folder}/consensus.kv`);
-          storage = await Storage.open(disk);
+          storage = await DiskStorage.open(disk);
           await stateOf(storage);
         }
         const loaded = await stateOf(storage);
@@ -227,14 +227,14 @@ Deno.test("Storage: refuses members that are not those of the checkpoint (simula
     const path = `${folder}/consensus.kv`;
     const image = { term: 4, membership: MEMBERSHIP, hardState };
     const disk = await openKvDisk(path);
-    const storage = await Storage.open(disk);
+    const storage = await DiskStorage.open(disk);
     await storage.install({ ...image, index: 50, state: storage.stage() });
     const old = await disk.get(key);
     await storage.install({ ...image, index: 60, state: storage.stage() });
     await disk.commit([{ key, value: old }]);
-    await rejects(Storage.open(disk), /membership: it is not as of the checkpoint's index 60/);
+    await rejects(DiskStorage.open(disk), /membership: it is not as of the checkpoint's index 60/);
     await disk.commit([{ key, value: undefined }]);
-    await rejects(Storage.open(disk), { code: "data_loss" });
+    await rejects(DiskStorage.open(disk), { code: "data_loss" });
     await disk.close();
   });
 });

@@ -3,7 +3,7 @@ import { deepStrictEqual, rejects, throws } from "node:assert/strict";
 import { Encoder } from "cbor-x/index-no-eval";
 import { hasCode } from "../../../../api/errors.ts";
 import { openKvDisk } from "../../../../manager/consensus/disk/disk.ts";
-import { Storage } from "../../../../manager/consensus/disk/disk_storage.ts";
+import { DiskStorage } from "../../../../manager/consensus/disk/disk_storage.ts";
 import { frameState, unframe } from "../../../../manager/consensus/member/entry_frame.ts";
 import { service } from "../../store/objects.ts";
 import { open, withFolder } from "./one_member.ts";
@@ -13,7 +13,7 @@ const cbor = new Encoder({ useRecords: false, mapsAsObjects: true, variableMapSi
 /** Puts an entry at the end of a stopped member's log. */
 async function append(folder: string, data: Uint8Array): Promise<void> {
   const disk = await openKvDisk(`${folder}/consensus.kv`);
-  const storage = await Storage.open(disk);
+  const storage = await DiskStorage.open(disk);
   const { lastIndex } = storage.log;
   await storage.save({ entries: [{ index: lastIndex + 1, term: storage.term(lastIndex)!, kind: 0, data }] });
   await disk.close();

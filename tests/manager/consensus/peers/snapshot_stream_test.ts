@@ -2,7 +2,7 @@
 import assert from "node:assert/strict";
 import { configure, type LogRecord, reset } from "@logtape/logtape";
 import type { Mutation } from "../../../../manager/consensus/disk/disk.ts";
-import { Storage } from "../../../../manager/consensus/disk/disk_storage.ts";
+import { DiskStorage } from "../../../../manager/consensus/disk/disk_storage.ts";
 import { EMPTY_CONF_STATE, type Message } from "../../../../manager/raft/mod.ts";
 import { receiveSnapshot, sendSnapshot } from "../../../../manager/consensus/peers/snapshot_stream.ts";
 import type { Connection } from "../../../../transport/mod.ts";
@@ -23,7 +23,7 @@ async function* snapshot(count: number, total = count, record = RECORD): AsyncGe
 
 /** A place for a snapshot on `disk`; `added` sees how many records it has. */
 async function place(disk = new MemoryDisk().open(), added: (count: number) => void = () => {}) {
-  const storage = await Storage.open(disk);
+  const storage = await DiskStorage.open(disk);
   let count = 0;
   return { storage, state: storage.stage(), image: { add: () => added(++count), adopt: () => {} } };
 }
