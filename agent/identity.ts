@@ -19,7 +19,7 @@ import { verifyPeerChain } from "../security/verify_peer_chain.ts";
 import { encodeName } from "../security/x509_names.ts";
 import { tlsDialer } from "../transport/tls_dialer.ts";
 import type { PeerIdentity } from "../transport/types.ts";
-import { Backoff } from "./backoff.ts";
+import { sessionBackoff } from "./backoff.ts";
 import type { ManagerDialer } from "./connection.ts";
 
 /** Pause before a manager's identity that is not there yet is looked for again. */
@@ -92,7 +92,7 @@ async function join(
     );
   }
   const privateKeyPEM = await store.pendingKey();
-  const backoff = new Backoff(random);
+  const backoff = sessionBackoff(random);
   const sayWhy = sayOnce();
   while (true) {
     try {

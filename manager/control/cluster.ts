@@ -1,4 +1,5 @@
 /** Reading and changing the cluster object (SwarmKit `controlapi/cluster.go`). */
+import { HOUR_MS } from "../../api/duration.ts";
 import type { Clock } from "../../api/clock.ts";
 import { type Cluster, type ClusterRootCA, DEFAULT_CLUSTER_NAME } from "../../api/cluster.ts";
 import { CoveyError } from "../../api/errors.ts";
@@ -9,7 +10,7 @@ import type { ReadView, Store } from "../store/store.ts";
 import { requireVersion } from "./version.ts";
 
 /** How long a refused certificate is remembered after it expired: clocks of devices may be behind (SwarmKit: 1 h). */
-const EXPIRED_CERT_GRACE_MS = 3_600_000;
+const EXPIRED_CERT_GRACE_MS = HOUR_MS;
 
 /** Whose join token. */
 export type TokenRole = keyof ClusterRootCA["JoinTokens"];

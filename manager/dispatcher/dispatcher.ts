@@ -3,6 +3,7 @@
  * statuses they report. Runs on the leader; keeps nothing that the next leader could not rebuild from the store and from
  * the agents, which open new sessions.
  */
+import { toMs } from "../../api/duration.ts";
 import { getLogger } from "@logtape/logtape";
 import type { CancelTimer, Clock } from "../../api/clock.ts";
 import { timestamp } from "../../api/clock.ts";
@@ -276,7 +277,7 @@ export class Dispatcher {
     const { store, random } = this.#options;
     const cluster = store.find("clusters", "name", DEFAULT_CLUSTER_NAME)[0];
     const setting = cluster?.Spec.Dispatcher.HeartbeatPeriod;
-    const period = setting ? setting / 1e6 : DEFAULT_HEARTBEAT_MS;
+    const period = setting ? toMs(setting) : DEFAULT_HEARTBEAT_MS;
     return Math.round(period * (1 + HEARTBEAT_JITTER * (2 * random.float() - 1)));
   }
 

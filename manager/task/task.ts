@@ -111,8 +111,3 @@ export function isStopped(view: ReadView, task: Task): boolean {
   return node === undefined || node.Status.State === "down" ||
     compareStates(task.Status.State, "assigned") < 0;
 }
-
-/** Nanoseconds as the API counts them, in milliseconds. */
-export function toMs(nanoseconds: number | undefined, fallbackMs: number): number {
-  return nanoseconds === undefined ? fallbackMs : nanoseconds / 1e6;
-}

@@ -1,4 +1,5 @@
 /** One rolling update of one service, as steps over the store's state. */
+import { toMs } from "../../api/duration.ts";
 import { type CancelTimer, timestamp } from "../../api/clock.ts";
 import type { Service, UpdateConfig, UpdateStatus } from "../../api/service.ts";
 import type { Task } from "../../api/task.ts";
@@ -14,7 +15,6 @@ import {
   newTask,
   placeOf,
   slotKey,
-  toMs,
   withDesired,
 } from "../task/task.ts";
 
