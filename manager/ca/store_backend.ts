@@ -1,4 +1,5 @@
 /** The certificate authority's view of the state store. */
+import { requireCluster } from "../cluster/cluster_object.ts";
 import { toMs } from "../../api/duration.ts";
 import { CoveyError } from "../../api/errors.ts";
 import type { Node, NodeCertificate } from "../../api/node.ts";
@@ -14,11 +15,7 @@ export class StoreCABackend implements CABackend {
   }
 
   cluster(): CACluster {
-    const cluster = this.#store.all("clusters")[0];
-    if (!cluster) {
-      throw new CoveyError("unavailable", "Cannot issue certificates: the cluster is still being created");
-    }
-    const { ID, RootCA, Spec, BlacklistedCertificates } = cluster;
+    const { ID, RootCA, Spec, BlacklistedCertificates } = requireCluster(this.#store);
     return {
       ID,
       rootCertPEM: RootCA.CACert,

@@ -1,4 +1,5 @@
 /** One rolling update of one service, as steps over the store's state. */
+import { clusterOf } from "../cluster/cluster_object.ts";
 import { toMs } from "../../api/duration.ts";
 import { type CancelTimer, timestamp } from "../../api/clock.ts";
 import type { Service, UpdateConfig, UpdateStatus } from "../../api/service.ts";
@@ -7,16 +8,7 @@ import { compareStates, isTerminal } from "../../api/task_state.ts";
 import type { ReadView, WriteTransaction } from "../store/store.ts";
 import type { ComponentOptions } from "../leader/commit_loop.ts";
 import type { DelayedStart, RestartSupervisor } from "../restart/restart_supervisor.ts";
-import {
-  clusterOf,
-  isStopped,
-  isTaskDirty,
-  isWanted,
-  newTask,
-  placeOf,
-  slotKey,
-  withDesired,
-} from "../task/task.ts";
+import { isStopped, isTaskDirty, isWanted, newTask, placeOf, slotKey, withDesired } from "../task/task.ts";
 
 /** Milliseconds that a new task is watched for failure, unless the update config says otherwise. */
 const DEFAULT_MONITOR_MS = 5000;
