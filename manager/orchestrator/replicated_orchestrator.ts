@@ -6,7 +6,7 @@ import { isTerminal } from "../../api/task_state.ts";
 import type { ReadView, WriteTransaction } from "../store/store.ts";
 import type { ComponentOptions } from "../leader/commit_loop.ts";
 import { type NodeChange, ServiceOrchestrator } from "./service_orchestrator.ts";
-import { newTask, withDesired } from "../task/task.ts";
+import { isWanted, newTask, withDesired } from "../task/task.ts";
 
 /** Live tasks by slot, and what is left of slots without any. */
 interface Slots {
@@ -110,6 +110,8 @@ export class ReplicatedOrchestrator extends ServiceOrchestrator {
     await store.batch(free, (tx, slot) => {
       const current = tx.get("services", service.ID);
       if (current?.SpecVersion.Index !== service.SpecVersion.Index) return;
+      // There, if this was written before and the answer was lost.
+      if (tx.find("tasks", "slot", `${service.ID}/${slot}`).some(isWanted)) return;
       tx.create("tasks", newTask(current, { slot }, cluster, clock, random));
     });
     return new Set(free);

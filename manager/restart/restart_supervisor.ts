@@ -8,6 +8,8 @@ import { compareStates, isTerminal } from "../../api/task_state.ts";
 import type { Commit, WriteTransaction } from "../store/store.ts";
 import { CommitLoop, type ComponentOptions } from "../leader/commit_loop.ts";
 import { RestartHistory } from "./restart_history.ts";
+import { showOnTask } from "../leader/show_reason.ts";
+import type { WorkList } from "../leader/work_list.ts";
 import { isStopped, isWanted, newTask, placeOf, slotKey, withDesired } from "../task/task.ts";
 
 /**
@@ -28,6 +30,8 @@ export interface DelayedStart {
 }
 
 interface Waiting {
+  /** Found in the store, so that its delay is the policy's; who asked for it may know better. */
+  found: boolean;
   delayed: boolean;
   waitFor: Set<string>;
   cancel: CancelTimer;
@@ -35,7 +39,9 @@ interface Waiting {
 }
 
 /**
- * Decides on restarts, and starts delayed tasks in time. One per orchestrator, for the services of its mode.
+ * Decides on restarts, and starts delayed tasks in time. One per orchestrator, for the services of its mode. What it waits
+ * for and what it counts follows from the commits that it sees, never from what was to be written: a write may be refused,
+ * or be committed although its answer was lost.
  */
 export class RestartSupervisor {
   readonly history: RestartHistory;
@@ -43,7 +49,7 @@ export class RestartSupervisor {
   #starts = new Map<string, Waiting>();
   /** Old task to the starts that wait for it. */
   #blockers = new Map<string, Set<string>>();
-  #due = new Set<string>();
+  readonly #due: WorkList;
   #recheck = false;
 
   constructor(readonly options: ComponentOptions, readonly global: boolean) {
@@ -53,6 +59,7 @@ export class RestartSupervisor {
       onCommit: (commit) => this.#onCommit(commit),
       run: () => this.#run(),
     });
+    this.#due = this.#loop.list("task", showOnTask(options));
   }
 
   /** Rebuilds the history and resumes delays that an earlier leader had begun. */
@@ -91,8 +98,8 @@ export class RestartSupervisor {
 
   /**
    * Ends `task` within `tx` and, if its policy permits, creates its replacement, desired `ready`. The caller
-   * hands the result to `delay` once the transaction is committed. A task that ended while its own start is
-   * delayed waits the delay out.
+   * hands the result to `delay` once the transaction is known to be committed; without that, the replacement
+   * waits out the delay of its policy. A task that ended while its own start is delayed waits the delay out.
    */
   restart(tx: WriteTransaction, service: Service, task: Task): DelayedStart | undefined {
     if (this.#starts.has(task.ID) || !isWanted(task)) return undefined;
@@ -102,7 +109,6 @@ export class RestartSupervisor {
     const replacement = newTask(service, placeOf(task), clusterOf(tx), clock, random);
     replacement.DesiredState = "ready";
     tx.create("tasks", replacement);
-    this.history.record(replacement);
     const draining = tx.get("nodes", task.NodeID)?.Spec.Availability === "drain";
     const delayMs = draining ? 0 : this.#delayMs(task);
     return { taskID: replacement.ID, delayMs, waitFor: isStopped(tx, task) ? [] : [task.ID] };
@@ -112,11 +118,21 @@ export class RestartSupervisor {
    * Starts the (committed) task once its delay is over and the old tasks have stopped; at the latest, after
    * {@linkcode OLD_TASK_TIMEOUT_MS} (or its delay, if that is longer).
    */
-  delay({ taskID, delayMs, waitFor }: DelayedStart): void {
-    if (!this.#loop.started || this.#starts.has(taskID)) return;
+  delay(start: DelayedStart): void {
+    if (!this.#loop.started || this.options.store.get("tasks", start.taskID)?.DesiredState !== "ready") {
+      return;
+    }
+    const known = this.#starts.get(start.taskID);
+    if (known?.found === false) return;
+    this.#drop(start.taskID);
+    this.#wait(start, false);
+  }
+
+  #wait({ taskID, delayMs, waitFor }: DelayedStart, found: boolean): void {
     const { clock } = this.options;
     const nothing = () => {};
     const waiting: Waiting = {
+      found,
       delayed: delayMs > 0,
       waitFor: new Set(waitFor),
       cancel: nothing,
@@ -180,13 +196,29 @@ export class RestartSupervisor {
         if (this.#blockers.has(task.ID) && (removed || isTerminal(task.Status.State))) this.#unblock(task.ID);
         // Let go before the orchestrator looks: a task that ended during its delay is restarted from now on.
         if (removed || task.DesiredState !== "ready") this.#drop(task.ID);
+        else this.#find(task, change.action === "create");
       } else if (change.table === "nodes" && this.#blockers.size > 0) {
         this.#recheck ||= change.action === "remove" || change.object.Status.State === "down";
       } else if (change.table === "services" && change.action === "remove") {
         this.history.forget(change.object.ID);
       }
     }
-    return this.#recheck;
+    return this.#recheck || this.#due.size > 0;
+  }
+
+  /** A task that waits for its start was committed. */
+  #find(task: Task, isNew: boolean): void {
+    if ((task.Slot === 0) !== this.global || this.#starts.has(task.ID)) return;
+    if (isNew && this.#isRestart(task)) this.history.record(task);
+    this.#resume(task);
+  }
+
+  /** As {@linkcode RestartHistory.rebuild} counts: all of a version but the first of its slot. */
+  #isRestart(task: Task): boolean {
+    return this.options.store.find("tasks", "slot", slotKey(task)).some((other) =>
+      other.ID !== task.ID && other.DesiredState !== "remove" &&
+      other.SpecVersion?.Index === task.SpecVersion?.Index
+    );
   }
 
   async #run(): Promise<void> {
@@ -198,26 +230,28 @@ export class RestartSupervisor {
         if (task === undefined || isStopped(store, task)) this.#unblock(old);
       }
     }
-    const due = [...this.#due];
-    if (due.length === 0) return;
-    await store.batch(due, (tx, taskID) => {
+    await this.#due.commit(store, (tx, taskID) => {
       const task = tx.get("tasks", taskID);
       if (task && compareStates(task.DesiredState, "running") < 0) {
         tx.update("tasks", withDesired(task, "running"));
       }
     });
-    for (const taskID of due) this.#drop(taskID);
   }
 
   #resync(): void {
-    const { store, clock } = this.options;
-    for (const task of store.all("tasks")) {
-      if (task.DesiredState !== "ready" || (task.Slot === 0) !== this.global) continue;
-      const waitFor = store.find("tasks", "slot", slotKey(task))
-        .filter((other) => other.ID !== task.ID && !isWanted(other) && !isStopped(store, other));
-      const age = clock.now() - Date.parse(task.CreatedAt);
-      const delayMs = Math.min(this.#delayMs(task), Math.max(0, this.#delayMs(task) - age));
-      this.delay({ taskID: task.ID, delayMs, waitFor: waitFor.map((other) => other.ID) });
+    for (const task of this.options.store.all("tasks")) {
+      const isMine = (task.Slot === 0) === this.global;
+      if (task.DesiredState === "ready" && isMine && !this.#starts.has(task.ID)) this.#resume(task);
     }
+  }
+
+  /** Starts a task as far as the store says when. */
+  #resume(task: Task): void {
+    const { store, clock } = this.options;
+    const waitFor = store.find("tasks", "slot", slotKey(task))
+      .filter((other) => other.ID !== task.ID && !isWanted(other) && !isStopped(store, other));
+    const age = clock.now() - Date.parse(task.CreatedAt);
+    const delayMs = Math.min(this.#delayMs(task), Math.max(0, this.#delayMs(task) - age));
+    this.#wait({ taskID: task.ID, delayMs, waitFor: waitFor.map((other) => other.ID) }, true);
   }
 }

@@ -8,11 +8,12 @@ import type { Random } from "../../api/random.ts";
 import type { NodeIdentity } from "../../security/mod.ts";
 import type { Listener } from "../../transport/mod.ts";
 import { Dispatcher } from "../dispatcher/mod.ts";
+import { Leadership } from "../leader/leadership.ts";
 import type { ManagerHandle } from "../http/lifecycle.ts";
 import { RaftMember, type RaftMemberOptions } from "../consensus/member/mod.ts";
 import { type Answer, type ControlRequest, Routing } from "../forward/mod.ts";
 import { createStore, type Store } from "../store/mod.ts";
-import { leaderComponents, Leadership } from "./leader_components.ts";
+import { leaderComponents } from "./leader_components.ts";
 import { leaderTeller } from "./leader_teller.ts";
 import { managerRouter } from "./manager_router.ts";
 import { type ManagerNetwork, PeerTrust } from "./peer_trust.ts";
@@ -100,7 +101,7 @@ export class RunningManager implements ManagerHandle {
       rootCA: () => this.cluster.RootCA.CACert,
     });
     this.#leadership = new Leadership(
-      () => leaderComponents({ store, clock, random, dispatcher: this.#dispatcher, members: consensus }),
+      leaderComponents({ store, clock, random, dispatcher: this.#dispatcher, members: consensus }),
       clock,
     );
   }
@@ -146,10 +147,10 @@ export class RunningManager implements ManagerHandle {
     tell(this.consensus.status());
     this.#unsubscribe = this.consensus.subscribe((status) => {
       tell(status);
-      void this.#leadership.set(status.isLeader);
+      void this.#leadership.follow(status);
       this.#dispatcher.refresh();
     });
-    void this.#leadership.set(this.consensus.status().isLeader);
+    void this.#leadership.follow(this.consensus.status());
   }
 
   /** Puts a renewed certificate to use; connections stay. */
@@ -166,7 +167,7 @@ export class RunningManager implements ManagerHandle {
     this.#unsubscribe();
     this.#untime();
     this.#routing.close();
-    await this.#leadership.set(false);
+    await this.#leadership.follow({ isLeader: false, term: 0 });
     // The listener last: leadership is handed over while others can still be heard.
     await this.consensus.stop();
     await this.#listener?.close();
