@@ -57,8 +57,8 @@ export class RestartHistory {
   }
 
   /**
-   * Rebuilds the history of every service of one mode from its tasks: all tasks of a slot but the first are
-   * restarts.
+   * Rebuilds the history of every service of one mode from its tasks: those whose predecessor in the slot is of the
+   * same version are restarts.
    */
   rebuild(view: ReadView, global: boolean): void {
     this.#services.clear();
@@ -69,13 +69,14 @@ export class RestartHistory {
   }
 
   #rebuildService(view: ReadView, service: Service): void {
-    const seen = new Set<string>();
+    const before = new Map<string, number | undefined>();
     for (const task of view.find("tasks", "serviceID", service.ID)) {
-      if (task.SpecVersion?.Index !== service.SpecVersion.Index || task.DesiredState === "remove") continue;
-      const key = slotKey(task);
+      if (task.DesiredState === "remove") continue;
+      const key = slotKey(task), version = task.SpecVersion?.Index;
+      const isRestart = version === service.SpecVersion.Index && before.get(key) === version;
       const age = this.clock.now() - Date.parse(task.CreatedAt);
-      if (seen.has(key)) this.record(task, this.clock.monotonic() - age);
-      else seen.add(key);
+      if (isRestart) this.record(task, this.clock.monotonic() - age);
+      before.set(key, version);
     }
   }
 }

@@ -213,12 +213,11 @@ export class RestartSupervisor {
     this.#resume(task);
   }
 
-  /** As {@linkcode RestartHistory.rebuild} counts: all of a version but the first of its slot. */
+  /** As {@linkcode RestartHistory.rebuild} counts: the task before it in its slot is of the same version. */
   #isRestart(task: Task): boolean {
-    return this.options.store.find("tasks", "slot", slotKey(task)).some((other) =>
-      other.ID !== task.ID && other.DesiredState !== "remove" &&
-      other.SpecVersion?.Index === task.SpecVersion?.Index
-    );
+    const before = this.options.store.find("tasks", "slot", slotKey(task))
+      .findLast(({ ID, DesiredState }) => ID !== task.ID && DesiredState !== "remove");
+    return before !== undefined && before.SpecVersion?.Index === task.SpecVersion?.Index;
   }
 
   async #run(): Promise<void> {
