@@ -73,8 +73,9 @@ function unspentAttempts(state: ReadView): string | undefined {
 /** The restarts after which `task`, the newest of its slot, rests; undefined if it does not rest. */
 export function restAfter(task: Task): number | undefined {
   const attempts = task.Spec.RestartPolicy?.MaxAttempts ?? 0;
-  const ended = ["complete", "failed", "rejected"].includes(task.Status.State);
-  return attempts > 0 && ended && !isWanted(task) && task.DesiredState !== "remove" ? attempts : undefined;
+  return attempts > 0 && isTerminal(task.Status.State) && !isWanted(task) && task.DesiredState !== "remove"
+    ? attempts
+    : undefined;
 }
 
 /** A node that nobody hears from is down. */
