@@ -9,7 +9,7 @@ import { isWanted, slotKey } from "../../../manager/task/task.ts";
 import type { World } from "./world.ts";
 
 /** Longer than anything takes in a healed cluster: delays and programs of these runs last 4 s at most. */
-const MAX_STANDING_MS = 15_000;
+export const MAX_STANDING_MS = 15_000;
 
 /** See the file's head. */
 export class IntentChecker {

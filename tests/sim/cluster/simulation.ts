@@ -8,7 +8,7 @@ import { DiskChecker } from "./disk_checker.ts";
 import type { Faults } from "./faults.ts";
 import { foundCluster } from "./founding.ts";
 import type { ReadView } from "../../../manager/store/store.ts";
-import { unseenSilence } from "./intent_checker.ts";
+import { MAX_STANDING_MS, unseenSilence } from "./intent_checker.ts";
 import { Refusals } from "./refusals.ts";
 import { SimManager } from "./manager.ts";
 import { type Deed, Nemesis } from "./nemesis.ts";
@@ -136,6 +136,9 @@ export class ClusterSimulation {
     const restore = this.#nemesis.silence(agent);
     await this.#within("a device is not missed", this.#asLeader((state) => unseenSilence(state, agent.name)));
     restore();
+    await this.#settle();
+    // What was forgotten shows by standing still.
+    await this.world.run(this.world.now + MAX_STANDING_MS + LOOK_MS);
     await this.#settle();
   }
 
