@@ -11,6 +11,12 @@ export type Flaw = "refused" | "half" | "lost";
 const REFUSED = new CoveyError("unavailable", "Cannot propose: refused proposal");
 const LOST = new CoveyError("unknown", "Cannot tell the outcome: the answer was lost");
 
+/** A refused transaction's callback runs all the same. */
+function refuse(callback: () => unknown): never {
+  callback();
+  throw REFUSED;
+}
+
 /** `store` with writes that fail as `flaw` says, which is asked at each write. */
 export function flakyStore(store: Store, flaw: () => Flaw | undefined): Store {
   const batch = async <I, R>(
@@ -28,12 +34,18 @@ export function flakyStore(store: Store, flaw: () => Flaw | undefined): Store {
       if (!told.committed) failure ??= told.error;
       settle?.(item, told);
     });
-    for (const item of all.slice(written)) settle?.(item, { committed: false, error });
+    await store.batch(
+      all.slice(written),
+      (tx, item): R => refuse(() => callback(tx, item)),
+      (item, outcome) => {
+        settle?.(item, outcome);
+      },
+    );
     if (failure && !settle) throw failure;
   };
   const update = async <R>(callback: (tx: WriteTransaction) => R): Promise<R> => {
     const how = flaw();
-    if (how === "refused" || how === "half") throw REFUSED;
+    if (how === "refused" || how === "half") return await store.update((tx): R => refuse(() => callback(tx)));
     const result = await store.update(callback);
     if (how === "lost") throw LOST;
     return result;
