@@ -19,7 +19,7 @@ import { type SendStatuses, StatusReporter } from "./status_reporter.ts";
 import { Worker } from "./worker.ts";
 
 /** Pause between attempts of a node that its cluster has removed: somebody has to join it again. */
-export const REMOVED_RETRY_MS = 60_000;
+const REMOVED_RETRY_MS = 60_000;
 
 /** Where an agent stands. `removed`: a manager says that the node is not in the cluster any more; its tasks go on. */
 export type AgentState = "stopped" | "connecting" | "connected" | "removed";

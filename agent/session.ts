@@ -16,7 +16,7 @@ import type { SendStatuses } from "./status_reporter.ts";
 /** A manager that does not answer a call within this time is given up (SwarmKit `dispatcherRPCTimeout`). */
 export const CALL_TIMEOUT_MS = 5000;
 /** How often the node's description is checked (SwarmKit). */
-export const DESCRIBE_PERIOD_MS = 20_000;
+const DESCRIBE_PERIOD_MS = 20_000;
 
 /** What a session tells the agent. */
 export interface SessionEvents {

@@ -10,7 +10,7 @@ import type { Commit, Store } from "../store/store.ts";
 import { isDeepStrictEqual } from "node:util";
 
 /** A node that was down for this long has its tasks orphaned (SwarmKit `defaultNodeDownPeriod`). */
-export const ORPHAN_AFTER_MS = DAY_MS;
+const ORPHAN_AFTER_MS = DAY_MS;
 
 /** Owner of `Node.Status` and `Node.Description`. */
 export class NodeKeeper {

@@ -6,7 +6,7 @@ import type { RaftState } from "./state.ts";
 import { type MemberID, NO_MEMBER } from "./types.ts";
 
 /** Reads that this member asked for itself can no longer be answered; others notice by themselves. */
-export function loseReads(raft: RaftState): void {
+function loseReads(raft: RaftState): void {
   for (const read of raft.pendingReads) if (read.from === raft.id) raft.lostReads.push(read.id);
   for (const id of raft.forwardedReads) raft.lostReads.push(id);
   raft.pendingReads = [];
