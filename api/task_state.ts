@@ -8,7 +8,16 @@
  * `remove` is a desired state only.
  */
 
-/** Every task state with SwarmKit's number. */
+/**
+ * Every task state with SwarmKit's number.
+ *
+ * @example
+ * ```ts
+ * import assert from "node:assert/strict";
+ *
+ * assert.equal(TASK_STATES.running, 512);
+ * ```
+ */
 export const TASK_STATES = {
   new: 0,
   pending: 64,
@@ -26,7 +35,14 @@ export const TASK_STATES = {
   orphaned: 832,
 } as const;
 
-/** A task's observed or desired state, spelled as the Docker Engine API spells it. */
+/**
+ * A task's observed or desired state, spelled as the Docker Engine API spells it.
+ *
+ * @example
+ * ```ts
+ * const wanted: TaskState = "running";
+ * ```
+ */
 export type TaskState = keyof typeof TASK_STATES;
 
 /** SwarmKit's number of a state; a larger one is later in a task's life. */
@@ -34,12 +50,32 @@ export function stateOrder(state: TaskState): number {
   return TASK_STATES[state];
 }
 
-/** Negative, zero or positive as `a` is before, equal to or after `b`. */
+/**
+ * Negative, zero or positive as `a` is before, equal to or after `b`.
+ *
+ * @example
+ * ```ts
+ * import assert from "node:assert/strict";
+ *
+ * assert.ok(compareStates("assigned", "running") < 0);
+ * assert.ok(compareStates("failed", "running") > 0);
+ * ```
+ */
 export function compareStates(a: TaskState, b: TaskState): number {
   return TASK_STATES[a] - TASK_STATES[b];
 }
 
-/** True once a task will never run again: complete, shutdown, failed, rejected, orphaned. */
+/**
+ * True once a task will never run again: complete, shutdown, failed, rejected, orphaned.
+ *
+ * @example
+ * ```ts
+ * import assert from "node:assert/strict";
+ *
+ * assert.ok(isTerminal("complete") && isTerminal("rejected"));
+ * assert.ok(!isTerminal("running"));
+ * ```
+ */
 export function isTerminal(state: TaskState): boolean {
   return TASK_STATES[state] > TASK_STATES.running;
 }

@@ -34,7 +34,18 @@ export interface ClientOptions {
   slowMs?: number;
 }
 
-/** One connection's worth of control API. Every call throws a {@linkcode CoveyError} with the server's own message. */
+/**
+ * One connection's worth of control API. Every call throws a {@linkcode CoveyError} with the server's own message.
+ *
+ * @example
+ * ```ts
+ * import assert from "node:assert/strict";
+ *
+ * const client = new ControlClient("unix:///nowhere/covey.sock");
+ * await assert.rejects(client.get("/services"), { code: "unavailable" });
+ * client.close();
+ * ```
+ */
 export class ControlClient {
   readonly host: string;
   readonly #options: ClientOptions;

@@ -290,6 +290,20 @@ Deno.test("Tidy: no dead exports", () => {
   check(problems);
 });
 
+Deno.test("Tidy: every public symbol has an example", () => {
+  const problems: string[] = [];
+  for (const { names, target } of clauses.get("mod.ts")!) {
+    assert.notEqual(names, "*", "mod.ts names what is public");
+    const { text } = byPath.get(target)!;
+    for (const name of names) {
+      const docstring =
+        new RegExp(`/\\*\\*((?:(?!\\*/)[^])*)\\*/\\nexport [\\w ]*\\b${name}\\b`).exec(text)?.[1] ?? "";
+      if (!docstring.includes("```ts\n")) problems.push(`${target}: ${name} has no example in its docstring`);
+    }
+  }
+  check(problems);
+});
+
 Deno.test("Tidy: every index of the store is looked things up in", () => {
   const tables = byPath.get("manager/store/tables.ts")!.text.match(/interface Indexes \{([\s\S]*?)\n\}/)![1]!;
   const code = production.map(({ text }) => text).join("\n");
