@@ -21,7 +21,16 @@ import { Worker } from "./worker.ts";
 /** Pause between attempts of a node that its cluster has removed: somebody has to join it again. */
 const REMOVED_RETRY_MS = 60_000;
 
-/** Where an agent stands. `removed`: a manager says that the node is not in the cluster any more; its tasks go on. */
+/**
+ * Where an agent stands; its tasks go on in all of these.
+ *
+ *     stopped --- start ---> connecting --- session registered ---> connected
+ *                             |     ^                                 |   ^
+ *                             |     '------------ session lost -------'   |
+ *                             v                                           |
+ *                           removed: a manager says that there is no  ----'
+ *                           such node; tried again at long intervals
+ */
 export type AgentState = "stopped" | "connecting" | "connected" | "removed";
 
 /** What an agent works with. */

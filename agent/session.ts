@@ -1,4 +1,14 @@
-/** One session with a manager: registers, then sends heartbeats and follows assignments until something fails. */
+/**
+ * One session with a manager: registers, then sends heartbeats and follows assignments until something fails.
+ *
+ *     describe the node ---> open the stream --- first message ---> registered: heartbeats, messages, assignments, statuses
+ *       |                      |                                      |  |
+ *       |                      |                                      |  '--- the node describes itself otherwise ---> resolves
+ *       '----------------------+--------------------------------------'--- anything fails --------------------------> rejects
+ *
+ * When it resolves, the next session is opened at once over the same connection; when it rejects, the agent picks a manager
+ * again after a pause.
+ */
 import { type Clock, sleep } from "../api/clock.ts";
 import {
   type AssignmentChange,

@@ -1,11 +1,17 @@
 /**
- * Task states and their order (SwarmKit `api.TaskState`). An observed state never decreases.
+ * Task states and their order (SwarmKit `api.TaskState`). An observed state never goes back.
  *
  *     new -> pending -> assigned -> accepted -> preparing -> ready -> starting -> running
- *     '------- manager -------'    '------------------- agent -----------------------'
- *                      then one of: complete, shutdown, failed, rejected, orphaned
+ *     '------- manager -------'    '--------------------- agent ---------------------'
  *
- * `remove` is a desired state only.
+ *     preparing         -> rejected   it cannot be made ready here, or its node may not have it any more
+ *     starting, running -> failed     it could not start, or ended with an error
+ *     running           -> complete   it ended well
+ *     from assigned on  -> shutdown   it was to end
+ *     from assigned on  -> orphaned   its node is gone for good
+ *
+ * These five are terminal. The desired state never goes back either: `ready -> running -> shutdown -> remove`; `remove` is a
+ * desired state only.
  */
 
 /**
