@@ -138,7 +138,10 @@ export class RaftDisk implements Storage {
       const { addresses, state } = arrived!;
       const commit = Math.min(hardState.commit, index);
       await this.#disk.install({
-        ...{ index, term, state, membership: { confState, addresses } },
+        index,
+        term,
+        state,
+        membership: { confState, addresses },
         hardState: { ...hardState, commit },
       });
     }

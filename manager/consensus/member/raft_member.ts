@@ -150,7 +150,9 @@ export class RaftMember implements Consensus {
     const self = this.#self;
     const disk = await this.#prepareDisk();
     const network: PeerNetwork = new PeerNetwork({
-      ...{ self, clock, dialer },
+      self,
+      clock,
+      dialer,
       member: (id) => this.#member?.driver.members.get(id),
       hurries: () => this.#member?.driver.lacksMajority ?? false,
       hooks: {
@@ -213,7 +215,11 @@ export class RaftMember implements Consensus {
     const more = signal ? { signal } : {};
     const ask = () =>
       callLeader({
-        ...{ dialer, clock, addresses: () => [...addresses], timeoutMs, ...more },
+        dialer,
+        clock,
+        addresses: () => [...addresses],
+        timeoutMs,
+        ...more,
         method: RAFT_METHODS.join,
         request: { NodeID: nodeID, MemberID: memberID, Addr: address },
       });
@@ -248,7 +254,9 @@ export class RaftMember implements Consensus {
     if (this.status().isLeader) await this.handOver();
     const done = new AbortController();
     const call = callLeader({
-      ...{ dialer, clock, timeoutMs: LEAVE_TIMEOUT_MS },
+      dialer,
+      clock,
+      timeoutMs: LEAVE_TIMEOUT_MS,
       addresses: () => [...new Set([...others(), ...through])],
       method: withdraw ? RAFT_METHODS.withdraw : RAFT_METHODS.leave,
       request: { NodeID: nodeID } satisfies RaftLeaveRequest,
@@ -317,7 +325,9 @@ export class RaftMember implements Consensus {
   #driverOptions(disk: RaftDisk, network: PeerNetwork) {
     const { clock, random, electionTicks, checkpointEntries, checkpointBytes } = this.#options;
     return {
-      ...{ disk, self: this.#self, clock },
+      disk,
+      self: this.#self,
+      clock,
       config: {
         ...DEFAULT_RAFT_CONFIG,
         ...(electionTicks !== undefined && { electionTicks }),
