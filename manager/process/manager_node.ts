@@ -45,8 +45,11 @@ export class ManagerNode implements NodeLifecycle {
       removed: (manager) => void roles.demote(manager),
     });
     const parts = {
-      ...{ context, life: this.#life, running: this.#running },
-      ...{ state: this.#state, identities: this.#identities },
+      context,
+      life: this.#life,
+      running: this.#running,
+      state: this.#state,
+      identities: this.#identities,
     };
     const roles = new RoleChanges(parts);
     this.#joining = new Joining(parts);

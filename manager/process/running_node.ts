@@ -78,7 +78,12 @@ export class RunningNode {
     const identity = await this.#identities.load();
     const manager = await RunningManager.open({
       raftDir: `${options.stateDir}/raft`,
-      ...{ nodeID, listen, advertise, clock, random, answer },
+      nodeID,
+      listen,
+      advertise,
+      clock,
+      random,
+      answer,
       ...(joined && { join: true }),
       ...(identity && { identity }),
       ...how,

@@ -113,7 +113,11 @@ export class RunningManager implements ManagerHandle {
     const { nodeID, advertise, clock, random, join, forceNewCluster, identity } = options;
     if (identity) network.useIdentity(identity);
     const consensus = await openMember({
-      ...{ nodeID, address: advertise, clock, random, dialer: network.dialer },
+      nodeID,
+      address: advertise,
+      clock,
+      random,
+      dialer: network.dialer,
       ...(join && { join }),
       ...(forceNewCluster && { forceNewCluster }),
     });
@@ -138,8 +142,10 @@ export class RunningManager implements ManagerHandle {
     this.#network.useIdentity(identity);
     const router = managerRouter({
       ...this.#options,
-      ...{ store: this.store, consensus: this.consensus },
-      ...{ dispatcher: this.#dispatcher, routing: this.#routing },
+      store: this.store,
+      consensus: this.consensus,
+      dispatcher: this.#dispatcher,
+      routing: this.#routing,
     });
     this.#listener = await this.#network.listen(this.#options.listen, router);
     const tell = leaderTeller(this.nodeID, (level, line) => logger[level](line));
