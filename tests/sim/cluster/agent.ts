@@ -49,7 +49,10 @@ export class SimAgent {
     const state = await LocalState.load(this.#kv.open());
     if (life !== host.life) return;
     const agent = new Agent({
-      ...{ state, clock, random: host.random(), managers: this.#managers },
+      state,
+      clock,
+      random: host.random(),
+      managers: this.#managers,
       dialer: this.#network.dialer(host, identity, clock),
       executors: [executorOn(this.device, host)],
       bootID: this.device.bootID,

@@ -208,7 +208,14 @@ export class SimManager {
     const answer = (request: Request) => this.#process!.api.answer(request);
     world.log.note(`${name} opens its state`);
     return RunningManager.open({
-      ...{ raftDir: "", nodeID: name, listen: address, advertise: address, clock, random, answer, join },
+      raftDir: "",
+      nodeID: name,
+      listen: address,
+      advertise: address,
+      clock,
+      random,
+      answer,
+      join,
     }, effects);
   }
 

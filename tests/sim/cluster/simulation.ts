@@ -52,7 +52,11 @@ export class ClusterSimulation {
     this.network = new SimNetwork(world);
     this.checker = new ClusterChecker(world);
     const surroundings = {
-      ...{ world, faults, network: this.network, checker: this.checker, disks: this.#disks },
+      world,
+      faults,
+      network: this.network,
+      checker: this.checker,
+      disks: this.#disks,
       checkpointEntries: random.pick([10, 30, 100]),
       electionTicks: random.pick([10, 10, 10, 3]),
     };

@@ -51,7 +51,10 @@ export class MemoryQuorum {
     const address = `${id}:2377`;
     const dialer = mortal(network.dialer({ host: id, identity, clock }));
     const member = await RaftMember.openOnDisk(disk.open(), {
-      ...{ nodeID: id, address, clock, random: seeded(this.#seed * 1000 + this.#randoms++) },
+      nodeID: id,
+      address,
+      clock,
+      random: seeded(this.#seed * 1000 + this.#randoms++),
       dialer: dialer.dialer,
       join: id !== "m1",
       ...options,
