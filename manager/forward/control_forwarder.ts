@@ -28,7 +28,7 @@ const CONNECTION_HEADERS = new Set([
 
 type Items = AsyncIterableIterator<ControlHead | Uint8Array<ArrayBuffer>>;
 
-/** See the file's head. */
+/** Hands a request on and gives back the leader's response; holds what is on its way to a bound. */
 export class ControlForwarder {
   readonly #link: LeaderLink;
   #pendingBytes = 0;

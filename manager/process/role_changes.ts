@@ -12,7 +12,7 @@ const PROMOTION_RETRY_MS = 5_000;
 
 const logger = getLogger(["covey", "node"]);
 
-/** See the file's head. */
+/** Carries out promotion and demotion, one after another in the queue of {@linkcode NodeLife}. */
 export class RoleChanges {
   readonly #parts: NodeParts;
 

@@ -16,7 +16,7 @@ interface Running {
   done: Promise<unknown>;
 }
 
-/** See the file's head. Managers are named m1, m2, … */
+/** Starts, kills and ends the managers, which are named m1, m2, … */
 export class ManagerFleet {
   readonly folder: string;
   readonly #port: number;

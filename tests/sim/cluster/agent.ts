@@ -9,7 +9,7 @@ import type { SimNetwork } from "./network.ts";
 import type { TaskChecker } from "./task_checker.ts";
 import type { World } from "./world.ts";
 
-/** See the file's head. */
+/** One such device: it can be cut off, lose power, and start again on what it had stored. */
 export class SimAgent {
   readonly host: Host;
   readonly device: SimDevice;

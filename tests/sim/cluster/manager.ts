@@ -49,7 +49,7 @@ interface Process {
   api: ControlAPI;
 }
 
-/** See the file's head. */
+/** One such machine: it can crash, lose its disk, and start again on what it had stored. */
 export class SimManager {
   readonly host: Host;
   readonly disk: SimDisk;

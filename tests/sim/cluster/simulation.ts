@@ -32,7 +32,7 @@ const FOUNDING_MS = 30_000;
 /** Between two looks at whether something is so. */
 const LOOK_MS = 100;
 
-/** See the file's head. */
+/** Runs one seed to its end, or until a rule is broken. */
 export class ClusterSimulation {
   readonly world: World;
   readonly network: SimNetwork;

@@ -27,7 +27,7 @@ const FORGET_MS = 31_000;
 /** Virtual time between two looks. */
 const STEP_MS = 50;
 
-/** See the file's head. Members are named by their node IDs, which are their hosts too. */
+/** A quorum of such managers. They are named by their node IDs, which are their hosts too. */
 export class MemoryQuorum {
   readonly clock = new FakeClock();
   readonly network = memoryNetwork();
