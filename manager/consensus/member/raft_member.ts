@@ -360,7 +360,7 @@ export class RaftMember implements Consensus {
 
   #tick(): void {
     this.#member?.changes.tick();
-    // Reachability changes without any other sign.
+    // Nothing tells of a member that cannot be reached any more, so it is looked at with each tick.
     this.#refresh();
   }
 
