@@ -173,7 +173,7 @@ export class RunningManager implements ManagerHandle {
     this.#untime();
     this.#routing.close();
     await this.#leadership.set(false);
-    // The listener last: leadership is handed over while others can still be heard.
+    // The listener closes last: stopping hands leadership over, and for that the others must still be heard.
     await this.consensus.stop();
     await this.#listener?.close();
   }
