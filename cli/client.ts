@@ -211,7 +211,7 @@ function codeOf(status: number, message: string): ErrorCode {
 
 function messageOf(text: string, status: number): string {
   try {
-    // Docker's texts name its own commands; ours are called the same.
+    // Docker's texts name `docker swarm …` and the like; the same commands of `covey` are meant.
     return (JSON.parse(text) as { message: string }).message
       .replace(/^rpc error: code = \w+ desc = /, "")
       .replace(/"docker (swarm|node|service) /g, '"covey $1 ');

@@ -66,7 +66,7 @@ function exitCodeOf(thrown: unknown, context: Context): number {
   const error = CoveyError.from(thrown, "unknown");
   context.output.note(`covey: ${error.message}\n`);
   if (error.code === "unavailable") return EXIT.unavailable;
-  // What the server refuses has the HTTP status as its cause; without one a flag's value was wrong.
+  // A refusal by the server has a cause, its HTTP status. Without a cause it was the command line that refused a flag.
   if (error.code === "invalid_argument" && error.cause === undefined) return EXIT.usage;
   return EXIT.failed;
 }
