@@ -1,7 +1,7 @@
 /** What a node refuses because of the membership it has, in Docker's words where Docker has them. */
 import { CoveyError } from "../../api/errors.ts";
 
-const refuse = (message: string) => new CoveyError("failed_precondition", message);
+const refuse = (message: string) => new CoveyError("failed_precondition", message, { reason: "wrong_state" });
 
 export const alreadyInSwarm = () =>
   refuse(

@@ -59,7 +59,7 @@ export function swarmRoutes(app: Hono, context: ControlContext): void {
 }
 
 function refuse(status: number, message: string): never {
-  throw new DockerError(status, "unavailable", message);
+  throw new DockerError(status, "unavailable", message, "wrong_state");
 }
 
 const IN_A_SWARM =
