@@ -3,7 +3,7 @@ import { parseArgs } from "node:util";
 import { CoveyError, type FieldProblem } from "../../api/errors.ts";
 
 /** The cluster's port unless a flag says otherwise (Docker Swarm's). */
-export const DEFAULT_PORT = 2377;
+const DEFAULT_PORT = 2377;
 
 /** Where a node listens unless a flag or the API says otherwise. */
 export const DEFAULT_LISTEN = `0.0.0.0:${DEFAULT_PORT}`;

@@ -1,7 +1,7 @@
 /** A manager at work: consensus, store, CA and dispatcher behind one port, and the leader's components. */
+import { requireCluster } from "../cluster/cluster_object.ts";
 import { getLogger } from "@logtape/logtape";
 import type { Clock } from "../../api/clock.ts";
-import { CoveyError } from "../../api/errors.ts";
 import type { Cluster } from "../../api/cluster.ts";
 import type { WeightedPeer } from "../../api/dispatcher.ts";
 import type { Random } from "../../api/random.ts";
@@ -128,13 +128,9 @@ export class RunningManager implements ManagerHandle {
     return new RunningManager(options, consensus, store, network);
   }
 
-  /** The cluster object; throws `failed_precondition` before it was created. */
+  /** The cluster object; throws `unavailable` before it was created. */
   get cluster(): Cluster {
-    const cluster = this.store.all("clusters")[0];
-    if (!cluster) {
-      throw new CoveyError("failed_precondition", "Cannot read the cluster: it has not been created yet");
-    }
-    return cluster;
+    return requireCluster(this.store);
   }
 
   /** Listens for nodes; the leader's components start, which is not waited for. */

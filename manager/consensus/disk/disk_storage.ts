@@ -62,7 +62,7 @@ interface Named {
 }
 
 /** How all records are laid out; stands in the identity's. 2: log entries in batches. */
-export const STORAGE_FORMAT = 2;
+const STORAGE_FORMAT = 2;
 
 const cbor = new Encoder({ useRecords: false, mapsAsObjects: true, variableMapSize: true });
 

@@ -36,7 +36,7 @@ import type { MemberAddress } from "../disk/disk_storage.ts";
 import { refusal, tooMuchUncommitted, WaitingProposals, WaitingReads } from "./waiting.ts";
 
 /** Time between two ticks of the core, milliseconds. */
-export const TICK_MS = 100;
+const TICK_MS = 100;
 
 /** One running member. */
 export class Driver {

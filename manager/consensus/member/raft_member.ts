@@ -2,7 +2,7 @@
 import { dirname } from "node:path";
 import { type Clock, sleep } from "../../../api/clock.ts";
 import { CoveyError } from "../../../api/errors.ts";
-import { RAFT_METHODS } from "../../../api/raft.ts";
+import { RAFT_METHODS, type RaftLeaveRequest } from "../../../api/raft.ts";
 import type { Random } from "../../../api/random.ts";
 import type { Dialer, Method } from "../../../transport/mod.ts";
 import { type Consensus, type ConsensusStatus, MAX_ENTRY_BYTES, type Member } from "../consensus.ts";
@@ -251,7 +251,7 @@ export class RaftMember implements Consensus {
       ...{ dialer, clock, timeoutMs: LEAVE_TIMEOUT_MS },
       addresses: () => [...new Set([...others(), ...through])],
       method: withdraw ? RAFT_METHODS.withdraw : RAFT_METHODS.leave,
-      request: { NodeID: nodeID },
+      request: { NodeID: nodeID } satisfies RaftLeaveRequest,
       signal: signal ? AbortSignal.any([signal, done.signal]) : done.signal,
     });
     await Promise.race([call, this.removed]).finally(() => done.abort());
