@@ -143,6 +143,7 @@ export class Session implements Connection, CallLink {
       throw new CoveyError(
         "unavailable",
         `Cannot call ${this.remoteAddress}: the connection is over: ${why}`,
+        { reason: "unsent" },
       );
     }
     if (this.#calls.size >= this.limits.maxConcurrentStreams) {

@@ -274,10 +274,11 @@ function newTables(): TableSet {
 
 /** A refusal may rest on what was then not committed, so it is none; what is certain is that nothing was written for it. */
 function unjudged(cause: unknown): CoveyError {
+  const { message, reason } = CoveyError.from(cause);
   return new CoveyError(
     "unavailable",
-    `Cannot commit the transaction: what it rests on was not committed: ${CoveyError.from(cause).message}`,
-    { cause },
+    `Cannot commit the transaction: what it rests on was not committed: ${message}`,
+    { cause, reason: reason === "not_leading" ? reason : undefined },
   );
 }
 
