@@ -31,7 +31,7 @@ export class ManagerView {
   ) {}
 }
 
-/** See the file's head. */
+/** The rules about managers, checked as each of them applies, shows and promises. */
 export class ClusterChecker {
   readonly tasks: TaskChecker;
   readonly intents: IntentChecker;

@@ -35,7 +35,7 @@ const FOUNDING_MS = 30_000;
 /** Between two looks at whether something is so. */
 const LOOK_MS = 100;
 
-/** See the file's head. */
+/** Runs one seed to its end, or until a rule is broken. */
 export class ClusterSimulation {
   readonly world: World;
   readonly network: SimNetwork;
@@ -56,7 +56,12 @@ export class ClusterSimulation {
     this.checker = new ClusterChecker(world);
     const refusals = new Refusals(world);
     const surroundings = {
-      ...{ world, faults, refusals, network: this.network, checker: this.checker, disks: this.#disks },
+      world,
+      faults,
+      refusals,
+      network: this.network,
+      checker: this.checker,
+      disks: this.#disks,
       checkpointEntries: random.pick([10, 30, 100]),
       electionTicks: random.pick([10, 10, 10, 3]),
     };
