@@ -2,7 +2,7 @@
 import assert from "node:assert/strict";
 import type { AssignmentsMessage, SessionMessage } from "../../../api/dispatcher.ts";
 import { CoveyError } from "../../../api/errors.ts";
-import { ORPHAN_AFTER_MS } from "../../../manager/dispatcher/node_keeper.ts";
+import { DAY_MS } from "../../../api/duration.ts";
 import { FakeClock, settle } from "../../support/fake_clock.ts";
 import { testStore } from "../../support/store.ts";
 import { DESCRIPTION, DirectConnection, testDispatcher, testNode, testTask } from "./harness.ts";
@@ -82,7 +82,7 @@ Deno.test("Dispatcher: tasks of a node that is long gone are orphaned although t
   await clock.advance(SILENCE_MS);
   assert.equal(state(), "down");
   refuse(2);
-  await clock.advance(ORPHAN_AFTER_MS);
+  await clock.advance(DAY_MS);
   await clock.advance(1_000);
   assert.equal(store.get("tasks", "t")!.Status.State, "orphaned");
   await dispatcher.stop();
