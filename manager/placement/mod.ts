@@ -1,3 +1,4 @@
-export { type Constraint, meetsConstraints, nodeMatches, parseConstraints } from "./constraint.ts";
-export { platformMatches, sameArchitecture } from "./platform.ts";
+export { nodeMatches } from "./constraint.ts";
+export { labelReader } from "./label.ts";
 export { NodeResources } from "./node_resources.ts";
+export { platformMatches } from "./platform.ts";
