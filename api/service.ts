@@ -136,9 +136,27 @@ export const RUNTIME_CONTAINER = "container";
 /** The runtime served by the process executor. */
 export const RUNTIME_PROCESS = "process";
 
+/** The field of `ServiceSpec.Mode` that is set. */
+type ModeField = ServiceMode extends infer M ? M extends ServiceMode ? keyof M : never : never;
+
+/** Every mode by the name that filters and lists give it. */
+const MODE_NAMES = { Replicated: "replicated", Global: "global" } as const satisfies Record<
+  ModeField,
+  string
+>;
+
+/** A service's mode by name. Each has its own orchestrator. */
+export type ModeName = typeof MODE_NAMES[ModeField];
+
+/** The mode of a service. */
+export function modeOf(spec: Pick<ServiceSpec, "Mode">): ModeName {
+  const [field] = Object.keys(spec.Mode) as ModeField[];
+  return MODE_NAMES[field!];
+}
+
 /** True for one task per eligible node. */
 export function isGlobal(spec: Pick<ServiceSpec, "Mode">): boolean {
-  return "Global" in spec.Mode;
+  return modeOf(spec) === "global";
 }
 
 /** Wanted number of tasks of a replicated service; 0 for a global one. */

@@ -28,8 +28,8 @@ export interface Task extends Meta {
   /** The service's SpecVersion this task was made from. */
   SpecVersion?: Version;
   ServiceID: string;
-  /** 1 … n for replicated services, 0 for global ones. */
-  Slot: number;
+  /** 1 … n in a replicated service; none in a global one, see {@linkcode isNodeBound}. */
+  Slot?: number;
   /** Empty until the scheduler chose a node. */
   NodeID: string;
   /** Name and labels of the service when the task was made. */
@@ -41,8 +41,25 @@ export interface Task extends Meta {
   Ports?: PortConfig[];
 }
 
+/**
+ * True for a task that was made for one node and stays that node's, as in a global service. Of any other, the slot says
+ * where it belongs, whatever its number and the node that was chosen.
+ */
+export function isNodeBound(task: Pick<Task, "Slot" | "NodeID">): boolean {
+  return task.Slot === undefined;
+}
+
+/** Where in its service a task belongs: its slot's number, or its node's ID. */
+export function placeName(task: Pick<Task, "Slot" | "NodeID">): string {
+  return task.Slot === undefined ? task.NodeID : String(task.Slot);
+}
+
+/** The same for all tasks that follow one another in one place of one service: `serviceID/slot` or `serviceID/nodeID`. */
+export function slotKey(task: Pick<Task, "ServiceID" | "Slot" | "NodeID">): string {
+  return `${task.ServiceID}/${placeName(task)}`;
+}
+
 /** A task's display name: `service.slot.taskID`; with the node's ID in place of the slot for a global service. */
 export function taskName(task: Pick<Task, "ID" | "Slot" | "NodeID" | "ServiceAnnotations">): string {
-  const place = task.Slot === 0 ? task.NodeID : String(task.Slot);
-  return `${task.ServiceAnnotations.Name}.${place}.${task.ID}`;
+  return `${task.ServiceAnnotations.Name}.${placeName(task)}.${task.ID}`;
 }

@@ -1,5 +1,5 @@
 /** What the orchestrators of both modes share: dirty sets, restarts, and the end of services. */
-import { isGlobal, type Service } from "../../api/service.ts";
+import { type ModeName, modeOf, type Service } from "../../api/service.ts";
 import type { Task } from "../../api/task.ts";
 import { isTerminal } from "../../api/task_state.ts";
 import type { Change, Commit, WriteTransaction } from "../store/store.ts";
@@ -26,8 +26,8 @@ export abstract class ServiceOrchestrator {
    */
   #starting = false;
 
-  constructor(name: string, protected readonly options: ComponentOptions, readonly global: boolean) {
-    this.supervisor = new RestartSupervisor(options, global);
+  constructor(name: string, protected readonly options: ComponentOptions, readonly mode: ModeName) {
+    this.supervisor = new RestartSupervisor(options, mode);
     this.updater = new Updater(options, this.supervisor, (serviceID) => {
       this.dirtyServices.add(serviceID);
       this.#loop.wake();
@@ -67,25 +67,29 @@ export abstract class ServiceOrchestrator {
 
   /** Has another look at wanted tasks. */
   protected checkTasks(tasks: Iterable<Task>): void {
-    for (const task of tasks) {
-      if ((task.Slot === 0) === this.global && isWanted(task)) this.#restarts.add(task.ID);
-    }
+    for (const task of tasks) if (isWanted(task) && this.#serviceOf(task)) this.#restarts.add(task.ID);
+  }
+
+  /** The service of `task` if it exists and has this mode. */
+  #serviceOf(task: Task): Service | undefined {
+    const service = this.options.store.get("services", task.ServiceID);
+    return service && modeOf(service.Spec) === this.mode ? service : undefined;
   }
 
   #resync(): void {
     const { store } = this.options;
     for (const service of store.all("services")) {
-      if (isGlobal(service.Spec) !== this.global) continue;
+      if (modeOf(service.Spec) !== this.mode) continue;
       this.onService(service.ID, service);
       this.dirtyServices.add(service.ID);
     }
     for (const node of store.all("nodes")) this.dirtyNodes.add(node.ID);
     for (const task of store.all("tasks")) {
-      if ((task.Slot === 0) !== this.global) continue;
+      // Tasks of no service are anybody's to delete: their mode is not known any more.
       if (store.get("services", task.ServiceID) === undefined) this.#removed.add(task.ServiceID);
-      else if (isWanted(task) && this.judge(store, store.get("services", task.ServiceID)!, task) !== "keep") {
-        this.#restarts.add(task.ID);
-      }
+      const service = this.#serviceOf(task);
+      if (service === undefined) continue;
+      if (isWanted(task) && this.judge(store, service, task) !== "keep") this.#restarts.add(task.ID);
       if (task.NodeID !== "" && store.get("nodes", task.NodeID) === undefined) {
         this.dirtyNodes.add(task.NodeID);
       }
@@ -102,22 +106,20 @@ export abstract class ServiceOrchestrator {
   }
 
   #onServiceChange(service: Service, removed: boolean): void {
-    if (isGlobal(service.Spec) !== this.global) return;
+    if (modeOf(service.Spec) !== this.mode) return;
     this.onService(service.ID, removed ? undefined : service);
     if (removed) this.dirtyServices.delete(service.ID);
     (removed ? this.#removed : this.dirtyServices).add(service.ID);
   }
 
   #onTaskChange(task: Task, removed: boolean): void {
-    if ((task.Slot === 0) !== this.global || !isWanted(task)) return;
+    const service = isWanted(task) ? this.#serviceOf(task) : undefined;
+    if (service === undefined) return;
     if (removed) {
       this.dirtyServices.add(task.ServiceID);
       return;
     }
-    const lost = () => {
-      const service = this.options.store.get("services", task.ServiceID);
-      return service !== undefined && this.judge(this.options.store, service, task) !== "keep";
-    };
+    const lost = () => this.judge(this.options.store, service, task) !== "keep";
     if (isTerminal(task.Status.State) || (task.NodeID !== "" && lost())) this.#restarts.add(task.ID);
   }
 

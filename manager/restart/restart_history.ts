@@ -1,8 +1,8 @@
 import type { Clock } from "../../api/clock.ts";
-import { isGlobal, type Service } from "../../api/service.ts";
-import type { Task } from "../../api/task.ts";
+import { type ModeName, modeOf, type Service } from "../../api/service.ts";
+import { slotKey, type Task } from "../../api/task.ts";
 import type { ReadView } from "../store/store.ts";
-import { slotKey, toMs } from "../task/task.ts";
+import { toMs } from "../task/task.ts";
 
 interface Restarts {
   specVersion: number | undefined;
@@ -59,11 +59,11 @@ export class RestartHistory {
    * Rebuilds the history of every service of one mode from its tasks: all tasks of a slot but the first are
    * restarts.
    */
-  rebuild(view: ReadView, global: boolean): void {
+  rebuild(view: ReadView, mode: ModeName): void {
     this.#services.clear();
     for (const service of view.all("services")) {
       const limited = (service.Spec.TaskTemplate.RestartPolicy?.MaxAttempts ?? 0) > 0;
-      if (limited && isGlobal(service.Spec) === global) this.#rebuildService(view, service);
+      if (limited && modeOf(service.Spec) === mode) this.#rebuildService(view, service);
     }
   }
 

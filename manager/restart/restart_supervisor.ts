@@ -1,21 +1,12 @@
 /** Replaces tasks that ended as their restart policy says (SwarmKit `manager/orchestrator/restart`). */
 import type { CancelTimer } from "../../api/clock.ts";
-import type { Service } from "../../api/service.ts";
-import type { Task } from "../../api/task.ts";
+import { type ModeName, modeOf, type Service } from "../../api/service.ts";
+import { slotKey, type Task } from "../../api/task.ts";
 import { compareStates, isTerminal } from "../../api/task_state.ts";
 import type { Commit, WriteTransaction } from "../store/store.ts";
 import { CommitLoop, type ComponentOptions } from "../leader/commit_loop.ts";
 import { RestartHistory } from "./restart_history.ts";
-import {
-  clusterOf,
-  isStopped,
-  isWanted,
-  newTask,
-  placeOf,
-  slotKey,
-  toMs,
-  withDesired,
-} from "../task/task.ts";
+import { clusterOf, isStopped, isWanted, newTask, placeOf, toMs, withDesired } from "../task/task.ts";
 
 /**
  * Milliseconds between the end of a task and the start of its replacement, unless the policy says otherwise.
@@ -53,7 +44,7 @@ export class RestartSupervisor {
   #due = new Set<string>();
   #recheck = false;
 
-  constructor(readonly options: ComponentOptions, readonly global: boolean) {
+  constructor(readonly options: ComponentOptions, readonly mode: ModeName) {
     this.history = new RestartHistory(options.clock);
     this.#loop = new CommitLoop("restart supervisor", options, {
       resync: () => this.#resync(),
@@ -64,7 +55,7 @@ export class RestartSupervisor {
 
   /** Rebuilds the history and resumes delays that an earlier leader had begun. */
   start(): void {
-    this.history.rebuild(this.options.store, this.global);
+    this.history.rebuild(this.options.store, this.mode);
     this.#loop.start();
   }
 
@@ -216,10 +207,15 @@ export class RestartSupervisor {
     for (const taskID of due) this.#drop(taskID);
   }
 
+  #isOfMode({ ServiceID }: Task): boolean {
+    const service = this.options.store.get("services", ServiceID);
+    return service !== undefined && modeOf(service.Spec) === this.mode;
+  }
+
   #resync(): void {
     const { store, clock } = this.options;
     for (const task of store.all("tasks")) {
-      if (task.DesiredState !== "ready" || (task.Slot === 0) !== this.global) continue;
+      if (task.DesiredState !== "ready" || !this.#isOfMode(task)) continue;
       const waitFor = store.find("tasks", "slot", slotKey(task))
         .filter((other) => other.ID !== task.ID && !isWanted(other) && !isStopped(store, other));
       const age = clock.now() - Date.parse(task.CreatedAt);

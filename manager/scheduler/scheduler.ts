@@ -1,6 +1,6 @@
 /** Assigns pending tasks to nodes (SwarmKit `manager/scheduler`). */
 import { timestamp } from "../../api/clock.ts";
-import type { Task } from "../../api/task.ts";
+import { isNodeBound, type Task } from "../../api/task.ts";
 import { isTerminal } from "../../api/task_state.ts";
 import { CommitLoop, type ComponentOptions } from "../leader/commit_loop.ts";
 import { Debounce } from "../leader/debounce.ts";
@@ -100,7 +100,7 @@ export class Scheduler {
     const { object: task, old } = change;
     if (change.action === "remove") return this.#forget(task);
     const failed = task.Status.State === "failed" || task.Status.State === "rejected";
-    if (failed && old && !isTerminal(old.Status.State) && task.Slot > 0 && isWanted(old)) {
+    if (failed && old && !isTerminal(old.Status.State) && !isNodeBound(task) && isWanted(old)) {
       this.#infos.get(task.NodeID)?.addFailure(groupKey(task), this.options.clock.monotonic());
     }
     return this.#enqueue(task);

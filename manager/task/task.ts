@@ -9,20 +9,12 @@ import { nodeMatches } from "../placement/constraint.ts";
 import type { ReadView } from "../store/store.ts";
 import { deepEqual } from "../../api/deep_equal.ts";
 
-/** Where a task belongs: a slot number from 1 of a replicated service, or the node of a global one. */
+/** Where a task belongs: a numbered slot, or the node that it is made for. */
 export type Place = { slot: number } | { nodeID: string };
-
-/**
- * The key of a task's place in the index `slot`: `serviceID/slot` or, for a global service,
- * `serviceID/nodeID`.
- */
-export function slotKey(task: Pick<Task, "ServiceID" | "Slot" | "NodeID">): string {
-  return `${task.ServiceID}/${task.Slot === 0 ? task.NodeID : task.Slot}`;
-}
 
 /** The place of `task`, for a replacement. */
 export function placeOf(task: Pick<Task, "Slot" | "NodeID">): Place {
-  return task.Slot === 0 ? { nodeID: task.NodeID } : { slot: task.Slot };
+  return task.Slot === undefined ? { nodeID: task.NodeID } : { slot: task.Slot };
 }
 
 function hostPorts(service: Service): PortConfig[] | undefined {
@@ -60,8 +52,7 @@ export function newTask(
     Spec: effectiveSpec(service, cluster),
     SpecVersion: service.SpecVersion,
     ServiceID: service.ID,
-    Slot: "slot" in place ? place.slot : 0,
-    NodeID: "nodeID" in place ? place.nodeID : "",
+    ...("slot" in place ? { Slot: place.slot, NodeID: "" } : { NodeID: place.nodeID }),
     ServiceAnnotations: { Name: service.Spec.Name, Labels: service.Spec.Labels },
     Status: { Timestamp: now, State: "new", Message: "created" },
     DesiredState: "running",

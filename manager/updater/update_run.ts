@@ -1,7 +1,7 @@
 /** One rolling update of one service, as steps over the store's state. */
 import { type CancelTimer, timestamp } from "../../api/clock.ts";
 import type { Service, UpdateConfig, UpdateStatus } from "../../api/service.ts";
-import type { Task } from "../../api/task.ts";
+import { isNodeBound, slotKey, type Task } from "../../api/task.ts";
 import { compareStates, isTerminal } from "../../api/task_state.ts";
 import type { ReadView, WriteTransaction } from "../store/store.ts";
 import type { ComponentOptions } from "../leader/commit_loop.ts";
@@ -13,7 +13,6 @@ import {
   isWanted,
   newTask,
   placeOf,
-  slotKey,
   toMs,
   withDesired,
 } from "../task/task.ts";
@@ -309,7 +308,7 @@ export class UpdateRun {
 /** How many tasks of an update wait for a device that is not there. */
 function deferredTasks(view: ReadView, service: Service): number {
   return view.find("tasks", "serviceID", service.ID).filter((task) => {
-    if (task.Slot !== 0 || !isWanted(task)) return false;
+    if (!isNodeBound(task) || !isWanted(task)) return false;
     const node = view.get("nodes", task.NodeID);
     return node?.Status.State !== "ready" &&
       (isTaskDirty(view, service, task) || compareStates(task.Status.State, "running") < 0);

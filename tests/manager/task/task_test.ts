@@ -1,6 +1,7 @@
 import assert from "node:assert/strict";
 import { deepEqual } from "../../../api/deep_equal.ts";
-import { isTaskDirty, newTask, slotKey } from "../../../manager/task/task.ts";
+import { slotKey } from "../../../api/task.ts";
+import { isTaskDirty, newTask } from "../../../manager/task/task.ts";
 import { FakeClock } from "../../support/fake_clock.ts";
 import { testStore } from "../../support/store.ts";
 import { makeCluster, makeNode, makeService, seededRandom } from "../orchestrator/harness.ts";
@@ -31,7 +32,7 @@ Deno.test("newTask: carries the service's spec, version, labels and host ports",
 
 Deno.test("newTask: a global task has its node preset and no slot", () => {
   const task = newTask(makeService("web", { Global: {} }), { nodeID: "n" }, undefined, clock, random);
-  assert.deepEqual([task.Slot, task.NodeID, slotKey(task)], [0, "n", "web-id/n"]);
+  assert.deepEqual([task.Slot, task.NodeID, slotKey(task)], [undefined, "n", "web-id/n"]);
 });
 
 Deno.test("isTaskDirty: same version, or same content, is clean", async () => {
