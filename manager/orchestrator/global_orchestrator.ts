@@ -79,7 +79,7 @@ export class GlobalOrchestrator extends ServiceOrchestrator {
     node: Node,
     tasks = this.options.store.find("tasks", "slot", slotKey({ ServiceID: service.ID, NodeID: node.ID })),
   ): Pair {
-    const live = this.supervisor.liveTasks(service, tasks.filter((task) => task.DesiredState !== "remove"));
+    const live = this.supervisor.liveTasks(this.options.store, service, tasks);
     return { service, node, live, verdict: globalVerdict(service, node) };
   }
 

@@ -92,7 +92,7 @@ export class ReplicatedOrchestrator extends ServiceOrchestrator {
     }
     const slots: Slots = { live: new Map(), dead: [] };
     for (const [slot, tasks] of all) {
-      const live = this.supervisor.liveTasks(service, tasks);
+      const live = this.supervisor.liveTasks(this.options.store, service, tasks);
       if (live.length > 0) slots.live.set(slot, live);
       else slots.dead.push(...tasks);
     }

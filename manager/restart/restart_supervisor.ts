@@ -3,10 +3,20 @@ import type { CancelTimer } from "../../api/clock.ts";
 import { type ModeName, modeOf, type Service } from "../../api/service.ts";
 import { slotKey, type Task } from "../../api/task.ts";
 import { compareStates, isTerminal } from "../../api/task_state.ts";
-import type { Commit, WriteTransaction } from "../store/store.ts";
+import type { Commit, ReadView, WriteTransaction } from "../store/store.ts";
 import { CommitLoop, type ComponentOptions } from "../leader/commit_loop.ts";
-import { RestartHistory } from "./restart_history.ts";
-import { clusterOf, isStopped, isWanted, newTask, placeOf, toMs, withDesired } from "../task/task.ts";
+import { shouldRestart } from "./restart_policy.ts";
+import {
+  clusterOf,
+  isStopped,
+  isTaskDirty,
+  isWanted,
+  lastToChange,
+  newTask,
+  placeOf,
+  toMs,
+  withDesired,
+} from "../task/task.ts";
 
 /**
  * Milliseconds between the end of a task and the start of its replacement, unless the policy says otherwise.
@@ -36,7 +46,6 @@ interface Waiting {
  * Decides on restarts, and starts delayed tasks in time. One per orchestrator, for the services of its mode.
  */
 export class RestartSupervisor {
-  readonly history: RestartHistory;
   #loop: CommitLoop;
   #starts = new Map<string, Waiting>();
   /** Old task to the starts that wait for it. */
@@ -45,7 +54,6 @@ export class RestartSupervisor {
   #recheck = false;
 
   constructor(readonly options: ComponentOptions, readonly mode: ModeName) {
-    this.history = new RestartHistory(options.clock);
     this.#loop = new CommitLoop("restart supervisor", options, {
       resync: () => this.#resync(),
       onCommit: (commit) => this.#onCommit(commit),
@@ -53,9 +61,8 @@ export class RestartSupervisor {
     });
   }
 
-  /** Rebuilds the history and resumes delays that an earlier leader had begun. */
+  /** Resumes delays that an earlier leader had begun. */
   start(): void {
-    this.history.rebuild(this.options.store, this.mode);
     this.#loop.start();
   }
 
@@ -64,27 +71,18 @@ export class RestartSupervisor {
     await this.#loop.stop();
   }
 
-  /** True if the policy of `task`, which has ended or must end, asks for a replacement. */
-  shouldRestart(task: Task): boolean {
-    const condition = task.Spec.RestartPolicy?.Condition ?? "any";
-    if (condition === "none") return false;
-    if (condition === "on-failure" && task.Status.State === "complete") return false;
-    return this.history.permits(task);
-  }
-
   /**
-   * The tasks of one slot (given in the order of creation) that count: the wanted ones, else the newest if it
-   * ended and its policy lets it rest. A rollback replaces resting tasks, so that it always reaches the
-   * previous spec everywhere.
+   * The tasks of one slot (given in the order of creation) that count: the wanted ones, else the last one if its policy
+   * lets it rest. A rollback replaces what rests of another spec, so that it always reaches the previous one everywhere.
    */
-  liveTasks(service: Service, tasks: readonly Task[]): Task[] {
+  liveTasks(view: ReadView, service: Service, tasks: readonly Task[]): Task[] {
     const wanted = tasks.filter(isWanted);
-    if (wanted.length > 0 || service.UpdateStatus?.State === "rollback_started") return wanted;
-    const newest = tasks.at(-1);
-    if (newest === undefined || newest.DesiredState === "remove") return [];
-    const ended = newest.Status.State;
-    if (ended !== "complete" && ended !== "failed" && ended !== "rejected") return [];
-    return this.shouldRestart(newest) ? [] : [newest];
+    if (wanted.length > 0) return wanted;
+    const slot = tasks.filter((task) => task.DesiredState !== "remove");
+    const last = lastToChange(slot);
+    if (last === undefined || shouldRestart(last, slot, this.options.clock.now())) return [];
+    const rollsBack = service.UpdateStatus?.State === "rollback_started";
+    return rollsBack && isTaskDirty(view, service, last) ? [] : [last];
   }
 
   /**
@@ -95,12 +93,12 @@ export class RestartSupervisor {
   restart(tx: WriteTransaction, service: Service, task: Task): DelayedStart | undefined {
     if (this.#starts.has(task.ID) || !isWanted(task)) return undefined;
     tx.update("tasks", withDesired(task, "shutdown"));
-    if (!this.shouldRestart(task)) return undefined;
     const { clock, random } = this.options;
+    const slot = tx.find("tasks", "slot", slotKey(task));
+    if (!shouldRestart(task, slot, clock.now())) return undefined;
     const replacement = newTask(service, placeOf(task), clusterOf(tx), clock, random);
     replacement.DesiredState = "ready";
     tx.create("tasks", replacement);
-    this.history.record(replacement);
     const draining = tx.get("nodes", task.NodeID)?.Spec.Availability === "drain";
     const delayMs = draining ? 0 : this.#delayMs(task);
     return { taskID: replacement.ID, delayMs, waitFor: isStopped(tx, task) ? [] : [task.ID] };
@@ -180,8 +178,6 @@ export class RestartSupervisor {
         if (removed || task.DesiredState !== "ready") this.#drop(task.ID);
       } else if (change.table === "nodes" && this.#blockers.size > 0) {
         this.#recheck ||= change.action === "remove" || change.object.Status.State === "down";
-      } else if (change.table === "services" && change.action === "remove") {
-        this.history.forget(change.object.ID);
       }
     }
     return this.#recheck;

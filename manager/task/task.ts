@@ -103,6 +103,13 @@ export function isStopped(view: ReadView, task: Task): boolean {
     compareStates(task.Status.State, "assigned") < 0;
 }
 
+/** The task of a slot (oldest first) that was the last to change, by which the slot is judged when none is wanted. */
+export function lastToChange(slot: readonly Task[]): Task | undefined {
+  let last: Task | undefined;
+  for (const task of slot) if (last === undefined || task.Version.Index >= last.Version.Index) last = task;
+  return last;
+}
+
 /** Nanoseconds as the API counts them, in milliseconds. */
 export function toMs(nanoseconds: number | undefined, fallbackMs: number): number {
   return nanoseconds === undefined ? fallbackMs : nanoseconds / 1e6;

@@ -207,7 +207,7 @@ export class UpdateRun {
   #replace(tx: WriteTransaction, slot: Task): DelayedStart | undefined {
     const service = tx.get("services", this.service.ID);
     if (service === undefined || !this.serves(service)) return undefined;
-    const live = this.supervisor.liveTasks(service, tx.find("tasks", "slot", slotKey(slot)));
+    const live = this.supervisor.liveTasks(tx, service, tx.find("tasks", "slot", slotKey(slot)));
     if (!isSlotDirty(tx, service, live)) return undefined;
     const clean = live.filter((task) => !isTaskDirty(tx, service, task));
     // The newest one that runs already, if any: nothing that works is thrown away.
