@@ -208,10 +208,11 @@ export class RestartSupervisor {
     return service !== undefined && modeOf(service.Spec) === this.mode;
   }
 
+  /** A task that ended before it was started is not waited for: its replacement has a delay of its own. */
   #resync(): void {
     const { store, clock } = this.options;
     for (const task of store.all("tasks")) {
-      if (task.DesiredState !== "ready" || !this.#isOfMode(task)) continue;
+      if (task.DesiredState !== "ready" || isTerminal(task.Status.State) || !this.#isOfMode(task)) continue;
       const waitFor = store.find("tasks", "slot", slotKey(task))
         .filter((other) => other.ID !== task.ID && !isWanted(other) && !isStopped(store, other));
       const age = clock.now() - Date.parse(task.CreatedAt);

@@ -263,7 +263,11 @@ export class UpdateRun {
         ...rest,
         Spec: PreviousSpec,
         SpecVersion: PreviousSpecVersion ?? service.SpecVersion,
-        UpdateStatus: { State: "rollback_started", StartedAt: timestamp(clock), Message: message },
+        UpdateStatus: {
+          State: "rollback_started",
+          StartedAt: service.UpdateStatus?.StartedAt ?? timestamp(clock),
+          Message: message,
+        },
       });
       return true;
     });
@@ -272,7 +276,7 @@ export class UpdateRun {
   async #finish(service: Service): Promise<boolean> {
     const now = this.options.clock.monotonic();
     const watchUntil = this.#lastRunningAt + this.#policy.monitorMs;
-    if (this.#policy.action !== "continue" && this.#lastRunningAt > 0 && now < watchUntil) {
+    if (this.#lastRunningAt > 0 && now < watchUntil) {
       this.#wakeAt(watchUntil);
       return false;
     }

@@ -123,6 +123,25 @@ Deno.test("RestartSupervisor: a new leader starts a delayed task after the rest 
   assert.equal(fleet.running(id).length, 1);
 });
 
+Deno.test("RestartSupervisor: a new leader does not wait out the delay of a task that was refused (28)", async () => {
+  await using fleet = await Fleet.of(["a"]);
+  const id = await fleet.replicated("web", 1, { template: { RestartPolicy: { Delay: 60 * SECOND } } });
+  await fleet.agents.report(fleet.running(id)[0]!.ID, "failed");
+  await fleet.clock.advance(100);
+  await fleet.agents.report(fleet.all(id)[1]!.ID, "rejected");
+  await fleet.clock.advance(10_000);
+  assert.equal(fleet.all(id).length, 2);
+  await fleet.stepDown();
+  fleet.lead();
+  await fleet.clock.advance(100);
+  assert.deepEqual(fleet.all(id).map((task) => task.DesiredState), ["shutdown", "shutdown", "ready"]);
+  // No tight loop either: the replacement waits.
+  await fleet.clock.advance(59_000);
+  assert.deepEqual(fleet.running(id), []);
+  await fleet.clock.advance(2000);
+  assert.equal(fleet.running(id).length, 1);
+});
+
 Deno.test("RestartSupervisor: a start waits at most 60 s for the old task to stop (45)", async () => {
   await using fleet = await Fleet.of(["a", "b"]);
   const id = await fleet.replicated("web", 1);

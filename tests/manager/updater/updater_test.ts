@@ -135,6 +135,17 @@ Deno.test("Updater: pauses at the first failure and stays so until the next upda
   assert.equal(fleet.service(id).UpdateStatus?.State, "completed");
 });
 
+Deno.test("Updater: continue waits out its monitor period before it says that it is done (48)", async () => {
+  await using fleet = await Fleet.of(["a"]);
+  const id = await fleet.replicated("web", 2, config({ FailureAction: "continue", Monitor: 20 * SECOND }));
+  await fleet.release(id, "v2");
+  await fleet.clock.advance(19_000);
+  assert.deepEqual(fleet.versions(id), { v2: 2 });
+  assert.equal(fleet.service(id).UpdateStatus?.State, "updating");
+  await fleet.clock.advance(2000);
+  assert.equal(fleet.service(id).UpdateStatus?.State, "completed");
+});
+
 Deno.test("Updater: continue replaces all in spite of failures (48)", async () => {
   await using fleet = await Fleet.of(["a"], failing("v2"));
   const id = await fleet.replicated("web", 3, config({ FailureAction: "continue" }));
@@ -165,6 +176,16 @@ Deno.test("Updater: rollback restores the previous spec everywhere (49)", async 
   assert.equal(fleet.service(id).UpdateStatus?.State, "rollback_completed");
   assert.equal(fleet.service(id).UpdateStatus?.Message, "rollback completed");
   assert.deepEqual(fleet.versions(id), { "": 4 });
+});
+
+Deno.test("Updater: a rollback keeps the time at which the update was started (49)", async () => {
+  await using fleet = await Fleet.of(["a"]);
+  const started = new Date(fleet.clock.now() + 200).toISOString();
+  const id = await failHalfWay(fleet);
+  assert.equal(fleet.service(id).UpdateStatus?.StartedAt, started);
+  await fleet.clock.advance(30_000);
+  assert.equal(fleet.service(id).UpdateStatus?.State, "rollback_completed");
+  assert.equal(fleet.service(id).UpdateStatus?.StartedAt, started);
 });
 
 Deno.test("Updater: a rollback that fails only pauses (49)", async () => {
