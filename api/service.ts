@@ -145,6 +145,15 @@ const MODE_NAMES = { Replicated: "replicated", Global: "global" } as const satis
   string
 >;
 
+/** Milliseconds between the signal to stop and the end by force, unless the spec says otherwise (Docker). */
+export const DEFAULT_STOP_GRACE_MS = 10_000;
+
+/** How long a task may take to stop once it is told to, in milliseconds. */
+export function stopGraceMs({ ContainerSpec, ProcessSpec }: TaskSpec): number {
+  const grace = (ContainerSpec ?? ProcessSpec)?.StopGracePeriod;
+  return grace === undefined ? DEFAULT_STOP_GRACE_MS : grace / 1e6;
+}
+
 /** A service's mode by name. Each has its own orchestrator. */
 export type ModeName = typeof MODE_NAMES[ModeField];
 

@@ -1,6 +1,6 @@
 /** Replaces tasks that ended as their restart policy says (SwarmKit `manager/orchestrator/restart`). */
 import type { CancelTimer } from "../../api/clock.ts";
-import { type ModeName, modeOf, type Service } from "../../api/service.ts";
+import { type ModeName, modeOf, type Service, stopGraceMs } from "../../api/service.ts";
 import { slotKey, type Task } from "../../api/task.ts";
 import { compareStates, isTerminal } from "../../api/task_state.ts";
 import type { Commit, ReadView, WriteTransaction } from "../store/store.ts";
@@ -22,8 +22,11 @@ import {
  * Milliseconds between the end of a task and the start of its replacement, unless the policy says otherwise.
  */
 const DEFAULT_RESTART_DELAY_MS = 5000;
-/** Milliseconds that a start waits at most for the old task to stop. */
-const OLD_TASK_TIMEOUT_MS = 60_000;
+/**
+ * Milliseconds beyond its own grace period that a start waits at most for the old task to stop, for a slow device and its
+ * report: with the default grace it is SwarmKit's minute. After less than the grace period two copies would run.
+ */
+const OLD_TASK_SLACK_MS = 50_000;
 
 /**
  * A task desired `ready` that shall become `running` after a delay and once the tasks in `waitFor` have
@@ -105,8 +108,8 @@ export class RestartSupervisor {
   }
 
   /**
-   * Starts the (committed) task once its delay is over and the old tasks have stopped; at the latest, after
-   * {@linkcode OLD_TASK_TIMEOUT_MS} (or its delay, if that is longer).
+   * Starts the (committed) task once its delay is over and the old tasks have stopped; at the latest,
+   * {@linkcode OLD_TASK_SLACK_MS} after the longest grace period of theirs (or its delay, if that is longer).
    */
   delay({ taskID, delayMs, waitFor }: DelayedStart): void {
     if (!this.#loop.started || this.#starts.has(taskID)) return;
@@ -127,13 +130,19 @@ export class RestartSupervisor {
       });
     }
     if (waitFor.length > 0) {
-      waiting.cancelTimeout = clock.setTimer(Math.max(delayMs, OLD_TASK_TIMEOUT_MS), () => {
+      const timeoutMs = Math.max(delayMs, ...waitFor.map((old) => this.#stopTimeoutMs(old)));
+      waiting.cancelTimeout = clock.setTimer(timeoutMs, () => {
         for (const old of [...waiting.waitFor]) this.#unblock(old);
       });
       this.#recheck = true;
       this.#loop.wake();
     }
     this.#check(taskID, waiting);
+  }
+
+  #stopTimeoutMs(taskID: string): number {
+    const task = this.options.store.get("tasks", taskID);
+    return task === undefined ? 0 : stopGraceMs(task.Spec) + OLD_TASK_SLACK_MS;
   }
 
   #delayMs(task: Task): number {

@@ -210,8 +210,9 @@ export class UpdateRun {
     const live = this.supervisor.liveTasks(tx, service, tx.find("tasks", "slot", slotKey(slot)));
     if (!isSlotDirty(tx, service, live)) return undefined;
     const clean = live.filter((task) => !isTaskDirty(tx, service, task));
-    // The newest one that runs already, if any: nothing that works is thrown away.
-    let next = clean.findLast((task) => task.DesiredState === "running") ?? clean.at(-1);
+    // One that runs, if any, before one that only shall: nothing that works is thrown away.
+    let next = clean.find((task) => task.Status.State === "running") ??
+      clean.findLast((task) => task.DesiredState === "running") ?? clean.at(-1);
     const { clock, random } = this.options;
     if (next === undefined) {
       next = newTask(service, placeOf(slot), clusterOf(tx), clock, random);

@@ -142,16 +142,38 @@ Deno.test("RestartSupervisor: a new leader does not wait out the delay of a task
   assert.equal(fleet.running(id).length, 1);
 });
 
-Deno.test("RestartSupervisor: a start waits at most 60 s for the old task to stop (45)", async () => {
+/** A drained task does not stop: whether its replacement is told to start is looked at at the given times. */
+async function desiredAfter(StopGracePeriod: number | undefined, ...ms: number[]): Promise<string[]> {
   await using fleet = await Fleet.of(["a", "b"]);
-  const id = await fleet.replicated("web", 1);
+  const ProcessSpec = { Command: "run", ...(StopGracePeriod !== undefined && { StopGracePeriod }) };
+  const id = await fleet.replicated("web", 1, { template: { ProcessSpec } });
   const old = fleet.running(id)[0]!;
   fleet.agents.offline.add(old.NodeID);
   await fleet.availability(old.NodeID, "drain");
-  await fleet.clock.advance(59_000);
+  const seen: string[] = [];
+  for (const each of ms) {
+    await fleet.clock.advance(each);
+    seen.push(fleet.all(id)[1]!.DesiredState);
+  }
+  return seen;
+}
+
+Deno.test("RestartSupervisor: a start waits for the old task as long as its grace period asks for (45)", async () => {
+  assert.deepEqual(await desiredAfter(undefined, 59_000, 2000), ["ready", "running"]);
+  assert.deepEqual(await desiredAfter(300 * SECOND, 300_000, 49_000, 2000), ["ready", "ready", "running"]);
+  assert.deepEqual(await desiredAfter(0, 49_000, 2000), ["ready", "running"]);
+});
+
+Deno.test("RestartSupervisor: a new leader keeps to the old task's grace period (45)", async () => {
+  await using fleet = await Fleet.of(["a"]);
+  const ProcessSpec = { Command: "run", StopGracePeriod: 300 * SECOND };
+  const id = await fleet.replicated("web", 1, { template: { ProcessSpec } });
+  fleet.agents.offline.add("a");
+  await fleet.release(id, "v2");
+  await fleet.stepDown();
+  fleet.lead();
+  await fleet.clock.advance(299_000);
   assert.deepEqual(fleet.all(id).map((task) => task.DesiredState), ["shutdown", "ready"]);
-  await fleet.clock.advance(2000);
-  assert.deepEqual(fleet.all(id).map((task) => task.DesiredState), ["shutdown", "running"]);
 });
 
 /** A service at rest, and everything that must not wake it. */

@@ -315,3 +315,25 @@ Deno.test("Updater: a device that vanishes in mid-update is not waited for", asy
   assert.deepEqual(fleet.versions(id), { v2: 3 });
   assert.equal(fleet.wanted(id).length, 3);
 });
+
+Deno.test("Updater: a start-first update that is rolled back never stops the healthy old task (46, 49)", async () => {
+  for (const RollbackOrder of ["stop-first", "start-first"] as const) {
+    for (const Delay of [undefined, 0, 0.1 * SECOND]) {
+      for (const MaxFailureRatio of [0, 0.4]) {
+        await using fleet = await Fleet.of(["a", "b"], failing("v2"));
+        const id = await fleet.replicated("web", 3, {
+          ...config({ Order: "start-first", FailureAction: "rollback", MaxFailureRatio, Parallelism: 0 }),
+          RollbackConfig: { Parallelism: 1, Order: RollbackOrder },
+          template: { RestartPolicy: Delay === undefined ? {} : { Delay } },
+        });
+        const old = fleet.running(id).map(({ ID }) => ID);
+        await fleet.release(id, "v2");
+        await fleet.clock.advance(60_000);
+        const why = `rollback ${RollbackOrder}, delay ${Delay}, ratio ${MaxFailureRatio}`;
+        assert.equal(fleet.service(id).UpdateStatus?.State, "rollback_completed", why);
+        assert.deepEqual(fleet.running(id).map(({ ID }) => ID), old, why);
+        assert.equal(fleet.wanted(id).length, 3, why);
+      }
+    }
+  }
+});
