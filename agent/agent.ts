@@ -2,13 +2,14 @@
  * The agent: keeps a session with one manager, runs the node's tasks, and goes on running them when no manager can be
  * reached (SwarmKit `agent`; the differences are section 8 of the design).
  */
+import type { Backoff } from "../api/backoff.ts";
 import { type CancelTimer, type Clock, sleep } from "../api/clock.ts";
 import type { SessionMessage } from "../api/dispatcher.ts";
 import { CoveyError, hasCode } from "../api/errors.ts";
 import type { NodeDescription } from "../api/node.ts";
 import type { Random } from "../api/random.ts";
 import type { Executor } from "../executors/executor.ts";
-import { Backoff } from "./backoff.ts";
+import { sessionBackoff } from "./backoff.ts";
 import type { ManagerConnection, ManagerDialer } from "./connection.ts";
 import { DESCRIBE_TIMEOUT_MS, describeNode, type NodeFacts } from "./describe_node.ts";
 import type { LocalState } from "./local_state.ts";
@@ -64,7 +65,7 @@ export class Agent {
     this.#options = options;
     this.#reporter = new StatusReporter(options.clock);
     this.#managers = new Managers(options.random, options.managers);
-    this.#backoff = new Backoff(options.random);
+    this.#backoff = sessionBackoff(options.random);
     this.#worker = new Worker({
       clock: options.clock,
       executors: options.executors,

@@ -1,4 +1,5 @@
 /** The cluster's certificate authority: makes the root and signs node certificates (RFC 5280). */
+import { DAY_MS, HOUR_MS } from "../api/duration.ts";
 import type { CertificateRole } from "../api/ca.ts";
 import type { Clock } from "../api/clock.ts";
 import { CoveyError } from "../api/errors.ts";
@@ -8,9 +9,6 @@ import { type ASN1Value, DER } from "./der.ts";
 import { createPrivateKeyPEM, keyIdentifier, publicKeyOf, signDER } from "./key_pair.ts";
 import { encodePEM } from "./pem.ts";
 import { ECDSA_WITH_SHA256, nameOf, OID, ROOT_CA_NAME } from "./x509_names.ts";
-
-const HOUR_MS = 3_600_000;
-const DAY_MS = 24 * HOUR_MS;
 
 /** Life of a root certificate: 20 years (SwarmKit). */
 export const ROOT_CA_EXPIRY_MS = 20 * 365 * DAY_MS;

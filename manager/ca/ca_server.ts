@@ -21,7 +21,7 @@ import {
 import { handedToFollower } from "../consensus/mod.ts";
 import type { CABackend, CACluster, CANode } from "./ca_backend.ts";
 import { readIssueRequest } from "./issue_request.ts";
-import { RateLimiter } from "./rate_limiter.ts";
+import { RateLimiter } from "../../api/rate_limiter.ts";
 
 /** Requests one address may send at once: a site of devices behind one NAT joins together. */
 export const MAX_ISSUE_BURST = 500;

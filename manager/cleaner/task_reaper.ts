@@ -1,11 +1,13 @@
 /** Deletes tasks that nobody needs any more (SwarmKit `manager/orchestrator/taskreaper`). */
+import { clusterOf } from "../cluster/cluster_object.ts";
 import type { CancelTimer } from "../../api/clock.ts";
 import type { Cluster } from "../../api/cluster.ts";
 import { slotKey, type Task } from "../../api/task.ts";
 import { compareStates, isTerminal } from "../../api/task_state.ts";
 import type { Commit, ReadView } from "../store/store.ts";
 import { CommitLoop, type ComponentOptions } from "../leader/commit_loop.ts";
-import { clusterOf, isWanted, lastToChange } from "../task/task.ts";
+import type { WorkList } from "../leader/work_list.ts";
+import { isWanted, lastToChange } from "../task/task.ts";
 
 /** Milliseconds from the first dirty slot to the next look. */
 const REAPER_BATCHING_MS = 250;
@@ -49,8 +51,9 @@ export function tasksToReap(tasks: readonly Task[], limit: number): Task[] {
 /** Keeps the history of every slot short and removes what is marked for removal. */
 export class TaskReaper {
   #loop: CommitLoop;
-  #slots = new Set<string>();
-  #garbage = new Set<string>();
+  readonly #slots: WorkList;
+  /** Tasks to be deleted. */
+  readonly #doomed: WorkList;
   #cancelTimer: CancelTimer | undefined;
   #due = false;
 
@@ -60,6 +63,12 @@ export class TaskReaper {
       onCommit: (commit) => this.#onCommit(commit),
       run: () => this.#run(),
     });
+    this.#slots = this.#loop.list("slot");
+    this.#doomed = this.#loop.list("task");
+  }
+
+  get name(): string {
+    return this.#loop.name;
   }
 
   start(): void {
@@ -82,12 +91,12 @@ export class TaskReaper {
   }
 
   #look(task: Task): void {
-    if (isGarbage(this.options.store, task)) this.#garbage.add(task.ID);
+    if (isGarbage(this.options.store, task)) this.#doomed.add(task.ID);
     else this.#slots.add(slotKey(task));
   }
 
   #onCommit(commit: Commit): boolean {
-    const { store, clock } = this.options;
+    const { store } = this.options;
     for (const change of commit.changes) {
       if (change.table === "tasks" && change.action !== "remove") {
         if (change.action === "create" || isSettled(change.object)) this.#look(change.object);
@@ -98,11 +107,16 @@ export class TaskReaper {
         for (const task of store.find("tasks", "serviceID", change.object.ID)) this.#look(task);
       }
     }
-    const dirty = this.#slots.size + this.#garbage.size;
+    return this.#isTime();
+  }
+
+  /** True if it is time to work; if there is something to do a little later, that is arranged. */
+  #isTime(): boolean {
+    const dirty = this.#slots.size + this.#doomed.size;
     if (dirty === 0 || this.#due) return this.#due;
     if (dirty > MAX_DIRTY) this.#due = true;
     else {
-      this.#cancelTimer ??= clock.setTimer(REAPER_BATCHING_MS, () => {
+      this.#cancelTimer ??= this.options.clock.setTimer(REAPER_BATCHING_MS, () => {
         this.#due = true;
         this.#loop.wake();
       });
@@ -111,19 +125,20 @@ export class TaskReaper {
   }
 
   async #run(): Promise<void> {
-    if (!this.#due) return;
+    if (!this.#isTime()) return;
     this.#due = false;
     this.#cancelTimer?.();
     this.#cancelTimer = undefined;
     const { store } = this.options;
-    const doomed = [...this.#garbage];
-    for (const key of this.#slots) {
+    for (const key of this.#slots.take()) {
       const tasks = store.find("tasks", "slot", key);
-      if (tasks.length > 1) doomed.push(...tasksToReap(tasks, this.#limit(tasks)).map((task) => task.ID));
+      if (tasks.length < 2) continue;
+      this.#slots.attempt(key, () => {
+        for (const { ID } of tasksToReap(tasks, this.#limit(tasks))) this.#doomed.add(ID);
+      });
     }
-    this.#garbage.clear();
-    this.#slots.clear();
-    await store.batch(doomed, (tx, id) => {
+    this.#slots.finish();
+    await this.#doomed.commit(store, (tx, id) => {
       const task = tx.get("tasks", id);
       if (task && (isGarbage(tx, task) || !isWanted(task))) tx.delete("tasks", id);
     });

@@ -1,11 +1,12 @@
 /** Keeps n tasks of each replicated service (SwarmKit `manager/orchestrator/replicated`). */
+import { clusterOf } from "../cluster/cluster_object.ts";
 import { replicas, type Service } from "../../api/service.ts";
 import { slotKey, type Task } from "../../api/task.ts";
 import { isTerminal } from "../../api/task_state.ts";
 import type { ReadView, WriteTransaction } from "../store/store.ts";
 import type { ComponentOptions } from "../leader/commit_loop.ts";
 import { type NodeChange, ServiceOrchestrator } from "./service_orchestrator.ts";
-import { clusterOf, newTask, withDesired } from "../task/task.ts";
+import { isWanted, newTask, withDesired } from "../task/task.ts";
 
 /** Live tasks by slot, and what is left of slots without any. */
 interface Slots {
@@ -110,6 +111,8 @@ export class ReplicatedOrchestrator extends ServiceOrchestrator {
     await store.batch(free, (tx, slot) => {
       const current = tx.get("services", service.ID);
       if (current?.SpecVersion.Index !== service.SpecVersion.Index) return;
+      // There, if this was written before and the answer was lost.
+      if (tx.find("tasks", "slot", `${service.ID}/${slot}`).some(isWanted)) return;
       tx.create("tasks", newTask(current, { slot }, cluster, clock, random));
     });
     return new Set(free);

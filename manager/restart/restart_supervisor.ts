@@ -1,20 +1,22 @@
 /** Replaces tasks that ended as their restart policy says (SwarmKit `manager/orchestrator/restart`). */
+import { clusterOf } from "../cluster/cluster_object.ts";
+import { toMs } from "../../api/duration.ts";
 import type { CancelTimer } from "../../api/clock.ts";
 import { type ModeName, modeOf, type Service, stopGraceMs } from "../../api/service.ts";
 import { slotKey, type Task } from "../../api/task.ts";
 import { compareStates, isTerminal } from "../../api/task_state.ts";
 import type { Commit, ReadView, WriteTransaction } from "../store/store.ts";
 import { CommitLoop, type ComponentOptions } from "../leader/commit_loop.ts";
+import { showOnTask } from "../leader/show_reason.ts";
+import type { WorkList } from "../leader/work_list.ts";
 import { shouldRestart } from "./restart_policy.ts";
 import {
-  clusterOf,
   isStopped,
   isTaskDirty,
   isWanted,
   lastToChange,
   newTask,
   placeOf,
-  toMs,
   withDesired,
 } from "../task/task.ts";
 
@@ -39,6 +41,8 @@ export interface DelayedStart {
 }
 
 interface Waiting {
+  /** Found in the store, so that its delay is the policy's; who asked for it may know better. */
+  found: boolean;
   delayed: boolean;
   waitFor: Set<string>;
   cancel: CancelTimer;
@@ -46,14 +50,16 @@ interface Waiting {
 }
 
 /**
- * Decides on restarts, and starts delayed tasks in time. One per orchestrator, for the services of its mode.
+ * Decides on restarts, and starts delayed tasks in time. One per orchestrator, for the services of its mode. What it waits
+ * for and what it counts follows from the commits that it sees, never from what was to be written: a write may be refused,
+ * or be committed although its answer was lost.
  */
 export class RestartSupervisor {
   #loop: CommitLoop;
   #starts = new Map<string, Waiting>();
   /** Old task to the starts that wait for it. */
   #blockers = new Map<string, Set<string>>();
-  #due = new Set<string>();
+  readonly #due: WorkList;
   #recheck = false;
 
   constructor(readonly options: ComponentOptions, readonly mode: ModeName) {
@@ -62,6 +68,7 @@ export class RestartSupervisor {
       onCommit: (commit) => this.#onCommit(commit),
       run: () => this.#run(),
     });
+    this.#due = this.#loop.list("task", showOnTask(options));
   }
 
   /** Resumes delays that an earlier leader had begun. */
@@ -90,8 +97,8 @@ export class RestartSupervisor {
 
   /**
    * Ends `task` within `tx` and, if its policy permits, creates its replacement, desired `ready`. The caller
-   * hands the result to `delay` once the transaction is committed. A task that ended while its own start is
-   * delayed waits the delay out.
+   * hands the result to `delay` once the transaction is known to be committed; without that, the replacement
+   * waits out the delay of its policy. A task that ended while its own start is delayed waits the delay out.
    */
   restart(tx: WriteTransaction, service: Service, task: Task): DelayedStart | undefined {
     if (this.#starts.has(task.ID) || !isWanted(task)) return undefined;
@@ -111,11 +118,21 @@ export class RestartSupervisor {
    * Starts the (committed) task once its delay is over and the old tasks have stopped; at the latest,
    * {@linkcode OLD_TASK_SLACK_MS} after the longest grace period of theirs (or its delay, if that is longer).
    */
-  delay({ taskID, delayMs, waitFor }: DelayedStart): void {
-    if (!this.#loop.started || this.#starts.has(taskID)) return;
+  delay(start: DelayedStart): void {
+    if (!this.#loop.started || this.options.store.get("tasks", start.taskID)?.DesiredState !== "ready") {
+      return;
+    }
+    const known = this.#starts.get(start.taskID);
+    if (known?.found === false) return;
+    this.#drop(start.taskID);
+    this.#wait(start, false);
+  }
+
+  #wait({ taskID, delayMs, waitFor }: DelayedStart, found: boolean): void {
     const { clock } = this.options;
     const nothing = () => {};
     const waiting: Waiting = {
+      found,
       delayed: delayMs > 0,
       waitFor: new Set(waitFor),
       cancel: nothing,
@@ -185,11 +202,12 @@ export class RestartSupervisor {
         if (this.#blockers.has(task.ID) && (removed || isTerminal(task.Status.State))) this.#unblock(task.ID);
         // Let go before the orchestrator looks: a task that ended during its delay is restarted from now on.
         if (removed || task.DesiredState !== "ready") this.#drop(task.ID);
+        else this.#find(task);
       } else if (change.table === "nodes" && this.#blockers.size > 0) {
         this.#recheck ||= change.action === "remove" || change.object.Status.State === "down";
       }
     }
-    return this.#recheck;
+    return this.#recheck || this.#due.size > 0;
   }
 
   async #run(): Promise<void> {
@@ -201,15 +219,12 @@ export class RestartSupervisor {
         if (task === undefined || isStopped(store, task)) this.#unblock(old);
       }
     }
-    const due = [...this.#due];
-    if (due.length === 0) return;
-    await store.batch(due, (tx, taskID) => {
+    await this.#due.commit(store, (tx, taskID) => {
       const task = tx.get("tasks", taskID);
       if (task && compareStates(task.DesiredState, "running") < 0) {
         tx.update("tasks", withDesired(task, "running"));
       }
     });
-    for (const taskID of due) this.#drop(taskID);
   }
 
   #isOfMode({ ServiceID }: Task): boolean {
@@ -217,16 +232,23 @@ export class RestartSupervisor {
     return service !== undefined && modeOf(service.Spec) === this.mode;
   }
 
-  /** A task that ended before it was started is not waited for: its replacement has a delay of its own. */
   #resync(): void {
+    for (const task of this.options.store.all("tasks")) this.#find(task);
+  }
+
+  /** Starts a task that waits for it as far as the store says when. */
+  #find(task: Task): void {
+    if (task.DesiredState !== "ready" || this.#starts.has(task.ID) || !this.#isOfMode(task)) return;
+    // One that ended before it was started is not waited for: its replacement has a delay of its own.
+    if (!isTerminal(task.Status.State)) this.#resume(task);
+  }
+
+  #resume(task: Task): void {
     const { store, clock } = this.options;
-    for (const task of store.all("tasks")) {
-      if (task.DesiredState !== "ready" || isTerminal(task.Status.State) || !this.#isOfMode(task)) continue;
-      const waitFor = store.find("tasks", "slot", slotKey(task))
-        .filter((other) => other.ID !== task.ID && !isWanted(other) && !isStopped(store, other));
-      const age = clock.now() - Date.parse(task.CreatedAt);
-      const delayMs = Math.min(this.#delayMs(task), Math.max(0, this.#delayMs(task) - age));
-      this.delay({ taskID: task.ID, delayMs, waitFor: waitFor.map((other) => other.ID) });
-    }
+    const waitFor = store.find("tasks", "slot", slotKey(task))
+      .filter((other) => other.ID !== task.ID && !isWanted(other) && !isStopped(store, other));
+    const age = clock.now() - Date.parse(task.CreatedAt);
+    const delayMs = Math.min(this.#delayMs(task), Math.max(0, this.#delayMs(task) - age));
+    this.#wait({ taskID: task.ID, delayMs, waitFor: waitFor.map((other) => other.ID) }, true);
   }
 }

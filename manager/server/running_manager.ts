@@ -1,18 +1,19 @@
 /** A manager at work: consensus, store, CA and dispatcher behind one port, and the leader's components. */
+import { requireCluster } from "../cluster/cluster_object.ts";
 import { getLogger } from "@logtape/logtape";
 import type { Clock } from "../../api/clock.ts";
-import { CoveyError } from "../../api/errors.ts";
 import type { Cluster } from "../../api/cluster.ts";
 import type { WeightedPeer } from "../../api/dispatcher.ts";
 import type { Random } from "../../api/random.ts";
 import type { NodeIdentity } from "../../security/mod.ts";
 import type { Listener } from "../../transport/mod.ts";
 import { Dispatcher } from "../dispatcher/mod.ts";
+import { Leadership } from "../leader/leadership.ts";
 import type { ManagerHandle } from "../http/lifecycle.ts";
 import { RaftMember, type RaftMemberOptions } from "../consensus/member/mod.ts";
 import { type Answer, type ControlRequest, Routing } from "../forward/mod.ts";
 import { createStore, type Store } from "../store/mod.ts";
-import { leaderComponents, Leadership } from "./leader_components.ts";
+import { leaderComponents } from "./leader_components.ts";
 import { leaderTeller } from "./leader_teller.ts";
 import { managerRouter } from "./manager_router.ts";
 import { type ManagerNetwork, PeerTrust } from "./peer_trust.ts";
@@ -100,7 +101,7 @@ export class RunningManager implements ManagerHandle {
       rootCA: () => this.cluster.RootCA.CACert,
     });
     this.#leadership = new Leadership(
-      () => leaderComponents({ store, clock, random, dispatcher: this.#dispatcher, members: consensus }),
+      leaderComponents({ store, clock, random, dispatcher: this.#dispatcher, members: consensus }),
       clock,
     );
   }
@@ -128,13 +129,9 @@ export class RunningManager implements ManagerHandle {
     return new RunningManager(options, consensus, store, network);
   }
 
-  /** The cluster object; throws `failed_precondition` before it was created. */
+  /** The cluster object; throws `unavailable` before it was created. */
   get cluster(): Cluster {
-    const cluster = this.store.all("clusters")[0];
-    if (!cluster) {
-      throw new CoveyError("failed_precondition", "Cannot read the cluster: it has not been created yet");
-    }
-    return cluster;
+    return requireCluster(this.store);
   }
 
   /** Listens for nodes; the leader's components start, which is not waited for. */
@@ -150,10 +147,10 @@ export class RunningManager implements ManagerHandle {
     tell(this.consensus.status());
     this.#unsubscribe = this.consensus.subscribe((status) => {
       tell(status);
-      void this.#leadership.set(status.isLeader);
+      void this.#leadership.follow(status);
       this.#dispatcher.refresh();
     });
-    void this.#leadership.set(this.consensus.status().isLeader);
+    void this.#leadership.follow(this.consensus.status());
   }
 
   /** Puts a renewed certificate to use; connections stay. */
@@ -170,7 +167,7 @@ export class RunningManager implements ManagerHandle {
     this.#unsubscribe();
     this.#untime();
     this.#routing.close();
-    await this.#leadership.set(false);
+    await this.#leadership.follow({ isLeader: false, term: 0 });
     // The listener last: leadership is handed over while others can still be heard.
     await this.consensus.stop();
     await this.#listener?.close();

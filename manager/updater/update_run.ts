@@ -1,21 +1,15 @@
 /** One rolling update of one service, as steps over the store's state. */
+import { clusterOf } from "../cluster/cluster_object.ts";
+import { toMs } from "../../api/duration.ts";
 import { type CancelTimer, timestamp } from "../../api/clock.ts";
+import type { CoveyError } from "../../api/errors.ts";
 import type { Service, UpdateConfig, UpdateStatus } from "../../api/service.ts";
 import { isNodeBound, slotKey, type Task } from "../../api/task.ts";
 import { compareStates, isTerminal } from "../../api/task_state.ts";
 import type { ReadView, WriteTransaction } from "../store/store.ts";
 import type { ComponentOptions } from "../leader/commit_loop.ts";
 import type { DelayedStart, RestartSupervisor } from "../restart/restart_supervisor.ts";
-import {
-  clusterOf,
-  isStopped,
-  isTaskDirty,
-  isWanted,
-  newTask,
-  placeOf,
-  toMs,
-  withDesired,
-} from "../task/task.ts";
+import { isStopped, isTaskDirty, isWanted, newTask, placeOf, withDesired } from "../task/task.ts";
 
 /** Milliseconds that a new task is watched for failure, unless the update config says otherwise. */
 const DEFAULT_MONITOR_MS = 5000;
@@ -73,6 +67,8 @@ export class UpdateRun {
   /** Tasks made by this run, with the monotonic time at which they were first seen running. */
   #made = new Map<string, number | undefined>();
   #failed = new Set<string>();
+  /** Slots whose writes failed: whether they were committed all the same is seen when their turn comes again. */
+  readonly #doubtful = new Set<string>();
   #lastRunningAt = 0;
   #timer: { at: number; cancel: CancelTimer } | undefined;
 
@@ -146,25 +142,27 @@ export class UpdateRun {
   /** Ends flights whose new task runs, or cannot be waited for; frees them after the delay. */
   async #land(): Promise<void> {
     const { store, clock } = this.options;
-    const now = clock.monotonic();
+    const landing: Flight[] = [];
     const oldTasks: string[] = [];
-    for (const [key, flight] of this.#flights) {
-      if (flight.doneAt === undefined) {
-        const task = store.get("tasks", flight.newTaskID);
-        if (!this.#isDone(task)) continue;
-        flight.doneAt = now;
-        if (task?.Status.State === "running") {
-          const others = store.find("tasks", "slot", slotKey(task)).filter((t) =>
-            t.ID !== task.ID && isWanted(t)
-          );
-          oldTasks.push(...others.map((other) => other.ID));
-        }
-      }
-      const freeAt = flight.doneAt + this.#policy.delayMs;
+    for (const flight of this.#flights.values()) {
+      if (flight.doneAt !== undefined) continue;
+      const task = store.get("tasks", flight.newTaskID);
+      if (!this.#isDone(task)) continue;
+      landing.push(flight);
+      if (task?.Status.State !== "running") continue;
+      const inSlot = store.find("tasks", "slot", slotKey(task));
+      oldTasks.push(...inSlot.filter((t) => t.ID !== task.ID && isWanted(t)).map((t) => t.ID));
+    }
+    // They have landed once the old tasks are known to be told.
+    if (oldTasks.length > 0) await this.#shutDown(oldTasks);
+    const now = clock.monotonic();
+    for (const flight of landing) flight.doneAt = now;
+    for (const [key, { doneAt }] of this.#flights) {
+      if (doneAt === undefined) continue;
+      const freeAt = doneAt + this.#policy.delayMs;
       if (freeAt <= now || this.#queue.length === 0) this.#flights.delete(key);
       else this.#wakeAt(freeAt);
     }
-    if (oldTasks.length > 0) await this.#shutDown(oldTasks);
   }
 
   /**
@@ -191,16 +189,27 @@ export class UpdateRun {
     const free = this.#policy.parallelism - this.#flights.size;
     const slots = this.#queue.slice(0, Math.max(0, free));
     if (slots.length === 0) return;
-    const starts: DelayedStart[] = [];
-    await store.batch(slots, (tx, slot) => {
-      const start = this.#replace(tx, slot);
-      if (start === undefined) return;
-      this.#flights.set(slotKey(slot), { newTaskID: start.taskID, doneAt: undefined });
-      if (!this.#policy.startFirst) starts.push(start);
+    let failure: CoveyError | undefined;
+    await store.batch(slots, (tx, slot) => this.#replace(tx, slot), (slot, outcome) => {
+      if (!outcome.committed) {
+        failure ??= outcome.error;
+        this.#doubtful.add(slotKey(slot));
+        return;
+      }
+      this.#queue.splice(this.#queue.indexOf(slot), 1);
+      if (outcome.value) this.#takeOff(slot, outcome.value);
     });
-    this.#queue.splice(0, slots.length);
-    for (const start of starts) this.supervisor.delay(start);
+    if (failure) throw failure;
     this.wake();
+  }
+
+  /** The slot's new task is committed. */
+  #takeOff(slot: Task, start: DelayedStart): void {
+    const { store } = this.options;
+    const next = store.get("tasks", start.taskID);
+    this.#flights.set(slotKey(slot), { newTaskID: start.taskID, doneAt: undefined });
+    if (next && compareStates(next.Status.State, "running") < 0) this.#made.set(next.ID, undefined);
+    if (!this.#policy.startFirst) this.supervisor.delay(start);
   }
 
   /** Puts a task of the present spec into the slot; undefined if there is nothing to replace any more. */
@@ -208,7 +217,13 @@ export class UpdateRun {
     const service = tx.get("services", this.service.ID);
     if (service === undefined || !this.serves(service)) return undefined;
     const live = this.supervisor.liveTasks(tx, service, tx.find("tasks", "slot", slotKey(slot)));
-    if (!isSlotDirty(tx, service, live)) return undefined;
+    if (!isSlotDirty(tx, service, live)) {
+      // What this run wrote before may have been committed although the answer was lost.
+      const [own] = this.#doubtful.has(slotKey(slot)) ? live : [];
+      return own && isWanted(own)
+        ? { taskID: own.ID, delayMs: 0, waitFor: this.#toStop(tx, own) }
+        : undefined;
+    }
     const clean = live.filter((task) => !isTaskDirty(tx, service, task));
     // One that runs, if any, before one that only shall: nothing that works is thrown away.
     let next = clean.find((task) => task.Status.State === "running") ??
@@ -221,7 +236,6 @@ export class UpdateRun {
     } else if (this.#policy.startFirst && next.DesiredState === "ready") {
       tx.update("tasks", withDesired(next, "running"));
     }
-    if (compareStates(next.Status.State, "running") < 0) this.#made.set(next.ID, undefined);
     const old = live.filter((task) => task.ID !== next.ID && isWanted(task));
     if (!this.#policy.startFirst) {
       for (const task of old) {
@@ -233,6 +247,13 @@ export class UpdateRun {
       delayMs: 0,
       waitFor: old.filter((task) => !isStopped(tx, task)).map((task) => task.ID),
     };
+  }
+
+  /** Tasks of the slot that `next` waits for. */
+  #toStop(tx: WriteTransaction, next: Task): string[] {
+    return tx.find("tasks", "slot", slotKey(next))
+      .filter((task) => task.ID !== next.ID && !isWanted(task) && !isStopped(tx, task))
+      .map((task) => task.ID);
   }
 
   /** True if the failures so far end the run: paused, or rolled back. */

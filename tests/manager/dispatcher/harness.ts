@@ -8,7 +8,7 @@ import type { TaskState } from "../../../api/task_state.ts";
 import { Dispatcher } from "../../../manager/dispatcher/mod.ts";
 import type { Store } from "../../../manager/store/store.ts";
 import type { CallContext, Method } from "../../../transport/mod.ts";
-import type { FakeClock } from "../../support/fake_clock.ts";
+import { type FakeClock, settle } from "../../support/fake_clock.ts";
 
 /** Numbers from a seed; `float` is uniform. */
 export function seededRandom(seed = 1): Random {
@@ -77,7 +77,8 @@ export async function testDispatcher(store: Store, clock: FakeClock) {
     managers: () => shown.managers,
     rootCA: () => shown.root,
   });
-  await dispatcher.start();
+  dispatcher.start();
+  await settle();
   return { dispatcher, shown };
 }
 
