@@ -32,6 +32,8 @@ interface Policy {
   ratio: number;
   startFirst: boolean;
   rollback: boolean;
+  /** For how long an old task is kept beside a new one that runs: while a failure would bring the old one back. */
+  keepOldMs: number;
 }
 
 function policyOf(service: Service): Policy {
@@ -39,15 +41,19 @@ function policyOf(service: Service): Policy {
   const config = rollback ? service.Spec.RollbackConfig : service.Spec.UpdateConfig;
   const delayMs = toMs(config?.Delay, 0);
   const monitorMs = toMs(config?.Monitor || undefined, DEFAULT_MONITOR_MS);
+  const watchMs = delayMs >= monitorMs ? delayMs + 1000 : monitorMs;
   const parallelism = config?.Parallelism ?? 1;
+  const action = config?.FailureAction ?? "pause";
+  const startFirst = config?.Order === "start-first";
   return {
     parallelism: parallelism === 0 ? Infinity : parallelism,
     delayMs,
-    monitorMs: delayMs >= monitorMs ? delayMs + 1000 : monitorMs,
-    action: config?.FailureAction ?? "pause",
+    monitorMs: watchMs,
+    action,
     ratio: config?.MaxFailureRatio ?? 0,
-    startFirst: config?.Order === "start-first",
+    startFirst,
     rollback,
+    keepOldMs: startFirst && action === "rollback" && !rollback ? watchMs : 0,
   };
 }
 
@@ -67,6 +73,8 @@ export class UpdateRun {
   /** Tasks made by this run, with the monotonic time at which they were first seen running. */
   #made = new Map<string, number | undefined>();
   #failed = new Set<string>();
+  /** New tasks that run, with the monotonic time at which the old tasks beside them are ended. */
+  readonly #proving = new Map<string, number>();
   /** Slots whose writes failed: whether they were committed all the same is seen when their turn comes again. */
   readonly #doubtful = new Set<string>();
   #lastRunningAt = 0;
@@ -135,34 +143,46 @@ export class UpdateRun {
     await this.#land();
     if (await this.#actOnFailures()) return true;
     await this.#launch();
-    if (this.#queue.length > 0 || this.#flights.size > 0) return false;
+    if (this.#queue.length > 0 || this.#flights.size > 0 || this.#proving.size > 0) return false;
     return await this.#finish(service);
   }
 
   /** Ends flights whose new task runs, or cannot be waited for; frees them after the delay. */
   async #land(): Promise<void> {
     const { store, clock } = this.options;
-    const landing: Flight[] = [];
-    const oldTasks: string[] = [];
+    const now = clock.monotonic();
     for (const flight of this.#flights.values()) {
       if (flight.doneAt !== undefined) continue;
       const task = store.get("tasks", flight.newTaskID);
       if (!this.#isDone(task)) continue;
-      landing.push(flight);
-      if (task?.Status.State !== "running") continue;
-      const inSlot = store.find("tasks", "slot", slotKey(task));
-      oldTasks.push(...inSlot.filter((t) => t.ID !== task.ID && isWanted(t)).map((t) => t.ID));
+      flight.doneAt = now;
+      if (task?.Status.State === "running") this.#proving.set(task.ID, now + this.#policy.keepOldMs);
     }
-    // They have landed once the old tasks are known to be told.
-    if (oldTasks.length > 0) await this.#shutDown(oldTasks);
-    const now = clock.monotonic();
-    for (const flight of landing) flight.doneAt = now;
+    await this.#endOld(now);
     for (const [key, { doneAt }] of this.#flights) {
       if (doneAt === undefined) continue;
       const freeAt = doneAt + this.#policy.delayMs;
       if (freeAt <= now || this.#queue.length === 0) this.#flights.delete(key);
       else this.#wakeAt(freeAt);
     }
+  }
+
+  /** Ends the old tasks beside new ones that have proven themselves. They are due until they are known to be told. */
+  async #endOld(now: number): Promise<void> {
+    const due = [...this.#proving].filter(([, at]) => at <= now).map(([taskID]) => taskID);
+    const old = due.flatMap((taskID) => this.#besides(taskID));
+    if (old.length > 0) await this.#shutDown(old);
+    for (const taskID of due) this.#proving.delete(taskID);
+    for (const at of this.#proving.values()) this.#wakeAt(at);
+  }
+
+  /** The wanted tasks in the slot of a task that runs; none if it does not run any more. */
+  #besides(taskID: string): string[] {
+    const { store } = this.options;
+    const task = store.get("tasks", taskID);
+    if (task?.Status.State !== "running" || !isWanted(task)) return [];
+    const inSlot = store.find("tasks", "slot", slotKey(task));
+    return inSlot.filter((other) => other.ID !== taskID && isWanted(other)).map((other) => other.ID);
   }
 
   /**
@@ -205,10 +225,11 @@ export class UpdateRun {
 
   /** The slot's new task is committed. */
   #takeOff(slot: Task, start: DelayedStart): void {
-    const { store } = this.options;
+    const { store, clock } = this.options;
     const next = store.get("tasks", start.taskID);
     this.#flights.set(slotKey(slot), { newTaskID: start.taskID, doneAt: undefined });
     if (next && compareStates(next.Status.State, "running") < 0) this.#made.set(next.ID, undefined);
+    else if (next && this.#policy.keepOldMs > 0) this.#made.set(next.ID, clock.monotonic());
     if (!this.#policy.startFirst) this.supervisor.delay(start);
   }
 

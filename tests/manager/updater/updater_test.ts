@@ -337,3 +337,37 @@ Deno.test("Updater: a start-first update that is rolled back never stops the hea
     }
   }
 });
+
+Deno.test("Updater: start-first with rollback keeps the old task while the new one may still fail (46, 49)", async () => {
+  for (const changeOfLeader of [false, true]) {
+    await using fleet = await Fleet.of(["a", "b"]);
+    const id = await fleet.replicated("web", 2, config({ Order: "start-first", FailureAction: "rollback" }));
+    const old = fleet.running(id).map(({ ID }) => ID);
+    await fleet.release(id, "v2");
+    await fleet.clock.advance(1000);
+    assert.deepEqual(fleet.versions(id), { "": 2, v2: 2 });
+    if (changeOfLeader) {
+      await fleet.stepDown();
+      fleet.lead();
+    }
+    await fleet.clock.advance(3000);
+    // It ran for a while, and then fails.
+    fleet.agents.fate = failing("v2");
+    const bad = fleet.running(id).find((task) => versionOf(task) === "v2")!;
+    await fleet.agents.report(bad.ID, "failed");
+    await fleet.clock.advance(60_000);
+    assert.equal(fleet.service(id).UpdateStatus?.State, "rollback_completed");
+    assert.deepEqual(fleet.running(id).map(({ ID }) => ID), old);
+    assert.equal(fleet.wanted(id).length, 2);
+  }
+});
+
+Deno.test("Updater: start-first with rollback ends the old task once the new one has held (46)", async () => {
+  await using fleet = await Fleet.of(["a", "b"]);
+  const id = await fleet.replicated("web", 2, config({ Order: "start-first", FailureAction: "rollback" }));
+  await fleet.release(id, "v2");
+  await fleet.clock.advance(10_000);
+  assert.deepEqual(fleet.versions(id), { v2: 2 });
+  assert.equal(fleet.wanted(id).length, 2);
+  assert.equal(fleet.service(id).UpdateStatus?.State, "completed");
+});
