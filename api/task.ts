@@ -1,6 +1,6 @@
 /** Tasks: one run of a service's program on one node. A task is one-shot and never moves. */
 import type { Annotations, GenericResource, Meta, Version } from "./objects.ts";
-import type { PortConfig, TaskSpec } from "./service.ts";
+import type { LogDriver, PortConfig, TaskSpec } from "./service.ts";
 import type { TaskState } from "./task_state.ts";
 
 /** What the executor tells of the running thing; process tasks fill `PID` and `ExitCode` too. */
@@ -37,6 +37,8 @@ export interface Task extends Meta {
   Status: TaskStatus;
   DesiredState: TaskState;
   AssignedGenericResources?: GenericResource[];
+  /** The cluster's default when the task was made, where its spec names no driver. */
+  LogDriver?: LogDriver;
   /** Host-mode ports of the service when the task was made. */
   Ports?: PortConfig[];
 }

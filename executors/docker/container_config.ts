@@ -96,6 +96,7 @@ function securityOptions(privileges: Privileges): string[] {
 function hostConfig(task: Task, spec: ContainerSpec) {
   const { Limits, Reservations } = task.Spec.Resources ?? {};
   const { bindings } = hostPorts(task.Ports);
+  const log = task.Spec.LogDriver ?? task.LogDriver;
   const security = securityOptions(spec.Privileges ?? {});
   return defined({
     Memory: Limits?.MemoryBytes || undefined,
@@ -119,9 +120,7 @@ function hostConfig(task: Task, spec: ContainerSpec) {
     DnsSearch: spec.DNSConfig?.Search,
     DnsOptions: spec.DNSConfig?.Options,
     SecurityOpt: security.length > 0 ? security : undefined,
-    LogConfig: task.Spec.LogDriver?.Name
-      ? { Type: task.Spec.LogDriver.Name, Config: task.Spec.LogDriver.Options ?? {} }
-      : undefined,
+    LogConfig: log?.Name ? { Type: log.Name, Config: log.Options ?? {} } : undefined,
     NetworkMode: task.Spec.Networks?.[0]?.Target,
     // The agent restarts tasks, never the engine.
     RestartPolicy: { Name: "no" },

@@ -2,10 +2,9 @@
 import { type Clock, timestamp } from "../../api/clock.ts";
 import type { Cluster } from "../../api/cluster.ts";
 import { newID, type Random } from "../../api/random.ts";
-import type { PortConfig, Service, TaskSpec } from "../../api/service.ts";
+import type { PortConfig, Service } from "../../api/service.ts";
 import type { Task } from "../../api/task.ts";
 import { compareStates, isTerminal, type TaskState } from "../../api/task_state.ts";
-import { clusterOf } from "../cluster/cluster_object.ts";
 import { nodeMatches } from "../placement/constraint.ts";
 import type { ReadView } from "../store/store.ts";
 import { deepEqual } from "../../api/deep_equal.ts";
@@ -23,13 +22,6 @@ function hostPorts(service: Service): PortConfig[] | undefined {
   return ports?.length ? ports : undefined;
 }
 
-/** The task spec of `service` with the cluster's defaults filled in. */
-function effectiveSpec(service: Service, cluster: Cluster | undefined): TaskSpec {
-  const spec = service.Spec.TaskTemplate;
-  const driver = cluster?.Spec.TaskDefaults.LogDriver;
-  return driver === undefined || spec.LogDriver !== undefined ? spec : { ...spec, LogDriver: driver };
-}
-
 /** A new task of `service`, observed `new` and desired `running`; a global one has its node preset. */
 export function newTask(
   service: Service,
@@ -40,18 +32,21 @@ export function newTask(
 ): Task {
   const now = timestamp(clock);
   const ports = hostPorts(service);
+  const Spec = service.Spec.TaskTemplate;
+  const logDriver = Spec.LogDriver === undefined ? cluster?.Spec.TaskDefaults.LogDriver : undefined;
   return {
     ID: newID(random),
     Version: { Index: 0 },
     CreatedAt: now,
     UpdatedAt: now,
-    Spec: effectiveSpec(service, cluster),
+    Spec,
     SpecVersion: service.SpecVersion,
     ServiceID: service.ID,
     ...("slot" in place ? { Slot: place.slot, NodeID: "" } : { NodeID: place.nodeID }),
     ServiceAnnotations: { Name: service.Spec.Name, Labels: service.Spec.Labels },
     Status: { Timestamp: now, State: "new", Message: "created" },
     DesiredState: "running",
+    ...(logDriver && { LogDriver: logDriver }),
     ...(ports && { Ports: ports }),
   };
 }
@@ -63,7 +58,7 @@ export function newTask(
 export function isTaskDirty(view: ReadView, service: Service, task: Task): boolean {
   if (task.SpecVersion?.Index === service.SpecVersion.Index) return false;
   if (!deepEqual(hostPorts(service), task.Ports)) return true;
-  const wanted = effectiveSpec(service, clusterOf(view));
+  const wanted = service.Spec.TaskTemplate;
   if (deepEqual(wanted, task.Spec)) return false;
   const { Placement: placement, ...rest } = wanted;
   const { Placement: _, ...taskRest } = task.Spec;

@@ -55,6 +55,7 @@ Deno.test("Container: limits, ports, hosts and privileges arrive in the engine's
     { Protocol: "udp", TargetPort: 53, PublishMode: "host" },
     { Protocol: "tcp", TargetPort: 81, PublishedPort: 81, PublishMode: "ingress" },
   ];
+  task.LogDriver = { Name: "journald" };
   const body = createBody(task, "node");
   assert.deepEqual(body.Env, ["DOCKER_RESOURCE_GPU=a,b"]);
   assert.equal(body.StopTimeout, 2);
@@ -91,4 +92,11 @@ Deno.test("Container: image references get a default tag only where they name no
   assert.equal(withDefaultTag("registry:5000/app:2"), "registry:5000/app:2");
   assert.equal(withDefaultTag(`app@${digest}`), `app@${digest}`);
   assert.ok(isPinned(`app:1@${digest}`) && !isPinned("app:1"));
+});
+
+Deno.test("Container: the cluster's log driver serves a task whose spec names none", () => {
+  const task = containerTask({});
+  task.LogDriver = { Name: "journald", Options: { tag: "x" } };
+  const { LogConfig } = createBody(task, "node").HostConfig as Record<string, unknown>;
+  assert.deepEqual(LogConfig, { Type: "journald", Config: { tag: "x" } });
 });
