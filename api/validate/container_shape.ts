@@ -55,6 +55,8 @@ const mount = record({
     ),
     NonRecursive: onlyTrue,
     CreateMountpoint: onlyTrue,
+    ReadOnlyNonRecursive: onlyTrue,
+    ReadOnlyForceRecursive: onlyTrue,
   }),
   VolumeOptions: record({
     NoCopy: onlyTrue,
@@ -62,7 +64,12 @@ const mount = record({
     Subpath: unsupported("volume subpaths are not supported"),
     DriverConfig: record({ Name: text, Options: stringMap }),
   }),
-  TmpfsOptions: record({ SizeBytes: nonZero(integer(0)), Mode: nonZero(integer(0)) }),
+  ImageOptions: unsupported("image mounts are not supported"),
+  TmpfsOptions: record({
+    SizeBytes: nonZero(integer(0)),
+    Mode: nonZero(integer(0)),
+    Options: unsupported("tmpfs options are not supported"),
+  }),
 });
 
 /** Mounts with a type and a target of their own. */

@@ -17,7 +17,7 @@ import { leaderComponents } from "./leader_components.ts";
 import { leaderTeller } from "./leader_teller.ts";
 import { managerRouter } from "./manager_router.ts";
 import { type ManagerNetwork, PeerTrust } from "./peer_trust.ts";
-import { followRaftTiming } from "./raft_timing.ts";
+import { followRaftSettings } from "./raft_settings.ts";
 
 const logger = getLogger(["covey", "node"]);
 
@@ -88,7 +88,7 @@ export class RunningManager implements ManagerHandle {
     this.#network = network;
     this.consensus = consensus;
     this.store = store;
-    this.#untime = followRaftTiming(consensus, store);
+    this.#untime = followRaftSettings(consensus, store);
     this.nodeID = options.nodeID;
     this.advertiseAddr = options.advertise;
     const { clock, random, nodeID, answer } = options;
