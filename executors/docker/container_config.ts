@@ -158,6 +158,17 @@ export function createBody(task: Task, nodeID: string): Record<string, unknown> 
   });
 }
 
+/**
+ * The API version from which on an engine knows all that `spec` asks for, if the usual one is too old: asked in that, it
+ * would leave the rest out without a word.
+ */
+export function versionFor({ Healthcheck, Mounts = [] }: ContainerSpec): string | undefined {
+  const binds = Mounts.map((each) => each.BindOptions ?? {});
+  const isRecursive = binds.some((bind) => bind.ReadOnlyNonRecursive || bind.ReadOnlyForceRecursive);
+  if (Healthcheck?.StartInterval || isRecursive) return "v1.44";
+  return binds.some((bind) => bind.CreateMountpoint) ? "v1.42" : undefined;
+}
+
 /** Grace period in whole seconds, rounded up; the engine counts no finer. */
 export function stopSeconds(spec: ContainerSpec): number {
   const DEFAULT_SECONDS = 10;
