@@ -5,9 +5,16 @@
  */
 import assert from "node:assert/strict";
 import { CoveyError } from "../../../api/errors.ts";
-import type { Service } from "../../../api/service.ts";
-import { parseClusterSpec, parseNodeSpec, parseServiceSpec } from "../../../api/validate/mod.ts";
+import type { ProcessSpec, Service } from "../../../api/service.ts";
+import {
+  mergeClusterSpec,
+  parseClusterSpec,
+  parseNodeSpec,
+  parseServiceSpec,
+} from "../../../api/validate/mod.ts";
 import { createBody } from "../../../executors/docker/container_config.ts";
+import { newCluster } from "../../../manager/cluster/new_cluster.ts";
+import { clusterInfo } from "../../../manager/http/views/swarm_view.ts";
 import { newTask } from "../../../manager/task/task.ts";
 import { FakeClock } from "../../support/fake_clock.ts";
 import { seededRandom } from "../../manager/orchestrator/harness.ts";
@@ -199,4 +206,35 @@ Deno.test("Requests: each field of a swarm spec acts, or is refused by name", as
 Deno.test("Requests: each field of a node spec acts, or is refused by name", async () => {
   const tables = { readers: NODE_READERS, notes: NODE_NOTES };
   assert.deepEqual(await idleFields("NodeSpec", parseNodeSpec, {}, tables), []);
+});
+
+Deno.test("Requests: each field of a process spec is read by its executor; a log driver is refused by name", async () => {
+  const ProcessSpec: Required<ProcessSpec> = {
+    Command: "run",
+    Args: ["x"],
+    Env: ["A=b"],
+    Dir: "/tmp",
+    User: "nobody",
+    StopSignal: "SIGINT",
+    StopGracePeriod: 7e9,
+  };
+  const TaskTemplate = { Runtime: "process", ProcessSpec };
+  assert.deepEqual(parseServiceSpec({ Name: "web", TaskTemplate }).TaskTemplate.ProcessSpec, ProcessSpec);
+  for (const name of Object.keys(ProcessSpec)) {
+    assert.ok(await isRead(name, ["executors/process/process_spec.ts"]), name);
+  }
+  const logged = { Name: "web", TaskTemplate: { ...TaskTemplate, LogDriver: { Name: "journald" } } };
+  assert.throws(() => parseServiceSpec(logged), /TaskTemplate.LogDriver: log drivers are not available/);
+});
+
+Deno.test("Requests: what is shown can be sent back whole, and changes nothing", async () => {
+  const cluster = await newCluster("c1", {}, { clock: new FakeClock(), random: seededRandom() });
+  const shown = clusterInfo(cluster).Spec as Json;
+  assert.deepEqual(mergeClusterSpec(cluster.Spec, parseClusterSpec(shown)), cluster.Spec);
+  // As clients send it that know of the fields and leave them at their zeros.
+  const zeros = overlay(shown, {
+    Raft: { KeepOldSnapshots: 0 },
+    CAConfig: { ForceRotate: 0, SigningCACert: "", ExternalCAs: [] },
+  }) as Json;
+  assert.deepEqual(mergeClusterSpec(cluster.Spec, parseClusterSpec(zeros)), cluster.Spec);
 });
