@@ -41,7 +41,7 @@ export interface TaskEnvironment {
 type Activity = "waiting" | "starting" | "stopping";
 const ACTIVITIES: readonly Activity[] = ["waiting", "starting", "stopping"];
 
-/** See the file's head. */
+/** One task on its node, from its assignment until every trace of it is removed. */
 export class TaskManager {
   readonly #env: TaskEnvironment;
   #record: TaskRecord;

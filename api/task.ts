@@ -3,14 +3,33 @@ import type { Annotations, GenericResource, Meta, Version } from "./objects.ts";
 import type { LogDriver, PortConfig, TaskSpec } from "./service.ts";
 import type { TaskState } from "./task_state.ts";
 
-/** What the executor tells of the running thing; process tasks fill `PID` and `ExitCode` too. */
+/**
+ * What the executor tells of the running thing; process tasks fill `PID` and `ExitCode` too.
+ *
+ * @example
+ * ```ts
+ * const ended: ContainerStatus = { ContainerID: "", PID: 0, ExitCode: 137 };
+ * ```
+ */
 export interface ContainerStatus {
   ContainerID: string;
   PID: number;
   ExitCode: number;
 }
 
-/** Last observed state of a task. */
+/**
+ * Last observed state of a task.
+ *
+ * @example
+ * ```ts
+ * const failed: TaskStatus = {
+ *   Timestamp: "2026-01-01T00:00:00.000Z",
+ *   State: "failed",
+ *   Message: "started",
+ *   Err: "task: non-zero exit (1)",
+ * };
+ * ```
+ */
 export interface TaskStatus {
   Timestamp: string;
   State: TaskState;
@@ -22,7 +41,17 @@ export interface TaskStatus {
   PortStatus?: { Ports?: PortConfig[] };
 }
 
-/** A task as stored. */
+/**
+ * A task as stored.
+ *
+ * @example
+ * ```ts
+ * // Why a task does not run, for a person.
+ * function reason({ Status }: Task): string {
+ *   return Status.Err || Status.Message;
+ * }
+ * ```
+ */
 export interface Task extends Meta {
   Spec: TaskSpec;
   /** The service's SpecVersion this task was made from. */
@@ -46,22 +75,51 @@ export interface Task extends Meta {
 /**
  * True for a task that was made for one node and stays that node's, as in a global service. Of any other, the slot says
  * where it belongs, whatever its number and the node that was chosen.
+ *
+ * @example
+ * ```ts
+ * import assert from "node:assert/strict";
+ *
+ * assert.ok(isNodeBound({ NodeID: "n1" }));
+ * assert.ok(!isNodeBound({ Slot: 0, NodeID: "n1" }));
+ * ```
  */
 export function isNodeBound(task: Pick<Task, "Slot" | "NodeID">): boolean {
   return task.Slot === undefined;
 }
 
-/** Where in its service a task belongs: its slot's number, or its node's ID. */
-export function placeName(task: Pick<Task, "Slot" | "NodeID">): string {
+function placeName(task: Pick<Task, "Slot" | "NodeID">): string {
   return task.Slot === undefined ? task.NodeID : String(task.Slot);
 }
 
-/** The same for all tasks that follow one another in one place of one service: `serviceID/slot` or `serviceID/nodeID`. */
+/**
+ * The same for all tasks that follow one another in one place of one service: `serviceID/slot` or `serviceID/nodeID`.
+ *
+ * @example
+ * ```ts
+ * import assert from "node:assert/strict";
+ *
+ * assert.equal(slotKey({ ServiceID: "s1", Slot: 2, NodeID: "n1" }), "s1/2");
+ * assert.equal(slotKey({ ServiceID: "s1", NodeID: "n1" }), "s1/n1");
+ * ```
+ */
 export function slotKey(task: Pick<Task, "ServiceID" | "Slot" | "NodeID">): string {
   return `${task.ServiceID}/${placeName(task)}`;
 }
 
-/** A task's display name: `service.slot.taskID`; with the node's ID in place of the slot for a global service. */
+/**
+ * A task's display name: `service.slot.taskID`; with the node's ID in place of the slot for a global service.
+ *
+ * @example
+ * ```ts
+ * import assert from "node:assert/strict";
+ *
+ * const task = { ID: "t1", Slot: 2, NodeID: "n1", ServiceAnnotations: { Name: "web", Labels: {} } };
+ * assert.equal(taskName(task), "web.2.t1");
+ * const { Slot: _, ...bound } = task;
+ * assert.equal(taskName(bound), "web.n1.t1");
+ * ```
+ */
 export function taskName(task: Pick<Task, "ID" | "Slot" | "NodeID" | "ServiceAnnotations">): string {
   return `${task.ServiceAnnotations.Name}.${placeName(task)}.${task.ID}`;
 }

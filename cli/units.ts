@@ -1,5 +1,5 @@
 /** Units as the docker command line takes and shows them. */
-import { HOUR_NS, MILLISECOND_NS, SECOND_NS, toMs } from "../api/duration.ts";
+import { HOUR_NS, MILLISECOND_NS, SECOND_NS } from "../api/duration.ts";
 import { CoveyError } from "../api/errors.ts";
 
 const NANOSECONDS: Record<string, number> = {
@@ -72,18 +72,6 @@ export function parseLabels(pairs: readonly string[]): Record<string, string> {
     const at = pair.indexOf("=");
     return at < 0 ? [pair, ""] : [pair.slice(0, at), pair.slice(at + 1)];
   }));
-}
-
-/** Nanoseconds as a Go duration: `1m30s`, `500ms`. */
-export function formatDuration(nanoseconds: number): string {
-  if (nanoseconds === 0) return "0s";
-  if (nanoseconds < SECOND_NS) return `${toMs(nanoseconds)}ms`;
-  let seconds = nanoseconds / SECOND_NS, text = "";
-  for (const [unit, size] of [["h", 3600], ["m", 60]] as const) {
-    if (seconds >= size) text += `${Math.floor(seconds / size)}${unit}`;
-    seconds %= size;
-  }
-  return seconds > 0 ? `${text}${Number(seconds.toFixed(3))}s` : text;
 }
 
 /** Bytes with a binary unit: `64MiB`. */

@@ -9,9 +9,9 @@ import { checkRootDigest, type JoinToken, parseJoinToken } from "./join_token.ts
 import { assembleIdentity, type NodeIdentity } from "./node_identity.ts";
 
 /** Attempts to fetch the root certificate (SwarmKit). */
-export const MAX_ROOT_ATTEMPTS = 5;
+const MAX_ROOT_ATTEMPTS = 5;
 /** Pause between them (SwarmKit). */
-export const ROOT_RETRY_MS = 2_000;
+const ROOT_RETRY_MS = 2_000;
 /** Pauses before asking again for a certificate (SwarmKit). */
 const ISSUE_PAUSE: BackoffLimits = { minMs: 1_000, maxMs: 30_000 };
 /** Retryable failures in a row before giving up, some three minutes; waiting for acceptance has no limit. */

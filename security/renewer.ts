@@ -9,9 +9,9 @@ import type { IdentityStore } from "./identity_store.ts";
 import { assembleIdentity, type NodeIdentity } from "./node_identity.ts";
 
 /** Renewal happens at a random part of the certificate's life, so that a fleet spreads out (SwarmKit). */
-export const RENEW_FROM = 0.5;
+const RENEW_FROM = 0.5;
 /** See {@linkcode RENEW_FROM}. */
-export const RENEW_UNTIL = 0.8;
+const RENEW_UNTIL = 0.8;
 /** Pauses after failures (SwarmKit). */
 export const RENEW_PAUSE: BackoffLimits = { minMs: 5_000, maxMs: HOUR_MS };
 /** The random part of such a pause: it keeps a fleet from knocking together. */

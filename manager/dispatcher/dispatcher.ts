@@ -29,7 +29,7 @@ import { type ReportedStatus, StatusWriter } from "./status_writer.ts";
 import { Wakeup } from "./wakeup.ts";
 
 /** Heartbeat period where the cluster's settings name none. */
-export const DEFAULT_HEARTBEAT_MS = 5000;
+const DEFAULT_HEARTBEAT_MS = 5000;
 /** A period is drawn from plus or minus this share of the setting, so that agents spread out. */
 const HEARTBEAT_JITTER = 0.1;
 /** Periods without a heartbeat after which a node is down. */

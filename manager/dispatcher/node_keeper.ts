@@ -11,7 +11,7 @@ import type { Commit } from "../store/store.ts";
 import { isDeepStrictEqual } from "node:util";
 
 /** A node that was down for this long has its tasks orphaned (SwarmKit `defaultNodeDownPeriod`). */
-export const ORPHAN_AFTER_MS = DAY_MS;
+const ORPHAN_AFTER_MS = DAY_MS;
 
 /** What is to be written of a node, until that is committed or the node says otherwise. */
 interface Intent {

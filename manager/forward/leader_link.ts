@@ -11,7 +11,7 @@ import { canceled, within } from "./waiting.ts";
 /** How long a call waits for a leader that can be reached: ten elections of the slowest default (1 s). */
 export const LEADER_WAIT_MS = 10_000;
 /** Calls that may wait for a leader: as many as agents may be connected; beyond it they fail at once. */
-export const MAX_WAITING_CALLS = 10_000;
+const MAX_WAITING_CALLS = 10_000;
 /**
  * Waits before the same leader is tried a third time and on; a change of the leader ends them early. The second try is at
  * once: it may only have been an old connection that broke.

@@ -1,4 +1,2 @@
 export { nodeMatches } from "./constraint.ts";
-export { labelReader } from "./label.ts";
 export { NodeResources } from "./node_resources.ts";
-export { platformMatches } from "./platform.ts";

@@ -22,7 +22,7 @@ export interface RoleManagerOptions {
 
 const logger = getLogger(["covey", "roles"]);
 
-/** See the file's head. */
+/** Makes the role of each node follow its spec, for as long as this manager leads. */
 export class RoleManager {
   readonly name = "role manager";
   readonly #options: RoleManagerOptions;

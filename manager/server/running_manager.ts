@@ -114,7 +114,11 @@ export class RunningManager implements ManagerHandle {
     const { nodeID, advertise, clock, random, join, forceNewCluster, identity } = options;
     if (identity) network.useIdentity(identity);
     const consensus = await openMember({
-      ...{ nodeID, address: advertise, clock, random, dialer: network.dialer },
+      nodeID,
+      address: advertise,
+      clock,
+      random,
+      dialer: network.dialer,
       ...(join && { join }),
       ...(forceNewCluster && { forceNewCluster }),
     });
@@ -139,8 +143,10 @@ export class RunningManager implements ManagerHandle {
     this.#network.useIdentity(identity);
     const router = managerRouter({
       ...this.#options,
-      ...{ store: this.store, consensus: this.consensus },
-      ...{ dispatcher: this.#dispatcher, routing: this.#routing },
+      store: this.store,
+      consensus: this.consensus,
+      dispatcher: this.#dispatcher,
+      routing: this.#routing,
     });
     this.#listener = await this.#network.listen(this.#options.listen, router);
     const tell = leaderTeller(this.nodeID, (level, line) => logger[level](line));
@@ -168,7 +174,7 @@ export class RunningManager implements ManagerHandle {
     this.#untime();
     this.#routing.close();
     await this.#leadership.follow({ isLeader: false, term: 0 });
-    // The listener last: leadership is handed over while others can still be heard.
+    // The listener closes last: stopping hands leadership over, and for that the others must still be heard.
     await this.consensus.stop();
     await this.#listener?.close();
   }

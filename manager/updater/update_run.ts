@@ -1,4 +1,16 @@
-/** One rolling update of one service, as steps over the store's state. */
+/**
+ * One rolling update of one service, as steps over the store's state. Its `UpdateStatus.State`, which a new spec clears:
+ *
+ *     (none) --> updating --> completed
+ *                 |    |
+ *                 |    '--> paused                    too many tasks failed
+ *                 v                                   the same, `FailureAction: rollback`, or by hand
+ *                rollback_started --> rollback_completed
+ *                      '--> rollback_paused           too many tasks failed again
+ *
+ * A dirty slot is queued, then in flight until its new task runs or need not be waited for, and takes up its place for the
+ * delay after that.
+ */
 import { clusterOf } from "../cluster/cluster_object.ts";
 import { toMs } from "../../api/duration.ts";
 import { type CancelTimer, timestamp } from "../../api/clock.ts";

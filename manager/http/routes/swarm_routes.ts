@@ -61,7 +61,7 @@ export function swarmRoutes(app: Hono, context: ControlContext): void {
 }
 
 function refuse(status: number, message: string): never {
-  throw new DockerError(status, "unavailable", message);
+  throw new DockerError(status, "unavailable", message, "wrong_state");
 }
 
 async function init(context: ControlContext, body: unknown): Promise<string> {

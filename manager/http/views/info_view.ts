@@ -11,7 +11,7 @@ const TWO_MANAGERS = `WARNING: Running Swarm in a two-manager configuration. Thi
          Swarm for fault-tolerance.`;
 
 /** The `Swarm` section. */
-export function swarmSection({ lifecycle }: ControlContext): Record<string, unknown> {
+function swarmSection({ lifecycle }: ControlContext): Record<string, unknown> {
   const peers = lifecycle.remoteManagers.map(({ NodeID, Addr }) => ({ NodeID, Addr }));
   const manager = lifecycle.state === "active" ? lifecycle.manager : undefined;
   return {
