@@ -17,6 +17,32 @@ const LAYERS: Record<string, string[]> = {
   examples: ["api", "executors"],
 };
 
+/**
+ * The rooms of `manager/` from the top: a room imports only what stands on a line below its own. Rooms on one line do not
+ * know of each other. `""` is the folder itself.
+ */
+const MANAGER_ROOMS: string[][] = [
+  [""],
+  ["process"],
+  ["server"],
+  ["http"],
+  ["forward"],
+  ["control"],
+  ["orchestrator"],
+  ["updater"],
+  ["restart", "cleaner", "allocator", "scheduler", "dispatcher", "ca", "roles", "backup"],
+  ["leader"],
+  ["task"],
+  ["placement", "cluster"],
+  ["store"],
+  ["consensus/member"],
+  ["consensus/membership"],
+  ["consensus/peers"],
+  ["consensus/disk"],
+  ["consensus"],
+  ["raft"],
+];
+
 /** The agent may use of the executors only their door: the contract and the loader, never one executor's inside. */
 const AGENT_EXECUTOR_DOOR = ["executors/executor.ts", "executors/load.ts"];
 
@@ -79,6 +105,26 @@ Deno.test("Tidy: imports point one way", () => {
       if (top(path) === "agent" && top(target) === "executors" && !AGENT_EXECUTOR_DOOR.includes(target)) {
         problems.push(`${path} imports an executor's inside: ${target}`);
       }
+    }
+  }
+  check(problems);
+});
+
+/** The room of a path in `manager/`; the inner rooms of `consensus/` count by themselves. */
+function roomOf(path: string): string {
+  const [, first = "", second] = path.split("/").slice(0, -1);
+  return first === "consensus" && second !== undefined ? `${first}/${second}` : first;
+}
+
+Deno.test("Tidy: rooms of the manager import only what stands below them", () => {
+  const problems: string[] = [];
+  const lineOf = (room: string) => MANAGER_ROOMS.findIndex((line) => line.includes(room));
+  for (const { path, imports } of production.filter((s) => top(s.path) === "manager")) {
+    const room = roomOf(path), line = lineOf(room);
+    if (line < 0) problems.push(`${path}: MANAGER_ROOMS does not know the room ${room}`);
+    for (const target of imports) {
+      if (!byPath.has(target) || top(target) !== "manager" || roomOf(target) === room) continue;
+      if (lineOf(roomOf(target)) <= line) problems.push(`${path} imports ${target}`);
     }
   }
   check(problems);

@@ -18,7 +18,7 @@ import {
   readCertificateRequest,
   roleOfJoinToken,
 } from "../../security/mod.ts";
-import { notLeader } from "../routing/outcome.ts";
+import { handedToFollower } from "../consensus/mod.ts";
 import type { CABackend, CACluster, CANode } from "./ca_backend.ts";
 import { readIssueRequest } from "./issue_request.ts";
 import { RateLimiter } from "./rate_limiter.ts";
@@ -123,7 +123,7 @@ export class CAServer {
     this.#underWay++;
     try {
       const forward = this.#options.leader?.();
-      if (forward && isPassedOn(checked, context)) throw notLeader();
+      if (forward && isPassedOn(checked, context)) throw handedToFollower();
       const answer = await forward?.(checked, node);
       if (answer) return answer;
       const cluster = this.#options.backend.cluster();

@@ -20,3 +20,8 @@ export function notLeading(what: string, reason: typeof REASONS[number]): CoveyE
 export function isNotLeading({ code, message }: CoveyError): boolean {
   return code === "unavailable" && REASONS.some((reason) => message.endsWith(`: ${reason}`));
 }
+
+/** A call was handed to this manager, which does not lead: whoever sent it knows more by now, so it goes no further. */
+export function handedToFollower(): CoveyError {
+  return notLeading("take the call", "this manager is not the leader");
+}

@@ -1,9 +1,10 @@
 /** Which requests the leader answers, and how they get there. */
 import type { Context } from "@hono/hono";
+import { NO_LEADER } from "../../api/docker_texts.ts";
 import { CoveyError } from "../../api/errors.ts";
 import { isNotLeading, notLeading } from "../consensus/mod.ts";
-import type { ManagerHandle, NodeLifecycle } from "../lifecycle.ts";
-import { DockerError, NO_LEADER } from "./docker_error.ts";
+import type { ManagerHandle, NodeLifecycle } from "./lifecycle.ts";
+import { DockerError } from "./docker_error.ts";
 
 /** First segments of what the whole swarm has in common. `/events` is not: it also tells of the local engine. */
 const SHARED = new Set(["swarm", "nodes", "services", "tasks", "secrets", "configs"]);

@@ -7,11 +7,11 @@ import type { Node } from "../../api/node.ts";
 import { isGlobal, type Service } from "../../api/service.ts";
 import type { Task } from "../../api/task.ts";
 import { isTerminal } from "../../api/task_state.ts";
-import { nodeMatches } from "../constraint/constraint.ts";
+import { nodeMatches } from "../placement/constraint.ts";
 import type { WriteTransaction } from "../store/store.ts";
-import type { ComponentOptions } from "./commit_loop.ts";
+import type { ComponentOptions } from "../leader/commit_loop.ts";
 import { ServiceOrchestrator } from "./service_orchestrator.ts";
-import { clusterOf, isWanted, newTask, withDesired } from "./task.ts";
+import { clusterOf, isWanted, newTask, withDesired } from "../task/task.ts";
 
 /**
  * What a node is to a global service: `run` a task there; `leave` what is there as it is (the node is paused,

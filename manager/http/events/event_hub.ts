@@ -1,6 +1,6 @@
 /** Turns the store's commits into events, remembers the last ones and hands new ones to whoever listens. */
 import type { Clock } from "../../../api/clock.ts";
-import type { ManagerHandle } from "../../lifecycle.ts";
+import type { ManagerHandle } from "../lifecycle.ts";
 import type { Store } from "../../store/store.ts";
 import { type SwarmEvent, swarmEvent } from "./swarm_event.ts";
 

@@ -1,10 +1,11 @@
 /** `/swarm`: starting, joining, changing and leaving a cluster. */
 import type { Hono } from "@hono/hono";
 import type { NodeAvailability } from "../../../api/node.ts";
+import { ALREADY_IN_SWARM } from "../../../api/docker_texts.ts";
 import { CoveyError, type FieldProblem } from "../../../api/errors.ts";
 import { isObject, mergeClusterSpec, parseClusterSpec } from "../../../api/validate/mod.ts";
 import { getCluster, type TokenRole, updateCluster } from "../../control/cluster.ts";
-import { defaultClusterSpec } from "../../node/bootstrap.ts";
+import { defaultClusterSpec } from "../../cluster/new_cluster.ts";
 import type { ControlContext } from "../context.ts";
 import {
   flagParameter,
@@ -62,12 +63,11 @@ function refuse(status: number, message: string): never {
   throw new DockerError(status, "unavailable", message);
 }
 
-const IN_A_SWARM =
-  'This node is already part of a swarm. Use "docker swarm leave" to leave this swarm and join another one.';
-
 async function init(context: ControlContext, body: unknown): Promise<string> {
   const request = swarmRequest(body);
-  if (context.lifecycle.state !== "inactive" && !request.flag("ForceNewCluster")) refuse(503, IN_A_SWARM);
+  if (context.lifecycle.state !== "inactive" && !request.flag("ForceNewCluster")) {
+    refuse(503, ALREADY_IN_SWARM);
+  }
   const spec = mergeClusterSpec(defaultClusterSpec(), parseClusterSpec(request.fields.Spec));
   request.finish("start a swarm");
   return await context.lifecycle.init({
@@ -79,7 +79,7 @@ async function init(context: ControlContext, body: unknown): Promise<string> {
 
 async function join(context: ControlContext, body: unknown): Promise<void> {
   const request = swarmRequest(body);
-  if (context.lifecycle.state !== "inactive") refuse(503, IN_A_SWARM);
+  if (context.lifecycle.state !== "inactive") refuse(503, ALREADY_IN_SWARM);
   const { RemoteAddrs, JoinToken } = request.fields;
   const remotes = Array.isArray(RemoteAddrs)
     ? RemoteAddrs.filter((each) => typeof each === "string" && each)

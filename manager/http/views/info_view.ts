@@ -1,5 +1,5 @@
 /** `/info` and `/version`: the engine's answer where there is one, with the swarm being ours. */
-import type { ManagerHandle } from "../../lifecycle.ts";
+import type { ManagerHandle } from "../lifecycle.ts";
 import { getCluster } from "../../control/cluster.ts";
 import type { ControlContext } from "../context.ts";
 import { API_VERSION, MIN_API_VERSION } from "../api_version.ts";
