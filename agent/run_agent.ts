@@ -29,7 +29,7 @@ export async function runAgent(
   ended: Promise<EndRequest>,
   signal: AbortSignal,
 ): Promise<void> {
-  const folder = StateFolder.open(options.stateDir);
+  const folder = await StateFolder.open(options.stateDir);
   try {
     const clock = new ClockFloor({
       clock: systemClock,

@@ -2,6 +2,7 @@
 import { Command, CommanderError } from "commander";
 import config from "../deno.json" with { type: "json" };
 import { CoveyError } from "../api/errors.ts";
+import { withoutTokens } from "../api/handed_token.ts";
 import { DEFAULT_HOST } from "./client.ts";
 import type { Context } from "./context.ts";
 import { backupCommands } from "./commands/backup.ts";
@@ -28,7 +29,7 @@ export async function runCovey(args: string[], context: Context): Promise<number
     .exitOverride()
     .configureOutput({
       writeOut: (text) => context.output.write(text),
-      writeErr: (text) => context.output.note(text),
+      writeErr: (text) => context.output.note(withoutTokens(text)),
     })
     .showHelpAfterError("(add --help for the flags)");
   program.argument("[command]").action((command?: string) =>

@@ -3,6 +3,7 @@ import { isAbsolute, join } from "node:path";
 import { pathToFileURL } from "node:url";
 import type { Clock } from "../api/clock.ts";
 import { CoveyError } from "../api/errors.ts";
+import { makePrivateFolder } from "../api/private_folder.ts";
 import type { Executor, ExecutorContext, ExecutorFactory } from "./executor.ts";
 
 /** Which executors to use. */
@@ -51,7 +52,7 @@ export async function loadExecutors(
 
 async function ownFolder(context: ExecutorContext, name: string): Promise<ExecutorContext> {
   const stateDir = join(context.stateDir, name);
-  await Deno.mkdir(stateDir, { recursive: true, mode: 0o700 });
+  await makePrivateFolder(stateDir);
   return { ...context, stateDir };
 }
 

@@ -2,6 +2,7 @@
 import { fileURLToPath } from "node:url";
 import { type Clock, systemClock } from "../../api/clock.ts";
 import { CoveyError } from "../../api/errors.ts";
+import { makePrivateFolder } from "../../api/private_folder.ts";
 import { RUNTIME_PROCESS } from "../../api/service.ts";
 import type { Task } from "../../api/task.ts";
 import type { Controller, Executor, ExecutorContext, ExecutorDescription, Handle } from "../executor.ts";
@@ -98,8 +99,6 @@ export async function createProcessExecutor(
   context: ExecutorContext,
   options: ProcessOptions = {},
 ): Promise<Executor> {
-  for (const dir of ["tasks", "runs", "logs"]) {
-    await Deno.mkdir(`${context.stateDir}/${dir}`, { recursive: true, mode: 0o700 });
-  }
+  for (const dir of ["tasks", "runs", "logs"]) await makePrivateFolder(`${context.stateDir}/${dir}`);
   return new ProcessExecutor(context.stateDir, options);
 }

@@ -1,6 +1,7 @@
 /** The flags of `run-manager`: stable names, normalized, then validated with all problems at once. */
 import { parseArgs } from "node:util";
 import { CoveyError, type FieldProblem } from "../../api/errors.ts";
+import { withoutTokens } from "../../api/handed_token.ts";
 
 /** The cluster's port unless a flag says otherwise (Docker Swarm's). */
 export const DEFAULT_PORT = 2377;
@@ -37,7 +38,8 @@ export const MANAGER_USAGE = `Usage: run-manager [flags]
   --advertise HOST:PORT  address that other nodes reach this one at
   --api SOCKET           the control API's Unix socket             (default DIR/covey.sock)
   --join HOST:PORT[,...] join the cluster of these managers …
-  --token T              … with this token
+  --token-file FILE      … with the token in this file (or --token - for standard input, or the variable
+                         COVEY_JOIN_TOKEN; --token T shows it to other users)
   --idle                 with an empty DIR: wait for /swarm/init or /swarm/join
   --no-agent             do not run tasks on this node
   --hostname NAME        name of this node                         (default the machine's)
@@ -59,8 +61,11 @@ const FLAGS = {
   docker: { type: "string", default: "/var/run/docker.sock" },
 } as const;
 
-/** Parses the flags. Throws `invalid_argument` with every problem; `cwd` makes paths absolute. */
-export function parseManagerOptions(args: string[], cwd: string): ManagerOptions {
+/**
+ * Parses the flags. Throws `invalid_argument` with every problem; `cwd` makes paths absolute, `token` is what the launcher has
+ * read of `--token` and `--token-file`.
+ */
+export function parseManagerOptions(args: string[], cwd: string, token?: string): ManagerOptions {
   const values = readFlags(args);
   const absolute = (path: string) => path.startsWith("/") ? path : `${cwd}/${path}`;
   const stateDir = absolute(values["state-dir"]);
@@ -73,7 +78,7 @@ export function parseManagerOptions(args: string[], cwd: string): ManagerOptions
     join: (values.join ?? "").split(",").filter((address) => address !== "").map((address) =>
       withPort(address)
     ),
-    token: values.token,
+    token: token ?? values.token,
     idle: values.idle,
     agent: !values["no-agent"],
     hostname: values.hostname,
@@ -91,13 +96,8 @@ function readFlags(args: string[]) {
   try {
     return parseArgs({ args, options: FLAGS, strict: true }).values;
   } catch (thrown) {
-    throw new CoveyError(
-      "invalid_argument",
-      `Cannot read the flags: ${(thrown as Error).message}; --help lists them`,
-      {
-        cause: thrown,
-      },
-    );
+    const why = withoutTokens((thrown as Error).message);
+    throw new CoveyError("invalid_argument", `Cannot read the flags: ${why}; --help lists them`);
   }
 }
 
