@@ -6,6 +6,7 @@
 export * from "./api/mod.ts";
 export type {
   Capabilities,
+  Capability,
   Controller,
   Executor,
   ExecutorContext,
@@ -13,5 +14,6 @@ export type {
   ExecutorFactory,
   Exit,
   Handle,
+  Sweeper,
 } from "./executors/executor.ts";
 export { ControlClient } from "./cli/client.ts";

@@ -4,18 +4,21 @@
  */
 import { type Clock, sleep, timestamp } from "../api/clock.ts";
 import { CoveyError, hasCode } from "../api/errors.ts";
+import { getLogger } from "../api/log.ts";
 import { compareStates, isTerminal, type TaskState } from "../api/task_state.ts";
 import type { ContainerStatus, Task, TaskStatus } from "../api/task.ts";
-import type { Controller, Executor, Exit } from "../executors/executor.ts";
+import { can, type Controller, type Executor, type Exit } from "../executors/executor.ts";
 import { afterError, afterSuccess, type ControllerCall, nextStep, type Outcome } from "./advance.ts";
 import { retryDelay } from "./backoff.ts";
 import type { TaskRecord } from "./local_state.ts";
 import { localRestartDelay } from "./local_restart.ts";
 import type { StartLimiter } from "./start_limiter.ts";
 
+const log = getLogger(["covey", "agent"]);
+
 /** A task found ended this soon after a reboot ended because of it, and is run again. */
 const REBOOT_GRACE_MS = 2000;
-/** How often the removal of a task's traces is tried before they are left behind. */
+/** How often the removal of a task's traces is tried before they are left to the executor's sweep; ten minutes or so. */
 const MAX_REMOVE_ATTEMPTS = 20;
 
 /** What a task manager works with. */
@@ -265,8 +268,14 @@ export class TaskManager {
       return true;
     } catch (thrown) {
       if (signal.aborted) throw thrown;
-      if (!CoveyError.from(thrown).retryable || this.#attempt >= MAX_REMOVE_ATTEMPTS) return true;
-      throw thrown;
+      const { message, retryable } = CoveyError.from(thrown);
+      const swept = can(this.#env.executor, "sweep");
+      if (retryable && !(swept && this.#attempt >= MAX_REMOVE_ATTEMPTS)) throw thrown;
+      // A task that never had a controller has left nothing; for the rest there is the sweep.
+      if (this.#controller) {
+        log.warn("Gave up the removal of task {id}: {message}", { id: this.task.ID, message });
+      }
+      return true;
     }
   }
 

@@ -4,7 +4,7 @@ import { pathToFileURL } from "node:url";
 import type { Clock } from "../api/clock.ts";
 import { CoveyError } from "../api/errors.ts";
 import { makePrivateFolder } from "../api/private_folder.ts";
-import type { Executor, ExecutorContext, ExecutorFactory } from "./executor.ts";
+import { brokenPromises, type Executor, type ExecutorContext, type ExecutorFactory } from "./executor.ts";
 
 /** Which executors to use. */
 export interface ExecutorChoice {
@@ -89,6 +89,8 @@ function add(executors: Map<string, Executor>, executor: Executor, module = exec
       `it makes no executor: without ${[...missing, executor?.runtime ? "" : "runtime"].join(" ")}`,
     );
   }
+  const broken = brokenPromises(executor);
+  if (broken.length > 0) throw refused(module, `it names the capability ${broken.join(", ")}`);
   if (executors.has(executor.runtime)) {
     throw refused(
       module,

@@ -193,7 +193,8 @@ export class Fleet {
       detached: true,
     }).spawn();
     const copies = [child.stdout, child.stderr].map((stream) => copy(stream, log));
-    const done = Promise.all([child.status, ...copies]).then(() => {
+    // A log that cannot be written, on a full disk, must not end the demo before its processes.
+    const done = Promise.allSettled([child.status, ...copies]).then(() => {
       member.ended = true;
       log.close();
     });

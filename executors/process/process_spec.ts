@@ -73,10 +73,15 @@ export function separatorsFor(texts: readonly string[]): string[] {
   return SEPARATORS.filter((separator) => !texts.some((text) => text.includes(separator)));
 }
 
+/** True for what can be the name of a task's files. */
+export function isTaskID(text: string): boolean {
+  return /^[A-Za-z0-9][A-Za-z0-9_.-]{0,127}$/.test(text);
+}
+
 function problemsOf(task: Task): FieldProblem[] {
   const problems: FieldProblem[] = [];
   const bad = (field: string, message: string) => problems.push({ field, message });
-  if (!/^[A-Za-z0-9][A-Za-z0-9_.-]{0,127}$/.test(task.ID)) bad("ID", `not a task ID: ${task.ID}`);
+  if (!isTaskID(task.ID)) bad("ID", `not a task ID: ${task.ID}`);
   const spec = task.Spec.ProcessSpec;
   if (!spec) return [...problems, { field: "ProcessSpec", message: "missing" }];
   const text = (field: string, value: string) => {
