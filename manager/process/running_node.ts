@@ -80,6 +80,7 @@ export class RunningNode {
       raftDir: `${options.stateDir}/raft`,
       ...{ nodeID, listen, advertise, clock, random, answer },
       ...(joined && { join: true }),
+      skip: options.skip,
       ...(identity && { identity }),
       ...how,
     });

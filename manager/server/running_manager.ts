@@ -9,7 +9,7 @@ import type { NodeIdentity } from "../../security/mod.ts";
 import type { Listener } from "../../transport/mod.ts";
 import { Dispatcher } from "../dispatcher/mod.ts";
 import type { ManagerHandle } from "../http/lifecycle.ts";
-import { RaftMember, type RaftMemberOptions } from "../consensus/member/mod.ts";
+import { RaftMember, type RaftMemberOptions, type Skip } from "../consensus/member/mod.ts";
 import { type Answer, type ControlRequest, Routing } from "../forward/mod.ts";
 import { createStore, type Store } from "../store/mod.ts";
 import { leaderComponents, Leadership } from "./leader_components.ts";
@@ -40,6 +40,8 @@ export interface RunningManagerOptions {
   join?: boolean;
   /** Make this manager the only one, after the majority was lost for good. */
   forceNewCluster?: boolean;
+  /** What the quorum's member is to pass over, because it cannot be read. */
+  skip?: Skip;
   /** The certificate, where there is one already. */
   identity?: NodeIdentity;
 }
@@ -110,12 +112,13 @@ export class RunningManager implements ManagerHandle {
     options: RunningManagerOptions,
     { network, openMember }: ManagerEffects = systemEffects(options),
   ): Promise<RunningManager> {
-    const { nodeID, advertise, clock, random, join, forceNewCluster, identity } = options;
+    const { nodeID, advertise, clock, random, join, forceNewCluster, skip, identity } = options;
     if (identity) network.useIdentity(identity);
     const consensus = await openMember({
       ...{ nodeID, address: advertise, clock, random, dialer: network.dialer },
       ...(join && { join }),
       ...(forceNewCluster && { forceNewCluster }),
+      ...(skip && { skip }),
     });
     const store = createStore(consensus, clock);
     network.useStore(store);
