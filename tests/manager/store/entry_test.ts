@@ -58,7 +58,11 @@ function nested(levels: number): unknown {
 }
 
 function writeOf(value: unknown): Write {
-  return { action: "update", table: "tasks", object: { ID: "t", Spec: value, Other: value } as unknown as Meta };
+  return {
+    action: "update",
+    table: "tasks",
+    object: { ID: "t", Spec: value, Other: value } as unknown as Meta,
+  };
 }
 
 function runs(): number {
