@@ -1,6 +1,7 @@
 /** The `covey` command: all its commands, and how it ends. */
 import { Command, CommanderError } from "commander";
 import config from "../deno.json" with { type: "json" };
+import { showableLines } from "../api/characters.ts";
 import { CoveyError } from "../api/errors.ts";
 import { DEFAULT_HOST } from "./client.ts";
 import type { Context } from "./context.ts";
@@ -64,7 +65,7 @@ function exitCodeOf(thrown: unknown, context: Context): number {
     return EXIT.interrupted;
   }
   const error = CoveyError.from(thrown, "unknown");
-  context.output.note(`covey: ${error.message}\n`);
+  context.output.note(`covey: ${showableLines(error.message)}\n`);
   if (error.code === "unavailable") return EXIT.unavailable;
   // What the server refuses has the HTTP status as its cause; without one a flag's value was wrong.
   if (error.code === "invalid_argument" && error.cause === undefined) return EXIT.usage;

@@ -26,7 +26,7 @@ export class StoreCABackend implements CABackend {
       rootKeyPEM: RootCA.CAKey,
       joinTokens: RootCA.JoinTokens,
       nodeCertExpiryMs: Spec.CAConfig.NodeCertExpiry / NS_PER_MS,
-      blocked: (nodeID) => nodeID in BlacklistedCertificates,
+      blocked: (nodeID) => Object.hasOwn(BlacklistedCertificates, nodeID),
     };
   }
 
