@@ -1,4 +1,5 @@
 /** Normalizes and validates a swarm's `Spec` as it comes from a client: what is absent keeps its present value. */
+import { HOUR_NS } from "../duration.ts";
 import { type ClusterSpec, DEFAULT_CLUSTER_NAME, MAX_ELECTION_TICK } from "../cluster.ts";
 import { CoveyError, type FieldProblem } from "../errors.ts";
 import {
@@ -14,7 +15,7 @@ import {
 } from "./shape.ts";
 
 /** Nanoseconds of the shortest validity of a node certificate (SwarmKit: one hour). */
-const MIN_CERT_EXPIRY = 3_600_000_000_000;
+const MIN_CERT_EXPIRY = HOUR_NS;
 
 /** Bytes of a spec as JSON: it is in the log with every change of the cluster object, and read at each heartbeat. */
 const MAX_SPEC_BYTES = 64 * 1024;

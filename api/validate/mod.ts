@@ -4,4 +4,4 @@ export { parseNodeSpec } from "./node_spec.ts";
 export { parseServiceSpec } from "./service_spec.ts";
 export { isObject, line, list, quoted, record, type Shape } from "./shape.ts";
 export { shownContainer } from "./shown_container.ts";
-export { MAX_STATUS_TEXT, parseTaskStatus } from "./task_status.ts";
+export { parseTaskStatus } from "./task_status.ts";

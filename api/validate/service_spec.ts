@@ -81,7 +81,7 @@ const serviceShape = record({
  * Bytes of a spec as JSON. Every task repeats it, in every manager's memory and log; and a service holds two, which have to
  * fit into one entry of the log (1.5 MiB) however they are encoded.
  */
-export const MAX_SPEC_BYTES = 256 * 1024;
+const MAX_SPEC_BYTES = 256 * 1024;
 
 /**
  * The spec to store. `current` is the service's present spec on an update: what a stock client cannot carry is taken from

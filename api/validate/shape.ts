@@ -12,13 +12,13 @@ export type Shape<T> = (value: unknown, path: string, problems: FieldProblem[]) 
 export type Shaped<S> = S extends Shape<infer T> ? T : never;
 
 /** Elements of a list or entries of a map: far above any real spec, low enough to bound the work. */
-export const MAX_ELEMENTS = 10_000;
+const MAX_ELEMENTS = 10_000;
 
 /** Characters of a text: what Linux takes as one argument of a program. */
-export const MAX_TEXT_LENGTH = 128 * 1024;
+const MAX_TEXT_LENGTH = 128 * 1024;
 
 /** Characters of what is shown in a line, such as a name or a path: Linux's longest path. */
-export const MAX_LINE_LENGTH = 4096;
+const MAX_LINE_LENGTH = 4096;
 
 /** Characters of a label's key: it stands in tables, filters and constraints. */
 const MAX_KEY_LENGTH = 1024;

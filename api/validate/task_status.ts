@@ -6,7 +6,7 @@ import { port } from "./port.ts";
 import { integer, line, list, quoted, record, type Shape, words } from "./shape.ts";
 
 /** Characters of `Message` and `Err`, each; they are words of programs and engines, so longer ones are cut. */
-export const MAX_STATUS_TEXT = 4096;
+const MAX_STATUS_TEXT = 4096;
 /** Ports of one status: as many as a device could forward by hand, and 30 KB of every manager's memory. */
 const MAX_STATUS_PORTS = 256;
 /** Characters of a container's ID: a SHA-256 in hexadecimal, or a name. */

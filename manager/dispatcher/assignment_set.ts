@@ -24,7 +24,7 @@ function units(part: object): number {
 }
 
 /** True for tasks that belong to a node's set: assigned or later, and not given up as orphaned. */
-export function isAssigned(task: Task): boolean {
+function isAssigned(task: Task): boolean {
   return compareStates(task.Status.State, "assigned") >= 0 && task.Status.State !== "orphaned";
 }
 

@@ -2,12 +2,7 @@
 import type { Clock } from "../../api/clock.ts";
 import type { UpdateTaskStatusRequest } from "../../api/dispatcher.ts";
 import { CoveyError } from "../../api/errors.ts";
-
-/** An amount that may be used at once, and what is regained of it in a second. */
-interface Allowance {
-  burst: number;
-  perSecond: number;
-}
+import { type BucketOptions, TokenBucket } from "../../api/rate_limiter.ts";
 
 /** What is counted. Each is beyond what an agent ever needs, and far below what keeps a manager busy. */
 const LIMITS = {
@@ -21,7 +16,7 @@ const LIMITS = {
   statuses: { burst: 10_000, perSecond: 500 },
   /** Characters of their words: at once a call of the largest size, then 50 of the longest errors a second. */
   characters: { burst: 4 * 1024 * 1024, perSecond: 200 * 1024 },
-} satisfies Record<string, Allowance>;
+} satisfies Record<string, Omit<BucketOptions, "clock">>;
 
 /** What is limited, as errors call it. */
 export type Limited = keyof typeof LIMITS;
@@ -29,7 +24,7 @@ export type Limited = keyof typeof LIMITS;
 /** See the file's head. */
 export class NodeLimits {
   readonly #clock: Clock;
-  readonly #nodes = new Map<string, Map<Limited, Remainder>>();
+  readonly #nodes = new Map<string, Map<Limited, TokenBucket>>();
 
   constructor(clock: Clock) {
     this.#clock = clock;
@@ -40,13 +35,14 @@ export class NodeLimits {
    * taken, and the agent sends it again.
    */
   count(nodeID: string, limited: Limited, amount = 1): void {
-    let remainders = this.#nodes.get(nodeID);
-    if (remainders === undefined) this.#nodes.set(nodeID, remainders = new Map());
-    let remainder = remainders.get(limited);
-    if (remainder === undefined) {
-      remainders.set(limited, remainder = new Remainder(this.#clock, LIMITS[limited]));
+    let buckets = this.#nodes.get(nodeID);
+    if (buckets === undefined) this.#nodes.set(nodeID, buckets = new Map());
+    let bucket = buckets.get(limited);
+    if (bucket === undefined) {
+      bucket = new TokenBucket({ clock: this.#clock, ...LIMITS[limited] });
+      buckets.set(limited, bucket);
     }
-    if (remainder.take(amount)) return;
+    if (bucket.take(amount)) return;
     const { perSecond } = LIMITS[limited];
     throw new CoveyError(
       "resource_exhausted",
@@ -68,29 +64,5 @@ export class NodeLimits {
   /** Forgets a node. */
   forget(nodeID: string): void {
     this.#nodes.delete(nodeID);
-  }
-}
-
-class Remainder {
-  readonly #clock: Clock;
-  readonly #allowance: Allowance;
-  #left: number;
-  #at: number;
-
-  constructor(clock: Clock, allowance: Allowance) {
-    this.#clock = clock;
-    this.#allowance = allowance;
-    this.#left = allowance.burst;
-    this.#at = clock.monotonic();
-  }
-
-  /** Takes `amount`; false if there is less. */
-  take(amount: number): boolean {
-    const { burst, perSecond } = this.#allowance, now = this.#clock.monotonic();
-    this.#left = Math.min(burst, this.#left + (now - this.#at) * perSecond / 1000);
-    this.#at = now;
-    if (this.#left < amount) return false;
-    this.#left -= amount;
-    return true;
   }
 }

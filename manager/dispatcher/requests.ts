@@ -17,7 +17,7 @@ import {
 } from "../../api/validate/mod.ts";
 
 /** Characters of a description as JSON; every node's is held in every manager's memory and log. */
-export const MAX_DESCRIPTION_SIZE = 32 * 1024;
+const MAX_DESCRIPTION_SIZE = 32 * 1024;
 /** Characters of an ID: ours have 25. */
 const MAX_ID_LENGTH = 64;
 

@@ -42,7 +42,9 @@ export function decodeMessage(value: unknown): Message {
   const expected = FIELDS[fields.type as Message["type"]];
   for (const [name, type] of Object.entries({ from: "number", to: "number", term: "number", ...expected })) {
     const field = fields[name], found: string = typeof field;
-    if (found !== type || field === null || (type === "number" && !isCount(field))) throw refuse(`${name} is missing or wrong`);
+    if (found !== type || field === null || (type === "number" && !isCount(field))) {
+      throw refuse(`${name} is missing or wrong`);
+    }
   }
   if (fields.type === "append") return { ...fields, entries: decodeEntries(fields) } as unknown as Message;
   if (fields.type === "snapshot") checkSnapshot(record(fields.snapshot, "snapshot"));
