@@ -5,7 +5,7 @@ import { CoveyError } from "../api/errors.ts";
 import { can, type Executor } from "../executors/executor.ts";
 
 /** Between two looks: leftovers cost a device room and memory, a look costs it a question to its engine. */
-export const SWEEP_PERIOD_MS = 60 * 60 * 1000;
+const SWEEP_PERIOD_MS = 60 * 60 * 1000;
 
 const log = getLogger(["covey", "agent"]);
 
@@ -28,7 +28,7 @@ export class Leftovers {
   }
 
   /**
-   * From now on the tasks are known. Never to be called before: an agent whose state was damaged would take all that runs for
+   * From now on the tasks are known. Never to be called before: an agent that lost its state would take all that runs for
    * leftovers.
    */
   start(): void {

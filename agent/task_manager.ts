@@ -3,13 +3,14 @@
  * at a time; a reported state never goes back, even where the task is run again in place.
  */
 import { type Clock, sleep, timestamp } from "../api/clock.ts";
-import { CoveyError, hasCode } from "../api/errors.ts";
+import { CoveyError, type FieldProblem, hasCode } from "../api/errors.ts";
 import { getLogger } from "../api/log.ts";
 import { compareStates, isTerminal, type TaskState } from "../api/task_state.ts";
 import type { ContainerStatus, Task, TaskStatus } from "../api/task.ts";
+import { parseTaskStatus } from "../api/validate/task_status.ts";
 import { can, type Controller, type Executor, type Exit } from "../executors/executor.ts";
 import { afterError, afterSuccess, type ControllerCall, nextStep, type Outcome } from "./advance.ts";
-import { retryDelay } from "./backoff.ts";
+import { callBackoff } from "./backoff.ts";
 import type { TaskRecord } from "./local_state.ts";
 import { localRestartDelay } from "./local_restart.ts";
 import type { StartLimiter } from "./start_limiter.ts";
@@ -44,7 +45,7 @@ export interface TaskEnvironment {
 type Activity = "waiting" | "starting" | "stopping";
 const ACTIVITIES: readonly Activity[] = ["waiting", "starting", "stopping"];
 
-/** See the file's head. */
+/** One task on its node, from its assignment until every trace of it is removed. */
 export class TaskManager {
   readonly #env: TaskEnvironment;
   #record: TaskRecord;
@@ -55,6 +56,7 @@ export class TaskManager {
   #recoveredAt = -Infinity;
   #updated: Task | undefined;
   #attempt = 0;
+  readonly #backoff = callBackoff();
   #restarts: number[] = [];
   /** Aborts the call or pause in progress. */
   #abort = new AbortController();
@@ -184,6 +186,7 @@ export class TaskManager {
       return await this.#finishCall(call, outcome, signal);
     }
     this.#attempt = 0;
+    this.#backoff.reset();
     await this.#finishCall(call, afterSuccess(call, exit), signal);
   }
 
@@ -312,23 +315,37 @@ export class TaskManager {
       this.#setStatus(this.#phase, this.status.Message, error.message, this.status.ContainerStatus);
     }
     this.#activity = "waiting";
-    await sleep(this.#env.clock, retryDelay(this.#attempt), signal).catch(() => {});
+    await sleep(this.#env.clock, this.#backoff.next(), signal).catch(() => {});
   }
 
   #setStatus(state: TaskState, message: string, err: string | undefined, container?: ContainerStatus): void {
     const before = this.status;
     const State = compareStates(state, before.State) < 0 ? before.State : state;
     if (State === before.State && message === before.Message && err === before.Err) return this.#keep({});
-    const status: TaskStatus = {
+    const status = this.#checked({
       Timestamp: timestamp(this.#env.clock),
       State,
       Message: message,
       ...(err ? { Err: err } : {}),
       ...(container ? { ContainerStatus: container } : {}),
       ...(before.PortStatus ? { PortStatus: before.PortStatus } : {}),
-    };
+    });
     this.#keep({ status });
     this.#env.onStatus(this.task.ID, status);
+  }
+
+  /** An executor's words and numbers as a manager takes them; a status that it refuses would never arrive. */
+  #checked(status: TaskStatus): TaskStatus {
+    const problems: FieldProblem[] = [];
+    const checked = parseTaskStatus(status, "", problems);
+    if (checked && problems.length === 0) return checked;
+    const { message } = CoveyError.invalid("report what the executor says", problems);
+    log.warn("Task {id} is reported without its container's status: {message}", {
+      id: this.task.ID,
+      message,
+    });
+    const { ContainerStatus: _refused, ...rest } = status;
+    return rest;
   }
 
   #keep(change: Partial<TaskRecord>): void {

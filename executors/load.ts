@@ -6,6 +6,9 @@ import { CoveyError } from "../api/errors.ts";
 import { makePrivateFolder } from "../api/private_folder.ts";
 import { brokenPromises, type Executor, type ExecutorContext, type ExecutorFactory } from "./executor.ts";
 
+/** The name of a runtime: it is stored with every task, and shown with every node. */
+const RUNTIME = /^[A-Za-z0-9][\w./-]{2,63}$/;
+
 /** Which executors to use. */
 export interface ExecutorChoice {
   /** Path of the Docker Engine's socket, or `none`. It need not be there yet. */
@@ -88,6 +91,9 @@ function add(executors: Map<string, Executor>, executor: Executor, module = exec
       module,
       `it makes no executor: without ${[...missing, executor?.runtime ? "" : "runtime"].join(" ")}`,
     );
+  }
+  if (!RUNTIME.test(executor.runtime)) {
+    throw refused(module, `runtime ${JSON.stringify(executor.runtime)} is no word of 3 to 64 characters`);
   }
   const broken = brokenPromises(executor);
   if (broken.length > 0) throw refused(module, `it names the capability ${broken.join(", ")}`);

@@ -2,9 +2,10 @@
 import { parseArgs } from "node:util";
 import { CoveyError, type FieldProblem } from "../../api/errors.ts";
 import { withoutTokens } from "../../api/handed_token.ts";
+import type { Skip } from "../consensus/member/mod.ts";
 
 /** The cluster's port unless a flag says otherwise (Docker Swarm's). */
-export const DEFAULT_PORT = 2377;
+const DEFAULT_PORT = 2377;
 
 /** Where a node listens unless a flag or the API says otherwise. */
 export const DEFAULT_LISTEN = `0.0.0.0:${DEFAULT_PORT}`;
@@ -26,6 +27,8 @@ export interface ManagerOptions {
   agent: boolean;
   hostname: string | undefined;
   labels: Record<string, string>;
+  /** What this manager is to pass over, because it cannot be read (docs/operations/unreadable.md). */
+  skip: Skip;
   /** The local engine's socket; undefined for none. */
   dockerSocket: string | undefined;
 }
@@ -45,6 +48,8 @@ export const MANAGER_USAGE = `Usage: run-manager [flags]
   --hostname NAME        name of this node                         (default the machine's)
   --label k=v            engine label of this node; may be repeated
   --docker SOCKET|none   the local Docker Engine                   (default /var/run/docker.sock)
+  --skip-entry INDEX     pass over this entry of the log, which cannot be read; may be repeated
+  --skip-record KEY      the same for a record of the stored state, such as tasks/ID
 `;
 
 const FLAGS = {
@@ -59,6 +64,8 @@ const FLAGS = {
   hostname: { type: "string" },
   label: { type: "string", multiple: true, default: [] as string[] },
   docker: { type: "string", default: "/var/run/docker.sock" },
+  "skip-entry": { type: "string", multiple: true, default: [] as string[] },
+  "skip-record": { type: "string", multiple: true, default: [] as string[] },
 } as const;
 
 /**
@@ -85,6 +92,7 @@ export function parseManagerOptions(args: string[], cwd: string, token?: string)
     labels: Object.fromEntries(
       values.label.map((pair) => [pair.split("=", 1)[0]!, pair.slice(pair.indexOf("=") + 1)]),
     ),
+    skip: { entries: values["skip-entry"].map(Number), records: values["skip-record"] },
     dockerSocket: docker === "none" ? undefined : docker,
   };
   const problems = problemsOf(options, values.label);
@@ -125,8 +133,19 @@ function problemsOf(options: ManagerOptions, labels: readonly string[]): FieldPr
   for (const label of labels) {
     if (!/^(?!__proto__=)[^=\s]+=/.test(label)) add("--label", `want k=v, current value is "${label}"`);
   }
+  for (const index of options.skip.entries) {
+    if (!Number.isSafeInteger(index) || index < 1) {
+      add("--skip-entry", "want the index of an entry, from 1 on");
+    }
+  }
+  for (const key of options.skip.records) {
+    if (/^clusters\//.test(key)) add("--skip-record", "nothing goes without the cluster: restore a backup");
+    else if (!/^(?:nodes|services|tasks)\/\S+$/.test(key)) {
+      add("--skip-record", `want TABLE/ID, current value is "${key}"`);
+    }
+  }
   for (const [flag, path] of [["--state-dir", options.stateDir], ["--api", options.apiSocket]] as const) {
-    // A socket inside the state folder says nothing new of that folder.
+    // The default socket stands in the state folder, of which the problem is told already.
     const told = flag === "--api" && path === `${options.stateDir}/covey.sock`;
     if (!told && /[\s,]/.test(path)) {
       add(flag, `must not contain blanks or commas, current value is "${path}"`);

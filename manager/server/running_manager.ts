@@ -1,7 +1,7 @@
 /** A manager at work: consensus, store, CA and dispatcher behind one port, and the leader's components. */
+import { requireCluster } from "../cluster/cluster_object.ts";
 import { getLogger } from "@logtape/logtape";
 import type { Clock } from "../../api/clock.ts";
-import { CoveyError } from "../../api/errors.ts";
 import type { Cluster } from "../../api/cluster.ts";
 import type { WeightedPeer } from "../../api/dispatcher.ts";
 import type { Random } from "../../api/random.ts";
@@ -9,7 +9,7 @@ import type { NodeIdentity } from "../../security/mod.ts";
 import type { Listener } from "../../transport/mod.ts";
 import { Dispatcher } from "../dispatcher/mod.ts";
 import type { ManagerHandle } from "../http/lifecycle.ts";
-import { RaftMember, type RaftMemberOptions } from "../consensus/member/mod.ts";
+import { RaftMember, type RaftMemberOptions, type Skip } from "../consensus/member/mod.ts";
 import { type Answer, type ControlRequest, Routing } from "../forward/mod.ts";
 import { createStore, type Store } from "../store/mod.ts";
 import { leaderComponents, Leadership } from "./leader_components.ts";
@@ -40,6 +40,8 @@ export interface RunningManagerOptions {
   join?: boolean;
   /** Make this manager the only one, after the majority was lost for good. */
   forceNewCluster?: boolean;
+  /** What the quorum's member is to pass over, because it cannot be read. */
+  skip?: Skip;
   /** The certificate, where there is one already. */
   identity?: NodeIdentity;
 }
@@ -110,12 +112,17 @@ export class RunningManager implements ManagerHandle {
     options: RunningManagerOptions,
     { network, openMember }: ManagerEffects = systemEffects(options),
   ): Promise<RunningManager> {
-    const { nodeID, advertise, clock, random, join, forceNewCluster, identity } = options;
+    const { nodeID, advertise, clock, random, join, forceNewCluster, skip, identity } = options;
     if (identity) network.useIdentity(identity);
     const consensus = await openMember({
-      ...{ nodeID, address: advertise, clock, random, dialer: network.dialer },
+      nodeID,
+      address: advertise,
+      clock,
+      random,
+      dialer: network.dialer,
       ...(join && { join }),
       ...(forceNewCluster && { forceNewCluster }),
+      ...(skip && { skip }),
     });
     const store = createStore(consensus, clock);
     network.useStore(store);
@@ -128,13 +135,9 @@ export class RunningManager implements ManagerHandle {
     return new RunningManager(options, consensus, store, network);
   }
 
-  /** The cluster object; throws `failed_precondition` before it was created. */
+  /** The cluster object; throws `unavailable` before it was created. */
   get cluster(): Cluster {
-    const cluster = this.store.all("clusters")[0];
-    if (!cluster) {
-      throw new CoveyError("failed_precondition", "Cannot read the cluster: it has not been created yet");
-    }
-    return cluster;
+    return requireCluster(this.store);
   }
 
   /** Listens for nodes; the leader's components start, which is not waited for. */
@@ -142,8 +145,10 @@ export class RunningManager implements ManagerHandle {
     this.#network.useIdentity(identity);
     const router = managerRouter({
       ...this.#options,
-      ...{ store: this.store, consensus: this.consensus },
-      ...{ dispatcher: this.#dispatcher, routing: this.#routing },
+      store: this.store,
+      consensus: this.consensus,
+      dispatcher: this.#dispatcher,
+      routing: this.#routing,
     });
     this.#listener = await this.#network.listen(this.#options.listen, router);
     const tell = leaderTeller(this.nodeID, (level, line) => logger[level](line));
@@ -171,7 +176,7 @@ export class RunningManager implements ManagerHandle {
     this.#untime();
     this.#routing.close();
     await this.#leadership.set(false);
-    // The listener last: leadership is handed over while others can still be heard.
+    // The listener closes last: stopping hands leadership over, and for that the others must still be heard.
     await this.consensus.stop();
     await this.#listener?.close();
   }

@@ -372,3 +372,17 @@ Deno.test("Agent: a task whose executor makes the agent itself throw is set asid
     await c.clock.advance(60 * 60_000);
     assert.deepEqual(c.device.running, ["a", "c"]);
   }));
+
+Deno.test("Agent: a task whose executor reports impossible numbers is reported without them", () =>
+  withCluster(async (c) => {
+    for (const [i, pid] of [2 ** 60, -(2 ** 64), 1.5, NaN, "7", new Uint8Array(8), {}].entries()) {
+      const id = `t${i}`;
+      c.device.program(id).pid = pid;
+      await c.assign(id);
+      assert.equal(c.status(id).State, "running");
+      assert.equal(c.status(id).ContainerStatus, undefined);
+    }
+    await c.assign("right");
+    assert.equal(c.status("right").ContainerStatus?.PID, 7);
+    assert.equal(c.agent.state, "connected");
+  }));

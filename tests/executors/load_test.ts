@@ -40,9 +40,10 @@ Deno.test("Load: a module that is no executor is refused by name", () =>
       [[data("export default () => ({ runtime: 'x', describe() {} })")], /without controller recover close/],
       [[data("export default () => undefined")], /it makes no executor/],
       [
-        [data(`export default () => ({ runtime: 'x', capabilities: ["sweep"], ${METHODS} })`)],
+        [data(`export default () => ({ runtime: 'xyz', capabilities: ["sweep"], ${METHODS} })`)],
         /names the capability sweep without sweep$/,
       ],
+      [[data(`export default () => ({ runtime: "a\\nb", ${METHODS} })`)], /runtime "a\\nb" is no word/],
       [[timer, timer], /runtime timer is served by timer already$/],
     ];
     for (const [modules, message] of cases) await assert.rejects(load(...modules), message);

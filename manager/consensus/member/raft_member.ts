@@ -2,7 +2,7 @@
 import { dirname } from "node:path";
 import { type Clock, sleep } from "../../../api/clock.ts";
 import { CoveyError } from "../../../api/errors.ts";
-import { RAFT_METHODS } from "../../../api/raft.ts";
+import { RAFT_METHODS, type RaftLeaveRequest } from "../../../api/raft.ts";
 import type { Random } from "../../../api/random.ts";
 import type { Dialer, Method } from "../../../transport/mod.ts";
 import { type Consensus, type ConsensusStatus, MAX_ENTRY_BYTES, type Member } from "../consensus.ts";
@@ -18,6 +18,7 @@ import { memberIDs, MembershipChanges } from "../membership/membership_changes.t
 import { callLeader } from "../membership/membership_client.ts";
 import { PeerNetwork } from "../peers/peer_network.ts";
 import { RaftDisk } from "../disk/raft_disk.ts";
+import { noteSkips, type Skip } from "./skipping.ts";
 import { RaftService, type ServedMember } from "./raft_service.ts";
 
 /** Options of {@linkcode RaftMember.open}. */
@@ -33,6 +34,8 @@ export interface RaftMemberOptions {
   join?: boolean;
   /** Makes this member the only one, after the majority was lost for good. */
   forceNewCluster?: boolean;
+  /** What to pass over from now on, because it cannot be read. */
+  skip?: Skip;
   /** Ticks of 100 ms without a leader before an election. @default DEFAULT_RAFT_CONFIG.electionTicks */
   electionTicks?: number;
   /** Longest wait for an answer to a join, and again until this member votes. @default JOIN_TIMEOUT_MS, CATCH_UP_TIMEOUT_MS */
@@ -148,9 +151,12 @@ export class RaftMember implements Consensus {
     this.#phase = "starting";
     const { clock, dialer } = this.#options;
     const self = this.#self;
+    await noteSkips(this.#storage, machine, this.#options.skip ?? { entries: [], records: [] });
     const disk = await this.#prepareDisk();
     const network: PeerNetwork = new PeerNetwork({
-      ...{ self, clock, dialer },
+      self,
+      clock,
+      dialer,
       member: (id) => this.#member?.driver.members.get(id),
       hurries: () => this.#member?.driver.lacksMajority ?? false,
       hooks: {
@@ -213,7 +219,11 @@ export class RaftMember implements Consensus {
     const more = signal ? { signal } : {};
     const ask = () =>
       callLeader({
-        ...{ dialer, clock, addresses: () => [...addresses], timeoutMs, ...more },
+        dialer,
+        clock,
+        addresses: () => [...addresses],
+        timeoutMs,
+        ...more,
         method: RAFT_METHODS.join,
         request: { NodeID: nodeID, MemberID: memberID, Addr: address },
       });
@@ -248,10 +258,12 @@ export class RaftMember implements Consensus {
     if (this.status().isLeader) await this.handOver();
     const done = new AbortController();
     const call = callLeader({
-      ...{ dialer, clock, timeoutMs: LEAVE_TIMEOUT_MS },
+      dialer,
+      clock,
+      timeoutMs: LEAVE_TIMEOUT_MS,
       addresses: () => [...new Set([...others(), ...through])],
       method: withdraw ? RAFT_METHODS.withdraw : RAFT_METHODS.leave,
-      request: { NodeID: nodeID },
+      request: { NodeID: nodeID } satisfies RaftLeaveRequest,
       signal: signal ? AbortSignal.any([signal, done.signal]) : done.signal,
     });
     await Promise.race([call, this.removed]).finally(() => done.abort());
@@ -317,7 +329,9 @@ export class RaftMember implements Consensus {
   #driverOptions(disk: RaftDisk, network: PeerNetwork) {
     const { clock, random, electionTicks, checkpointEntries, checkpointBytes } = this.#options;
     return {
-      ...{ disk, self: this.#self, clock },
+      disk,
+      self: this.#self,
+      clock,
       config: {
         ...DEFAULT_RAFT_CONFIG,
         ...(electionTicks !== undefined && { electionTicks }),
@@ -350,7 +364,7 @@ export class RaftMember implements Consensus {
 
   #tick(): void {
     this.#member?.changes.tick();
-    // Reachability changes without any other sign.
+    // Nothing tells of a member that cannot be reached any more, so it is looked at with each tick.
     this.#refresh();
   }
 

@@ -20,6 +20,8 @@ export class Program {
   readonly blocks: Partial<Record<"prepare" | "start", Promise<void>>> = {};
   /** What its controller's handle holds besides the ID; a fault of an executor may put anything there. */
   handleData: Record<string, unknown> = {};
+  /** Its container's process ID, or what an executor takes for one. */
+  pid: unknown = 7;
   running = false;
   ended: Exit | undefined;
   #listeners = new Set<(exit: Exit) => void>();
@@ -198,7 +200,7 @@ class ScriptedController implements Controller {
   }
 
   status() {
-    return Promise.resolve({ ContainerID: this.#program.id, PID: 7, ExitCode: 0 });
+    return Promise.resolve({ ContainerID: this.#program.id, PID: this.#program.pid as number, ExitCode: 0 });
   }
 
   close(): Promise<void> {

@@ -115,7 +115,7 @@ Deno.test("Shim server: texts that leave no control character to hold them apart
   World.run(async (world) => {
     const all = [...Array(31).keys()].map((i) => String.fromCharCode(i + 1)).join("");
     await assert.rejects(world.ran({ Command: "true", Args: [all] }), /nearly every control character/);
-    const most = all.replace(/[\x1e\x1f]/g, "");
+    const most = all.slice(0, -2);
     assert.deepEqual(await world.ran({ Command: "printf", Args: ["%s", most] }), [0, most]);
     const total = Array.from({ length: 20 }, () => "x".repeat(120_000));
     await assert.rejects(world.ran({ Command: "true", Args: total }), /longer than 2097152 bytes in all/);

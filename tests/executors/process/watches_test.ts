@@ -8,9 +8,7 @@ import { FakeClock, settle } from "../../support/fake_clock.ts";
 function brittleWatch(): FolderWatch & { break(): void } {
   const end = Promise.withResolvers<never>();
   return {
-    async *[Symbol.asyncIterator]() {
-      await end.promise;
-    },
+    [Symbol.asyncIterator]: () => ({ next: () => end.promise }),
     break: () => end.reject(new Error("the system took it away")),
     close: () => end.reject(new Error("closed")),
   };
