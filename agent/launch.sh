@@ -79,6 +79,8 @@ if [ "$docker" != none ]; then
 fi
 
 shim=$root/executors/process/shim.sh
+# Not every shell has it; bash needs it.
+if /bin/sh -p -c : 2>/dev/null; then shim=$root/executors/process/shim_clean.sh; fi
 permissions="--allow-read=$read
 --allow-write=$write
 --deny-write=$program

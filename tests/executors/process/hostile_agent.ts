@@ -1,4 +1,5 @@
 /** Talks to the shim as an agent would that somebody took over: with whatever it likes to send. */
+import { dirname } from "node:path";
 import { defaultShim } from "../../../executors/process/process_executor.ts";
 
 /** The part of the shim that takes requests, to be run by a shell of the test's choice. */
@@ -57,10 +58,24 @@ export async function recordLine(pid: number): Promise<string> {
   return `${boot} ${pid} ${stat.slice(stat.lastIndexOf(")") + 2).split(" ")[19]}`;
 }
 
-/** A shim in `folder` that runs where /bin/sh is bash, as on many devices; needs root. */
-export async function shimWithBash(folder: string): Promise<string> {
-  const path = `${folder}/bash-shim.sh`;
-  const inside = `mount --bind "$0" "$(readlink -f /bin/sh)" && exec ${defaultShim()} "$@"`;
+/** The files of the shim, copied into `folder` with `change` made to each text; its entry that every shell can run. */
+export async function copyShim(
+  folder: string,
+  change: (text: string) => string = (text) => text,
+): Promise<string> {
+  for (const name of ["shim.sh", "shim_clean.sh", "shim_server.sh", "shim_rules.sh"]) {
+    const text = await Deno.readTextFile(`${dirname(defaultShim())}/${name}`);
+    await Deno.writeTextFile(`${folder}/${name}`, change(text));
+    await Deno.chmod(`${folder}/${name}`, 0o755);
+  }
+  return `${folder}/shim.sh`;
+}
+
+/** A shim in `folder` that runs `entry` where /bin/sh is bash, as on many devices, as `uid`; needs root. */
+export async function shimWithBash(folder: string, entry: string, uid = 0): Promise<string> {
+  const path = `${folder}/bash-${uid}.sh`;
+  const drop = `setpriv --reuid ${uid} --regid ${uid} --clear-groups --`;
+  const inside = `mount --bind "$0" "$(readlink -f /bin/sh)" && exec ${drop} ${entry} "$@"`;
   const text = `#!/bin/sh\nexec unshare -m /bin/sh -c '${inside}' "$(command -v bash)" "$@"\n`;
   await Deno.writeTextFile(path, text, { mode: 0o755 });
   return path;

@@ -1,12 +1,12 @@
 import assert from "node:assert/strict";
-import { dirname } from "node:path";
 import { CoveyError } from "../../../api/errors.ts";
 import type { ProcessSpec } from "../../../api/service.ts";
 import type { Task } from "../../../api/task.ts";
 import type { Controller, Exit } from "../../../executors/executor.ts";
-import { createProcessExecutor, defaultShim } from "../../../executors/process/process_executor.ts";
+import { createProcessExecutor } from "../../../executors/process/process_executor.ts";
 import { processFixture, processTask, shimsOf } from "../../conformance/process_fixture.ts";
 import { NODE_ID } from "../../conformance/tasks.ts";
+import { copyShim } from "./hostile_agent.ts";
 
 const never = new AbortController().signal;
 type World = Awaited<ReturnType<typeof processFixture>>;
@@ -259,19 +259,13 @@ Deno.test("Process: more memory than the limit ends a program, and the reason sa
     assert.ok(exit.Reason === "out of memory" || log !== "survived\n");
   }));
 
-/** A copy of the shim in `folder` whose allow-list is the file `list`. */
-async function shimWithList(folder: string, list: string): Promise<string> {
-  for (const name of ["shim.sh", "shim_server.sh", "shim_rules.sh"]) {
-    const text = await Deno.readTextFile(`${dirname(defaultShim())}/${name}`);
-    const copy = text.replace("ALLOW=/etc/covey/allow", `ALLOW=${list}`);
-    await Deno.writeTextFile(`${folder}/${name}`, copy, { mode: 0o755 });
-  }
-  return `${folder}/shim.sh`;
-}
-
 Deno.test("Process: an allow-list decides what may run", () =>
   inWorld(async (world) => {
-    const list = `${world.stateDir}/allow`, shim = await shimWithList(world.stateDir, list);
+    const list = `${world.stateDir}/allow`,
+      shim = await copyShim(
+        world.stateDir,
+        (text) => text.replace("ALLOW=/etc/covey/allow", `ALLOW=${list}`),
+      );
     const sleep = await Deno.realPath("/usr/bin/sleep");
     await Deno.writeTextFile(list, `# two programs\n${sleep}\n${world.stateDir}/apps/*`);
     const executor = await createProcessExecutor({ stateDir: world.stateDir, nodeID: NODE_ID }, { shim });

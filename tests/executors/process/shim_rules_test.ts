@@ -1,11 +1,18 @@
 /** What the shim lets nobody do, neither a task nor an agent that somebody took over. */
 import assert from "node:assert/strict";
-import { dirname } from "node:path";
 import type { ProcessSpec } from "../../../api/service.ts";
-import { createProcessExecutor, defaultShim } from "../../../executors/process/process_executor.ts";
+import { createProcessExecutor } from "../../../executors/process/process_executor.ts";
 import { processTask } from "../../conformance/process_fixture.ts";
 import { NODE_ID } from "../../conformance/tasks.ts";
-import { ask, type RawRun, recordLine, runLines, shimWithBash, stateFolder } from "./hostile_agent.ts";
+import {
+  ask,
+  copyShim,
+  type RawRun,
+  recordLine,
+  runLines,
+  shimWithBash,
+  stateFolder,
+} from "./hostile_agent.ts";
 
 const never = new AbortController().signal;
 const isRoot = Deno.uid() === 0;
@@ -152,6 +159,11 @@ Deno.test("Shim rules: a task's ID is no path, and its files are no symbolic lin
   }
 });
 
+/** `NAME='value' …`, with the quotes that the inside of the quotes of a shell's command needs. */
+function quoted(env: Record<string, string>): string {
+  return Object.entries(env).map(([name, value]) => `'\\''${name}=${value}'\\''`).join(" ");
+}
+
 /** A copy of the shim whose allow-list is `patterns`. */
 async function withList(
   patterns: string,
@@ -159,11 +171,7 @@ async function withList(
 ): Promise<void> {
   const folder = await Deno.makeTempDir({ prefix: "covey-rules-" });
   await Deno.writeTextFile(`${folder}/allow`, patterns);
-  for (const name of ["shim.sh", "shim_server.sh", "shim_rules.sh"]) {
-    const text = await Deno.readTextFile(`${dirname(defaultShim())}/${name}`);
-    const copy = text.replace("ALLOW=/etc/covey/allow", `ALLOW=${folder}/allow`);
-    await Deno.writeTextFile(`${folder}/${name}`, copy, { mode: 0o755 });
-  }
+  await copyShim(folder, (text) => text.replace("ALLOW=/etc/covey/allow", `ALLOW=${folder}/allow`));
   await run(`${folder}/shim.sh`, `${folder}/shim_server.sh`);
   await Deno.remove(folder, { recursive: true });
 }
@@ -205,13 +213,26 @@ Deno.test({
   ignore: !isRoot || !exists("/bin/bash"), // needs a mount namespace
   fn: async () => {
     const folder = await Deno.makeTempDir({ prefix: "covey-bash-" });
-    const shim = await shimWithBash(folder), flag = `${folder}/flag`, script = `${folder}/script`;
+    // Others must be able to read it, and the flag's folder is theirs to write.
+    await Deno.chmod(folder, 0o777);
+    await copyShim(folder);
+    const flag = `${folder}/flag`, script = `${folder}/script`, hijack = `() { >${flag}; }`;
     await Deno.writeTextFile(script, `>${flag}\n`);
-    const hijack = `() { >${flag}; }`;
-    const env = { BASH_ENV: script, ENV: script, "BASH_FUNC_read%%": hijack, "BASH_FUNC_exec%%": hijack };
-    const { stdout } = await new Deno.Command(shim, { args: ["describe"], env }).output();
-    assert.match(new TextDecoder().decode(stdout), /^\d+ \S+\n$/);
-    assert.ok(!exists(flag), "nothing of the agent's was run");
+    const env = {
+      BASH_ENV: script,
+      ENV: script,
+      "BASH_FUNC_read%%": hijack,
+      "BASH_FUNC_exec%%": hijack,
+      SHELLOPTS: "xtrace",
+      PS4: `$(>${flag})`,
+    };
+    for (const [entry, uid] of [["shim.sh", 0], ["shim_clean.sh", 0], ["shim_clean.sh", 65534]] as const) {
+      const shim = await shimWithBash(folder, `env ${quoted(env)} ${folder}/${entry}`, uid);
+      const { stdout } = await new Deno.Command(shim, { args: ["describe"] }).output();
+      assert.match(new TextDecoder().decode(stdout), /^\d+ \S+\n$/);
+      assert.ok(!exists(flag), `nothing of the agent's was run: ${entry} ${uid}`);
+    }
+    const shim = await shimWithBash(folder, `${folder}/shim.sh`);
     const args = ["a\nb\n", "", "\u0101\u20ac", "*", " x "];
     const [code, log] = await ran({ Command: "printf", Args: ["<%s>", ...args], Env: ["UID=x"] }, shim);
     assert.deepEqual([code, log], [0, args.map((arg) => `<${arg}>`).join("")]);
