@@ -17,6 +17,7 @@ export async function readJoinToken(
   }
   if (tokenFile?.startsWith("SWMTKN-")) throw usage("--token-file wants a file, not the token");
   if (tokenFile !== undefined) return (await firstLineOf(tokenFile, "token")).trim();
+  if (token === "-" && Deno.stdin.isTerminal()) context.output.note("Join token: ");
   const found = token === "-" ? await firstLine(Deno.stdin.readable) : token ?? context.env(TOKEN_VARIABLE);
   if (found) return found.trim();
   throw usage(

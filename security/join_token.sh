@@ -6,7 +6,11 @@
 take_token() {
   where=$2
   case "$1 $2" in
-    '--token -') where='standard input' && { IFS= read -r COVEY_JOIN_TOKEN || :; } ;;
+    '--token -')
+      where='standard input'
+      [ ! -t 0 ] || printf 'Join token: ' >&2
+      IFS= read -r COVEY_JOIN_TOKEN || :
+      ;;
     '--token '*) COVEY_JOIN_TOKEN=$2 ;;
     # Somebody who mixes the two flags up shall not read the token in a log.
     '--token-file SWMTKN-'*) echo "Cannot read the join token: --token-file wants a file, not the token" >&2 && exit 1 ;;

@@ -2,7 +2,7 @@
 import assert from "node:assert/strict";
 import { runCovey } from "../../cli/program.ts";
 import { joinToken, startManager, withManager } from "../support/one_manager.ts";
-import { freePort, Program, refused, ROOT, run, start } from "../support/programs.ts";
+import { coveyArgs, freePort, Program, refused, ROOT, run, start } from "../support/programs.ts";
 
 const AGENT = `${ROOT}agent/launch.sh`;
 
@@ -123,5 +123,14 @@ Deno.test("covey swarm join: takes the token from a file or the environment, and
     ]);
     const again = await covey({ COVEY_JOIN_TOKEN: token }, address);
     assert.match(again[1], /already part of a swarm/);
+    const host = ["-H", `unix://${folder}/w/covey.sock`, "swarm", "join", "--token", "-", address];
+    const piped = new Program("/bin/sh", [
+      "-c",
+      `exec "$0" "$@" <${file}`,
+      Deno.execPath(),
+      ...coveyArgs(host),
+    ]);
+    await refused(piped, /already part of a swarm/);
+    assert.ok(!piped.output.includes(token));
     assert.equal(await idle.end(), 0);
   }));
