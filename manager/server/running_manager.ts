@@ -10,7 +10,7 @@ import type { Listener } from "../../transport/mod.ts";
 import { Dispatcher } from "../dispatcher/mod.ts";
 import { Leadership } from "../leader/leadership.ts";
 import type { ManagerHandle } from "../http/lifecycle.ts";
-import { RaftMember, type RaftMemberOptions } from "../consensus/member/mod.ts";
+import { RaftMember, type RaftMemberOptions, type Skip } from "../consensus/member/mod.ts";
 import { type Answer, type ControlRequest, Routing } from "../forward/mod.ts";
 import { createStore, type Store } from "../store/mod.ts";
 import { leaderComponents } from "./leader_components.ts";
@@ -41,6 +41,8 @@ export interface RunningManagerOptions {
   join?: boolean;
   /** Make this manager the only one, after the majority was lost for good. */
   forceNewCluster?: boolean;
+  /** What the quorum's member is to pass over, because it cannot be read. */
+  skip?: Skip;
   /** The certificate, where there is one already. */
   identity?: NodeIdentity;
 }
@@ -111,7 +113,7 @@ export class RunningManager implements ManagerHandle {
     options: RunningManagerOptions,
     { network, openMember }: ManagerEffects = systemEffects(options),
   ): Promise<RunningManager> {
-    const { nodeID, advertise, clock, random, join, forceNewCluster, identity } = options;
+    const { nodeID, advertise, clock, random, join, forceNewCluster, skip, identity } = options;
     if (identity) network.useIdentity(identity);
     const consensus = await openMember({
       nodeID,
@@ -121,6 +123,7 @@ export class RunningManager implements ManagerHandle {
       dialer: network.dialer,
       ...(join && { join }),
       ...(forceNewCluster && { forceNewCluster }),
+      ...(skip && { skip }),
     });
     const store = createStore(consensus, clock);
     network.useStore(store);

@@ -19,6 +19,7 @@ import { memberIDs, MembershipChanges } from "../membership/membership_changes.t
 import { callLeader } from "../membership/membership_client.ts";
 import { PeerNetwork } from "../peers/peer_network.ts";
 import { RaftDisk } from "../disk/raft_disk.ts";
+import { noteSkips, type Skip } from "./skipping.ts";
 import { RaftService, type ServedMember } from "./raft_service.ts";
 
 /** Options of {@linkcode RaftMember.open}. */
@@ -34,6 +35,8 @@ export interface RaftMemberOptions {
   join?: boolean;
   /** Makes this member the only one, after the majority was lost for good. */
   forceNewCluster?: boolean;
+  /** What to pass over from now on, because it cannot be read. */
+  skip?: Skip;
   /** Ticks of 100 ms without a leader before an election. @default DEFAULT_RAFT_CONFIG.electionTicks */
   electionTicks?: number;
   /** Longest wait for an answer to a join, and again until this member votes. @default JOIN_TIMEOUT_MS, CATCH_UP_TIMEOUT_MS */
@@ -149,6 +152,7 @@ export class RaftMember implements Consensus {
     this.#phase = "starting";
     const { clock, dialer } = this.#options;
     const self = this.#self;
+    await noteSkips(this.#storage, machine, this.#options.skip ?? { entries: [], records: [] });
     const disk = await this.#prepareDisk();
     const network: PeerNetwork = new PeerNetwork({
       self,
