@@ -50,6 +50,14 @@ export class TLSPipe implements BytePipe {
     if (this.#socket.writable) this.#socket.write(bytes);
   }
 
+  pause(): void {
+    this.#socket.pause();
+  }
+
+  resume(): void {
+    this.#socket.resume();
+  }
+
   end(): void {
     this.#socket.destroySoon();
   }
