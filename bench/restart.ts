@@ -11,7 +11,7 @@ import { newID, systemRandom } from "../api/random.ts";
 import type { Service } from "../api/service.ts";
 import { Fleet } from "../cli/demo/fleet.ts";
 import { newTask } from "../manager/orchestrator/mod.ts";
-import { RaftMember } from "../manager/quorum/mod.ts";
+import { RaftMember } from "../manager/consensus/member/mod.ts";
 import { createStore } from "../manager/store/mod.ts";
 import { median } from "./figures.ts";
 

@@ -6,7 +6,7 @@ import { fileURLToPath } from "node:url";
 import { systemClock } from "../api/clock.ts";
 import { newID, systemRandom } from "../api/random.ts";
 import type { Task } from "../api/task.ts";
-import { RaftMember } from "../manager/quorum/mod.ts";
+import { RaftMember } from "../manager/consensus/member/mod.ts";
 import { createStore } from "../manager/store/memory_store.ts";
 
 const WRITERS = [1, 16, 256];

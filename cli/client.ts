@@ -6,7 +6,7 @@ import { fetchFailure } from "../api/fetch_failure.ts";
 export const DEFAULT_HOST = "unix:///run/covey/covey.sock";
 
 /** The Engine API version the command line speaks. */
-export const API_VERSION = "1.41";
+const API_VERSION = "1.41";
 
 const CODE_OF_STATUS: Record<number, ErrorCode> = {
   400: "invalid_argument",
@@ -34,7 +34,18 @@ export interface ClientOptions {
   slowMs?: number;
 }
 
-/** One connection's worth of control API. Every call throws a {@linkcode CoveyError} with the server's own message. */
+/**
+ * One connection's worth of control API. Every call throws a {@linkcode CoveyError} with the server's own message.
+ *
+ * @example
+ * ```ts
+ * import assert from "node:assert/strict";
+ *
+ * const client = new ControlClient("unix:///nowhere/covey.sock");
+ * await assert.rejects(client.get("/services"), { code: "unavailable" });
+ * client.close();
+ * ```
+ */
 export class ControlClient {
   readonly host: string;
   readonly #options: ClientOptions;

@@ -1,7 +1,7 @@
 #!/bin/sh
 # Starts a manager with the smallest set of Deno permissions that its flags need, in this very process (exec), so that a service
 # manager's signals reach it. COVEY_DENO names the deno program; `deno` on the PATH is the fallback.
-#   launch.sh [run-manager flags]             see manager/options.ts
+#   launch.sh [run-manager flags]             see manager/process/options.ts
 #   launch.sh --print-permissions [flags]     prints the permissions, one a line, and starts nothing
 set -eu
 

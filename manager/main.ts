@@ -6,11 +6,11 @@ import { systemClock } from "../api/clock.ts";
 import { CoveyError } from "../api/errors.ts";
 import { configureLogging } from "../api/logging.ts";
 import { systemRandom } from "../api/random.ts";
-import { lockFolder } from "./consensus/mod.ts";
+import { lockFolder } from "./consensus/disk/folder_lock.ts";
 import { controlAPI, serveControlSocket } from "./http/mod.ts";
-import { systemLookUp } from "./node/look_up.ts";
-import { ManagerNode } from "./node/node.ts";
-import { MANAGER_USAGE, type ManagerOptions, parseManagerOptions } from "./options.ts";
+import { systemLookUp } from "./process/look_up.ts";
+import { ManagerNode } from "./process/manager_node.ts";
+import { MANAGER_USAGE, type ManagerOptions, parseManagerOptions } from "./process/options.ts";
 
 /** Covey's version, as `deno.json` has it. */
 const VERSION = config.version;

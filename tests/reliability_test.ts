@@ -2,7 +2,7 @@
 import { deepStrictEqual, ok } from "node:assert/strict";
 
 const ROOT = new URL("../", import.meta.url);
-const TRACES = "tests/raft/testdata/";
+const TRACES = "tests/manager/raft/testdata/";
 const SCENARIOS = 80;
 const INVARIANTS = /^(ES|LM|LC|SM|DU|LIN|WO|TM|LV|BD)(, (ES|LM|LC|SM|DU|LIN|WO|TM|LV|BD))*$/;
 

@@ -17,6 +17,32 @@ const LAYERS: Record<string, string[]> = {
   examples: ["api", "executors"],
 };
 
+/**
+ * The rooms of `manager/` from the top: a room imports only what stands on a line below its own. Rooms on one line do not
+ * know of each other. `""` is the folder itself.
+ */
+const MANAGER_ROOMS: string[][] = [
+  [""],
+  ["process"],
+  ["server"],
+  ["http"],
+  ["forward"],
+  ["control"],
+  ["orchestrator"],
+  ["updater"],
+  ["restart", "cleaner", "allocator", "scheduler", "dispatcher", "ca", "roles", "backup"],
+  ["leader"],
+  ["task"],
+  ["placement", "cluster"],
+  ["store"],
+  ["consensus/member"],
+  ["consensus/membership"],
+  ["consensus/peers"],
+  ["consensus/disk"],
+  ["consensus"],
+  ["raft"],
+];
+
 /** The agent may use of the executors only their door: the contract and the loader, never one executor's inside. */
 const AGENT_EXECUTOR_DOOR = ["executors/executor.ts", "executors/load.ts"];
 
@@ -87,6 +113,26 @@ Deno.test("Tidy: imports point one way", () => {
   check(problems);
 });
 
+/** The room of a path in `manager/`; the inner rooms of `consensus/` count by themselves. */
+function roomOf(path: string): string {
+  const [, first = "", second] = path.split("/").slice(0, -1);
+  return first === "consensus" && second !== undefined ? `${first}/${second}` : first;
+}
+
+Deno.test("Tidy: rooms of the manager import only what stands below them", () => {
+  const problems: string[] = [];
+  const lineOf = (room: string) => MANAGER_ROOMS.findIndex((line) => line.includes(room));
+  for (const { path, imports } of production.filter((s) => top(s.path) === "manager")) {
+    const room = roomOf(path), line = lineOf(room);
+    if (line < 0) problems.push(`${path}: MANAGER_ROOMS does not know the room ${room}`);
+    for (const target of imports) {
+      if (!byPath.has(target) || top(target) !== "manager" || roomOf(target) === room) continue;
+      if (lineOf(roomOf(target)) <= line) problems.push(`${path} imports ${target}`);
+    }
+  }
+  check(problems);
+});
+
 Deno.test("Tidy: no circular imports", () => {
   const done = new Set<string>(), problems: string[] = [];
   const visit = (path: string, trail: string[]) => {
@@ -123,6 +169,156 @@ Deno.test("Tidy: no dead files", () => {
       )
       .map((s) => `${s.path}: nothing imports it`),
   );
+});
+
+/** The code of a file without its comments; strings stay. */
+function codeOf(text: string): string {
+  return text.replace(/^\s*\/\*[\s\S]*?\*\/|(?<![:"'`\\])\/\/.*$/gm, "");
+}
+
+/** The names in the braces of an import or a re-export: what the other module calls them. */
+function namesIn(braces: string): string[] {
+  return braces.split(",").map((each) => each.trim().replace(/^type\s+/, "").split(/\s+as\s+|:/)[0]!.trim())
+    .filter((name) => name !== "");
+}
+
+interface Clause {
+  keyword: "import" | "export";
+  /** `*` or the names. */
+  names: string[] | "*";
+  target: string;
+}
+
+/** What a file takes from the tree's other files. */
+function clausesOf({ path, text }: Source): Clause[] {
+  const at = (specifier: string) => normalize(join(dirname(path), specifier));
+  const found: Clause[] = [];
+  const still =
+    /(?:^|\n)\s*(import|export)\s+(?:type\s+)?(?:\{([^}]*)\}|\*(?:\s+as\s+\w+)?)\s*from\s*["'](\.[^"']+)["']/g;
+  for (const [, keyword, braces, specifier] of text.matchAll(still)) {
+    found.push({
+      keyword: keyword as Clause["keyword"],
+      names: braces === undefined ? "*" : namesIn(braces),
+      target: at(specifier!),
+    });
+  }
+  const dynamic =
+    /(?:\{([^{}]*)\}\s*=\s*await\s+import|\bimport)\(\s*["'](\.[^"']+)["']\s*\)(?:\)?\.(\w+))?/g;
+  for (const [, braces, specifier, member] of text.matchAll(dynamic)) {
+    const names = braces === undefined ? member === undefined ? "*" : [member] : namesIn(braces);
+    found.push({ keyword: "import", names, target: at(specifier!) });
+  }
+  return found;
+}
+
+const clauses = new Map(sources.map((s) => [s.path, clausesOf(s)]));
+
+/** `FILE NAME` for all that the files `users` take by name, followed through the files that only hand it on. */
+function takenBy(users: Source[], keyword?: Clause["keyword"]): Set<string> {
+  const taken = new Set<string>();
+  const take = (target: string, name: string) => {
+    if (taken.has(`${target} ${name}`)) return;
+    taken.add(`${target} ${name}`);
+    for (const through of clauses.get(target) ?? []) {
+      if (through.keyword !== "export") continue;
+      if (through.names === "*" || through.names.includes(name)) take(through.target, name);
+    }
+  };
+  for (const user of users) {
+    for (const clause of clauses.get(user.path)!) {
+      if (keyword !== undefined && clause.keyword !== keyword) continue;
+      for (const name of clause.names === "*" ? declaredIn(clause.target) : clause.names) {
+        take(clause.target, name);
+      }
+    }
+  }
+  return taken;
+}
+
+/** What a file offers, declared there or handed on. */
+function declaredIn(path: string): string[] {
+  const source = byPath.get(path);
+  if (!source) return [];
+  const handedOn = clauses.get(path)!.filter(({ keyword }) => keyword === "export");
+  return [
+    ...exportsOf(source).map(({ name }) => name),
+    ...handedOn.flatMap(({ names, target }) => names === "*" ? declaredIn(target) : names),
+  ];
+}
+
+function exportsOf({ text }: Source): { name: string; isType: boolean }[] {
+  const declaration =
+    /^export (?:abstract )?(?:async )?(type|interface|class|const|let|function\*?|enum) ([\w$]+)/gm;
+  return [...text.matchAll(declaration)].map(([, kind, name]) => ({
+    name: name!,
+    isType: kind === "type" || kind === "interface",
+  }));
+}
+
+/** What stands in for the real thing in tests and simulations, next to what it stands in for. */
+const STAND_INS = /^(transport\/memory_network|executors\/mock\/\w+|manager\/placement\/constraint)\.ts$/;
+
+const isEntryPoint = (path: string) => ENTRY_POINTS.test(path) && !/\/mod\.ts$/.test(path);
+
+/** Names other than types that a file hands on from another. */
+function handedOn({ text }: Source): string[] {
+  return [...text.matchAll(/^export \{([^}]*)\} from/gm)].flatMap(([, braces]) =>
+    braces!.split(",").map((each) => each.trim()).filter((each) => /^\w+$/.test(each))
+  );
+}
+
+function mentions(code: string, name: string): number {
+  return code.split(new RegExp(`(?<![\\w$])${name.replace("$", "\\$")}(?![\\w$])`)).length - 1;
+}
+
+Deno.test("Tidy: no dead exports", () => {
+  const root = byPath.get("mod.ts")!;
+  const inProduction = takenBy(production, "import").union(takenBy([root]));
+  const anywhere = takenBy(sources, "import").union(takenBy([root]));
+  const problems: string[] = [];
+  for (const source of production.filter(({ path }) => !isEntryPoint(path) && !STAND_INS.test(path))) {
+    const { path } = source, code = codeOf(source.text);
+    for (const { name, isType } of exportsOf(source)) {
+      if (inProduction.has(`${path} ${name}`)) continue;
+      // What the file itself uses may be exported for a test, and a type because a signature names it.
+      if (mentions(code, name) === 1) problems.push(`${path}: nothing but tests uses ${name}`);
+      else if (!isType && !anywhere.has(`${path} ${name}`)) problems.push(`${path}: nobody imports ${name}`);
+    }
+    for (const name of handedOn(source)) {
+      if (source !== root && !anywhere.has(`${path} ${name}`)) {
+        problems.push(`${path}: nobody takes ${name} from here`);
+      }
+    }
+  }
+  check(problems);
+});
+
+Deno.test("Tidy: every public symbol has an example", () => {
+  const problems: string[] = [];
+  for (const { names, target } of clauses.get("mod.ts")!) {
+    assert.notEqual(names, "*", "mod.ts names what is public");
+    const { text } = byPath.get(target)!;
+    for (const name of names) {
+      const docstring =
+        new RegExp(`/\\*\\*((?:(?!\\*/)[^])*)\\*/\\nexport [\\w ]*\\b${name}\\b`).exec(text)?.[1] ?? "";
+      if (!docstring.includes("```ts\n")) problems.push(`${target}: ${name} has no example in its docstring`);
+    }
+  }
+  check(problems);
+});
+
+Deno.test("Tidy: every index of the store is looked things up in", () => {
+  const tables = byPath.get("manager/store/tables.ts")!.text.match(/interface Indexes \{([\s\S]*?)\n\}/)![1]!;
+  const code = production.map(({ text }) => text).join("\n");
+  const problems: string[] = [];
+  for (const [, table, names] of tables.matchAll(/^\s*(\w+): (.*);$/gm)) {
+    for (const [, index] of names!.matchAll(/"(\w+)"/g)) {
+      if (!new RegExp(`find\\(\\s*"${table}",\\s*"${index}"`).test(code)) {
+        problems.push(`${table}: nobody uses the index ${index}`);
+      }
+    }
+  }
+  check(problems);
 });
 
 Deno.test("Tidy: files and functions keep their budgets", () => {

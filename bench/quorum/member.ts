@@ -10,7 +10,7 @@ import type {
   StateMachine,
   StateRecord,
 } from "../../manager/consensus/state_machine.ts";
-import { RaftMember } from "../../manager/quorum/mod.ts";
+import { RaftMember } from "../../manager/consensus/member/mod.ts";
 import { type NodeIdentity, verifyPeerChain } from "../../security/mod.ts";
 import { createRouter, listenTLS, tlsDialer } from "../../transport/mod.ts";
 import { closedLoop } from "./load.ts";

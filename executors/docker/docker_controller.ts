@@ -1,4 +1,14 @@
-/** One container. */
+/**
+ * One container, as its controller sees it.
+ *
+ *     none --- prepare ---> created --- start ---> running ---> ended --- remove ---> none
+ *       |                                           ^   |
+ *       '--- found: one of an earlier agent, -------'   '---> unhealthy: stopped, the call fails
+ *            in whatever state it is
+ *
+ * Only a container that has never run is started. One that somebody else has removed counts as ended if the engine told of
+ * its end, and is `not_found` otherwise.
+ */
 import { type Clock, sleep } from "../../api/clock.ts";
 import { CoveyError, hasCode } from "../../api/errors.ts";
 import { type ContainerStatus, type Task, taskName } from "../../api/task.ts";

@@ -16,7 +16,7 @@ export const PULL_MEMORY_MS = 60_000;
 /** How long a registry may take for its first answer while a local image could be used instead. */
 export const FIRST_ANSWER_MS = 5_000;
 /** How long a pull may stand still before it counts as failed. */
-export const PULL_STALL_MS = 120_000;
+const PULL_STALL_MS = 120_000;
 /** Attempts remembered; a device runs few images, so more means many updates and the oldest are of no use. */
 const MAX_ATTEMPTS = 256;
 

@@ -5,8 +5,8 @@
 import { timestamp } from "../../api/clock.ts";
 import type { Task } from "../../api/task.ts";
 import type { Commit, WriteTransaction } from "../store/store.ts";
-import { type ComponentOptions, LoopComponent } from "../orchestrator/commit_loop.ts";
-import { isWanted, withStatus } from "../orchestrator/task.ts";
+import { type ComponentOptions, LoopComponent } from "../leader/commit_loop.ts";
+import { isWanted, withStatus } from "../task/task.ts";
 
 /** One who must agree before a task can go on. */
 export interface AllocationVoter {

@@ -4,7 +4,7 @@ import { type Clock, timestamp } from "../../api/clock.ts";
 import { CoveyError } from "../../api/errors.ts";
 import { newID, type Random } from "../../api/random.ts";
 import { systemFileSystem } from "../../security/mod.ts";
-import { firstNode } from "../node/bootstrap.ts";
+import { firstNode } from "../cluster/new_cluster.ts";
 import { importBackup, type RestoreTarget } from "./import_backup.ts";
 
 /** What a node keeps of a cluster; a folder with any of it is in use. */

@@ -16,3 +16,8 @@ export function notLeading(what: string, why: Why): CoveyError {
 export function isNotLeading({ reason }: CoveyError): boolean {
   return reason === "not_leading";
 }
+
+/** A call was handed to this manager, which does not lead: whoever sent it knows more by now, so it goes no further. */
+export function handedToFollower(): CoveyError {
+  return notLeading("take the call", "this manager is not the leader");
+}

@@ -3,7 +3,7 @@ import { Hono } from "@hono/hono";
 import type { ContentfulStatusCode } from "@hono/hono/utils/http-status";
 import type { Clock } from "../../api/clock.ts";
 import type { Random } from "../../api/random.ts";
-import type { NodeLifecycle } from "../lifecycle.ts";
+import type { NodeLifecycle } from "./lifecycle.ts";
 import { API_VERSION, checkVersion, withoutVersion } from "./api_version.ts";
 import { type ControlContext, isDockerClient, sendJSON } from "./context.ts";
 import { dockerError } from "./docker_error.ts";

@@ -2,10 +2,11 @@
 import type { Context } from "@hono/hono";
 import type { ContentfulStatusCode } from "@hono/hono/utils/http-status";
 import type { Clock } from "../../api/clock.ts";
+import { NO_LEADER, NOT_A_MANAGER } from "../../api/docker_texts.ts";
 import { CoveyError } from "../../api/errors.ts";
 import type { Random } from "../../api/random.ts";
-import type { ManagerHandle, NodeLifecycle } from "../lifecycle.ts";
-import { DockerError, NO_LEADER } from "./docker_error.ts";
+import type { ManagerHandle, NodeLifecycle } from "./lifecycle.ts";
+import { DockerError } from "./docker_error.ts";
 import type { Store } from "../store/store.ts";
 import type { Engine } from "./engine.ts";
 import { withText } from "./front/whole_text.ts";
@@ -20,8 +21,6 @@ export interface ControlContext {
   /** Covey's version. */
   version: string;
 }
-
-const NOT_A_MANAGER = "This node is not a swarm manager. ";
 
 /** The manager that can answer. Throws Docker's 503 on a node that is none, or while the swarm has no leader. */
 export function requireManager({ lifecycle }: ControlContext): ManagerHandle {

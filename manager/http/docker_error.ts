@@ -26,11 +26,6 @@ const STATUS: Partial<Record<ErrorCode, number>> = {
   unavailable: 503,
 };
 
-/** The text for a swarm without a leader (SwarmKit `raft.go`). */
-export const NO_LEADER =
-  "The swarm does not have a leader. It's possible that too few managers are online. " +
-  "Make sure more than half of the managers are online.";
-
 /** An answer of moby's own layer: its status and its text as they are. */
 export class DockerError extends CoveyError {
   readonly status: number;

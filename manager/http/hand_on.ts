@@ -2,7 +2,7 @@
 import type { Context } from "@hono/hono";
 import { CoveyError } from "../../api/errors.ts";
 import { isNotLeading, notLeading } from "../consensus/mod.ts";
-import type { ManagerHandle, NodeLifecycle } from "../lifecycle.ts";
+import type { ManagerHandle, NodeLifecycle } from "./lifecycle.ts";
 import { DockerError } from "./docker_error.ts";
 
 /** First segments of what the whole swarm has in common. `/events` is not: it also tells of the local engine. */

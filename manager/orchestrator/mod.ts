@@ -1,6 +1,6 @@
-export { type ComponentOptions } from "./commit_loop.ts";
-export { ConstraintEnforcer } from "./constraint_enforcer.ts";
+export { type ComponentOptions } from "../leader/commit_loop.ts";
+export { ConstraintEnforcer } from "../cleaner/constraint_enforcer.ts";
 export { GlobalOrchestrator } from "./global_orchestrator.ts";
 export { ReplicatedOrchestrator } from "./replicated_orchestrator.ts";
-export { clusterOf, isTaskDirty, newTask, type Place, slotKey } from "./task.ts";
-export { TaskReaper } from "./task_reaper.ts";
+export { isTaskDirty, newTask, type Place } from "../task/task.ts";
+export { TaskReaper } from "../cleaner/task_reaper.ts";

@@ -3,10 +3,10 @@ import { isGlobal, type Service } from "../../api/service.ts";
 import type { Task } from "../../api/task.ts";
 import { isTerminal } from "../../api/task_state.ts";
 import type { Change, Commit, WriteTransaction } from "../store/store.ts";
-import { CommitLoop, type ComponentOptions } from "./commit_loop.ts";
-import { type DelayedStart, RestartSupervisor } from "./restart_supervisor.ts";
-import { isWanted, withDesired } from "./task.ts";
-import { Updater } from "./updater.ts";
+import { CommitLoop, type ComponentOptions } from "../leader/commit_loop.ts";
+import { type DelayedStart, RestartSupervisor } from "../restart/restart_supervisor.ts";
+import { isWanted, withDesired } from "../task/task.ts";
+import { Updater } from "../updater/updater.ts";
 
 /** A change of a node. */
 export type NodeChange = Extract<Change, { table: "nodes" }>;

@@ -3,8 +3,8 @@
  * `manager/scheduler/filter.go`).
  */
 import type { Task } from "../../api/task.ts";
-import { nodeMatches } from "../constraint/constraint.ts";
-import { platformMatches } from "../constraint/platform.ts";
+import { nodeMatches } from "../placement/constraint.ts";
+import { platformMatches } from "../placement/platform.ts";
 import type { NodeInfo } from "./node_info.ts";
 
 interface Filter {

@@ -1,8 +1,8 @@
 import type { Node } from "../../api/node.ts";
 import type { Task } from "../../api/task.ts";
 import { compareStates, isTerminal } from "../../api/task_state.ts";
-import { NodeResources } from "../constraint/node_resources.ts";
-import { isWanted } from "../orchestrator/task.ts";
+import { NodeResources } from "../placement/node_resources.ts";
+import { isWanted } from "../task/task.ts";
 
 /**
  * Failures of one service version within the window from which on other nodes are tried first (SwarmKit

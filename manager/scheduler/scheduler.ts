@@ -2,9 +2,9 @@
 import { timestamp } from "../../api/clock.ts";
 import type { Task } from "../../api/task.ts";
 import { isTerminal } from "../../api/task_state.ts";
-import { CommitLoop, type ComponentOptions } from "../orchestrator/commit_loop.ts";
-import { Debounce } from "../orchestrator/debounce.ts";
-import { isWanted, withStatus } from "../orchestrator/task.ts";
+import { CommitLoop, type ComponentOptions } from "../leader/commit_loop.ts";
+import { Debounce } from "../leader/debounce.ts";
+import { isWanted, withStatus } from "../task/task.ts";
 import type { Change, Commit, WriteTransaction } from "../store/store.ts";
 import { explain, roomFor } from "./filters.ts";
 import { groupKey, NodeInfo, occupies } from "./node_info.ts";

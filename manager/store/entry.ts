@@ -30,7 +30,7 @@ export interface EntryChange {
 }
 
 /** A decoded entry. */
-export interface Entry {
+export interface StoreEntry {
   version: number;
   changes: EntryChange[];
 }
@@ -68,7 +68,7 @@ export function joinEntry(version: number, writes: readonly Uint8Array[]): Uint8
 }
 
 /** Reads an entry back. Throws on bytes that are none. */
-export function decodeEntry(entry: Uint8Array, reader: ObjectReader): Entry {
+export function decodeEntry(entry: Uint8Array, reader: ObjectReader): StoreEntry {
   const [version, ...changes] = reader.read(entry) as [
     number,
     ...{ a: string; t: TableName; o: Meta | string }[],

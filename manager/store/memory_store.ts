@@ -35,7 +35,7 @@ export interface StoreOptions {
 const MAX_GATHER_MS = 5;
 
 /** Callbacks that may wait for their round; beyond, `update` rejects with `resource_exhausted`. */
-export const MAX_WAITING_UPDATES = 100_000;
+const MAX_WAITING_UPDATES = 100_000;
 
 /** A store that writes through `consensus`, which is to be started with the store as its state machine. */
 export function createStore(

@@ -9,10 +9,10 @@ import {
   decodeRecord,
   decodeVersion,
   encodeRecord,
-  type Entry,
   type EntryChange,
   parseKey,
   recordKey,
+  type StoreEntry,
   VERSION_KEY,
   versionRecord,
   type Write,
@@ -175,7 +175,7 @@ function change(action: Change["action"], table: TableName, object: Meta, old: M
   return { action, table, object, ...(old && { old }) } as Change;
 }
 
-function fromLocal({ version, writes }: LocalEntry): Entry {
+function fromLocal({ version, writes }: LocalEntry): StoreEntry {
   const changes = writes.map(({ action, table, object }) => ({
     action,
     table,

@@ -4,7 +4,7 @@ import { CA_METHODS } from "../../api/ca.ts";
 import { DISPATCHER_METHODS, type SessionMessage } from "../../api/dispatcher.ts";
 import { CoveyError, type ErrorCode } from "../../api/errors.ts";
 import { RAFT_METHODS } from "../../api/raft.ts";
-import { CONTROL_METHOD } from "../../manager/routing/control_messages.ts";
+import { CONTROL_METHOD } from "../../manager/forward/control_messages.ts";
 import { createCertificateRequest, createPrivateKeyPEM, type NodeIdentity } from "../../security/mod.ts";
 import type { CallOptions, Connection, MethodSummary, PeerIdentity, Router } from "../../transport/mod.ts";
 import { DESCRIPTION } from "../manager/dispatcher/harness.ts";

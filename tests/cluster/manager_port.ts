@@ -4,12 +4,12 @@ import { systemClock } from "../../api/clock.ts";
 import type { Cluster } from "../../api/cluster.ts";
 import { newID, systemRandom } from "../../api/random.ts";
 import { Dispatcher } from "../../manager/dispatcher/mod.ts";
-import { firstNode, newCluster } from "../../manager/node/bootstrap.ts";
-import { managerRouter } from "../../manager/node/manager_router.ts";
-import { issueOwnIdentity } from "../../manager/node/own_identity.ts";
-import { PeerTrust } from "../../manager/node/peer_trust.ts";
-import { RaftMember } from "../../manager/quorum/mod.ts";
-import { Routing } from "../../manager/routing/mod.ts";
+import { firstNode, newCluster } from "../../manager/cluster/new_cluster.ts";
+import { managerRouter } from "../../manager/server/manager_router.ts";
+import { issueOwnIdentity } from "../../manager/process/own_identity.ts";
+import { PeerTrust } from "../../manager/server/peer_trust.ts";
+import { RaftMember } from "../../manager/consensus/member/mod.ts";
+import { Routing } from "../../manager/forward/mod.ts";
 import { createStore, type Store } from "../../manager/store/mod.ts";
 import {
   assembleIdentity,
@@ -25,7 +25,7 @@ import {
   tlsDialer,
   type TLSMaterial,
 } from "../../transport/mod.ts";
-import { MemoryDisk } from "../manager/quorum/memory_disk.ts";
+import { MemoryDisk } from "../manager/consensus/member/memory_disk.ts";
 
 const CONTEXT = { clock: systemClock, random: systemRandom };
 

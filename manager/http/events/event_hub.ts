@@ -1,11 +1,11 @@
 /** Turns the store's commits into events, remembers the last ones and hands new ones to whoever listens. */
 import type { Clock } from "../../../api/clock.ts";
-import type { ManagerHandle } from "../../lifecycle.ts";
+import type { ManagerHandle } from "../lifecycle.ts";
 import type { Store } from "../../store/store.ts";
 import { type SwarmEvent, swarmEvent } from "./swarm_event.ts";
 
 /** Events remembered for `since` (moby's number). */
-export const MAX_REMEMBERED_EVENTS = 256;
+const MAX_REMEMBERED_EVENTS = 256;
 
 /** The events of the manager that runs at the moment. */
 export class EventHub {

@@ -14,7 +14,7 @@ import { SocketReader } from "./socket_reader.ts";
 import { SocketRequest } from "./socket_request.ts";
 
 /** Connections open at once: each client holds one or two, and a process has 1,024 descriptors by default. */
-export const MAX_CONNECTIONS = 512;
+const MAX_CONNECTIONS = 512;
 
 /** Bytes that are read and dropped after a refusal; a client that sends more is cut off. */
 const MAX_DRAINED_BYTES = 64 * 1024 * 1024;

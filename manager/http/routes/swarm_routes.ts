@@ -1,10 +1,12 @@
 /** `/swarm`: starting, joining, changing and leaving a cluster. */
 import type { Hono } from "@hono/hono";
 import type { NodeAvailability } from "../../../api/node.ts";
+import { ALREADY_IN_SWARM } from "../../../api/docker_texts.ts";
 import { CoveyError, type FieldProblem } from "../../../api/errors.ts";
 import { isObject, mergeClusterSpec, parseClusterSpec } from "../../../api/validate/mod.ts";
-import { getCluster, type TokenRole, updateCluster } from "../../control/cluster.ts";
-import { defaultClusterSpec } from "../../node/bootstrap.ts";
+import { requireCluster } from "../../cluster/cluster_object.ts";
+import { type TokenRole, updateCluster } from "../../control/cluster.ts";
+import { defaultClusterSpec } from "../../cluster/new_cluster.ts";
 import type { ControlContext } from "../context.ts";
 import {
   flagParameter,
@@ -22,7 +24,7 @@ import { swarmView } from "../views/swarm_view.ts";
 export function swarmRoutes(app: Hono, context: ControlContext): void {
   app.get("/swarm", async (c) => {
     const { store } = await managerForReading(context);
-    return sendJSON(c, swarmView(getCluster(store)));
+    return sendJSON(c, swarmView(requireCluster(store)));
   });
   app.get("/swarm/unlockkey", (c) => {
     requireManager(context);
@@ -62,12 +64,11 @@ function refuse(status: number, message: string): never {
   throw new DockerError(status, "unavailable", message, "wrong_state");
 }
 
-const IN_A_SWARM =
-  'This node is already part of a swarm. Use "docker swarm leave" to leave this swarm and join another one.';
-
 async function init(context: ControlContext, body: unknown): Promise<string> {
   const request = swarmRequest(body);
-  if (context.lifecycle.state !== "inactive" && !request.flag("ForceNewCluster")) refuse(503, IN_A_SWARM);
+  if (context.lifecycle.state !== "inactive" && !request.flag("ForceNewCluster")) {
+    refuse(503, ALREADY_IN_SWARM);
+  }
   const spec = mergeClusterSpec(defaultClusterSpec(), parseClusterSpec(request.fields.Spec));
   request.finish("start a swarm");
   return await context.lifecycle.init({
@@ -79,7 +80,7 @@ async function init(context: ControlContext, body: unknown): Promise<string> {
 
 async function join(context: ControlContext, body: unknown): Promise<void> {
   const request = swarmRequest(body);
-  if (context.lifecycle.state !== "inactive") refuse(503, IN_A_SWARM);
+  if (context.lifecycle.state !== "inactive") refuse(503, ALREADY_IN_SWARM);
   const { RemoteAddrs, JoinToken } = request.fields;
   const remotes = Array.isArray(RemoteAddrs)
     ? RemoteAddrs.filter((each) => typeof each === "string" && each)

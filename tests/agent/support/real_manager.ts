@@ -5,8 +5,8 @@ import type { Task } from "../../../api/task.ts";
 import { CAServer } from "../../../manager/ca/ca_server.ts";
 import { StoreCABackend } from "../../../manager/ca/store_backend.ts";
 import { Dispatcher } from "../../../manager/dispatcher/mod.ts";
-import { firstNode, newCluster } from "../../../manager/node/bootstrap.ts";
-import { issueOwnIdentity } from "../../../manager/node/own_identity.ts";
+import { firstNode, newCluster } from "../../../manager/cluster/new_cluster.ts";
+import { issueOwnIdentity } from "../../../manager/process/own_identity.ts";
 import {
   createPrivateKeyPEM,
   type IdentityFiles,

@@ -7,7 +7,7 @@ import {
   parseNodeSpec,
   parseServiceSpec,
 } from "../../../api/validate/mod.ts";
-import { defaultClusterSpec } from "../../../manager/node/bootstrap.ts";
+import { defaultClusterSpec } from "../../../manager/cluster/new_cluster.ts";
 
 const spec = (template: Record<string, unknown>, over: Record<string, unknown> = {}) => ({
   Name: "web",

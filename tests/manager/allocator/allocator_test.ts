@@ -1,6 +1,6 @@
 import assert from "node:assert/strict";
 import { type AllocationVoter, Allocator } from "../../../manager/allocator/mod.ts";
-import { newTask } from "../../../manager/orchestrator/task.ts";
+import { newTask } from "../../../manager/task/task.ts";
 import { Fleet, makeService } from "../orchestrator/harness.ts";
 
 Deno.test("Allocator: a new task is pending at once when nobody has to vote", async () => {

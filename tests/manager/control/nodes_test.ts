@@ -1,11 +1,11 @@
 import { deepStrictEqual, rejects, strictEqual } from "node:assert/strict";
 import { hasCode } from "../../../api/errors.ts";
 import { removeNode } from "../../../manager/control/nodes.ts";
-import { newCluster } from "../../../manager/node/bootstrap.ts";
+import { newCluster } from "../../../manager/cluster/new_cluster.ts";
 import { FakeClock } from "../../support/fake_clock.ts";
 import { testStore } from "../../support/store.ts";
 import { testRandom } from "../http/fake_node.ts";
-import { FakeGroup } from "../routing/fake_group.ts";
+import { FakeGroup } from "../forward/fake_group.ts";
 import { node } from "../store/objects.ts";
 
 /** A store with node `m2`, which is down and shall be a worker, and a quorum of m1 and m2. */

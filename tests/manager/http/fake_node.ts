@@ -7,10 +7,10 @@ import type { Node } from "../../../api/node.ts";
 import type { Service } from "../../../api/service.ts";
 import type { Task } from "../../../api/task.ts";
 import type { Random } from "../../../api/random.ts";
-import { NO_LEADER } from "../../../manager/http/docker_error.ts";
+import { NO_LEADER } from "../../../api/docker_texts.ts";
 import { controlAPI } from "../../../manager/http/mod.ts";
-import type { ManagerHandle, NodeLifecycle } from "../../../manager/lifecycle.ts";
-import { defaultClusterSpec } from "../../../manager/node/bootstrap.ts";
+import type { ManagerHandle, NodeLifecycle } from "../../../manager/http/lifecycle.ts";
+import { defaultClusterSpec } from "../../../manager/cluster/new_cluster.ts";
 import { createJoinTokens, createRootCA } from "../../../security/mod.ts";
 import { type MemoryConsensus, testStore } from "../../support/store.ts";
 

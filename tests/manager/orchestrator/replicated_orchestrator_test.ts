@@ -1,6 +1,6 @@
 import assert from "node:assert/strict";
 import { slotsToKeep } from "../../../manager/orchestrator/replicated_orchestrator.ts";
-import { newTask } from "../../../manager/orchestrator/task.ts";
+import { newTask } from "../../../manager/task/task.ts";
 import { Fleet, makeService } from "./harness.ts";
 
 Deno.test("ReplicatedOrchestrator: a service of n gets slots 1 to n (19)", async () => {

@@ -1,7 +1,7 @@
 /** A simulated disk: commits take time, a crash loses or tears the one under way, and stored bytes may rot. */
 import { CoveyError } from "../../../api/errors.ts";
-import type { Disk, DiskKey, Mutation } from "../../../manager/consensus/disk.ts";
-import { compareKeys } from "../../manager/quorum/memory_disk.ts";
+import type { Disk, DiskKey, Mutation } from "../../../manager/consensus/disk/disk.ts";
+import { compareKeys } from "../../manager/consensus/member/memory_disk.ts";
 import type { SeededRandom } from "../raft/random.ts";
 import type { Host } from "./host.ts";
 

@@ -1,9 +1,9 @@
 /** What the members' disks say about Raft: votes, terms and the log, checked as they become durable. */
 import { crc32 } from "node:zlib";
 import { Decoder } from "cbor-x/index-no-eval";
-import type { Mutation } from "../../../manager/consensus/disk.ts";
-import { decodeBatch } from "../../../manager/consensus/entry_batch.ts";
-import { unseal } from "../../../manager/consensus/record.ts";
+import type { Mutation } from "../../../manager/consensus/disk/disk.ts";
+import { decodeBatch } from "../../../manager/consensus/disk/entry_batch.ts";
+import { unseal } from "../../../manager/consensus/disk/record.ts";
 import type { Message } from "../../../manager/raft/mod.ts";
 import { Violation } from "../raft/checker.ts";
 

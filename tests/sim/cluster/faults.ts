@@ -1,7 +1,7 @@
 /** Bugs to be put in on purpose, to see whether the simulation finds them. */
 import { Encoder } from "cbor-x/index-no-eval";
-import type { Mutation } from "../../../manager/consensus/disk.ts";
-import { seal, unseal } from "../../../manager/consensus/record.ts";
+import type { Mutation } from "../../../manager/consensus/disk/disk.ts";
+import { seal, unseal } from "../../../manager/consensus/disk/record.ts";
 
 /** See the file's head. */
 export interface Faults {

@@ -1,7 +1,7 @@
 /** How a simulated cluster begins: what the first manager writes, and how the others come to it. */
 import type { Cluster } from "../../../api/cluster.ts";
 import type { Node } from "../../../api/node.ts";
-import { defaultClusterSpec, firstNode } from "../../../manager/node/bootstrap.ts";
+import { defaultClusterSpec, firstNode } from "../../../manager/cluster/new_cluster.ts";
 import type { SimManager } from "./manager.ts";
 import type { World } from "./world.ts";
 

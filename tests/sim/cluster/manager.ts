@@ -2,9 +2,9 @@
 import { CoveyError, hasCode } from "../../../api/errors.ts";
 import { controlAPI } from "../../../manager/http/mod.ts";
 import type { ControlAPI } from "../../../manager/http/app.ts";
-import type { NodeLifecycle } from "../../../manager/lifecycle.ts";
-import { type ManagerEffects, RunningManager } from "../../../manager/node/running_manager.ts";
-import { RaftMember } from "../../../manager/quorum/mod.ts";
+import type { NodeLifecycle } from "../../../manager/http/lifecycle.ts";
+import { type ManagerEffects, RunningManager } from "../../../manager/server/running_manager.ts";
+import { RaftMember } from "../../../manager/consensus/member/mod.ts";
 import { RaftInvariantError } from "../../../manager/raft/invariant.ts";
 import type { NodeIdentity } from "../../../security/mod.ts";
 import type { PeerIdentity } from "../../../transport/mod.ts";

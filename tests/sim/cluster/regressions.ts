@@ -17,14 +17,14 @@ export const REGRESSIONS: readonly Regression[] = [
     commit: "51aa4f6",
     rule: "CRASH",
     found: "a join ended for good when the leader lost its leadership while it added the member",
-    test: "tests/manager/quorum/membership_client_test.ts",
+    test: "tests/manager/consensus/membership/membership_client_test.ts",
   },
   {
     seed: 4,
     commit: "719a81b",
     rule: "LV",
     found: "a new leader counted voters that it had never heard of, and removed one that was needed",
-    test: "tests/raft/testdata/48_new_leader_knows_nobody.txt",
+    test: "tests/manager/raft/testdata/48_new_leader_knows_nobody.txt",
   },
   {
     seed: 28,
@@ -32,7 +32,7 @@ export const REGRESSIONS: readonly Regression[] = [
     rule: "LV",
     found:
       "a checkpoint without its list of members was taken for good: a member saw itself as the only voter",
-    test: "tests/manager/consensus/storage_test.ts",
+    test: "tests/manager/consensus/disk/disk_storage_test.ts",
   },
   {
     seed: 39,
@@ -46,7 +46,7 @@ export const REGRESSIONS: readonly Regression[] = [
     commit: "a46725f",
     rule: "LV",
     found: "a learner that was removed while it was cut off waited for the leader, and nobody told it",
-    test: "tests/manager/quorum/quorum_test.ts",
+    test: "tests/manager/consensus/member/quorum_test.ts",
   },
   {
     seed: 1277,
@@ -60,7 +60,7 @@ export const REGRESSIONS: readonly Regression[] = [
     commit: "7036eb4",
     rule: "LV",
     found: "a removed manager was told so by none of those that it knew, as all had come back as new members",
-    test: "tests/manager/quorum/quorum_test.ts",
+    test: "tests/manager/consensus/member/quorum_test.ts",
   },
   {
     seed: 27449,
@@ -68,7 +68,7 @@ export const REGRESSIONS: readonly Regression[] = [
     rule: "LV",
     found:
       "of two managers one heard that it was removed before the other had stored that, and needed its vote again",
-    test: "tests/raft/testdata/42_removal_is_told_once_stored.txt",
+    test: "tests/manager/raft/testdata/42_removal_is_told_once_stored.txt",
   },
   {
     seed: 24335,
@@ -76,6 +76,6 @@ export const REGRESSIONS: readonly Regression[] = [
     rule: "LV",
     found:
       "a leader that committed its own removal was gone before the other manager knew, which needed its vote",
-    test: "tests/manager/quorum/quorum_test.ts",
+    test: "tests/manager/consensus/member/quorum_test.ts",
   },
 ];

@@ -1,6 +1,6 @@
 /** A manager's member of the quorum with the checker beside it, and bugs put in on purpose. */
 import type { DirtyRecord, StateMachine } from "../../../manager/consensus/state_machine.ts";
-import type { RaftMember } from "../../../manager/quorum/mod.ts";
+import type { RaftMember } from "../../../manager/consensus/member/mod.ts";
 import type { Store } from "../../../manager/store/mod.ts";
 import type { ClusterChecker, ManagerView } from "./checker.ts";
 import type { Faults } from "./faults.ts";

@@ -1,0 +1,86 @@
+/** The first objects of a new cluster. Pure but for the keys it makes. */
+import { DAY_NS, SECOND_NS } from "../../api/duration.ts";
+import { type Cluster, type ClusterSpec, DEFAULT_CLUSTER_NAME } from "../../api/cluster.ts";
+import type { Clock } from "../../api/clock.ts";
+import type { Meta } from "../../api/objects.ts";
+import type { Node, NodeAvailability } from "../../api/node.ts";
+import type { Random } from "../../api/random.ts";
+import type { Store } from "../store/store.ts";
+import { createJoinTokens, createRootCA } from "../../security/mod.ts";
+
+/** Docker's defaults; only the unit of ElectionTick and HeartbeatTick is Covey's own: 100 ms here, 1 s in SwarmKit. */
+export function defaultClusterSpec(): ClusterSpec {
+  return {
+    Name: DEFAULT_CLUSTER_NAME,
+    Labels: {},
+    Orchestration: { TaskHistoryRetentionLimit: 5 },
+    Raft: {
+      SnapshotInterval: 10_000,
+      KeepOldSnapshots: 0,
+      LogEntriesForSlowFollowers: 500,
+      ElectionTick: 10,
+      HeartbeatTick: 1,
+    },
+    Dispatcher: { HeartbeatPeriod: 5 * SECOND_NS },
+    CAConfig: { NodeCertExpiry: 90 * DAY_NS },
+    TaskDefaults: {},
+    EncryptionConfig: { AutoLockManagers: false },
+  };
+}
+
+/** The cluster object with a new root CA and join tokens; `spec` overrides Docker's defaults part by part. */
+export async function newCluster(
+  id: string,
+  spec: Partial<ClusterSpec>,
+  context: { clock: Clock; random: Random },
+): Promise<Cluster> {
+  const root = await createRootCA(context);
+  const defaults = defaultClusterSpec();
+  return {
+    ...unstamped(id),
+    Spec: {
+      ...defaults,
+      ...spec,
+      Name: DEFAULT_CLUSTER_NAME,
+      Orchestration: { ...defaults.Orchestration, ...spec.Orchestration },
+      Raft: { ...defaults.Raft, ...spec.Raft },
+      Dispatcher: { ...defaults.Dispatcher, ...spec.Dispatcher },
+      CAConfig: { ...defaults.CAConfig, ...spec.CAConfig },
+    },
+    RootCA: {
+      CACert: root.certificatePEM,
+      CAKey: root.privateKeyPEM,
+      JoinTokens: createJoinTokens(root.certificatePEM, context.random),
+    },
+    BlacklistedCertificates: {},
+  };
+}
+
+/** The first manager's node object. */
+export function firstNode(id: string, availability: NodeAvailability): Node {
+  return {
+    ...unstamped(id),
+    Spec: { Name: "", Labels: {}, Role: "manager", Availability: availability },
+    Role: "manager",
+    Status: { State: "unknown", Addr: "" },
+  };
+}
+
+/** Writes the first objects, both or none. */
+export async function createCluster(
+  store: Store,
+  first: { clusterID: string; nodeID: string; availability: NodeAvailability },
+  spec: Partial<ClusterSpec>,
+  context: { clock: Clock; random: Random },
+): Promise<void> {
+  const cluster = await newCluster(first.clusterID, spec, context);
+  await store.update((tx) => {
+    tx.create("clusters", cluster);
+    tx.create("nodes", firstNode(first.nodeID, first.availability));
+  });
+}
+
+/** The store stamps version and times when it writes. */
+function unstamped(ID: string): Meta {
+  return { ID, Version: { Index: 0 }, CreatedAt: "", UpdatedAt: "" };
+}

@@ -1,0 +1,2 @@
+export { type Constraint, meetsConstraints, nodeMatches, parseConstraints } from "./constraint.ts";
+export { NodeResources } from "./node_resources.ts";

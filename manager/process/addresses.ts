@@ -1,0 +1,95 @@
+/** Which address other nodes reach this one at, when no flag says it. */
+import { CoveyError } from "../../api/errors.ts";
+import { DEFAULT_LISTEN, type ManagerOptions, withPort } from "./options.ts";
+
+/** A network interface of this machine. */
+export interface NetworkInterface {
+  name: string;
+  family: string;
+  address: string;
+}
+
+/** Interfaces that never lead to another device. */
+const LOCAL_INTERFACES = /^(lo|docker|br-|veth|virbr)/;
+
+/** An address without its port; brackets of IPv6 are kept off. */
+export function hostOf(address: string): string {
+  return address.slice(0, address.lastIndexOf(":")).replace(/^\[|\]$/g, "");
+}
+
+/** True if HOST:PORT names an IPv4 address that no interface has: right behind a NAT, wrong after a move. */
+export function isForeign(address: string, interfaces: NetworkInterface[]): boolean {
+  const host = hostOf(address);
+  if (!/^[\d.]+$/.test(host) || host.startsWith("127.")) return false;
+  return !interfaces.some((own) => own.address === host);
+}
+
+/** The port of HOST:PORT. */
+export function portOf(address: string): number {
+  return Number(address.slice(address.lastIndexOf(":") + 1));
+}
+
+function isUnspecified(host: string): boolean {
+  return host === "" || host === "0.0.0.0" || host === "::";
+}
+
+/**
+ * HOST:PORT to advertise: `advertise` if given, the listen address if it names one host, else the only address of this
+ * machine that leads outside. Throws `invalid_argument` naming the candidates when there are several, as docker does.
+ */
+export function advertiseAddress(
+  advertise: string | undefined,
+  listen: string,
+  interfaces: NetworkInterface[],
+): string {
+  if (advertise) return withPort(advertise, portOf(listen));
+  if (!isUnspecified(hostOf(listen))) return listen;
+  const outside = interfaces.filter(({ name, family, address }) =>
+    family === "IPv4" && !LOCAL_INTERFACES.test(name) && !address.startsWith("127.") &&
+    !address.startsWith("169.254.")
+  );
+  if (outside.length > 1) {
+    const list = outside.map(({ name, address }) => `${address} (${name})`).join(", ");
+    throw new CoveyError(
+      "invalid_argument",
+      `Cannot choose the address to advertise: this machine has ${list}; name one with --advertise`,
+    );
+  }
+  return withPort(outside[0]?.address ?? "127.0.0.1", portOf(listen));
+}
+
+/** True if a request says where to listen or what to advertise; docker's client always sends its default listen address. */
+export function namesAddress(request: { ListenAddr?: string; AdvertiseAddr?: string }): boolean {
+  return Boolean(request.AdvertiseAddr) || !(request.ListenAddr || "0.0.0.0:").startsWith("0.0.0.0:");
+}
+
+/** Where this node listens, and where others reach it; both HOST:PORT. */
+export interface OwnAddresses {
+  listen: string;
+  advertise: string;
+}
+
+/** What a request to start or join a cluster says of this node's addresses, else what the flags say. */
+export function requestedAddresses(
+  request: { ListenAddr?: string; AdvertiseAddr?: string },
+  options: Pick<ManagerOptions, "listen" | "advertise">,
+  interfaces: NetworkInterface[],
+): OwnAddresses {
+  // Docker's client always sends its default; the flags of this process know better.
+  const listen = !request.ListenAddr || request.ListenAddr === DEFAULT_LISTEN
+    ? options.listen ?? DEFAULT_LISTEN
+    : withPort(request.ListenAddr);
+  const advertise = advertiseAddress(request.AdvertiseAddr || options.advertise, listen, interfaces);
+  return { listen, advertise };
+}
+
+/** The addresses of a node that was at `before`: a later start may name others. */
+export function movedAddresses(
+  before: OwnAddresses,
+  options: Pick<ManagerOptions, "listen" | "advertise">,
+  interfaces: () => NetworkInterface[],
+): OwnAddresses {
+  const listen = options.listen ?? before.listen;
+  if (listen === before.listen && !options.advertise) return before;
+  return { listen, advertise: advertiseAddress(options.advertise, listen, interfaces()) };
+}

@@ -1,0 +1,109 @@
+/** The agent beside a manager: a child process with its own sandbox, restarted whenever it ends by itself. */
+import { getLogger } from "@logtape/logtape";
+import { Backoff, type BackoffLimits } from "../../api/backoff.ts";
+import { type Clock, sleep } from "../../api/clock.ts";
+import type { ManagerOptions } from "./options.ts";
+
+/** Waits before a restart: a broken agent must not spin, a mended one must not wait long. */
+const RESTART_PAUSE: BackoffLimits = { minMs: 500, maxMs: 10_000 };
+/** An agent that ran this long was well; its next failure starts at the first wait again. */
+const HEALTHY_MS = 60_000;
+/** Time for an orderly end before the agent is killed; its tasks go on either way. */
+const STOP_GRACE_MS = 5_000;
+/** Time to stop and remove every task, for a node that leaves: a task's own grace period is 10 s by default. */
+const LEAVE_GRACE_MS = 60_000;
+
+/** Where the agent's program is and what it is told. */
+export interface AgentProcessOptions {
+  launcher: string;
+  args: string[];
+  env: Record<string, string>;
+  clock: Clock;
+}
+
+const logger = getLogger(["covey", "agent-process"]);
+
+/** The flags of the agent beside a manager: its own state, the manager's identity and host name. */
+export function agentArguments(options: ManagerOptions, managers: readonly string[]): string[] {
+  const { stateDir, hostname, labels, dockerSocket } = options;
+  const args = ["--state-dir", `${stateDir}/agent`, "--identity", stateDir, "--join", managers.join(",")];
+  if (hostname !== undefined) args.push("--hostname", hostname);
+  for (const [key, value] of Object.entries(labels)) args.push("--label", `${key}=${value}`);
+  return [...args, "--docker", dockerSocket ?? "none"];
+}
+
+/**
+ * Keeps an agent running. The word `leave` on its standard input tells the agent to remove its tasks. The child's standard input is a pipe that this process holds open: when this process dies, however it
+ * dies, the agent reads its end and exits too, so that the next manager starts the only agent on the state folder.
+ */
+export class AgentProcess {
+  readonly #options: AgentProcessOptions;
+  readonly #stop = new AbortController();
+  #child: Deno.ChildProcess | undefined;
+  #ended: Promise<void> | undefined;
+  #leave = false;
+
+  constructor(options: AgentProcessOptions) {
+    this.#options = options;
+  }
+
+  start(): void {
+    this.#ended ??= this.#supervise();
+  }
+
+  /** Process ID of the running agent, for people who look. */
+  get pid(): number | undefined {
+    return this.#child?.pid;
+  }
+
+  /** Ends the agent. Its tasks go on, unless the node leaves its cluster: then the agent removes them first. */
+  async stop({ leave }: { leave: boolean }): Promise<void> {
+    this.#leave = leave;
+    this.#stop.abort();
+    await this.#ended;
+  }
+
+  async #supervise(): Promise<void> {
+    const { clock } = this.#options, { signal } = this.#stop;
+    const backoff = new Backoff(RESTART_PAUSE);
+    while (!signal.aborted) {
+      const started = clock.monotonic();
+      await this.#runOnce(signal);
+      if (signal.aborted) return;
+      if (clock.monotonic() - started >= HEALTHY_MS) backoff.reset();
+      const wait = backoff.next();
+      logger.warn("The agent of this node ended by itself; restarting it in {wait} ms", { wait });
+      await sleep(clock, wait, signal).catch(() => {});
+    }
+  }
+
+  async #runOnce(signal: AbortSignal): Promise<void> {
+    const { launcher, args, env } = this.#options;
+    const child = new Deno.Command(launcher, {
+      args: [...args, "--exit-with-parent"],
+      env,
+      stdin: "piped",
+      stdout: "inherit",
+      stderr: "inherit",
+    }).spawn();
+    this.#child = child;
+    const input = child.stdin.getWriter();
+    let cancelKill = () => {};
+    // A word on the pipe and its end ask for an orderly end: signals would need the permission to run anything.
+    const end = () => {
+      if (this.#leave) input.write(new TextEncoder().encode("leave\n")).catch(() => {});
+      input.close().catch(() => {});
+      cancelKill = this.#options.clock.setTimer(
+        this.#leave ? LEAVE_GRACE_MS : STOP_GRACE_MS,
+        () => child.kill("SIGKILL"),
+      );
+    };
+    if (signal.aborted) end();
+    else signal.addEventListener("abort", end, { once: true });
+    await child.status;
+    cancelKill();
+    signal.removeEventListener("abort", end);
+    if (!signal.aborted) await input.close().catch(() => {});
+    this.#child = undefined;
+  }
+}

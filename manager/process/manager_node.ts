@@ -1,0 +1,290 @@
+/** The node that a manager's process is: alone, a manager of its cluster, or a worker of somebody else's. */
+import { getLogger } from "@logtape/logtape";
+import type { RestoreParameters, RestoreResponse } from "../../api/backup.ts";
+import { CoveyError } from "../../api/errors.ts";
+import { newID } from "../../api/random.ts";
+import { IdentityStore, systemFileSystem } from "../../security/mod.ts";
+import { restoreFolder } from "../backup/mod.ts";
+import type {
+  InitRequest,
+  JoinRequest,
+  LocalNodeState,
+  ManagerHandle,
+  NodeLifecycle,
+} from "../http/lifecycle.ts";
+import { hostOf, movedAddresses, namesAddress, type OwnAddresses, requestedAddresses } from "./addresses.ts";
+import { createCluster } from "../cluster/new_cluster.ts";
+import { Joining } from "./joining.ts";
+import type { NodeContext } from "./node_context.ts";
+import { NodeLife } from "./node_life.ts";
+import { MembershipFile, type NodeMembership } from "./membership_file.ts";
+import { alreadyInSwarm, forcedByWorker, leavingAsManager, notInSwarm } from "./refusals.ts";
+import { RoleChanges } from "./role_changes.ts";
+import { RunningManager } from "../server/running_manager.ts";
+import { RunningNode } from "./running_node.ts";
+
+const logger = getLogger(["covey", "node"]);
+
+/** One node; calls that change its membership run one after another. */
+export class ManagerNode implements NodeLifecycle {
+  readonly #context: NodeContext;
+  readonly #state: MembershipFile;
+  readonly #identities: IdentityStore;
+  readonly #life = new NodeLife();
+  readonly #running: RunningNode;
+  readonly #joining: Joining;
+
+  constructor(context: NodeContext) {
+    this.#context = context;
+    this.#state = new MembershipFile(context.options.stateDir);
+    this.#identities = new IdentityStore(systemFileSystem, context.options.stateDir);
+    this.#running = new RunningNode(context, this.#identities, {
+      role: (role) => {
+        if (role === "manager") void roles.promote();
+      },
+      removed: (manager) => void roles.demote(manager),
+    });
+    const parts = {
+      ...{ context, life: this.#life, running: this.#running },
+      ...{ state: this.#state, identities: this.#identities },
+    };
+    const roles = new RoleChanges(parts);
+    this.#joining = new Joining(parts);
+  }
+
+  get state(): LocalNodeState {
+    return this.#life.phase;
+  }
+
+  get error(): string {
+    return this.#life.error;
+  }
+
+  get nodeID(): string {
+    return this.#life.membership?.nodeID ?? "";
+  }
+
+  get nodeAddr(): string {
+    const { membership } = this.#life;
+    return membership ? hostOf(membership.advertise) : "";
+  }
+
+  get remoteManagers(): { NodeID: string; Addr: string }[] {
+    return this.#running.remoteManagers(this.#life.membership);
+  }
+
+  get manager(): ManagerHandle | undefined {
+    // One that is being started or still joins is not of use yet.
+    const { phase, membership } = this.#life;
+    return phase === "active" && membership?.role === "manager" ? this.#running.manager : undefined;
+  }
+
+  /** Goes on where the state folder says, or does what the flags say on an empty one. */
+  async open(): Promise<void> {
+    const { options } = this.#context;
+    const membership = await this.#state.load();
+    if (membership) {
+      await this.#enter(async () => {
+        const moved = await this.#moved(membership);
+        // From now on one can leave, whatever the rest waits for.
+        this.#life.waits(moved, "Starts");
+        await this.#resume(moved);
+      });
+    } else if (options.join.length > 0) {
+      const goesOn = await this.#join({ RemoteAddrs: options.join, JoinToken: options.token! });
+      if (goesOn) logger.warn("{message}", { message: goesOn.message });
+    } else if (!options.idle) await this.init({});
+  }
+
+  init(request: InitRequest): Promise<string> {
+    if (request.ForceNewCluster && this.#life.membership) return this.#forceNewCluster(request);
+    return this.#enter(async () => {
+      const { listen, advertise } = this.#addresses(request);
+      const { random } = this.#context;
+      const membership: NodeMembership = {
+        nodeID: newID(random),
+        clusterID: newID(random),
+        role: "manager",
+        listen,
+        advertise,
+        managers: [advertise],
+        availability: request.Availability ?? "active",
+      };
+      await this.#state.checkVacant();
+      return await this.#orWipe(async () => {
+        await this.#state.save(membership);
+        const { store } = await this.#running.openManager(membership);
+        await createCluster(store, membership, request.Spec ?? {}, this.#context);
+        await this.#serve(membership);
+        return membership.nodeID;
+      });
+    });
+  }
+
+  /** Goes on as the only manager of the cluster, with all of its state, after the others were lost for good. */
+  #forceNewCluster(request: InitRequest): Promise<string> {
+    return this.#life.enqueue(async () => {
+      const before = this.#life.membership!;
+      if (before.role !== "manager") {
+        throw forcedByWorker();
+      }
+      const membership = { ...before, ...(namesAddress(request) && this.#addresses(request)), managers: [] };
+      await this.#running.halt({ leave: false });
+      await this.#state.save(membership);
+      await this.#running.openManager(membership, { forceNewCluster: true });
+      await this.#serve(membership);
+      logger.warn("Node {nodeID} is now the only manager", { nodeID: membership.nodeID });
+      return membership.nodeID;
+    });
+  }
+
+  async join(request: JoinRequest): Promise<void> {
+    const goesOn = await this.#join(request);
+    if (goesOn) throw goesOn;
+  }
+
+  #join(request: JoinRequest): Promise<CoveyError | undefined> {
+    return this.#enter(() => this.#joining.join(request));
+  }
+
+  restore(backup: AsyncIterable<Uint8Array>, request: RestoreParameters): Promise<RestoreResponse> {
+    return this.#enter(async () => {
+      const { options: { stateDir }, random, clock, answer } = this.#context;
+      const { listen, advertise } = this.#addresses(request);
+      const open = (raftDir: string, nodeID: string) =>
+        RunningManager.open({ raftDir, nodeID, listen, advertise, clock, random, answer });
+      const restored = await restoreFolder({ stateDir, backup, open, clock, random });
+      await this.#orWipe(async () => {
+        const { NodeID: nodeID, ClusterID: clusterID } = restored;
+        const managers = [advertise];
+        const role = "manager", availability = "active";
+        const membership: NodeMembership = {
+          nodeID,
+          clusterID,
+          role,
+          listen,
+          advertise,
+          managers,
+          availability,
+        };
+        await this.#state.save(membership);
+        await this.#resume(membership);
+      });
+      return { ...restored, Addr: advertise };
+    });
+  }
+
+  async leave(force: boolean): Promise<void> {
+    if (!this.#life.membership && !this.#joining.asks) throw notInSwarm();
+    if (this.#running.manager && !force) {
+      throw leavingAsManager();
+    }
+    this.#life.abort();
+    await this.#life.enqueue(async () => {
+      this.#life.resume();
+      await this.#leaveQuorum(force);
+      await this.#running.halt({ leave: true });
+      await this.#state.wipe();
+      this.#life.left();
+    });
+  }
+
+  /** Leaves the other managers in order; with `force` it does not matter if they cannot let this one go. */
+  async #leaveQuorum(force: boolean): Promise<void> {
+    const { membership } = this.#life, consensus = this.#running.manager?.consensus;
+    if (!membership || !consensus) return;
+    const joins = membership.joined === true && !consensus.isVoter;
+    if (!joins && consensus.status().members.length < 2) return;
+    try {
+      await consensus.leave(joins ? { through: membership.managers, withdraw: true } : {});
+    } catch (thrown) {
+      if (!force) throw thrown;
+      logger.warn("Left without the other managers: {message}", { message: (thrown as Error).message });
+    }
+  }
+
+  /** Ends this process's part; the membership stays for the next start. */
+  close(): Promise<void> {
+    this.#life.abort();
+    return this.#life.enqueue(() => this.#running.halt({ leave: false }));
+  }
+
+  /** Runs what founds a cluster; a failure leaves nothing that would be in the way of the next attempt. */
+  async #orWipe<R>(work: () => Promise<R>): Promise<R> {
+    try {
+      return await work();
+    } catch (thrown) {
+      await this.#running.halt({ leave: false });
+      await this.#state.wipe();
+      throw thrown;
+    }
+  }
+
+  /** Runs `work` unless the node is in a cluster; a failure leaves the node as it was before. */
+  #enter<R>(work: () => Promise<R>): Promise<R> {
+    const life = this.#life;
+    return life.enqueue(async () => {
+      if (life.phase === "active" || life.phase === "pending") {
+        throw alreadyInSwarm();
+      }
+      life.phase = "pending";
+      try {
+        return await work();
+      } catch (thrown) {
+        // Whoever ended the wait also ends what runs: a member that may vote is needed to let it go.
+        if (!life.signal.aborted) await this.#running.halt({ leave: false });
+        life.failed((thrown as Error).message);
+        throw thrown;
+      }
+    });
+  }
+
+  async #resume(membership: NodeMembership): Promise<void> {
+    if (membership.role === "worker") {
+      await this.#running.work(membership);
+      return this.#life.arrived(membership);
+    }
+    const manager = await this.#running.openManager(membership);
+    await this.#checkState(manager, membership);
+    await this.#serve(membership);
+  }
+
+  /** Serves as the manager that was opened. */
+  async #serve(membership: NodeMembership): Promise<void> {
+    await this.#running.listen(membership);
+    if (membership.joined) return await this.#joining.resume(membership);
+    await this.#running.attend(membership);
+    this.#life.arrived(membership);
+  }
+
+  /** A leader without a cluster has lost its state, unless its first start was cut short before anything was acknowledged. */
+  async #checkState(manager: RunningManager, membership: NodeMembership): Promise<void> {
+    if (manager.store.count("clusters") > 0 || !manager.consensus.status().isLeader) return;
+    if (await this.#identities.load() === undefined) {
+      return await createCluster(manager.store, membership, {}, this.#context);
+    }
+    const { stateDir } = this.#context.options;
+    throw new CoveyError(
+      "data_loss",
+      `Cannot resume from ${stateDir}/raft: the cluster's state is missing; bring it back, or remove ${stateDir} to start anew`,
+    );
+  }
+
+  /** The membership at the addresses that the flags of this start name; a node may move. */
+  async #moved(membership: NodeMembership): Promise<NodeMembership> {
+    const { options, interfaces } = this.#context;
+    const { listen, advertise } = movedAddresses(membership, options, interfaces);
+    if (advertise === membership.advertise && listen === membership.listen) return membership;
+    const moved = { ...membership, listen, advertise };
+    if (membership.role === "manager" && membership.managers.join() === membership.advertise) {
+      moved.managers = [advertise];
+    }
+    await this.#state.save(moved);
+    return moved;
+  }
+
+  #addresses(request: { ListenAddr?: string; AdvertiseAddr?: string }): OwnAddresses {
+    const { options, interfaces } = this.#context;
+    return requestedAddresses(request, options, interfaces());
+  }
+}

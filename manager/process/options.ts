@@ -1,0 +1,145 @@
+/** The flags of `run-manager`: stable names, normalized, then validated with all problems at once. */
+import { parseArgs } from "node:util";
+import { CoveyError, type FieldProblem } from "../../api/errors.ts";
+
+/** The cluster's port unless a flag says otherwise (Docker Swarm's). */
+const DEFAULT_PORT = 2377;
+
+/** Where a node listens unless a flag or the API says otherwise. */
+export const DEFAULT_LISTEN = `0.0.0.0:${DEFAULT_PORT}`;
+
+/** Options of a manager's process. Paths are absolute; addresses HOST:PORT. */
+export interface ManagerOptions {
+  stateDir: string;
+  /** Undefined: where the node listened last, at first {@linkcode DEFAULT_LISTEN}. */
+  listen: string | undefined;
+  /** HOST:PORT that other nodes reach this one at; undefined: found out from the listen address and the interfaces. */
+  advertise: string | undefined;
+  apiSocket: string;
+  /** Managers to join through; empty: start a new cluster on an empty state folder. */
+  join: string[];
+  token: string | undefined;
+  /** With an empty state folder: start no cluster but wait for /swarm/init or /swarm/join. */
+  idle: boolean;
+  /** Also run an agent, so that the manager's device takes tasks too. */
+  agent: boolean;
+  hostname: string | undefined;
+  labels: Record<string, string>;
+  /** The local engine's socket; undefined for none. */
+  dockerSocket: string | undefined;
+}
+
+/** What `--help` prints. */
+export const MANAGER_USAGE = `Usage: run-manager [flags]
+
+  --state-dir DIR        where the node keeps its state            (default .covey/manager)
+  --listen HOST:PORT     address to listen on                      (default ${DEFAULT_LISTEN})
+  --advertise HOST:PORT  address that other nodes reach this one at
+  --api SOCKET           the control API's Unix socket             (default DIR/covey.sock)
+  --join HOST:PORT[,...] join the cluster of these managers …
+  --token T              … with this token
+  --idle                 with an empty DIR: wait for /swarm/init or /swarm/join
+  --no-agent             do not run tasks on this node
+  --hostname NAME        name of this node                         (default the machine's)
+  --label k=v            engine label of this node; may be repeated
+  --docker SOCKET|none   the local Docker Engine                   (default /var/run/docker.sock)
+`;
+
+const FLAGS = {
+  "state-dir": { type: "string", default: ".covey/manager" },
+  listen: { type: "string" },
+  advertise: { type: "string" },
+  api: { type: "string" },
+  join: { type: "string" },
+  token: { type: "string" },
+  idle: { type: "boolean", default: false },
+  "no-agent": { type: "boolean", default: false },
+  hostname: { type: "string" },
+  label: { type: "string", multiple: true, default: [] as string[] },
+  docker: { type: "string", default: "/var/run/docker.sock" },
+} as const;
+
+/** Parses the flags. Throws `invalid_argument` with every problem; `cwd` makes paths absolute. */
+export function parseManagerOptions(args: string[], cwd: string): ManagerOptions {
+  const values = readFlags(args);
+  const absolute = (path: string) => path.startsWith("/") ? path : `${cwd}/${path}`;
+  const stateDir = absolute(values["state-dir"]);
+  const docker = values.docker.replace(/^unix:\/\//, "");
+  const options: ManagerOptions = {
+    stateDir,
+    listen: values.listen === undefined ? undefined : withPort(values.listen),
+    advertise: values.advertise === undefined ? undefined : withPort(values.advertise),
+    apiSocket: absolute(values.api ?? `${stateDir}/covey.sock`),
+    join: (values.join ?? "").split(",").filter((address) => address !== "").map((address) =>
+      withPort(address)
+    ),
+    token: values.token,
+    idle: values.idle,
+    agent: !values["no-agent"],
+    hostname: values.hostname,
+    labels: Object.fromEntries(
+      values.label.map((pair) => [pair.split("=", 1)[0]!, pair.slice(pair.indexOf("=") + 1)]),
+    ),
+    dockerSocket: docker === "none" ? undefined : docker,
+  };
+  const problems = problemsOf(options, values.label);
+  if (problems.length > 0) throw CoveyError.invalid("start the manager", problems);
+  return options;
+}
+
+function readFlags(args: string[]) {
+  try {
+    return parseArgs({ args, options: FLAGS, strict: true }).values;
+  } catch (thrown) {
+    throw new CoveyError(
+      "invalid_argument",
+      `Cannot read the flags: ${(thrown as Error).message}; --help lists them`,
+      {
+        cause: thrown,
+      },
+    );
+  }
+}
+
+/** Adds the cluster's port where an address has none. */
+export function withPort(address: string, port = DEFAULT_PORT): string {
+  if (/^\[[^\]]+\]$/.test(address) || !address.includes(":")) return `${address}:${port}`;
+  return address.split(":").length > 2 && !address.startsWith("[") ? `[${address}]:${port}` : address;
+}
+
+function problemsOf(options: ManagerOptions, labels: readonly string[]): FieldProblem[] {
+  const problems: FieldProblem[] = [];
+  const add = (field: string, message: string) => problems.push({ field, message });
+  const addresses = { "--listen": options.listen, "--advertise": options.advertise };
+  for (const [flag, address] of Object.entries(addresses)) {
+    if (address !== undefined && !isAddress(address)) {
+      add(flag, `want HOST:PORT, current value is "${address}"`);
+    }
+  }
+  for (const address of options.join) {
+    if (!isAddress(address)) add("--join", `want HOST:PORT, current value is "${address}"`);
+  }
+  if (options.join.length > 0 && !options.token) add("--token", "is required with --join");
+  if (options.token !== undefined && options.join.length === 0) add("--join", "is required with --token");
+  if (options.idle && options.join.length > 0) add("--idle", "cannot be combined with --join");
+  for (const label of labels) {
+    if (!/^(?!__proto__=)[^=\s]+=/.test(label)) add("--label", `want k=v, current value is "${label}"`);
+  }
+  for (const [flag, path] of [["--state-dir", options.stateDir], ["--api", options.apiSocket]] as const) {
+    // A socket inside the state folder says nothing new of that folder.
+    const told = flag === "--api" && path === `${options.stateDir}/covey.sock`;
+    if (!told && /[\s,]/.test(path)) {
+      add(flag, `must not contain blanks or commas, current value is "${path}"`);
+    }
+  }
+  // The kernel's sockaddr_un holds 108 bytes, the last one zero.
+  if (options.apiSocket.length > 107) {
+    add("--api", `a socket's path has at most 107 characters, current value has ${options.apiSocket.length}`);
+  }
+  return problems;
+}
+
+function isAddress(address: string): boolean {
+  const match = /^(?:\[[0-9a-fA-F:.]+\]|[^\s:,\[\]]+):(\d{1,5})$/.exec(address);
+  return match !== null && Number(match[1]) <= 65535;
+}

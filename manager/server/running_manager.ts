@@ -1,0 +1,182 @@
+/** A manager at work: consensus, store, CA and dispatcher behind one port, and the leader's components. */
+import { requireCluster } from "../cluster/cluster_object.ts";
+import { getLogger } from "@logtape/logtape";
+import type { Clock } from "../../api/clock.ts";
+import type { Cluster } from "../../api/cluster.ts";
+import type { WeightedPeer } from "../../api/dispatcher.ts";
+import type { Random } from "../../api/random.ts";
+import type { NodeIdentity } from "../../security/mod.ts";
+import type { Listener } from "../../transport/mod.ts";
+import { Dispatcher } from "../dispatcher/mod.ts";
+import type { ManagerHandle } from "../http/lifecycle.ts";
+import { RaftMember, type RaftMemberOptions } from "../consensus/member/mod.ts";
+import { type Answer, type ControlRequest, Routing } from "../forward/mod.ts";
+import { createStore, type Store } from "../store/mod.ts";
+import { leaderComponents, Leadership } from "./leader_components.ts";
+import { leaderTeller } from "./leader_teller.ts";
+import { managerRouter } from "./manager_router.ts";
+import { type ManagerNetwork, PeerTrust } from "./peer_trust.ts";
+import { followRaftTiming } from "./raft_timing.ts";
+
+const logger = getLogger(["covey", "node"]);
+
+/** What agents weigh managers by (SwarmKit `DefaultObservationWeight`). */
+const MANAGER_WEIGHT = 10;
+
+/** What a manager works with. */
+export interface RunningManagerOptions {
+  /** Folder of the log and checkpoint. */
+  raftDir: string;
+  nodeID: string;
+  /** HOST:PORT */
+  listen: string;
+  /** HOST:PORT */
+  advertise: string;
+  clock: Clock;
+  random: Random;
+  /** Answers requests of the control API that other managers hand to this one. */
+  answer: Answer;
+  /** With an empty folder: wait to be added to a cluster instead of starting one. */
+  join?: boolean;
+  /** Make this manager the only one, after the majority was lost for good. */
+  forceNewCluster?: boolean;
+  /** The certificate, where there is one already. */
+  identity?: NodeIdentity;
+}
+
+/** The world outside, which a simulation stands in for. */
+export interface ManagerEffects {
+  network: ManagerNetwork;
+  /** Opens this manager's part of the quorum, with its disk. */
+  openMember(options: RaftMemberOptions): Promise<RaftMember>;
+}
+
+/** Deno KV in the folder, and mutual TLS. */
+function systemEffects({ raftDir, clock }: RunningManagerOptions): ManagerEffects {
+  return {
+    network: new PeerTrust(clock),
+    async openMember(options) {
+      await Deno.mkdir(raftDir, { recursive: true, mode: 0o700 });
+      return await RaftMember.open(`${raftDir}/state.kv`, options);
+    },
+  };
+}
+
+/** Opens the state first, so that the caller can put the first objects there, then serves. */
+export class RunningManager implements ManagerHandle {
+  readonly store: Store;
+  readonly consensus: RaftMember;
+  readonly nodeID: string;
+  readonly advertiseAddr: string;
+  readonly #options: RunningManagerOptions;
+  readonly #dispatcher: Dispatcher;
+  readonly #leadership: Leadership;
+  readonly #routing: Routing;
+  readonly #network: ManagerNetwork;
+  #listener: Listener | undefined;
+  #unsubscribe = () => {};
+  readonly #untime: () => void;
+
+  private constructor(
+    options: RunningManagerOptions,
+    consensus: RaftMember,
+    store: Store,
+    network: ManagerNetwork,
+  ) {
+    this.#options = options;
+    this.#network = network;
+    this.consensus = consensus;
+    this.store = store;
+    this.#untime = followRaftTiming(consensus, store);
+    this.nodeID = options.nodeID;
+    this.advertiseAddr = options.advertise;
+    const { clock, random, nodeID, answer } = options;
+    this.#routing = new Routing({ consensus, nodeID, dialer: network.dialer, clock, answer });
+    this.#dispatcher = new Dispatcher({
+      store,
+      clock,
+      random,
+      managers: () => this.#managers(),
+      rootCA: () => this.cluster.RootCA.CACert,
+    });
+    this.#leadership = new Leadership(
+      () => leaderComponents({ store, clock, random, dispatcher: this.#dispatcher, members: consensus }),
+      clock,
+    );
+  }
+
+  /** Loads the state; nothing is served yet. Errors are those of `Consensus.start`. */
+  static async open(
+    options: RunningManagerOptions,
+    { network, openMember }: ManagerEffects = systemEffects(options),
+  ): Promise<RunningManager> {
+    const { nodeID, advertise, clock, random, join, forceNewCluster, identity } = options;
+    if (identity) network.useIdentity(identity);
+    const consensus = await openMember({
+      ...{ nodeID, address: advertise, clock, random, dialer: network.dialer },
+      ...(join && { join }),
+      ...(forceNewCluster && { forceNewCluster }),
+    });
+    const store = createStore(consensus, clock);
+    network.useStore(store);
+    try {
+      await consensus.start(store);
+    } catch (thrown) {
+      await consensus.stop();
+      throw thrown;
+    }
+    return new RunningManager(options, consensus, store, network);
+  }
+
+  /** The cluster object; throws `unavailable` before it was created. */
+  get cluster(): Cluster {
+    return requireCluster(this.store);
+  }
+
+  /** Listens for nodes; the leader's components start, which is not waited for. */
+  async serve(identity: NodeIdentity): Promise<void> {
+    this.#network.useIdentity(identity);
+    const router = managerRouter({
+      ...this.#options,
+      ...{ store: this.store, consensus: this.consensus },
+      ...{ dispatcher: this.#dispatcher, routing: this.#routing },
+    });
+    this.#listener = await this.#network.listen(this.#options.listen, router);
+    const tell = leaderTeller(this.nodeID, (level, line) => logger[level](line));
+    tell(this.consensus.status());
+    this.#unsubscribe = this.consensus.subscribe((status) => {
+      tell(status);
+      void this.#leadership.set(status.isLeader);
+      this.#dispatcher.refresh();
+    });
+    void this.#leadership.set(this.consensus.status().isLeader);
+  }
+
+  /** Puts a renewed certificate to use; connections stay. */
+  useIdentity(identity: NodeIdentity): void {
+    this.#network.useIdentity(identity);
+    this.#listener?.refreshIdentity();
+  }
+
+  forward(request: ControlRequest, here?: () => Promise<Response>): Promise<Response | undefined> {
+    return this.#routing.forward(request, here);
+  }
+
+  async stop(): Promise<void> {
+    this.#unsubscribe();
+    this.#untime();
+    this.#routing.close();
+    await this.#leadership.set(false);
+    // The listener last: leadership is handed over while others can still be heard.
+    await this.consensus.stop();
+    await this.#listener?.close();
+  }
+
+  #managers(): WeightedPeer[] {
+    return this.consensus.status().members.map(({ nodeID, address }) => ({
+      NodeID: nodeID,
+      Addr: address,
+      Weight: MANAGER_WEIGHT,
+    }));
+  }
+}

@@ -1,0 +1,109 @@
+/** Tasks as the orchestrators make and judge them. Pure. */
+import { type Clock, timestamp } from "../../api/clock.ts";
+import type { Cluster } from "../../api/cluster.ts";
+import { newID, type Random } from "../../api/random.ts";
+import type { PortConfig, Service, TaskSpec } from "../../api/service.ts";
+import type { Task } from "../../api/task.ts";
+import { compareStates, isTerminal, type TaskState } from "../../api/task_state.ts";
+import { clusterOf } from "../cluster/cluster_object.ts";
+import { nodeMatches } from "../placement/constraint.ts";
+import type { ReadView } from "../store/store.ts";
+import { deepEqual } from "../../api/deep_equal.ts";
+
+/** Where a task belongs: a slot number from 1 of a replicated service, or the node of a global one. */
+export type Place = { slot: number } | { nodeID: string };
+
+/**
+ * The key of a task's place in the index `slot`: `serviceID/slot` or, for a global service,
+ * `serviceID/nodeID`.
+ */
+export function slotKey(task: Pick<Task, "ServiceID" | "Slot" | "NodeID">): string {
+  return `${task.ServiceID}/${task.Slot === 0 ? task.NodeID : task.Slot}`;
+}
+
+/** The place of `task`, for a replacement. */
+export function placeOf(task: Pick<Task, "Slot" | "NodeID">): Place {
+  return task.Slot === 0 ? { nodeID: task.NodeID } : { slot: task.Slot };
+}
+
+function hostPorts(service: Service): PortConfig[] | undefined {
+  const ports = service.Spec.EndpointSpec?.Ports?.filter((port) => port.PublishMode === "host");
+  return ports?.length ? ports : undefined;
+}
+
+/** The task spec of `service` with the cluster's defaults filled in. */
+function effectiveSpec(service: Service, cluster: Cluster | undefined): TaskSpec {
+  const spec = service.Spec.TaskTemplate;
+  const driver = cluster?.Spec.TaskDefaults.LogDriver;
+  return driver === undefined || spec.LogDriver !== undefined ? spec : { ...spec, LogDriver: driver };
+}
+
+/** A new task of `service`, observed `new` and desired `running`; a global one has its node preset. */
+export function newTask(
+  service: Service,
+  place: Place,
+  cluster: Cluster | undefined,
+  clock: Clock,
+  random: Random,
+): Task {
+  const now = timestamp(clock);
+  const ports = hostPorts(service);
+  return {
+    ID: newID(random),
+    Version: { Index: 0 },
+    CreatedAt: now,
+    UpdatedAt: now,
+    Spec: effectiveSpec(service, cluster),
+    SpecVersion: service.SpecVersion,
+    ServiceID: service.ID,
+    Slot: "slot" in place ? place.slot : 0,
+    NodeID: "nodeID" in place ? place.nodeID : "",
+    ServiceAnnotations: { Name: service.Spec.Name, Labels: service.Spec.Labels },
+    Status: { Timestamp: now, State: "new", Message: "created" },
+    DesiredState: "running",
+    ...(ports && { Ports: ports }),
+  };
+}
+
+/**
+ * True if `task` is not what `service` now asks for. A task whose spec differs in placement only stays clean
+ * as long as the node that it is on still matches.
+ */
+export function isTaskDirty(view: ReadView, service: Service, task: Task): boolean {
+  if (task.SpecVersion?.Index === service.SpecVersion.Index) return false;
+  if (!deepEqual(hostPorts(service), task.Ports)) return true;
+  const wanted = effectiveSpec(service, clusterOf(view));
+  if (deepEqual(wanted, task.Spec)) return false;
+  const { Placement: placement, ...rest } = wanted;
+  const { Placement: _, ...taskRest } = task.Spec;
+  const node = view.get("nodes", task.NodeID);
+  return !(deepEqual(rest, taskRest) && node !== undefined && nodeMatches(placement, node));
+}
+
+/** True while the task is wanted: desired at most `running`. */
+export function isWanted(task: Pick<Task, "DesiredState">): boolean {
+  return compareStates(task.DesiredState, "running") <= 0;
+}
+
+/** `task` with a desired state at least `state`: a desired state never decreases. */
+export function withDesired(task: Task, state: TaskState): Task {
+  return compareStates(task.DesiredState, state) >= 0 ? task : { ...task, DesiredState: state };
+}
+
+/** `task` observed in `state` at `at` (RFC 3339). */
+export function withStatus(task: Task, at: string, state: TaskState, message: string, err?: string): Task {
+  const { Err: _, ...rest } = task.Status;
+  const status = { ...rest, Timestamp: at, State: state, Message: message };
+  return { ...task, Status: err === undefined ? status : { ...status, Err: err } };
+}
+
+/**
+ * True if nobody has to wait for `task` to stop: it has ended, never reached a node, or its node is gone or
+ * down.
+ */
+export function isStopped(view: ReadView, task: Task): boolean {
+  if (isTerminal(task.Status.State) || task.NodeID === "") return true;
+  const node = view.get("nodes", task.NodeID);
+  return node === undefined || node.Status.State === "down" ||
+    compareStates(task.Status.State, "assigned") < 0;
+}

@@ -1,0 +1,109 @@
+/** Rolling updates (SwarmKit `manager/orchestrator/update`). */
+import type { Service } from "../../api/service.ts";
+import type { Task } from "../../api/task.ts";
+import type { Commit } from "../store/store.ts";
+import { CommitLoop, type ComponentOptions } from "../leader/commit_loop.ts";
+import type { RestartSupervisor } from "../restart/restart_supervisor.ts";
+import { isSlotDirty, UpdateRun } from "./update_run.ts";
+
+/**
+ * Moves the slots of services to their present spec. At most one run per service; a new spec ends the run of
+ * the old one. All its state can be rebuilt: a new leader's orchestrators hand it the slots again.
+ */
+export class Updater {
+  #loop: CommitLoop;
+  #runs = new Map<string, UpdateRun>();
+  #dirty = new Set<string>();
+
+  constructor(
+    readonly options: ComponentOptions,
+    readonly supervisor: RestartSupervisor,
+    /** Told when the run of a service is over, to hand in what is still (or again) dirty. */
+    readonly onDone: (serviceID: string) => void,
+  ) {
+    this.#loop = new CommitLoop("updater", options, {
+      resync: () => this.#wakeAll(),
+      onCommit: (commit) => this.#onCommit(commit),
+      run: () => this.#run(),
+    });
+  }
+
+  start(): void {
+    this.#loop.start();
+  }
+
+  async stop(): Promise<void> {
+    for (const serviceID of [...this.#runs.keys()]) this.cancel(serviceID);
+    await this.#loop.stop();
+  }
+
+  /**
+   * Takes the live slots of `service`, each as its list of live tasks, and updates the dirty ones among them.
+   * A service whose update is paused is left alone until its user changes it. With `partial`, other slots may
+   * be dirty too.
+   */
+  update(service: Service, slots: readonly (readonly Task[])[], partial = false): void {
+    const state = service.UpdateStatus?.State;
+    let run = this.#runs.get(service.ID);
+    if (run && !run.serves(service)) {
+      this.cancel(service.ID);
+      run = undefined;
+    }
+    if (state === "paused" || state === "rollback_paused") return;
+    const { store } = this.options;
+    const dirty = slots.filter((tasks) => isSlotDirty(store, service, tasks));
+    if (run === undefined) {
+      const open = state === "updating" || state === "rollback_started";
+      if (dirty.length === 0 && (partial || !open)) return;
+      run = new UpdateRun(this.options, this.supervisor, service, () => this.#wake(service.ID));
+      this.#runs.set(service.ID, run);
+    }
+    run.add(dirty);
+    this.#wake(service.ID);
+  }
+
+  /** Ends the run of a service; what it has begun goes on. */
+  cancel(serviceID: string): void {
+    this.#runs.get(serviceID)?.cancel();
+    this.#runs.delete(serviceID);
+    this.#dirty.delete(serviceID);
+  }
+
+  #wake(serviceID: string): void {
+    this.#dirty.add(serviceID);
+    this.#loop.wake();
+  }
+
+  #wakeAll(): void {
+    for (const serviceID of this.#runs.keys()) this.#dirty.add(serviceID);
+  }
+
+  #onCommit(commit: Commit): boolean {
+    if (this.#runs.size === 0) return false;
+    for (const change of commit.changes) {
+      if (change.table === "tasks") {
+        const run = this.#runs.get(change.object.ServiceID);
+        if (run?.observe(change.object) || (run && change.action === "remove")) {
+          this.#dirty.add(change.object.ServiceID);
+        }
+      } else if (change.table === "nodes" && change.action !== "create") {
+        if (change.object.Status.State !== change.old?.Status.State) this.#wakeAll();
+      } else if (change.table === "services" && change.action === "remove") {
+        this.cancel(change.object.ID);
+      }
+    }
+    return this.#dirty.size > 0;
+  }
+
+  async #run(): Promise<void> {
+    for (const serviceID of [...this.#dirty]) {
+      this.#dirty.delete(serviceID);
+      const run = this.#runs.get(serviceID);
+      if (run === undefined) continue;
+      const over = await run.step();
+      if (!over || this.#runs.get(serviceID) !== run) continue;
+      this.cancel(serviceID);
+      this.onDone(serviceID);
+    }
+  }
+}

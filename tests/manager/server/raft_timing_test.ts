@@ -1,0 +1,96 @@
+/** The spec's ElectionTick and HeartbeatTick reach every running member, at once and after a restart. */
+import assert from "node:assert/strict";
+import type { ClusterSpec } from "../../../api/cluster.ts";
+import { systemRandom } from "../../../api/random.ts";
+import { defaultClusterSpec, newCluster } from "../../../manager/cluster/new_cluster.ts";
+import { followRaftTiming, raftTiming } from "../../../manager/server/raft_timing.ts";
+import { DEFAULT_RAFT_CONFIG } from "../../../manager/raft/mod.ts";
+import { MemoryQuorum } from "../consensus/member/memory_quorum.ts";
+
+const TICK_MS = 100;
+/** How late a test may look. */
+const STEP_MS = 50;
+
+function follow(quorum: MemoryQuorum, id: string): void {
+  const { member, store } = quorum.running.get(id)!;
+  followRaftTiming(member, store);
+}
+
+/** Three members of a cluster with Docker's defaults. */
+async function withCluster(test: (quorum: MemoryQuorum) => Promise<void>): Promise<void> {
+  const quorum = await MemoryQuorum.ofThree();
+  const { store } = quorum.running.get(await quorum.elect())!;
+  const cluster = await newCluster("c1", {}, { clock: quorum.clock, random: systemRandom });
+  await quorum.settle(store.update((tx) => tx.create("clusters", cluster)));
+  for (const id of quorum.running.keys()) follow(quorum, id);
+  await test(quorum);
+  await quorum.close();
+}
+
+async function setRaft(quorum: MemoryQuorum, raft: Partial<ClusterSpec["Raft"]>): Promise<void> {
+  const { store } = quorum.running.get(await quorum.elect())!;
+  await quorum.settle(store.update((tx) => {
+    const cluster = tx.all("clusters")[0]!;
+    tx.update("clusters", {
+      ...cluster,
+      Spec: { ...cluster.Spec, Raft: { ...cluster.Spec.Raft, ...raft } },
+    });
+  }));
+}
+
+/** The leader is no longer heard; how many milliseconds until another leads. */
+async function failOver(quorum: MemoryQuorum): Promise<number> {
+  const silent = await quorum.elect();
+  const others = [...quorum.running.keys()].filter((id) => id !== silent);
+  for (const id of others) quorum.network.setLink(silent, id, "stalled");
+  const leads = (id: string) => quorum.running.get(id)!.member.status().isLeader;
+  const took = await quorum.until("there is another leader", () => others.some(leads));
+  for (const id of others) quorum.network.setLink(silent, id, "up");
+  return took;
+}
+
+Deno.test("Raft timing: Docker's defaults are the core's own", () => {
+  const { electionTicks, heartbeatTicks } = DEFAULT_RAFT_CONFIG;
+  assert.deepEqual(raftTiming(defaultClusterSpec().Raft), { electionTicks, heartbeatTicks });
+});
+
+Deno.test("Raft timing: a change is obeyed at once by all, without an election", () =>
+  withCluster(async (quorum) => {
+    const term = () => quorum.running.get("m2")!.member.status().term;
+    const before = term();
+    await setRaft(quorum, { ElectionTick: 60, HeartbeatTick: 10 });
+    await quorum.clock.advance(20_000);
+    assert.equal(term(), before, "slower heartbeats are not taken for silence");
+    const took = await failOver(quorum);
+    assert.ok(took >= (30 - 10) * TICK_MS - STEP_MS, `somebody stood for election after ${took} ms`);
+    assert.ok(took <= 2 * 60 * TICK_MS, `nobody led for ${took} ms`);
+  }));
+
+Deno.test("Raft timing: faster again after slower, the others do not wait for the old time", () =>
+  withCluster(async (quorum) => {
+    await setRaft(quorum, { ElectionTick: 600 });
+    await quorum.clock.advance(1_000);
+    await setRaft(quorum, { ElectionTick: 10 });
+    await quorum.clock.advance(1_000);
+    const took = await failOver(quorum);
+    assert.ok(took <= 30 * TICK_MS, `nobody led for ${took} ms`);
+  }));
+
+Deno.test("Raft timing: it survives a restart of everybody", () =>
+  withCluster(async (quorum) => {
+    await setRaft(quorum, { ElectionTick: 60 });
+    await quorum.clock.advance(1_000);
+    const all = [...quorum.running.keys()];
+    for (const id of all) await quorum.kill(id);
+    for (const id of all) {
+      await quorum.start(id);
+      follow(quorum, id);
+    }
+    const took = await failOver(quorum);
+    assert.ok(took >= 29 * TICK_MS - STEP_MS, `somebody stood for election after ${took} ms`);
+  }));
+
+Deno.test("Raft timing: what does not fit together, from an old backup, is mended", () => {
+  const raft = { ...defaultClusterSpec().Raft, ElectionTick: 12, HeartbeatTick: 10 };
+  assert.deepEqual(raftTiming(raft), { electionTicks: 11, heartbeatTicks: 10 });
+});

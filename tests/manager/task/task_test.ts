@@ -1,0 +1,82 @@
+import assert from "node:assert/strict";
+import { deepEqual } from "../../../api/deep_equal.ts";
+import { isTaskDirty, newTask, slotKey } from "../../../manager/task/task.ts";
+import { FakeClock } from "../../support/fake_clock.ts";
+import { testStore } from "../../support/store.ts";
+import { makeCluster, makeNode, makeService, seededRandom } from "../orchestrator/harness.ts";
+
+const clock = new FakeClock();
+const random = seededRandom();
+
+Deno.test("newTask: carries the service's spec, version, labels and host ports", () => {
+  const host = { Protocol: "tcp", TargetPort: 80, PublishedPort: 8080, PublishMode: "host" } as const;
+  const ingress = { Protocol: "tcp", TargetPort: 81, PublishMode: "ingress" } as const;
+  const service = makeService("web", { Replicated: { Replicas: 1 } }, {
+    Labels: { team: "x" },
+    EndpointSpec: { Ports: [host, ingress] },
+  });
+  service.SpecVersion = { Index: 7 };
+  const task = newTask(service, { slot: 3 }, undefined, clock, random);
+  assert.equal(task.ID.length, 25);
+  assert.deepEqual(task.SpecVersion, { Index: 7 });
+  assert.deepEqual(task.ServiceAnnotations, { Name: "web", Labels: { team: "x" } });
+  assert.deepEqual(task.Ports, [host]);
+  assert.deepEqual([task.Status.State, task.Status.Message, task.DesiredState], [
+    "new",
+    "created",
+    "running",
+  ]);
+  assert.equal(slotKey(task), "web-id/3");
+});
+
+Deno.test("newTask: a global task has its node preset and no slot", () => {
+  const task = newTask(makeService("web", { Global: {} }), { nodeID: "n" }, undefined, clock, random);
+  assert.deepEqual([task.Slot, task.NodeID, slotKey(task)], [0, "n", "web-id/n"]);
+});
+
+Deno.test("isTaskDirty: same version, or same content, is clean", async () => {
+  const { store } = testStore();
+  const service = makeService("web", { Replicated: { Replicas: 1 } });
+  const cluster = makeCluster(5);
+  cluster.Spec.TaskDefaults = { LogDriver: { Name: "journald" } };
+  await store.update((tx) => tx.create("clusters", cluster));
+  const task = newTask(service, { slot: 1 }, cluster, clock, random);
+  assert.deepEqual(task.Spec.LogDriver, { Name: "journald" });
+  assert.equal(isTaskDirty(store, service, task), false);
+  const later = { ...service, SpecVersion: { Index: 9 } };
+  assert.equal(isTaskDirty(store, later, task), false);
+  const changed = { ...later.Spec, TaskTemplate: { ...later.Spec.TaskTemplate, ForceUpdate: 1 } };
+  assert.equal(isTaskDirty(store, { ...later, Spec: changed }, task), true);
+});
+
+Deno.test("isTaskDirty: other placement is clean while the node matches (52), other host ports are dirty", async () => {
+  const { store } = testStore();
+  await store.update((tx) => tx.create("nodes", makeNode("n")));
+  const service = makeService("web", { Replicated: { Replicas: 1 } });
+  const task = { ...newTask(service, { slot: 1 }, undefined, clock, random), NodeID: "n" };
+  const placed = (constraint: string) => ({
+    ...service,
+    SpecVersion: { Index: 9 },
+    Spec: {
+      ...service.Spec,
+      TaskTemplate: { ...service.Spec.TaskTemplate, Placement: { Constraints: [constraint] } },
+    },
+  });
+  assert.equal(isTaskDirty(store, placed("node.id==n"), task), false);
+  assert.equal(isTaskDirty(store, placed("node.id!=n"), task), true);
+  const Ports = [{ Protocol: "tcp", TargetPort: 80, PublishedPort: 80, PublishMode: "host" } as const];
+  const ported = {
+    ...service,
+    SpecVersion: { Index: 9 },
+    Spec: { ...service.Spec, EndpointSpec: { Ports } },
+  };
+  assert.equal(isTaskDirty(store, ported, task), true);
+});
+
+Deno.test("deepEqual: undefined equals missing, order of elements counts", () => {
+  assert.equal(deepEqual({ a: 1, b: undefined }, { a: 1 }), true);
+  assert.equal(deepEqual({ a: [1, 2] }, { a: [2, 1] }), false);
+  assert.equal(deepEqual({ a: [] }, { a: {} }), false);
+  assert.equal(deepEqual({ a: null }, { a: undefined }), false);
+  assert.equal(deepEqual({ a: { b: 1 } }, { a: { b: 1, c: 2 } }), false);
+});
