@@ -110,6 +110,9 @@ const MAX_CONNECTIONS_PER_MANAGER = 64;
 /** Sockets whose handshake is not over: beyond it whoever has most of them loses its oldest. */
 export const MAX_HANDSHAKES = 1024;
 
+/** Connections beyond the limit that are being told so. */
+export const MAX_REFUSALS = 32;
+
 /**
  * Connections that the kernel accepts before this process does. All of them become descriptors at once, so it is a part of
  * what is kept free; what comes beyond is asked to try again within a second.

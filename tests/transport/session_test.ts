@@ -4,6 +4,7 @@ import { FrameType } from "../../transport/frames.ts";
 import { type Limits, MAX_METHOD_NAME_LENGTH } from "../../transport/limits.ts";
 import type { Method } from "../../transport/types.ts";
 import { settle } from "../support/fake_clock.ts";
+import { collectGarbage } from "../support/gc.ts";
 import { RawPeer } from "../support/raw_peer.ts";
 import { identityOf, routerOf, until } from "../support/transport.ts";
 
@@ -175,12 +176,9 @@ Deno.test("Session: a request is let go once its handler has it", async () => {
   });
   peer.send(open(1, "unary", "t.wait", { Field: "x" }, 0, 0));
   await until(() => seen.length === 1);
-  const { gc } = globalThis as { gc?: () => void };
-  await until(() => {
-    if (gc) gc();
-    else for (let i = 0; i < 100; i++) new Array(100_000).fill(i);
-    return seen[0]!.deref() === undefined;
-  });
+  await settle();
+  collectGarbage();
+  assert.equal(seen[0]!.deref(), undefined);
   await finish(peer);
 });
 
