@@ -244,8 +244,3 @@ export class CBORReader {
 export function frameDecoder(maxValues: number = MAX_FRAME_VALUES): CBORReader {
   return new CBORReader({ maxValues, strictText: true });
 }
-
-/** The value of a frame. Throws `invalid_argument`. */
-export function decodeValue(bytes: Uint8Array): unknown {
-  return frameDecoder().read(bytes);
-}

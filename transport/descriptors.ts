@@ -1,7 +1,7 @@
 /** How many descriptors the process may have. When they run out, nobody gets in and no file opens: limits stay below. */
 
 /** Named by the launchers, who ask the system: a sandboxed program may not. */
-export const DESCRIPTORS_VARIABLE = "COVEY_DESCRIPTORS";
+const DESCRIPTORS_VARIABLE = "COVEY_DESCRIPTORS";
 
 /** What a process has unless somebody says otherwise. */
 const DEFAULT_DESCRIPTORS = 1024;

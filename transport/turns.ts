@@ -19,8 +19,8 @@ export interface Guest {
 
 /**
  * A turn for every connection of a listener. While there is little to do, frames are handled as they come. Beyond that,
- * connections wait in line, and each turn of the event loop handles a few frames of the first in each lane: so one that floods
- * delays the others, and all else that the process does, by a visit and no more.
+ * connections wait in line, and each turn of the event loop handles a few frames of the first in each lane: so one that
+ * floods delays the others, and all else that the process does, by a visit and no more.
  */
 export class Turns {
   readonly #clock: Clock;
