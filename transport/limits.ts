@@ -119,17 +119,27 @@ export const MAX_REFUSALS = 32;
  */
 export const ACCEPT_BACKLOG = 64;
 
-/** Frames that one connection may have handled in its turn: at a few microseconds each about as long as its time. */
-export const MAX_FRAMES_PER_VISIT = 128;
+/** Whose frames come first: managers' (Raft, and what they hand on), then those of nodes, then of who has no certificate. */
+export type Lane = "managers" | "nodes" | "anyone";
+
+/**
+ * Frames that a connection of each lane may have handled in its turn: at some microseconds each, and what their calls then do,
+ * a few milliseconds. Who has no certificate sends two or three in all.
+ */
+export const MAX_FRAMES_PER_VISIT: Readonly<Record<Lane, number>> = { managers: 128, nodes: 64, anyone: 8 };
 
 /** Time that one connection may take in its turn, decoding included: many turns fit the answer of an API request. */
 export const VISIT_MS = 1;
 
-/** Time for the frames that are handled as they come in one turn of the event loop; what comes then waits for its turn. */
-export const TURN_MS = 4;
+/** Frames that are handled as they come in one turn of the event loop, all connections together; later ones wait in line. */
+export const MAX_FRAMES_PER_TURN: Readonly<Record<Lane, number>> = {
+  managers: Infinity,
+  nodes: 256,
+  anyone: 16,
+};
 
-/** The same in frames. */
-export const MAX_FRAMES_PER_TURN = 512;
+/** The time for it. */
+export const TURN_MS = 4;
 
 /**
  * Certificates of a peer's chain that are looked at: leaf, intermediate and root, with slack for a root

@@ -22,14 +22,14 @@ import {
 } from "./frames.ts";
 import { IdleLimit } from "./idle_limit.ts";
 import { Keepalive } from "./keepalive.ts";
-import { type Limits, limitsFor, VALUE_OVERHEAD_BYTES } from "./limits.ts";
+import { type Lane, type Limits, limitsFor, MAX_FRAMES_PER_VISIT, VALUE_OVERHEAD_BYTES } from "./limits.ts";
 import { type CallLink, OutgoingCall } from "./outgoing_call.ts";
 import { callClientStream, callServerStream, callUnary } from "./outgoing_streams.ts";
 import { Outbox } from "./outbox.ts";
 import type { BytePipe } from "./pipe.ts";
 import { ServedCall } from "./served_call.ts";
 import { parseOpen, requireID, requireNumber } from "./session_frames.ts";
-import { type Guest, type Lane, Turns } from "./turns.ts";
+import { type Guest, Turns } from "./turns.ts";
 import type { CallOptions, Connection, PeerIdentity, Router } from "./types.ts";
 import { malformed } from "./malformed.ts";
 import { errorFromWire, errorToWire } from "./wire_error.ts";
@@ -91,7 +91,7 @@ export class Session implements Connection, CallLink, Guest {
     this.clock = options.clock;
     const role = options.peer?.role;
     this.limits = options.dialed ? options.limits : limitsFor(role, options.limits);
-    this.lane = role === "swarm-manager" ? 0 : role === "swarm-worker" ? 1 : 2;
+    this.lane = role === "swarm-manager" ? "managers" : role === "swarm-worker" ? "nodes" : "anyone";
     this.#pipe = options.pipe;
     this.#dialed = options.dialed;
     this.#router = options.router;
@@ -357,8 +357,8 @@ export class Session implements Connection, CallLink, Guest {
   }
 
   #released(error?: Error): void {
-    // What came before the end and waits for its turn counts: it may say why.
-    while (this.step());
+    // What came before the end and waits for its turn counts, as far as one turn goes: it may say why.
+    for (let left = MAX_FRAMES_PER_VISIT[this.lane]; left > 0 && this.step(); left--);
     this.#end(this.#lost(error?.message ?? "closed by the peer"));
     this.#cancelGrace?.();
     this.#onClosed(this.#error);

@@ -1,8 +1,5 @@
 import type { Clock } from "../api/clock.ts";
-import { MAX_FRAMES_PER_TURN, MAX_FRAMES_PER_VISIT, TURN_MS, VISIT_MS } from "./limits.ts";
-
-/** Whose frames come first: managers' (Raft, and what they hand on), then those of nodes, then of who has no certificate. */
-export type Lane = 0 | 1 | 2;
+import { type Lane, MAX_FRAMES_PER_TURN, MAX_FRAMES_PER_VISIT, TURN_MS, VISIT_MS } from "./limits.ts";
 
 /** A connection whose frames wait to be handled. */
 export interface Guest {
@@ -24,7 +21,7 @@ export interface Guest {
  */
 export class Turns {
   readonly #clock: Clock;
-  readonly #lanes: [Set<Guest>, Set<Guest>, Set<Guest>] = [new Set(), new Set(), new Set()];
+  readonly #lanes: Record<Lane, Set<Guest>> = { managers: new Set(), nodes: new Set(), anyone: new Set() };
   /** Whether this turn of the event loop has begun, when, and the frames it has had outside the line. */
   #begun = false;
   #since = 0;
@@ -39,7 +36,7 @@ export class Turns {
     if (this.#lanes[guest.lane].has(guest)) return;
     this.#begin(guest);
     // Managers need not wait for what others have used up: each has its own visit.
-    if ((guest.lane === 0 || this.#hasTime()) && this.#visit(guest)) return;
+    if ((guest.lane === "managers" || this.#hasTime(guest.lane)) && this.#visit(guest)) return;
     guest.hold();
     this.#lanes[guest.lane].add(guest);
   }
@@ -52,14 +49,14 @@ export class Turns {
     guest.defer(() => this.#next());
   }
 
-  #hasTime(): boolean {
-    return this.#frames < MAX_FRAMES_PER_TURN && this.#clock.monotonic() - this.#since < TURN_MS;
+  #hasTime(lane: Lane): boolean {
+    return this.#frames < MAX_FRAMES_PER_TURN[lane] && this.#clock.monotonic() - this.#since < TURN_MS;
   }
 
   /** Handles what may be handled in one go; whether nothing is left. */
   #visit(guest: Guest): boolean {
     const end = this.#clock.monotonic() + VISIT_MS;
-    for (let left = MAX_FRAMES_PER_VISIT; left > 0; left--) {
+    for (let left = MAX_FRAMES_PER_VISIT[guest.lane]; left > 0; left--) {
       if (!guest.step()) return true;
       this.#frames++;
       if (this.#clock.monotonic() >= end) break;
@@ -70,7 +67,7 @@ export class Turns {
   /** The event loop has had its turn: the first in each lane has its own. */
   #next(): void {
     this.#begun = false;
-    for (const lane of this.#lanes) {
+    for (const lane of Object.values(this.#lanes)) {
       const [guest] = lane;
       if (guest === undefined) continue;
       this.#begin(guest);

@@ -1,7 +1,15 @@
 import assert from "node:assert/strict";
-import { MAX_FRAMES_PER_TURN, MAX_FRAMES_PER_VISIT, TURN_MS, VISIT_MS } from "../../transport/limits.ts";
-import { type Guest, type Lane, Turns } from "../../transport/turns.ts";
+import {
+  type Lane,
+  MAX_FRAMES_PER_TURN,
+  MAX_FRAMES_PER_VISIT,
+  TURN_MS,
+  VISIT_MS,
+} from "../../transport/limits.ts";
+import { type Guest, Turns } from "../../transport/turns.ts";
 import { FakeClock } from "../support/fake_clock.ts";
+
+const VISIT = MAX_FRAMES_PER_VISIT.nodes;
 
 /** Turns of an event loop in the test's hands, and a clock that moves while frames are handled. */
 class Loop {
@@ -49,7 +57,7 @@ class Loop {
 }
 
 Deno.test("Turns: little is handled as it comes, and nothing runs afterwards", () => {
-  const loop = new Loop(), guest = loop.guest("a", 1, 3);
+  const loop = new Loop(), guest = loop.guest("a", "nodes", 3);
   loop.turns.arrived(guest);
   assert.deepEqual(loop.visits, [["a", 3]]);
   assert.equal(guest.held, false);
@@ -58,13 +66,13 @@ Deno.test("Turns: little is handled as it comes, and nothing runs afterwards", (
 });
 
 Deno.test("Turns: who floods is held back and has one visit in each turn of the event loop", () => {
-  const loop = new Loop(), flood = loop.guest("flood", 1, 3 * MAX_FRAMES_PER_VISIT + 1);
+  const loop = new Loop(), flood = loop.guest("flood", "nodes", 3 * VISIT + 1);
   loop.turns.arrived(flood);
   assert.equal(flood.held, true);
-  const other = loop.guest("other", 1, 1);
+  const other = loop.guest("other", "nodes", 1);
   loop.turns.arrived(other);
-  assert.deepEqual(loop.visits, [["flood", MAX_FRAMES_PER_VISIT], ["other", 1]], "nobody else waits");
-  for (const frames of [MAX_FRAMES_PER_VISIT, MAX_FRAMES_PER_VISIT, 1]) {
+  assert.deepEqual(loop.visits, [["flood", VISIT], ["other", 1]], "nobody else waits");
+  for (const frames of [VISIT, VISIT, 1]) {
     assert.equal(flood.held, true);
     loop.turn();
     assert.deepEqual(loop.visits, [["flood", frames]]);
@@ -75,9 +83,9 @@ Deno.test("Turns: who floods is held back and has one visit in each turn of the 
 Deno.test("Turns: many that flood have their visits one after the other, and a newcomer waits for one round", () => {
   const loop = new Loop();
   const names = Array.from({ length: 10 }, (_, i) => `f${i}`);
-  for (const name of names) loop.turns.arrived(loop.guest(name, 1, 10_000));
-  assert.ok(loop.visits.reduce((sum, [, frames]) => sum + frames, 0) <= MAX_FRAMES_PER_TURN);
-  loop.turns.arrived(loop.guest("new", 1, 1));
+  for (const name of names) loop.turns.arrived(loop.guest(name, "nodes", 10_000));
+  assert.ok(loop.visits.reduce((sum, [, frames]) => sum + frames, 0) <= MAX_FRAMES_PER_TURN.nodes);
+  loop.turns.arrived(loop.guest("new", "nodes", 1));
   const seen: string[] = [];
   while (seen.at(-1) !== "new") {
     loop.turn();
@@ -87,11 +95,11 @@ Deno.test("Turns: many that flood have their visits one after the other, and a n
 });
 
 Deno.test("Turns: slow frames count by their time", () => {
-  const loop = new Loop(), slow = loop.guest("slow", 1, 10, VISIT_MS);
+  const loop = new Loop(), slow = loop.guest("slow", "nodes", 10, VISIT_MS);
   loop.turns.arrived(slow);
   assert.deepEqual(loop.visits, [["slow", 1]]);
   loop.nowMs += TURN_MS;
-  const late = loop.guest("late", 1, 1);
+  const late = loop.guest("late", "nodes", 1);
   loop.turns.arrived(late);
   assert.equal(late.held, true, "this turn has had its time");
   loop.turn();
@@ -100,12 +108,12 @@ Deno.test("Turns: slow frames count by their time", () => {
 
 Deno.test("Turns: managers come first and do not wait for what others have used up; nobody is left out", () => {
   const loop = new Loop();
-  for (let i = 0; i < 8; i++) loop.turns.arrived(loop.guest(`n${i}`, 1, 10_000));
-  loop.turns.arrived(loop.guest("joiner", 2, 1));
+  for (let i = 0; i < 8; i++) loop.turns.arrived(loop.guest(`n${i}`, "nodes", 10_000));
+  loop.turns.arrived(loop.guest("joiner", "anyone", 1));
   loop.visits = [];
-  const manager = loop.guest("manager", 0, MAX_FRAMES_PER_VISIT + 1);
+  const manager = loop.guest("manager", "managers", MAX_FRAMES_PER_VISIT.managers + 1);
   loop.turns.arrived(manager);
-  assert.deepEqual(loop.visits, [["manager", MAX_FRAMES_PER_VISIT]]);
+  assert.deepEqual(loop.visits, [["manager", MAX_FRAMES_PER_VISIT.managers]]);
   loop.turn();
   assert.deepEqual(loop.visits.map(([name]) => name), ["manager", "n0", "joiner"]);
 });
