@@ -9,6 +9,8 @@ import type { SocketReader } from "./socket_reader.ts";
 export const MAX_BODY_BYTES = 4 * 1024 * 1024;
 /** Chunks of the longest body: of 16 bytes each, less than any client sends at once. */
 const MAX_CHUNKS = MAX_BODY_BYTES / 16;
+/** Chunks before the event loop has a turn: about a millisecond, however small they are. */
+const MAX_TURN_CHUNKS = 64;
 /** Lines after the last chunk. */
 const MAX_TRAILERS = 64;
 /** Bytes of the longest line that announces a chunk. */
@@ -34,7 +36,8 @@ export async function readBody(
     await readExactly(reader, length, buffer);
     return buffer.finish();
   }
-  for (let lines = 0; lines < MAX_CHUNKS; lines++) {
+  for (let chunks = 1; chunks <= MAX_CHUNKS; chunks++) {
+    if (chunks % MAX_TURN_CHUNKS === 0) await reader.rest();
     const size = await readChunkSize(reader);
     checkSize(buffer.length + size);
     if (size === 0) {
@@ -50,7 +53,8 @@ export async function readBody(
 /** The body in pieces as they come: for what is too long to be held. Errors are those of {@linkcode readBody}. */
 export async function* bodyPieces(reader: SocketReader, head: RequestHead): AsyncGenerator<Uint8Array, void> {
   if (head.length !== undefined) return yield* pieces(reader, head.length);
-  for (;;) {
+  for (let chunks = 1;; chunks++) {
+    if (chunks % MAX_TURN_CHUNKS === 0) await reader.rest();
     const size = await readChunkSize(reader);
     if (size === 0) break;
     yield* pieces(reader, size);

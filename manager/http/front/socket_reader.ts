@@ -7,7 +7,7 @@ export type ByteSource = Pick<Deno.Conn, "read">;
 
 /** Bytes asked of the kernel at once; also the first size of the buffer. */
 const READ_BYTES = 16 * 1024;
-/** Bytes and reads of one connection before the event loop has a turn: even in chunks of a byte some milliseconds. */
+/** Bytes and reads of one connection before the event loop has a turn. */
 const MAX_TURN_BYTES = READ_BYTES;
 const MAX_TURN_READS = 64;
 
@@ -54,11 +54,14 @@ export class SocketReader {
     return this.#pending;
   }
 
+  /** Lets the event loop have a turn. */
+  async rest(): Promise<void> {
+    await new Promise<void>((resolve) => setImmediate(resolve));
+    this.#turnBytes = this.#turnReads = 0;
+  }
+
   async #read(): Promise<boolean> {
-    if (this.#turnBytes >= MAX_TURN_BYTES || this.#turnReads >= MAX_TURN_READS) {
-      await new Promise<void>((resolve) => setImmediate(resolve));
-      this.#turnBytes = this.#turnReads = 0;
-    }
+    if (this.#turnBytes >= MAX_TURN_BYTES || this.#turnReads >= MAX_TURN_READS) await this.rest();
     this.#makeRoom();
     const at = this.#end;
     const count = await this.#source.read(this.#buffer.subarray(at));

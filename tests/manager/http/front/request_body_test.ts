@@ -1,4 +1,5 @@
 import assert from "node:assert/strict";
+import { setImmediate } from "node:timers";
 import { BodyBudget } from "../../../../manager/http/front/body_budget.ts";
 import { MAX_BODY_BYTES, readBody } from "../../../../manager/http/front/request_body.ts";
 import type { RequestHead } from "../../../../manager/http/front/request_head.ts";
@@ -49,6 +50,19 @@ Deno.test("Request body: many small chunks take no more than their bytes", async
   assert.equal(whole.length, 200_000);
   const grown = heapUsed + external - before.heapUsed - before.external;
   assert.ok(grown < 4_000_000, `${grown} bytes for ${whole.length}`);
+});
+
+Deno.test("Request body: however small its chunks, others have their turn in between", async () => {
+  let turns = 0, going = true;
+  const count = () => {
+    turns++;
+    if (going) setImmediate(count);
+  };
+  setImmediate(count);
+  await read(readerOf("1\r\na\r\n", 10_000, "0\r\n\r\n"));
+  going = false;
+  assert.ok(turns > 100, `${turns} turns`);
+  await new Promise<void>((resolve) => setImmediate(resolve));
 });
 
 Deno.test("Request body: endless chunks and trailers are refused", async () => {
