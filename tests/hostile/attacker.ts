@@ -167,7 +167,7 @@ const ATTACKS: Record<string, () => Promise<unknown>> = {
       const piece = new Uint8Array(16 * 1024);
       while (performance.now() < end) {
         await connection.write(piece);
-        await pause(50);
+        await pause(200);
       }
     }),
 };
