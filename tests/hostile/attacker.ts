@@ -118,6 +118,7 @@ const ATTACKS: Record<string, () => Promise<unknown>> = {
   idle: async () => {
     const sockets = await Promise.all(Array.from({ length: 300 }, secured));
     done = sockets.filter(Boolean).length;
+    console.log("ready");
     await pause(end - performance.now());
   },
   /** Handshakes that are given up after the first bytes, at once or later. */
