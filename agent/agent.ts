@@ -1,6 +1,6 @@
 /**
  * The agent: keeps a session with one manager, runs the node's tasks, and goes on running them when no manager can be
- * reached (SwarmKit `agent`; the differences are section 8 of the design).
+ * reached (SwarmKit `agent`; how it differs is told in the README).
  */
 import type { Backoff } from "../api/backoff.ts";
 import { type CancelTimer, type Clock, sleep } from "../api/clock.ts";
@@ -57,7 +57,7 @@ export interface AgentOptions {
   onState?: (state: AgentState, error: CoveyError | undefined) => void;
 }
 
-/** See the file's head. */
+/** A node's agent, from `start` to `stop`: one session at a time, its tasks all the while. */
 export class Agent {
   readonly #options: AgentOptions;
   readonly #worker: Worker;

@@ -220,7 +220,7 @@ function refusal(status: number, text: string): CoveyError {
 function readRefusal(text: string, status: number): { message: string; reason?: ErrorReason | undefined } {
   try {
     const { message, reason } = JSON.parse(text) as { message: string; reason?: unknown };
-    // Docker's texts name its own commands; ours are called the same.
+    // Docker's texts name `docker swarm …` and the like; the same commands of `covey` are meant.
     const shown = message
       .replace(/^rpc error: code = \w+ desc = /, "")
       .replace(/"docker (swarm|node|service) /g, '"covey $1 ');

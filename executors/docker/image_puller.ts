@@ -51,7 +51,8 @@ export class ImagePuller {
     const recent = this.#attempts.get(name);
     if (recent?.endedAt === undefined && recent) return await orAbort(recent.done, signal);
     const fresh = recent !== undefined && this.#clock.monotonic() - recent.endedAt! < PULL_MEMORY_MS;
-    // The engine says at creation if it vanished, and the task's next attempt pulls again.
+    // Pulled or looked for a moment ago and there: that is enough. Should it vanish, creating the container fails and the task's
+    // next attempt pulls it again.
     if (fresh && await this.isLocal(name, signal)) return;
     const meanwhile = this.#attempts.get(name);
     if (meanwhile && meanwhile !== recent) return await this.ensure(image, signal);

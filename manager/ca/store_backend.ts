@@ -22,7 +22,7 @@ export class StoreCABackend implements CABackend {
       rootKeyPEM: RootCA.CAKey,
       joinTokens: RootCA.JoinTokens,
       nodeCertExpiryMs: toMs(Spec.CAConfig.NodeCertExpiry),
-      blocked: (nodeID) => nodeID in BlacklistedCertificates,
+      blocked: (nodeID) => Object.hasOwn(BlacklistedCertificates, nodeID),
     };
   }
 

@@ -76,7 +76,7 @@ export async function removeNode(
   await store.update((tx) => {
     const node = requireNode(tx, id);
     const { members } = consensus.status();
-    // Also one that is being demoted: without the node nobody would take its vote away any more.
+    // A manager that is still being demoted is refused as well: without its node object nobody would take its vote away.
     if (members.some((member) => member.nodeID === id)) {
       throw new CoveyError(
         "failed_precondition",

@@ -14,7 +14,10 @@ import { enterQuorum, keepEntering, withdraw } from "./quorum_entry.ts";
 
 const logger = getLogger(["covey", "node"]);
 
-/** See the file's head. Everything here runs in the node's queue, but for the background's waiting. */
+/**
+ * Joins a cluster, or goes on with a join. All of it runs in the queue of {@linkcode NodeLife}, except that a manager which
+ * keeps asking to be let in waits outside of it.
+ */
 export class Joining {
   readonly #parts: NodeParts;
 

@@ -22,8 +22,9 @@ export interface RoleManagerOptions {
 
 const logger = getLogger(["covey", "roles"]);
 
-/** See the file's head. */
+/** Makes the role of each node follow its spec, for as long as this manager leads. */
 export class RoleManager {
+  readonly name = "role manager";
   readonly #options: RoleManagerOptions;
   #unsubscribe = () => {};
   #cancelRetry: CancelTimer = () => {};
@@ -40,7 +41,7 @@ export class RoleManager {
     this.#stopped = false;
     this.#unsubscribe = this.#options.store.subscribe(({ changes }) => {
       if (changes.some(({ table }) => table === "nodes")) this.#wake();
-    });
+    }, this.name);
     this.#wake();
   }
 

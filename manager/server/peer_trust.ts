@@ -78,7 +78,7 @@ export class PeerTrust implements ManagerNetwork {
       return {
         roots: [RootCA.CACert],
         clusterID: ID,
-        blocked: (nodeID: string) => nodeID in BlacklistedCertificates,
+        blocked: (nodeID: string) => Object.hasOwn(BlacklistedCertificates, nodeID),
       };
     }
     if (this.#identity) return { roots: [this.#identity.rootCAPEM], clusterID: this.#identity.clusterID };

@@ -141,7 +141,7 @@ class KvDisk implements Disk {
     } catch (error) {
       throw this.#unreadable(error);
     } finally {
-      // Nobody may be left to hear of it.
+      // If the reader left early, nobody hears of an error of the page that was on its way.
       await next.catch(() => {});
     }
   }

@@ -34,7 +34,7 @@ export interface CheckpointPace {
   hurries: () => boolean;
 }
 
-/** Entries kept behind a checkpoint for followers that are a little late (SwarmKit `LogEntriesForSlowFollowers`). */
+/** Entries kept behind a checkpoint for followers that are a little late, unless the cluster's spec says otherwise. */
 const KEPT_ENTRIES = 500;
 /** Bytes of them at most: they are in memory too. */
 const KEPT_BYTES = 4 * 1024 * 1024;
@@ -44,6 +44,7 @@ const KEPT_BYTES = 4 * 1024 * 1024;
  */
 const MAX_KEPT_BYTES = 64 * 1024 * 1024;
 
+const NOTHING = new Uint8Array();
 const KINDS: readonly EntryType[] = ["normal", "conf_change"];
 
 /** One member's log. Every method that writes rejects with the disk's error, which is final. */
@@ -52,6 +53,8 @@ export class RaftDisk implements Storage {
   readonly #log: MemoryStorage;
   /** Committed entries up to here were looked at for membership changes. */
   #looked = 0;
+  /** Entries kept behind a checkpoint, from the next one on: the spec's `LogEntriesForSlowFollowers`. */
+  keptEntries = KEPT_ENTRIES;
   /** Makes the metadata of a snapshot for a member, if one can be sent; set by the driver. */
   offer: (to: MemberID) => SnapshotMeta | null = () => null;
 
@@ -63,8 +66,12 @@ export class RaftDisk implements Storage {
   /** Reads the log into memory. Throws `data_loss` if it is damaged. */
   static async open(disk: DiskStorage): Promise<RaftDisk> {
     const { hardState, membership: { confState }, checkpointIndex: applied, log } = disk;
-    let entries = (await Array.fromAsync(log.read(log.firstIndex, log.lastIndex))).map(asEntry);
-    // What stands before the first entry is known only at the checkpoint; elsewhere the first entry has to serve.
+    const skipped = new Map(disk.skipped.entries.map(({ index, term }) => [index, term]));
+    let entries = (await Array.fromAsync(log.read(log.firstIndex, log.lastIndex))).map(asEntry)
+      // Like the empty entry of a new leader, it changes nothing, here and at whoever still lacks it.
+      .map((entry) => skipped.get(entry.index) === entry.term ? { ...entry, data: NOTHING } : entry);
+    // The core wants index and term of the entry before its log. If that is not the checkpoint's, the first entry is taken
+    // out of the log and stands for it.
     let compacted = { index: log.firstIndex - 1, term: disk.term(log.firstIndex - 1) ?? -1 };
     if (compacted.term < 0) {
       compacted = { index: entries[0]!.index, term: entries[0]!.term };
@@ -103,6 +110,11 @@ export class RaftDisk implements Storage {
     return this.#disk.checkpointIndex;
   }
 
+  /** Keys of records that are passed over if they cannot be read. */
+  get skippedRecords(): readonly string[] {
+    return this.#disk.skipped.records;
+  }
+
   get addresses(): MemberAddress[] {
     return this.#disk.membership.addresses;
   }
@@ -138,11 +150,15 @@ export class RaftDisk implements Storage {
       const { addresses, state } = arrived!;
       const commit = Math.min(hardState.commit, index);
       await this.#disk.install({
-        ...{ index, term, state, membership: { confState, addresses } },
+        index,
+        term,
+        state,
+        membership: { confState, addresses },
         hardState: { ...hardState, commit },
       });
     }
-    // Without entries or a vote it is there because a membership change is committed.
+    // The hard state is written with a vote or a change of membership, and where it is all there is to write; the commit index
+    // alone is worth no write.
     const needed = !snapshot &&
       (entries.length === 0 || this.#votedAnew(hardState) || entries.some((e) => e.type === "conf_change") ||
         this.#commitsChange(hardState.commit));
@@ -179,7 +195,7 @@ export class RaftDisk implements Storage {
   #lastSpare(index: number): number {
     let [spare, bytes] = [index, 0];
     const first = this.firstIndex();
-    while (spare >= first && index - spare < KEPT_ENTRIES) {
+    while (spare >= first && index - spare < this.keptEntries) {
       bytes += entrySize(this.entries(spare, spare + 1, 0)[0]!);
       if (bytes > KEPT_BYTES) break;
       spare--;

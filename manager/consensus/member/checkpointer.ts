@@ -31,12 +31,19 @@ export interface CheckpointerOptions {
 /** Writes one checkpoint at a time. */
 export class Checkpointer {
   readonly #options: CheckpointerOptions;
+  #limits: CheckpointLimits;
   #bytes = 0;
   #running: Promise<void> | undefined;
   #held = false;
 
   constructor(options: CheckpointerOptions) {
     this.#options = options;
+    this.#limits = options.limits;
+  }
+
+  /** A checkpoint is due after so many entries from now on; the bytes stay as they are, which bound the memory. */
+  set entries(entries: number) {
+    this.#limits = { ...this.#limits, entries };
   }
 
   /** An entry of so many bytes was applied. */
@@ -73,14 +80,13 @@ export class Checkpointer {
     const { disk, machine, index, membership, keepFrom } = this.#options;
     this.#bytes = 0;
     const begun = index();
-    // With the next one due, entries come in faster than they are let go of.
+    // If the next checkpoint is due before this one is done, the log grows faster than it is cut: no more pauses then.
     const hurries = () => this.#held || this.#isDue(begun);
     await disk.checkpoint(begun, machine.takeDirty(), membership(), { keepFrom, hurries });
   }
 
   /** Whether the log holds enough since the checkpoint at `index`. */
   #isDue(index: number): boolean {
-    const { limits } = this.#options;
-    return this.#options.index() - index >= limits.entries || this.#bytes >= limits.bytes;
+    return this.#options.index() - index >= this.#limits.entries || this.#bytes >= this.#limits.bytes;
   }
 }

@@ -23,8 +23,9 @@ import {
 } from "../../raft/mod.ts";
 import { frameAddress, frameState, unframe } from "./entry_frame.ts";
 import { Checkpointer } from "./checkpointer.ts";
-import type { DriverOptions } from "./driver_options.ts";
+import type { DriverOptions, LogLimits } from "./driver_options.ts";
 import { FollowerLog } from "./follower_log.ts";
+import { addOrSkip, unreadableEntry } from "./skipping.ts";
 import {
   type ArrivedSnapshot,
   type IncomingSnapshot,
@@ -91,8 +92,8 @@ export class Driver {
   /** Loads the stored state into `machine`. Throws `data_loss` on a damaged record. */
   static async load(options: DriverOptions, machine: StateMachine): Promise<Driver> {
     const image = machine.image();
-    // While the disk reads on, so that neither waits for the other, and the bytes of all records are never held at once.
-    await options.disk.loadState((record) => image.add(record));
+    // Each record goes into the image while the disk reads the next ones; the bytes of all are never held at once.
+    await options.disk.loadState((record) => addOrSkip(image, record, options.disk.skippedRecords));
     image.adopt(options.disk.checkpointIndex);
     return new Driver(options, machine);
   }
@@ -140,6 +141,12 @@ export class Driver {
     this.#electionTicks = timing.electionTicks;
   }
 
+  /** See `RaftMember.limitLog`. */
+  limitLog({ checkpointEntries, keptEntries }: LogLimits): void {
+    this.#checkpointer.entries = checkpointEntries;
+    this.#options.disk.keptEntries = keptEntries;
+  }
+
   status(): RaftStatus {
     return this.#raw.status();
   }
@@ -172,7 +179,7 @@ export class Driver {
 
   /** Begins to hand leadership to `memberID`; false if that is not possible. */
   transferLeadership(memberID: number): boolean {
-    // After this the core takes nothing any more.
+    // Proposals that wait go in first: while it hands over, the core refuses new ones.
     this.#handIn();
     const { ok } = this.#raw.transferLeadership(memberID);
     this.#schedule();
@@ -410,7 +417,11 @@ export class Driver {
 
   #apply(committed: readonly Entry[], confState: ConfState | null): void {
     for (const { index, term, type, data } of committed) {
-      if (type === "normal" && data.length > 0) this.#applyFramed(index, term, data);
+      try {
+        if (type === "normal" && data.length > 0) this.#applyFramed(index, term, data);
+      } catch (thrown) {
+        throw unreadableEntry(index, term, thrown);
+      }
       this.#applied = index;
       this.#checkpointer.applied(data.length);
     }
@@ -421,7 +432,7 @@ export class Driver {
     const last = committed.at(-1)!;
     this.#raw.applied(last.index);
     for (const { index, term } of committed) this.#proposals.applied(index, term);
-    // The first entry of a leader's own term stands behind everything that was committed before it.
+    // Once the first entry of its own term is applied, so is everything that was committed before: the leader may serve.
     if (this.#leadTerm !== 0 && last.term === this.#leadTerm && !this.#serving) {
       this.#serving = true;
       this.#options.hooks.changed();

@@ -129,7 +129,9 @@ export class PeerNetwork {
     if (link === undefined) {
       const { clock, dialer, hooks } = this.#options;
       link = new PeerLink({
-        ...{ clock, dialer, hello: this.#hello(id) },
+        clock,
+        dialer,
+        hello: this.#hello(id),
         address: () => this.addressOf(id),
         // Later: the driver may be in the middle of handing out messages.
         unreachable: () => queueMicrotask(() => hooks.unreachable(id)),

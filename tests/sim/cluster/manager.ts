@@ -17,6 +17,7 @@ import type { DiskChecker } from "./disk_checker.ts";
 import { type Faults, withoutVote } from "./faults.ts";
 import { Host } from "./host.ts";
 import { addressOf, type SimNetwork } from "./network.ts";
+import type { Refusals } from "./refusals.ts";
 import { watchedDialer } from "./watched_dialer.ts";
 import { watched } from "./watched_member.ts";
 import type { World } from "./world.ts";
@@ -28,6 +29,7 @@ export interface ManagerSurroundings {
   checker: ClusterChecker;
   disks: DiskChecker;
   faults: Faults;
+  refusals: Refusals;
   /** Entries between two checkpoints: few, so that a short run has several. */
   checkpointEntries: number;
   /** Ticks without a leader before an election; with few of them, two managers more often try at once. */
@@ -49,7 +51,7 @@ interface Process {
   api: ControlAPI;
 }
 
-/** See the file's head. */
+/** One such machine: it can crash, lose its disk, and start again on what it had stored. */
 export class SimManager {
   readonly host: Host;
   readonly disk: SimDisk;
@@ -182,7 +184,7 @@ export class SimManager {
 
   #open(join: boolean): Promise<RunningManager> {
     const { host, name, address } = this;
-    const { world, network, checker, disks, faults, checkpointEntries, electionTicks } = this.#all;
+    const { world, network, checker, disks, faults, refusals, checkpointEntries, electionTicks } = this.#all;
     const clock = host.clock(), random = host.random();
     const identity: PeerIdentity = {
       nodeID: name,
@@ -202,13 +204,26 @@ export class SimManager {
       },
       openMember: async (options) => {
         const all = { ...options, checkpointEntries, electionTicks };
-        return watched(await RaftMember.openOnDisk(this.disk.open(), all), checker, this.view, faults);
+        return watched(
+          await RaftMember.openOnDisk(this.disk.open(), all),
+          checker,
+          this.view,
+          faults,
+          refusals,
+        );
       },
     };
     const answer = (request: Request) => this.#process!.api.answer(request);
     world.log.note(`${name} opens its state`);
     return RunningManager.open({
-      ...{ raftDir: "", nodeID: name, listen: address, advertise: address, clock, random, answer, join },
+      raftDir: "",
+      nodeID: name,
+      listen: address,
+      advertise: address,
+      clock,
+      random,
+      answer,
+      join,
     }, effects);
   }
 
