@@ -66,7 +66,7 @@ permissions="--allow-read=$root,$files
 --allow-net=$net
 --allow-run=$root/agent/launch.sh,$root/transport/look_up.sh
 --allow-sys=hostname,osRelease,networkInterfaces
---allow-env=COVEY_DENO,COVEY_JOIN_TOKEN,CBOR_NATIVE_ACCELERATION_DISABLED"
+--allow-env=COVEY_DENO,COVEY_DESCRIPTORS,COVEY_JOIN_TOKEN,CBOR_NATIVE_ACCELERATION_DISABLED"
 if [ "$print" = yes ]; then printf '%s\n' "$permissions"; exit 0; fi
 case $deno in /*) ;; *) echo "Cannot start the manager: COVEY_DENO must be deno's absolute path, current value is \"$deno\"" >&2; exit 1 ;; esac
 take_token "$token_flag" "$token"
@@ -75,6 +75,10 @@ mkdir -p "$(dirname -- "$api")"
 umask 077
 mkdir -p "$state_dir"
 chmod go= "$state_dir"
+
+# Deno takes as many descriptors as it may have; how many that is, the program may not ask itself.
+COVEY_DESCRIPTORS=$(ulimit -Hn)
+export COVEY_DESCRIPTORS
 
 cd "$root"
 # One word per line: options.ts is to refuse a path with blanks, not the shell to tear it apart.
