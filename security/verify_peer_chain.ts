@@ -9,6 +9,9 @@ import {
   readCertificate,
   readCertificates,
 } from "./certificate.ts";
+import { usageOf } from "./certificate_usage.ts";
+
+const DAY_MS = 86_400_000;
 
 /** Certificates in a chain: node, one cross-signed root while a root is replaced, and one to spare. */
 export const MAX_CHAIN_LENGTH = 4;
@@ -28,8 +31,8 @@ export interface PeerChainOptions {
    * proves that `notBefore` has passed, so feed the returned `notBefore` to the clock floor.
    */
   allowNotYetValid?: boolean;
-  /** Accepts a certificate that expired at most `windowMs` ago if `ownsKey` agrees: grace renewal. */
-  expiredGrace?: { windowMs: number; ownsKey: (nodeID: string, publicKeyDigest: string) => boolean };
+  /** Accepts a node's certificate that expired at most so long ago, milliseconds: it may be renewed, and nothing else. */
+  expiredGraceMs?: number;
 }
 
 /** A peer whose chain was verified. Times are milliseconds since 1970. */
@@ -38,7 +41,7 @@ export interface VerifiedPeer extends CertificateIdentity {
   notAfter: number;
   /** SHA-256 of the peer's public key, hexadecimal. */
   publicKeyDigest: string;
-  /** True only under `expiredGrace`: such a peer may do nothing but renew. */
+  /** Only under `expiredGraceMs`: such a peer may do nothing but renew. */
   expired: boolean;
 }
 
@@ -89,6 +92,7 @@ export function verifyPeerChain(
 ): VerifiedPeer {
   const { identity, path } = verifyChainSignatures(chain, options.roots);
   const leaf = path[0]!;
+  checkUsage(leaf);
   let expired = false;
   for (const certificate of path) expired = checkDates(certificate, leaf, options) || expired;
   if (options.clusterID !== undefined && identity.clusterID !== options.clusterID) {
@@ -132,9 +136,22 @@ function readIdentity(leaf: CertificateInfo): CertificateIdentity {
   return { nodeID: CN, clusterID: O, role: certificateRole(role), certificatePEM: leaf.pem };
 }
 
+/** A node's key signs handshakes, as a server and as a client, and nothing else. */
+function checkUsage(leaf: CertificateInfo): void {
+  const { digitalSignature, serverAuth, clientAuth } = usageOf(leaf.der);
+  const missing = [
+    ...(digitalSignature ? [] : ["digital signature"]),
+    ...(serverAuth ? [] : ["server authentication"]),
+    ...(clientAuth ? [] : ["client authentication"]),
+  ];
+  if (missing.length > 0) {
+    refuse("unauthenticated", leaf, `its key may not be used for ${missing.join(", ")}`);
+  }
+}
+
 /** Whether `certificate` has expired but is let in by grace; throws when it is not let in. */
 function checkDates(certificate: CertificateInfo, leaf: CertificateInfo, options: PeerChainOptions): boolean {
-  const { now, expiredGrace } = options;
+  const { now, expiredGraceMs } = options;
   const which = certificate === leaf ? "it" : "its issuer's certificate";
   const clock = `the clock says ${isoTime(now)}`;
   if (now < certificate.notBefore && !options.allowNotYetValid) {
@@ -145,13 +162,15 @@ function checkDates(certificate: CertificateInfo, leaf: CertificateInfo, options
     );
   }
   if (now <= certificate.notAfter) return false;
-  const inGrace = certificate === leaf && expiredGrace !== undefined &&
-    now - certificate.notAfter <= expiredGrace.windowMs &&
-    expiredGrace.ownsKey(leaf.subject.CN ?? "", leaf.publicKeyDigest);
-  if (!inGrace) {
-    refuse("unauthenticated", leaf, `${which} expired on ${isoTime(certificate.notAfter)}, ${clock}`);
+  if (certificate === leaf && expiredGraceMs !== undefined && now - leaf.notAfter <= expiredGraceMs) {
+    return true;
   }
-  return true;
+  const tooLate = certificate === leaf && expiredGraceMs !== undefined
+    ? `, which is beyond the ${
+      Math.floor(expiredGraceMs / DAY_MS)
+    } days in which it could be renewed: join again with a token`
+    : "";
+  refuse("unauthenticated", leaf, `${which} expired on ${isoTime(certificate.notAfter)}, ${clock}${tooLate}`);
 }
 
 function isoTime(ms: number): string {
