@@ -8,6 +8,9 @@ export const DEFAULT_CLUSTER_NAME = "default";
 /** A minute: whoever asks for more would wait longer for a leader than any client for an answer. */
 export const MAX_ELECTION_TICK = 600;
 
+/** Half a year: a device that was in a drawer for a season comes back by itself. Nanoseconds. */
+export const DEFAULT_RENEWAL_GRACE_NS = 180 * 86_400 * 1e9;
+
 /** Settings of a cluster, in the Engine API's `SwarmSpec` shape. Durations in nanoseconds. */
 export interface ClusterSpec extends Annotations {
   Orchestration: { TaskHistoryRetentionLimit: number };
@@ -24,7 +27,15 @@ export interface ClusterSpec extends Annotations {
     HeartbeatTick: number;
   };
   Dispatcher: { HeartbeatPeriod: number };
-  CAConfig: { NodeCertExpiry: number; ForceRotate?: number };
+  CAConfig: {
+    NodeCertExpiry: number;
+    ForceRotate?: number;
+    /**
+     * How long a node may renew its certificate by the key that owns it after it has expired; 0: not at all. Not in Docker.
+     * @default DEFAULT_RENEWAL_GRACE_NS
+     */
+    RenewalGracePeriod?: number;
+  };
   TaskDefaults: { LogDriver?: LogDriver };
   EncryptionConfig: { AutoLockManagers: boolean };
 }
@@ -44,4 +55,9 @@ export interface Cluster extends Meta {
   RootCA: ClusterRootCA;
   /** Certificates of removed nodes: node ID to the RFC 3339 time after which the entry can be dropped. */
   BlacklistedCertificates: Record<string, string>;
+}
+
+/** How long after its certificate's expiry a node may renew it, milliseconds. */
+export function renewalGraceMs({ CAConfig }: Pick<ClusterSpec, "CAConfig">): number {
+  return (CAConfig.RenewalGracePeriod ?? DEFAULT_RENEWAL_GRACE_NS) / 1e6;
 }

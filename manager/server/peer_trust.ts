@@ -3,6 +3,7 @@ import type { Clock } from "../../api/clock.ts";
 import { CoveyError } from "../../api/errors.ts";
 import { type NodeIdentity, verifyPeerChain } from "../../security/mod.ts";
 import {
+  type Connection,
   type Dialer,
   type Listener,
   listenTLS,
@@ -10,25 +11,26 @@ import {
   type Router,
   tlsDialer,
 } from "../../transport/mod.ts";
-import type { Store } from "../store/store.ts";
+import { renewalGraceMs } from "../../api/cluster.ts";
+import { checkWelcome, type Judge } from "./standing.ts";
 
 /** How a manager reaches other nodes, and they it: mutual TLS, or a simulated network. */
 export interface ManagerNetwork {
   /** Opens connections to other managers as this node. */
   readonly dialer: Dialer;
   /** The state to judge by, as soon as there is one. */
-  useStore(store: Store): void;
+  useJudge(judge: Judge): void;
   /** The certificate to show from now on. */
   useIdentity(identity: NodeIdentity): void;
-  /** Serves `router` at `listen`, HOST:PORT. */
-  listen(listen: string, router: Router): Promise<Listener>;
+  /** Serves `router` at `listen`, HOST:PORT; `onConnection` is told of each connection that is accepted. */
+  listen(listen: string, router: Router, onConnection: (connection: Connection) => void): Promise<Listener>;
 }
 
 /** The cluster's root and blacklist from the store; before the state has arrived, the root this node joined with. */
 export class PeerTrust implements ManagerNetwork {
   readonly dialer: Dialer;
   readonly #clock: Clock;
-  #store: Store | undefined;
+  #judge: Judge | undefined;
   #identity: NodeIdentity | undefined;
 
   constructor(clock: Clock) {
@@ -40,21 +42,26 @@ export class PeerTrust implements ManagerNetwork {
     });
   }
 
-  useStore(store: Store): void {
-    this.#store = store;
+  useJudge(judge: Judge): void {
+    this.#judge = judge;
   }
 
   useIdentity(identity: NodeIdentity): void {
     this.#identity = identity;
   }
 
-  listen(listen: string, router: Router): Promise<Listener> {
+  listen(
+    listen: string,
+    router: Router,
+    onConnection: (connection: Connection) => void,
+  ): Promise<Listener> {
     return listenTLS({
       listen,
       identity: () => this.#material(),
-      verifyPeer: (chain) => this.#verify(chain),
+      verifyPeer: (chain) => this.#welcome(chain),
       router,
       clock: this.#clock,
+      onConnection,
     });
   }
 
@@ -70,8 +77,21 @@ export class PeerTrust implements ManagerNetwork {
     return verifyPeerChain(chainPEM, { ...this.#trusted(), now: this.#clock.now() });
   }
 
+  /** As `#verify`, for whoever dials: an expired certificate may be renewed for a while, a node that is gone is refused. */
+  #welcome(chainPEM: string | undefined): PeerIdentity | undefined {
+    if (chainPEM === undefined) return undefined;
+    const cluster = this.#judge?.view.all("clusters")[0];
+    const peer = verifyPeerChain(chainPEM, {
+      ...this.#trusted(),
+      now: this.#clock.now(),
+      ...(cluster && { expiredGraceMs: renewalGraceMs(cluster.Spec) }),
+    });
+    if (this.#judge) checkWelcome(peer, this.#judge);
+    return peer;
+  }
+
   #trusted() {
-    const cluster = this.#store?.all("clusters")[0];
+    const cluster = this.#judge?.view.all("clusters")[0];
     if (cluster) {
       const { ID, RootCA, BlacklistedCertificates } = cluster;
       return {

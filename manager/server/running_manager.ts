@@ -12,11 +12,13 @@ import type { ManagerHandle } from "../http/lifecycle.ts";
 import { RaftMember, type RaftMemberOptions } from "../consensus/member/mod.ts";
 import { type Answer, type ControlRequest, Routing } from "../forward/mod.ts";
 import { createStore, type Store } from "../store/mod.ts";
+import { ConnectionKeeper } from "./connection_keeper.ts";
 import { leaderComponents, Leadership } from "./leader_components.ts";
 import { leaderTeller } from "./leader_teller.ts";
 import { managerRouter } from "./manager_router.ts";
 import { type ManagerNetwork, PeerTrust } from "./peer_trust.ts";
 import { followRaftTiming } from "./raft_timing.ts";
+import type { Judge } from "./standing.ts";
 
 const logger = getLogger(["covey", "node"]);
 
@@ -73,6 +75,7 @@ export class RunningManager implements ManagerHandle {
   readonly #leadership: Leadership;
   readonly #routing: Routing;
   readonly #network: ManagerNetwork;
+  readonly #judge: Judge;
   #listener: Listener | undefined;
   #unsubscribe = () => {};
   readonly #untime: () => void;
@@ -82,9 +85,11 @@ export class RunningManager implements ManagerHandle {
     consensus: RaftMember,
     store: Store,
     network: ManagerNetwork,
+    judge: Judge,
   ) {
     this.#options = options;
     this.#network = network;
+    this.#judge = judge;
     this.consensus = consensus;
     this.store = store;
     this.#untime = followRaftTiming(consensus, store);
@@ -118,14 +123,15 @@ export class RunningManager implements ManagerHandle {
       ...(forceNewCluster && { forceNewCluster }),
     });
     const store = createStore(consensus, clock);
-    network.useStore(store);
+    const judge: Judge = { view: store, leads: () => consensus.status().isLeader };
+    network.useJudge(judge);
     try {
       await consensus.start(store);
     } catch (thrown) {
       await consensus.stop();
       throw thrown;
     }
-    return new RunningManager(options, consensus, store, network);
+    return new RunningManager(options, consensus, store, network, judge);
   }
 
   /** The cluster object; throws `failed_precondition` before it was created. */
@@ -142,17 +148,28 @@ export class RunningManager implements ManagerHandle {
     this.#network.useIdentity(identity);
     const router = managerRouter({
       ...this.#options,
-      ...{ store: this.store, consensus: this.consensus },
+      ...{ store: this.store, judge: this.#judge, consensus: this.consensus },
       ...{ dispatcher: this.#dispatcher, routing: this.#routing },
     });
-    this.#listener = await this.#network.listen(this.#options.listen, router);
+    const keeper = new ConnectionKeeper(this.#judge);
+    this.#listener = await this.#network.listen(
+      this.#options.listen,
+      router,
+      (connection) => keeper.add(connection),
+    );
+    const unfollow = this.store.subscribe((commit) => keeper.follow(commit));
     const tell = leaderTeller(this.nodeID, (level, line) => logger[level](line));
     tell(this.consensus.status());
-    this.#unsubscribe = this.consensus.subscribe((status) => {
+    const unsubscribe = this.consensus.subscribe((status) => {
       tell(status);
+      if (status.isLeader) keeper.reviewAll();
       void this.#leadership.set(status.isLeader);
       this.#dispatcher.refresh();
     });
+    this.#unsubscribe = () => {
+      unfollow();
+      unsubscribe();
+    };
     void this.#leadership.set(this.consensus.status().isLeader);
   }
 

@@ -196,9 +196,10 @@ export class SimManager {
           network.dialer(host, identity, clock),
           (message) => checker.guard(() => disks.sends(name, message)),
         ),
-        useStore: () => {},
+        useJudge: () => {},
         useIdentity: () => {},
-        listen: (_, router) => Promise.resolve(network.listen(host, identity, router, clock)),
+        listen: (_, router, onConnection) =>
+          Promise.resolve(network.listen(host, identity, { router, clock, onConnection })),
       },
       openMember: async (options) => {
         const all = { ...options, checkpointEntries, electionTicks };

@@ -1,0 +1,73 @@
+/** A router that asks the store at each call whether the caller still is what its certificate says. */
+import { CoveyError } from "../../api/errors.ts";
+import type {
+  ClientStreamHandler,
+  Method,
+  MethodKind,
+  MethodSummary,
+  PeerIdentity,
+  Router,
+} from "../../transport/mod.ts";
+import { type Judge, judgeCall, type Refusal } from "./standing.ts";
+
+/** What a {@linkcode JudgingRouter} works with. */
+export interface JudgingRouterOptions {
+  /** The methods, with the access that certificates give. */
+  router: Router;
+  judge: Judge;
+  /** What a member hears that may only be told that it is out; fails with `refusal` if it is not. */
+  farewell: (refusal: CoveyError) => ClientStreamHandler;
+}
+
+/** See the file's head. */
+export class JudgingRouter implements Router {
+  readonly #options: JudgingRouterOptions;
+
+  constructor(options: JudgingRouterOptions) {
+    this.#options = options;
+  }
+
+  register(name: string, method: Method): void {
+    this.#options.router.register(name, method);
+  }
+
+  methods(): MethodSummary[] {
+    return this.#options.router.methods();
+  }
+
+  resolve(
+    name: string,
+    kind: MethodKind,
+    peer: PeerIdentity | undefined,
+    forwardedFor?: PeerIdentity,
+  ): Method {
+    const { router, judge, farewell } = this.#options;
+    const method = router.resolve(name, kind, peer, forwardedFor);
+    const { access } = method;
+    const verdict = judgeCall(peer, { name, access, asManager: forwardedFor !== undefined }, judge);
+    if (verdict === "told") {
+      return { kind: "client_stream", access, handler: farewell(errorOf(demotedFor(name, peer!))) };
+    }
+    if (verdict !== "allowed") throw errorOf(verdict);
+    // Whoever a manager speaks for is judged by the leader, whose store is complete; others only say that they do not lead.
+    if (forwardedFor !== undefined && judge.leads()) {
+      const forwarded = judgeCall(forwardedFor, { name, access }, judge);
+      if (forwarded !== "allowed") {
+        throw errorOf(forwarded === "told" ? demotedFor(name, forwardedFor) : forwarded);
+      }
+    }
+    return method;
+  }
+}
+
+function demotedFor(name: string, { nodeID }: PeerIdentity): Refusal {
+  return {
+    standing: "demoted",
+    code: "permission_denied",
+    message: `Cannot call ${name}: node ${nodeID} is a worker now`,
+  };
+}
+
+function errorOf({ code, message }: Refusal): CoveyError {
+  return new CoveyError(code, message);
+}

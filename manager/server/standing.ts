@@ -1,0 +1,136 @@
+/**
+ * Who may call what. A certificate says what a node was when it was issued and is the upper bound; what of it still holds
+ * says the store, which is asked at each call.
+ *
+ *     certificate    in the store                            standing    node calls   managers' calls
+ *     any            no cluster yet (this manager joins)     as issued   yes          as the certificate says
+ *     any            removed, or not known                   removed,    no           no
+ *                                                            unknown
+ *     worker         worker, or manager (about to renew)     worker      yes          no
+ *     manager        manager                                 manager     yes          yes
+ *     manager        worker                                  demoted     yes          only `raft.messages`, to be told
+ *     expired        whatever it says, within the grace      expired     no           no: it may renew
+ *
+ * A manager that does not lead may lag behind: it may not know yet of a node, or of a promotion. What the cluster's CA
+ * certified after this store's last word about the node counts as certified; such a manager hands on all that is a
+ * leader's to do, and its vote may be what is missing to elect one.
+ */
+import { CoveyError, type ErrorCode } from "../../api/errors.ts";
+import { RAFT_METHODS } from "../../api/raft.ts";
+import { CERT_BACKDATE_MS, type CertificateInfo, readCertificate } from "../../security/mod.ts";
+import type { Access, PeerIdentity } from "../../transport/mod.ts";
+import type { ReadView } from "../store/store.ts";
+
+/** See the file's head. */
+export type Standing = "manager" | "worker" | "demoted" | "removed" | "unknown" | "expired";
+
+/** What a manager judges by. */
+export interface Judge {
+  readonly view: ReadView;
+  /** Whether this manager leads, so that its store has all that was ever acknowledged. */
+  leads(): boolean;
+}
+
+/** What a peer may make of a call: all of it, or only be told that it was removed from the quorum. */
+export type Verdict = "allowed" | "told" | Refusal;
+
+/** Why a call is refused. */
+export interface Refusal {
+  standing: Exclude<Standing, "manager">;
+  code: ErrorCode;
+  message: string;
+}
+
+/** What a peer is to the cluster now. Its certificate was verified; no dates are judged here. */
+export function standingOf(peer: PeerIdentity, { view, leads }: Judge): Standing {
+  if (peer.expired) return "expired";
+  const certified = peer.role === "swarm-manager" ? "manager" : "worker";
+  const cluster = view.all("clusters")[0];
+  if (!cluster) return certified;
+  if (peer.nodeID in cluster.BlacklistedCertificates) return "removed";
+  const node = view.get("nodes", peer.nodeID);
+  if (!node) return !leads() && certificateOf(peer) ? certified : "unknown";
+  if (certified === "worker" || node.Role === "manager") return certified;
+  if (leads()) return "demoted";
+  const certificate = certificateOf(peer);
+  // A certificate's time has whole seconds.
+  const isNews = certificate !== undefined &&
+    certificate.publicKeyDigest !== node.Certificate?.PublicKeyDigest &&
+    certificate.notBefore + CERT_BACKDATE_MS >= Math.floor(Date.parse(node.UpdatedAt) / 1000) * 1000;
+  return isNews ? "manager" : "demoted";
+}
+
+/** Whether `peer` may call `name`, which is open to `access`; `asManager` if it speaks for another node. */
+export function judgeCall(
+  peer: PeerIdentity | undefined,
+  { name, access, asManager = false }: { name: string; access: Access; asManager?: boolean },
+  judge: Judge,
+): Verdict {
+  const wanted = asManager ? "manager" : access;
+  // Whoever has no certificate was judged by the access alone.
+  if (peer === undefined || wanted === "anyone") return "allowed";
+  const standing = standingOf(peer, judge);
+  if (standing === "manager" || (standing === "worker" && wanted === "node")) return "allowed";
+  if (standing === "demoted" && !asManager) {
+    if (wanted === "node") return "allowed";
+    if (name === RAFT_METHODS.messages) return "told";
+  }
+  return { standing, ...REASONS[standing](name, peer) };
+}
+
+/** Throws why `peer` may not even connect. */
+export function checkWelcome(peer: PeerIdentity, judge: Judge): void {
+  const standing = standingOf(peer, judge);
+  // An expired certificate of a node that is gone is not worth a connection either.
+  const gone = standing === "expired" ? standingOf({ ...peer, expired: false }, judge) : standing;
+  if (gone !== "removed" && gone !== "unknown") return;
+  const { code, message } = REASONS[gone]("", peer);
+  throw new CoveyError(code, message);
+}
+
+type Reason = (name: string, peer: PeerIdentity) => Pick<Refusal, "code" | "message">;
+
+const REASONS: Record<Refusal["standing"], Reason> = {
+  removed: (name, { nodeID }) => ({
+    code: "permission_denied",
+    message: `${
+      cannot(name)
+    }: node ${nodeID} was removed from the cluster; to join again it needs an empty state folder`,
+  }),
+  unknown: (name, { nodeID }) => ({
+    code: "permission_denied",
+    message: `${cannot(name)}: the cluster has no node ${nodeID}; to join it needs an empty state folder`,
+  }),
+  demoted: (name, { nodeID }) => ({
+    code: "permission_denied",
+    message: `${cannot(name)}: it needs role swarm-manager, node ${nodeID} is a worker now`,
+  }),
+  worker: (name, { nodeID, role }) => ({
+    code: "permission_denied",
+    message: `${cannot(name)}: it needs role swarm-manager, the caller ${nodeID} has ${role}`,
+  }),
+  expired: (name, { nodeID }) => ({
+    code: "unauthenticated",
+    message: `${cannot(name)}: the certificate of node ${nodeID} has expired and may only be renewed`,
+  }),
+};
+
+function cannot(name: string): string {
+  return name === "" ? "Cannot accept connection" : `Cannot call ${name}`;
+}
+
+const read = new WeakMap<PeerIdentity, CertificateInfo | false>();
+
+/** What the certificate says, read once for a connection; undefined if it cannot be read: then nothing is news. */
+function certificateOf(peer: PeerIdentity): CertificateInfo | undefined {
+  let certificate = read.get(peer);
+  if (certificate === undefined) {
+    try {
+      certificate = readCertificate(peer.certificatePEM);
+    } catch {
+      certificate = false;
+    }
+    read.set(peer, certificate);
+  }
+  return certificate || undefined;
+}
