@@ -23,6 +23,38 @@ export type ErrorCode =
   | "data_loss"
   | "unauthenticated";
 
+/**
+ * Why a call failed, where somebody decides by it: a closed set, so that nobody has to look for words in a message.
+ *
+ * - `not_leading`: nothing was done, because another manager leads or leadership is being handed over; ask again.
+ * - `no_leader`: nothing was done, because the swarm has no leader.
+ * - `unsent`: the request has not left this side; it may be made again.
+ * - `outcome_unknown`: the request was sent and no answer came; it may have been carried out.
+ * - `wrong_state`: the node is not in the state that the call needs; asking again is in vain.
+ * - `not_in_cluster`: the cluster has removed the caller's node, or does not know it; only joining anew helps.
+ */
+export type ErrorReason =
+  | "not_leading"
+  | "no_leader"
+  | "unsent"
+  | "outcome_unknown"
+  | "wrong_state"
+  | "not_in_cluster";
+
+const REASONS: Record<ErrorReason, true> = {
+  not_leading: true,
+  no_leader: true,
+  unsent: true,
+  outcome_unknown: true,
+  wrong_state: true,
+  not_in_cluster: true,
+};
+
+/** The reason that `value`, from the wire, names; undefined if it is none. */
+export function asReason(value: unknown): ErrorReason | undefined {
+  return typeof value === "string" && Object.hasOwn(REASONS, value) ? value as ErrorReason : undefined;
+}
+
 /** One problem in an input: the path of the field (`TaskTemplate.ContainerSpec.Image`) and what is wrong with it. */
 export interface FieldProblem {
   field: string;
@@ -33,6 +65,8 @@ export interface FieldProblem {
 export interface CoveyErrorOptions {
   /** Whether the same call can succeed later without being changed. Default: true for `unavailable` only. */
   retryable?: boolean;
+  /** Why, where somebody decides by it. */
+  reason?: ErrorReason | undefined;
   /** Every problem found, for `invalid_argument`. */
   problems?: FieldProblem[];
   /** What happened below; stays on this side of the wire. */
@@ -44,12 +78,14 @@ export class CoveyError extends Error {
   override readonly name = "CoveyError";
   readonly code: ErrorCode;
   readonly retryable: boolean;
+  readonly reason: ErrorReason | undefined;
   readonly problems: FieldProblem[];
 
   constructor(code: ErrorCode, message: string, options: CoveyErrorOptions = {}) {
     super(message, options.cause === undefined ? undefined : { cause: options.cause });
     this.code = code;
     this.retryable = options.retryable ?? code === "unavailable";
+    this.reason = options.reason;
     this.problems = options.problems ?? [];
   }
 

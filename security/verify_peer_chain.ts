@@ -24,8 +24,6 @@ export interface PeerChainOptions {
   now: number;
   /** The cluster that the peer must belong to. Left out: any cluster of these roots. */
   clusterID?: string;
-  /** Whether the certificates of this node ID were revoked. */
-  blocked?: (nodeID: string) => boolean;
   /**
    * Accepts a chain whose dates begin after `now`. For a device without a clock: what the pinned root signed
    * proves that `notBefore` has passed, so feed the returned `notBefore` to the clock floor.
@@ -84,7 +82,7 @@ export function verifyChainSignatures(
  * Says who a peer is, or throws what is wrong with its chain.
  *
  * @param chain PEM text, or DER certificates; the peer's own first
- * @throws CoveyError `unauthenticated` (unreadable, other root, dates) or `permission_denied` (other cluster, blocked)
+ * @throws CoveyError `unauthenticated` (unreadable, other root, dates) or `permission_denied` (other cluster)
  */
 export function verifyPeerChain(
   chain: string | readonly Uint8Array[],
@@ -98,13 +96,6 @@ export function verifyPeerChain(
   if (options.clusterID !== undefined && identity.clusterID !== options.clusterID) {
     const why = `it belongs to cluster ${identity.clusterID}, not to ${options.clusterID}`;
     refuse("permission_denied", leaf, why);
-  }
-  if (options.blocked?.(identity.nodeID)) {
-    refuse(
-      "permission_denied",
-      leaf,
-      "the node was removed from the cluster; to join again it needs an empty state folder",
-    );
   }
   const { notBefore, notAfter, publicKeyDigest } = leaf;
   return { ...identity, notBefore, notAfter, publicKeyDigest, expired };

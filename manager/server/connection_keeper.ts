@@ -1,10 +1,14 @@
 /** Closes the connections of nodes that the cluster has removed or demoted, with the calls on them, as soon as the store says so. */
 import { getLogger } from "@logtape/logtape";
+import type { Clock } from "../../api/clock.ts";
 import type { Connection, PeerIdentity } from "../../transport/mod.ts";
 import type { Commit } from "../store/store.ts";
 import { type Judge, type Standing, standingOf } from "./standing.ts";
 
 const logger = getLogger(["covey", "node"]);
+
+/** Time for the last answer: a manager that withdraws hears on its connection that it is forgotten. */
+const FAREWELL_MS = 1_000;
 
 /** What is kept of a connection: calls go the other way. */
 export type KeptConnection = Pick<Connection, "peer" | "closed" | "close">;
@@ -25,10 +29,12 @@ interface Kept {
 /** See the file's head. */
 export class ConnectionKeeper {
   readonly #judge: Judge;
+  readonly #clock: Clock;
   readonly #byNode = new Map<string, Set<Kept>>();
 
-  constructor(judge: Judge) {
+  constructor(judge: Judge, clock: Clock) {
     this.#judge = judge;
+    this.#clock = clock;
   }
 
   /** Takes note of a connection that was accepted. Those without a certificate have nothing to lose. */
@@ -64,7 +70,14 @@ export class ConnectionKeeper {
       const why = WORSE[kept.standing];
       if (kept.standing === before || why === undefined) continue;
       logger.info("Closes a connection of node {nodeID}: {why}", { nodeID, why });
-      kept.connection.close(why);
+      if (kept.standing === "unknown") this.#closeSoon(kept, why);
+      else kept.connection.close(why);
     }
+  }
+
+  /** Nothing new is answered meanwhile. */
+  #closeSoon({ connection }: Kept, why: string): void {
+    const cancel = this.#clock.setTimer(FAREWELL_MS, () => connection.close(why));
+    void connection.closed.then(cancel);
   }
 }

@@ -1,5 +1,5 @@
 /** A router that asks the store at each call whether the caller still is what its certificate says. */
-import { CoveyError } from "../../api/errors.ts";
+import type { CoveyError } from "../../api/errors.ts";
 import type {
   ClientStreamHandler,
   Method,
@@ -8,7 +8,7 @@ import type {
   PeerIdentity,
   Router,
 } from "../../transport/mod.ts";
-import { type Judge, judgeCall, type Refusal } from "./standing.ts";
+import { type Judge, judgeCall } from "./standing.ts";
 
 /** What a {@linkcode JudgingRouter} works with. */
 export interface JudgingRouterOptions {
@@ -45,29 +45,15 @@ export class JudgingRouter implements Router {
     const method = router.resolve(name, kind, peer, forwardedFor);
     const { access } = method;
     const verdict = judgeCall(peer, { name, access, asManager: forwardedFor !== undefined }, judge);
-    if (verdict === "told") {
-      return { kind: "client_stream", access, handler: farewell(errorOf(demotedFor(name, peer!))) };
+    if (verdict.may === "nothing") throw verdict.refusal;
+    if (verdict.may === "be_told") {
+      return { kind: "client_stream", access, handler: farewell(verdict.refusal) };
     }
-    if (verdict !== "allowed") throw errorOf(verdict);
     // Whoever a manager speaks for is judged by the leader, whose store is complete; others only say that they do not lead.
     if (forwardedFor !== undefined && judge.leads()) {
       const forwarded = judgeCall(forwardedFor, { name, access }, judge);
-      if (forwarded !== "allowed") {
-        throw errorOf(forwarded === "told" ? demotedFor(name, forwardedFor) : forwarded);
-      }
+      if (forwarded.may !== "call") throw forwarded.refusal;
     }
     return method;
   }
-}
-
-function demotedFor(name: string, { nodeID }: PeerIdentity): Refusal {
-  return {
-    standing: "demoted",
-    code: "permission_denied",
-    message: `Cannot call ${name}: node ${nodeID} is a worker now`,
-  };
-}
-
-function errorOf({ code, message }: Refusal): CoveyError {
-  return new CoveyError(code, message);
 }

@@ -12,7 +12,7 @@ import {
   tlsDialer,
 } from "../../transport/mod.ts";
 import { renewalGraceMs } from "../../api/cluster.ts";
-import { checkWelcome, type Judge } from "./standing.ts";
+import { checkManager, checkWelcome, type Judge } from "./standing.ts";
 
 /** How a manager reaches other nodes, and they it: mutual TLS, or a simulated network. */
 export interface ManagerNetwork {
@@ -26,7 +26,7 @@ export interface ManagerNetwork {
   listen(listen: string, router: Router, onConnection: (connection: Connection) => void): Promise<Listener>;
 }
 
-/** The cluster's root and blacklist from the store; before the state has arrived, the root this node joined with. */
+/** The cluster's root from the store, and who is still in it; before the state has arrived, the root this node joined with. */
 export class PeerTrust implements ManagerNetwork {
   readonly dialer: Dialer;
   readonly #clock: Clock;
@@ -37,7 +37,7 @@ export class PeerTrust implements ManagerNetwork {
     this.#clock = clock;
     this.dialer = tlsDialer({
       identity: () => this.#identity && this.#material(),
-      verifyPeer: (chain) => this.#verify(chain),
+      verifyPeer: (chain) => this.#verifyManager(chain),
       clock,
     });
   }
@@ -71,13 +71,17 @@ export class PeerTrust implements ManagerNetwork {
     return { certificatePEM: certificateChainPEM, privateKeyPEM };
   }
 
-  /** The node that a chain proves; undefined without one. Throws what is wrong with it. */
-  #verify(chainPEM: string | undefined): PeerIdentity | undefined {
-    if (chainPEM === undefined) return undefined;
-    return verifyPeerChain(chainPEM, { ...this.#trusted(), now: this.#clock.now() });
+  /** The manager at the other end of a dial: managers dial each other only. Throws what is wrong with it. */
+  #verifyManager(chainPEM: string | undefined): PeerIdentity {
+    const peer = verifyPeerChain(chainPEM ?? "", { ...this.#trusted(), now: this.#clock.now() });
+    checkManager(peer, this.#judge);
+    return peer;
   }
 
-  /** As `#verify`, for whoever dials: an expired certificate may be renewed for a while, a node that is gone is refused. */
+  /**
+   * The node that dials; undefined without a certificate. One that has expired may be renewed for a while; a node that is
+   * gone is refused. Throws what is wrong.
+   */
   #welcome(chainPEM: string | undefined): PeerIdentity | undefined {
     if (chainPEM === undefined) return undefined;
     const cluster = this.#judge?.view.all("clusters")[0];
@@ -93,12 +97,7 @@ export class PeerTrust implements ManagerNetwork {
   #trusted() {
     const cluster = this.#judge?.view.all("clusters")[0];
     if (cluster) {
-      const { ID, RootCA, BlacklistedCertificates } = cluster;
-      return {
-        roots: [RootCA.CACert],
-        clusterID: ID,
-        blocked: (nodeID: string) => nodeID in BlacklistedCertificates,
-      };
+      return { roots: [cluster.RootCA.CACert], clusterID: cluster.ID };
     }
     if (this.#identity) return { roots: [this.#identity.rootCAPEM], clusterID: this.#identity.clusterID };
     throw new CoveyError("unavailable", "Cannot judge a certificate: the cluster is still being created");

@@ -151,7 +151,7 @@ export class RunningManager implements ManagerHandle {
       ...{ store: this.store, judge: this.#judge, consensus: this.consensus },
       ...{ dispatcher: this.#dispatcher, routing: this.#routing },
     });
-    const keeper = new ConnectionKeeper(this.#judge);
+    const keeper = new ConnectionKeeper(this.#judge, this.#options.clock);
     this.#listener = await this.#network.listen(
       this.#options.listen,
       router,

@@ -15,7 +15,7 @@
  * certified after this store's last word about the node counts as certified; such a manager hands on all that is a
  * leader's to do, and its vote may be what is missing to elect one.
  */
-import { CoveyError, type ErrorCode } from "../../api/errors.ts";
+import { CoveyError } from "../../api/errors.ts";
 import { RAFT_METHODS } from "../../api/raft.ts";
 import { CERT_BACKDATE_MS, type CertificateInfo, readCertificate } from "../../security/mod.ts";
 import type { Access, PeerIdentity } from "../../transport/mod.ts";
@@ -31,15 +31,11 @@ export interface Judge {
   leads(): boolean;
 }
 
-/** What a peer may make of a call: all of it, or only be told that it was removed from the quorum. */
-export type Verdict = "allowed" | "told" | Refusal;
-
-/** Why a call is refused. */
-export interface Refusal {
-  standing: Exclude<Standing, "manager">;
-  code: ErrorCode;
-  message: string;
-}
+/** What a peer may make of a call: all of it, nothing, or only be told that its member was removed from the quorum. */
+export type Verdict =
+  | { may: "call" }
+  | { may: "be_told"; refusal: CoveyError }
+  | { may: "nothing"; standing: Standing; refusal: CoveyError };
 
 /** What a peer is to the cluster now. Its certificate was verified; no dates are judged here. */
 export function standingOf(peer: PeerIdentity, { view, leads }: Judge): Standing {
@@ -68,56 +64,51 @@ export function judgeCall(
 ): Verdict {
   const wanted = asManager ? "manager" : access;
   // Whoever has no certificate was judged by the access alone.
-  if (peer === undefined || wanted === "anyone") return "allowed";
+  if (peer === undefined || wanted === "anyone") return { may: "call" };
   const standing = standingOf(peer, judge);
-  if (standing === "manager" || (standing === "worker" && wanted === "node")) return "allowed";
-  if (standing === "demoted" && !asManager) {
-    if (wanted === "node") return "allowed";
-    if (name === RAFT_METHODS.messages) return "told";
+  if (standing === "manager" || (wanted === "node" && (standing === "worker" || standing === "demoted"))) {
+    return { may: "call" };
   }
-  return { standing, ...REASONS[standing](name, peer) };
+  const refusal = refusalOf(standing, `Cannot call ${name}`, peer);
+  if (standing === "demoted" && name === RAFT_METHODS.messages && !asManager) {
+    return { may: "be_told", refusal };
+  }
+  return { may: "nothing", standing, refusal };
 }
 
 /** Throws why `peer` may not even connect. */
 export function checkWelcome(peer: PeerIdentity, judge: Judge): void {
-  const standing = standingOf(peer, judge);
-  // An expired certificate of a node that is gone is not worth a connection either.
-  const gone = standing === "expired" ? standingOf({ ...peer, expired: false }, judge) : standing;
-  if (gone !== "removed" && gone !== "unknown") return;
-  const { code, message } = REASONS[gone]("", peer);
-  throw new CoveyError(code, message);
+  const standing = standingOf({ ...peer, expired: false }, judge);
+  if (standing === "removed" || standing === "unknown") {
+    throw refusalOf(standing, "Cannot accept connection", peer);
+  }
 }
 
-type Reason = (name: string, peer: PeerIdentity) => Pick<Refusal, "code" | "message">;
+/** Throws unless the node at the other end of a dial is a manager now, as far as is known here. */
+export function checkManager(peer: PeerIdentity, judge: Judge | undefined): void {
+  const standing = judge ? standingOf(peer, judge) : peer.role === "swarm-manager" ? "manager" : "worker";
+  if (standing !== "manager") throw refusalOf(standing, "Cannot take it for a manager", peer);
+}
 
-const REASONS: Record<Refusal["standing"], Reason> = {
-  removed: (name, { nodeID }) => ({
-    code: "permission_denied",
-    message: `${
-      cannot(name)
-    }: node ${nodeID} was removed from the cluster; to join again it needs an empty state folder`,
-  }),
-  unknown: (name, { nodeID }) => ({
-    code: "permission_denied",
-    message: `${cannot(name)}: the cluster has no node ${nodeID}; to join it needs an empty state folder`,
-  }),
-  demoted: (name, { nodeID }) => ({
-    code: "permission_denied",
-    message: `${cannot(name)}: it needs role swarm-manager, node ${nodeID} is a worker now`,
-  }),
-  worker: (name, { nodeID, role }) => ({
-    code: "permission_denied",
-    message: `${cannot(name)}: it needs role swarm-manager, the caller ${nodeID} has ${role}`,
-  }),
-  expired: (name, { nodeID }) => ({
-    code: "unauthenticated",
-    message: `${cannot(name)}: the certificate of node ${nodeID} has expired and may only be renewed`,
-  }),
+function refusalOf(
+  standing: Exclude<Standing, "manager">,
+  action: string,
+  { nodeID }: PeerIdentity,
+): CoveyError {
+  const message = `${action}: ${REASONS[standing](nodeID)}`;
+  if (standing === "expired") return new CoveyError("unauthenticated", message);
+  const isGone = standing === "removed" || standing === "unknown";
+  return new CoveyError("permission_denied", message, isGone ? { reason: "not_in_cluster" } : {});
+}
+
+const REASONS: Record<Exclude<Standing, "manager">, (nodeID: string) => string> = {
+  removed: (nodeID) =>
+    `node ${nodeID} was removed from the cluster; to join again it needs an empty state folder`,
+  unknown: (nodeID) => `the cluster has no node ${nodeID}; to join it needs an empty state folder`,
+  demoted: (nodeID) => `it needs role swarm-manager, node ${nodeID} is a worker now`,
+  worker: (nodeID) => `it needs role swarm-manager, node ${nodeID} is a worker`,
+  expired: (nodeID) => `the certificate of node ${nodeID} has expired and may only be renewed`,
 };
-
-function cannot(name: string): string {
-  return name === "" ? "Cannot accept connection" : `Cannot call ${name}`;
-}
 
 const read = new WeakMap<PeerIdentity, CertificateInfo | false>();
 

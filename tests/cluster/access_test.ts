@@ -334,16 +334,19 @@ Deno.test("Access: a manager speaks for itself only, whatever it says it is", as
   const NodeID = port.own.identity.nodeID, Addr = port.address, MemberID = memberID(port);
   await assert.rejects(connection.call(RAFT_METHODS.join, { NodeID, MemberID, Addr }), refused);
   await assert.rejects(connection.call(RAFT_METHODS.leave, { NodeID }), refused);
-  // Who withdraws is who calls.
-  assert.deepEqual(await connection.call(RAFT_METHODS.withdraw, { NodeID }), {});
-  assert.equal(port.store.get("nodes", other.nodeID), undefined);
-  assert.equal(port.member.status().members.length, 1);
   for (const method of [RAFT_METHODS.messages, RAFT_METHODS.snapshot]) {
     await assert.rejects(connection.clientStream(method, stream([helloTo(port, MemberID)])), refused);
   }
   const vote = { type: "vote", from: 2, to: MemberID, term: 99, lastIndex: 99, lastTerm: 99, transfer: true };
   const forged = stream([helloTo(port), { Messages: [vote] }]);
   await assert.rejects(connection.clientStream(RAFT_METHODS.messages, forged), refused);
+  // Who withdraws is who calls.
+  assert.deepEqual(await connection.call(RAFT_METHODS.withdraw, { NodeID }), {});
+  assert.equal(port.store.get("nodes", other.nodeID), undefined);
+  assert.equal(port.member.status().members.length, 1);
+  // It hears that, and nothing else any more.
+  await assert.rejects(connection.call(RAFT_METHODS.health, {}), { reason: "not_in_cluster" });
+  assert.match((await connection.closed)!.message, /the cluster has no such node/);
 });
 
 Deno.test("Access: a worker gets its own certificate only, whatever it asks for", async () => {

@@ -99,7 +99,7 @@ export class ManagerPort {
     const files = await issueOwnIdentity(created, node.ID, await createPrivateKeyPEM(), CONTEXT);
     const own = ownIdentity(assembleIdentity(files), (identity) => trust.useIdentity(identity));
     trust.useJudge(judge);
-    const keeper = new ConnectionKeeper(judge);
+    const keeper = new ConnectionKeeper(judge, systemClock);
     store.subscribe((commit) => keeper.follow(commit));
     const listener = await trust.listen(address, router, (connection) => keeper.add(connection));
     await dispatcher.start();

@@ -43,7 +43,7 @@ Deno.test("Peer chain: a node's certificate says who it is, from PEM and from DE
   assert.deepEqual(verifyPeerChain(withRoot, options), expected);
 });
 
-Deno.test("Peer chain: says what is wrong with dates, root, cluster, blocked and missing certificates", async () => {
+Deno.test("Peer chain: says what is wrong with dates, root, cluster and missing certificates", async () => {
   const cluster = await createTestCluster("clusterA");
   const other = await createTestCluster("clusterB", cluster.clock);
   const { certificatePEM } = await cluster.node("node1");
@@ -70,10 +70,6 @@ Deno.test("Peer chain: says what is wrong with dates, root, cluster, blocked and
   assert.throws(
     check(foreign.certificatePEM, { roots: [...roots, other.root.certificatePEM], clusterID: "clusterA" }),
     refused("permission_denied", /it belongs to cluster clusterB, not to clusterA/),
-  );
-  assert.throws(
-    check(certificatePEM, { blocked: (id: string) => id === "node1" }),
-    refused("permission_denied", /the node was removed from the cluster/),
   );
   assert.throws(check("", {}), refused("unauthenticated", /it sent no certificate/));
   assert.throws(
