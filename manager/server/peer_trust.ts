@@ -1,7 +1,7 @@
 /** Whom a manager takes for a node of its cluster, and what it shows itself. */
 import type { Clock } from "../../api/clock.ts";
 import { CoveyError } from "../../api/errors.ts";
-import { type NodeIdentity, verifyPeerChain } from "../../security/mod.ts";
+import { CERT_BACKDATE_MS, type NodeIdentity, readCertificate, verifyPeerChain } from "../../security/mod.ts";
 import {
   type Connection,
   type Dialer,
@@ -12,7 +12,7 @@ import {
   tlsDialer,
 } from "../../transport/mod.ts";
 import { renewalGraceMs } from "../../api/cluster.ts";
-import { checkManager, checkWelcome, type Judge } from "./standing.ts";
+import { type Certified, checkManager, checkWelcome, type Judge } from "./standing.ts";
 
 /** How a manager reaches other nodes, and they it: mutual TLS, or a simulated network. */
 export interface ManagerNetwork {
@@ -20,6 +20,8 @@ export interface ManagerNetwork {
   readonly dialer: Dialer;
   /** The state to judge by, as soon as there is one. */
   useJudge(judge: Judge): void;
+  /** What the certificate of a peer says of itself; undefined if it cannot be read. */
+  certified(peer: PeerIdentity): Certified | undefined;
   /** The certificate to show from now on. */
   useIdentity(identity: NodeIdentity): void;
   /** Serves `router` at `listen`, HOST:PORT; `onConnection` is told of each connection that is accepted. */
@@ -30,6 +32,8 @@ export interface ManagerNetwork {
 export class PeerTrust implements ManagerNetwork {
   readonly dialer: Dialer;
   readonly #clock: Clock;
+  /** Read once for each connection that there is a doubt about. */
+  readonly #certified = new WeakMap<PeerIdentity, Certified | undefined>();
   #judge: Judge | undefined;
   #identity: NodeIdentity | undefined;
 
@@ -44,6 +48,11 @@ export class PeerTrust implements ManagerNetwork {
 
   useJudge(judge: Judge): void {
     this.#judge = judge;
+  }
+
+  certified(peer: PeerIdentity): Certified | undefined {
+    if (!this.#certified.has(peer)) this.#certified.set(peer, readCertified(peer.certificatePEM));
+    return this.#certified.get(peer);
   }
 
   useIdentity(identity: NodeIdentity): void {
@@ -101,5 +110,14 @@ export class PeerTrust implements ManagerNetwork {
     }
     if (this.#identity) return { roots: [this.#identity.rootCAPEM], clusterID: this.#identity.clusterID };
     throw new CoveyError("unavailable", "Cannot judge a certificate: the cluster is still being created");
+  }
+}
+
+function readCertified(pem: string): Certified | undefined {
+  try {
+    const { publicKeyDigest, notBefore } = readCertificate(pem);
+    return { publicKeyDigest, issuedAt: notBefore + CERT_BACKDATE_MS };
+  } catch {
+    return undefined;
   }
 }

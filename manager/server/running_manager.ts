@@ -123,7 +123,11 @@ export class RunningManager implements ManagerHandle {
       ...(forceNewCluster && { forceNewCluster }),
     });
     const store = createStore(consensus, clock);
-    const judge: Judge = { view: store, leads: () => consensus.status().isLeader };
+    const judge: Judge = {
+      view: store,
+      leads: () => consensus.status().isLeader,
+      certified: (peer) => network.certified(peer),
+    };
     network.useJudge(judge);
     try {
       await consensus.start(store);

@@ -17,7 +17,6 @@
  */
 import { CoveyError } from "../../api/errors.ts";
 import { RAFT_METHODS } from "../../api/raft.ts";
-import { CERT_BACKDATE_MS, type CertificateInfo, readCertificate } from "../../security/mod.ts";
 import type { Access, PeerIdentity } from "../../transport/mod.ts";
 import type { ReadView } from "../store/store.ts";
 
@@ -29,6 +28,16 @@ export interface Judge {
   readonly view: ReadView;
   /** Whether this manager leads, so that its store has all that was ever acknowledged. */
   leads(): boolean;
+  /** What a peer's certificate says of itself; undefined if it cannot be read. */
+  certified(peer: PeerIdentity): Certified | undefined;
+}
+
+/** How a certificate is told from another one of the same node. */
+export interface Certified {
+  /** SHA-256 of its public key, hexadecimal. */
+  publicKeyDigest: string;
+  /** Milliseconds since 1970, in whole seconds. */
+  issuedAt: number;
 }
 
 /** What a peer may make of a call: all of it, nothing, or only be told that its member was removed from the quorum. */
@@ -38,21 +47,20 @@ export type Verdict =
   | { may: "nothing"; standing: Standing; refusal: CoveyError };
 
 /** What a peer is to the cluster now. Its certificate was verified; no dates are judged here. */
-export function standingOf(peer: PeerIdentity, { view, leads }: Judge): Standing {
+export function standingOf(peer: PeerIdentity, { view, leads, certified: read }: Judge): Standing {
   if (peer.expired) return "expired";
   const certified = peer.role === "swarm-manager" ? "manager" : "worker";
   const cluster = view.all("clusters")[0];
   if (!cluster) return certified;
   if (peer.nodeID in cluster.BlacklistedCertificates) return "removed";
   const node = view.get("nodes", peer.nodeID);
-  if (!node) return !leads() && certificateOf(peer) ? certified : "unknown";
+  if (!node) return !leads() && read(peer) ? certified : "unknown";
   if (certified === "worker" || node.Role === "manager") return certified;
   if (leads()) return "demoted";
-  const certificate = certificateOf(peer);
-  // A certificate's time has whole seconds.
+  const certificate = read(peer);
   const isNews = certificate !== undefined &&
     certificate.publicKeyDigest !== node.Certificate?.PublicKeyDigest &&
-    certificate.notBefore + CERT_BACKDATE_MS >= Math.floor(Date.parse(node.UpdatedAt) / 1000) * 1000;
+    certificate.issuedAt >= Math.floor(Date.parse(node.UpdatedAt) / 1000) * 1000;
   return isNews ? "manager" : "demoted";
 }
 
@@ -97,8 +105,8 @@ function refusalOf(
 ): CoveyError {
   const message = `${action}: ${REASONS[standing](nodeID)}`;
   if (standing === "expired") return new CoveyError("unauthenticated", message);
-  const isGone = standing === "removed" || standing === "unknown";
-  return new CoveyError("permission_denied", message, isGone ? { reason: "not_in_cluster" } : {});
+  const reason = standing === "demoted" ? "no_manager" : standing === "worker" ? undefined : "not_in_cluster";
+  return new CoveyError("permission_denied", message, { reason });
 }
 
 const REASONS: Record<Exclude<Standing, "manager">, (nodeID: string) => string> = {
@@ -109,19 +117,3 @@ const REASONS: Record<Exclude<Standing, "manager">, (nodeID: string) => string> 
   worker: (nodeID) => `it needs role swarm-manager, node ${nodeID} is a worker`,
   expired: (nodeID) => `the certificate of node ${nodeID} has expired and may only be renewed`,
 };
-
-const read = new WeakMap<PeerIdentity, CertificateInfo | false>();
-
-/** What the certificate says, read once for a connection; undefined if it cannot be read: then nothing is news. */
-function certificateOf(peer: PeerIdentity): CertificateInfo | undefined {
-  let certificate = read.get(peer);
-  if (certificate === undefined) {
-    try {
-      certificate = readCertificate(peer.certificatePEM);
-    } catch {
-      certificate = false;
-    }
-    read.set(peer, certificate);
-  }
-  return certificate || undefined;
-}

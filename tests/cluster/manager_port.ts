@@ -22,6 +22,7 @@ import {
 import {
   type Connection,
   type Listener,
+  type PeerIdentity,
   type Router,
   tlsDialer,
   type TLSMaterial,
@@ -94,7 +95,11 @@ export class ManagerPort {
       ...{ consensus: member, nodeID: node.ID, dialer: trust.dialer, clock: systemClock },
       answer: () => new Response(null),
     });
-    const judge = { view: store, leads: () => member.status().isLeader };
+    const judge = {
+      view: store,
+      leads: () => member.status().isLeader,
+      certified: (peer: PeerIdentity) => trust.certified(peer),
+    };
     const router = managerRouter({ ...CONTEXT, store, judge, consensus: member, dispatcher, routing });
     const files = await issueOwnIdentity(created, node.ID, await createPrivateKeyPEM(), CONTEXT);
     const own = ownIdentity(assembleIdentity(files), (identity) => trust.useIdentity(identity));

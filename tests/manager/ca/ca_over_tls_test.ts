@@ -37,7 +37,6 @@ async function startManager() {
         roots: [backend.current.rootCertPEM],
         now: systemClock.now(),
         clusterID: backend.current.ID,
-        blocked: backend.current.blocked,
       }),
   });
   const remote = new RemoteCA({ addresses: () => [listener.address], clock: systemClock });

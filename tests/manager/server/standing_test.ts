@@ -7,6 +7,7 @@ import { RAFT_METHODS } from "../../../api/raft.ts";
 import { CONTROL_METHOD } from "../../../manager/forward/control_messages.ts";
 import { firstNode } from "../../../manager/cluster/new_cluster.ts";
 import { ConnectionKeeper } from "../../../manager/server/connection_keeper.ts";
+import { PeerTrust } from "../../../manager/server/peer_trust.ts";
 import { checkManager, checkWelcome, judgeCall, standingOf } from "../../../manager/server/standing.ts";
 import type { ReadView } from "../../../manager/store/store.ts";
 import { type NodeIdentity, readCertificate } from "../../../security/mod.ts";
@@ -51,8 +52,10 @@ function digestOf(identity: NodeIdentity): string {
   return digest;
 }
 
-const leading = (read: ReadView) => ({ view: read, leads: () => true });
-const following = (read: ReadView) => ({ view: read, leads: () => false });
+const trust = new PeerTrust(new FakeClock());
+const certified = (peer: PeerIdentity) => trust.certified(peer);
+const leading = (view: ReadView) => ({ view, leads: () => true, certified });
+const following = (view: ReadView) => ({ view, leads: () => false, certified });
 
 /** What a caller of each state may call, by access; `told`: only that it is out. */
 const CALLERS: Record<
@@ -200,7 +203,7 @@ Deno.test("Connection keeper: closes what a node has open when it is removed, de
   let state = view(stored("manager", manager));
   const clock = new FakeClock();
   const judge = {
-    leads: () => true,
+    ...{ leads: () => true, certified },
     get view() {
       return state;
     },
