@@ -156,12 +156,15 @@ function checkDates(certificate: CertificateInfo, leaf: CertificateInfo, options
   if (certificate === leaf && expiredGraceMs !== undefined && now - leaf.notAfter <= expiredGraceMs) {
     return true;
   }
+  const days = expiredGraceMs === undefined ? 0 : Math.floor(expiredGraceMs / DAY_MS);
   const tooLate = certificate === leaf && expiredGraceMs !== undefined
-    ? `, which is beyond the ${
-      Math.floor(expiredGraceMs / DAY_MS)
-    } days in which it could be renewed: join again with a token`
+    ? ` and it could be renewed for ${days} days; started with --join and a --token of this cluster the node keeps its ID`
     : "";
-  refuse("unauthenticated", leaf, `${which} expired on ${isoTime(certificate.notAfter)}, ${clock}${tooLate}`);
+  refuse(
+    "unauthenticated",
+    leaf,
+    `${which} expired on ${isoTime(certificate.notAfter)}, ${clock}${tooLate && `,${tooLate}`}`,
+  );
 }
 
 function isoTime(ms: number): string {

@@ -1,4 +1,5 @@
 /** The certificate authority's view of the state store. */
+import { renewalGraceMs } from "../../api/cluster.ts";
 import { CoveyError } from "../../api/errors.ts";
 import type { Node, NodeCertificate } from "../../api/node.ts";
 import type { Store } from "../store/store.ts";
@@ -26,6 +27,7 @@ export class StoreCABackend implements CABackend {
       rootKeyPEM: RootCA.CAKey,
       joinTokens: RootCA.JoinTokens,
       nodeCertExpiryMs: Spec.CAConfig.NodeCertExpiry / NS_PER_MS,
+      renewalGraceMs: renewalGraceMs(Spec),
       blocked: (nodeID) => nodeID in BlacklistedCertificates,
     };
   }
@@ -63,5 +65,7 @@ export class StoreCABackend implements CABackend {
 }
 
 function asCANode(node: Node | undefined): CANode | undefined {
-  return node && { ID: node.ID, Role: node.Role };
+  if (!node) return undefined;
+  const { ID, Role, Certificate } = node;
+  return { ID, Role, ...(Certificate && { PublicKeyDigest: Certificate.PublicKeyDigest }) };
 }

@@ -125,7 +125,7 @@ export class ManagerPort {
       token,
       privateKeyPEM: await createPrivateKeyPEM(),
       clock: systemClock,
-      getRootCA: () => remote.getRootCA(),
+      getRootCA: (check) => remote.getRootCA(check),
       issueNodeCertificate: (request, rootCAPEM) => remote.issueNodeCertificate(request, rootCAPEM),
     });
   }

@@ -1,7 +1,7 @@
 import assert from "node:assert/strict";
 import { hasCode } from "../../api/errors.ts";
-import { checkNotExpired, IdentityStore, publicKeyOf, systemFileSystem } from "../../security/mod.ts";
-import { createTestCluster, DAY_MS } from "./fixtures.ts";
+import { IdentityStore, publicKeyOf, systemFileSystem } from "../../security/mod.ts";
+import { createTestCluster } from "./fixtures.ts";
 import { MemoryFileSystem } from "./memory_file_system.ts";
 
 const FOLDER = "/state/certificates";
@@ -131,14 +131,24 @@ Deno.test("Identity store: saving what is there already writes nothing", async (
   assert.deepEqual(fs.files, files);
 });
 
-Deno.test("Node identity: an expired certificate is a start error with both times", async () => {
-  const node = await (await createTestCluster()).node("node1", "swarm-worker", DAY_MS);
-  checkNotExpired(node, node.notAfter);
-  assert.throws(
-    () => checkNotExpired(node, node.notAfter + 1000),
-    (e) =>
-      hasCode(e, "failed_precondition") &&
-      e.message === "Cannot start node node1: its certificate expired on 2026-01-02T00:00:00.000Z, " +
-          "the clock says 2026-01-02T00:00:01.000Z",
+Deno.test("Identity store: the identity before can be erased, and the present one stays", async () => {
+  const cluster = await createTestCluster();
+  const [manager, worker] = [
+    await cluster.node("n", "swarm-manager"),
+    await cluster.node("n", "swarm-worker"),
+  ];
+  const fs = new MemoryFileSystem();
+  const store = new IdentityStore(fs, "/state");
+  await store.save(manager);
+  await store.save(worker);
+  const holding = (secret: string) =>
+    [...fs.files].filter(([, file]) => new TextDecoder().decode(file).includes(secret));
+  assert.ok(
+    holding(manager.privateKeyPEM).length > 0,
+    "until then it is kept, in case the renewal is cut short",
   );
+  await store.forgetPrevious();
+  await store.forgetPrevious();
+  assert.deepEqual(holding(manager.privateKeyPEM), []);
+  assert.deepEqual(await store.load(), worker);
 });

@@ -45,7 +45,7 @@ async function startManager() {
       token,
       privateKeyPEM: await createPrivateKeyPEM(),
       clock: systemClock,
-      getRootCA: () => remote.getRootCA(),
+      getRootCA: (check) => remote.getRootCA(check),
       issueNodeCertificate: (request, rootCAPEM) => remote.issueNodeCertificate(request, rootCAPEM),
     });
   return { backend, listener, remote, join };
