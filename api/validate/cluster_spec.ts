@@ -6,6 +6,9 @@ import { flag, integer, nonZero, record, type Shaped, stringMap, text, unsupport
 /** Nanoseconds of the shortest validity of a node certificate (SwarmKit: one hour). */
 const MIN_CERT_EXPIRY = 3_600_000_000_000;
 
+/** Nanoseconds of the longest time after its expiry in which a certificate is renewed: ten years. */
+const MAX_RENEWAL_GRACE = 10 * 365 * 86_400 * 1e9;
+
 const noExternalCA = unsupported("external certificate authorities are not available yet");
 
 const clusterShape = record({
@@ -27,6 +30,7 @@ const clusterShape = record({
       integer(MIN_CERT_EXPIRY, undefined, "minimum certificate expiry time is: 1h0m0s"),
     ),
     ForceRotate: nonZero(integer(0)),
+    RenewalGracePeriod: integer(0, MAX_RENEWAL_GRACE),
     ExternalCAs: noExternalCA,
     SigningCACert: noExternalCA,
     SigningCAKey: noExternalCA,

@@ -8,8 +8,11 @@ import { createJoinToken } from "../../security/mod.ts";
 import type { ReadView, Store } from "../store/store.ts";
 import { requireVersion } from "./version.ts";
 
-/** How long a refused certificate is remembered after it expired: clocks of devices may be behind (SwarmKit: 1 h). */
-const EXPIRED_CERT_GRACE_MS = 3_600_000;
+/**
+ * How long a removed node is remembered by name after its certificate expired (SwarmKit: 7 days): clocks may be behind. From
+ * then on it is a node that the cluster does not know, which the CA renews as little, however long the grace for others is.
+ */
+const EXPIRED_CERT_MEMORY_MS = 7 * 86_400_000;
 
 /** Whose join token. */
 export type TokenRole = keyof ClusterRootCA["JoinTokens"];
@@ -44,6 +47,6 @@ export async function updateCluster(
 
 /** The refused certificates that somebody could still present. */
 export function dropExpired(blacklist: Record<string, string>, clock: Clock): Record<string, string> {
-  const oldest = clock.now() - EXPIRED_CERT_GRACE_MS;
+  const oldest = clock.now() - EXPIRED_CERT_MEMORY_MS;
   return Object.fromEntries(Object.entries(blacklist).filter(([, expiry]) => !(Date.parse(expiry) < oldest)));
 }
