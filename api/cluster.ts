@@ -1,4 +1,5 @@
 /** The cluster object: exactly one, named `default`. */
+import { DAY_NS, toMs } from "./duration.ts";
 import type { Annotations, Meta } from "./objects.ts";
 import type { LogDriver } from "./service.ts";
 
@@ -9,9 +10,19 @@ export const DEFAULT_CLUSTER_NAME = "default";
 export const MAX_ELECTION_TICK = 600;
 
 /** Half a year: a device that was in a drawer for a season comes back by itself. Nanoseconds. */
-export const DEFAULT_RENEWAL_GRACE_NS = 180 * 86_400 * 1e9;
+export const DEFAULT_RENEWAL_GRACE_NS = 180 * DAY_NS;
 
-/** Settings of a cluster, in the Engine API's `SwarmSpec` shape. Durations in nanoseconds. */
+/**
+ * Settings of a cluster, in the Engine API's `SwarmSpec` shape. Durations in nanoseconds.
+ *
+ * @example
+ * ```ts
+ * const changes: Pick<ClusterSpec, "Orchestration" | "CAConfig"> = {
+ *   Orchestration: { TaskHistoryRetentionLimit: 5 },
+ *   CAConfig: { NodeCertExpiry: 90 * 24 * 3600e9 },
+ * };
+ * ```
+ */
 export interface ClusterSpec extends Annotations {
   Orchestration: { TaskHistoryRetentionLimit: number };
   Raft: {
@@ -49,7 +60,17 @@ export interface ClusterRootCA {
   JoinTokens: { Worker: string; Manager: string };
 }
 
-/** The cluster as stored. */
+/**
+ * The cluster as stored.
+ *
+ * @example
+ * ```ts
+ * // What a node types to join.
+ * function joinToken({ RootCA }: Pick<Cluster, "RootCA">, role: "Worker" | "Manager"): string {
+ *   return RootCA.JoinTokens[role];
+ * }
+ * ```
+ */
 export interface Cluster extends Meta {
   Spec: ClusterSpec;
   RootCA: ClusterRootCA;
@@ -59,5 +80,5 @@ export interface Cluster extends Meta {
 
 /** How long after its certificate's expiry a node may renew it, milliseconds. */
 export function renewalGraceMs({ CAConfig }: Pick<ClusterSpec, "CAConfig">): number {
-  return (CAConfig.RenewalGracePeriod ?? DEFAULT_RENEWAL_GRACE_NS) / 1e6;
+  return toMs(CAConfig.RenewalGracePeriod ?? DEFAULT_RENEWAL_GRACE_NS);
 }

@@ -4,7 +4,17 @@
  * Codes are gRPC's, because SwarmKit's behaviours are written in them.
  */
 
-/** Closed set of error codes, in gRPC's spelling. */
+/**
+ * Closed set of error codes, in gRPC's spelling.
+ *
+ * @example
+ * ```ts
+ * import assert from "node:assert/strict";
+ *
+ * const code: ErrorCode = "unavailable";
+ * assert.equal(new CoveyError(code, "Cannot pull nginx: no route to host").retryable, true);
+ * ```
+ */
 export type ErrorCode =
   | "canceled"
   | "unknown"
@@ -76,7 +86,19 @@ export interface CoveyErrorOptions {
   cause?: unknown;
 }
 
-/** An error with a closed code. `message` reads `Cannot …: …` and has no final period. */
+/**
+ * An error with a closed code. `message` reads `Cannot …: …` and has no final period.
+ *
+ * @example
+ * ```ts
+ * import assert from "node:assert/strict";
+ *
+ * const error = new CoveyError("not_found", "Cannot start the task: there is no image nginx:0");
+ * assert.equal(error.retryable, false);
+ * assert.equal(CoveyError.from(error), error);
+ * assert.equal(CoveyError.from(new Error("disk full")).code, "internal");
+ * ```
+ */
 export class CoveyError extends Error {
   override readonly name = "CoveyError";
   readonly code: ErrorCode;
@@ -109,7 +131,18 @@ export class CoveyError extends Error {
   }
 }
 
-/** True if `thrown` is a {@linkcode CoveyError} with one of `codes`. */
+/**
+ * True if `thrown` is a {@linkcode CoveyError} with one of `codes`.
+ *
+ * @example
+ * ```ts
+ * import assert from "node:assert/strict";
+ *
+ * const gone: unknown = new CoveyError("not_found", "Cannot remove the task: it is not there");
+ * assert.ok(hasCode(gone, "not_found", "unavailable"));
+ * assert.ok(!hasCode(new Error("not_found"), "not_found"));
+ * ```
+ */
 export function hasCode(thrown: unknown, ...codes: ErrorCode[]): thrown is CoveyError {
   return thrown instanceof CoveyError && codes.includes(thrown.code);
 }

@@ -1,5 +1,6 @@
 /** Judges a peer's certificate chain against the pinned cluster root. The one place that says who a peer is. */
 import type { CertificateIdentity } from "../api/ca.ts";
+import { DAY_MS } from "../api/duration.ts";
 import { CoveyError, type ErrorCode } from "../api/errors.ts";
 import {
   type CertificateInfo,
@@ -10,8 +11,6 @@ import {
   readCertificates,
 } from "./certificate.ts";
 import { usageOf } from "./certificate_usage.ts";
-
-const DAY_MS = 86_400_000;
 
 /** Certificates in a chain: node, one cross-signed root while a root is replaced, and one to spare. */
 export const MAX_CHAIN_LENGTH = 4;

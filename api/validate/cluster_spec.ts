@@ -1,13 +1,14 @@
 /** Normalizes and validates a swarm's `Spec` as it comes from a client: what is absent keeps its present value. */
+import { DAY_NS, HOUR_NS } from "../duration.ts";
 import { type ClusterSpec, DEFAULT_CLUSTER_NAME, MAX_ELECTION_TICK } from "../cluster.ts";
 import { CoveyError, type FieldProblem } from "../errors.ts";
 import { flag, integer, nonZero, record, type Shaped, stringMap, text, unsupported } from "./shape.ts";
 
 /** Nanoseconds of the shortest validity of a node certificate (SwarmKit: one hour). */
-const MIN_CERT_EXPIRY = 3_600_000_000_000;
+const MIN_CERT_EXPIRY = HOUR_NS;
 
 /** Nanoseconds of the longest time after its expiry in which a certificate is renewed: ten years. */
-const MAX_RENEWAL_GRACE = 10 * 365 * 86_400 * 1e9;
+const MAX_RENEWAL_GRACE = 10 * 365 * DAY_NS;
 
 const noExternalCA = unsupported("external certificate authorities are not available yet");
 

@@ -1,28 +1,22 @@
 /** Reading and changing the cluster object (SwarmKit `controlapi/cluster.go`). */
+import { requireCluster } from "../cluster/cluster_object.ts";
+import { DAY_MS } from "../../api/duration.ts";
 import type { Clock } from "../../api/clock.ts";
-import { type Cluster, type ClusterRootCA, DEFAULT_CLUSTER_NAME } from "../../api/cluster.ts";
-import { CoveyError } from "../../api/errors.ts";
+import type { ClusterRootCA } from "../../api/cluster.ts";
 import type { Random } from "../../api/random.ts";
 import { type ClusterSpecChanges, mergeClusterSpec } from "../../api/validate/mod.ts";
 import { createJoinToken } from "../../security/mod.ts";
-import type { ReadView, Store } from "../store/store.ts";
+import type { Store } from "../store/store.ts";
 import { requireVersion } from "./version.ts";
 
 /**
  * How long a removed node is remembered by name after its certificate expired (SwarmKit: 7 days): clocks may be behind. From
  * then on it is a node that the cluster does not know, which the CA renews as little, however long the grace for others is.
  */
-const EXPIRED_CERT_MEMORY_MS = 7 * 86_400_000;
+const EXPIRED_CERT_MEMORY_MS = 7 * DAY_MS;
 
 /** Whose join token. */
 export type TokenRole = keyof ClusterRootCA["JoinTokens"];
-
-/** The one cluster. Throws `unavailable` while it is not yet written. */
-export function getCluster(view: ReadView): Cluster {
-  const cluster = view.find("clusters", "name", DEFAULT_CLUSTER_NAME)[0];
-  if (cluster === undefined) throw new CoveyError("unavailable", "could not fetch cluster object");
-  return cluster;
-}
 
 /** Lays `changes` over the spec, and replaces the join tokens of `rotate`. Throws `aborted` for a stale version, `invalid_argument` for what does not fit together. */
 export async function updateCluster(
@@ -32,7 +26,7 @@ export async function updateCluster(
   { changes, rotate }: { changes: ClusterSpecChanges; rotate: readonly TokenRole[] },
 ): Promise<void> {
   await store.update((tx) => {
-    const cluster = getCluster(tx);
+    const cluster = requireCluster(tx);
     requireVersion(cluster, version);
     const { RootCA } = cluster;
     const tokens = rotate.map((role) => [role, createJoinToken(RootCA.CACert, random)]);

@@ -1,5 +1,6 @@
 /** A manager's certificate that nobody else could issue: of the first one, and of one that was off until its own expired. */
 import { type Clock, timestamp } from "../../api/clock.ts";
+import { toMs } from "../../api/duration.ts";
 import type { Cluster } from "../../api/cluster.ts";
 import type { Random } from "../../api/random.ts";
 import {
@@ -9,9 +10,8 @@ import {
   publicKeyOf,
   readCertificate,
 } from "../../security/mod.ts";
+import { clusterOf } from "../cluster/cluster_object.ts";
 import type { ReadView, Store } from "../store/store.ts";
-
-const NS_PER_MS = 1_000_000;
 
 /**
  * The part of a certificate's life after which a manager that nobody renews signs for itself: with an expired one no
@@ -32,14 +32,14 @@ export async function issueOwnIdentity(
     nodeID,
     clusterID: cluster.ID,
     role: "swarm-manager",
-    expiryMs: cluster.Spec.CAConfig.NodeCertExpiry / NS_PER_MS,
+    expiryMs: toMs(cluster.Spec.CAConfig.NodeCertExpiry),
   }, context);
   return { rootCAPEM: CACert, certificateChainPEM, privateKeyPEM };
 }
 
 /** Whether this manager's own state says that it is one: then it holds the root's key by right, and may sign for itself. */
 export function maySignOwn(view: ReadView, nodeID: string): boolean {
-  const cluster = view.all("clusters")[0];
+  const cluster = clusterOf(view);
   return cluster !== undefined && !(nodeID in cluster.BlacklistedCertificates) &&
     view.get("nodes", nodeID)?.Role === "manager";
 }

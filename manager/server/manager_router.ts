@@ -29,7 +29,8 @@ export function managerRouter(options: ManagerRouterOptions): Router {
   const { store, judge, consensus, dispatcher, routing, clock, random } = options;
   const ca = new CAServer({ backend: new StoreCABackend(store), clock, random, leader: routing.caLeader });
   const router = new JudgingRouter({
-    ...{ router: createRouter(), judge },
+    router: createRouter(),
+    judge,
     farewell: (refusal) => consensus.farewell(refusal),
   });
   for (const { name, ...method } of ca.methods()) router.register(name, method as Method);

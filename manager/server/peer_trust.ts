@@ -1,4 +1,5 @@
 /** Whom a manager takes for a node of its cluster, and what it shows itself. */
+import { clusterOf } from "../cluster/cluster_object.ts";
 import type { Clock } from "../../api/clock.ts";
 import { CoveyError } from "../../api/errors.ts";
 import { CERT_BACKDATE_MS, type NodeIdentity, readCertificate, verifyPeerChain } from "../../security/mod.ts";
@@ -93,7 +94,7 @@ export class PeerTrust implements ManagerNetwork {
    */
   #welcome(chainPEM: string | undefined): PeerIdentity | undefined {
     if (chainPEM === undefined) return undefined;
-    const cluster = this.#judge?.view.all("clusters")[0];
+    const cluster = this.#judge && clusterOf(this.#judge.view);
     const peer = verifyPeerChain(chainPEM, {
       ...this.#trusted(),
       now: this.#clock.now(),
@@ -104,7 +105,7 @@ export class PeerTrust implements ManagerNetwork {
   }
 
   #trusted() {
-    const cluster = this.#judge?.view.all("clusters")[0];
+    const cluster = this.#judge && clusterOf(this.#judge.view);
     if (cluster) {
       return { roots: [cluster.RootCA.CACert], clusterID: cluster.ID };
     }

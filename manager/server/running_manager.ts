@@ -1,7 +1,7 @@
 /** A manager at work: consensus, store, CA and dispatcher behind one port, and the leader's components. */
+import { requireCluster } from "../cluster/cluster_object.ts";
 import { getLogger } from "@logtape/logtape";
 import type { Clock } from "../../api/clock.ts";
-import { CoveyError } from "../../api/errors.ts";
 import type { Cluster } from "../../api/cluster.ts";
 import type { WeightedPeer } from "../../api/dispatcher.ts";
 import type { Random } from "../../api/random.ts";
@@ -118,7 +118,11 @@ export class RunningManager implements ManagerHandle {
     const { nodeID, advertise, clock, random, join, forceNewCluster, identity } = options;
     if (identity) network.useIdentity(identity);
     const consensus = await openMember({
-      ...{ nodeID, address: advertise, clock, random, dialer: network.dialer },
+      nodeID,
+      address: advertise,
+      clock,
+      random,
+      dialer: network.dialer,
       ...(join && { join }),
       ...(forceNewCluster && { forceNewCluster }),
     });
@@ -138,13 +142,9 @@ export class RunningManager implements ManagerHandle {
     return new RunningManager(options, consensus, store, network, judge);
   }
 
-  /** The cluster object; throws `failed_precondition` before it was created. */
+  /** The cluster object; throws `unavailable` before it was created. */
   get cluster(): Cluster {
-    const cluster = this.store.all("clusters")[0];
-    if (!cluster) {
-      throw new CoveyError("failed_precondition", "Cannot read the cluster: it has not been created yet");
-    }
-    return cluster;
+    return requireCluster(this.store);
   }
 
   /** Listens for nodes; the leader's components start, which is not waited for. */
@@ -152,8 +152,11 @@ export class RunningManager implements ManagerHandle {
     this.#network.useIdentity(identity);
     const router = managerRouter({
       ...this.#options,
-      ...{ store: this.store, judge: this.#judge, consensus: this.consensus },
-      ...{ dispatcher: this.#dispatcher, routing: this.#routing },
+      store: this.store,
+      judge: this.#judge,
+      consensus: this.consensus,
+      dispatcher: this.#dispatcher,
+      routing: this.#routing,
     });
     const keeper = new ConnectionKeeper(this.#judge, this.#options.clock);
     this.#listener = await this.#network.listen(
@@ -164,9 +167,11 @@ export class RunningManager implements ManagerHandle {
     const unfollow = this.store.subscribe((commit) => keeper.follow(commit));
     const tell = leaderTeller(this.nodeID, (level, line) => logger[level](line));
     tell(this.consensus.status());
+    let led = false;
     const unsubscribe = this.consensus.subscribe((status) => {
       tell(status);
-      if (status.isLeader) keeper.reviewAll();
+      if (status.isLeader && !led) keeper.reviewAll();
+      led = status.isLeader;
       void this.#leadership.set(status.isLeader);
       this.#dispatcher.refresh();
     });
@@ -192,7 +197,7 @@ export class RunningManager implements ManagerHandle {
     this.#untime();
     this.#routing.close();
     await this.#leadership.set(false);
-    // The listener last: leadership is handed over while others can still be heard.
+    // The listener closes last: stopping hands leadership over, and for that the others must still be heard.
     await this.consensus.stop();
     await this.#listener?.close();
   }

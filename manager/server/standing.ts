@@ -18,6 +18,7 @@
 import { CoveyError } from "../../api/errors.ts";
 import { RAFT_METHODS } from "../../api/raft.ts";
 import type { Access, PeerIdentity } from "../../transport/mod.ts";
+import { clusterOf } from "../cluster/cluster_object.ts";
 import type { ReadView } from "../store/store.ts";
 
 /** See the file's head. */
@@ -50,7 +51,7 @@ export type Verdict =
 export function standingOf(peer: PeerIdentity, { view, leads, certified: read }: Judge): Standing {
   if (peer.expired) return "expired";
   const certified = peer.role === "swarm-manager" ? "manager" : "worker";
-  const cluster = view.all("clusters")[0];
+  const cluster = clusterOf(view);
   if (!cluster) return certified;
   if (peer.nodeID in cluster.BlacklistedCertificates) return "removed";
   const node = view.get("nodes", peer.nodeID);

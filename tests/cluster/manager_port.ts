@@ -75,7 +75,10 @@ export class ManagerPort {
     const trust = new PeerTrust(systemClock);
     const address = freeAddress();
     const member = await RaftMember.openOnDisk(new MemoryDisk().open(), {
-      ...{ ...CONTEXT, nodeID: node.ID, address, dialer: trust.dialer },
+      ...CONTEXT,
+      nodeID: node.ID,
+      address,
+      dialer: trust.dialer,
     });
     const store = createStore(member, systemClock);
     await member.start(store);
@@ -92,7 +95,10 @@ export class ManagerPort {
       rootCA: () => cluster().RootCA.CACert,
     });
     const routing = new Routing({
-      ...{ consensus: member, nodeID: node.ID, dialer: trust.dialer, clock: systemClock },
+      consensus: member,
+      nodeID: node.ID,
+      dialer: trust.dialer,
+      clock: systemClock,
       answer: () => new Response(null),
     });
     const judge = {

@@ -1,4 +1,5 @@
 /** Hands a connection to the container engine, bytes as they are in both directions, upgrades and half-closes included. */
+import { CoveyError } from "../../../api/errors.ts";
 import { writeAll } from "./response_writer.ts";
 import type { RequestHead } from "./request_head.ts";
 import type { SocketReader } from "./socket_reader.ts";
@@ -19,7 +20,7 @@ export async function pipeToEngine(
   head: RequestHead,
   socket: string,
 ): Promise<void> {
-  using engine = await Deno.connect({ transport: "unix", path: socket });
+  using engine = await connect(socket);
   await writeAll(engine, encoder.encode(engineHead(head)));
   const upload = copyUp(client, reader, engine);
   await copyDown(engine, client);
@@ -27,6 +28,16 @@ export async function pipeToEngine(
   closeWrite(client);
   close(client);
   await upload;
+}
+
+async function connect(path: string): Promise<Deno.UnixConn> {
+  try {
+    return await Deno.connect({ transport: "unix", path });
+  } catch (cause) {
+    const { message } = CoveyError.from(cause);
+    const text = `Cannot reach the container engine on this node: ${message}`;
+    throw new CoveyError("unavailable", text, { cause });
+  }
 }
 
 /** The head as the engine gets it: an upgrade as it is, anything else with `Connection: close`. */

@@ -4,7 +4,8 @@ import type { NodeAvailability } from "../../../api/node.ts";
 import { ALREADY_IN_SWARM } from "../../../api/docker_texts.ts";
 import { CoveyError, type FieldProblem } from "../../../api/errors.ts";
 import { isObject, mergeClusterSpec, parseClusterSpec } from "../../../api/validate/mod.ts";
-import { getCluster, type TokenRole, updateCluster } from "../../control/cluster.ts";
+import { requireCluster } from "../../cluster/cluster_object.ts";
+import { type TokenRole, updateCluster } from "../../control/cluster.ts";
 import { defaultClusterSpec } from "../../cluster/new_cluster.ts";
 import type { ControlContext } from "../context.ts";
 import {
@@ -23,7 +24,7 @@ import { swarmView } from "../views/swarm_view.ts";
 export function swarmRoutes(app: Hono, context: ControlContext): void {
   app.get("/swarm", async (c) => {
     const { store } = await managerForReading(context);
-    return sendJSON(c, swarmView(getCluster(store)));
+    return sendJSON(c, swarmView(requireCluster(store)));
   });
   app.get("/swarm/unlockkey", (c) => {
     requireManager(context);
@@ -60,7 +61,7 @@ export function swarmRoutes(app: Hono, context: ControlContext): void {
 }
 
 function refuse(status: number, message: string): never {
-  throw new DockerError(status, "unavailable", message);
+  throw new DockerError(status, "unavailable", message, "wrong_state");
 }
 
 async function init(context: ControlContext, body: unknown): Promise<string> {

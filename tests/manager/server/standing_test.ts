@@ -33,7 +33,7 @@ function view(node: Node | undefined, removed: string[] = [], hasCluster = true)
     nodes: node ? [node] : [],
   };
   const get = (table: string, id: string) => tables[table]!.find((object) => (object as Node).ID === id);
-  return { get, all: (table: string) => tables[table] } as unknown as ReadView;
+  return { get, find: (table: string) => tables[table] } as unknown as ReadView;
 }
 
 /** The node as the store has it; `knows` is the certificate that was recorded last. */
@@ -70,7 +70,9 @@ const CALLERS: Record<
   },
   "a manager": { peer: manager, view: view(stored("manager", manager)), may: ["anyone", "node", "manager"] },
   "a manager without a record of its certificate": {
-    ...{ peer: manager, view: view(stored("manager")), may: ["anyone", "node", "manager"] },
+    peer: manager,
+    view: view(stored("manager")),
+    may: ["anyone", "node", "manager"],
   },
   "a demoted manager": {
     peer: manager,
@@ -79,30 +81,31 @@ const CALLERS: Record<
     told: true,
   },
   "a demoted manager's copy": {
-    ...{ peer: manager, view: view(stored("worker", worker)), may: ["anyone", "node"], told: true },
+    peer: manager,
+    view: view(stored("worker", worker)),
+    may: ["anyone", "node"],
+    told: true,
   },
   "a removed worker": { peer: worker, view: view(undefined, ["n"]), may: ["anyone"] },
   "a removed manager": { peer: manager, view: view(undefined, ["n"]), may: ["anyone"] },
   "a removed manager whose object is back": {
-    ...{ peer: manager, view: view(stored("manager", manager), ["n"]), may: ["anyone"] },
+    peer: manager,
+    view: view(stored("manager", manager), ["n"]),
+    may: ["anyone"],
   },
   "an unknown worker": { peer: worker, view: view(undefined), may: ["anyone"] },
   "an unknown manager": { peer: manager, view: view(undefined), may: ["anyone"] },
   "an expired worker": {
-    ...{
-      peer: { ...worker, expired: true },
-      view: view(stored("worker")),
-      may: ["anyone"],
-      code: "unauthenticated",
-    },
+    peer: { ...worker, expired: true },
+    view: view(stored("worker")),
+    may: ["anyone"],
+    code: "unauthenticated",
   },
   "an expired manager": {
-    ...{
-      peer: { ...manager, expired: true },
-      view: view(stored("manager")),
-      may: ["anyone"],
-      code: "unauthenticated",
-    },
+    peer: { ...manager, expired: true },
+    view: view(stored("manager")),
+    may: ["anyone"],
+    code: "unauthenticated",
   },
 };
 
@@ -190,7 +193,9 @@ Deno.test("Standing: a manager dials managers only", () => {
 function connection(peer: PeerIdentity | undefined) {
   const { promise, resolve } = Promise.withResolvers<undefined>();
   const made = {
-    ...{ peer, closed: promise, why: "" },
+    peer,
+    closed: promise,
+    why: "",
     close(reason = "") {
       made.why ||= reason;
       resolve(undefined);
@@ -203,7 +208,8 @@ Deno.test("Connection keeper: closes what a node has open when it is removed, de
   let state = view(stored("manager", manager));
   const clock = new FakeClock();
   const judge = {
-    ...{ leads: () => true, certified },
+    leads: () => true,
+    certified,
     get view() {
       return state;
     },
