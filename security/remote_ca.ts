@@ -136,7 +136,9 @@ function failureOf(failures: { address: string; error: CoveyError }[]): CoveyErr
   if (failures.length === 0) {
     return new CoveyError("unavailable", "Cannot reach a manager: no address is known");
   }
-  const told = failures.find(({ error }) => error.retryable) ?? failures.at(-1)!;
+  // That the node is out is the cluster's last word, whoever else is away; otherwise what may pass is tried again.
+  const told = failures.find(({ error }) => error.reason === "not_in_cluster") ??
+    failures.find(({ error }) => error.retryable) ?? failures.at(-1)!;
   if (failures.length === 1) return told.error;
   const { code, retryable, reason } = told.error;
   const each = failures.map(({ address, error }) => `${address}: ${error.message}`).join("; ");
