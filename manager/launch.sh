@@ -50,10 +50,14 @@ permissions="--allow-read=$root,$files
 --allow-net=$net
 --allow-run=$root/agent/launch.sh,$root/transport/look_up.sh
 --allow-sys=hostname,osRelease,networkInterfaces
---allow-env=COVEY_DENO,CBOR_NATIVE_ACCELERATION_DISABLED"
+--allow-env=COVEY_DENO,COVEY_DESCRIPTORS,CBOR_NATIVE_ACCELERATION_DISABLED"
 if [ "$print" = yes ]; then printf '%s\n' "$permissions"; exit 0; fi
 mkdir -p "$state_dir"
 mkdir -p "$(dirname -- "$api")"
+
+# Deno takes as many descriptors as it may have; how many that is, the program may not ask itself.
+COVEY_DESCRIPTORS=$(ulimit -Hn)
+export COVEY_DESCRIPTORS
 
 cd "$root"
 # One word per line: options.ts is to refuse a path with blanks, not the shell to tear it apart.

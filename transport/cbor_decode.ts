@@ -37,6 +37,11 @@ export class CBORReader {
     this.#utf8 = strictText ? strictUTF8 : lenientUTF8;
   }
 
+  /** Values in what was read last. */
+  get values(): number {
+    return this.#values;
+  }
+
   /** The value in `bytes`, which must be exactly one. Integers of 64 bits are bigints. Throws `invalid_argument`. */
   read(bytes: Uint8Array): unknown {
     this.bytes = bytes;
@@ -235,7 +240,7 @@ export class CBORReader {
   }
 }
 
-/** The value of a frame, within limits so that time and memory stay in proportion to the bytes. Throws `invalid_argument`. */
-export function decodeValue(bytes: Uint8Array): unknown {
-  return new CBORReader({ maxValues: MAX_FRAME_VALUES, strictText: true }).read(bytes);
+/** Reads frames, within limits so that time and memory stay in proportion to the bytes. */
+export function frameDecoder(maxValues: number = MAX_FRAME_VALUES): CBORReader {
+  return new CBORReader({ maxValues, strictText: true });
 }
