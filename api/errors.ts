@@ -42,7 +42,7 @@ export type ErrorCode =
  * - `outcome_unknown`: the request was sent and no answer came; it may have been carried out.
  * - `wrong_state`: the node is not in the state that the call needs; asking again is in vain.
  * - `not_in_cluster`: the cluster has removed the caller's node, or does not know it; only joining anew helps.
- * - `no_manager`: the caller's node is no manager any more; what it hands on is not done.
+ * - `no_manager`: the caller's node is no manager, or no longer one; what it hands on is not done.
  */
 export type ErrorReason =
   | "not_leading"

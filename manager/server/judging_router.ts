@@ -1,6 +1,7 @@
 /** A router that asks the store at each call whether the caller still is what its certificate says. */
 import type { CoveyError } from "../../api/errors.ts";
 import type {
+  Access,
   ClientStreamHandler,
   Method,
   MethodKind,
@@ -22,6 +23,7 @@ export interface JudgingRouterOptions {
 /** See the file's head. */
 export class JudgingRouter implements Router {
   readonly #options: JudgingRouterOptions;
+  readonly #access = new Map<string, Access>();
 
   constructor(options: JudgingRouterOptions) {
     this.#options = options;
@@ -29,6 +31,7 @@ export class JudgingRouter implements Router {
 
   register(name: string, method: Method): void {
     this.#options.router.register(name, method);
+    this.#access.set(name, method.access);
   }
 
   methods(): MethodSummary[] {
@@ -42,13 +45,14 @@ export class JudgingRouter implements Router {
     forwardedFor?: PeerIdentity,
   ): Method {
     const { router, judge, farewell } = this.#options;
-    const method = router.resolve(name, kind, peer, forwardedFor);
-    const { access } = method;
+    // What is not registered, the router names.
+    const access = this.#access.get(name) ?? "anyone";
     const verdict = judgeCall(peer, { name, access, asManager: forwardedFor !== undefined }, judge);
-    if (verdict.may === "nothing") throw verdict.refusal;
-    if (verdict.may === "be_told") {
-      return { kind: "client_stream", access, handler: farewell(verdict.refusal) };
+    if (verdict.may === "be_told" && kind === "client_stream") {
+      return { kind, access, handler: farewell(verdict.refusal) };
     }
+    if (verdict.may !== "call") throw verdict.refusal;
+    const method = router.resolve(name, kind, peer, forwardedFor);
     // Whoever a manager speaks for is judged by the leader, whose store is complete; others only say that they do not lead.
     if (forwardedFor !== undefined && judge.leads()) {
       const forwarded = judgeCall(forwardedFor, { name, access }, judge);

@@ -13,7 +13,7 @@ import {
   tlsDialer,
 } from "../../transport/mod.ts";
 import { renewalGraceMs } from "../../api/cluster.ts";
-import { type Certified, checkManager, checkWelcome, type Judge } from "./standing.ts";
+import { type Certified, checkManager, type Judge, welcome } from "./standing.ts";
 
 /** How a manager reaches other nodes, and they it: mutual TLS, or a simulated network. */
 export interface ManagerNetwork {
@@ -100,8 +100,7 @@ export class PeerTrust implements ManagerNetwork {
       now: this.#clock.now(),
       ...(cluster && { expiredGraceMs: renewalGraceMs(cluster.Spec) }),
     });
-    if (this.#judge) checkWelcome(peer, this.#judge);
-    return peer;
+    return this.#judge ? welcome(peer, this.#judge) : peer;
   }
 
   #trusted() {

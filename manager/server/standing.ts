@@ -6,7 +6,7 @@
  *     any            no cluster yet (this manager joins)     as issued   yes          as the certificate says
  *     any            removed, or not known                   removed,    no           no
  *                                                            unknown
- *     worker         worker, or manager (about to renew)     worker      yes          no
+ *     worker         worker, or manager (about to renew)     worker      yes          only `raft.messages`, to be told
  *     manager        manager                                 manager     yes          yes
  *     manager        worker                                  demoted     yes          only `raft.messages`, to be told
  *     expired        whatever it says, within the grace      expired     no           no: it may renew
@@ -79,18 +79,21 @@ export function judgeCall(
     return { may: "call" };
   }
   const refusal = refusalOf(standing, `Cannot call ${name}`, peer);
-  if (standing === "demoted" && name === RAFT_METHODS.messages && !asManager) {
-    return { may: "be_told", refusal };
-  }
+  const hears = standing === "demoted" || standing === "worker";
+  if (hears && name === RAFT_METHODS.messages && !asManager) return { may: "be_told", refusal };
   return { may: "nothing", standing, refusal };
 }
 
-/** Throws why `peer` may not even connect. */
-export function checkWelcome(peer: PeerIdentity, judge: Judge): void {
+/**
+ * Who `peer` is on the connection that it opens: a manager that was demoted has the place and the share of a worker. Throws
+ * why a node that is gone may not even connect.
+ */
+export function welcome(peer: PeerIdentity, judge: Judge): PeerIdentity {
   const standing = standingOf({ ...peer, expired: false }, judge);
   if (standing === "removed" || standing === "unknown") {
     throw refusalOf(standing, "Cannot accept connection", peer);
   }
+  return standing === "demoted" ? { ...peer, role: "swarm-worker" } : peer;
 }
 
 /** Throws unless the node at the other end of a dial is a manager now, as far as is known here. */
@@ -106,7 +109,7 @@ function refusalOf(
 ): CoveyError {
   const message = `${action}: ${REASONS[standing](nodeID)}`;
   if (standing === "expired") return new CoveyError("unauthenticated", message);
-  const reason = standing === "demoted" ? "no_manager" : standing === "worker" ? undefined : "not_in_cluster";
+  const reason = standing === "removed" || standing === "unknown" ? "not_in_cluster" : "no_manager";
   return new CoveyError("permission_denied", message, { reason });
 }
 

@@ -8,7 +8,7 @@ import { CONTROL_METHOD } from "../../../manager/forward/control_messages.ts";
 import { firstNode } from "../../../manager/cluster/new_cluster.ts";
 import { ConnectionKeeper } from "../../../manager/server/connection_keeper.ts";
 import { PeerTrust } from "../../../manager/server/peer_trust.ts";
-import { checkManager, checkWelcome, judgeCall, standingOf } from "../../../manager/server/standing.ts";
+import { checkManager, judgeCall, standingOf, welcome } from "../../../manager/server/standing.ts";
 import type { ReadView } from "../../../manager/store/store.ts";
 import { type NodeIdentity, readCertificate } from "../../../security/mod.ts";
 import type { Access, PeerIdentity } from "../../../transport/mod.ts";
@@ -62,11 +62,12 @@ const CALLERS: Record<
   string,
   { peer: PeerIdentity; view: ReadView; may: Access[]; told?: true; code?: string }
 > = {
-  "a worker": { peer: worker, view: view(stored("worker")), may: ["anyone", "node"] },
+  "a worker": { peer: worker, view: view(stored("worker")), may: ["anyone", "node"], told: true },
   "a worker that shall be a manager": {
     peer: worker,
     view: view(stored("manager")),
     may: ["anyone", "node"],
+    told: true,
   },
   "a manager": { peer: manager, view: view(stored("manager", manager)), may: ["anyone", "node", "manager"] },
   "a manager without a record of its certificate": {
@@ -166,16 +167,16 @@ Deno.test("Standing: a manager that lags takes what was certified after its last
   assert.equal(standingOf(unreadable, following(view(stored("worker", worker, before)))), "demoted");
 });
 
-Deno.test("Standing: who is gone may not connect, who is demoted or expired may", () => {
+Deno.test("Standing: who is gone may not connect, who is demoted or expired may, as a worker", () => {
   const expired = { ...worker, expired: true };
   for (const peer of [worker, manager, expired]) {
     for (const state of [view(undefined), view(undefined, ["n"])]) {
-      assert.throws(() => checkWelcome(peer, leading(state)), {
+      assert.throws(() => welcome(peer, leading(state)), {
         code: "permission_denied",
         reason: "not_in_cluster",
       });
     }
-    checkWelcome(peer, leading(view(stored("worker"))));
+    assert.deepEqual(welcome(peer, leading(view(stored("worker")))), { ...peer, role: "swarm-worker" });
   }
 });
 
