@@ -1,6 +1,7 @@
 /** Attacks on managers that run: programs that attack, what the managers show meanwhile, and what must hold. */
 import assert from "node:assert/strict";
 import { fileURLToPath } from "node:url";
+import { type ManagerFleet, withManagers } from "../support/manager_fleet.ts";
 import { Program } from "../support/programs.ts";
 
 const ATTACKER = fileURLToPath(new URL("./attacker.ts", import.meta.url));
@@ -17,8 +18,13 @@ export function peakMB(pid: number): number {
 }
 
 /** Starts an attack on an address or a socket. */
-export function attack(name: string, target: string, seconds: number = ATTACK_SECONDS): Program {
-  return new Program(Deno.execPath(), ["run", "-A", ATTACKER, name, target, String(seconds)]);
+export function attack(
+  name: string,
+  target: string,
+  { seconds = ATTACK_SECONDS, folder }: { seconds?: number; folder?: string | undefined } = {},
+): Program {
+  const more = folder === undefined ? [] : [folder];
+  return new Program(Deno.execPath(), ["run", "-A", ATTACKER, name, target, String(seconds), ...more]);
 }
 
 /** What was asked of the API while something went on. */
@@ -54,6 +60,8 @@ export interface Target {
   address: string;
   /** Asks its API something. */
   ask: () => Promise<unknown>;
+  /** State folder of the node whose certificate the attacker has; none: it has none. */
+  folder?: string;
 }
 
 /**
@@ -62,10 +70,10 @@ export interface Target {
  */
 export async function besiege(
   name: string,
-  { pid, address, ask }: Target,
+  { pid, address, ask, folder }: Target,
   meanwhile: () => Promise<void> = () => Promise.resolve(),
 ): Promise<void> {
-  const attacker = attack(name, address);
+  const attacker = attack(name, address, { folder });
   const ended = attacker.ends();
   const acted = new Promise((resolve) => setTimeout(resolve, 1500)).then(meanwhile);
   const [answers] = await Promise.all([askDuring(ended, ask), acted]);
@@ -78,4 +86,24 @@ export async function besiege(
   assert.deepEqual(answers.failed, []);
   assert.ok(answers.count > 0, "the API has not answered once");
   assert.ok(peak < MAX_RESIDENT_MB, `${Math.round(peak)} MB`);
+}
+
+/** Three managers, the first of which leads and is to be attacked: it must lead to the end, and nobody complain. */
+export async function withTarget(
+  test: (fleet: ManagerFleet, target: Target) => Promise<void>,
+): Promise<void> {
+  await withManagers({}, async (fleet) => {
+    await fleet.start("m1");
+    for (const name of ["m2", "m3"]) await fleet.start(name, { through: "m1" });
+    await test(fleet, {
+      pid: fleet.pid("m1"),
+      address: fleet.address("m1"),
+      ask: () => fleet.client("m1").get("/nodes"),
+    });
+    assert.equal(await fleet.leader("m2"), "m1");
+    for (const name of ["m1", "m2", "m3"]) {
+      const log = await Deno.readTextFile(`${fleet.folder}/${name}.txt`);
+      assert.doesNotMatch(log, /\[fatal\]|\[error\]|Uncaught|panicked/);
+    }
+  });
 }
