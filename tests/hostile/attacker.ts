@@ -165,8 +165,8 @@ const ATTACKS: Record<string, () => Promise<unknown>> = {
   sessions: () =>
     times(100, async () => {
       while (performance.now() < end) {
+        done++;
         await withSession(async (connection, SessionID) => {
-          done++;
           while (performance.now() < end) await connection.call(DISPATCHER_METHODS.heartbeat, { SessionID });
         });
       }

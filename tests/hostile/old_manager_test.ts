@@ -4,6 +4,7 @@ import type { NodeView } from "../../cli/api_types.ts";
 import type { ManagerFleet } from "../support/manager_fleet.ts";
 import { withManagers } from "../support/manager_fleet.ts";
 import { dialWith, materialOf } from "../support/node_material.ts";
+import { besiege } from "./siege.ts";
 import { ALL_REFUSED, attempts, control, identityOf, victimAt } from "./manager_calls.ts";
 
 async function setRole(fleet: ManagerFleet, nodeID: string, Role: string): Promise<void> {
@@ -45,6 +46,11 @@ Deno.test("Old managers: copies of a demoted and a removed manager's keys open n
       await materialOf(`${fleet.folder}/m2`),
       await materialOf(`${fleet.folder}/m3`),
     ];
+    const copy = `${fleet.folder}/copy`;
+    await Deno.mkdir(`${copy}/certificates`, { recursive: true });
+    for (const name of ["swarm-node.crt", "swarm-node.key"]) {
+      await Deno.copyFile(`${fleet.folder}/m2/certificates/${name}`, `${copy}/certificates/${name}`);
+    }
     const victim = await victimAt(fleet.address("m1"), demoted);
     const open = [await dialWith(victim.address, demoted), await dialWith(victim.address, removed)];
     for (const connection of open) assert.equal((await control(connection, "GET", "/v1.41/swarm")).length, 1);
@@ -73,6 +79,12 @@ Deno.test("Old managers: copies of a demoted and a removed manager's keys open n
     const before = await shown(fleet);
     assert.deepEqual(await attempts(victim, demoted), ALL_REFUSED);
     assert.deepEqual(await attempts(victim, removed), ALL_REFUSED);
+    await besiege("pings", {
+      pid: fleet.pid("m1"),
+      address: victim.address,
+      ask: () => fleet.client("m1").get("/nodes"),
+      folder: copy,
+    });
     assert.equal(await shown(fleet), before);
     assert.equal(await fleet.leader("m1"), "m1");
 
