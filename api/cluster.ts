@@ -26,8 +26,11 @@ export const DEFAULT_RENEWAL_GRACE_NS = 180 * DAY_NS;
 export interface ClusterSpec extends Annotations {
   Orchestration: { TaskHistoryRetentionLimit: number };
   Raft: {
+    /** Entries of the log after which a checkpoint is due. */
     SnapshotInterval: number;
+    /** Always 0: a checkpoint replaces the one before. Docker's clients show it. */
     KeepOldSnapshots: number;
+    /** Entries kept behind a checkpoint. */
     LogEntriesForSlowFollowers: number;
     /**
      * Ticks of 100 ms without a leader after which somebody has stood for election at the latest, half of it at the
@@ -40,7 +43,6 @@ export interface ClusterSpec extends Annotations {
   Dispatcher: { HeartbeatPeriod: number };
   CAConfig: {
     NodeCertExpiry: number;
-    ForceRotate?: number;
     /**
      * How long a node may renew its certificate by the key that owns it after it has expired; 0: not at all. Not in Docker.
      * @default DEFAULT_RENEWAL_GRACE_NS

@@ -74,6 +74,9 @@ export interface FieldProblem {
   message: string;
 }
 
+/** Problems that are listed: more than anybody mends at a time, and an answer that stays short. */
+const MAX_PROBLEMS = 100;
+
 /** Options of {@linkcode CoveyError}. */
 export interface CoveyErrorOptions {
   /** Whether the same call can succeed later without being changed. Default: true for `unavailable` only. */
@@ -124,9 +127,11 @@ export class CoveyError extends Error {
     return new CoveyError(code, message, { cause: thrown });
   }
 
-  /** An `invalid_argument` error that lists all `problems`. */
-  static invalid(action: string, problems: FieldProblem[]): CoveyError {
-    const list = problems.map((p) => `${p.field}: ${p.message}`).join("; ");
+  /** An `invalid_argument` error that lists all `problems`, or the first {@linkcode MAX_PROBLEMS}. */
+  static invalid(action: string, all: FieldProblem[]): CoveyError {
+    const problems = all.slice(0, MAX_PROBLEMS), more = all.length - problems.length;
+    const list = problems.map((p) => `${p.field}: ${p.message}`).join("; ") +
+      (more > 0 ? `; and ${more} more` : "");
     return new CoveyError("invalid_argument", `Cannot ${action}: ${list}`, { problems });
   }
 }

@@ -157,7 +157,7 @@ function checkDates(certificate: CertificateInfo, leaf: CertificateInfo, options
   }
   const days = expiredGraceMs === undefined ? 0 : Math.floor(expiredGraceMs / DAY_MS);
   const tooLate = certificate === leaf && expiredGraceMs !== undefined
-    ? ` and it could be renewed for ${days} days; started with --join and a --token of this cluster the node keeps its ID`
+    ? ` and it could be renewed for ${days} days; started with --join and a join token of this cluster the node keeps its ID`
     : "";
   refuse(
     "unauthenticated",

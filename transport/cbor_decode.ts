@@ -59,14 +59,19 @@ export class CBORReader {
     return this.value(depth);
   }
 
+  /** An integer of 64 bits. */
+  protected long(value: bigint): unknown {
+    return value;
+  }
+
   protected value(depth: number): unknown {
     this.#count();
     const head = this.byte(), info = head & 31;
     switch (head >> 5) {
       case 0:
-        return info === 27 ? this.#long() : this.argument(info);
+        return info === 27 ? this.long(this.#long()) : this.argument(info);
       case 1:
-        return info === 27 ? -1n - this.#long() : -1 - this.argument(info);
+        return info === 27 ? this.long(-1n - this.#long()) : -1 - this.argument(info);
       case 2:
         return this.#byteString(this.argument(info));
       case 3:

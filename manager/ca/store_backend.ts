@@ -24,7 +24,7 @@ export class StoreCABackend implements CABackend {
       joinTokens: RootCA.JoinTokens,
       nodeCertExpiryMs: toMs(Spec.CAConfig.NodeCertExpiry),
       renewalGraceMs: renewalGraceMs(Spec),
-      blocked: (nodeID) => nodeID in BlacklistedCertificates,
+      blocked: (nodeID) => Object.hasOwn(BlacklistedCertificates, nodeID),
     };
   }
 

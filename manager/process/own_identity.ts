@@ -40,7 +40,7 @@ export async function issueOwnIdentity(
 /** Whether this manager's own state says that it is one: then it holds the root's key by right, and may sign for itself. */
 export function maySignOwn(view: ReadView, nodeID: string): boolean {
   const cluster = clusterOf(view);
-  return cluster !== undefined && !(nodeID in cluster.BlacklistedCertificates) &&
+  return cluster !== undefined && !Object.hasOwn(cluster.BlacklistedCertificates, nodeID) &&
     view.get("nodes", nodeID)?.Role === "manager";
 }
 

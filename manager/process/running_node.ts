@@ -92,6 +92,7 @@ export class RunningNode {
       random,
       answer,
       ...(joined && { join: true }),
+      skip: options.skip,
       ...(identity && { identity }),
       ...how,
     });

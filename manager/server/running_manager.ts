@@ -8,16 +8,17 @@ import type { Random } from "../../api/random.ts";
 import type { NodeIdentity } from "../../security/mod.ts";
 import type { Listener } from "../../transport/mod.ts";
 import { Dispatcher } from "../dispatcher/mod.ts";
+import { Leadership } from "../leader/leadership.ts";
 import type { ManagerHandle } from "../http/lifecycle.ts";
-import { RaftMember, type RaftMemberOptions } from "../consensus/member/mod.ts";
+import { RaftMember, type RaftMemberOptions, type Skip } from "../consensus/member/mod.ts";
 import { type Answer, type ControlRequest, Routing } from "../forward/mod.ts";
 import { createStore, type Store } from "../store/mod.ts";
 import { ConnectionKeeper } from "./connection_keeper.ts";
-import { leaderComponents, Leadership } from "./leader_components.ts";
+import { leaderComponents } from "./leader_components.ts";
 import { leaderTeller } from "./leader_teller.ts";
 import { managerRouter } from "./manager_router.ts";
 import { type ManagerNetwork, PeerTrust } from "./peer_trust.ts";
-import { followRaftTiming } from "./raft_timing.ts";
+import { followRaftSettings } from "./raft_settings.ts";
 import type { Judge } from "./standing.ts";
 
 const logger = getLogger(["covey", "node"]);
@@ -42,6 +43,8 @@ export interface RunningManagerOptions {
   join?: boolean;
   /** Make this manager the only one, after the majority was lost for good. */
   forceNewCluster?: boolean;
+  /** What the quorum's member is to pass over, because it cannot be read. */
+  skip?: Skip;
   /** The certificate, where there is one already. */
   identity?: NodeIdentity;
 }
@@ -92,7 +95,7 @@ export class RunningManager implements ManagerHandle {
     this.#judge = judge;
     this.consensus = consensus;
     this.store = store;
-    this.#untime = followRaftTiming(consensus, store);
+    this.#untime = followRaftSettings(consensus, store);
     this.nodeID = options.nodeID;
     this.advertiseAddr = options.advertise;
     const { clock, random, nodeID, answer } = options;
@@ -105,7 +108,7 @@ export class RunningManager implements ManagerHandle {
       rootCA: () => this.cluster.RootCA.CACert,
     });
     this.#leadership = new Leadership(
-      () => leaderComponents({ store, clock, random, dispatcher: this.#dispatcher, members: consensus }),
+      leaderComponents({ store, clock, random, dispatcher: this.#dispatcher, members: consensus }),
       clock,
     );
   }
@@ -115,7 +118,7 @@ export class RunningManager implements ManagerHandle {
     options: RunningManagerOptions,
     { network, openMember }: ManagerEffects = systemEffects(options),
   ): Promise<RunningManager> {
-    const { nodeID, advertise, clock, random, join, forceNewCluster, identity } = options;
+    const { nodeID, advertise, clock, random, join, forceNewCluster, skip, identity } = options;
     if (identity) network.useIdentity(identity);
     const consensus = await openMember({
       nodeID,
@@ -125,6 +128,7 @@ export class RunningManager implements ManagerHandle {
       dialer: network.dialer,
       ...(join && { join }),
       ...(forceNewCluster && { forceNewCluster }),
+      ...(skip && { skip }),
     });
     const store = createStore(consensus, clock);
     const judge: Judge = {
@@ -172,14 +176,14 @@ export class RunningManager implements ManagerHandle {
       tell(status);
       if (status.isLeader && !led) keeper.reviewAll();
       led = status.isLeader;
-      void this.#leadership.set(status.isLeader);
+      void this.#leadership.follow(status);
       this.#dispatcher.refresh();
     });
     this.#unsubscribe = () => {
       unfollow();
       unsubscribe();
     };
-    void this.#leadership.set(this.consensus.status().isLeader);
+    void this.#leadership.follow(this.consensus.status());
   }
 
   /** Puts a renewed certificate to use; connections stay. */
@@ -196,7 +200,7 @@ export class RunningManager implements ManagerHandle {
     this.#unsubscribe();
     this.#untime();
     this.#routing.close();
-    await this.#leadership.set(false);
+    await this.#leadership.follow({ isLeader: false, term: 0 });
     // The listener closes last: stopping hands leadership over, and for that the others must still be heard.
     await this.consensus.stop();
     await this.#listener?.close();

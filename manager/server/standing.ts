@@ -53,7 +53,7 @@ export function standingOf(peer: PeerIdentity, { view, leads, certified: read }:
   const certified = peer.role === "swarm-manager" ? "manager" : "worker";
   const cluster = clusterOf(view);
   if (!cluster) return certified;
-  if (peer.nodeID in cluster.BlacklistedCertificates) return "removed";
+  if (Object.hasOwn(cluster.BlacklistedCertificates, peer.nodeID)) return "removed";
   const node = view.get("nodes", peer.nodeID);
   if (!node) return !leads() && read(peer) ? certified : "unknown";
   if (certified === "worker" || node.Role === "manager") return certified;

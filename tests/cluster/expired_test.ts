@@ -70,6 +70,7 @@ class Managers {
         hostname: name,
         labels: {},
         dockerSocket: undefined,
+        skip: { entries: [], records: [] },
       },
       clock: this.clock,
       random: systemRandom,
@@ -187,7 +188,7 @@ Deno.test("Expired: a single manager past its certificate signs its own, and its
     await managers.start("m1");
     await assert.rejects(
       managers.renew(late),
-      refused("unauthenticated", /it could be renewed for 180 days; started with --join and a --token/),
+      refused("unauthenticated", /it could be renewed for 180 days; started with --join and a join token/),
     );
     const wrong = managers.tokens().Worker.slice(0, -3) + "000";
     await assert.rejects(

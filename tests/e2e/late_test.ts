@@ -115,7 +115,7 @@ Deno.test("Late: after 100 days off the cluster goes on by itself, after 400 wit
       await fleet.startManager(400);
       await fleet.startAgent(400);
       await fleet.agent!.says(
-        /Cannot renew .* for 180 days; started with --join and a --token of this cluster the node keeps/,
+        /Cannot renew .* for 180 days; started with --join and a join token of this cluster the node keeps/,
       );
       await fleet.agent!.end();
       await fleet.startAgent(400, await token());

@@ -149,7 +149,7 @@ Deno.test("Peer chain: grace lets in what expired within the window, marked as e
     () => check(30 * DAY_MS + 1),
     refused(
       "unauthenticated",
-      /it expired on .*and it could be renewed for 30 days; started with --join and a --token/,
+      /it expired on .*and it could be renewed for 30 days; started with --join and a join token/,
     ),
   );
   assert.throws(() => check(1, 0), refused("unauthenticated", /it expired on/));

@@ -28,16 +28,11 @@ export function clusterInfo(cluster: Cluster): Record<string, unknown> {
         "HeartbeatTick",
       ]),
       Dispatcher: Spec.Dispatcher,
-      CAConfig: inOrder({
+      CAConfig: {
+        NodeCertExpiry: Spec.CAConfig.NodeCertExpiry,
         // A cluster that is older than the setting has its default.
-        RenewalGracePeriod: DEFAULT_RENEWAL_GRACE_NS,
-        ...Spec.CAConfig,
-        ForceRotate: Spec.CAConfig.ForceRotate || undefined,
-      }, [
-        "NodeCertExpiry",
-        "ForceRotate",
-        "RenewalGracePeriod",
-      ]),
+        RenewalGracePeriod: Spec.CAConfig.RenewalGracePeriod ?? DEFAULT_RENEWAL_GRACE_NS,
+      },
       TaskDefaults: Spec.TaskDefaults,
       EncryptionConfig: Spec.EncryptionConfig,
     },

@@ -31,7 +31,7 @@ export default async function create(context: ExecutorContext): Promise<Executor
   return {
     name: "hostile",
     runtime: "hostile",
-    capabilities: { logs: false, stats: false, exec: false },
+    capabilities: [],
     describe: () =>
       Promise.resolve({ Engine: { EngineVersion: "", Labels: { refused: refused.join(", ") } } }),
     controller: unused,

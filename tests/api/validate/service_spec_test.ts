@@ -136,8 +136,9 @@ Deno.test("Service spec: runtime and runtime spec must fit", () => {
   });
   const task = (TaskTemplate: unknown) => () => parseServiceSpec({ Name: "a", TaskTemplate });
   assert.deepEqual(problems(task({ Runtime: "process" })), { "TaskTemplate.ProcessSpec": mismatch });
-  assert.deepEqual(problems(task({ Runtime: "process", ProcessSpec: { Env: ["=x"] } })), {
+  assert.deepEqual(problems(task({ Runtime: "process", ProcessSpec: { Env: ["=x"], User: "4294967296" } })), {
     "TaskTemplate.ProcessSpec.Command": "a program must be provided",
+    "TaskTemplate.ProcessSpec.User": "a number must be 0 to 2147483647: 4294967296",
     "TaskTemplate.ProcessSpec.Env[0]": 'must read NAME=value: current value is "=x"',
   });
   assert.deepEqual(problems(task({ Runtime: "plugin", GenericSpec: { Payload: 1 } })), {
