@@ -181,6 +181,7 @@ const ATTACKS: Record<string, () => Promise<unknown>> = {
   idle: async () => {
     const sockets = await Promise.all(Array.from({ length: 300 }, secured));
     done = sockets.filter(Boolean).length;
+    console.log("ready");
     await pause(end - performance.now());
   },
   /** Handshakes that are given up after the first bytes, at once or later. */
@@ -230,7 +231,7 @@ const ATTACKS: Record<string, () => Promise<unknown>> = {
       const piece = new Uint8Array(16 * 1024);
       while (performance.now() < end) {
         await connection.write(piece);
-        await pause(50);
+        await pause(200);
       }
     }),
 };

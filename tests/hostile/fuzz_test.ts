@@ -10,15 +10,13 @@ import { SeededRandom } from "../sim/raft/random.ts";
 import { dialWith, materialOf } from "../support/node_material.ts";
 import { withManager } from "../support/one_manager.ts";
 import { run, start } from "../support/programs.ts";
+import { MAX_RESIDENT_MB, peakMB } from "./siege.ts";
 import { StrangeFrames } from "./strange_frames.ts";
 
 const SECONDS = Number(Deno.env.get("COVEY_TEST_FUZZ_SECONDS") ?? 20);
 const SEED = Number(Deno.env.get("COVEY_TEST_FUZZ_SEED") ?? 1);
 /** Frames on one connection, unless it is cut before. */
 const MAX_FRAMES = 200;
-/** Most memory that the manager may ever have had, MB. */
-const MAX_RESIDENT_MB = 400;
-
 /** Sends strange frames on one connection until the manager cuts it; resolves with their number. */
 function attack(address: string, material: TLSMaterial | undefined, random: SeededRandom): Promise<number> {
   const identity = material ? { cert: material.certificatePEM, key: material.privateKeyPEM } : {};
@@ -38,11 +36,6 @@ function attack(address: string, material: TLSMaterial | undefined, random: Seed
     };
     socket.on("secureConnect", send);
   });
-}
-
-function peakMB(pid: number): number {
-  const [, kB = "0"] = /VmHWM:\s+(\d+) kB/.exec(Deno.readTextFileSync(`/proc/${pid}/status`)) ?? [];
-  return Number(kB) / 1000;
 }
 
 Deno.test(`Fuzz: ${SECONDS} s of strange frames and CBOR, and the manager serves on`, () =>

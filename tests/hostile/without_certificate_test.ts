@@ -34,7 +34,11 @@ Deno.test("Without certificate: floods, junk and unfinished handshakes at a lead
 Deno.test("Without certificate: idle connections keep nobody from joining", async () => {
   await withTarget(async (fleet, target) => {
     const token = await joinToken(`${fleet.folder}/m1.sock`);
-    await besiege("idle", target, () => join(fleet.folder, target.address, token));
+    // Longer than a join takes, and ended as soon as that is done.
+    const attacker = attack("idle", target.address, 60);
+    await attacker.says(/ready/);
+    await join(fleet.folder, target.address, token);
+    assert.notEqual(await attacker.end(), 0, "the connections were still there");
   });
 });
 
