@@ -41,8 +41,17 @@ export type ErrorCode =
  * - `unsent`: the request has not left this side; it may be made again.
  * - `outcome_unknown`: the request was sent and no answer came; it may have been carried out.
  * - `wrong_state`: the node is not in the state that the call needs; asking again is in vain.
+ * - `not_in_cluster`: the cluster has removed the caller's node, or does not know it; only joining anew helps.
+ * - `no_manager`: the caller's node is no manager, or no longer one; what it hands on is not done.
  */
-export type ErrorReason = "not_leading" | "no_leader" | "unsent" | "outcome_unknown" | "wrong_state";
+export type ErrorReason =
+  | "not_leading"
+  | "no_leader"
+  | "unsent"
+  | "outcome_unknown"
+  | "wrong_state"
+  | "not_in_cluster"
+  | "no_manager";
 
 const REASONS: Record<ErrorReason, true> = {
   not_leading: true,
@@ -50,6 +59,8 @@ const REASONS: Record<ErrorReason, true> = {
   unsent: true,
   outcome_unknown: true,
   wrong_state: true,
+  not_in_cluster: true,
+  no_manager: true,
 };
 
 /** The reason that `value`, from the wire, names; undefined if it is none. */

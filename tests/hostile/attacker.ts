@@ -1,9 +1,15 @@
-/** A program that attacks a manager for a while, without a certificate: `attacker.ts ATTACK TARGET SECONDS`. */
+/**
+ * A program that attacks a manager for a while: `attacker.ts ATTACK TARGET SECONDS [FOLDER]`, with the certificate in a
+ * node's state folder, or without.
+ */
 import net from "node:net";
 import tls from "node:tls";
 import { encodeFrame, type Frame, FrameType } from "../../transport/frames.ts";
-import { parseAddress } from "../../transport/mod.ts";
+import { DISPATCHER_METHODS, type SessionMessage } from "../../api/dispatcher.ts";
+import { type Connection, parseAddress } from "../../transport/mod.ts";
 import { TLS_OPTIONS } from "../../transport/tls_pipe.ts";
+import { DESCRIPTION } from "../manager/dispatcher/harness.ts";
+import { dialWith, materialOf } from "../support/node_material.ts";
 
 const MAX_BYTES = 4 * 1024 * 1024;
 /** Bytes written at once: more only wait in this process. */
@@ -11,7 +17,9 @@ const BATCH_BYTES = 256 * 1024;
 /** Where attackers come from; whoever joins comes from elsewhere. */
 const FROM = "127.0.0.99";
 
-const [attack = "", target = "", seconds = ""] = Deno.args;
+const [attack = "", target = "", seconds = "", folder] = Deno.args;
+const material = folder === undefined ? undefined : await materialOf(folder);
+const identity = material ? { cert: material.certificatePEM, key: material.privateKeyPEM } : {};
 const end = performance.now() + Number(seconds) * 1000;
 let done = 0;
 
@@ -38,7 +46,7 @@ function joined(pieces: Uint8Array[]): Uint8Array {
 function secured(): Promise<tls.TLSSocket | undefined> {
   return new Promise((resolve) => {
     const plain = net.connect({ ...parseAddress(target), localAddress: FROM }).on("error", () => {});
-    const socket = tls.connect({ ...TLS_OPTIONS, socket: plain });
+    const socket = tls.connect({ ...TLS_OPTIONS, ...identity, socket: plain });
     socket.on("error", () => {});
     socket.once("close", () => resolve(undefined));
     socket.once("secureConnect", () => resolve(socket));
@@ -107,7 +115,62 @@ async function control(count: number, use: (connection: Deno.UnixConn) => Promis
 
 const text = (words: string) => new TextEncoder().encode(words);
 
+/** A session as an agent opens it, and its ID; what is refused, or cut later, is left to `use`'s end. */
+async function withSession(use: (connection: Connection, sessionID: string) => Promise<void>): Promise<void> {
+  let connection: Connection | undefined;
+  try {
+    connection = await dialWith(target, material);
+    const messages = connection.serverStream<SessionMessage>(DISPATCHER_METHODS.session, {
+      Description: DESCRIPTION,
+    });
+    for await (const { SessionID } of messages) {
+      await use(connection, SessionID);
+      break;
+    }
+  } catch {
+    await pause(20);
+  } finally {
+    connection?.close();
+  }
+}
+
+/** What no agent reports. */
+const JUNK_UPDATES = Array.from({ length: 500 }, (_, i) => ({
+  TaskID: `task${i}`,
+  Status: {
+    State: "running",
+    Timestamp: "yesterday",
+    Message: "x".repeat(200),
+    ContainerStatus: { PID: -(2 ** 64) },
+  },
+}));
+
 const ATTACKS: Record<string, () => Promise<unknown>> = {
+  junk_statuses: () =>
+    times(4, async () => {
+      while (performance.now() < end) {
+        await withSession(async (connection, SessionID) => {
+          const request = { SessionID, Updates: JUNK_UPDATES };
+          while (performance.now() < end) {
+            await times(20, () =>
+              connection.call(DISPATCHER_METHODS.updateTaskStatus, request).then(() => {}, () => {}).then(
+                () =>
+                  void done++,
+              ));
+            await pause(0);
+          }
+        });
+      }
+    }),
+  sessions: () =>
+    times(100, async () => {
+      while (performance.now() < end) {
+        done++;
+        await withSession(async (connection, SessionID) => {
+          while (performance.now() < end) await connection.call(DISPATCHER_METHODS.heartbeat, { SessionID });
+        });
+      }
+    }),
   pings: () => {
     const pings = joined(new Array(50_000).fill(packed([FrameType.ping])));
     return times(4, () => flood(() => pings, true));

@@ -1,9 +1,8 @@
 /** What somebody without a certificate, or at the control socket, can do to managers that run: nothing that others notice. */
 import assert from "node:assert/strict";
-import { type ManagerFleet, withManagers } from "../support/manager_fleet.ts";
 import { joinToken } from "../support/one_manager.ts";
 import { freePort, inFolder, Program, ROOT, start } from "../support/programs.ts";
-import { attack, besiege, type Target } from "./siege.ts";
+import { attack, besiege, withTarget } from "./siege.ts";
 
 const OVER_THE_NETWORK = [
   "pings",
@@ -15,24 +14,6 @@ const OVER_THE_NETWORK = [
   "silent",
 ];
 const AT_THE_SOCKET = ["chunks", "slow_heads", "slow_bodies"];
-
-/** Three managers, the first of which leads and is to be attacked: it must lead to the end, and nobody complain. */
-async function withTarget(test: (fleet: ManagerFleet, target: Target) => Promise<void>): Promise<void> {
-  await withManagers({}, async (fleet) => {
-    await fleet.start("m1");
-    for (const name of ["m2", "m3"]) await fleet.start(name, { through: "m1" });
-    await test(fleet, {
-      pid: fleet.pid("m1"),
-      address: fleet.address("m1"),
-      ask: () => fleet.client("m1").get("/nodes"),
-    });
-    assert.equal(await fleet.leader("m2"), "m1");
-    for (const name of ["m1", "m2", "m3"]) {
-      const log = await Deno.readTextFile(`${fleet.folder}/${name}.txt`);
-      assert.doesNotMatch(log, /\[fatal\]|\[error\]|Uncaught|panicked/);
-    }
-  });
-}
 
 /** An agent joins through `address` and is connected. */
 async function join(folder: string, address: string, token: string): Promise<void> {

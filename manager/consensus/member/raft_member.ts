@@ -5,7 +5,7 @@ import { type Clock, sleep } from "../../../api/clock.ts";
 import { CoveyError } from "../../../api/errors.ts";
 import { RAFT_METHODS, type RaftLeaveRequest } from "../../../api/raft.ts";
 import type { Random } from "../../../api/random.ts";
-import type { Dialer, Method } from "../../../transport/mod.ts";
+import type { ClientStreamHandler, Dialer, Method } from "../../../transport/mod.ts";
 import { type Consensus, type ConsensusStatus, MAX_ENTRY_BYTES, type Member } from "../consensus.ts";
 import { type Disk, openKvDisk } from "../disk/disk.ts";
 import { lockFolder, type Unlock } from "../disk/folder_lock.ts";
@@ -212,7 +212,16 @@ export class RaftMember implements Consensus {
 
   /** What other managers call, to be registered with the transport. */
   methods(): Record<string, Method> {
-    return new RaftService(() => this.#phase === "running" ? this.#member : undefined).methods();
+    return this.#service().methods();
+  }
+
+  /** The answer to `raft.messages` for a node that is no manager any more. See {@linkcode RaftService.farewell}. */
+  farewell(refusal: CoveyError): ClientStreamHandler {
+    return (items) => this.#service().farewell(items, refusal);
+  }
+
+  #service(): RaftService {
+    return new RaftService(() => this.#phase === "running" ? this.#member : undefined);
   }
 
   /** Whether this member votes, as far as it knows. */

@@ -67,6 +67,14 @@ export class RaftService {
     };
   }
 
+  /** Tells a node that is no manager any more that its member is out; fails with `refusal` where that is not known here. */
+  async farewell(items: AsyncIterable<unknown>, refusal: CoveyError): Promise<RaftStreamEnd> {
+    const { driver } = this.#running();
+    const { From } = decodeHello((await items[Symbol.asyncIterator]().next()).value);
+    if (driver.confState.removed.includes(From)) return { Removed: true };
+    throw refusal;
+  }
+
   #running(): ServedMember {
     const member = this.#member();
     if (member) return member;
