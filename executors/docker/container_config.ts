@@ -9,6 +9,8 @@ import { withDefaultTag } from "./image_ref.ts";
 
 /** Every container of a task has this label. */
 export const LABEL_TASK_ID = "com.docker.swarm.task.id";
+/** Every container of a task says on which node it is: several may share an engine. */
+export const LABEL_NODE_ID = "com.docker.swarm.node.id";
 /** Marks the containers of tasks among an engine's others. */
 export const LABEL_TASK = "com.docker.swarm.task";
 /** Period over which the processor limit is counted, in microseconds (moby). */
@@ -24,7 +26,7 @@ function systemLabels(task: Task, nodeID: string): Record<string, string> {
     [LABEL_TASK]: "",
     [LABEL_TASK_ID]: task.ID,
     "com.docker.swarm.task.name": taskName(task),
-    "com.docker.swarm.node.id": task.NodeID || nodeID,
+    [LABEL_NODE_ID]: task.NodeID || nodeID,
     "com.docker.swarm.service.id": task.ServiceID,
     "com.docker.swarm.service.name": task.ServiceAnnotations.Name,
   };
@@ -96,6 +98,7 @@ function securityOptions(privileges: Privileges): string[] {
 function hostConfig(task: Task, spec: ContainerSpec) {
   const { Limits, Reservations } = task.Spec.Resources ?? {};
   const { bindings } = hostPorts(task.Ports);
+  const log = task.Spec.LogDriver ?? task.LogDriver;
   const security = securityOptions(spec.Privileges ?? {});
   return defined({
     Memory: Limits?.MemoryBytes || undefined,
@@ -119,9 +122,7 @@ function hostConfig(task: Task, spec: ContainerSpec) {
     DnsSearch: spec.DNSConfig?.Search,
     DnsOptions: spec.DNSConfig?.Options,
     SecurityOpt: security.length > 0 ? security : undefined,
-    LogConfig: task.Spec.LogDriver?.Name
-      ? { Type: task.Spec.LogDriver.Name, Config: task.Spec.LogDriver.Options ?? {} }
-      : undefined,
+    LogConfig: log?.Name ? { Type: log.Name, Config: log.Options ?? {} } : undefined,
     NetworkMode: task.Spec.Networks?.[0]?.Target,
     // The agent restarts tasks, never the engine.
     RestartPolicy: { Name: "no" },
@@ -157,6 +158,17 @@ export function createBody(task: Task, nodeID: string): Record<string, unknown> 
       }
       : undefined,
   });
+}
+
+/**
+ * The API version from which on an engine knows all that `spec` asks for, if the usual one is too old: asked in that, it
+ * would leave the rest out without a word.
+ */
+export function versionFor({ Healthcheck, Mounts = [] }: ContainerSpec): string | undefined {
+  const binds = Mounts.map((each) => each.BindOptions ?? {});
+  const isRecursive = binds.some((bind) => bind.ReadOnlyNonRecursive || bind.ReadOnlyForceRecursive);
+  if (Healthcheck?.StartInterval || isRecursive) return "v1.44";
+  return binds.some((bind) => bind.CreateMountpoint) ? "v1.42" : undefined;
 }
 
 /** Grace period in whole seconds, rounded up; the engine counts no finer. */

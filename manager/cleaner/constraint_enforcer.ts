@@ -65,7 +65,8 @@ export class ConstraintEnforcer extends LoopComponent {
     await store.batch(misplaced, (tx, { ID }) => {
       const task = tx.get("tasks", ID);
       if (task === undefined || !isWanted(task) || isTerminal(task.Status.State)) return;
-      tx.update("tasks", withStatus(task, at, "rejected", "assigned node no longer meets constraints"));
+      const why = "assigned node no longer meets constraints";
+      tx.update("tasks", withStatus(task, at, "rejected", "task rejected by constraint enforcer", why));
     }, ({ NodeID }, outcome) => {
       if (!outcome.committed) this.#nodes.failed(NodeID, outcome.error);
     });

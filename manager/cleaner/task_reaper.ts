@@ -2,12 +2,12 @@
 import { clusterOf } from "../cluster/cluster_object.ts";
 import type { CancelTimer } from "../../api/clock.ts";
 import type { Cluster } from "../../api/cluster.ts";
-import type { Task } from "../../api/task.ts";
+import { slotKey, type Task } from "../../api/task.ts";
 import { compareStates, isTerminal } from "../../api/task_state.ts";
 import type { Commit, ReadView } from "../store/store.ts";
 import { CommitLoop, type ComponentOptions } from "../leader/commit_loop.ts";
 import type { WorkList } from "../leader/work_list.ts";
-import { isWanted, slotKey } from "../task/task.ts";
+import { isWanted, lastToChange } from "../task/task.ts";
 
 /** Milliseconds from the first dirty slot to the next look. */
 const REAPER_BATCHING_MS = 250;
@@ -34,11 +34,16 @@ function isSettled(task: Task): boolean {
   return isTerminal(task.Status.State) || !isWanted(task);
 }
 
-/** The tasks of a slot (oldest first) to delete, so that `limit` stay, the live one included. */
+/**
+ * The tasks of a slot (oldest first) to delete, so that `limit` stay, the live one included. A slot at rest keeps the task
+ * that says so.
+ */
 export function tasksToReap(tasks: readonly Task[], limit: number): Task[] {
   if (limit < 0) return [];
+  const resting = tasks.some(isWanted) ? undefined : lastToChange(tasks);
   const deletable = tasks.filter((task) =>
-    !isWanted(task) && (isTerminal(task.Status.State) || compareStates(task.Status.State, "assigned") < 0)
+    !isWanted(task) && task !== resting &&
+    (isTerminal(task.Status.State) || compareStates(task.Status.State, "assigned") < 0)
   );
   return deletable.slice(0, Math.max(0, tasks.length - limit));
 }
@@ -129,7 +134,7 @@ export class TaskReaper {
       const tasks = store.find("tasks", "slot", key);
       if (tasks.length < 2) continue;
       this.#slots.attempt(key, () => {
-        for (const { ID } of tasksToReap(tasks, this.#limit(tasks[0]!))) this.#doomed.add(ID);
+        for (const { ID } of tasksToReap(tasks, this.#limit(tasks))) this.#doomed.add(ID);
       });
     }
     this.#slots.finish();
@@ -139,10 +144,12 @@ export class TaskReaper {
     });
   }
 
-  /** A limited number of attempts needs all of them in the history, to be counted by the next leader. */
-  #limit(task: Task): number {
+  /** A limited number of attempts needs all of them in the history, to be counted: by each task's own policy. */
+  #limit(tasks: readonly Task[]): number {
     const { store } = this.options;
-    const attempts = store.get("services", task.ServiceID)?.Spec.TaskTemplate.RestartPolicy?.MaxAttempts ?? 0;
+    const service = store.get("services", tasks[0]!.ServiceID);
+    const specs = [...tasks.map(({ Spec }) => Spec), service?.Spec.TaskTemplate];
+    const attempts = Math.max(...specs.map((spec) => spec?.RestartPolicy?.MaxAttempts ?? 0));
     const limit = historyLimit(clusterOf(store));
     return attempts > 0 && limit >= 0 ? attempts + 1 : limit;
   }

@@ -5,7 +5,7 @@ import { timestamp } from "../../api/clock.ts";
 import { CoveyError } from "../../api/errors.ts";
 import type { Node, NodeDescription, NodeState } from "../../api/node.ts";
 import { compareStates } from "../../api/task_state.ts";
-import type { Task } from "../../api/task.ts";
+import { isNodeBound, type Task } from "../../api/task.ts";
 import { type ComponentOptions, LoopComponent } from "../leader/commit_loop.ts";
 import type { Commit } from "../store/store.ts";
 import { isDeepStrictEqual } from "node:util";
@@ -133,8 +133,8 @@ export class NodeKeeper extends LoopComponent {
   }
 }
 
-/** A global service's task (slot 0) stays its node's: nobody else can take its place, and an outage does not stop it. */
+/** A task that is bound to its node stays there: nobody else can take its place, and an outage does not stop it. */
 function canBeOrphaned(task: Task): boolean {
-  return task.Slot !== 0 && compareStates(task.Status.State, "assigned") >= 0 &&
+  return !isNodeBound(task) && compareStates(task.Status.State, "assigned") >= 0 &&
     compareStates(task.Status.State, "running") <= 0;
 }

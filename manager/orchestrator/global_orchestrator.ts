@@ -6,7 +6,7 @@
 import { clusterOf } from "../cluster/cluster_object.ts";
 import type { Node } from "../../api/node.ts";
 import { isGlobal, type Service } from "../../api/service.ts";
-import type { Task } from "../../api/task.ts";
+import { isNodeBound, slotKey, type Task } from "../../api/task.ts";
 import type { CoveyError } from "../../api/errors.ts";
 import { isTerminal } from "../../api/task_state.ts";
 import { nodeMatches } from "../placement/constraint.ts";
@@ -31,7 +31,7 @@ export class GlobalOrchestrator extends ServiceOrchestrator {
   #services = new Map<string, Service>();
 
   constructor(options: ComponentOptions) {
-    super("global orchestrator", options, true);
+    super("global orchestrator", options, "global");
   }
 
   protected override onService(serviceID: string, service: Service | undefined): void {
@@ -104,9 +104,9 @@ export class GlobalOrchestrator extends ServiceOrchestrator {
   #pair(
     service: Service,
     node: Node,
-    tasks = this.options.store.find("tasks", "slot", `${service.ID}/${node.ID}`),
+    tasks = this.options.store.find("tasks", "slot", slotKey({ ServiceID: service.ID, NodeID: node.ID })),
   ): Pair {
-    const live = this.supervisor.liveTasks(service, tasks.filter((task) => task.DesiredState !== "remove"));
+    const live = this.supervisor.liveTasks(this.options.store, service, tasks);
     return { service, node, live, verdict: globalVerdict(service, node) };
   }
 
@@ -129,7 +129,7 @@ export class GlobalOrchestrator extends ServiceOrchestrator {
       const place = tx.get("nodes", node.ID);
       if (current === undefined || place === undefined || globalVerdict(current, place) !== verdict) return;
       if (verdict === "run") {
-        const tasks = tx.find("tasks", "slot", `${service.ID}/${node.ID}`);
+        const tasks = tx.find("tasks", "slot", slotKey({ ServiceID: service.ID, NodeID: node.ID }));
         if (!tasks.some(isWanted)) {
           tx.create("tasks", newTask(current, { nodeID: node.ID }, cluster, clock, random));
         }
@@ -149,8 +149,8 @@ export class GlobalOrchestrator extends ServiceOrchestrator {
   /** Tasks of a node that was removed: nobody will ever report on them. */
   async #deleteTasks(tasks: Task[]): Promise<void> {
     await this.options.store.batch(tasks, (tx, { ID, ServiceID }) => {
-      const service = tx.get("services", ServiceID);
-      if (tx.get("tasks", ID)?.Slot === 0 && (service === undefined || isGlobal(service.Spec))) {
+      const task = tx.get("tasks", ID), service = tx.get("services", ServiceID);
+      if (task && isNodeBound(task) && (service === undefined || isGlobal(service.Spec))) {
         tx.delete("tasks", ID);
       }
     }, ({ NodeID }, outcome) => {

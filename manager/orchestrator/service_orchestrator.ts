@@ -1,5 +1,5 @@
 /** What the orchestrators of both modes share: dirty sets, restarts, and the end of services. */
-import { isGlobal, type Service } from "../../api/service.ts";
+import { type ModeName, modeOf, type Service } from "../../api/service.ts";
 import type { Task } from "../../api/task.ts";
 import { isTerminal } from "../../api/task_state.ts";
 import type { Change, Commit, WriteTransaction } from "../store/store.ts";
@@ -29,8 +29,8 @@ export abstract class ServiceOrchestrator {
   readonly #removedBefore = new Set<string>();
   #starting = false;
 
-  constructor(readonly name: string, protected readonly options: ComponentOptions, readonly global: boolean) {
-    this.supervisor = new RestartSupervisor(options, global);
+  constructor(readonly name: string, protected readonly options: ComponentOptions, readonly mode: ModeName) {
+    this.supervisor = new RestartSupervisor(options, mode);
     this.updater = new Updater(options, this.supervisor, (serviceID) => {
       this.dirtyServices.add(serviceID);
       this.#loop.wake();
@@ -75,25 +75,32 @@ export abstract class ServiceOrchestrator {
 
   /** Has another look at wanted tasks. */
   protected checkTasks(tasks: Iterable<Task>): void {
-    for (const task of tasks) {
-      if ((task.Slot === 0) === this.global && isWanted(task)) this.#restarts.add(task.ID);
-    }
+    for (const task of tasks) if (isWanted(task) && this.#serviceOf(task)) this.#restarts.add(task.ID);
+  }
+
+  /** The service of `task` if it exists and has this mode. */
+  #serviceOf(task: Task): Service | undefined {
+    const service = this.options.store.get("services", task.ServiceID);
+    return service && modeOf(service.Spec) === this.mode ? service : undefined;
   }
 
   #resync(): void {
     const { store } = this.options;
     for (const service of store.all("services")) {
-      if (isGlobal(service.Spec) !== this.global) continue;
+      if (modeOf(service.Spec) !== this.mode) continue;
       this.onService(service.ID, service);
       this.dirtyServices.add(service.ID);
     }
     for (const node of store.all("nodes")) this.dirtyNodes.add(node.ID);
     for (const task of store.all("tasks")) {
-      if ((task.Slot === 0) !== this.global) continue;
+      // Tasks of no service are anybody's to delete: their mode is not known any more.
       if (store.get("services", task.ServiceID) === undefined) {
         this.#removed.add(task.ServiceID);
         if (this.#starting) this.#removedBefore.add(task.ServiceID);
-      } else if (isWanted(task) && this.#mayEnd(task)) this.#restarts.add(task.ID);
+      }
+      const service = this.#serviceOf(task);
+      if (service === undefined) continue;
+      if (isWanted(task) && this.#mayEnd(service, task)) this.#restarts.add(task.ID);
       if (task.NodeID !== "" && store.get("nodes", task.NodeID) === undefined) {
         this.dirtyNodes.add(task.NodeID);
       }
@@ -110,29 +117,28 @@ export abstract class ServiceOrchestrator {
   }
 
   #onServiceChange(service: Service, removed: boolean): void {
-    if (isGlobal(service.Spec) !== this.global) return;
+    if (modeOf(service.Spec) !== this.mode) return;
     this.onService(service.ID, removed ? undefined : service);
     if (removed) this.dirtyServices.delete(service.ID);
     (removed ? this.#removed : this.dirtyServices).add(service.ID);
   }
 
   #onTaskChange(task: Task, removed: boolean): void {
-    if ((task.Slot === 0) !== this.global || !isWanted(task)) return;
+    const service = isWanted(task) ? this.#serviceOf(task) : undefined;
+    if (service === undefined) return;
     if (removed) {
       this.dirtyServices.add(task.ServiceID);
       return;
     }
-    if (isTerminal(task.Status.State) || (task.NodeID !== "" && this.#mayEnd(task))) {
+    if (isTerminal(task.Status.State) || (task.NodeID !== "" && this.#mayEnd(service, task))) {
       this.#restarts.add(task.ID);
     }
   }
 
   /** False if the task is to be kept as it is. One that cannot be judged comes to its judgement, which names it. */
-  #mayEnd(task: Task): boolean {
-    const { store } = this.options;
-    const service = store.get("services", task.ServiceID);
+  #mayEnd(service: Service, task: Task): boolean {
     try {
-      return service !== undefined && this.judge(store, service, task) !== "keep";
+      return this.judge(this.options.store, service, task) !== "keep";
     } catch {
       return true;
     }

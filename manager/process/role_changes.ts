@@ -66,7 +66,7 @@ export class RoleChanges {
 
   /** The cluster has removed this manager: it goes on as a worker if it was demoted, and stops otherwise. */
   demote(manager: RunningManager): Promise<void> {
-    const { life, running, state } = this.#parts;
+    const { life, running, state, identities } = this.#parts;
     return life.enqueue(async () => {
       const before = life.membership;
       if (running.manager !== manager || !before) return;
@@ -78,6 +78,7 @@ export class RoleChanges {
       try {
         await running.halt({ leave: false });
         await this.#renewAs("worker", managers);
+        await identities.forgetPrevious();
         await state.wipeRaft();
         await state.save(membership);
         await running.work(membership);

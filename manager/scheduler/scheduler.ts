@@ -4,7 +4,7 @@ import { timestamp } from "../../api/clock.ts";
 import { CoveyError } from "../../api/errors.ts";
 import type { Node } from "../../api/node.ts";
 import { SayOnce } from "../../api/say_once.ts";
-import type { Task } from "../../api/task.ts";
+import { isNodeBound, type Task } from "../../api/task.ts";
 import { isTerminal } from "../../api/task_state.ts";
 import { CommitLoop, type ComponentOptions } from "../leader/commit_loop.ts";
 import { Debounce } from "../leader/debounce.ts";
@@ -149,7 +149,7 @@ export class Scheduler {
       return this.#forget(task);
     }
     const failed = task.Status.State === "failed" || task.Status.State === "rejected";
-    if (failed && old && !isTerminal(old.Status.State) && task.Slot > 0 && isWanted(old)) {
+    if (failed && old && !isTerminal(old.Status.State) && !isNodeBound(task) && isWanted(old)) {
       this.#infos.get(task.NodeID)?.addFailure(groupKey(task), this.options.clock.monotonic());
     }
     return this.#enqueue(task);

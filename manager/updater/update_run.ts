@@ -16,12 +16,12 @@ import { toMs } from "../../api/duration.ts";
 import { type CancelTimer, timestamp } from "../../api/clock.ts";
 import type { CoveyError } from "../../api/errors.ts";
 import type { Service, UpdateConfig, UpdateStatus } from "../../api/service.ts";
-import type { Task } from "../../api/task.ts";
+import { isNodeBound, slotKey, type Task } from "../../api/task.ts";
 import { compareStates, isTerminal } from "../../api/task_state.ts";
 import type { ReadView, WriteTransaction } from "../store/store.ts";
 import type { ComponentOptions } from "../leader/commit_loop.ts";
 import type { DelayedStart, RestartSupervisor } from "../restart/restart_supervisor.ts";
-import { isStopped, isTaskDirty, isWanted, newTask, placeOf, slotKey, withDesired } from "../task/task.ts";
+import { isStopped, isTaskDirty, isWanted, newTask, placeOf, withDesired } from "../task/task.ts";
 
 /** Milliseconds that a new task is watched for failure, unless the update config says otherwise. */
 const DEFAULT_MONITOR_MS = 5000;
@@ -44,6 +44,8 @@ interface Policy {
   ratio: number;
   startFirst: boolean;
   rollback: boolean;
+  /** For how long an old task is kept beside a new one that runs: while a failure would bring the old one back. */
+  keepOldMs: number;
 }
 
 function policyOf(service: Service): Policy {
@@ -51,15 +53,19 @@ function policyOf(service: Service): Policy {
   const config = rollback ? service.Spec.RollbackConfig : service.Spec.UpdateConfig;
   const delayMs = toMs(config?.Delay, 0);
   const monitorMs = toMs(config?.Monitor || undefined, DEFAULT_MONITOR_MS);
+  const watchMs = delayMs >= monitorMs ? delayMs + 1000 : monitorMs;
   const parallelism = config?.Parallelism ?? 1;
+  const action = config?.FailureAction ?? "pause";
+  const startFirst = config?.Order === "start-first";
   return {
     parallelism: parallelism === 0 ? Infinity : parallelism,
     delayMs,
-    monitorMs: delayMs >= monitorMs ? delayMs + 1000 : monitorMs,
-    action: config?.FailureAction ?? "pause",
+    monitorMs: watchMs,
+    action,
     ratio: config?.MaxFailureRatio ?? 0,
-    startFirst: config?.Order === "start-first",
+    startFirst,
     rollback,
+    keepOldMs: startFirst && action === "rollback" && !rollback ? watchMs : 0,
   };
 }
 
@@ -79,6 +85,8 @@ export class UpdateRun {
   /** Tasks made by this run, with the monotonic time at which they were first seen running. */
   #made = new Map<string, number | undefined>();
   #failed = new Set<string>();
+  /** New tasks that run, with the monotonic time at which the old tasks beside them are ended. */
+  readonly #proving = new Map<string, number>();
   /** Slots whose writes failed: whether they were committed all the same is seen when their turn comes again. */
   readonly #doubtful = new Set<string>();
   #lastRunningAt = 0;
@@ -147,34 +155,46 @@ export class UpdateRun {
     await this.#land();
     if (await this.#actOnFailures()) return true;
     await this.#launch();
-    if (this.#queue.length > 0 || this.#flights.size > 0) return false;
+    if (this.#queue.length > 0 || this.#flights.size > 0 || this.#proving.size > 0) return false;
     return await this.#finish(service);
   }
 
   /** Ends flights whose new task runs, or cannot be waited for; frees them after the delay. */
   async #land(): Promise<void> {
     const { store, clock } = this.options;
-    const landing: Flight[] = [];
-    const oldTasks: string[] = [];
+    const now = clock.monotonic();
     for (const flight of this.#flights.values()) {
       if (flight.doneAt !== undefined) continue;
       const task = store.get("tasks", flight.newTaskID);
       if (!this.#isDone(task)) continue;
-      landing.push(flight);
-      if (task?.Status.State !== "running") continue;
-      const inSlot = store.find("tasks", "slot", slotKey(task));
-      oldTasks.push(...inSlot.filter((t) => t.ID !== task.ID && isWanted(t)).map((t) => t.ID));
+      flight.doneAt = now;
+      if (task?.Status.State === "running") this.#proving.set(task.ID, now + this.#policy.keepOldMs);
     }
-    // They have landed once the old tasks are known to be told.
-    if (oldTasks.length > 0) await this.#shutDown(oldTasks);
-    const now = clock.monotonic();
-    for (const flight of landing) flight.doneAt = now;
+    await this.#endOld(now);
     for (const [key, { doneAt }] of this.#flights) {
       if (doneAt === undefined) continue;
       const freeAt = doneAt + this.#policy.delayMs;
       if (freeAt <= now || this.#queue.length === 0) this.#flights.delete(key);
       else this.#wakeAt(freeAt);
     }
+  }
+
+  /** Ends the old tasks beside new ones that have proven themselves. They are due until they are known to be told. */
+  async #endOld(now: number): Promise<void> {
+    const due = [...this.#proving].filter(([, at]) => at <= now).map(([taskID]) => taskID);
+    const old = due.flatMap((taskID) => this.#besides(taskID));
+    if (old.length > 0) await this.#shutDown(old);
+    for (const taskID of due) this.#proving.delete(taskID);
+    for (const at of this.#proving.values()) this.#wakeAt(at);
+  }
+
+  /** The wanted tasks in the slot of a task that runs; none if it does not run any more. */
+  #besides(taskID: string): string[] {
+    const { store } = this.options;
+    const task = store.get("tasks", taskID);
+    if (task?.Status.State !== "running" || !isWanted(task)) return [];
+    const inSlot = store.find("tasks", "slot", slotKey(task));
+    return inSlot.filter((other) => other.ID !== taskID && isWanted(other)).map((other) => other.ID);
   }
 
   /**
@@ -217,10 +237,11 @@ export class UpdateRun {
 
   /** The slot's new task is committed. */
   #takeOff(slot: Task, start: DelayedStart): void {
-    const { store } = this.options;
+    const { store, clock } = this.options;
     const next = store.get("tasks", start.taskID);
     this.#flights.set(slotKey(slot), { newTaskID: start.taskID, doneAt: undefined });
     if (next && compareStates(next.Status.State, "running") < 0) this.#made.set(next.ID, undefined);
+    else if (next && this.#policy.keepOldMs > 0) this.#made.set(next.ID, clock.monotonic());
     if (!this.#policy.startFirst) this.supervisor.delay(start);
   }
 
@@ -228,7 +249,7 @@ export class UpdateRun {
   #replace(tx: WriteTransaction, slot: Task): DelayedStart | undefined {
     const service = tx.get("services", this.service.ID);
     if (service === undefined || !this.serves(service)) return undefined;
-    const live = this.supervisor.liveTasks(service, tx.find("tasks", "slot", slotKey(slot)));
+    const live = this.supervisor.liveTasks(tx, service, tx.find("tasks", "slot", slotKey(slot)));
     if (!isSlotDirty(tx, service, live)) {
       // What this run wrote before may have been committed although the answer was lost.
       const [own] = this.#doubtful.has(slotKey(slot)) ? live : [];
@@ -237,8 +258,9 @@ export class UpdateRun {
         : undefined;
     }
     const clean = live.filter((task) => !isTaskDirty(tx, service, task));
-    // The newest one that runs already, if any: nothing that works is thrown away.
-    let next = clean.findLast((task) => task.DesiredState === "running") ?? clean.at(-1);
+    // One that runs, if any, before one that only shall: nothing that works is thrown away.
+    let next = clean.find((task) => task.Status.State === "running") ??
+      clean.findLast((task) => task.DesiredState === "running") ?? clean.at(-1);
     const { clock, random } = this.options;
     if (next === undefined) {
       next = newTask(service, placeOf(slot), clusterOf(tx), clock, random);
@@ -296,7 +318,11 @@ export class UpdateRun {
         ...rest,
         Spec: PreviousSpec,
         SpecVersion: PreviousSpecVersion ?? service.SpecVersion,
-        UpdateStatus: { State: "rollback_started", StartedAt: timestamp(clock), Message: message },
+        UpdateStatus: {
+          State: "rollback_started",
+          StartedAt: service.UpdateStatus?.StartedAt ?? timestamp(clock),
+          Message: message,
+        },
       });
       return true;
     });
@@ -305,7 +331,7 @@ export class UpdateRun {
   async #finish(service: Service): Promise<boolean> {
     const now = this.options.clock.monotonic();
     const watchUntil = this.#lastRunningAt + this.#policy.monitorMs;
-    if (this.#policy.action !== "continue" && this.#lastRunningAt > 0 && now < watchUntil) {
+    if (this.#lastRunningAt > 0 && now < watchUntil) {
       this.#wakeAt(watchUntil);
       return false;
     }
@@ -341,7 +367,7 @@ export class UpdateRun {
 /** How many tasks of an update wait for a device that is not there. */
 function deferredTasks(view: ReadView, service: Service): number {
   return view.find("tasks", "serviceID", service.ID).filter((task) => {
-    if (task.Slot !== 0 || !isWanted(task)) return false;
+    if (!isNodeBound(task) || !isWanted(task)) return false;
     const node = view.get("nodes", task.NodeID);
     return node?.Status.State !== "ready" &&
       (isTaskDirty(view, service, task) || compareStates(task.Status.State, "running") < 0);

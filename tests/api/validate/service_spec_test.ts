@@ -1,5 +1,6 @@
 import assert from "node:assert/strict";
 import fc from "fast-check";
+import { renewalGraceMs } from "../../../api/cluster.ts";
 import { CoveyError } from "../../../api/errors.ts";
 import {
   mergeClusterSpec,
@@ -135,8 +136,9 @@ Deno.test("Service spec: runtime and runtime spec must fit", () => {
   });
   const task = (TaskTemplate: unknown) => () => parseServiceSpec({ Name: "a", TaskTemplate });
   assert.deepEqual(problems(task({ Runtime: "process" })), { "TaskTemplate.ProcessSpec": mismatch });
-  assert.deepEqual(problems(task({ Runtime: "process", ProcessSpec: { Env: ["=x"] } })), {
+  assert.deepEqual(problems(task({ Runtime: "process", ProcessSpec: { Env: ["=x"], User: "4294967296" } })), {
     "TaskTemplate.ProcessSpec.Command": "a program must be provided",
+    "TaskTemplate.ProcessSpec.User": "a number must be 0 to 2147483647: 4294967296",
     "TaskTemplate.ProcessSpec.Env[0]": 'must read NAME=value: current value is "=x"',
   });
   assert.deepEqual(problems(task({ Runtime: "plugin", GenericSpec: { Payload: 1 } })), {
@@ -190,6 +192,20 @@ Deno.test("Swarm spec: what is absent stays, and the result must fit together", 
   const merge = (body: unknown) => mergeClusterSpec(defaults, parseClusterSpec(body));
   assert.deepEqual(merge({}), defaults);
   assert.equal(merge({ Raft: { ElectionTick: 20 } }).Raft.ElectionTick, 20);
+  const certificates = merge({ CAConfig: { RenewalGracePeriod: 0 } }).CAConfig;
+  assert.deepEqual(certificates, { ...defaults.CAConfig, RenewalGracePeriod: 0 });
+  const days = 86_400e9;
+  assert.equal(renewalGraceMs({ CAConfig: certificates }), 0);
+  assert.equal(
+    renewalGraceMs({ CAConfig: { NodeCertExpiry: days } }),
+    180 * 86_400_000,
+    "of an older cluster",
+  );
+  for (const RenewalGracePeriod of [-1, 3651 * days, "180d"]) {
+    assert.deepEqual(Object.keys(problems(() => merge({ CAConfig: { RenewalGracePeriod } }))!), [
+      "CAConfig.RenewalGracePeriod",
+    ]);
+  }
   assert.deepEqual(problems(() => merge({ Raft: { ElectionTick: 1 } })), {
     "Raft.ElectionTick": "must be above twice HeartbeatTick (1): current value is 1",
   });

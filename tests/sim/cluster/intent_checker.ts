@@ -2,10 +2,10 @@
  * Knows how long each task has stood still, and what a healed cluster must not leave standing: whatever the leader once
  * decided and could not write at once, somebody must still intend.
  */
-import type { Task } from "../../../api/task.ts";
+import { slotKey, type Task } from "../../../api/task.ts";
 import { compareStates, isTerminal } from "../../../api/task_state.ts";
 import type { Commit, ReadView } from "../../../manager/store/store.ts";
-import { isWanted, slotKey } from "../../../manager/task/task.ts";
+import { isWanted } from "../../../manager/task/task.ts";
 import type { World } from "./world.ts";
 
 /** Longer than anything takes in a healed cluster: delays and programs of these runs last 4 s at most. */

@@ -4,6 +4,7 @@ import { controlAPI } from "../../../manager/http/mod.ts";
 import type { ControlAPI } from "../../../manager/http/app.ts";
 import type { NodeLifecycle } from "../../../manager/http/lifecycle.ts";
 import { type ManagerEffects, RunningManager } from "../../../manager/server/running_manager.ts";
+import type { Certified } from "../../../manager/server/standing.ts";
 import { RaftMember } from "../../../manager/consensus/member/mod.ts";
 import { RaftInvariantError } from "../../../manager/raft/invariant.ts";
 import type { NodeIdentity } from "../../../security/mod.ts";
@@ -60,6 +61,8 @@ export class SimManager {
   view: ManagerView;
   readonly #all: ManagerSurroundings;
   #process: Process | undefined;
+  /** When the cluster last gave it a certificate, milliseconds since 1970. */
+  #certifiedAt = 0;
   /** It votes, as far as its disk says. */
   #joined = false;
 
@@ -154,6 +157,7 @@ export class SimManager {
     this.disk.wipe();
     this.#all.disks.wiped(this.name);
     this.view = new ManagerView(this.name, 0);
+    this.#certifiedAt = this.host.clock().now();
     this.#joined = false;
     this.state = "down";
   }
@@ -190,7 +194,7 @@ export class SimManager {
       nodeID: name,
       clusterID: "cluster",
       role: "swarm-manager",
-      certificatePEM: `certificate of ${name}`,
+      certificatePEM: `certificate of ${name} at ${this.#certifiedAt}`,
     };
     const effects: ManagerEffects = {
       network: {
@@ -198,9 +202,11 @@ export class SimManager {
           network.dialer(host, identity, clock),
           (message) => checker.guard(() => disks.sends(name, message)),
         ),
-        useStore: () => {},
+        useJudge: () => {},
+        certified,
         useIdentity: () => {},
-        listen: (_, router) => Promise.resolve(network.listen(host, identity, router, clock)),
+        listen: (_, router, onConnection) =>
+          Promise.resolve(network.listen(host, identity, { router, clock, onConnection })),
       },
       openMember: async (options) => {
         const all = { ...options, checkpointEntries, electionTicks };
@@ -255,8 +261,11 @@ export class SimManager {
     const { world } = this.#all;
     const error = thrown instanceof RaftInvariantError ? thrown : CoveyError.from(thrown);
     world.log.note(`${this.name} ends: ${error.message}`);
-    // Somebody had it removed while it was still joining.
-    if (!this.#joined && error instanceof CoveyError && hasCode(error, "failed_precondition")) {
+    // Somebody had it removed while it was still joining, or has not made it a manager again.
+    if (
+      !this.#joined && error instanceof CoveyError &&
+      hasCode(error, "failed_precondition", "permission_denied")
+    ) {
       return this.#isOut(this.host.life);
     }
     const { damaged, hasFailed } = this.disk;
@@ -278,4 +287,9 @@ async function answerOf(api: ControlAPI, request: Request): Promise<ControlAnswe
   } catch {
     return { kind: "broken" };
   }
+}
+
+/** What a simulated certificate says of itself. */
+function certified({ certificatePEM }: PeerIdentity): Certified {
+  return { publicKeyDigest: certificatePEM, issuedAt: Number(certificatePEM.split(" at ")[1] ?? 0) };
 }

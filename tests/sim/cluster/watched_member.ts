@@ -48,6 +48,7 @@ function watchedMachine(
   return {
     apply: (index, entry, local) =>
       checker.guard(() => checker.applies(view, index, entry, () => machine.apply(index, entry, local))),
+    unreadable: (entry) => machine.unreadable(entry),
     image() {
       const image = machine.image(), records: DirtyRecord[] = [];
       return {
