@@ -131,7 +131,7 @@ export const MAX_FRAMES_PER_VISIT: Readonly<Record<Lane, number>> = { managers: 
 /** Time that one connection may take in its turn, decoding included: many turns fit the answer of an API request. */
 export const VISIT_MS = 1;
 
-/** Frames that are handled as they come in one turn of the event loop, all connections together; later ones wait in line. */
+/** Frames of all connections that are handled as they come in one turn of the event loop; later ones wait in line. */
 export const MAX_FRAMES_PER_TURN: Readonly<Record<Lane, number>> = {
   managers: Infinity,
   nodes: 256,

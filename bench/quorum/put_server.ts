@@ -6,6 +6,7 @@ import { writeAll } from "../../manager/http/front/response_writer.ts";
 import { SocketReader } from "../../manager/http/front/socket_reader.ts";
 
 const encoder = new TextEncoder();
+const bodies = new BodyBudget();
 
 /** Serves until the process ends; `answer` gets a request's target and body, and says what the answer's JSON is. */
 export async function servePuts(
@@ -19,9 +20,9 @@ export async function servePuts(
 }
 
 async function serve(connection: Deno.TcpConn, answer: Parameters<typeof servePuts>[1]): Promise<void> {
-  const reader = new SocketReader(connection), bodies = new BodyBudget();
+  const reader = new SocketReader(connection);
   for (let head = await readHead(reader); head; head = await readHead(reader)) {
-    const buffer = bodies.buffer(MAX_BODY_BYTES, () => {});
+    const buffer = bodies.buffer(MAX_BODY_BYTES, () => connection.close());
     const body = await readBody(reader, head, buffer);
     let status = "200 OK", value: unknown;
     try {
