@@ -22,8 +22,11 @@ export const MAX_ELECTION_TICK = 600;
 export interface ClusterSpec extends Annotations {
   Orchestration: { TaskHistoryRetentionLimit: number };
   Raft: {
+    /** Entries of the log after which a checkpoint is due. */
     SnapshotInterval: number;
+    /** Always 0: a checkpoint replaces the one before. Docker's clients show it. */
     KeepOldSnapshots: number;
+    /** Entries kept behind a checkpoint. */
     LogEntriesForSlowFollowers: number;
     /**
      * Ticks of 100 ms without a leader after which somebody has stood for election at the latest, half of it at the
@@ -34,7 +37,7 @@ export interface ClusterSpec extends Annotations {
     HeartbeatTick: number;
   };
   Dispatcher: { HeartbeatPeriod: number };
-  CAConfig: { NodeCertExpiry: number; ForceRotate?: number };
+  CAConfig: { NodeCertExpiry: number };
   TaskDefaults: { LogDriver?: LogDriver };
   EncryptionConfig: { AutoLockManagers: boolean };
 }

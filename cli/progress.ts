@@ -73,7 +73,7 @@ function newestBySlot(tasks: TaskView[]): TaskView[] {
 
 /** What a task's successors share with it: the slot, or in a global service the node, shown by its name in `hostnames`. */
 function slotOf({ Slot, NodeID = "" }: TaskView, hostnames?: Map<string, string>): string {
-  return Slot ? String(Slot) : hostnames?.get(NodeID) ?? NodeID;
+  return Slot === undefined ? hostnames?.get(NodeID) ?? NodeID : String(Slot);
 }
 
 /** Why the task before this one in the same slot ended, while this one waits to be restarted. */

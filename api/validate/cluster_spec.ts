@@ -28,7 +28,7 @@ const clusterShape = record({
   Orchestration: record({ TaskHistoryRetentionLimit: integer(-1) }),
   Raft: record({
     SnapshotInterval: nonZero(integer(0)),
-    KeepOldSnapshots: integer(0),
+    KeepOldSnapshots: unsupported("old snapshots are not available: a checkpoint replaces the one before"),
     LogEntriesForSlowFollowers: nonZero(integer(0)),
     ElectionTick: nonZero(integer(0, MAX_ELECTION_TICK)),
     HeartbeatTick: nonZero(integer(0)),
@@ -40,7 +40,7 @@ const clusterShape = record({
     NodeCertExpiry: nonZero(
       integer(MIN_CERT_EXPIRY, undefined, "minimum certificate expiry time is: 1h0m0s"),
     ),
-    ForceRotate: nonZero(integer(0)),
+    ForceRotate: unsupported("rotating the root certificate is not available yet"),
     ExternalCAs: noExternalCA,
     SigningCACert: noExternalCA,
     SigningCAKey: noExternalCA,

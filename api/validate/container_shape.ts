@@ -55,6 +55,8 @@ const mount = record({
     ),
     NonRecursive: onlyTrue,
     CreateMountpoint: onlyTrue,
+    ReadOnlyNonRecursive: onlyTrue,
+    ReadOnlyForceRecursive: onlyTrue,
   }),
   VolumeOptions: record({
     NoCopy: onlyTrue,
@@ -62,8 +64,13 @@ const mount = record({
     Subpath: unsupported("volume subpaths are not supported"),
     DriverConfig: record({ Name: line(), Options: stringMap }),
   }),
-  // Go reads the mode into 32 bits.
-  TmpfsOptions: record({ SizeBytes: nonZero(integer(0)), Mode: nonZero(integer(0, 2 ** 32 - 1)) }),
+  ImageOptions: unsupported("image mounts are not supported"),
+  TmpfsOptions: record({
+    SizeBytes: nonZero(integer(0)),
+    // Go reads it into 32 bits.
+    Mode: nonZero(integer(0, 2 ** 32 - 1)),
+    Options: unsupported("tmpfs options are not supported"),
+  }),
 });
 
 /** Mounts with a type and a target of their own. */

@@ -32,6 +32,10 @@ export function settleRuntime(
     return { ContainerSpec: { Image: "", ...ContainerSpec } as ContainerSpec, ...common, ...end };
   }
   if (Runtime === RUNTIME_PROCESS) {
+    if (common.LogDriver !== undefined) {
+      const message = "log drivers are not available for programs, whose logs their device keeps";
+      problems.push({ field: "TaskTemplate.LogDriver", message });
+    }
     const known = current?.Runtime === RUNTIME_PROCESS ? current.ProcessSpec : undefined;
     const process = settleProcess(ProcessSpec, ContainerSpec as Partial<ContainerSpec>, known, problems);
     return { ProcessSpec: process, ...common, ...end };

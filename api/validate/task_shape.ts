@@ -1,5 +1,5 @@
 /** The shape of `TaskTemplate`: resources, restart policy, placement, log driver. */
-import type { FieldProblem } from "../errors.ts";
+import { parseConstraint } from "../constraint.ts";
 import { containerShape } from "./container_shape.ts";
 import { genericResource } from "./generic_resource.ts";
 import {
@@ -53,26 +53,14 @@ const restartPolicy = record({
   Window: integer(0, undefined, "TaskSpec: restart-window cannot be negative"),
 });
 
-const CONSTRAINT = /^\s*([^=!\s]+)\s*(==|!=)\s*(.+?)\s*$/;
-const CONSTRAINT_KEY = /^[a-z_][a-z0-9_\-.]+$/i;
-const CONSTRAINT_VALUE = /^[a-z0-9:\-_\s.*()?+[\]\\^$|/]+$/i;
-
 const constraints: Shape<string[]> = (value, path, problems) => {
   const found = strings(value, path, problems);
-  found?.forEach((each, index) => checkConstraint(each, `${path}[${index}]`, problems));
+  found?.forEach((each, index) => {
+    const parsed = parseConstraint(each);
+    if (typeof parsed === "string") problems.push({ field: `${path}[${index}]`, message: parsed });
+  });
   return found;
 };
-
-function checkConstraint(constraint: string, path: string, problems: FieldProblem[]): void {
-  const match = CONSTRAINT.exec(constraint);
-  if (match === null) {
-    problems.push({ field: path, message: "constraint expected one operator from ==, !=" });
-  } else if (!CONSTRAINT_KEY.test(match[1]!)) {
-    problems.push({ field: path, message: `key '${match[1]}' is invalid` });
-  } else if (!CONSTRAINT_VALUE.test(match[3]!)) {
-    problems.push({ field: path, message: `value '${match[3]}' is invalid` });
-  }
-}
 
 const placement = record({
   Constraints: constraints,

@@ -96,6 +96,7 @@ function securityOptions(privileges: Privileges): string[] {
 function hostConfig(task: Task, spec: ContainerSpec) {
   const { Limits, Reservations } = task.Spec.Resources ?? {};
   const { bindings } = hostPorts(task.Ports);
+  const log = task.Spec.LogDriver ?? task.LogDriver;
   const security = securityOptions(spec.Privileges ?? {});
   return defined({
     Memory: Limits?.MemoryBytes || undefined,
@@ -119,9 +120,7 @@ function hostConfig(task: Task, spec: ContainerSpec) {
     DnsSearch: spec.DNSConfig?.Search,
     DnsOptions: spec.DNSConfig?.Options,
     SecurityOpt: security.length > 0 ? security : undefined,
-    LogConfig: task.Spec.LogDriver?.Name
-      ? { Type: task.Spec.LogDriver.Name, Config: task.Spec.LogDriver.Options ?? {} }
-      : undefined,
+    LogConfig: log?.Name ? { Type: log.Name, Config: log.Options ?? {} } : undefined,
     NetworkMode: task.Spec.Networks?.[0]?.Target,
     // The agent restarts tasks, never the engine.
     RestartPolicy: { Name: "no" },
@@ -157,6 +156,17 @@ export function createBody(task: Task, nodeID: string): Record<string, unknown> 
       }
       : undefined,
   });
+}
+
+/**
+ * The API version from which on an engine knows all that `spec` asks for, if the usual one is too old: asked in that, it
+ * would leave the rest out without a word.
+ */
+export function versionFor({ Healthcheck, Mounts = [] }: ContainerSpec): string | undefined {
+  const binds = Mounts.map((each) => each.BindOptions ?? {});
+  const isRecursive = binds.some((bind) => bind.ReadOnlyNonRecursive || bind.ReadOnlyForceRecursive);
+  if (Healthcheck?.StartInterval || isRecursive) return "v1.44";
+  return binds.some((bind) => bind.CreateMountpoint) ? "v1.42" : undefined;
 }
 
 /** Grace period in whole seconds, rounded up; the engine counts no finer. */

@@ -14,7 +14,7 @@ import { CoveyError, hasCode } from "../../api/errors.ts";
 import { type ContainerStatus, type Task, taskName } from "../../api/task.ts";
 import type { Controller, Exit, Handle } from "../executor.ts";
 import { orAbort } from "../../api/or_abort.ts";
-import { createBody, LABEL_TASK_ID, stopSeconds } from "./container_config.ts";
+import { createBody, LABEL_TASK_ID, stopSeconds, versionFor } from "./container_config.ts";
 import type { EngineClient } from "./engine_client.ts";
 import type { ContainerInspect } from "./engine_types.ts";
 import type { EventHub } from "./event_hub.ts";
@@ -58,11 +58,14 @@ export class DockerController implements Controller {
 
   async prepare(signal: AbortSignal): Promise<void> {
     if (this.#id) return;
-    await this.#node.images.ensure(this.#task.Spec.ContainerSpec!.Image, signal);
+    const spec = this.#task.Spec.ContainerSpec!;
+    await this.#node.images.ensure(spec.Image, signal);
+    const version = versionFor(spec);
     try {
       const { Id } = await this.#node.engine.call<{ Id: string }>("POST", "/containers/create", {
         query: { name: this.#name },
         body: createBody(this.#task, this.#node.nodeID),
+        ...(version !== undefined && { version }),
         signal,
       });
       this.#id = Id;

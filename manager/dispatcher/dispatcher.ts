@@ -5,7 +5,6 @@
  */
 import { clusterOf } from "../cluster/cluster_object.ts";
 import { toMs } from "../../api/duration.ts";
-import { getLogger } from "@logtape/logtape";
 import type { CancelTimer, Clock } from "../../api/clock.ts";
 import { timestamp } from "../../api/clock.ts";
 import {
@@ -54,8 +53,8 @@ export interface DispatcherOptions {
 
 /** See the file's head. */
 export class Dispatcher {
+  readonly name = "dispatcher";
   readonly #options: DispatcherOptions;
-  readonly #logger = getLogger(["covey", "dispatcher"]);
   readonly #hub: AssignmentHub;
   readonly #nodes: NodeKeeper;
   readonly #statuses: StatusWriter;
@@ -69,9 +68,7 @@ export class Dispatcher {
     const { store, clock } = options;
     this.#options = options;
     this.#hub = new AssignmentHub(store, clock);
-    this.#nodes = new NodeKeeper(store, clock, (error) => {
-      this.#logger.warn("Cannot write node state: {message}", { message: error.message });
-    });
+    this.#nodes = new NodeKeeper(options);
     this.#statuses = new StatusWriter(store, clock);
     this.#rate = new SessionRate(clock);
     this.#limits = new NodeLimits(clock);
@@ -79,26 +76,32 @@ export class Dispatcher {
 
   /**
    * This manager leads now: every node that is not down is unknown until it is heard from, for which it gets 6 heartbeat
-   * periods. Resolves when that is committed; calls are served at once.
+   * periods. Calls are served at once.
    */
-  async start(): Promise<void> {
+  start(): void {
     if (this.#unsubscribe) return;
-    const { store, clock } = this.#options;
-    this.#unsubscribe = store.subscribe((commit) => this.#apply(commit));
+    const { store } = this.#options;
+    this.#unsubscribe = store.subscribe((commit) => this.#apply(commit), this.name);
     this.#nodes.start();
     const alive = store.all("nodes").filter((node) => node.Status.State !== "down").map((node) => node.ID);
     for (const id of alive) {
-      const expire = () => {
-        this.#graceTimers.delete(id);
-        void this.#nodes.down(id, 'heartbeat failure for node in "unknown" state');
-      };
-      this.#graceTimers.set(id, clock.setTimer(NEW_LEADER_GRACE_PERIODS * this.#period(), expire));
+      this.#await(id, NEW_LEADER_GRACE_PERIODS, 'heartbeat failure for node in "unknown" state');
     }
-    await this.#nodes.unknown(alive);
+    this.#nodes.unknown(alive);
+  }
+
+  /** A node without a session is down unless it opens one in so many heartbeat periods. */
+  #await(nodeID: string, periods: number, otherwise: string): void {
+    this.#graceTimers.get(nodeID)?.();
+    const expire = () => {
+      this.#graceTimers.delete(nodeID);
+      this.#nodes.down(nodeID, otherwise);
+    };
+    this.#graceTimers.set(nodeID, this.#options.clock.setTimer(periods * this.#period(), expire));
   }
 
   /** This manager leads no longer: all streams end with `unavailable`, and node states stay as they are. */
-  stop(): void {
+  async stop(): Promise<void> {
     this.#unsubscribe?.();
     this.#unsubscribe = undefined;
     const reason = notLeading("serve agents", "this manager is not the leader");
@@ -106,8 +109,8 @@ export class Dispatcher {
     this.#graceTimers.clear();
     for (const registration of this.#registrations.values()) registration.end(reason);
     this.#registrations.clear();
-    this.#nodes.stop();
     this.#statuses.stop(reason);
+    await this.#nodes.stop();
   }
 
   /** Sends every session the managers and the root, if they changed. */
@@ -243,6 +246,10 @@ export class Dispatcher {
       await this.#nodes.ready(nodeID, request.Description, callerHost(caller));
     } catch (thrown) {
       this.#end(registration, CoveyError.from(thrown));
+      // Its agent may never come again, and somebody has to see that.
+      if (this.#unsubscribe && !this.#registrations.has(nodeID) && this.#options.store.get("nodes", nodeID)) {
+        this.#await(nodeID, GRACE_PERIODS, "heartbeat failure");
+      }
       throw thrown;
     }
     this.#expectHeartbeat(registration);
@@ -275,7 +282,7 @@ export class Dispatcher {
     registration.expect(GRACE_PERIODS * period, () => {
       const reason = `node ${registration.nodeID} sent no heartbeat in ${GRACE_PERIODS * period} ms`;
       this.#end(registration, new CoveyError("not_found", `Cannot go on with the session: ${reason}`));
-      void this.#nodes.down(registration.nodeID, "heartbeat failure");
+      this.#nodes.down(registration.nodeID, "heartbeat failure");
     });
     return period;
   }
@@ -309,25 +316,23 @@ export class Dispatcher {
 
   #apply(commit: Commit): void {
     this.#hub.apply(commit);
-    this.#nodes.apply(commit);
     for (const change of commit.changes) {
       if (change.table === "clusters") this.refresh();
-      if (change.table !== "nodes" || change.action === "create") continue;
-      const { ID } = change.object;
-      const registration = this.#registrations.get(ID);
-      if (change.action === "update") {
-        registration?.touch();
-        continue;
-      }
-      this.#rate.forget(ID);
-      this.#limits.forget(ID);
-      this.#graceTimers.get(ID)?.();
-      this.#graceTimers.delete(ID);
-      if (registration) {
-        const message = `Cannot go on with the session: node ${ID} was removed from the cluster`;
-        this.#end(registration, new CoveyError("not_found", message));
-      }
+      else if (change.table === "nodes" && change.action === "update") {
+        this.#registrations.get(change.object.ID)?.touch();
+      } else if (change.table === "nodes" && change.action === "remove") this.#forget(change.object.ID);
     }
+  }
+
+  #forget(nodeID: string): void {
+    this.#rate.forget(nodeID);
+    this.#limits.forget(nodeID);
+    this.#graceTimers.get(nodeID)?.();
+    this.#graceTimers.delete(nodeID);
+    const registration = this.#registrations.get(nodeID);
+    if (registration === undefined) return;
+    const message = `Cannot go on with the session: node ${nodeID} was removed from the cluster`;
+    this.#end(registration, new CoveyError("not_found", message));
   }
 }
 

@@ -42,7 +42,7 @@ export class StatusWriter {
     this.#budget = burstBudget(clock);
   }
 
-  /** Resolves once the updates are durable. Rejects as `Store.batch` does, or `resource_exhausted`. */
+  /** Resolves once the updates are durable. Rejects with what kept one of them from that, or `resource_exhausted`. */
   write(updates: ReportedStatus[]): Promise<void> {
     if (updates.length === 0) return Promise.resolve();
     if (this.#count + updates.length > MAX_WAITING_UPDATES) {
@@ -82,8 +82,15 @@ export class StatusWriter {
     const now = this.#clock.now();
     try {
       const updates = batch.flatMap((waiting) => waiting.updates).filter((u) => this.#isNews(u));
-      if (updates.length > 0) await this.#store.batch(updates, (tx, u) => applyStatus(tx, u, now));
-      for (const waiting of batch) waiting.resolve();
+      const failures = new Map<ReportedStatus, Error>();
+      await this.#store.batch(updates, (tx, u) => applyStatus(tx, u, now), (update, outcome) => {
+        if (!outcome.committed) failures.set(update, outcome.error);
+      });
+      for (const { updates, resolve, reject } of batch) {
+        const failed = updates.find((update) => failures.has(update));
+        if (failed) reject(failures.get(failed)!);
+        else resolve();
+      }
     } catch (thrown) {
       for (const waiting of batch) waiting.reject(CoveyError.from(thrown));
     } finally {

@@ -8,15 +8,16 @@ import type { Random } from "../../api/random.ts";
 import type { NodeIdentity } from "../../security/mod.ts";
 import type { Listener } from "../../transport/mod.ts";
 import { Dispatcher } from "../dispatcher/mod.ts";
+import { Leadership } from "../leader/leadership.ts";
 import type { ManagerHandle } from "../http/lifecycle.ts";
 import { RaftMember, type RaftMemberOptions, type Skip } from "../consensus/member/mod.ts";
 import { type Answer, type ControlRequest, Routing } from "../forward/mod.ts";
 import { createStore, type Store } from "../store/mod.ts";
-import { leaderComponents, Leadership } from "./leader_components.ts";
+import { leaderComponents } from "./leader_components.ts";
 import { leaderTeller } from "./leader_teller.ts";
 import { managerRouter } from "./manager_router.ts";
 import { type ManagerNetwork, PeerTrust } from "./peer_trust.ts";
-import { followRaftTiming } from "./raft_timing.ts";
+import { followRaftSettings } from "./raft_settings.ts";
 
 const logger = getLogger(["covey", "node"]);
 
@@ -89,7 +90,7 @@ export class RunningManager implements ManagerHandle {
     this.#network = network;
     this.consensus = consensus;
     this.store = store;
-    this.#untime = followRaftTiming(consensus, store);
+    this.#untime = followRaftSettings(consensus, store);
     this.nodeID = options.nodeID;
     this.advertiseAddr = options.advertise;
     const { clock, random, nodeID, answer } = options;
@@ -102,7 +103,7 @@ export class RunningManager implements ManagerHandle {
       rootCA: () => this.cluster.RootCA.CACert,
     });
     this.#leadership = new Leadership(
-      () => leaderComponents({ store, clock, random, dispatcher: this.#dispatcher, members: consensus }),
+      leaderComponents({ store, clock, random, dispatcher: this.#dispatcher, members: consensus }),
       clock,
     );
   }
@@ -155,10 +156,10 @@ export class RunningManager implements ManagerHandle {
     tell(this.consensus.status());
     this.#unsubscribe = this.consensus.subscribe((status) => {
       tell(status);
-      void this.#leadership.set(status.isLeader);
+      void this.#leadership.follow(status);
       this.#dispatcher.refresh();
     });
-    void this.#leadership.set(this.consensus.status().isLeader);
+    void this.#leadership.follow(this.consensus.status());
   }
 
   /** Puts a renewed certificate to use; connections stay. */
@@ -175,7 +176,7 @@ export class RunningManager implements ManagerHandle {
     this.#unsubscribe();
     this.#untime();
     this.#routing.close();
-    await this.#leadership.set(false);
+    await this.#leadership.follow({ isLeader: false, term: 0 });
     // The listener closes last: stopping hands leadership over, and for that the others must still be heard.
     await this.consensus.stop();
     await this.#listener?.close();

@@ -34,7 +34,7 @@ export interface CheckpointPace {
   hurries: () => boolean;
 }
 
-/** Entries kept behind a checkpoint for followers that are a little late (SwarmKit `LogEntriesForSlowFollowers`). */
+/** Entries kept behind a checkpoint for followers that are a little late, unless the cluster's spec says otherwise. */
 const KEPT_ENTRIES = 500;
 /** Bytes of them at most: they are in memory too. */
 const KEPT_BYTES = 4 * 1024 * 1024;
@@ -53,6 +53,8 @@ export class RaftDisk implements Storage {
   readonly #log: MemoryStorage;
   /** Committed entries up to here were looked at for membership changes. */
   #looked = 0;
+  /** Entries kept behind a checkpoint, from the next one on: the spec's `LogEntriesForSlowFollowers`. */
+  keptEntries = KEPT_ENTRIES;
   /** Makes the metadata of a snapshot for a member, if one can be sent; set by the driver. */
   offer: (to: MemberID) => SnapshotMeta | null = () => null;
 
@@ -193,7 +195,7 @@ export class RaftDisk implements Storage {
   #lastSpare(index: number): number {
     let [spare, bytes] = [index, 0];
     const first = this.firstIndex();
-    while (spare >= first && index - spare < KEPT_ENTRIES) {
+    while (spare >= first && index - spare < this.keptEntries) {
       bytes += entrySize(this.entries(spare, spare + 1, 0)[0]!);
       if (bytes > KEPT_BYTES) break;
       spare--;

@@ -23,7 +23,7 @@ import {
 } from "../../raft/mod.ts";
 import { frameAddress, frameState, unframe } from "./entry_frame.ts";
 import { Checkpointer } from "./checkpointer.ts";
-import type { DriverOptions } from "./driver_options.ts";
+import type { DriverOptions, LogLimits } from "./driver_options.ts";
 import { FollowerLog } from "./follower_log.ts";
 import { addOrSkip, unreadableEntry } from "./skipping.ts";
 import {
@@ -139,6 +139,12 @@ export class Driver {
     if (this.#isOver) return;
     this.#raw.retime(timing);
     this.#electionTicks = timing.electionTicks;
+  }
+
+  /** See `RaftMember.limitLog`. */
+  limitLog({ checkpointEntries, keptEntries }: LogLimits): void {
+    this.#checkpointer.entries = checkpointEntries;
+    this.#options.disk.keptEntries = keptEntries;
   }
 
   status(): RaftStatus {

@@ -12,6 +12,7 @@ import type { StateMachine } from "../state_machine.ts";
 import { DiskStorage } from "../disk/disk_storage.ts";
 import { DEFAULT_RAFT_CONFIG, type Message, type RaftTiming } from "../../raft/mod.ts";
 import { CHECKPOINT_BYTES, CHECKPOINT_ENTRIES } from "./checkpointer.ts";
+import type { LogLimits } from "./driver_options.ts";
 import { Driver } from "./driver.ts";
 import { FRAME_BYTES } from "./entry_frame.ts";
 import { memberIDs, MembershipChanges } from "../membership/membership_changes.ts";
@@ -199,6 +200,11 @@ export class RaftMember implements Consensus {
   /** Elections and heartbeats in ticks of 100 ms, from now on. Throws `invalid_argument` for what does not fit together. */
   retime(timing: RaftTiming): void {
     this.#member?.driver.retime(timing);
+  }
+
+  /** How much the log keeps, from now on. */
+  limitLog(limits: LogLimits): void {
+    this.#member?.driver.limitLog(limits);
   }
 
   /** What other managers call, to be registered with the transport. */

@@ -28,10 +28,7 @@ export function clusterInfo(cluster: Cluster): Record<string, unknown> {
         "HeartbeatTick",
       ]),
       Dispatcher: Spec.Dispatcher,
-      CAConfig: inOrder({ ...Spec.CAConfig, ForceRotate: Spec.CAConfig.ForceRotate || undefined }, [
-        "NodeCertExpiry",
-        "ForceRotate",
-      ]),
+      CAConfig: { NodeCertExpiry: Spec.CAConfig.NodeCertExpiry },
       TaskDefaults: Spec.TaskDefaults,
       EncryptionConfig: Spec.EncryptionConfig,
     },

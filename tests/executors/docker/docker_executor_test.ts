@@ -90,6 +90,23 @@ onEngine("Docker: another container with the task's name is not touched", async 
   await executor.close();
 });
 
+Deno.test("Docker: what only newer engines know is asked of those, and older ones refuse it in their words", async () => {
+  const tooNew = "client version 1.44 is too new. Maximum supported API version is 1.41";
+  for (const old of [false, true]) {
+    const engine = await fakeEngine((_, route) => {
+      if (route !== "POST /v1.44/containers/create") return Response.json({ Id: "image" });
+      return old ? failure(400, tooNew) : Response.json({ Id: "c".repeat(64) });
+    });
+    const executor = createDockerExecutor(context, { socket: engine.socket });
+    const controller = await executor.controller(containerTask({ Healthcheck: { StartInterval: 2e9 } }));
+    if (old) await assert.rejects(controller.prepare(never), { code: "invalid_argument", message: tooNew });
+    else await controller.prepare(never);
+    assert.ok(engine.calls.includes("POST /v1.44/containers/create"));
+    await executor.close();
+    await engine.close();
+  }
+});
+
 const health = (command: string) => ({
   Command: ["sleep", "1000"],
   StopGracePeriod: 0,

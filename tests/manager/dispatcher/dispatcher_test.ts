@@ -390,7 +390,9 @@ Deno.test("Dispatcher: tasks of a node down for 24 h are orphaned, a global serv
   const { clock, store, dispatcher, connect } = await fixture();
   await store.update((tx) => {
     tx.create("tasks", testTask("a", "n1", { State: "running" }));
-    tx.create("tasks", testTask("global", "n1", { State: "running", Slot: 0 }));
+    tx.create("tasks", testTask("first", "n1", { State: "running", Slot: 0 }));
+    const { Slot: _, ...bound } = testTask("global", "n1", { State: "running" });
+    tx.create("tasks", bound);
     tx.create("tasks", testTask("ended", "n1", { State: "failed" }));
   });
   await open(connect());
@@ -398,7 +400,7 @@ Deno.test("Dispatcher: tasks of a node down for 24 h are orphaned, a global serv
   assert.deepEqual(statesOf(store), ["down"]);
   assert.equal(store.get("tasks", "a")?.Status.State, "running");
   await clock.advance(24 * 3600 * 1000);
-  const states = ["a", "global", "ended"].map((id) => store.get("tasks", id)?.Status.State);
-  assert.deepEqual(states, ["orphaned", "running", "failed"]);
+  const states = ["a", "first", "global", "ended"].map((id) => store.get("tasks", id)?.Status.State);
+  assert.deepEqual(states, ["orphaned", "orphaned", "running", "failed"]);
   dispatcher.stop();
 });

@@ -77,7 +77,8 @@ export async function testDispatcher(store: Store, clock: FakeClock) {
     managers: () => shown.managers,
     rootCA: () => shown.root,
   });
-  await dispatcher.start();
+  dispatcher.start();
+  await settle();
   return { dispatcher, shown };
 }
 

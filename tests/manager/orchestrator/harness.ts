@@ -254,7 +254,7 @@ export class Fleet implements AsyncDisposable {
   }
 
   slots(serviceID: string): number[] {
-    return this.running(serviceID).map((task) => task.Slot).sort((a, b) => a - b);
+    return this.running(serviceID).map((task) => task.Slot!).sort((a, b) => a - b);
   }
 
   /** Running tasks by version of the program (`""` before the first release). */

@@ -2,8 +2,8 @@
 import { RUNTIME_MOCK } from "../../../executors/mock/mock_executor.ts";
 import type { MockScript } from "../../../executors/mock/mock_controller.ts";
 import type { Service } from "../../../api/service.ts";
-import type { Task } from "../../../api/task.ts";
-import { isWanted, slotKey } from "../../../manager/task/task.ts";
+import { slotKey, type Task } from "../../../api/task.ts";
+import { isWanted } from "../../../manager/task/task.ts";
 import type { ReadView } from "../../../manager/store/store.ts";
 import type { SimAgent } from "./agent.ts";
 
