@@ -116,7 +116,8 @@ export class Leader {
       {
         network: {
           dialer: this.#network.dialer({ host: MANAGER, identity: () => identity, clock }),
-          useStore: () => {},
+          useJudge: () => {},
+          certified: () => undefined,
           useIdentity: () => {},
           listen: (listen, router) =>
             this.#network.listen({ listen, router, clock, identity: () => identity }),
