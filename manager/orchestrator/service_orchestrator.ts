@@ -93,13 +93,13 @@ export abstract class ServiceOrchestrator {
     }
     for (const node of store.all("nodes")) this.dirtyNodes.add(node.ID);
     for (const task of store.all("tasks")) {
-      // Tasks of no service are anybody's to delete: their mode is not known any more.
-      if (store.get("services", task.ServiceID) === undefined) {
+      const service = store.get("services", task.ServiceID);
+      if (service === undefined) {
+        // Tasks of no service are anybody's to delete: their mode is not known any more.
         this.#removed.add(task.ServiceID);
         if (this.#starting) this.#removedBefore.add(task.ServiceID);
       }
-      const service = this.#serviceOf(task);
-      if (service === undefined) continue;
+      if (service === undefined || modeOf(service.Spec) !== this.mode) continue;
       if (isWanted(task) && this.#mayEnd(service, task)) this.#restarts.add(task.ID);
       if (task.NodeID !== "" && store.get("nodes", task.NodeID) === undefined) {
         this.dirtyNodes.add(task.NodeID);
