@@ -1,16 +1,32 @@
 /** Normalizes and validates a swarm's `Spec` as it comes from a client: what is absent keeps its present value. */
-import { HOUR_NS } from "../duration.ts";
+import { DAY_NS, HOUR_NS } from "../duration.ts";
 import { type ClusterSpec, DEFAULT_CLUSTER_NAME, MAX_ELECTION_TICK } from "../cluster.ts";
 import { CoveyError, type FieldProblem } from "../errors.ts";
-import { flag, integer, nonZero, record, type Shaped, stringMap, text, unsupported } from "./shape.ts";
+import {
+  checkSize,
+  flag,
+  integer,
+  line,
+  nonZero,
+  record,
+  type Shaped,
+  stringMap,
+  unsupported,
+} from "./shape.ts";
 
 /** Nanoseconds of the shortest validity of a node certificate (SwarmKit: one hour). */
 const MIN_CERT_EXPIRY = HOUR_NS;
 
+/** Nanoseconds of the longest time after its expiry in which a certificate is renewed: ten years. */
+const MAX_RENEWAL_GRACE = 10 * 365 * DAY_NS;
+
+/** Bytes of a spec as JSON: it is in the log with every change of the cluster object, and read at each heartbeat. */
+const MAX_SPEC_BYTES = 64 * 1024;
+
 const noExternalCA = unsupported("external certificate authorities are not available yet");
 
 const clusterShape = record({
-  Name: text,
+  Name: line(),
   Labels: stringMap,
   Orchestration: record({ TaskHistoryRetentionLimit: integer(-1) }),
   Raft: record({
@@ -28,11 +44,12 @@ const clusterShape = record({
       integer(MIN_CERT_EXPIRY, undefined, "minimum certificate expiry time is: 1h0m0s"),
     ),
     ForceRotate: unsupported("rotating the root certificate is not available yet"),
+    RenewalGracePeriod: integer(0, MAX_RENEWAL_GRACE),
     ExternalCAs: noExternalCA,
     SigningCACert: noExternalCA,
     SigningCAKey: noExternalCA,
   }),
-  TaskDefaults: record({ LogDriver: record({ Name: text, Options: stringMap }) }),
+  TaskDefaults: record({ LogDriver: record({ Name: line(), Options: stringMap }) }),
   EncryptionConfig: record({ AutoLockManagers: flag }),
 });
 
@@ -52,6 +69,7 @@ export function parseClusterSpec(body: unknown): ClusterSpecChanges {
       message: "locking managers is not available yet",
     });
   }
+  checkSize(changes, "spec", MAX_SPEC_BYTES, problems);
   if (problems.length > 0) throw CoveyError.invalid("use the swarm spec", problems);
   return changes;
 }

@@ -1,9 +1,11 @@
 /** The shape of `TaskTemplate`: resources, restart policy, placement, log driver. */
 import { parseConstraint } from "../constraint.ts";
 import { containerShape } from "./container_shape.ts";
+import { genericResource } from "./generic_resource.ts";
 import {
   anyValue,
   integer,
+  line,
   list,
   nonZero,
   oneOf,
@@ -11,7 +13,6 @@ import {
   type Shape,
   stringMap,
   strings,
-  text,
   unsupported,
 } from "./shape.ts";
 
@@ -34,17 +35,12 @@ const memoryBytes: Shape<number> = (value, path, problems) => {
   return undefined;
 };
 
-const genericResource = record({
-  DiscreteResourceSpec: record({ Kind: text, Value: integer(1) }),
-  NamedResourceSpec: record({ Kind: text, Value: text }),
-});
-
 const resources = record({
   Limits: record({ NanoCPUs: nanoCPUs, MemoryBytes: memoryBytes, Pids: nonZero(integer(0)) }),
   Reservations: record({
     NanoCPUs: nanoCPUs,
     MemoryBytes: memoryBytes,
-    GenericResources: list(genericResource),
+    GenericResources: list(genericResource(1)),
   }),
   SwapBytes: unsupported("swap limits are not supported"),
   MemorySwappiness: unsupported("memory swappiness is not supported"),
@@ -66,20 +62,31 @@ const constraints: Shape<string[]> = (value, path, problems) => {
   return found;
 };
 
+const preferenceShape = record({ Spread: record({ SpreadDescriptor: line() }) });
+
+/** A preference of no kind says nothing, and is left out as Docker does. */
+const preference: Shape<{ Spread: { SpreadDescriptor: string } }> = (value, path, problems) => {
+  const spread = preferenceShape(value, path, problems)?.Spread;
+  return spread && { Spread: { SpreadDescriptor: spread.SpreadDescriptor ?? "" } };
+};
+
 const placement = record({
   Constraints: constraints,
-  Preferences: list(record({ Spread: record({ SpreadDescriptor: text }) })),
+  Preferences: list(preference),
   MaxReplicas: nonZero(integer(0)),
-  Platforms: list(record({ Architecture: text, OS: text })),
+  Platforms: list(record({ Architecture: line(), OS: line() })),
 });
 
+/** Characters of a runtime's name: as many as a node's description takes. */
+const MAX_RUNTIME_LENGTH = 255;
+
 const processShape = record({
-  Command: text,
+  Command: line(),
   Args: strings,
   Env: strings,
-  Dir: text,
-  User: text,
-  StopSignal: text,
+  Dir: line(),
+  User: line(),
+  StopSignal: line(),
   StopGracePeriod: integer(0),
 });
 
@@ -94,7 +101,7 @@ export const taskShape = record({
   RestartPolicy: restartPolicy,
   Placement: placement,
   Networks: unsupported("networks are not available yet"),
-  LogDriver: record({ Name: text, Options: stringMap }),
+  LogDriver: record({ Name: line(), Options: stringMap }),
   ForceUpdate: integer(0),
-  Runtime: text,
+  Runtime: line(MAX_RUNTIME_LENGTH),
 });

@@ -8,6 +8,8 @@ import { withDefaultTag } from "./image_ref.ts";
 
 /** Every container of a task has this label. */
 export const LABEL_TASK_ID = "com.docker.swarm.task.id";
+/** Every container of a task says on which node it is: several may share an engine. */
+export const LABEL_NODE_ID = "com.docker.swarm.node.id";
 /** Marks the containers of tasks among an engine's others. */
 export const LABEL_TASK = "com.docker.swarm.task";
 /** Period over which the processor limit is counted, in microseconds (moby). */
@@ -23,7 +25,7 @@ function systemLabels(task: Task, nodeID: string): Record<string, string> {
     [LABEL_TASK]: "",
     [LABEL_TASK_ID]: task.ID,
     "com.docker.swarm.task.name": taskName(task),
-    "com.docker.swarm.node.id": task.NodeID || nodeID,
+    [LABEL_NODE_ID]: task.NodeID || nodeID,
     "com.docker.swarm.service.id": task.ServiceID,
     "com.docker.swarm.service.name": task.ServiceAnnotations.Name,
   };

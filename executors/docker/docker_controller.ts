@@ -128,11 +128,7 @@ export class DockerController implements Controller {
     const id = this.#id ?? (await this.#find(signal))?.Id;
     if (id) {
       this.#node.events.forget(id);
-      const query = { force: "1", v: "1" };
-      for (let looks = 0; looks < MAX_REMOVAL_LOOKS; looks++) {
-        if (await this.#tolerant("DELETE", `/containers/${id}`, query, signal)) break;
-        await sleep(this.#node.clock, REMOVAL_LOOK_MS, signal);
-      }
+      await this.#delete(id, signal);
     }
     this.#id = undefined;
     this.#last = undefined;
@@ -248,6 +244,14 @@ export class DockerController implements Controller {
       if (hasCode(error, "not_found")) return undefined;
       throw error;
     }
+  }
+
+  async #delete(id: string, signal: AbortSignal): Promise<void> {
+    for (let looks = 0; looks < MAX_REMOVAL_LOOKS; looks++) {
+      if (await this.#tolerant("DELETE", `/containers/${id}`, { force: "1", v: "1" }, signal)) return;
+      await sleep(this.#node.clock, REMOVAL_LOOK_MS, signal);
+    }
+    throw new CoveyError("unavailable", `Cannot remove container ${id}: the engine is still at it`);
   }
 
   /** True if the call worked or the container is gone; false at a conflict (not running, being removed). */

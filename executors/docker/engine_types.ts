@@ -17,6 +17,12 @@ export interface ContainerInspect {
   };
 }
 
+/** One of `GET /containers/json` */
+export interface ContainerSummary {
+  Id: string;
+  Labels: Record<string, string>;
+}
+
 /** `GET /info` */
 export interface EngineInfo {
   ServerVersion: string;

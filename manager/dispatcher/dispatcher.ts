@@ -23,6 +23,7 @@ import { AssignmentHub } from "./assignment_hub.ts";
 import type { CallContext, Method } from "../../transport/mod.ts";
 import { callerHost, callerID } from "./call.ts";
 import { NodeKeeper } from "./node_keeper.ts";
+import { type Limited, NodeLimits } from "./node_limits.ts";
 import { Registration, SessionRate } from "./registration.ts";
 import { checkSessionID, checkSessionRequest, checkStatusUpdate } from "./requests.ts";
 import { type ReportedStatus, StatusWriter } from "./status_writer.ts";
@@ -30,6 +31,8 @@ import { Wakeup } from "./wakeup.ts";
 
 /** Heartbeat period where the cluster's settings name none. */
 const DEFAULT_HEARTBEAT_MS = 5000;
+/** The shortest period: agents that sent more often than this would flood by order of a setting. */
+const MIN_HEARTBEAT_MS = 100;
 /** A period is drawn from plus or minus this share of the setting, so that agents spread out. */
 const HEARTBEAT_JITTER = 0.1;
 /** Periods without a heartbeat after which a node is down. */
@@ -56,6 +59,7 @@ export class Dispatcher {
   readonly #nodes: NodeKeeper;
   readonly #statuses: StatusWriter;
   readonly #rate: SessionRate;
+  readonly #limits: NodeLimits;
   readonly #registrations = new Map<string, Registration>();
   readonly #graceTimers = new Map<string, CancelTimer>();
   #unsubscribe: (() => void) | undefined;
@@ -67,6 +71,7 @@ export class Dispatcher {
     this.#nodes = new NodeKeeper(options);
     this.#statuses = new StatusWriter(store, clock);
     this.#rate = new SessionRate(clock);
+    this.#limits = new NodeLimits(clock);
   }
 
   /**
@@ -119,20 +124,18 @@ export class Dispatcher {
       [DISPATCHER_METHODS.session]: {
         kind: "server_stream",
         access: "node",
-        handler: (request, caller) => this.#session(checkSessionRequest(request), caller),
+        handler: (request, caller) => this.#session(request, caller),
       },
       [DISPATCHER_METHODS.assignments]: {
         kind: "server_stream",
         access: "node",
-        handler: (request, caller) =>
-          this.#assignments(checkSessionID("open assignments", request).SessionID, caller),
+        handler: (request, caller) => this.#assignments(request, caller),
       },
       [DISPATCHER_METHODS.heartbeat]: {
         kind: "unary",
         access: "node",
         // deno-lint-ignore require-await
-        handler: async (request, caller) =>
-          this.#heartbeat(checkSessionID("take a heartbeat", request).SessionID, caller),
+        handler: async (request, caller) => this.#heartbeat(request, caller),
       },
       [DISPATCHER_METHODS.updateTaskStatus]: {
         kind: "unary",
@@ -142,8 +145,9 @@ export class Dispatcher {
     };
   }
 
-  async *#session(request: SessionRequest, caller: CallContext): AsyncGenerator<SessionMessage, void> {
-    const registration = await this.#register(request, caller);
+  async *#session(request: unknown, caller: CallContext): AsyncGenerator<SessionMessage, void> {
+    this.#count(caller, "openings");
+    const registration = await this.#register(checkSessionRequest(request), caller);
     const wakeup = new Wakeup();
     const wake = () => wakeup.wake();
     const stopListening = registration.listen(wake);
@@ -166,8 +170,9 @@ export class Dispatcher {
     }
   }
 
-  async *#assignments(sessionID: string, caller: CallContext): AsyncGenerator<AssignmentsMessage, void> {
-    const registration = this.#registered(sessionID, caller);
+  async *#assignments(request: unknown, caller: CallContext): AsyncGenerator<AssignmentsMessage, void> {
+    this.#count(caller, "openings");
+    const registration = this.#registered(checkSessionID("open assignments", request).SessionID, caller);
     const stream = this.#hub.open(registration.nodeID);
     const onAbort = () => stream.end();
     const stopListening = registration.listen(() => {
@@ -183,14 +188,17 @@ export class Dispatcher {
     }
   }
 
-  #heartbeat(sessionID: string, caller: CallContext): HeartbeatResponse {
-    const registration = this.#registered(sessionID, caller);
+  #heartbeat(request: unknown, caller: CallContext): HeartbeatResponse {
+    this.#count(caller, "heartbeats");
+    const registration = this.#registered(checkSessionID("take a heartbeat", request).SessionID, caller);
     return { PeriodMs: this.#expectHeartbeat(registration), Time: timestamp(this.#options.clock) };
   }
 
   async #updateTaskStatus(value: unknown, caller: CallContext): Promise<Record<string, never>> {
+    this.#count(caller, "reports");
     const request = checkStatusUpdate(value);
     const { nodeID } = this.#registered(request.SessionID, caller);
+    this.#limits.countStatuses(nodeID, request.Updates);
     const updates: ReportedStatus[] = [];
     for (const { TaskID, Status } of request.Updates) {
       const task = this.#options.store.get("tasks", TaskID);
@@ -205,6 +213,13 @@ export class Dispatcher {
     }
     await this.#statuses.write(updates);
     return {};
+  }
+
+  /** Before a call is looked at: what is wrong with it costs time too. Throws as {@linkcode NodeLimits.count} does. */
+  #count(caller: CallContext, limited: Limited): void {
+    const nodeID = callerID(caller);
+    // Of nobody else is anything remembered.
+    if (this.#options.store.get("nodes", nodeID)) this.#limits.count(nodeID, limited);
   }
 
   /** Keeps the session that the request names, if it is the node's present one, else opens a new one. */
@@ -283,7 +298,7 @@ export class Dispatcher {
   #period(): number {
     const { store, random } = this.#options;
     const setting = clusterOf(store)?.Spec.Dispatcher.HeartbeatPeriod;
-    const period = setting ? toMs(setting) : DEFAULT_HEARTBEAT_MS;
+    const period = setting ? Math.max(MIN_HEARTBEAT_MS, toMs(setting)) : DEFAULT_HEARTBEAT_MS;
     return Math.round(period * (1 + HEARTBEAT_JITTER * (2 * random.float() - 1)));
   }
 
@@ -311,6 +326,7 @@ export class Dispatcher {
 
   #forget(nodeID: string): void {
     this.#rate.forget(nodeID);
+    this.#limits.forget(nodeID);
     this.#graceTimers.get(nodeID)?.();
     this.#graceTimers.delete(nodeID);
     const registration = this.#registrations.get(nodeID);

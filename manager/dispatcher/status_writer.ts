@@ -121,8 +121,11 @@ function applyStatus(tx: WriteTransaction, update: ReportedStatus, now: number):
   tx.update("tasks", { ...task, Status: { ...update.Status, Timestamp: notAfter(update, now) } });
 }
 
-/** A device's clock may run ahead; nothing has happened later than now. */
+/**
+ * A device's clock may run ahead; nothing has happened later than now. Written anew, because `Date.parse` takes much that no
+ * client reads, years before the first one too.
+ */
 function notAfter(update: ReportedStatus, now: number): string {
   const at = Date.parse(update.Status.Timestamp);
-  return Number.isFinite(at) && at <= now ? update.Status.Timestamp : new Date(now).toISOString();
+  return new Date(at >= 0 && at <= now ? at : now).toISOString();
 }

@@ -6,7 +6,7 @@ import type { Random } from "../../api/random.ts";
 import type { NodeLifecycle } from "./lifecycle.ts";
 import { API_VERSION, checkVersion, withoutVersion } from "./api_version.ts";
 import { type ControlContext, isDockerClient, sendJSON } from "./context.ts";
-import { dockerError } from "./docker_error.ts";
+import { dockerError, shownMessage } from "./docker_error.ts";
 import { connectEngine } from "./engine.ts";
 import { EventHub } from "./events/event_hub.ts";
 import { isEnginePath } from "./engine_paths.ts";
@@ -74,7 +74,7 @@ export function controlAPI(options: ControlOptions): ControlAPI {
   );
   app.onError((thrown, c) => {
     const { status, message, reason } = dockerError(thrown, isDockerClient(c));
-    return sendJSON(c, { message, reason }, status as ContentfulStatusCode);
+    return sendJSON(c, { message: shownMessage(message), reason }, status as ContentfulStatusCode);
   });
   return {
     app,

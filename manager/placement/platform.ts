@@ -1,7 +1,7 @@
 /** Platforms under their several names. */
 import type { Platform } from "../../api/objects.ts";
 
-const ALIASES: ReadonlyMap<string, string> = new Map([["x86_64", "amd64"], ["aarch64", "arm64"]]);
+const ALIASES = new Map([["x86_64", "amd64"], ["aarch64", "arm64"]]);
 
 function architecture(name: string): string {
   const lower = name.toLowerCase();

@@ -10,14 +10,16 @@ import type { Listener } from "../../transport/mod.ts";
 import { Dispatcher } from "../dispatcher/mod.ts";
 import { Leadership } from "../leader/leadership.ts";
 import type { ManagerHandle } from "../http/lifecycle.ts";
-import { RaftMember, type RaftMemberOptions } from "../consensus/member/mod.ts";
+import { RaftMember, type RaftMemberOptions, type Skip } from "../consensus/member/mod.ts";
 import { type Answer, type ControlRequest, Routing } from "../forward/mod.ts";
 import { createStore, type Store } from "../store/mod.ts";
+import { ConnectionKeeper } from "./connection_keeper.ts";
 import { leaderComponents } from "./leader_components.ts";
 import { leaderTeller } from "./leader_teller.ts";
 import { managerRouter } from "./manager_router.ts";
 import { type ManagerNetwork, PeerTrust } from "./peer_trust.ts";
 import { followRaftSettings } from "./raft_settings.ts";
+import type { Judge } from "./standing.ts";
 
 const logger = getLogger(["covey", "node"]);
 
@@ -41,6 +43,8 @@ export interface RunningManagerOptions {
   join?: boolean;
   /** Make this manager the only one, after the majority was lost for good. */
   forceNewCluster?: boolean;
+  /** What the quorum's member is to pass over, because it cannot be read. */
+  skip?: Skip;
   /** The certificate, where there is one already. */
   identity?: NodeIdentity;
 }
@@ -74,6 +78,7 @@ export class RunningManager implements ManagerHandle {
   readonly #leadership: Leadership;
   readonly #routing: Routing;
   readonly #network: ManagerNetwork;
+  readonly #judge: Judge;
   #listener: Listener | undefined;
   #unsubscribe = () => {};
   readonly #untime: () => void;
@@ -83,9 +88,11 @@ export class RunningManager implements ManagerHandle {
     consensus: RaftMember,
     store: Store,
     network: ManagerNetwork,
+    judge: Judge,
   ) {
     this.#options = options;
     this.#network = network;
+    this.#judge = judge;
     this.consensus = consensus;
     this.store = store;
     this.#untime = followRaftSettings(consensus, store);
@@ -111,7 +118,7 @@ export class RunningManager implements ManagerHandle {
     options: RunningManagerOptions,
     { network, openMember }: ManagerEffects = systemEffects(options),
   ): Promise<RunningManager> {
-    const { nodeID, advertise, clock, random, join, forceNewCluster, identity } = options;
+    const { nodeID, advertise, clock, random, join, forceNewCluster, skip, identity } = options;
     if (identity) network.useIdentity(identity);
     const consensus = await openMember({
       nodeID,
@@ -121,16 +128,22 @@ export class RunningManager implements ManagerHandle {
       dialer: network.dialer,
       ...(join && { join }),
       ...(forceNewCluster && { forceNewCluster }),
+      ...(skip && { skip }),
     });
     const store = createStore(consensus, clock);
-    network.useStore(store);
+    const judge: Judge = {
+      view: store,
+      leads: () => consensus.status().isLeader,
+      certified: (peer) => network.certified(peer),
+    };
+    network.useJudge(judge);
     try {
       await consensus.start(store);
     } catch (thrown) {
       await consensus.stop();
       throw thrown;
     }
-    return new RunningManager(options, consensus, store, network);
+    return new RunningManager(options, consensus, store, network, judge);
   }
 
   /** The cluster object; throws `unavailable` before it was created. */
@@ -144,18 +157,32 @@ export class RunningManager implements ManagerHandle {
     const router = managerRouter({
       ...this.#options,
       store: this.store,
+      judge: this.#judge,
       consensus: this.consensus,
       dispatcher: this.#dispatcher,
       routing: this.#routing,
     });
-    this.#listener = await this.#network.listen(this.#options.listen, router);
+    const keeper = new ConnectionKeeper(this.#judge, this.#options.clock);
+    this.#listener = await this.#network.listen(
+      this.#options.listen,
+      router,
+      (connection) => keeper.add(connection),
+    );
+    const unfollow = this.store.subscribe((commit) => keeper.follow(commit));
     const tell = leaderTeller(this.nodeID, (level, line) => logger[level](line));
     tell(this.consensus.status());
-    this.#unsubscribe = this.consensus.subscribe((status) => {
+    let led = false;
+    const unsubscribe = this.consensus.subscribe((status) => {
       tell(status);
+      if (status.isLeader && !led) keeper.reviewAll();
+      led = status.isLeader;
       void this.#leadership.follow(status);
       this.#dispatcher.refresh();
     });
+    this.#unsubscribe = () => {
+      unfollow();
+      unsubscribe();
+    };
     void this.#leadership.follow(this.consensus.status());
   }
 

@@ -140,6 +140,10 @@ class MemoryStore implements Store, StateMachine {
     this.#publish(this.#state.apply(index, entry, local));
   }
 
+  unreadable(entry: Uint8Array): Error | undefined {
+    return this.#state.unreadable(entry);
+  }
+
   image(): StateImage {
     const draft = this.#state.draft(newTables());
     return {

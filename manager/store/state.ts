@@ -19,6 +19,7 @@ import {
 } from "./entry.ts";
 import { ObjectReader } from "./object_reader.ts";
 import type { Change, Commit } from "./store.ts";
+import { withObjects } from "./unreadable.ts";
 import { TABLE_NAMES, type TableName } from "./tables.ts";
 import { anyTable, type TableSet } from "./transaction.ts";
 
@@ -56,8 +57,17 @@ export class State {
     return this.#version;
   }
 
+  /** Why {@linkcode apply} would refuse these bytes, naming the objects. */
+  unreadable(bytes: Uint8Array): Error | undefined {
+    try {
+      this.#decode(bytes);
+    } catch (thrown) {
+      return thrown as Error;
+    }
+  }
+
   apply(index: number, bytes: Uint8Array, local?: unknown): Commit {
-    const entry = local === undefined ? decodeEntry(bytes, this.#reader) : fromLocal(local as LocalEntry);
+    const entry = local === undefined ? this.#decode(bytes) : fromLocal(local as LocalEntry);
     const changes: Change[] = [];
     for (const [position, change] of entry.changes.entries()) {
       const made = this.#applyChange(change, index * MAX_ENTRY_CHANGES + position);
@@ -129,6 +139,14 @@ export class State {
         const table = anyTable(this.#tables, name), object = table.get(id);
         yield { key, value: object && encodeRecord(table.order(object.ID)!, object) };
       }
+    }
+  }
+
+  #decode(bytes: Uint8Array): StoreEntry {
+    try {
+      return decodeEntry(bytes, this.#reader);
+    } catch (thrown) {
+      throw withObjects(thrown, bytes, this.#reader);
     }
   }
 

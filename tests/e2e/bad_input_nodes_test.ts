@@ -104,7 +104,7 @@ Deno.test("Executor: a module that is missing, throws or makes no executor is na
   }));
 
 const SULKING = `export default () => ({
-  name: "sulking", runtime: "sulking", capabilities: {}, close: async () => {},
+  name: "sulking", runtime: "sulking", capabilities: [], close: async () => {},
   describe() { throw new Error("not today"); }, controller() {}, recover() {},
 });`;
 

@@ -79,6 +79,11 @@ export class Cluster {
     await this.state.close();
   }
 
+  /** The agent's file is damaged and put aside, between two agents. */
+  async forgetState(): Promise<void> {
+    for (const suffix of ["", "-wal", "-shm"]) await Deno.remove(this.#path + suffix).catch(() => {});
+  }
+
   async stop(): Promise<void> {
     await this.stopAgent();
     this.dispatcher.stop();

@@ -1,5 +1,5 @@
 /** A dispatcher on a test store, and connections to it that skip only the network. */
-import type { WeightedPeer } from "../../../api/dispatcher.ts";
+import type { SessionMessage, WeightedPeer } from "../../../api/dispatcher.ts";
 import { CoveyError } from "../../../api/errors.ts";
 import type { Node, NodeDescription } from "../../../api/node.ts";
 import type { Random } from "../../../api/random.ts";
@@ -162,4 +162,39 @@ export class DirectConnection {
       release: () => forward.forEach((stop) => stop()),
     };
   }
+}
+
+/** A stream read in the background. */
+export class Reader<T> {
+  readonly messages: T[] = [];
+  error: unknown;
+  done: Promise<void>;
+  constructor(stream: AsyncIterable<T>) {
+    this.done = (async () => {
+      try {
+        for await (const message of stream) this.messages.push(message);
+      } catch (thrown) {
+        this.error = thrown;
+      }
+    })();
+  }
+  get last(): T {
+    return this.messages.at(-1)!;
+  }
+}
+
+/** Opens a session of the node that `connection` is of. */
+export async function openSession(
+  connection: DirectConnection,
+  SessionID?: string,
+  Description: unknown = DESCRIPTION,
+) {
+  const reader = new Reader(
+    connection.serverStream<SessionMessage>("dispatcher.session", {
+      ...(SessionID ? { SessionID } : {}),
+      Description,
+    }),
+  );
+  await settle();
+  return reader;
 }
