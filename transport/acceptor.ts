@@ -95,10 +95,9 @@ export class Acceptor {
     const { maxConnectionsPerManager, maxConnectionsPerWorker } = this.limits;
     if (peer) {
       const most = peer.role === "swarm-manager" ? maxConnectionsPerManager : maxConnectionsPerWorker;
-      // It has one certificate, so the oldest is what it lost without our knowing.
-      const mine = this.#nodes.of(owner);
-      for (const session of mine.slice(0, Math.max(0, mine.length + 1 - most))) {
-        this.#giveWay(this.#nodes, owner, session);
+      // One that does nothing, or the oldest: that may be lost without our knowing.
+      while (this.#nodes.of(owner).length >= most) {
+        this.#giveWay(this.#nodes, owner, this.#nodes.idle(owner) ?? this.#nodes.of(owner)[0]!);
       }
       return undefined;
     }

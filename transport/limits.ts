@@ -123,15 +123,15 @@ export const ACCEPT_BACKLOG = 64;
 export type Lane = "managers" | "nodes" | "anyone";
 
 /**
- * Frames that a connection of each lane may have handled in its turn: at some microseconds each, and what their calls then do,
- * a few milliseconds. Who has no certificate sends two or three in all.
+ * Frames that a connection of each lane may have handled in its turn: at some microseconds each, and what their calls then
+ * do, a few milliseconds. Who has no certificate sends two or three in all.
  */
 export const MAX_FRAMES_PER_VISIT: Readonly<Record<Lane, number>> = { managers: 128, nodes: 64, anyone: 8 };
 
 /** Time that one connection may take in its turn, decoding included: many turns fit the answer of an API request. */
 export const VISIT_MS = 1;
 
-/** Frames that are handled as they come in one turn of the event loop, all connections together; later ones wait in line. */
+/** Frames of all connections that are handled as they come in one turn of the event loop; later ones wait in line. */
 export const MAX_FRAMES_PER_TURN: Readonly<Record<Lane, number>> = {
   managers: Infinity,
   nodes: 256,

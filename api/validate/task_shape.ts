@@ -62,9 +62,17 @@ const constraints: Shape<string[]> = (value, path, problems) => {
   return found;
 };
 
+const preferenceShape = record({ Spread: record({ SpreadDescriptor: line() }) });
+
+/** A preference of no kind says nothing, and is left out as Docker does. */
+const preference: Shape<{ Spread: { SpreadDescriptor: string } }> = (value, path, problems) => {
+  const spread = preferenceShape(value, path, problems)?.Spread;
+  return spread && { Spread: { SpreadDescriptor: spread.SpreadDescriptor ?? "" } };
+};
+
 const placement = record({
   Constraints: constraints,
-  Preferences: list(record({ Spread: record({ SpreadDescriptor: line() }) })),
+  Preferences: list(preference),
   MaxReplicas: nonZero(integer(0)),
   Platforms: list(record({ Architecture: line(), OS: line() })),
 });

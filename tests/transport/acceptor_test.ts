@@ -54,15 +54,27 @@ Deno.test("Acceptor: managers get in when nodes have filled all but their reserv
   });
 });
 
-Deno.test("Acceptor: of one certificate's connections the oldest gives way, and nobody else's", async () => {
+Deno.test("Acceptor: of one certificate's connections the oldest gives way, one that does nothing first, and nobody else's", async () => {
   await withHall({ maxConnectionsPerWorker: 2 }, async ({ dial }) => {
     const other = await dial("a", identityOf("w2"));
-    const mine: Connection[] = [];
-    for (let i = 0; i < 4; i++) mine.push(await dial("b", identityOf("w1")));
-    const ends = await Promise.all(mine.map(farewell));
-    assert.match(ends[0]!, /gives way to a newer one/);
-    assert.match(ends[1]!, /gives way/);
-    assert.deepEqual([ends[2], ends[3], await farewell(other)], ["open", "open", "open"]);
+    const mine: Connection[] = [], waits: Promise<unknown>[] = [];
+    const more = async (busy: boolean) => {
+      const connection = await dial("b", identityOf("w1"));
+      mine.push(connection);
+      if (busy) waits.push(connection.call("t.wait", 1).catch(() => {}));
+      await settle();
+    };
+    const open = async () => (await Promise.all(mine.map(farewell))).map((end) => end === "open");
+    await more(true);
+    await more(false);
+    await more(true);
+    assert.deepEqual(await open(), [true, false, true]);
+    await more(true);
+    assert.deepEqual(await open(), [false, false, true, true]);
+    assert.match(await farewell(mine[0]!), /gives way to a newer one/);
+    assert.equal(await farewell(other), "open");
+    for (const connection of mine) connection.close();
+    await Promise.all(waits);
   });
 });
 

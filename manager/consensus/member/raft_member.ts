@@ -1,5 +1,6 @@
 /** Consensus by a Raft quorum, of one member or of many. */
 import { dirname } from "node:path";
+import { getLogger } from "@logtape/logtape";
 import { type Clock, sleep } from "../../../api/clock.ts";
 import { CoveyError } from "../../../api/errors.ts";
 import { RAFT_METHODS, type RaftLeaveRequest } from "../../../api/raft.ts";
@@ -70,6 +71,8 @@ const JOIN_ASK_MS = 5_000;
 const FAREWELL_ASK_MS = 500;
 /** Longest wait until the cluster has let a member go. */
 const LEAVE_TIMEOUT_MS = 15_000;
+
+const logger = getLogger(["covey", "quorum"]);
 
 /** One member of the quorum. */
 export class RaftMember implements Consensus {
@@ -392,7 +395,7 @@ export class RaftMember implements Consensus {
     if (before.isLeader && !this.#status.isLeader) this.#member.network.cancelSnapshots();
     this.#member.network.forget(this.#member.driver.confState.removed);
     const status = this.status();
-    for (const listener of [...this.#listeners]) if (this.#listeners.has(listener)) listener(status);
+    for (const listener of [...this.#listeners]) if (this.#listeners.has(listener)) tell(listener, status);
   }
 
   #currentStatus({ driver, network, self }: ServedMember): ConsensusStatus {
@@ -459,6 +462,15 @@ export class RaftMember implements Consensus {
     if (this.#phase !== "stopped") this.#refresh();
     if (this.#isRemoved) this.#reportRemoval(error);
     else this.#reportFailure(error);
+  }
+}
+
+/** What a listener throws is its own fault, and no reason for the member to stop. */
+function tell(listener: (status: ConsensusStatus) => void, status: ConsensusStatus): void {
+  try {
+    listener(status);
+  } catch (error) {
+    logger.error("A listener failed at a change of the quorum's status: {error}", { error });
   }
 }
 

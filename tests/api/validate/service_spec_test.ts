@@ -215,3 +215,87 @@ Deno.test("Swarm spec: what is absent stays, and the result must fit together", 
     "CAConfig.ExternalCAs": "external certificate authorities are not available yet",
   });
 });
+
+Deno.test("Service spec: text that no program or terminal takes is refused where it stands", () => {
+  const wrong = problems(() =>
+    parseServiceSpec(
+      spec({
+        ContainerSpec: {
+          Image: "busybox",
+          Args: ["fine\nin\tlines", "a\0b", "\ud800"],
+          Hostname: "a\u202eb",
+          Privileges: { Seccomp: { Mode: "custom", Profile: "no base64" }, SELinuxContext: { User: 5 } },
+          Mounts: [{ Type: "tmpfs", Target: "/t", TmpfsOptions: { Mode: 2 ** 32 } }],
+        },
+        LogDriver: { Name: "x\u001b[2J", Options: { "a\nb": "x", c: "fine\nin lines", d: "\u2066" } },
+        Placement: { Preferences: [{}, { Spread: {} }] },
+      }),
+    )
+  );
+  assert.deepEqual(Object.keys(wrong).sort(), [
+    "TaskTemplate.ContainerSpec.Args[1]",
+    "TaskTemplate.ContainerSpec.Args[2]",
+    "TaskTemplate.ContainerSpec.Hostname",
+    "TaskTemplate.ContainerSpec.Mounts[0].TmpfsOptions.Mode",
+    "TaskTemplate.ContainerSpec.Privileges.SELinuxContext.User",
+    "TaskTemplate.ContainerSpec.Privileges.Seccomp.Profile",
+    "TaskTemplate.LogDriver.Name",
+    "TaskTemplate.LogDriver.Options.a b",
+    "TaskTemplate.LogDriver.Options.d",
+  ]);
+});
+
+Deno.test("Service spec: a generic resource has one kind and a value, a preference a label", () => {
+  const reserve = (...GenericResources: unknown[]) => () =>
+    parseServiceSpec(spec({ Resources: { Reservations: { GenericResources } } }));
+  const field = "TaskTemplate.Resources.Reservations.GenericResources[0]";
+  for (
+    const resource of [
+      {},
+      { DiscreteResourceSpec: {} },
+      { DiscreteResourceSpec: { Kind: "gpu" } },
+      { NamedResourceSpec: { Value: "a" } },
+      { DiscreteResourceSpec: { Kind: "gpu", Value: 1 }, NamedResourceSpec: { Kind: "gpu", Value: "a" } },
+    ]
+  ) assert.deepEqual(Object.keys(problems(reserve(resource))), [field]);
+  assert.deepEqual(
+    Object.keys(problems(reserve({ DiscreteResourceSpec: { Kind: "gpu", Value: 2 ** 53 } }))),
+    [
+      `${field}.DiscreteResourceSpec.Value`,
+    ],
+  );
+  assert.deepEqual(problems(reserve({ DiscreteResourceSpec: { Kind: "constructor", Value: 1 } })), {});
+  // One without a label used to end the scheduler.
+  const { Preferences } = parseServiceSpec(spec({ Placement: { Preferences: [{}, { Spread: {} }] } }))
+    .TaskTemplate.Placement!;
+  assert.deepEqual(Preferences, [{ Spread: { SpreadDescriptor: "" } }]);
+});
+
+Deno.test("Service spec: one that would not fit twice into an entry of the log is refused", () => {
+  const Env = (bytes: number) => [`A=${"ü".repeat(bytes / 4)}`, `B=${"ü".repeat(bytes / 4)}`];
+  const sized = (bytes: number) => () =>
+    parseServiceSpec(spec({ ContainerSpec: { Image: "busybox", Env: Env(bytes) } }));
+  assert.deepEqual(problems(sized(250_000)), {});
+  assert.match(problems(sized(262_144))["spec"]!, /^has \d+ bytes, at most 262144 are allowed$/);
+});
+
+Deno.test("Service spec: a payload of somebody else's executor is kept only if it can be kept as it is", () => {
+  const payload = (Payload: unknown) => () =>
+    parseServiceSpec({ Name: "x", TaskTemplate: { Runtime: "timer", GenericSpec: { Payload } } });
+  for (const wrong of [2 ** 53, [1e400], { a: "\ud800" }, { "\udfff": 1 }, "a\0b"]) {
+    assert.deepEqual(Object.keys(problems(payload(wrong))), ["TaskTemplate.GenericSpec.Payload"]);
+  }
+  assert.deepEqual(problems(payload({ constructor: { toString: [1.5, null, true, 2 ** 53 - 1] } })), {});
+});
+
+Deno.test("Problems: as many are listed as anybody mends at a time, and none quotes a whole file", () => {
+  const Labels = Object.fromEntries(Array.from({ length: 500 }, (_, nth) => [`l${nth}`, nth]));
+  try {
+    parseServiceSpec(spec({}, { Labels }));
+    assert.fail("it was taken");
+  } catch (error) {
+    assert.ok(error instanceof CoveyError);
+    assert.equal(error.problems.length, 100);
+    assert.match(error.message, /; and 400 more$/);
+  }
+});

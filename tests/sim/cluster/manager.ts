@@ -18,6 +18,7 @@ import type { DiskChecker } from "./disk_checker.ts";
 import { type Faults, withoutVote } from "./faults.ts";
 import { Host } from "./host.ts";
 import { addressOf, type SimNetwork } from "./network.ts";
+import type { Refusals } from "./refusals.ts";
 import { watchedDialer } from "./watched_dialer.ts";
 import { watched } from "./watched_member.ts";
 import type { World } from "./world.ts";
@@ -29,6 +30,7 @@ export interface ManagerSurroundings {
   checker: ClusterChecker;
   disks: DiskChecker;
   faults: Faults;
+  refusals: Refusals;
   /** Entries between two checkpoints: few, so that a short run has several. */
   checkpointEntries: number;
   /** Ticks without a leader before an election; with few of them, two managers more often try at once. */
@@ -186,7 +188,7 @@ export class SimManager {
 
   #open(join: boolean): Promise<RunningManager> {
     const { host, name, address } = this;
-    const { world, network, checker, disks, faults, checkpointEntries, electionTicks } = this.#all;
+    const { world, network, checker, disks, faults, refusals, checkpointEntries, electionTicks } = this.#all;
     const clock = host.clock(), random = host.random();
     const identity: PeerIdentity = {
       nodeID: name,
@@ -208,7 +210,13 @@ export class SimManager {
       },
       openMember: async (options) => {
         const all = { ...options, checkpointEntries, electionTicks };
-        return watched(await RaftMember.openOnDisk(this.disk.open(), all), checker, this.view, faults);
+        return watched(
+          await RaftMember.openOnDisk(this.disk.open(), all),
+          checker,
+          this.view,
+          faults,
+          refusals,
+        );
       },
     };
     const answer = (request: Request) => this.#process!.api.answer(request);

@@ -82,17 +82,19 @@ export class Operator {
   /** Programs that go on for ever, or that end after a while. */
   #template() {
     const random = this.#random;
+    const ends = random.chance(0.3);
     const Payload = {
       PrepareMs: random.pick([0, 10, 500]),
       StartMs: random.pick([0, 10, 500]),
-      ...(random.chance(0.3) && { RunMs: random.between(200, 4000), ExitCode: random.pick([0, 1]) }),
+      ...(ends && { RunMs: random.between(200, 4000), ExitCode: random.pick([0, 1]) }),
     };
+    const MaxAttempts = ends ? random.pick([0, 0, 2, 4]) : 0;
     return {
       Labels: { nth: String(++this.#count) },
       TaskTemplate: {
         Runtime: RUNTIME_MOCK,
         GenericSpec: { Payload },
-        RestartPolicy: { Condition: "any", Delay: random.pick([100, 1000]) * MS_NS },
+        RestartPolicy: { Condition: "any", Delay: random.pick([100, 1000]) * MS_NS, MaxAttempts },
       },
       UpdateConfig: {
         Parallelism: random.between(0, 2),
