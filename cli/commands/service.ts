@@ -6,10 +6,12 @@ import { isGlobal, replicas, type ServiceSpec } from "../../api/service.ts";
 import type { ServiceView, TaskView } from "../api_types.ts";
 import type { ControlClient } from "../client.ts";
 import { collect, type Context, forEachReference, withClient } from "../context.ts";
+import { cannot } from "../files.ts";
 import { getService, parseFilters } from "../lookup.ts";
 import { printList, printObjects, shortID, sortedByName } from "../output.ts";
 import { waitConverged } from "../progress.ts";
 import { addServiceFlags } from "../service_flags.ts";
+import { addDenoFlags } from "../deno_flags.ts";
 import { specFromFlags, updatedSpec } from "../service_spec.ts";
 import { parseCount } from "../units.ts";
 import { printTasks } from "./task.ts";
@@ -28,11 +30,14 @@ export function serviceCommands(program: Command, context: Context): void {
 
 function create(service: Command, context: Context) {
   const command = service.command("create").description("Create a service")
-    .argument("<image|program>", "what to run: an image, or with --executor process a program")
+    .argument(
+      "<image|program|file>",
+      "what to run: an image, with --executor process a program of the device, with deno a file",
+    )
     .argument("[arg...]", "arguments, passed on as they stand")
     .option("--name <name>", "name of the service")
     .option("--mode <mode>", '"replicated" or "global" (one task per node)', "replicated")
-    .option("--executor <executor>", 'what runs the tasks: "docker" or "process"', "docker")
+    .option("--executor <executor>", 'what runs the tasks: "docker", "process" or "deno"', "docker")
     .option("-e, --env <name=value>", "environment variable", collect, [])
     .option("-l, --label <key=value>", "label of the service", collect, [])
     .option("--container-label <key=value>", "label of the containers", collect, [])
@@ -42,16 +47,28 @@ function create(service: Command, context: Context) {
     .option("--hostname <name>", "host name inside the containers")
     .option("-d, --detach", "do not wait until the service has converged")
     .option("-q, --quiet", "no progress");
-  addServiceFlags(command).passThroughOptions().action((first: string, rest: string[], options) =>
+  addDenoFlags(addServiceFlags(command)).passThroughOptions().action((
+    first: string,
+    rest: string[],
+    options,
+  ) =>
     withClient(context, command, async (client) => {
+      const content = options.executor === "deno" ? await readScript(first) : undefined;
       const { ID } = await client.post<{ ID: string }>(
         "/services/create",
-        specFromFlags([first, ...rest], options),
+        specFromFlags([first, ...rest], options, content),
       );
       context.output.write(`${ID}\n`);
       await converge(client, context, ID, options);
     })
   );
+}
+
+/** The file of a deno task. */
+async function readScript(path: string): Promise<Uint8Array> {
+  return await Deno.readFile(path).catch((thrown) => {
+    throw cannot(`read ${path}`, thrown);
+  });
 }
 
 async function converge(

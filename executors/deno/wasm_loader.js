@@ -6,10 +6,9 @@ const bytes = given.wasm === undefined
   ? await Deno.readFile(new URL(given.url))
   : Uint8Array.fromBase64(given.wasm);
 const args = [given.name, ...Deno.args].map((arg) => new TextEncoder().encode(`${arg}\0`));
-let memory;
 
-const view = () => new DataView(memory.buffer);
-const slice = (at, length) => new Uint8Array(memory.buffer, at >>> 0, length >>> 0);
+const view = () => new DataView(exports.memory.buffer);
+const slice = (at, length) => new Uint8Array(exports.memory.buffer, at >>> 0, length >>> 0);
 const isStream = (fd) => fd <= 2;
 
 function writeStream(fd, list, count, written) {
@@ -96,7 +95,6 @@ for (const { module: from, name, kind } of WebAssembly.Module.imports(module)) {
   fail(`it imports ${kind} ${from}.${name}, which is not there`);
 }
 const { exports } = await WebAssembly.instantiate(module, { wasi_snapshot_preview1: known });
-memory = exports.memory;
 const start = exports._start ?? exports.main;
 if (typeof start !== "function") fail("it exports neither _start nor main");
 const code = start === exports.main ? start(0, 0) : start();

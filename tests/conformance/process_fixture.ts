@@ -64,7 +64,9 @@ export async function programFixture(
         shims = await shimsOf(stateDir, task.ID);
       }
       const found = shims.map((pid) => `shim ${pid}`);
-      for (const path of [`tasks/${task.ID}`, `runs/${task.ID}`, `logs/${task.ID}.log`, `scripts/${task.ID}`]) {
+      for (
+        const path of [`tasks/${task.ID}`, `runs/${task.ID}`, `logs/${task.ID}.log`, `scripts/${task.ID}`]
+      ) {
         if (await Deno.stat(`${stateDir}/${path}`).then(() => true, () => false)) found.push(path);
       }
       return found;

@@ -55,7 +55,8 @@ function containerView(container: ContainerSpec, defaults: boolean): Record<stri
 
 /** A task template as services show it; tasks leave `Runtime` out for containers, as Docker does. */
 export function taskSpecView(task: TaskSpec, defaults = false, ofTask = false): Record<string, unknown> {
-  const { ContainerSpec, ProcessSpec, GenericSpec, RestartPolicy, ForceUpdate, Runtime, ...rest } = task;
+  const { ContainerSpec, ProcessSpec, DenoSpec, GenericSpec, RestartPolicy, ForceUpdate, Runtime, ...rest } =
+    task;
   const container = Runtime === RUNTIME_CONTAINER && ContainerSpec !== undefined
     ? ContainerSpec
     : shownContainer(task);
@@ -65,6 +66,7 @@ export function taskSpecView(task: TaskSpec, defaults = false, ofTask = false): 
   return inOrder({
     ContainerSpec: containerView(container, defaults),
     ProcessSpec,
+    DenoSpec,
     GenericSpec,
     Resources: rest.Resources ?? (defaults ? {} : undefined),
     RestartPolicy: restart,
