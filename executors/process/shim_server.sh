@@ -341,8 +341,8 @@ shim() {
 
 # Says whether the request would be let in, before anything is made for it.
 judge() {
-  judging=yes
   trap 'say ended' EXIT
+  judging=yes
   take_request
   apply_rules
   say fit
@@ -401,15 +401,20 @@ serve() {
     # Lets go of what is remembered of those that looked and signalled.
     jobs
     record=$state/runs/$id
-    case $request in run | judge) IFS= read -r options && IFS= read -r variables && IFS= read -r arguments || break ;; esac
+    case $request in
+      run | judge)
+        separator=${name%% *} newline=${name##* }
+        IFS= read -r options && IFS= read -r variables && IFS= read -r arguments || break
+        ;;
+    esac
     case $number in '' | *[!0-9]*) continue ;; esac
     case $id in '' | [!A-Za-z0-9]* | *[!A-Za-z0-9_.-]*) say refused request "no ID: $id" && say ended && continue ;; esac
     case $request in
       check) check </dev/null & ;;
       signal) signal "$name" </dev/null & ;;
-      judge) separator=${name%% *} newline=${name##* } && judge </dev/null & ;;
+      # Bash runs what `trap` says on EXIT in a subshell of its own only.
+      judge) (judge) </dev/null & ;;
       run)
-        separator=${name%% *} newline=${name##* }
         take_group
         ( (run); :) </dev/null
         ;;

@@ -233,6 +233,17 @@ Deno.test("Deno: without a policy, programs, libraries and whole kinds are refus
     await executor.close();
   }));
 
+/** A copy of what the executor needs of the tree, in `folder`; the shim's path. */
+async function copyExecutor(folder: string, change?: (text: string) => string): Promise<string> {
+  await Deno.mkdir(`${folder}/process`, { recursive: true });
+  await Deno.mkdir(`${folder}/deno`, { recursive: true });
+  const own = fileURLToPath(new URL("../../../executors/deno", import.meta.url));
+  for (const name of ["script_loader.js", "wasm_loader.js"]) {
+    await Deno.copyFile(`${own}/${name}`, `${folder}/deno/${name}`);
+  }
+  return await copyShim(`${folder}/process`, change);
+}
+
 /** An executor whose device has a policy of these lines, and an allow-list if `allowed` is given. */
 async function withPolicy(
   world: World,
@@ -241,14 +252,8 @@ async function withPolicy(
   allowed?: string[],
 ) {
   const folder = `${world.stateDir}/device`;
-  await Deno.mkdir(`${folder}/process`, { recursive: true });
-  await Deno.mkdir(`${folder}/deno`, { recursive: true });
-  const own = fileURLToPath(new URL("../../../executors/deno", import.meta.url));
-  for (const name of ["script_loader.js", "wasm_loader.js"]) {
-    await Deno.copyFile(`${own}/${name}`, `${folder}/deno/${name}`);
-  }
-  const shim = await copyShim(
-    `${folder}/process`,
+  const shim = await copyExecutor(
+    folder,
     (text) =>
       text.replace("POLICY=/etc/covey/deno", `POLICY=${folder}/policy`)
         .replace("ALLOW=/etc/covey/allow", `ALLOW=${folder}/allow`),
@@ -349,5 +354,29 @@ Deno.test({
         Permissions: { Sys: ["uid"] },
       });
       assert.equal(log, "65534\n");
+    }),
+});
+
+Deno.test({
+  name: "Deno: a script needs no network to start, and Deno leaves nothing on the disk",
+  ignore: Deno.uid() !== 0, // only root can make a network of its own
+  fn: () =>
+    inWorld(async (world) => {
+      const folder = `${world.stateDir}/device`, shim = `${folder}/process/alone.sh`;
+      const entry = await copyExecutor(folder);
+      await Deno.writeTextFile(shim, `#!/bin/sh\nexec unshare -n ${entry} "$@"\n`, { mode: 0o755 });
+      const executor = await createDenoExecutor({ stateDir: world.stateDir, nodeID: NODE_ID }, { shim });
+      const Source = `const word: string = "alive"; console.log(word); ` +
+        attempts({ net: `Deno.connect({ hostname: "127.0.0.1", port: 1 })` });
+      const task = denoTask({ Source, Permissions: { Net: ["127.0.0.1"] } });
+      const controller = await executor.controller(task);
+      await controller.prepare(never);
+      await controller.start(never);
+      assert.deepEqual(await controller.wait(never), { ExitCode: 0 });
+      const log = await Deno.readTextFile(`${world.stateDir}/logs/${task.ID}.log`);
+      assert.match(log, /^alive\nnet: Network is unreachable/);
+      assert.deepEqual([...Deno.readDirSync(`${world.stateDir}/tasks/${task.ID}`)], []);
+      await controller.remove(never);
+      await executor.close();
     }),
 });
