@@ -116,10 +116,11 @@ export class Leader {
       {
         network: {
           dialer: this.#network.dialer({ host: MANAGER, identity: () => identity, clock }),
-          useStore: () => {},
+          useJudge: () => {},
+          certified: () => undefined,
           useIdentity: () => {},
-          listen: (listen, router) =>
-            this.#network.listen({ listen, router, clock, identity: () => identity }),
+          listen: (listen, router, onConnection) =>
+            this.#network.listen({ listen, router, clock, onConnection, identity: () => identity }),
         },
         openMember: async (options) => {
           const disk = await openKvDisk(`${this.#folder}/state.kv`);
