@@ -2,6 +2,6 @@ export { type ClusterSpecChanges, mergeClusterSpec, parseClusterSpec } from "./c
 export { parseNodeDescription } from "./node_description.ts";
 export { parseNodeSpec } from "./node_spec.ts";
 export { parseServiceSpec } from "./service_spec.ts";
-export { isObject, line, list, quoted, record, type Shape } from "./shape.ts";
+export { isObject, line, list, oneOf, quoted, record, type Shape, textUpTo } from "./shape.ts";
 export { shownContainer } from "./shown_container.ts";
 export { parseTaskStatus } from "./task_status.ts";

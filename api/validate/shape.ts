@@ -44,25 +44,35 @@ function mismatch(value: unknown, path: string, wanted: string, problems: FieldP
 }
 
 /** Notes why `value` is no text that a program, a log and every client take, if it is none. */
-function isText(value: string, path: string, problems: FieldProblem[]): boolean {
-  const problem = textProblem(value);
+function isText(
+  value: string,
+  path: string,
+  problems: FieldProblem[],
+  maxLength = MAX_TEXT_LENGTH,
+): boolean {
+  const problem = textProblem(value, maxLength);
   if (problem !== undefined) problems.push({ field: path, message: problem });
   return problem === undefined;
 }
 
-function textProblem(value: string): string | undefined {
-  if (value.length > MAX_TEXT_LENGTH) {
-    return `has ${value.length} characters, at most ${MAX_TEXT_LENGTH} are allowed`;
+function textProblem(value: string, maxLength = MAX_TEXT_LENGTH): string | undefined {
+  if (value.length > maxLength) {
+    return `has ${value.length} characters, at most ${maxLength} are allowed`;
   }
   if (value.includes("\0")) return "must not hold a zero character";
   return value.isWellFormed() ? undefined : "must not hold half of a surrogate pair";
 }
 
-/** A string; an empty one counts as absent. */
-export const text: Shape<string> = (value, path, problems) => {
-  if (typeof value !== "string") return mismatch(value, path, "string", problems);
-  return isText(value, path, problems) && value !== "" ? value : undefined;
-};
+/** A string of at most `maxLength` characters; an empty one counts as absent. */
+export function textUpTo(maxLength: number): Shape<string> {
+  return (value, path, problems) => {
+    if (typeof value !== "string") return mismatch(value, path, "string", problems);
+    return isText(value, path, problems, maxLength) && value !== "" ? value : undefined;
+  };
+}
+
+/** A string as long as any may be; an empty one counts as absent. */
+export const text: Shape<string> = textUpTo(MAX_TEXT_LENGTH);
 
 /** A string of at most `maxLength` characters that can be shown in a line; an empty one counts as absent. */
 export function line(maxLength = MAX_LINE_LENGTH): Shape<string> {

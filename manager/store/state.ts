@@ -2,6 +2,7 @@
  * The replicated state: applies entries to the tables, remembers what is dirty, and turns itself into
  * records and back.
  */
+import { CoveyError, hasCode } from "../../api/errors.ts";
 import type { Meta } from "../../api/objects.ts";
 import type { DirtyRecord, StateRecord } from "../consensus/state_machine.ts";
 import {
@@ -85,17 +86,26 @@ export class State {
     tables: TableSet,
   ): { add(record: DirtyRecord): void; adopt(index: number, watched: boolean): Commit } {
     let version = 0;
+    const add = ({ key, value }: DirtyRecord) => {
+      if (key === VERSION_KEY) {
+        return void (version = Math.max(version, decodeVersion(value!, this.#reader)));
+      }
+      const { name, id } = parseKey(key);
+      const table = anyTable(tables, name);
+      if (value !== undefined) {
+        const { order, object } = decodeRecord(value, this.#reader);
+        table.put(object, order);
+      } else if (table.get(id) !== undefined) table.remove(id);
+    };
     return {
-      add: ({ key, value }) => {
-        if (key === VERSION_KEY) {
-          return void (version = Math.max(version, decodeVersion(value!, this.#reader)));
+      add: (record) => {
+        try {
+          add(record);
+        } catch (cause) {
+          if (!hasCode(cause, "data_loss")) throw cause;
+          const message = `Cannot read record ${record.key} of the state: ${cause.message}`;
+          throw new CoveyError("data_loss", message, { cause });
         }
-        const { name, id } = parseKey(key);
-        const table = anyTable(tables, name);
-        if (value !== undefined) {
-          const { order, object } = decodeRecord(value, this.#reader);
-          table.put(object, order);
-        } else if (table.get(id) !== undefined) table.remove(id);
       },
       adopt: (index, watched) => {
         const compared = watched ? TABLE_NAMES : [];

@@ -80,15 +80,9 @@ export function addOrSkip(image: StateImage, record: DirtyRecord, skipped: reado
     const { key } = record;
     if (!hasCode(cause, "data_loss")) throw cause;
     if (!skipped.includes(key)) {
-      throw new CoveyError(
-        "data_loss",
-        `Cannot read record ${key} of the state: ${cause.message}; ${MANUAL}`,
-        {
-          cause,
-        },
-      );
+      throw new CoveyError("data_loss", `${cause.message}; ${MANUAL}`, { cause });
     }
-    logger.warn("Skips record {key} of the state, it is lost: {message}", { key, message: cause.message });
+    logger.warn("Skips a record, which is lost: {message}", { message: cause.message });
     image.add({ key, value: undefined });
   }
 }

@@ -119,8 +119,8 @@ export class Leader {
           useJudge: () => {},
           certified: () => undefined,
           useIdentity: () => {},
-          listen: (listen, router) =>
-            this.#network.listen({ listen, router, clock, identity: () => identity }),
+          listen: (listen, router, onConnection) =>
+            this.#network.listen({ listen, router, clock, onConnection, identity: () => identity }),
         },
         openMember: async (options) => {
           const disk = await openKvDisk(`${this.#folder}/state.kv`);
