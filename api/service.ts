@@ -292,7 +292,9 @@ const DEFAULT_STOP_GRACE_MS = 10_000;
  * assert.equal(stopGraceMs({ ...task, ProcessSpec: { Command: "run", StopGracePeriod: 1e9 } }), 1000);
  * ```
  */
-export function stopGraceMs({ ContainerSpec, ProcessSpec }: TaskSpec): number {
+export function stopGraceMs(
+  { ContainerSpec, ProcessSpec }: Pick<TaskSpec, "ContainerSpec" | "ProcessSpec">,
+): number {
   return toMs((ContainerSpec ?? ProcessSpec)?.StopGracePeriod, DEFAULT_STOP_GRACE_MS);
 }
 

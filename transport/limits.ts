@@ -123,8 +123,8 @@ export const ACCEPT_BACKLOG = 64;
 export type Lane = "managers" | "nodes" | "anyone";
 
 /**
- * Frames that a connection of each lane may have handled in its turn: at some microseconds each, and what their calls then
- * do, a few milliseconds. Who has no certificate sends two or three in all.
+ * Frames that a connection of each lane may have handled in its turn: with what their calls then do, a few milliseconds.
+ * Who has no certificate sends two or three in all.
  */
 export const MAX_FRAMES_PER_VISIT: Readonly<Record<Lane, number>> = { managers: 128, nodes: 64, anyone: 8 };
 

@@ -1,9 +1,8 @@
 /** From a task to the body of `POST /containers/create` (moby `daemon/cluster/executor/container`). */
-import { SECOND_NS } from "../../api/duration.ts";
 import type { ContainerSpec, Mount } from "../../api/container_spec.ts";
 import { CoveyError, type FieldProblem } from "../../api/errors.ts";
 import type { GenericResource } from "../../api/objects.ts";
-import type { PortConfig } from "../../api/service.ts";
+import { type PortConfig, stopGraceMs } from "../../api/service.ts";
 import { type Task, taskName } from "../../api/task.ts";
 import { withDefaultTag } from "./image_ref.ts";
 
@@ -173,8 +172,7 @@ export function versionFor({ Healthcheck, Mounts = [] }: ContainerSpec): string 
 
 /** Grace period in whole seconds, rounded up; the engine counts no finer. */
 export function stopSeconds(spec: ContainerSpec): number {
-  const DEFAULT_SECONDS = 10;
-  return spec.StopGracePeriod === undefined ? DEFAULT_SECONDS : Math.ceil(spec.StopGracePeriod / SECOND_NS);
+  return Math.ceil(stopGraceMs({ ContainerSpec: spec }) / 1000);
 }
 
 /**

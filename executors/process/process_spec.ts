@@ -1,6 +1,7 @@
 /** From a task to what the shim is asked to run. */
 import { DAY_MS, toMs } from "../../api/duration.ts";
 import { CoveyError, type FieldProblem } from "../../api/errors.ts";
+import { stopGraceMs } from "../../api/service.ts";
 import type { Task } from "../../api/task.ts";
 import { userProblem } from "../../api/validate/process_user.ts";
 
@@ -33,8 +34,6 @@ export interface StopPolicy {
   graceMs: number;
 }
 
-/** Default time between the stop signal and SIGKILL (SwarmKit). */
-const DEFAULT_GRACE_MS = 10_000;
 /** Longest grace period that is taken, a day: beyond it a typing error is likelier. */
 const MAX_GRACE_MS = DAY_MS;
 /** The kernel refuses an argument or variable of 128 KiB or more (MAX_ARG_STRLEN). */
@@ -62,11 +61,8 @@ function signalName(signal: string): string | undefined {
 
 /** How `task` wants to be stopped; its spec must have passed {@linkcode shimRequest}. */
 export function stopPolicy(task: Task): StopPolicy {
-  const { StopSignal, StopGracePeriod } = task.Spec.ProcessSpec!;
-  return {
-    signal: signalName(StopSignal || "SIGTERM")!,
-    graceMs: toMs(StopGracePeriod, DEFAULT_GRACE_MS),
-  };
+  const { StopSignal } = task.Spec.ProcessSpec!;
+  return { signal: signalName(StopSignal || "SIGTERM")!, graceMs: stopGraceMs(task.Spec) };
 }
 
 /** Control characters that none of `texts` has; fewer than two if they have nearly all of them. */

@@ -104,16 +104,19 @@ export class WorkList {
     const limits = again ? WRITE_PAUSE : ASIDE_PAUSE;
     let failure = this.#failures.get(id);
     if (failure?.limits !== limits) {
-      failure = { backoff: new Backoff(limits), limits, dueAt: 0, said: new SayOnce() };
+      failure = { backoff: new Backoff(limits), limits, dueAt: -Infinity, said: new SayOnce() };
       this.#failures.set(id, failure);
     }
     this.#taken.delete(id);
-    failure.dueAt = this.owner.clock.monotonic() + failure.backoff.next();
+    const now = this.owner.clock.monotonic();
+    // Showing a reason is a change too, after which it is looked at once more: that look tells nothing new.
+    const mayTell = now >= failure.dueAt;
+    failure.dueAt = now + failure.backoff.next();
     if (!this.#due.has(id)) {
       this.#resting.add(id);
       this.#arm(failure.dueAt);
     }
-    this.#tell(id, CoveyError.from(error), again, failure);
+    if (mayTell) this.#tell(id, CoveyError.from(error), again, failure);
   }
 
   /** Does `work` for one object; what it throws fails that object only. */

@@ -24,9 +24,9 @@ export abstract class ServiceOrchestrator {
   readonly #removed: WorkList;
   readonly #loop: CommitLoop;
   /**
-   * Tasks whose service was removed while nobody led are deleted at the start (SwarmKit `CheckTasks`), not
-   * marked.
+   * Services that were removed while nobody led: their tasks are deleted (SwarmKit `CheckTasks`), not marked.
    */
+  readonly #removedBefore = new Set<string>();
   #starting = false;
 
   constructor(readonly name: string, protected readonly options: ComponentOptions, readonly mode: ModeName) {
@@ -51,6 +51,7 @@ export abstract class ServiceOrchestrator {
     this.supervisor.start();
     this.updater.start();
     this.#loop.start();
+    this.#starting = false;
   }
 
   async stop(): Promise<void> {
@@ -92,10 +93,13 @@ export abstract class ServiceOrchestrator {
     }
     for (const node of store.all("nodes")) this.dirtyNodes.add(node.ID);
     for (const task of store.all("tasks")) {
-      // Tasks of no service are anybody's to delete: their mode is not known any more.
-      if (store.get("services", task.ServiceID) === undefined) this.#removed.add(task.ServiceID);
-      const service = this.#serviceOf(task);
-      if (service === undefined) continue;
+      const service = store.get("services", task.ServiceID);
+      if (service === undefined) {
+        // Tasks of no service are anybody's to delete: their mode is not known any more.
+        this.#removed.add(task.ServiceID);
+        if (this.#starting) this.#removedBefore.add(task.ServiceID);
+      }
+      if (service === undefined || modeOf(service.Spec) !== this.mode) continue;
       if (isWanted(task) && this.#mayEnd(service, task)) this.#restarts.add(task.ID);
       if (task.NodeID !== "" && store.get("nodes", task.NodeID) === undefined) {
         this.dirtyNodes.add(task.NodeID);
@@ -171,10 +175,10 @@ export abstract class ServiceOrchestrator {
       await store.batch(store.find("tasks", "serviceID", serviceID), (tx, { ID }) => {
         const task = tx.get("tasks", ID);
         if (task === undefined || task.DesiredState === "remove") return;
-        if (this.#starting) tx.delete("tasks", ID);
+        if (this.#removedBefore.has(serviceID)) tx.delete("tasks", ID);
         else tx.update("tasks", withDesired(task, "remove"));
       });
+      this.#removedBefore.delete(serviceID);
     });
-    this.#starting = false;
   }
 }

@@ -270,6 +270,21 @@ Deno.test("Agent: a node removed from the cluster says so, tries seldom and keep
     assert.deepEqual(c.device.running, ["a"]);
   }));
 
+Deno.test("Agent: a removed node that is not even let in says so and tries as seldom", () =>
+  withCluster(async (c) => {
+    await c.assign("a");
+    c.refusal = new CoveyError("permission_denied", "Cannot accept connection: removed", {
+      reason: "not_in_cluster",
+    });
+    c.stopManager();
+    await c.clock.advance(10_000);
+    assert.equal(c.agent.state, "removed");
+    const dials = c.dials.length;
+    await c.clock.advance(180_000);
+    assert.ok(c.dials.length - dials <= 4);
+    assert.deepEqual(c.device.running, ["a"]);
+  }));
+
 Deno.test("Agent: an older set of assignments is refused, until it must be a restored cluster", () =>
   withCluster(async (c) => {
     await c.assign("a");

@@ -34,6 +34,8 @@ export class Cluster {
   dispatcher!: Awaited<ReturnType<typeof testDispatcher>>["dispatcher"];
   connection: DirectConnection | undefined;
   reachable = true;
+  /** What a manager refuses a dial with. */
+  refusal: Failure | undefined;
   agent!: Agent;
   state!: LocalState;
 
@@ -120,6 +122,7 @@ export class Cluster {
 
   #dial(): Promise<DirectConnection> {
     this.dials.push(this.clock.now());
+    if (this.refusal) return Promise.reject(this.refusal);
     if (!this.reachable) return Promise.reject(new Failure("unavailable", "Cannot dial: no route to host"));
     this.connection = new DirectConnection(this.dispatcher.methods(), "n1");
     return Promise.resolve(this.connection);

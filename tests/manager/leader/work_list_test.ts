@@ -69,6 +69,21 @@ Deno.test("WorkList: an object that cannot be handled is set aside by name, unti
   list.clear();
 });
 
+Deno.test("WorkList: an object whose reason is another one at each look is not shown again before its pause is over", async () => {
+  const { clock, shown, list } = setUp();
+  let nth = 0;
+  const odd = () =>
+    list.attempt("odd", () => {
+      throw new Error(`reason ${++nth}`);
+    });
+  for (let i = 0; i < 5; i++) odd();
+  assert.deepEqual(shown, ["odd: tester: reason 1"]);
+  await clock.advance(20_000);
+  odd();
+  assert.deepEqual(shown, ["odd: tester: reason 1", "odd: tester: reason 6"]);
+  list.clear();
+});
+
 Deno.test("WorkList: one object that throws keeps no other from its turn", async () => {
   const { list } = setUp();
   for (const id of ["a", "b", "c"]) list.add(id);

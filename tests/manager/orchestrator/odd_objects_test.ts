@@ -5,8 +5,8 @@ import type { AllocationVoter } from "../../../manager/allocator/mod.ts";
 import { Allocator } from "../../../manager/allocator/mod.ts";
 import { Fleet } from "./harness.ts";
 
-/** Neither kind of resource: whoever looks at it throws. */
-const ODD = [{}] as unknown as GenericResource[];
+/** No list: whoever goes through it throws. */
+const ODD = 7 as unknown as GenericResource[];
 /** No text: whoever parses it throws. */
 const ODD_CONSTRAINTS = { Placement: { Constraints: [7] as unknown as string[] } };
 

@@ -127,10 +127,14 @@ export class Nemesis {
     for (const { host } of this.#agents) host.resume();
   }
 
-  /** A device loses its power and gets it back when asked for; meanwhile many of the leader's writes fail. */
+  /**
+   * A device soon loses its power and gets it back when asked for; meanwhile many of the leader's writes fail. Where the
+   * leader has changed just before, the device may be gone before it could be welcomed.
+   */
   silence(agent: SimAgent): () => void {
     this.#silent = agent;
-    agent.crash(false);
+    if (this.#random.chance(0.5)) this.#restart(this.#leader());
+    this.#world.queue.after(this.#random.next() * 3_000, () => agent.crash(false));
     this.#refusals.refused = 0.6;
     this.#refusals.lost = 0.2;
     this.#world.queue.after(SILENCE_MS, () => this.#refusals.end());

@@ -134,11 +134,12 @@ export class ClusterSimulation {
     );
   }
 
-  /** One more disturbance, alone: a device is gone for a while. It is missed, and all is well again when it is back. */
+  /** A last disturbance: a device is gone for a while. It is missed, and all is well again when it is back. */
   async #loseDevice(): Promise<void> {
     const [agent] = this.agents;
     if (!agent) return;
     const restore = this.#nemesis.silence(agent);
+    await this.#until("services are changed once more", RECOVERY_MS, this.#operator.changeServices());
     await this.#within("a device is not missed", this.#asLeader((state) => unseenSilence(state, agent.name)));
     restore();
     await this.#settle();
