@@ -6,7 +6,7 @@ import {
   integer,
   list,
   nonZero,
-  oneOf,
+  oneOfFolded,
   onlyTrue,
   record,
   type Shape,
@@ -39,16 +39,17 @@ const healthcheck = record({
 });
 
 const mount = record({
-  Type: oneOf(
+  Type: oneOfFolded(
     ["bind", "volume", "tmpfs", "npipe"],
-    (type) => type === "cluster" ? "cluster volumes are not supported" : `invalid MountType: "${type}"`,
+    (type) =>
+      type.toLowerCase() === "cluster" ? "cluster volumes are not supported" : `invalid MountType: "${type}"`,
   ),
   Source: text,
   Target: text,
   ReadOnly: onlyTrue,
   Consistency: text,
   BindOptions: record({
-    Propagation: oneOf(
+    Propagation: oneOfFolded(
       ["private", "rprivate", "shared", "rshared", "slave", "rslave"],
       (value) => `invalid MountPropagation: "${value}"`,
     ),
@@ -125,7 +126,7 @@ export const containerShape = record({
 /** Linux knows only the default isolation; it is shown always and stored never. */
 function isolation(value: unknown, path: string, problems: FieldProblem[]): undefined {
   const word = text(value, path, problems);
-  if (word !== undefined && word !== "default") {
+  if (word !== undefined && word.toLowerCase() !== "default") {
     problems.push({ field: path, message: `isolation "${word}" is not supported on Linux` });
   }
 }

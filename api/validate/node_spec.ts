@@ -1,13 +1,13 @@
 /** Normalizes and validates a `NodeSpec` as it comes from a client. */
 import { CoveyError, type FieldProblem } from "../errors.ts";
 import type { NodeSpec } from "../node.ts";
-import { oneOf, record, stringMap, text } from "./shape.ts";
+import { oneOfFolded, record, stringMap, text } from "./shape.ts";
 
 const nodeShape = record({
   Name: text,
   Labels: stringMap,
-  Role: oneOf(["worker", "manager"], (word) => `invalid Role: "${word}"`),
-  Availability: oneOf(["active", "pause", "drain"], (word) => `invalid Availability: "${word}"`),
+  Role: oneOfFolded(["worker", "manager"], (word) => `invalid Role: "${word}"`),
+  Availability: oneOfFolded(["active", "pause", "drain"], (word) => `invalid Availability: "${word}"`),
 });
 
 /** The spec to store. Throws `invalid_argument` with every problem. */

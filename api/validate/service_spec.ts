@@ -10,6 +10,7 @@ import {
   list,
   nonZero,
   oneOf,
+  oneOfFolded,
   record,
   type Shape,
   type Shaped,
@@ -43,10 +44,10 @@ function ratio(value: unknown, path: string, problems: FieldProblem[]): number |
 
 const port = record({
   Name: text,
-  Protocol: oneOf(["tcp", "udp", "sctp"]),
+  Protocol: oneOfFolded(["tcp", "udp", "sctp"]),
   TargetPort: nonZero(integer(0, 65535)),
   PublishedPort: nonZero(integer(0, 65535)),
-  PublishMode: oneOf(["ingress", "host"]),
+  PublishMode: oneOfFolded(["ingress", "host"]),
 });
 
 const endpointShape = record({

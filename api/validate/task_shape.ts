@@ -78,9 +78,17 @@ function checkConstraint(constraint: string, path: string, problems: FieldProble
   }
 }
 
+const preferenceShape = record({ Spread: record({ SpreadDescriptor: text }) });
+
+/** A preference of no kind says nothing, and is left out as Docker does. */
+const preference: Shape<{ Spread: { SpreadDescriptor: string } }> = (value, path, problems) => {
+  const spread = preferenceShape(value, path, problems)?.Spread;
+  return spread && { Spread: { SpreadDescriptor: spread.SpreadDescriptor ?? "" } };
+};
+
 const placement = record({
   Constraints: constraints,
-  Preferences: list(record({ Spread: record({ SpreadDescriptor: text }) })),
+  Preferences: list(preference),
   MaxReplicas: nonZero(integer(0)),
   Platforms: list(record({ Architecture: text, OS: text })),
 });
@@ -107,6 +115,7 @@ export const taskShape = record({
   Placement: placement,
   Networks: unsupported("networks are not available yet"),
   LogDriver: record({ Name: text, Options: stringMap }),
-  ForceUpdate: integer(0),
+  // Counted up by one, which a number beyond would not notice.
+  ForceUpdate: integer(0, Number.MAX_SAFE_INTEGER),
   Runtime: text,
 });

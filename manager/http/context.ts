@@ -4,6 +4,7 @@ import type { ContentfulStatusCode } from "@hono/hono/utils/http-status";
 import type { Clock } from "../../api/clock.ts";
 import { NO_LEADER, NOT_A_MANAGER } from "../../api/docker_texts.ts";
 import { CoveyError } from "../../api/errors.ts";
+import { parseExact } from "../../api/exact_json.ts";
 import type { Random } from "../../api/random.ts";
 import type { ManagerHandle, NodeLifecycle } from "./lifecycle.ts";
 import { DockerError } from "./docker_error.ts";
@@ -90,7 +91,7 @@ export async function readJSON(c: Context): Promise<unknown> {
   const body = await c.req.text();
   if (body === "") throw new CoveyError("invalid_argument", "got EOF while reading request body");
   try {
-    return JSON.parse(body);
+    return parseExact(body);
   } catch (cause) {
     throw new CoveyError("invalid_argument", `Cannot parse the request body: ${(cause as Error).message}`, {
       cause,
