@@ -63,7 +63,7 @@ async function run(options: ManagerOptions): Promise<number> {
     path: options.apiSocket,
     fetch: (request) => api.app.fetch(request),
     headers: api.headers,
-    engine: options.dockerSocket,
+    engine: api.engine,
   });
   logger.info("The control API is at unix://{socket}", { socket: options.apiSocket });
   let ending = false;

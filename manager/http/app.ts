@@ -4,10 +4,10 @@ import type { ContentfulStatusCode } from "@hono/hono/utils/http-status";
 import type { Clock } from "../../api/clock.ts";
 import type { Random } from "../../api/random.ts";
 import type { NodeLifecycle } from "./lifecycle.ts";
-import { API_VERSION, checkVersion, withoutVersion } from "./api_version.ts";
+import { API_VERSION, checkVersion, pathOf, withoutVersion } from "./api_version.ts";
 import { type ControlContext, isDockerClient, sendJSON } from "./context.ts";
 import { dockerError } from "./docker_error.ts";
-import { connectEngine } from "./engine.ts";
+import { connectEngine, type Engine } from "./engine.ts";
 import { EventHub } from "./events/event_hub.ts";
 import { isEnginePath } from "./engine_paths.ts";
 import { backupRoutes } from "./routes/backup_routes.ts";
@@ -38,14 +38,16 @@ export interface ControlAPI {
   readonly headers: Readonly<Record<string, string>>;
   /** See {@linkcode LeadersRequests.answer}. */
   answer(request: Request): Promise<Response>;
+  /** The local container engine, for what is handed to it; undefined where there is none. */
+  readonly engine: Engine | undefined;
   /** Stops following the store and closes connections to the engine. */
   close(): void;
 }
 
-/** Builds the control API. Requests may carry a `/v1.41` prefix or none. */
+/** Builds the control API. Requests may carry a `/v1.51` prefix or none. */
 export function controlAPI(options: ControlOptions): ControlAPI {
   const { lifecycle, clock, random, version } = options;
-  const engine = options.engine === undefined ? undefined : connectEngine(options.engine);
+  const engine = options.engine === undefined ? undefined : connectEngine(options.engine, clock);
   const context: ControlContext = { lifecycle, clock, random, version, engine };
   const hub = new EventHub(clock);
   hub.follow(lifecycle.manager);
@@ -85,17 +87,10 @@ export function controlAPI(options: ControlOptions): ControlAPI {
       "Server": `Covey/${version} (${Deno.build.os})`,
     },
     answer: (request) => leaders.answer(request),
+    engine,
     close() {
       hub.close();
       engine?.close();
     },
   };
-}
-
-/** The path of an absolute URL, without its query; far cheaper than parsing the URL. */
-function pathOf(url: string): string {
-  const start = url.indexOf("/", url.indexOf("://") + 3);
-  if (start < 0) return "/";
-  const end = url.indexOf("?", start);
-  return end < 0 ? url.slice(start) : url.slice(start, end);
 }

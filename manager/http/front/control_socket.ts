@@ -6,7 +6,7 @@ import { getLogger } from "@logtape/logtape";
 import { CoveyError } from "../../../api/errors.ts";
 import { dockerError } from "../docker_error.ts";
 import { isSwarmPath, isUploadPath } from "../engine_paths.ts";
-import { pipeToEngine } from "./engine_pipe.ts";
+import { type EngineEntry, pipeToEngine } from "./engine_pipe.ts";
 import { bodyPieces, readBody } from "./request_body.ts";
 import { readHead, type RequestHead } from "./request_head.ts";
 import { ResponseWriter, writeAll } from "./response_writer.ts";
@@ -30,8 +30,8 @@ export interface ControlSocketOptions {
   fetch: (request: Request) => Response | Promise<Response>;
   /** Headers of every response, besides its own. */
   headers?: Readonly<Record<string, string>>;
-  /** Socket of the local container engine, if there is one. */
-  engine?: string | undefined;
+  /** The local container engine, if there is one. */
+  engine?: EngineEntry | undefined;
 }
 
 /** A socket that is being served. */

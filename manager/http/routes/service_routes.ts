@@ -7,6 +7,7 @@ import { listServices, SERVICE_FILTERS } from "../../control/lists.ts";
 import { findService } from "../../control/lookup.ts";
 import { serviceStatus } from "../../control/service_status.ts";
 import { createService, removeService, rollbackService, updateService } from "../../control/services.ts";
+import { isBefore, pathOf } from "../api_version.ts";
 import {
   type ControlContext,
   flagParameter,
@@ -18,13 +19,14 @@ import {
   sendJSON,
   updateRequest,
 } from "../context.ts";
+import { asRequested } from "../older_clients.ts";
 import { serviceView } from "../views/service_view.ts";
 
 /** Adds the routes. */
 export function serviceRoutes(app: Hono, context: ControlContext): void {
   app.get("/services", async (c) => {
     const filters = parseFilters(c.req.query("filters"), SERVICE_FILTERS);
-    const withStatus = flagParameter(c, "status");
+    const withStatus = !isBefore(pathOf(c.req.raw.url), "1.41") && flagParameter(c, "status");
     const { store } = await managerForReading(context);
     const asContainer = isDockerClient(c);
     const services = listServices(store, filters).map((service) =>
@@ -35,7 +37,9 @@ export function serviceRoutes(app: Hono, context: ControlContext): void {
   app.post("/services/create", async (c) => {
     const body = await readJSON(c);
     const { store } = requireManager(context);
-    return sendJSON(c, { ID: await createService(store, context.random, parseServiceSpec(body)) }, 201);
+    return sendJSON(c, {
+      ID: await createService(store, context.random, asRequested(c.req.raw.url, parseServiceSpec(body))),
+    }, 201);
   });
   app.get("/services/:id", async (c) => {
     const defaults = flagParameter(c, "insertDefaults");
@@ -53,7 +57,10 @@ export function serviceRoutes(app: Hono, context: ControlContext): void {
     if (rollback === "previous") await rollbackService(store, context.clock, service.ID, version);
     else if (rollback !== "" && rollback !== "none") {
       throw new CoveyError("unknown", `unrecognized rollback option ${rollback}`);
-    } else await updateService(store, service.ID, version, parseServiceSpec(body, service.Spec));
+    } else {
+      const spec = asRequested(c.req.raw.url, parseServiceSpec(body, service.Spec));
+      await updateService(store, service.ID, version, spec);
+    }
     return sendJSON(c, {});
   });
   app.delete("/services/:id", async (c) => {

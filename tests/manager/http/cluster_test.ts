@@ -29,19 +29,19 @@ Deno.test("Control API: a node outside a swarm, a worker and a swarm without a l
 Deno.test("Control API: tells its version, and refuses versions it does not speak", async () => {
   const { api, call, node } = await testAPI(new FakeClock());
   const ping = await api.app.request("/_ping", { method: "HEAD" });
-  assert.equal(api.headers["Api-Version"], "1.41");
+  assert.equal(api.headers["Api-Version"], "1.51");
   assert.equal(api.headers["Ostype"], "linux");
   assert.equal(ping.headers.get("swarm"), "active/manager");
   assert.equal(await (await api.app.request("/_ping")).text(), "OK");
   assert.deepEqual(await call("GET", "/v1.99/version"), {
     status: 400,
-    json: { message: "client version 1.99 is too new. Maximum supported API version is 1.41" },
+    json: { message: "client version 1.99 is too new. Maximum supported API version is 1.51" },
   });
   assert.match(
     (await call("GET", "/v1.10/version")).json.message,
     /too old. Minimum supported API version is 1\.24/,
   );
-  assert.deepEqual(await call("GET", "/v1.41/nope"), { status: 404, json: { message: "page not found" } });
+  assert.deepEqual(await call("GET", "/v1.51/nope"), { status: 404, json: { message: "page not found" } });
   assert.equal((await call("GET", "/v1.30/nodes")).status, 200);
   assert.match((await call("GET", "/containers/json")).json.message, /No container engine on this node/);
   await node.leave(true);

@@ -17,11 +17,11 @@ function toJSONSchema(value: unknown): unknown {
   return nullable === true ? { anyOf: [{ type: "null" }, out] } : out;
 }
 
-const document = parse(await Deno.readTextFile(new URL("./docker-api-v1.41.yaml", import.meta.url))) as {
+const document = parse(await Deno.readTextFile(new URL("./docker-api-v1.51.yaml", import.meta.url))) as {
   definitions: Json;
   paths: Record<string, Record<string, { responses: Record<string, { schema?: Json }> }>>;
 };
-/** The engine has these states, its description of 1.41 forgot them. */
+/** The engine has these states, its description of 1.51 forgot them. */
 const ROLLBACK_STATES = ["rollback_started", "rollback_paused", "rollback_completed"];
 const service = document.definitions.Service as {
   properties: { UpdateStatus: { properties: { State: { enum: string[] } } } };
