@@ -8,7 +8,7 @@ export const CONTROL_METHOD = "control.request";
  * Bytes of the largest body that is handed on: with the longest head it fits a frame of the transport. No object can be
  * larger than a third of it (`MAX_ENTRY_BYTES`).
  */
-export const MAX_FORWARDED_BODY_BYTES = 4 * 1024 * 1024 - 128 * 1024;
+export const MAX_FORWARDED_BODY_BYTES = 4 * 1024 * 1024 - 384 * 1024;
 /** Bytes of one piece of a response: a quarter of a stream's window. */
 export const MAX_PIECE_BYTES = 64 * 1024;
 

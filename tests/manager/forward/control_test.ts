@@ -49,6 +49,13 @@ Deno.test("Control API: headers and error texts come through as they are, HEAD a
   });
 });
 
+Deno.test("Control API: a whole spec in the query goes to the leader as well", async () => {
+  await withQuorum(async ({ managers: { m2 } }) => {
+    const query = "%7B".repeat(80_000);
+    assert.equal((await m2!.call("POST", `/services/create?spec=${query}`, processBody("web"))).status, 201);
+  });
+});
+
 Deno.test("Control API: what is about the node itself stays on the node", async () => {
   await withQuorum(async ({ managers: { m2 }, group, network }) => {
     network.setLink("m1", "m2", "cut");

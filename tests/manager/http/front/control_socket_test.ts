@@ -175,6 +175,16 @@ Deno.test("Control socket: answers one request after another on a connection, pi
   });
 });
 
+Deno.test("Control socket: takes a whole spec in the query", async () => {
+  const fetch = (request: Request) => new Response(`${request.url.length}`);
+  await withSocket({ fetch }, async (connect) => {
+    using client = await connect();
+    const target = `/services/create?spec=${"%7B".repeat(80_000)}`;
+    await client.send(`GET ${target} HTTP/1.1\r\n\r\n`);
+    await client.until(`\r\n\r\n${"http://docker".length + target.length}`);
+  });
+});
+
 Deno.test("Control socket: takes a body in chunks, split anywhere, and says that it may come", async () => {
   await withSocket({}, async (connect) => {
     using client = await connect();
@@ -205,7 +215,7 @@ Deno.test("Control socket: refuses what is no request, and bodies beyond the lim
         `POST /nodes HTTP/1.1\r\nContent-Length: ${MAX_BODY_BYTES + 1}\r\n\r\n`,
         /413 Content Too Large[^]*more than/,
       ],
-      [`GET /nodes HTTP/1.1\r\nX: ${"x".repeat(70_000)}\r\n`, /400[^]*head exceeds/],
+      [`GET /nodes HTTP/1.1\r\nX: ${"x".repeat(300_000)}\r\n`, /400[^]*head exceeds/],
     ];
     for (const [request, answer] of bad) {
       using client = await connect();
