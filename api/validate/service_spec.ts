@@ -86,12 +86,16 @@ const serviceShape = record({
 
 /**
  * The spec to store. `current` is the service's present spec on an update: what a stock client cannot carry is taken from
- * it. Throws `invalid_argument` with every problem.
+ * it. `newName` names a service that is given no name. Throws `invalid_argument` with every problem.
  */
-export function parseServiceSpec(body: unknown, current?: ServiceSpec): ServiceSpec {
+export function parseServiceSpec(
+  body: unknown,
+  { current, newName }: { current?: ServiceSpec; newName?: () => string } = {},
+): ServiceSpec {
   const problems: FieldProblem[] = [];
   const checked = serviceShape(body, "", problems) ?? {};
-  checkName(checked.Name, "Name", problems);
+  const Name = checked.Name ?? (problems.some(({ field }) => field === "Name") ? undefined : newName?.());
+  checkName(Name, "Name", problems);
   const task = settleRuntime(checked.TaskTemplate ?? {}, current?.TaskTemplate, problems);
   if (task.RestartPolicy !== undefined) {
     const { Condition = "any", Delay, MaxAttempts = 0, Window } = task.RestartPolicy;
@@ -103,7 +107,7 @@ export function parseServiceSpec(body: unknown, current?: ServiceSpec): ServiceS
     };
   }
   const spec: ServiceSpec = {
-    Name: checked.Name ?? "",
+    Name: Name ?? "",
     Labels: checked.Labels ?? {},
     TaskTemplate: task,
     Mode: settleMode(checked.Mode, problems),

@@ -1,9 +1,13 @@
 /** Reading and changing the cluster object (SwarmKit `controlapi/cluster.go`). */
 import type { Clock } from "../../api/clock.ts";
-import { type Cluster, type ClusterRootCA, DEFAULT_CLUSTER_NAME } from "../../api/cluster.ts";
+import {
+  type Cluster,
+  type ClusterRootCA,
+  type ClusterSpec,
+  DEFAULT_CLUSTER_NAME,
+} from "../../api/cluster.ts";
 import { CoveyError } from "../../api/errors.ts";
 import type { Random } from "../../api/random.ts";
-import { type ClusterSpecChanges, mergeClusterSpec } from "../../api/validate/mod.ts";
 import { createJoinToken } from "../../security/mod.ts";
 import type { ReadView, Store } from "../store/store.ts";
 import { requireVersion } from "./version.ts";
@@ -21,12 +25,12 @@ export function getCluster(view: ReadView): Cluster {
   return cluster;
 }
 
-/** Lays `changes` over the spec, and replaces the join tokens of `rotate`. Throws `aborted` for a stale version, `invalid_argument` for what does not fit together. */
+/** Replaces the spec, and the join tokens of `rotate`. Throws `aborted` for a stale version. */
 export async function updateCluster(
   store: Store,
   { clock, random }: { clock: Clock; random: Random },
   version: number,
-  { changes, rotate }: { changes: ClusterSpecChanges; rotate: readonly TokenRole[] },
+  { spec, rotate }: { spec: ClusterSpec; rotate: readonly TokenRole[] },
 ): Promise<void> {
   await store.update((tx) => {
     const cluster = getCluster(tx);
@@ -35,7 +39,7 @@ export async function updateCluster(
     const tokens = rotate.map((role) => [role, createJoinToken(RootCA.CACert, random)]);
     tx.update("clusters", {
       ...cluster,
-      Spec: mergeClusterSpec(cluster.Spec, changes),
+      Spec: spec,
       RootCA: { ...RootCA, JoinTokens: { ...RootCA.JoinTokens, ...Object.fromEntries(tokens) } },
       BlacklistedCertificates: dropExpired(cluster.BlacklistedCertificates, clock),
     });

@@ -4,7 +4,14 @@ import { isGlobal, RUNTIME_CONTAINER, type Service } from "../../api/service.ts"
 import { type Task, taskName } from "../../api/task.ts";
 import { TASK_STATES } from "../../api/task_state.ts";
 import type { ReadView } from "../store/store.ts";
-import { type Filters, matchesExactly, matchesLabels, matchesPrefix, requireKnown } from "./filters.ts";
+import {
+  type Filters,
+  matchesExactly,
+  matchesFolded,
+  matchesLabels,
+  matchesPrefix,
+  requireKnown,
+} from "./filters.ts";
 import { findNode, findService } from "./lookup.ts";
 import { isTaskDirty } from "../orchestrator/mod.ts";
 
@@ -33,8 +40,8 @@ export function listNodes(view: ReadView, filters: Filters): Node[] {
     matchesPrefix(filters, "id", node.ID) &&
     matchesLabels(filters, "label", node.Description?.Engine.Labels) &&
     matchesLabels(filters, "node.label", node.Spec.Labels) &&
-    matchesExactly(filters, "role", node.Role) &&
-    matchesExactly(filters, "membership", "accepted")
+    matchesFolded(filters, "role", node.Role) &&
+    matchesFolded(filters, "membership", "accepted")
   );
 }
 

@@ -6,6 +6,7 @@ import { parseFilters } from "../../control/filters.ts";
 import { listServices, SERVICE_FILTERS } from "../../control/lists.ts";
 import { findService } from "../../control/lookup.ts";
 import { serviceStatus } from "../../control/service_status.ts";
+import { freeName } from "../../control/service_name.ts";
 import { createService, removeService, rollbackService, updateService } from "../../control/services.ts";
 import { isBefore, pathOf } from "../api_version.ts";
 import {
@@ -36,9 +37,10 @@ export function serviceRoutes(app: Hono, context: ControlContext): void {
   });
   app.post("/services/create", async (c) => {
     const body = await readJSON(c);
-    const { store } = requireManager(context);
+    const { store } = requireManager(context), { random } = context;
+    const spec = parseServiceSpec(body, { newName: () => freeName(store, random) });
     return sendJSON(c, {
-      ID: await createService(store, context.random, asRequested(c.req.raw.url, parseServiceSpec(body))),
+      ID: await createService(store, random, asRequested(c.req.raw.url, spec)),
     }, 201);
   });
   app.get("/services/:id", async (c) => {
@@ -58,7 +60,7 @@ export function serviceRoutes(app: Hono, context: ControlContext): void {
     else if (rollback !== "" && rollback !== "none") {
       throw new CoveyError("unknown", `unrecognized rollback option ${rollback}`);
     } else {
-      const spec = asRequested(c.req.raw.url, parseServiceSpec(body, service.Spec));
+      const spec = asRequested(c.req.raw.url, parseServiceSpec(body, { current: service.Spec }));
       await updateService(store, service.ID, version, spec);
     }
     return sendJSON(c, {});

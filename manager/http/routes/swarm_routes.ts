@@ -23,6 +23,9 @@ import { DockerError } from "../docker_error.ts";
 import { leaveRefusal } from "../leave_refusal.ts";
 import { swarmView } from "../views/swarm_view.ts";
 
+/** Longest wait for the agent beside a new manager; the swarm is there also without it. */
+const AGENT_WAIT_MS = 20_000;
+
 /** Adds the routes. */
 export function swarmRoutes(app: Hono, context: ControlContext): void {
   app.get("/swarm", async (c) => {
@@ -51,14 +54,14 @@ export function swarmRoutes(app: Hono, context: ControlContext): void {
   });
   app.post("/swarm/update", async (c) => {
     const { body, version, manager } = await updateRequest(c, context, "swarm");
-    const changes = parseClusterSpec(body);
+    const spec = mergeClusterSpec(defaultClusterSpec(), parseClusterSpec(body));
     const rotate: TokenRole[] = [];
     if (flagParameter(c, "rotateWorkerToken")) rotate.push("Worker");
     if (flagParameter(c, "rotateManagerToken")) rotate.push("Manager");
     if (flagParameter(c, "rotateManagerUnlockKey")) {
       throw new CoveyError("unimplemented", "locking managers is not available yet");
     }
-    await updateCluster(manager.store, context, version, { changes, rotate });
+    await updateCluster(manager.store, context, version, { spec, rotate });
     return c.body(null, 200);
   });
 }
@@ -72,8 +75,29 @@ async function init(context: ControlContext, body: unknown): Promise<string> {
   if (context.lifecycle.state !== "inactive" && !request.ForceNewCluster) {
     refuse(503, ALREADY_IN_SWARM);
   }
-  const Spec = mergeClusterSpec(defaultClusterSpec(), parseClusterSpec(request.Spec));
-  return await context.lifecycle.init({ ...request, Spec });
+  const { lifecycle } = context, given = parseClusterSpec(request.Spec);
+  // A cluster that goes on keeps what it is not told to change.
+  const present = request.ForceNewCluster && lifecycle.manager && getCluster(lifecycle.manager.store).Spec;
+  const nodeID = await lifecycle.init({
+    ...request,
+    Spec: mergeClusterSpec(present || defaultClusterSpec(), given),
+  });
+  await untilDescribed(context);
+  return nodeID;
+}
+
+/** Waits for the agent beside a new manager to tell of the node, which then is ready. */
+async function untilDescribed({ lifecycle, clock }: ControlContext): Promise<void> {
+  const { manager, nodeID, hasAgent } = lifecycle;
+  if (manager === undefined || !hasAgent) return;
+  const isReady = () => manager.store.get("nodes", nodeID)?.Status.State === "ready";
+  if (isReady()) return;
+  const { promise, resolve } = Promise.withResolvers<void>();
+  const unsubscribe = manager.store.subscribe(() => isReady() && resolve());
+  const cancel = clock.setTimer(AGENT_WAIT_MS, resolve);
+  await promise;
+  cancel();
+  unsubscribe();
 }
 
 async function join(context: ControlContext, body: unknown): Promise<void> {

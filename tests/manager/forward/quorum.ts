@@ -176,6 +176,7 @@ function activeNode(manager: ManagerHandle): NodeLifecycle {
     error: "",
     nodeID: manager.nodeID,
     nodeAddr: manager.nodeID,
+    hasAgent: false,
     remoteManagers: [],
     manager,
     init: refuse,

@@ -34,6 +34,9 @@ export class FakeNode implements NodeLifecycle {
   error = "";
   nodeID = "";
   nodeAddr = "";
+  hasAgent = false;
+  /** Changes what a new swarm begins with. */
+  onInit: () => Promise<void> = () => Promise.resolve();
   manager: ManagerHandle | undefined;
   consensus: MemoryConsensus | undefined;
   asked: unknown[] = [];
@@ -73,6 +76,7 @@ export class FakeNode implements NodeLifecycle {
       advertiseAddr: "127.0.0.1:2377",
       forward: () => Promise.reject(new CoveyError("unavailable", NO_LEADER)),
     };
+    await this.onInit();
     Object.assign(this, { state: "active", nodeID: NODE_ID, nodeAddr: "127.0.0.1" });
     return NODE_ID;
   }

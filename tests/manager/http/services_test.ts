@@ -96,6 +96,36 @@ Deno.test("Services: malformed requests say what is wrong", async () => {
   );
 });
 
+Deno.test("Services: one without a name gets one, which no other has", async () => {
+  const { call, store } = await testAPI(new FakeClock());
+  const { Name: _, ...nameless } = serviceBody("");
+  for (const body of [nameless, { ...nameless, Name: "" }, { ...nameless, Name: null }]) {
+    assert.equal((await call("POST", "/services/create", body)).status, 201);
+  }
+  const names = store().all("services").map(({ Spec }) => Spec.Name);
+  assert.equal(new Set(names).size, 3);
+  for (const name of names) assert.match(name, /^[a-z]+_[a-z]+(_[0-9a-z]{8})?$/);
+  assert.match(
+    (await call("POST", "/services/create", { ...nameless, Name: 5 })).json.message,
+    /Name: cannot unmarshal number into string/,
+  );
+});
+
+Deno.test("Services: null filters nothing", async () => {
+  const { call } = await testAPI(new FakeClock());
+  await call("POST", "/services/create", serviceBody("web"));
+  for (const path of ["/services", "/nodes", "/tasks", "/secrets"]) {
+    const all = (await call("GET", path)).json;
+    for (const filters of ["null", '{"label":null}', '{"label":{}}']) {
+      assert.deepEqual((await call("GET", `${path}?filters=${encodeURIComponent(filters)}`)).json, all);
+    }
+  }
+  for (const role of ["Manager", "MANAGER", ""]) {
+    assert.equal((await call("GET", `/nodes?filters={"role":["${role}"]}`)).json.length, 1);
+  }
+  assert.equal((await call("GET", '/nodes?filters={"role":["worker"],"label":null}')).json.length, 0);
+});
+
 Deno.test("Services: filters by name, ID, label, mode and runtime; unknown ones are refused", async () => {
   const { call } = await testAPI(new FakeClock());
   await call("POST", "/services/create", serviceBody("web", { Labels: { tier: "front" } }));
