@@ -74,6 +74,28 @@ Deno.test("Docker's answers: refusals have moby's status and words", async () =>
   }
 });
 
+Deno.test("Docker's answers: without an engine its objects are not found, and its networks a list", async () => {
+  const { call } = await testAPI(new FakeClock());
+  const missing: Record<string, string> = {
+    "/containers/x/json": "No such container: x",
+    "/containers/x/logs?stdout=1": "No such container: x",
+    "/images/a/b/c/json": "No such image: a/b/c:latest",
+    "/images/localhost:5000%2Fweb:1/json": "No such image: localhost:5000/web:1",
+    "/networks/x": "network x not found",
+    "/v1.44/volumes/x": "get x: no such volume",
+    "/plugins/x/json": 'plugin "x" not found',
+    "/exec/x/json": "No such exec instance: x",
+  };
+  for (const [path, message] of Object.entries(missing)) {
+    assert.deepEqual(await call("GET", path), { status: 404, json: { message } }, path);
+  }
+  assert.deepEqual(await call("GET", "/networks?filters=x"), { status: 200, json: [] });
+  for (const path of ["/containers/json", "/images/json", "/volumes"]) {
+    assert.equal((await call("GET", path)).status, 503, path);
+  }
+  assert.equal((await call("POST", "/containers/create", {})).status, 503);
+});
+
 Deno.test("Docker's answers: force is meant unless it says no", async () => {
   const { call, node } = await testAPI(new FakeClock());
   for (const no of ["", "0", "no", "False", "none"]) {

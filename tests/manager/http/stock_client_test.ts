@@ -216,6 +216,25 @@ Deno.test({
   });
 });
 
+Deno.test({ name: "Stock client: inspects by name and lists stacks without an engine", ignore }, async () => {
+  await withClient(async (docker, node) => {
+    const { store } = node.manager!;
+    const labels = ["--label", "com.docker.stack.namespace=shop", "--container-label", "a=b"];
+    await docker("service", "create", "-d", "--no-resolve-image", "--name", "web", ...labels, "busybox");
+    await store.update((tx) => tx.create("tasks", testTask(tx.all("services")[0]!, "t1")));
+    for (const [name, field] of [["web", "Mode"], ["t1", "DesiredState"], ["node.local", "ManagerStatus"]]) {
+      const { code, out, err } = await docker("inspect", name!);
+      assert.equal(code, 0, err);
+      assert.ok(out.includes(`"${field}"`), out);
+    }
+    assert.match((await docker("inspect", "nobody")).err, /No such object: nobody/i);
+    assert.match((await docker("stack", "ls")).out, /shop +1/);
+    assert.match((await docker("stack", "ps", "shop")).out, /web\.1/);
+    assert.equal((await docker("stack", "services", "-q", "shop")).code, 0);
+    assert.equal((await docker("network", "ls", "-q")).out, "");
+  });
+});
+
 Deno.test({ name: "Stock client: shows refusals as Docker's errors", ignore }, async () => {
   await withClient(async (docker, node) => {
     const inactive = await docker("node", "ls");
