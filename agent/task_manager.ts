@@ -8,7 +8,7 @@ import { compareStates, isTerminal, type TaskState } from "../api/task_state.ts"
 import type { ContainerStatus, Task, TaskStatus } from "../api/task.ts";
 import type { Controller, Executor, Exit } from "../executors/executor.ts";
 import { afterError, afterSuccess, type ControllerCall, nextStep, type Outcome } from "./advance.ts";
-import { retryDelay } from "./backoff.ts";
+import { callBackoff } from "./backoff.ts";
 import type { TaskRecord } from "./local_state.ts";
 import { localRestartDelay } from "./local_restart.ts";
 import type { StartLimiter } from "./start_limiter.ts";
@@ -41,7 +41,7 @@ export interface TaskEnvironment {
 type Activity = "waiting" | "starting" | "stopping";
 const ACTIVITIES: readonly Activity[] = ["waiting", "starting", "stopping"];
 
-/** See the file's head. */
+/** One task on its node, from its assignment until every trace of it is removed. */
 export class TaskManager {
   readonly #env: TaskEnvironment;
   #record: TaskRecord;
@@ -52,6 +52,7 @@ export class TaskManager {
   #recoveredAt = -Infinity;
   #updated: Task | undefined;
   #attempt = 0;
+  readonly #backoff = callBackoff();
   #restarts: number[] = [];
   /** Aborts the call or pause in progress. */
   #abort = new AbortController();
@@ -181,6 +182,7 @@ export class TaskManager {
       return await this.#finishCall(call, outcome, signal);
     }
     this.#attempt = 0;
+    this.#backoff.reset();
     await this.#finishCall(call, afterSuccess(call, exit), signal);
   }
 
@@ -303,7 +305,7 @@ export class TaskManager {
       this.#setStatus(this.#phase, this.status.Message, error.message, this.status.ContainerStatus);
     }
     this.#activity = "waiting";
-    await sleep(this.#env.clock, retryDelay(this.#attempt), signal).catch(() => {});
+    await sleep(this.#env.clock, this.#backoff.next(), signal).catch(() => {});
   }
 
   #setStatus(state: TaskState, message: string, err: string | undefined, container?: ContainerStatus): void {

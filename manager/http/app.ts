@@ -77,8 +77,8 @@ export function controlAPI(options: ControlOptions): ControlAPI {
       : sendJSON(c, { message: "page not found" }, 404)
   );
   app.onError((thrown, c) => {
-    const { status, message } = dockerError(thrown, isDockerClient(c));
-    return sendJSON(c, { message }, status as ContentfulStatusCode);
+    const { status, message, reason } = dockerError(thrown, isDockerClient(c));
+    return sendJSON(c, { message, reason }, status as ContentfulStatusCode);
   });
   return {
     app,

@@ -28,7 +28,7 @@ export function requireManager({ lifecycle }: ControlContext): ManagerHandle {
   const { manager, state } = lifecycle;
   if (manager !== undefined && state === "active") {
     if (manager.consensus.status().leaderNodeID !== undefined) return manager;
-    throw new DockerError(503, "unavailable", `rpc error: code = Unknown desc = ${NO_LEADER}`);
+    throw new DockerError(503, "unavailable", `rpc error: code = Unknown desc = ${NO_LEADER}`, "no_leader");
   }
   throw new DockerError(503, "unavailable", notManagerText(lifecycle));
 }

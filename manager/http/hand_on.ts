@@ -1,6 +1,5 @@
 /** Which requests the leader answers, and how they get there. */
 import type { Context } from "@hono/hono";
-import { NO_LEADER } from "../../api/docker_texts.ts";
 import { CoveyError } from "../../api/errors.ts";
 import { isNotLeading, notLeading } from "../consensus/mod.ts";
 import type { ManagerHandle, NodeLifecycle } from "./lifecycle.ts";
@@ -68,7 +67,7 @@ export class LeadersRequests {
 
 /** Whether a request failed before anything was done, because leadership is on its way to another manager. */
 function mayAskAgain(error: Error | undefined): boolean {
-  return error instanceof CoveyError && (isNotLeading(error) || error.message.endsWith(NO_LEADER));
+  return error instanceof CoveyError && (isNotLeading(error) || error.reason === "no_leader");
 }
 
 async function ask(
@@ -91,12 +90,14 @@ async function ask(
 
 /** gRPC's codes as moby prints them: SwarmKit reports a missing leader as an error without a code of its own. */
 function translated(error: CoveyError): CoveyError {
-  const { code, message, retryable } = error;
+  const { code, message, retryable, reason } = error;
   if (code === "unavailable") {
-    const name = message === NO_LEADER ? "Unknown" : "Unavailable";
-    return new DockerError(503, code, `rpc error: code = ${name} desc = ${message}`);
+    const name = reason === "no_leader" ? "Unknown" : "Unavailable";
+    return new DockerError(503, code, `rpc error: code = ${name} desc = ${message}`, reason);
   }
-  if (code === "unknown") return new DockerError(500, code, `rpc error: code = Unknown desc = ${message}`);
+  if (code === "unknown") {
+    return new DockerError(500, code, `rpc error: code = Unknown desc = ${message}`, reason);
+  }
   if (code === "resource_exhausted") return new DockerError(retryable ? 503 : 413, code, message);
   return error;
 }

@@ -9,7 +9,8 @@ import {
   parseInitRequest,
   parseJoinRequest,
 } from "../../../api/validate/mod.ts";
-import { getCluster, type TokenRole, updateCluster } from "../../control/cluster.ts";
+import { requireCluster } from "../../cluster/cluster_object.ts";
+import { type TokenRole, updateCluster } from "../../control/cluster.ts";
 import { defaultClusterSpec } from "../../cluster/new_cluster.ts";
 import type { ControlContext } from "../context.ts";
 import {
@@ -32,7 +33,7 @@ const AGENT_WAIT_MS = 20_000;
 export function swarmRoutes(app: Hono, context: ControlContext): void {
   app.get("/swarm", async (c) => {
     const { store } = await managerForReading(context);
-    return sendJSON(c, swarmView(getCluster(store)));
+    return sendJSON(c, swarmView(requireCluster(store)));
   });
   app.get("/swarm/unlockkey", (c) => {
     requireManager(context);
@@ -71,7 +72,7 @@ export function swarmRoutes(app: Hono, context: ControlContext): void {
 }
 
 function refuse(status: number, message: string): never {
-  throw new DockerError(status, "unavailable", message);
+  throw new DockerError(status, "unavailable", message, "wrong_state");
 }
 
 async function init(context: ControlContext, body: unknown): Promise<string> {
@@ -79,7 +80,8 @@ async function init(context: ControlContext, body: unknown): Promise<string> {
   const request = parseInitRequest(body);
   const { lifecycle } = context, given = parseClusterSpec(request.Spec);
   // A cluster that goes on keeps what it is not told to change.
-  const present = request.ForceNewCluster && lifecycle.manager && getCluster(lifecycle.manager.store).Spec;
+  const present = request.ForceNewCluster && lifecycle.manager &&
+    requireCluster(lifecycle.manager.store).Spec;
   const nodeID = await lifecycle.init({
     ...request,
     Spec: mergeClusterSpec(present || defaultClusterSpec(), given),

@@ -119,7 +119,7 @@ Deno.test("Control API: without a leader the answer is Docker's, after the limit
     group.elect(undefined);
     const asked = m2!.call("GET", "/nodes");
     await clock.advance(LEADER_WAIT_MS);
-    assert.deepEqual(await asked, { status: 503, json: { message: NO_LEADER } });
+    assert.deepEqual(await asked, { status: 503, json: { message: NO_LEADER, reason: "no_leader" } });
   });
 });
 

@@ -79,7 +79,7 @@ Deno.test("Swarm: init passes the spec on with defaults filled in, and refuses w
   assert.equal((await call("POST", "/swarm/leave?force=1")).status, 200);
   assert.deepEqual(await call("POST", "/swarm/leave"), {
     status: 503,
-    json: { message: "This node is not part of a swarm" },
+    json: { message: "This node is not part of a swarm", reason: "wrong_state" },
   });
 });
 

@@ -49,7 +49,7 @@ interface Process {
   api: ControlAPI;
 }
 
-/** See the file's head. */
+/** One such machine: it can crash, lose its disk, and start again on what it had stored. */
 export class SimManager {
   readonly host: Host;
   readonly disk: SimDisk;
@@ -208,7 +208,14 @@ export class SimManager {
     const answer = (request: Request) => this.#process!.api.answer(request);
     world.log.note(`${name} opens its state`);
     return RunningManager.open({
-      ...{ raftDir: "", nodeID: name, listen: address, advertise: address, clock, random, answer, join },
+      raftDir: "",
+      nodeID: name,
+      listen: address,
+      advertise: address,
+      clock,
+      random,
+      answer,
+      join,
     }, effects);
   }
 
