@@ -1,5 +1,6 @@
 /** What every route needs: the options, the manager of the moment, and reading and writing of JSON as Docker does it. */
-import type { Context } from "@hono/hono";
+import type { Context, Hono } from "@hono/hono";
+import type { Caller } from "../control/caller.ts";
 import type { ContentfulStatusCode } from "@hono/hono/utils/http-status";
 import type { Clock } from "../../api/clock.ts";
 import { NO_LEADER, NOT_A_MANAGER } from "../../api/docker_texts.ts";
@@ -22,6 +23,14 @@ export interface ControlContext {
   /** Covey's version. */
   version: string;
 }
+
+/** What comes with each request. */
+export interface RequestEnv {
+  Bindings: { caller: Caller };
+}
+
+/** The app, as routes are added to it. */
+export type ControlApp = Hono<RequestEnv>;
 
 /** The manager that can answer. Throws Docker's 503 on a node that is none, or while the swarm has no leader. */
 export function requireManager({ lifecycle }: ControlContext): ManagerHandle {

@@ -26,7 +26,7 @@ const CONTINUE = new TextEncoder().encode("HTTP/1.1 100 Continue\r\n\r\n");
 export interface ControlSocketOptions {
   /** Path of the socket; what is left there by an earlier run is replaced. */
   path: string;
-  /** Answers the swarm's requests. */
+  /** Answers the swarm's requests; whoever may connect is the administrator, and may use the engine. */
   fetch: (request: Request) => Response | Promise<Response>;
   /** Headers of every response, besides its own. */
   headers?: Readonly<Record<string, string>>;

@@ -1,5 +1,4 @@
 /** `/swarm`: starting, joining, changing and leaving a cluster. */
-import type { Hono } from "@hono/hono";
 import { ALREADY_IN_SWARM } from "../../../api/docker_texts.ts";
 import { CoveyError } from "../../../api/errors.ts";
 import {
@@ -12,7 +11,7 @@ import {
 import { requireCluster } from "../../cluster/cluster_object.ts";
 import { type TokenRole, updateCluster } from "../../control/cluster.ts";
 import { defaultClusterSpec } from "../../cluster/new_cluster.ts";
-import type { ControlContext } from "../context.ts";
+import type { ControlApp, ControlContext } from "../context.ts";
 import {
   flagParameter,
   managerForReading,
@@ -30,7 +29,7 @@ import { swarmView } from "../views/swarm_view.ts";
 const AGENT_WAIT_MS = 20_000;
 
 /** Adds the routes. */
-export function swarmRoutes(app: Hono, context: ControlContext): void {
+export function swarmRoutes(app: ControlApp, context: ControlContext): void {
   app.get("/swarm", async (c) => {
     const { store } = await managerForReading(context);
     return sendJSON(c, swarmView(requireCluster(store)));
