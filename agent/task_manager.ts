@@ -5,6 +5,7 @@
 import { type Clock, sleep, timestamp } from "../api/clock.ts";
 import { CoveyError, hasCode } from "../api/errors.ts";
 import { compareStates, isTerminal, type TaskState } from "../api/task_state.ts";
+import type { PortConfig } from "../api/service.ts";
 import type { ContainerStatus, Task, TaskStatus } from "../api/task.ts";
 import type { Controller, Executor, Exit } from "../executors/executor.ts";
 import { afterError, afterSuccess, type ControllerCall, nextStep, type Outcome } from "./advance.ts";
@@ -52,6 +53,8 @@ export class TaskManager {
   #recoveredAt = -Infinity;
   #updated: Task | undefined;
   #attempt = 0;
+  /** Undefined until this agent has asked. */
+  #ports: PortConfig[] | undefined;
   readonly #backoff = callBackoff();
   #restarts: number[] = [];
   /** Aborts the call or pause in progress. */
@@ -192,7 +195,14 @@ export class TaskManager {
       return;
     }
     const container = await this.#containerStatus(outcome.exitCode);
+    this.#ports = outcome.state === "running" ? await this.#portsNow() : [];
     this.#move(outcome, container);
+  }
+
+  async #portsNow(): Promise<PortConfig[]> {
+    // Where the executor does not tell, ports are what the service says.
+    const asked = this.task.Ports?.filter(({ PublishedPort }) => PublishedPort !== undefined) ?? [];
+    return await this.#controller?.ports?.().catch(() => undefined) ?? asked;
   }
 
   /** A running task that was found at last has no error to show any more. */
@@ -318,10 +328,17 @@ export class TaskManager {
       Message: message,
       ...(err ? { Err: err } : {}),
       ...(container ? { ContainerStatus: container } : {}),
-      ...(before.PortStatus ? { PortStatus: before.PortStatus } : {}),
+      ...this.#portStatus(State, before),
     };
     this.#keep({ status });
     this.#env.onStatus(this.task.ID, status);
+  }
+
+  /** Ports are a running task's; one that was found again still has those of before. */
+  #portStatus(state: TaskState, before: TaskStatus): Pick<TaskStatus, "PortStatus"> {
+    if (state !== "running") return {};
+    const Ports = this.#ports ?? before.PortStatus?.Ports ?? [];
+    return Ports.length > 0 ? { PortStatus: { Ports } } : {};
   }
 
   #keep(change: Partial<TaskRecord>): void {

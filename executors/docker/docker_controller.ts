@@ -11,6 +11,7 @@
  */
 import { type Clock, sleep } from "../../api/clock.ts";
 import { CoveyError, hasCode } from "../../api/errors.ts";
+import type { PortConfig } from "../../api/service.ts";
 import { type ContainerStatus, type Task, taskName } from "../../api/task.ts";
 import type { Controller, Exit, Handle } from "../executor.ts";
 import { orAbort } from "../../api/or_abort.ts";
@@ -19,6 +20,7 @@ import type { EngineClient } from "./engine_client.ts";
 import type { ContainerInspect } from "./engine_types.ts";
 import type { EventHub } from "./event_hub.ts";
 import type { ImagePuller } from "./image_puller.ts";
+import { publishedPorts } from "./published_ports.ts";
 
 /** Format of the handles. */
 export const HANDLE_VERSION = 1;
@@ -144,6 +146,12 @@ export class DockerController implements Controller {
     if (this.#dirty || !this.#last) await this.#inspect();
     const { Id, State } = this.#last!;
     return { ContainerID: Id, PID: State.Pid, ExitCode: State.ExitCode };
+  }
+
+  async ports(): Promise<PortConfig[]> {
+    if (!this.#id) return [];
+    if (this.#dirty || !this.#last) await this.#inspect();
+    return publishedPorts(this.#last!);
   }
 
   close(): Promise<void> {
