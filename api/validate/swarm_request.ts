@@ -12,10 +12,18 @@ const common = {
   Availability: oneOfFolded(["active", "pause", "drain"], (word) => `invalid Availability: "${word}"`),
 };
 
+/** Docker's default, which its client always sends. */
+const SUBNET_SIZE = 24;
+
+function subnetSize(value: unknown, path: string, problems: FieldProblem[]): undefined {
+  if (value !== SUBNET_SIZE) overlay(value, path, problems);
+}
+
 const initShape = record({
   ...common,
   DataPathPort: overlay,
   DefaultAddrPool: overlay,
+  SubnetSize: subnetSize as Shape<never>,
   ForceNewCluster: flag,
   Spec: anyObject,
 });
@@ -51,12 +59,13 @@ export function forcesNewCluster(body: unknown): boolean {
 export function parseInitRequest(
   body: unknown,
 ): MemberRequest & { ForceNewCluster?: boolean; Spec?: Record<string, unknown> } {
-  const { DataPathAddr: _, DataPathPort: _port, DefaultAddrPool: _pool, ...request } = check(
-    initShape,
-    body,
-    "start a swarm",
-    () => {},
-  );
+  const { DataPathAddr: _, DataPathPort: _port, DefaultAddrPool: _pool, SubnetSize: _size, ...request } =
+    check(
+      initShape,
+      body,
+      "start a swarm",
+      () => {},
+    );
   return request;
 }
 

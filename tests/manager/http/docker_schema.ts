@@ -30,7 +30,6 @@ service.properties.UpdateStatus.properties.State.enum.push(...ROLLBACK_STATES);
 
 /** What the engine answers with null where its description does not say so. */
 const NULLABLE = [
-  ["ClusterInfo", "DefaultAddrPool"],
   ["TaskSpec", "ContainerSpec", "Privileges", "CredentialSpec"],
   ["TaskSpec", "ContainerSpec", "Privileges", "SELinuxContext"],
   ["ServiceUpdateResponse", "Warnings"],
