@@ -60,7 +60,8 @@ export class DockerController implements Controller {
 
   async prepare(signal: AbortSignal): Promise<void> {
     if (this.#id) return;
-    await this.#node.images.ensure(this.#task.Spec.ContainerSpec!.Image, signal);
+    const { Image, PullOptions } = this.#task.Spec.ContainerSpec!, auth = PullOptions?.RegistryAuth;
+    const pullError = await this.#node.images.ensure(Image, signal, auth);
     try {
       const { Id } = await this.#node.engine.call<{ Id: string }>("POST", "/containers/create", {
         query: { name: this.#name },
@@ -71,6 +72,10 @@ export class DockerController implements Controller {
       this.#fresh = true;
     } catch (error) {
       const found = hasCode(error, "already_exists") ? await this.#find(signal) : undefined;
+      // Of a registry with a password it has to be told what it said.
+      if (hasCode(error, "not_found") && auth !== undefined && pullError !== undefined) {
+        throw new CoveyError(error.code, `${error.message} (${pullError})`, { cause: error });
+      }
       if (!found) throw error;
       this.#adopt(found);
     }

@@ -72,12 +72,21 @@ export function newTask(
 export function isTaskDirty(view: ReadView, service: Service, task: Task): boolean {
   if (task.SpecVersion?.Index === service.SpecVersion.Index) return false;
   if (!deepEqual(hostPorts(service), task.Ports)) return true;
-  const wanted = effectiveSpec(service, clusterOf(view));
-  if (deepEqual(wanted, task.Spec)) return false;
+  // Once the image is there, it does not matter with which credentials it was to be pulled.
+  const isPulled = compareStates(task.Status.State, "ready") >= 0;
+  const [wanted, present] = [effectiveSpec(service, clusterOf(view)), task.Spec]
+    .map((spec) => isPulled ? withoutAuth(spec) : spec) as [TaskSpec, TaskSpec];
+  if (deepEqual(wanted, present)) return false;
   const { Placement: placement, ...rest } = wanted;
-  const { Placement: _, ...taskRest } = task.Spec;
+  const { Placement: _, ...taskRest } = present;
   const node = view.get("nodes", task.NodeID);
   return !(deepEqual(rest, taskRest) && node !== undefined && nodeMatches(placement, node));
+}
+
+function withoutAuth(spec: TaskSpec): TaskSpec {
+  if (spec.ContainerSpec?.PullOptions === undefined) return spec;
+  const { PullOptions: _, ...ContainerSpec } = spec.ContainerSpec;
+  return { ...spec, ContainerSpec };
 }
 
 /** True while the task is wanted: desired at most `running`. */

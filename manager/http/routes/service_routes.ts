@@ -20,6 +20,7 @@ import {
   sendJSON,
   updateRequest,
 } from "../context.ts";
+import { keptAuth, registryAuth, withAuth } from "../registry_auth.ts";
 import { asRequested } from "../older_clients.ts";
 import { serviceView } from "../views/service_view.ts";
 
@@ -37,10 +38,10 @@ export function serviceRoutes(app: ControlApp, context: ControlContext): void {
   });
   app.post("/services/create", async (c) => {
     const body = await readJSON(c);
-    const { store } = requireManager(context), { random } = context;
+    const { store } = requireManager(context), { random } = context, auth = registryAuth(c);
     const spec = parseServiceSpec(body, { newName: () => freeName(store, random) });
     return sendJSON(c, {
-      ID: await createService(store, random, asRequested(c.req.raw.url, spec)),
+      ID: await createService(store, random, withAuth(asRequested(c.req.raw.url, spec), auth)),
     }, 201);
   });
   app.get("/services/:id", async (c) => {
@@ -54,7 +55,7 @@ export function serviceRoutes(app: ControlApp, context: ControlContext): void {
   app.post("/services/:id/update", async (c) => {
     const { body, version, manager } = await updateRequest(c, context, "service");
     const rollback = c.req.query("rollback") ?? "";
-    checkAuthFrom(c.req.query("registryAuthFrom") ?? "");
+    const auth = registryAuth(c);
     const { store } = manager;
     const service = await lookUp(manager, (state) => findService(state, c.req.param("id")));
     if (rollback === "previous") await rollbackService(store, context.clock, service.ID, version);
@@ -62,7 +63,8 @@ export function serviceRoutes(app: ControlApp, context: ControlContext): void {
       throw new CoveyError("unknown", `unrecognized rollback option ${rollback}`);
     } else {
       const spec = asRequested(c.req.raw.url, parseServiceSpec(body, { current: service.Spec }));
-      await updateService(store, service.ID, version, spec);
+      const kept = auth ?? keptAuth(c.req.query("registryAuthFrom") ?? "", service);
+      await updateService(store, service.ID, version, withAuth(spec, kept));
     }
     return sendJSON(c, { Warnings: null });
   });
@@ -72,10 +74,4 @@ export function serviceRoutes(app: ControlApp, context: ControlContext): void {
     await removeService(manager.store, ID);
     return c.body(null, 200);
   });
-}
-
-/** Whose registry credentials an update goes on with, where it brings none. */
-function checkAuthFrom(word: string): void {
-  if (["", "spec", "previous-spec"].includes(word)) return;
-  throw new CoveyError("unknown", "unsupported registryAuthFrom value");
 }

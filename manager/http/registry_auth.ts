@@ -1,0 +1,63 @@
+/** A registry's credentials, which come in a header and go, shown nowhere, to the nodes that pull. */
+import type { Context } from "@hono/hono";
+import { CoveyError } from "../../api/errors.ts";
+import type { ServiceSpec } from "../../api/service.ts";
+import { isObject } from "../../api/validate/mod.ts";
+
+/** Characters of the longest header: tokens of big registries have a few thousand. */
+const MAX_AUTH_LENGTH = 16 * 1024;
+
+/**
+ * `X-Registry-Auth` as engines take it, in padded base64url, whichever of the four kinds of base64 it came in; undefined if
+ * there is none or it says nothing. Throws `invalid_argument`.
+ */
+export function registryAuth(c: Context): string | undefined {
+  const header = c.req.header("x-registry-auth")?.trim() ?? "";
+  if (header === "") return undefined;
+  if (header.length > MAX_AUTH_LENGTH) {
+    throw unreadable(`has ${header.length} characters, more than ${MAX_AUTH_LENGTH}`);
+  }
+  const decoded = decode(header);
+  if (decoded === null || (isObject(decoded) && Object.values(decoded).every((value) => value === ""))) {
+    return undefined;
+  }
+  if (!isObject(decoded)) throw unreadable("is no JSON object in base64");
+  return new TextEncoder().encode(JSON.stringify(decoded)).toBase64({ alphabet: "base64url" });
+}
+
+function decode(header: string): unknown {
+  try {
+    const text = header.replaceAll("-", "+").replaceAll("_", "/").replace(/=+$/, "");
+    return JSON.parse(new TextDecoder().decode(Uint8Array.fromBase64(text)));
+  } catch (cause) {
+    throw unreadable("is no JSON object in base64", cause);
+  }
+}
+
+function unreadable(what: string, cause?: unknown): CoveyError {
+  return new CoveyError("invalid_argument", `Cannot read the X-Registry-Auth header: it ${what}`, { cause });
+}
+
+/** `spec` with the credentials that its nodes shall pull with; of a spec without containers, itself. */
+export function withAuth(spec: ServiceSpec, auth: string | undefined): ServiceSpec {
+  const { ContainerSpec } = spec.TaskTemplate;
+  if (auth === undefined || ContainerSpec === undefined) return spec;
+  const PullOptions = { RegistryAuth: auth };
+  return {
+    ...spec,
+    TaskTemplate: { ...spec.TaskTemplate, ContainerSpec: { ...ContainerSpec, PullOptions } },
+  };
+}
+
+/** The credentials that an update without any goes on with. Throws Docker's error for another word, or where there is no such spec. */
+export function keptAuth(
+  from: string,
+  service: { Spec: ServiceSpec; PreviousSpec?: ServiceSpec },
+): string | undefined {
+  if (!["", "spec", "previous-spec"].includes(from)) {
+    throw new CoveyError("unknown", "unsupported registryAuthFrom value");
+  }
+  const spec = from === "previous-spec" ? service.PreviousSpec : service.Spec;
+  if (spec === undefined) throw new CoveyError("unknown", "service does not have a previous spec");
+  return spec.TaskTemplate.ContainerSpec?.PullOptions?.RegistryAuth;
+}
