@@ -5,7 +5,9 @@
 import { type Clock, sleep, timestamp } from "../api/clock.ts";
 import { CoveyError, hasCode } from "../api/errors.ts";
 import { compareStates, isTerminal, type TaskState } from "../api/task_state.ts";
+import type { NodeDescription } from "../api/node.ts";
 import type { PortConfig } from "../api/service.ts";
+import { expandTask, hasTemplates } from "../api/task_template.ts";
 import type { ContainerStatus, Task, TaskStatus } from "../api/task.ts";
 import type { Controller, Executor, Exit } from "../executors/executor.ts";
 import { afterError, afterSuccess, type ControllerCall, nextStep, type Outcome } from "./advance.ts";
@@ -25,6 +27,8 @@ export interface TaskEnvironment {
   /** Serves the task's runtime; undefined if no executor does. */
   executor: Executor | undefined;
   limiter: StartLimiter;
+  /** What the node is, for the placeholders in a task's spec. */
+  node: () => Promise<NodeDescription>;
   /** Whether a manager can be reached now. */
   connected: () => boolean;
   /** True if the machine was started anew since the task was last run. */
@@ -211,11 +215,17 @@ export class TaskManager {
     if (Err) this.#setStatus(State, Message, undefined, ContainerStatus);
   }
 
+  /** The task with its placeholders filled in. */
+  async #expanded(): Promise<Task> {
+    const { task } = this.#record;
+    return hasTemplates(task) ? expandTask(task, await this.#env.node()) : task;
+  }
+
   /** The controller, made or found again; undefined if there is nothing to call and the phase was moved instead. */
   async #ensureController(call: ControllerCall): Promise<Controller | undefined> {
     if (this.#controller) return this.#controller;
     const { executor } = this.#env;
-    const { task, handle } = this.#record;
+    const { handle } = this.#record, task = await this.#expanded();
     if (!executor) {
       throw new CoveyError(
         "unimplemented",

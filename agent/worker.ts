@@ -3,6 +3,7 @@ import type { Clock } from "../api/clock.ts";
 import type { AssignmentChange } from "../api/dispatcher.ts";
 import { CoveyError } from "../api/errors.ts";
 import type { Task, TaskStatus } from "../api/task.ts";
+import type { NodeDescription } from "../api/node.ts";
 import type { Executor } from "../executors/executor.ts";
 import type { LocalState, TaskRecord } from "./local_state.ts";
 import { startLimit, StartLimiter } from "./start_limiter.ts";
@@ -18,6 +19,8 @@ export interface WorkerOptions {
   state: LocalState;
   /** Identifies the machine's present boot; empty if the system does not say. */
   bootID: string;
+  /** See `TaskEnvironment`. */
+  node: () => Promise<NodeDescription>;
   onStatus: (taskID: string, status: TaskStatus) => void;
 }
 
@@ -132,6 +135,7 @@ export class Worker {
       clock,
       executor: this.#executors.get(Spec.Runtime),
       limiter: this.#limiter(Spec.Runtime),
+      node: this.#options.node,
       connected: () => this.#connected,
       rebooted: this.#rebooted,
       onRecord: (next) => state.put(next),

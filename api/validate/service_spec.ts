@@ -1,6 +1,7 @@
 /** Normalizes and validates a `ServiceSpec` as it comes from a client. Rules and texts: SwarmKit `controlapi/service.go`. */
 import { CoveyError, type FieldProblem } from "../errors.ts";
 import type { EndpointSpec, PortConfig, ServiceMode, ServiceSpec, UpdateConfig } from "../service.ts";
+import { checkTemplates } from "../task_template.ts";
 import { checkName } from "./name.ts";
 import { settleRuntime } from "./runtime.ts";
 import {
@@ -115,6 +116,7 @@ export function parseServiceSpec(
   if (checked.UpdateConfig !== undefined) spec.UpdateConfig = settleUpdate(checked.UpdateConfig);
   if (checked.RollbackConfig !== undefined) spec.RollbackConfig = settleUpdate(checked.RollbackConfig);
   if (checked.EndpointSpec !== undefined) spec.EndpointSpec = settleEndpoint(checked.EndpointSpec, problems);
+  if (problems.length === 0) checkTemplates(spec, problems);
   if (problems.length > 0) throw CoveyError.invalid("use the service spec", problems);
   return spec;
 }
