@@ -123,7 +123,8 @@ export class Agent {
       this.#setState(this.#state === "removed" ? "removed" : "connecting", undefined);
       const failure = await this.#connect(signal);
       if (signal.aborted) return;
-      const removed = failure.opening && hasCode(failure.error, "not_found");
+      const removed = failure.error.reason === "not_in_cluster" ||
+        (failure.opening && hasCode(failure.error, "not_found"));
       this.#setState(removed ? "removed" : "connecting", failure.error);
       const pause = removed ? REMOVED_RETRY_MS : this.#backoff.next();
       await sleep(clock, pause, signal).catch(() => {});

@@ -94,7 +94,7 @@ export function expandTask(
   const context: TemplateContext = {
     Service: { ID: task.ServiceID, Name, Labels },
     Node: { ID: task.NodeID, Hostname, Platform: { Architecture: Platform.Architecture, OS: Platform.OS } },
-    Task: { ID: task.ID, Name: taskName(task), Slot: task.Slot },
+    Task: { ID: task.ID, Name: taskName(task), Slot: task.Slot ?? 0 },
   };
   return { ...task, Spec: mapTemplates(task.Spec, (text) => expand(text, context)) };
 }

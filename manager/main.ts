@@ -6,6 +6,7 @@ import { systemClock } from "../api/clock.ts";
 import { CoveyError } from "../api/errors.ts";
 import { configureLogging } from "../api/logging.ts";
 import { systemRandom } from "../api/random.ts";
+import { takeJoinToken } from "../api/handed_token.ts";
 import { lockFolder } from "./consensus/disk/folder_lock.ts";
 import { ADMINISTRATOR } from "./control/caller.ts";
 import { controlAPI, serveControlSocket } from "./http/mod.ts";
@@ -87,7 +88,7 @@ if (Deno.args.includes("--help")) {
 }
 configureLogging();
 try {
-  Deno.exit(await run(parseManagerOptions(Deno.args, Deno.cwd())));
+  Deno.exit(await run(parseManagerOptions(Deno.args, Deno.cwd(), takeJoinToken())));
 } catch (thrown) {
   console.error(`run-manager: ${CoveyError.from(thrown).message}`);
   Deno.exit(1);

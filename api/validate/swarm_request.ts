@@ -1,13 +1,13 @@
 /** Normalizes and validates what `/swarm/init` and `/swarm/join` are asked. */
 import { CoveyError, type FieldProblem } from "../errors.ts";
 import type { NodeAvailability } from "../node.ts";
-import { anyObject, flag, list, oneOfFolded, record, type Shape, text, unsupported } from "./shape.ts";
+import { anyObject, flag, line, list, oneOfFolded, record, type Shape, unsupported } from "./shape.ts";
 
 const overlay = unsupported("overlay networks are not available yet");
 
 const common = {
-  ListenAddr: text,
-  AdvertiseAddr: text,
+  ListenAddr: line(),
+  AdvertiseAddr: line(),
   DataPathAddr: overlay,
   Availability: oneOfFolded(["active", "pause", "drain"], (word) => `invalid Availability: "${word}"`),
 };
@@ -28,7 +28,7 @@ const initShape = record({
   Spec: anyObject,
 });
 
-const joinShape = record({ ...common, RemoteAddrs: list(text), JoinToken: text });
+const joinShape = record({ ...common, RemoteAddrs: list(line()), JoinToken: line() });
 
 /** Addresses and availability of a node that starts or joins a swarm. */
 export interface MemberRequest {

@@ -111,6 +111,8 @@ export interface CallOptions {
   headers?: Record<string, string>;
   body?: unknown;
   signal?: AbortSignal;
+  /** As `v1.44`: an engine that does not speak it refuses the call. @default API_VERSION */
+  version?: string;
   /** Called when a stream has begun, though nothing came through it yet. */
   onOpen?: () => void;
 }
@@ -118,10 +120,10 @@ export interface CallOptions {
 function requestBytes(
   method: string,
   path: string,
-  { query = {}, headers = {}, body }: CallOptions,
+  { query = {}, headers = {}, body, version = API_VERSION }: CallOptions,
 ): Uint8Array {
   // A URL escapes what must not stand in a request's first line: blanks, line breaks.
-  const url = new URL(`http://docker/${API_VERSION}${path}`);
+  const url = new URL(`http://docker/${version}${path}`);
   for (const [key, value] of Object.entries(query)) if (value !== undefined) url.searchParams.set(key, value);
   const text = body === undefined ? "" : JSON.stringify(body);
   const content = new TextEncoder().encode(text);

@@ -1,5 +1,5 @@
 /** How the cluster is shown: never with its CA key. */
-import type { Cluster } from "../../../api/cluster.ts";
+import { type Cluster, DEFAULT_RENEWAL_GRACE_NS } from "../../../api/cluster.ts";
 import { rootTLSInfo } from "../../../security/mod.ts";
 import { inOrder } from "./task_spec_view.ts";
 
@@ -30,10 +30,11 @@ export function clusterInfo(cluster: Cluster): Record<string, unknown> {
         "HeartbeatTick",
       ]),
       Dispatcher: Spec.Dispatcher,
-      CAConfig: inOrder({ ...Spec.CAConfig, ForceRotate: Spec.CAConfig.ForceRotate || undefined }, [
-        "NodeCertExpiry",
-        "ForceRotate",
-      ]),
+      CAConfig: {
+        NodeCertExpiry: Spec.CAConfig.NodeCertExpiry,
+        // A cluster that is older than the setting has its default.
+        RenewalGracePeriod: Spec.CAConfig.RenewalGracePeriod ?? DEFAULT_RENEWAL_GRACE_NS,
+      },
       TaskDefaults: Spec.TaskDefaults,
       EncryptionConfig: Spec.EncryptionConfig,
     },
