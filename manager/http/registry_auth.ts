@@ -4,25 +4,30 @@ import { CoveyError } from "../../api/errors.ts";
 import type { ServiceSpec } from "../../api/service.ts";
 import { isObject } from "../../api/validate/mod.ts";
 
-/** Characters of the longest header: tokens of big registries have a few thousand. */
+/** Characters of the longest credentials: tokens of big registries have a few thousand. */
 const MAX_AUTH_LENGTH = 16 * 1024;
+
+/** What Docker's credentials are made of. */
+const FIELDS = ["username", "password", "auth", "email", "serveraddress", "identitytoken", "registrytoken"];
 
 /**
  * `X-Registry-Auth` as engines take it, in padded base64url, whichever of the four kinds of base64 it came in; undefined if
- * there is none or it says nothing. Throws `invalid_argument`.
+ * there is none or it says nothing of a registry: dockerode sends a whole spec in it. Throws `invalid_argument`.
  */
 export function registryAuth(c: Context): string | undefined {
   const header = c.req.header("x-registry-auth")?.trim() ?? "";
   if (header === "") return undefined;
-  if (header.length > MAX_AUTH_LENGTH) {
-    throw unreadable(`has ${header.length} characters, more than ${MAX_AUTH_LENGTH}`);
-  }
   const decoded = decode(header);
-  if (decoded === null || (isObject(decoded) && Object.values(decoded).every((value) => value === ""))) {
-    return undefined;
-  }
-  if (!isObject(decoded)) throw unreadable("is no JSON object in base64");
-  return new TextEncoder().encode(JSON.stringify(decoded)).toBase64({ alphabet: "base64url" });
+  if (decoded !== null && !isObject(decoded)) throw unreadable("is no JSON object in base64");
+  const given = Object.entries(decoded ?? {}).filter(([key, value]) =>
+    FIELDS.includes(key) && typeof value === "string" && value !== ""
+  );
+  if (given.length === 0) return undefined;
+  const auth = new TextEncoder().encode(JSON.stringify(Object.fromEntries(given))).toBase64({
+    alphabet: "base64url",
+  });
+  if (auth.length <= MAX_AUTH_LENGTH) return auth;
+  throw unreadable(`has ${auth.length} characters of credentials, more than ${MAX_AUTH_LENGTH}`);
 }
 
 function decode(header: string): unknown {
