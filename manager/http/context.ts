@@ -108,13 +108,20 @@ export async function readJSON(c: Context): Promise<unknown> {
   }
 }
 
+/** What Go's parser takes for a version. */
+const MAX_UINT64 = 2n ** 64n - 1n;
+
 /** The `version` parameter, which updates of a `kind` need. Throws `invalid_argument` in Go's words. */
 function versionParameter(c: Context, kind: string): number {
   const raw = c.req.query("version") ?? "";
-  if (/^\d{1,15}$/.test(raw)) return Number(raw);
+  const isWhole = /^\d{1,100}$/.test(raw);
+  // What a number would round is a version that no object has.
+  if (isWhole && BigInt(raw) <= MAX_UINT64) return Number(raw);
   throw new CoveyError(
     "invalid_argument",
-    `invalid ${kind} version '${raw}': strconv.ParseUint: parsing ${JSON.stringify(raw)}: invalid syntax`,
+    `invalid ${kind} version '${raw}': strconv.ParseUint: parsing ${JSON.stringify(raw)}: ${
+      isWhole ? "value out of range" : "invalid syntax"
+    }`,
   );
 }
 
