@@ -8,6 +8,7 @@ import { configureLogging } from "../api/logging.ts";
 import { systemRandom } from "../api/random.ts";
 import { takeJoinToken } from "../api/handed_token.ts";
 import { lockFolder } from "./consensus/disk/folder_lock.ts";
+import { ADMINISTRATOR } from "./control/caller.ts";
 import { controlAPI, serveControlSocket } from "./http/mod.ts";
 import { systemLookUp } from "./process/look_up.ts";
 import { ManagerNode } from "./process/manager_node.ts";
@@ -42,9 +43,11 @@ async function run(options: ManagerOptions): Promise<number> {
     options,
     clock: systemClock,
     random: systemRandom,
-    answer: (request) => api.answer(request),
+    answer: (request, caller) => api.answer(request, caller),
     agentLauncher: fileURLToPath(new URL("../agent/launch.sh", import.meta.url)),
     agentEnv: { COVEY_DENO: Deno.execPath() },
+    version: VERSION,
+    hostname: () => Deno.hostname(),
     lookUp: systemLookUp,
     interfaces: () => Deno.networkInterfaces(),
     onFatal: (error) => {
@@ -62,9 +65,9 @@ async function run(options: ManagerOptions): Promise<number> {
   });
   const socket = await serveControlSocket({
     path: options.apiSocket,
-    fetch: (request) => api.app.fetch(request),
+    fetch: (request) => api.fetch(request, ADMINISTRATOR),
     headers: api.headers,
-    engine: options.dockerSocket,
+    engine: api.engine,
   });
   logger.info("The control API is at unix://{socket}", { socket: options.apiSocket });
   let ending = false;

@@ -8,6 +8,7 @@ import {
   list,
   nonZero,
   oneOf,
+  oneOfFolded,
   onlyTrue,
   record,
   type Shape,
@@ -39,17 +40,23 @@ const healthcheck = record({
   Retries: nonZero(integer(0, undefined, "ContainerSpec: Retries in HealthConfig cannot be negative")),
 });
 
-const mount = record({
-  Type: oneOf(
+function dropped(value: unknown, path: string, problems: FieldProblem[]): undefined {
+  text(value, path, problems);
+}
+
+const mountShape = record({
+  Type: oneOfFolded(
     ["bind", "volume", "tmpfs", "npipe"],
-    (type) => type === "cluster" ? "cluster volumes are not supported" : `invalid MountType: "${type}"`,
+    (type) =>
+      type.toLowerCase() === "cluster" ? "cluster volumes are not supported" : `invalid MountType: "${type}"`,
   ),
   Source: line(),
   Target: line(),
   ReadOnly: onlyTrue,
-  Consistency: line(),
+  // Of a desktop's file shares only; Docker does not keep it.
+  Consistency: dropped as Shape<string>,
   BindOptions: record({
-    Propagation: oneOf(
+    Propagation: oneOfFolded(
       ["private", "rprivate", "shared", "rshared", "slave", "rslave"],
       (value) => `invalid MountPropagation: "${value}"`,
     ),
@@ -73,12 +80,20 @@ const mount = record({
   }),
 });
 
+/** Bind options as Docker keeps them: none if they say nothing, and else with a propagation. */
+function settleBind(mount: NonNullable<Shaped<typeof mountShape>>): void {
+  if (mount.BindOptions === undefined) return;
+  if (Object.keys(mount.BindOptions).length === 0) delete mount.BindOptions;
+  else mount.BindOptions = { Propagation: "rprivate", ...mount.BindOptions };
+}
+
 /** Mounts with a type and a target of their own. */
-const mounts: Shape<NonNullable<Shaped<typeof mount>>[]> = (value, path, problems) => {
-  const found = list(mount)(value, path, problems);
+const mounts: Shape<NonNullable<Shaped<typeof mountShape>>[]> = (value, path, problems) => {
+  const found = list(mountShape)(value, path, problems);
   const targets = new Set<string>();
   found?.forEach((each, index) => {
     each.Type ??= "bind";
+    settleBind(each);
     if (each.Target === undefined) {
       problems.push({ field: `${path}[${index}].Target`, message: "mount target must be provided" });
     } else if (targets.has(each.Target)) {
@@ -136,14 +151,14 @@ export const containerShape = record({
   Sysctls: stringMap,
   CapabilityAdd: strings,
   CapabilityDrop: strings,
-  Ulimits: list(record({ Name: line(), Soft: integer(-1), Hard: integer(-1) })),
+  Ulimits: list(record({ Name: line(), Hard: integer(-1), Soft: integer(-1) })),
   OomScoreAdj: nonZero(integer(-1000, 1000)),
 });
 
 /** Linux knows only the default isolation; it is shown always and stored never. */
 function isolation(value: unknown, path: string, problems: FieldProblem[]): undefined {
   const word = text(value, path, problems);
-  if (word !== undefined && word !== "default") {
+  if (word !== undefined && word.toLowerCase() !== "default") {
     problems.push({ field: path, message: `isolation "${word}" is not supported on Linux` });
   }
 }

@@ -130,6 +130,7 @@ export const taskShape = record({
   Placement: placement,
   Networks: unsupported("networks are not available yet"),
   LogDriver: record({ Name: line(), Options: stringMap }),
-  ForceUpdate: integer(0),
+  // Counted up by one, which a number beyond would not notice.
+  ForceUpdate: integer(0, Number.MAX_SAFE_INTEGER),
   Runtime: line(MAX_RUNTIME_LENGTH),
 });

@@ -52,6 +52,7 @@ const SERVICE_READERS: Readers = {
 const SERVICE_NOTES: Notes = {
   "EndpointSpec.Mode": "without networks no service has a virtual address, which is what dnsrr asks for",
   "EndpointSpec.Ports[].Name": "the user's name for a port",
+  "TaskTemplate.ContainerSpec.Mounts[].Consistency": "of a desktop's file shares; Docker drops it as well",
 };
 
 const SWARM_READERS: Readers = {
@@ -179,8 +180,9 @@ async function idleFields(
       if (!named) idle.push(`${path}: ${error.message}`);
       continue;
     }
+    if (tables.notes[path] !== undefined) continue;
     if (fieldOf(stored, path) === undefined) idle.push(`${path}: taken and dropped`);
-    else if (tables.notes[path] !== undefined || tables.acts?.(path, value)) continue;
+    else if (tables.acts?.(path, value)) continue;
     else {
       const reader = longest(tables.readers, path);
       if (reader === undefined || !await isRead(path, reader)) idle.push(`${path}: stored and not read`);

@@ -238,11 +238,20 @@ Deno.test("Specs: any JSON is either taken or refused with problems", () => {
   }));
 });
 
-Deno.test("Swarm spec: what is absent stays, and the result must fit together", () => {
+Deno.test("Swarm spec: what is absent stays, and any ticks are taken", () => {
   const defaults = defaultClusterSpec();
   const merge = (body: unknown) => mergeClusterSpec(defaults, parseClusterSpec(body));
   assert.deepEqual(merge({}), defaults);
   assert.equal(merge({ Raft: { ElectionTick: 20 } }).Raft.ElectionTick, 20);
+  assert.deepEqual(problems(() => merge({ Raft: { ElectionTick: 1, HeartbeatTick: 2 ** 32 - 1 } })), {});
+  assert.equal(
+    merge({ Orchestration: { TaskHistoryRetentionLimit: -5 } }).Orchestration.TaskHistoryRetentionLimit,
+    -5,
+  );
+  assert.deepEqual(
+    merge({ Raft: { ElectionTick: 0 }, Orchestration: { TaskHistoryRetentionLimit: null } }),
+    defaults,
+  );
   const certificates = merge({ CAConfig: { RenewalGracePeriod: 0 } }).CAConfig;
   assert.deepEqual(certificates, { ...defaults.CAConfig, RenewalGracePeriod: 0 });
   const days = 86_400e9;
@@ -257,9 +266,6 @@ Deno.test("Swarm spec: what is absent stays, and the result must fit together", 
       "CAConfig.RenewalGracePeriod",
     ]);
   }
-  assert.deepEqual(problems(() => merge({ Raft: { ElectionTick: 1 } })), {
-    "Raft.ElectionTick": "must be above twice HeartbeatTick (1): current value is 1",
-  });
   assert.deepEqual(problems(() => merge({ Name: "x", CAConfig: { NodeCertExpiry: 5, ExternalCAs: [{}] } })), {
     "Name": 'swarm spec must be named "default"',
     "CAConfig.NodeCertExpiry": "minimum certificate expiry time is: 1h0m0s",

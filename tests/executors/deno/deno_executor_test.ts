@@ -3,10 +3,8 @@ import { fileURLToPath } from "node:url";
 import type { DenoSpec } from "../../../api/deno_spec.ts";
 import { CoveyError } from "../../../api/errors.ts";
 import type { Limits } from "../../../api/objects.ts";
-import type { Task } from "../../../api/task.ts";
-import type { Exit } from "../../../executors/executor.ts";
 import { createDenoExecutor } from "../../../executors/deno/deno_executor.ts";
-import { denoFixture, denoTask } from "../../conformance/deno_fixture.ts";
+import { denoFixture, denoTask, ranTask } from "../../conformance/deno_fixture.ts";
 import { NODE_ID } from "../../conformance/tasks.ts";
 import { copyShim } from "../process/hostile_agent.ts";
 
@@ -22,25 +20,7 @@ async function inWorld(run: (world: World) => Promise<void>) {
   }
 }
 
-/** Runs a module to its end. */
-async function ran(world: World, spec: DenoSpec, limits?: Limits): Promise<{ exit: Exit; log: string }> {
-  return await ranTask(world, denoTask(spec, limits));
-}
-
-async function ranTask(world: World, task: Task): Promise<{ exit: Exit; log: string }> {
-  const executor = await world.executor();
-  try {
-    const controller = await executor.controller(task);
-    await controller.prepare(never);
-    await controller.start(never);
-    const exit = await controller.wait(never);
-    const log = await Deno.readTextFile(`${world.stateDir}/logs/${task.ID}.log`);
-    await controller.remove(never);
-    return { exit, log };
-  } finally {
-    await executor.close();
-  }
-}
+const ran = (world: World, spec: DenoSpec, limits?: Limits) => ranTask(world, denoTask(spec, limits));
 
 /** True where control groups limit memory, so that what a script holds outside of its heap counts too. */
 function canLimitMemory(): boolean {

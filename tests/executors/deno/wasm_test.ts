@@ -1,9 +1,8 @@
 /** WebAssembly modules as deno tasks: assembled here, as few bytes as the behaviour needs. */
 import assert from "node:assert/strict";
 import type { DenoSpec } from "../../../api/deno_spec.ts";
-import { denoFixture, denoTask } from "../../conformance/deno_fixture.ts";
+import { denoFixture, denoTask, ranTask } from "../../conformance/deno_fixture.ts";
 
-const never = new AbortController().signal;
 const I32 = 0x7f;
 
 const vec = (items: number[][]) => [items.length, ...items.flat()];
@@ -46,20 +45,11 @@ const HELLO = [8, 0, 0, 0, 6, 0, 0, 0, ...new TextEncoder().encode("hello\n")];
 const hello = [1, 0, 1, 32].flatMap(constant).concat(call(0), DROP);
 
 async function ran(spec: DenoSpec, file?: Uint8Array) {
-  const world = await denoFixture();
-  const executor = await world.executor();
+  const world = await denoFixture(), Module = `${world.stateDir}/hello.wasm`;
   try {
-    if (file) await Deno.writeFile(`${world.stateDir}/hello.wasm`, file);
-    const task = denoTask(file ? { ...spec, Module: `${world.stateDir}/hello.wasm` } : spec);
-    const controller = await executor.controller(task);
-    await controller.prepare(never);
-    await controller.start(never);
-    const exit = await controller.wait(never);
-    const log = await Deno.readTextFile(`${world.stateDir}/logs/${task.ID}.log`);
-    await controller.remove(never);
-    return { exit, log };
+    if (file) await Deno.writeFile(Module, file);
+    return await ranTask(world, denoTask(file ? { ...spec, Module } : spec));
   } finally {
-    await executor.close();
     await world.close();
   }
 }
