@@ -26,13 +26,17 @@ export function addDenoFlags(command: Command): Command {
     .option("--allow-ffi <paths>", "libraries to load; * for all");
 }
 
+/** What runs: the module in `file`, whose content is `bytes`. */
+export function denoModule(file: string, bytes: Uint8Array): Pick<DenoSpec, "Source" | "Wasm"> {
+  if (file.endsWith(".wasm")) return { Wasm: Buffer.from(bytes).toString("base64") };
+  return { Source: new TextDecoder().decode(bytes) };
+}
+
 /** The spec of the module in `file`, whose content is `bytes`. */
 export function denoSpec(file: string, bytes: Uint8Array, args: string[], flags: DenoFlags): DenoSpec {
   const Permissions = permissions(flags);
   return {
-    ...(file.endsWith(".wasm")
-      ? { Wasm: Buffer.from(bytes).toString("base64") }
-      : { Source: new TextDecoder().decode(bytes) }),
+    ...denoModule(file, bytes),
     ...(args.length > 0 && { Args: args }),
     ...(Object.keys(Permissions).length > 0 && { Permissions }),
   };

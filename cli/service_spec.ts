@@ -8,7 +8,7 @@ import {
   type TaskSpec,
 } from "../api/service.ts";
 import { applyServiceFlags, parsePort, type ServiceFlags } from "./service_flags.ts";
-import { type DenoFlags, denoSpec } from "./deno_flags.ts";
+import { type DenoFlags, denoModule, denoSpec } from "./deno_flags.ts";
 import { parseChoice, parseLabels } from "./units.ts";
 
 /** Flags of `service create` besides the shared ones. */
@@ -28,6 +28,7 @@ export interface CreateFlags extends ServiceFlags, DenoFlags {
 /** Flags of `service update` besides the shared ones. */
 export interface UpdateFlags extends ServiceFlags {
   image?: string;
+  file?: string;
   args?: string;
   envAdd: string[];
   envRm: string[];
@@ -117,13 +118,18 @@ function parsePreference(text: string) {
   return { Spread: { SpreadDescriptor: match[1]! } };
 }
 
-/** The spec after `service update`; what is not named stays. */
-export function updatedSpec(current: ServiceSpec, flags: UpdateFlags): ServiceSpec {
+/** The spec after `service update`; what is not named stays. `content` is what the file of `--file` holds. */
+export function updatedSpec(
+  current: ServiceSpec,
+  flags: UpdateFlags,
+  content: Uint8Array = new Uint8Array(),
+): ServiceSpec {
   const next = applyServiceFlags(current, flags);
   const task = next.TaskTemplate;
   next.Labels = without({ ...next.Labels, ...parseLabels(flags.labelAdd) }, flags.labelRm);
   updateConstraints(task, flags);
   updateProgram(task, flags);
+  if (flags.file !== undefined) updateFile(task, flags.file, content);
   if (flags.force) task.ForceUpdate = (task.ForceUpdate ?? 0) + 1;
   return next;
 }
@@ -146,6 +152,18 @@ function updateProgram(task: TaskSpec, flags: UpdateFlags): void {
     const gone = new Set([...flags.envRm, ...flags.envAdd.map(nameOf)]);
     program.Env = [...(program.Env ?? []).filter((pair) => !gone.has(nameOf(pair))), ...flags.envAdd];
   }
+}
+
+/** Another module with the same arguments and permissions. */
+function updateFile(task: TaskSpec, file: string, content: Uint8Array): void {
+  if (!task.DenoSpec) {
+    throw new CoveyError(
+      "invalid_argument",
+      `Cannot set --file: the service's tasks are of runtime "${task.Runtime}"`,
+    );
+  }
+  const { Source: _source, Wasm: _wasm, Module: _module, ...rest } = task.DenoSpec;
+  task.DenoSpec = { ...denoModule(file, content), ...rest };
 }
 
 function updateConstraints(task: TaskSpec, flags: UpdateFlags): void {

@@ -178,6 +178,7 @@ function scale(service: Command, context: Context) {
 function update(service: Command, context: Context) {
   const command = service.command("update").description("Change a service").argument("<service>")
     .option("--image <image>", "image of the containers")
+    .option("--file <file>", "script or WebAssembly module of deno tasks")
     .option("--args <args>", "arguments, split at blanks")
     .option("--env-add <name=value>", "add or change an environment variable", collect, [])
     .option("--env-rm <name>", "remove an environment variable", collect, [])
@@ -191,7 +192,8 @@ function update(service: Command, context: Context) {
   addServiceFlags(command).action((reference: string, options) =>
     withClient(context, command, async (client) => {
       const current = await getService(client, reference);
-      const warnings = await writeSpec(client, current, updatedSpec(current.Spec, options));
+      const content = options.file === undefined ? undefined : await readScript(options.file);
+      const warnings = await writeSpec(client, current, updatedSpec(current.Spec, options, content));
       for (const warning of warnings) context.output.note(`${showable(warning)}\n`);
       context.output.write(`${reference}\n`);
       await converge(client, context, current.ID, options);

@@ -73,6 +73,10 @@ Deno.test("service create: --executor deno sends the file with what it may do", 
   const updated = updatedSpec(spec, { ...KEEP, args: "c", envAdd: ["B=2"], user: "nobody" });
   const { Args, Env, User, Source } = updated.TaskTemplate.DenoSpec!;
   assert.deepEqual([Args, Env, User, Source], [["c"], ["A=1", "B=2"], "nobody", "console.log(1);"]);
+  const next = updatedSpec(spec, { ...KEEP, file: "next.ts" }, new TextEncoder().encode("2"));
+  assert.deepEqual(next.TaskTemplate.DenoSpec, { ...spec.TaskTemplate.DenoSpec, Source: "2" });
+  const other = specFromFlags(["/bin/true"], { ...NONE, executor: "process" });
+  assert.throws(() => updatedSpec(other, { ...KEEP, file: "next.ts" }), /Cannot set --file: .* "process"/);
 });
 
 Deno.test("service create: wrong flags are refused by name", () => {

@@ -97,6 +97,9 @@ async function throughTheCommandLine(fleet: Fleet) {
     Permissions: { Sys: ["uid"] },
   });
   assert.match((await covey("ls")).stdout, /sent +replicated +1\/1 +deno:script/);
+  await Deno.writeTextFile(file, "setInterval(() => {}, 1e6);");
+  const updated = await covey("update", "--file", file, "--update-monitor", "100ms", "sent");
+  assert.equal(updated.code, 0, updated.stderr);
   const missing = await covey("create", "--executor", "deno", `${folder}/none.ts`);
   assert.match(missing.stderr, /Cannot read .*none.ts: No such file/);
   await Deno.remove(folder, { recursive: true });

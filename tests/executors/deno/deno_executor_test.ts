@@ -360,3 +360,19 @@ Deno.test({
       await executor.close();
     }),
 });
+
+Deno.test("Deno: without control groups a script starts, its heap is limited, and its log says what is not", () =>
+  inWorld(async (world) => {
+    const folder = `${world.stateDir}/device`;
+    const shim = await copyExecutor(folder, (text) => text.replaceAll("/sys/fs/cgroup", "/no/cgroup"));
+    const bare = {
+      ...world,
+      executor: () => createDenoExecutor({ stateDir: world.stateDir, nodeID: NODE_ID }, { shim }),
+    };
+    const limits = { MemoryBytes: 96 * 2 ** 20 };
+    const small = await ranTask(bare, denoTask({ Source: `console.log("alive");` }, limits));
+    assert.deepEqual(small.exit, { ExitCode: 0 });
+    assert.match(small.log, /^covey: not limited, .*: MemoryBytes, but for the script's heap\nalive\n$/);
+    const Source = `const all = []; for (;;) all.push({ n: all.length });`;
+    assert.equal((await ranTask(bare, denoTask({ Source }, limits))).exit.Reason, "out of memory");
+  }));
