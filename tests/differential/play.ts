@@ -1,0 +1,130 @@
+/** Plays a sequence on both sides at once. */
+import type { BareAnswer, Side, Sides } from "../support/parity.ts";
+import { type Divergence, divergences } from "./answers.ts";
+import { explains } from "./differences.ts";
+import type { Step } from "./requests.ts";
+
+/** Longest wait for what comes about after an answer, such as the tasks of a service. */
+const SETTLE_LIMIT_MS = 2_000;
+const POLL_MS = 25;
+
+/** A request and how the two answers differ. */
+export interface Exchange {
+  step: Step;
+  docker: BareAnswer;
+  covey: BareAnswer;
+  divergences: Divergence[];
+}
+
+/** What a sequence led to. */
+export interface Played {
+  /** How many requests each side was asked. */
+  requests: number;
+  /** The exchange with divergences that nothing explains, if any; the sequence ends there. */
+  failed?: Exchange;
+}
+
+/** Plays `steps`, then leaves both sides as they were before. `isKnown` are divergences that need not be told again. */
+export async function play(
+  sides: Sides,
+  steps: readonly Step[],
+  isKnown: (step: Step, divergence: Divergence) => boolean,
+): Promise<Played> {
+  const played: Played = { requests: 0 };
+  try {
+    for (const step of steps) {
+      played.requests++;
+      const exchange = await ask(sides, step, isKnown);
+      if (exchange.divergences.length === 0) continue;
+      const unexplained = exchange.divergences.filter((each) =>
+        !isKnown(step, each) && !explains(exchange, each)
+      );
+      if (unexplained.length > 0) return { ...played, failed: { ...exchange, divergences: unexplained } };
+      // From here on the two sides may not be in the same state.
+      if (step.method !== "GET") return played;
+    }
+    return played;
+  } finally {
+    await Promise.all([sides.docker, sides.covey].map((side) => clean(side, steps)));
+  }
+}
+
+/** A GET is asked again for a while as long as something unexpected differs. */
+async function ask(sides: Sides, step: Step, isKnown: Parameters<typeof play>[2]): Promise<Exchange> {
+  const limit = performance.now() + SETTLE_LIMIT_MS;
+  for (;;) {
+    const [docker, covey] = await Promise.all([sides.docker, sides.covey].map((side) => send(side, step)));
+    const exchange = {
+      step,
+      docker: docker!,
+      covey: covey!,
+      divergences: divergences(step, docker!, covey!),
+    };
+    const unexplained = exchange.divergences.some((each) =>
+      !isKnown(step, each) && !explains(exchange, each)
+    );
+    if (!unexplained || step.method !== "GET" || performance.now() > limit) return exchange;
+    await new Promise((resolve) => setTimeout(resolve, POLL_MS));
+  }
+}
+
+async function send(side: Side, { method, path, body }: Step): Promise<BareAnswer> {
+  const [filledPath, filledBody] = [await fill(side, path), body && await fill(side, body)];
+  return await side.send(method, filledPath, filledBody);
+}
+
+/** Puts in what only this side knows; see {@linkcode Step}. */
+async function fill(side: Side, text: string): Promise<string> {
+  let filled = text;
+  for (const [word, kind, of] of text.matchAll(/~(service|version|spec|task|hostname)\.?(\w*)~/g)) {
+    filled = filled.replace(word, await look(side, kind!, of!));
+  }
+  return filled;
+}
+
+interface Found {
+  ID?: string;
+  Version?: { Index: number };
+  Spec?: unknown;
+}
+
+async function look(side: Side, kind: string, of: string): Promise<string> {
+  if (kind === "hostname") return Deno.hostname();
+  const path = of === "node" ? "/nodes/self" : of === "swarm" ? "/swarm" : `/services/${of}`;
+  const found: Found = JSON.parse((await side.send("GET", path)).text);
+  switch (kind) {
+    case "service":
+      return found.ID ?? "nothing";
+    case "version":
+      return String(found.Version?.Index ?? 1);
+    case "spec":
+      return JSON.stringify(found.Spec ?? {});
+    default: {
+      const filters = encodeURIComponent(JSON.stringify({ service: [of] }));
+      const tasks: Found[] = JSON.parse((await side.send("GET", `/tasks?filters=${filters}`)).text);
+      return tasks[0]?.ID ?? "nothing";
+    }
+  }
+}
+
+const DEFAULT_SWARM = JSON.stringify({ Name: "default", Labels: {}, CAConfig: {} });
+const DEFAULT_NODE = JSON.stringify({ Role: "manager", Availability: "active" });
+
+async function clean(side: Side, steps: readonly Step[]): Promise<void> {
+  const changed = (start: string) =>
+    steps.some(({ path, method }) => method === "POST" && path.startsWith(start));
+  const services: Found[] = JSON.parse((await side.send("GET", "/services")).text);
+  for (const { ID } of services) await side.send("DELETE", `/services/${ID}`);
+  if (changed("/swarm/update")) await restore(side, "swarm", DEFAULT_SWARM);
+  if (changed("/nodes/")) await restore(side, "node", DEFAULT_NODE);
+}
+
+async function restore(side: Side, of: "swarm" | "node", body: string): Promise<void> {
+  const path = of === "swarm" ? "/swarm/update" : "/nodes/~service.node~/update";
+  const { status, text } = await send(side, {
+    method: "POST",
+    path: `${path}?version=~version.${of}~`,
+    body,
+  });
+  if (status !== 200) throw new Error(`the ${of} could not be put back: ${status} ${text}`);
+}
