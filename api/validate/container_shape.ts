@@ -38,7 +38,11 @@ const healthcheck = record({
   Retries: nonZero(integer(0, undefined, "ContainerSpec: Retries in HealthConfig cannot be negative")),
 });
 
-const mount = record({
+function dropped(value: unknown, path: string, problems: FieldProblem[]): undefined {
+  text(value, path, problems);
+}
+
+const mountShape = record({
   Type: oneOfFolded(
     ["bind", "volume", "tmpfs", "npipe"],
     (type) =>
@@ -47,7 +51,8 @@ const mount = record({
   Source: text,
   Target: text,
   ReadOnly: onlyTrue,
-  Consistency: text,
+  // Of a desktop's file shares only; Docker does not keep it.
+  Consistency: dropped as Shape<string>,
   BindOptions: record({
     Propagation: oneOfFolded(
       ["private", "rprivate", "shared", "rshared", "slave", "rslave"],
@@ -65,12 +70,20 @@ const mount = record({
   TmpfsOptions: record({ SizeBytes: nonZero(integer(0)), Mode: nonZero(integer(0)) }),
 });
 
+/** Bind options as Docker keeps them: none if they say nothing, and else with a propagation. */
+function settleBind(mount: NonNullable<Shaped<typeof mountShape>>): void {
+  if (mount.BindOptions === undefined) return;
+  if (Object.keys(mount.BindOptions).length === 0) delete mount.BindOptions;
+  else mount.BindOptions = { Propagation: "rprivate", ...mount.BindOptions };
+}
+
 /** Mounts with a type and a target of their own. */
-const mounts: Shape<NonNullable<Shaped<typeof mount>>[]> = (value, path, problems) => {
-  const found = list(mount)(value, path, problems);
+const mounts: Shape<NonNullable<Shaped<typeof mountShape>>[]> = (value, path, problems) => {
+  const found = list(mountShape)(value, path, problems);
   const targets = new Set<string>();
   found?.forEach((each, index) => {
     each.Type ??= "bind";
+    settleBind(each);
     if (each.Target === undefined) {
       problems.push({ field: `${path}[${index}].Target`, message: "mount target must be provided" });
     } else if (targets.has(each.Target)) {
@@ -119,7 +132,7 @@ export const containerShape = record({
   Sysctls: stringMap,
   CapabilityAdd: strings,
   CapabilityDrop: strings,
-  Ulimits: list(record({ Name: text, Soft: integer(-1), Hard: integer(-1) })),
+  Ulimits: list(record({ Name: text, Hard: integer(-1), Soft: integer(-1) })),
   OomScoreAdj: nonZero(integer(-1000, 1000)),
 });
 

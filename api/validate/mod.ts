@@ -3,5 +3,5 @@ export { parseNodeDescription } from "./node_description.ts";
 export { parseNodeSpec } from "./node_spec.ts";
 export { parseServiceSpec } from "./service_spec.ts";
 export { isObject } from "./shape.ts";
-export { type MemberRequest, parseInitRequest, parseJoinRequest } from "./swarm_request.ts";
+export { forcesNewCluster, type MemberRequest, parseInitRequest, parseJoinRequest } from "./swarm_request.ts";
 export { shownContainer } from "./shown_container.ts";

@@ -42,6 +42,11 @@ function check<T>(
   return found;
 }
 
+/** True if `/swarm/init` is asked to go on as the only manager of the swarm that the node is in. */
+export function forcesNewCluster(body: unknown): boolean {
+  return record({ ForceNewCluster: flag })(body, "", [])?.ForceNewCluster === true;
+}
+
 /** What to start a swarm with; `Spec` is not looked into. Throws `invalid_argument` with every problem. */
 export function parseInitRequest(
   body: unknown,

@@ -4,9 +4,9 @@ import { CoveyError } from "../../api/errors.ts";
 import { isGlobal, replicas, type ServiceSpec } from "../../api/service.ts";
 import type { ServiceView, TaskView } from "../api_types.ts";
 import type { ControlClient } from "../client.ts";
-import { collect, type Context, forEachReference, withClient } from "../context.ts";
+import { collect, type Context, forEachReference, listFlags, withClient } from "../context.ts";
 import { getService, parseFilters } from "../lookup.ts";
-import { printList, printObjects, shortID, sortedByName } from "../output.ts";
+import { printList, printObjects, shownID, sortedByName } from "../output.ts";
 import { waitConverged } from "../progress.ts";
 import { addServiceFlags } from "../service_flags.ts";
 import { specFromFlags, updatedSpec } from "../service_spec.ts";
@@ -22,6 +22,7 @@ export function serviceCommands(program: Command, context: Context): void {
   inspect(service, context);
   scale(service, context);
   update(service, context);
+  rollback(service, context);
   remove(service, context);
 }
 
@@ -67,9 +68,7 @@ async function converge(
 }
 
 function list(service: Command, context: Context) {
-  service.command("ls").description("List services")
-    .option("--format <format>", '"json" or "table"').option("-q, --quiet", "only IDs")
-    .option("-f, --filter <key=value>", "only services that match", collect, [])
+  listFlags(service.command("ls").description("List services"), "services")
     .action((options, command) =>
       withClient(context, command, async (client) => {
         const services = await client.get<ServiceView[]>("/services", {
@@ -80,7 +79,7 @@ function list(service: Command, context: Context) {
           header: ["ID", "NAME", "MODE", "REPLICAS", "IMAGE", "UPDATE"],
           id: (s) => s.ID,
           row: (s) => [
-            shortID(s.ID),
+            shownID(s.ID, options),
             s.Spec.Name,
             isGlobal(s.Spec) ? "global" : "replicated",
             `${s.ServiceStatus?.RunningTasks ?? 0}/${s.ServiceStatus?.DesiredTasks ?? replicas(s.Spec)}`,
@@ -93,9 +92,7 @@ function list(service: Command, context: Context) {
 }
 
 function tasks(service: Command, context: Context) {
-  service.command("ps").description("List the tasks of services").argument("<service...>")
-    .option("--format <format>", '"json" or "table"').option("-q, --quiet", "only IDs")
-    .option("-f, --filter <key=value>", "only tasks that match", collect, [])
+  listFlags(service.command("ps").description("List the tasks of services").argument("<service...>"), "tasks")
     .action((references: string[], options, command) =>
       withClient(context, command, async (client) => {
         const ids = await Promise.all(
@@ -182,6 +179,22 @@ function update(service: Command, context: Context) {
       await converge(client, context, current.ID, options);
     })
   );
+}
+
+function rollback(service: Command, context: Context) {
+  service.command("rollback").description("Go back to what a service was before its last change")
+    .argument("<service>")
+    .option("-d, --detach", "do not wait until the service has converged")
+    .option("-q, --quiet", "no progress")
+    .action((reference: string, options, command) =>
+      withClient(context, command, async (client) => {
+        const { ID, Spec, Version } = await getService(client, reference);
+        const query = { version: Version.Index, rollback: "previous" };
+        await client.post(`/services/${ID}/update`, Spec, query);
+        context.output.write(`${reference}\n`);
+        await converge(client, context, ID, options);
+      })
+    );
 }
 
 function remove(service: Command, context: Context) {

@@ -78,7 +78,13 @@ export function listTasks(view: ReadView, filters: Filters): Task[] {
   );
 }
 
+/**
+ * True for a task of its service's present spec that can be waited for. The stock client, which asks for these alone, waits
+ * until each of them runs: what a device that is down keeps does not hold it up.
+ */
 function upToDate(view: ReadView, task: Task): boolean {
   const service = view.get("services", task.ServiceID);
-  return service !== undefined && !isTaskDirty(view, service, task);
+  if (service === undefined || isTaskDirty(view, service, task)) return false;
+  const state = view.get("nodes", task.NodeID)?.Status.State ?? "down";
+  return task.NodeID === "" || state !== "down";
 }

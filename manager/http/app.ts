@@ -13,6 +13,7 @@ import { isEnginePath } from "./engine_paths.ts";
 import { backupRoutes } from "./routes/backup_routes.ts";
 import { LeadersRequests } from "./hand_on.ts";
 import { eventRoutes } from "./routes/event_routes.ts";
+import { noEngineRoutes } from "./routes/no_engine_routes.ts";
 import { nodeRoutes } from "./routes/node_routes.ts";
 import { serviceRoutes } from "./routes/service_routes.ts";
 import { swarmRoutes } from "./routes/swarm_routes.ts";
@@ -69,6 +70,7 @@ export function controlAPI(options: ControlOptions): ControlAPI {
   serviceRoutes(app, context);
   taskRoutes(app, context);
   backupRoutes(app, context);
+  if (engine === undefined) noEngineRoutes(app);
   app.notFound((c) =>
     engine === undefined && isEnginePath(c.req.path)
       ? sendJSON(c, { message: "No container engine on this node: it can answer for the swarm only" }, 503)

@@ -123,6 +123,11 @@ export function flagParameter(c: Context, name: string): boolean {
   throw new CoveyError("invalid_argument", `invalid value for ${name}: ${raw}`);
 }
 
+/** A parameter as moby reads those that are no part of Go's `ParseBool`: whatever does not say no says yes. */
+export function saysYes(c: Context, name: string): boolean {
+  return !["", "0", "no", "false", "none"].includes((c.req.query(name) ?? "").trim().toLowerCase());
+}
+
 /** True for the stock client and what is built on its Go library. */
 export function isDockerClient(c: Context): boolean {
   return /^(?:Docker-Client|Go-http-client)\//.test(c.req.header("user-agent") ?? "");

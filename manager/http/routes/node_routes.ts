@@ -7,10 +7,10 @@ import { findNode } from "../../control/lookup.ts";
 import { removeNode, updateNode } from "../../control/nodes.ts";
 import {
   type ControlContext,
-  flagParameter,
   lookUp,
   managerForReading,
   requireManager,
+  saysYes,
   sendJSON,
   updateRequest,
 } from "../context.ts";
@@ -36,7 +36,7 @@ export function nodeRoutes(app: Hono, context: ControlContext): void {
     return c.body(null, 200);
   });
   app.delete("/nodes/:id", async (c) => {
-    const force = flagParameter(c, "force");
+    const force = saysYes(c, "force");
     const manager = requireManager(context);
     const { ID } = await lookUp(manager, (state) => findNode(state, c.req.param("id")));
     await removeNode(manager.store, context.clock, manager.consensus, ID, force);

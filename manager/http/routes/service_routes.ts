@@ -54,6 +54,7 @@ export function serviceRoutes(app: Hono, context: ControlContext): void {
   app.post("/services/:id/update", async (c) => {
     const { body, version, manager } = await updateRequest(c, context, "service");
     const rollback = c.req.query("rollback") ?? "";
+    checkAuthFrom(c.req.query("registryAuthFrom") ?? "");
     const { store } = manager;
     const service = await lookUp(manager, (state) => findService(state, c.req.param("id")));
     if (rollback === "previous") await rollbackService(store, context.clock, service.ID, version);
@@ -63,7 +64,7 @@ export function serviceRoutes(app: Hono, context: ControlContext): void {
       const spec = asRequested(c.req.raw.url, parseServiceSpec(body, { current: service.Spec }));
       await updateService(store, service.ID, version, spec);
     }
-    return sendJSON(c, {});
+    return sendJSON(c, { Warnings: null });
   });
   app.delete("/services/:id", async (c) => {
     const manager = requireManager(context);
@@ -71,4 +72,10 @@ export function serviceRoutes(app: Hono, context: ControlContext): void {
     await removeService(manager.store, ID);
     return c.body(null, 200);
   });
+}
+
+/** Whose registry credentials an update goes on with, where it brings none. */
+function checkAuthFrom(word: string): void {
+  if (["", "spec", "previous-spec"].includes(word)) return;
+  throw new CoveyError("unknown", "unsupported registryAuthFrom value");
 }

@@ -3,6 +3,7 @@ import type { Hono } from "@hono/hono";
 import { ALREADY_IN_SWARM } from "../../../api/docker_texts.ts";
 import { CoveyError } from "../../../api/errors.ts";
 import {
+  forcesNewCluster,
   mergeClusterSpec,
   parseClusterSpec,
   parseInitRequest,
@@ -16,6 +17,7 @@ import {
   managerForReading,
   readJSON,
   requireManager,
+  saysYes,
   sendJSON,
   updateRequest,
 } from "../context.ts";
@@ -37,7 +39,9 @@ export function swarmRoutes(app: Hono, context: ControlContext): void {
     return sendJSON(c, { UnlockKey: "" });
   });
   app.post("/swarm/unlock", (c) => {
-    if (context.lifecycle.state !== "locked") return refuse(409, "swarm is not locked");
+    const { state } = context.lifecycle;
+    if (state === "inactive") requireManager(context);
+    if (state !== "locked") return refuse(409, "swarm is not locked");
     throw new CoveyError("unimplemented", `unlocking is not available yet (${c.req.path})`);
   });
   app.post("/swarm/init", async (c) => sendJSON(c, await init(context, await readJSON(c))));
@@ -46,7 +50,7 @@ export function swarmRoutes(app: Hono, context: ControlContext): void {
     return c.body(null, 200);
   });
   app.post("/swarm/leave", async (c) => {
-    const force = flagParameter(c, "force");
+    const force = saysYes(c, "force");
     const refusal = leaveRefusal(context.lifecycle, force);
     if (refusal !== undefined) return refuse(503, refusal);
     await context.lifecycle.leave(force);
@@ -71,10 +75,8 @@ function refuse(status: number, message: string): never {
 }
 
 async function init(context: ControlContext, body: unknown): Promise<string> {
+  if (context.lifecycle.state !== "inactive" && !forcesNewCluster(body)) refuse(503, ALREADY_IN_SWARM);
   const request = parseInitRequest(body);
-  if (context.lifecycle.state !== "inactive" && !request.ForceNewCluster) {
-    refuse(503, ALREADY_IN_SWARM);
-  }
   const { lifecycle } = context, given = parseClusterSpec(request.Spec);
   // A cluster that goes on keeps what it is not told to change.
   const present = request.ForceNewCluster && lifecycle.manager && getCluster(lifecycle.manager.store).Spec;
@@ -101,7 +103,7 @@ async function untilDescribed({ lifecycle, clock }: ControlContext): Promise<voi
 }
 
 async function join(context: ControlContext, body: unknown): Promise<void> {
-  const request = parseJoinRequest(body);
   if (context.lifecycle.state !== "inactive") refuse(503, ALREADY_IN_SWARM);
+  const request = parseJoinRequest(body);
   await context.lifecycle.join(request);
 }

@@ -37,6 +37,8 @@ export function clusterInfo(cluster: Cluster): Record<string, unknown> {
     },
     TLSInfo: tlsInfo(cluster.RootCA.CACert),
     RootRotationInProgress: false,
+    // As Docker shows where no pool was asked for.
+    DefaultAddrPool: null,
     SubnetSize: SUBNET_SIZE,
     DataPathPort: DATA_PATH_PORT,
   };

@@ -47,8 +47,25 @@ export function inOrder(object: object, order: readonly string[]): Record<string
 /** Values of a container that Docker fills in when asked for defaults. Nanoseconds. */
 const CONTAINER_DEFAULTS = { StopGracePeriod: 10_000_000_000, DNSConfig: {} };
 
+/** What Docker shows of an SELinux context, whatever was given. */
+const SELINUX_CONTEXT = { Disable: false, User: "", Role: "", Type: "", Level: "" };
+
+function privilegesView(privileges: Record<string, unknown>): Record<string, unknown> {
+  const { SELinuxContext: context, ...rest } = privileges;
+  return {
+    CredentialSpec: null,
+    SELinuxContext: context === undefined ? null : { ...SELINUX_CONTEXT, ...context as object },
+    ...rest,
+  };
+}
+
 function containerView(container: ContainerSpec, defaults: boolean): Record<string, unknown> {
-  const filled = { ...(defaults && CONTAINER_DEFAULTS), ...container, Isolation: "default" };
+  const filled = {
+    ...(defaults && CONTAINER_DEFAULTS),
+    ...container,
+    Privileges: container.Privileges && privilegesView(container.Privileges),
+    Isolation: "default",
+  };
   return inOrder(filled, CONTAINER_ORDER);
 }
 

@@ -45,6 +45,19 @@ export function schemaOf(schema: Schema): Schema {
   return document.definitions[reference.replace("#/definitions/", "")] as Schema;
 }
 
+/** What the engine answers with null where its description does not say so. */
+const NULLABLE = [
+  ["ClusterInfo", "DefaultAddrPool"],
+  ["TaskSpec", "ContainerSpec", "Privileges", "CredentialSpec"],
+  ["TaskSpec", "ContainerSpec", "Privileges", "SELinuxContext"],
+  ["ServiceUpdateResponse", "Warnings"],
+] as const;
+for (const [name, ...path] of NULLABLE) {
+  let schema = document.definitions[name] as Json;
+  for (const key of path) schema = (schema.properties as Record<string, Json>)[key]!;
+  schema["x-nullable"] = true;
+}
+
 const ajv = new Ajv({ strict: false, allErrors: true });
 ajv.addSchema({ $id: "docker", definitions: toJSONSchema(document.definitions) });
 const compiled = new Map<string, ValidateFunction>();

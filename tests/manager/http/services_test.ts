@@ -40,7 +40,7 @@ Deno.test("Services: an update keeps the previous spec, bumps the spec's version
   const before = (await call("GET", "/services/web")).json;
   const update = `/services/web/update?version=${before.Version.Index}`;
   const scaled = { ...before.Spec, Mode: { Replicated: { Replicas: 3 } } };
-  assert.deepEqual(await call("POST", update, scaled), { status: 200, json: {} });
+  assert.deepEqual(await call("POST", update, scaled), { status: 200, json: { Warnings: null } });
   const stored = store().get("services", ID)!;
   assert.deepEqual(stored.SpecVersion, before.Version);
   assert.deepEqual(stored.PreviousSpecVersion, { Index: 0 });
