@@ -11,7 +11,15 @@ export interface Divergence {
   covey: unknown;
 }
 
-/** What is there once only: it is masked as one word, so that shapes are compared all the same. */
+/** A request and how the two answers differ. */
+export interface Exchange {
+  step: Step;
+  docker: BareAnswer;
+  covey: BareAnswer;
+  divergences: Divergence[];
+}
+
+/** A time that says there was none is no chance. */
 const TIME_ZERO = /"0001-01-01T00:00:00Z"/g;
 
 /** Where two answers to a request differ. */
@@ -67,10 +75,15 @@ export function text(value: unknown): string {
 }
 
 /** The kind of a divergence: two that only differ in names and numbers are of one kind. */
-export function kindOf(step: Step, { at, docker, covey }: Divergence): string {
+export function kindOf({ step, docker, covey }: Exchange, { at, ...sides }: Divergence): string {
   const path = step.path.split("?", 1)[0]!
     .replace(/^\/(services|nodes|tasks)\/(?!create$)[^/]+/, "/$1/ID");
   const place = at.replaceAll(/\[\d+\]/g, "[]");
-  const value = (each: unknown) => text(each).replaceAll(/\d+/g, "0").slice(0, 160);
-  return `${step.method} ${path} ${place}: ${value(docker)} -> ${value(covey)}`;
+  const message = (answer: BareAnswer) => answer.status < 400 ? "" : ` ${answer.text}`;
+  const seen = at === "status"
+    ? [docker.status + message(docker), covey.status + message(covey)]
+    : [text(sides.docker), text(sides.covey)];
+  const value = (each: string) =>
+    normalizeDocker(each).replaceAll(/\d+/g, "0").replaceAll(/'[^']*'|\\"[^"]*"/g, "''").slice(0, 160);
+  return `${step.method} ${path} ${place}: ${seen.map(value).join(" -> ")}`;
 }

@@ -1,17 +1,58 @@
-/** Where the two sides differ on purpose, each with its reason. Nothing else is exempt. */
-import type { Divergence } from "./answers.ts";
-import type { Exchange } from "./play.ts";
+/** Where the two sides differ on purpose, each with its reason; `docs/docker_differences.md` says it to users. Nothing else is exempt. */
+import type { Divergence, Exchange } from "./answers.ts";
 
 interface Difference {
   reason: string;
   explains(exchange: Exchange, divergence: Divergence): boolean;
 }
 
+/** Docker's Go speaking of a text that it cannot decode. */
+const GO_DECODER = /json: cannot unmarshal|unexpected EOF|invalid character|^EOF|"EOF"/;
+
 export const DIFFERENCES: readonly Difference[] = [
   {
-    reason: "not there yet, and refused by name",
-    explains: ({ covey, step }) =>
-      step.method === "POST" && covey.status === 501 && /not available yet/.test(covey.text),
+    reason:
+      "secrets, configs, networks, jobs, plugin services and ingress are refused by name until they are there",
+    explains: ({ covey }) => covey.status >= 400 && /(?:is|are) not available yet/.test(covey.text),
+  },
+  {
+    reason:
+      "a body that is no JSON or of another type is refused with the field, and with those of other mistakes",
+    explains: ({ docker, covey }, { at }) =>
+      at === ".message" && docker.status === 400 && covey.status === 400 && GO_DECODER.test(docker.text),
+  },
+  {
+    reason:
+      "a filter that is no object, or no JSON, is a mistake of the request (400), not of the server (500)",
+    explains: ({ step, docker, covey }) =>
+      step.path.includes("filters=") && docker.status >= 400 && covey.status === 400 &&
+      GO_DECODER.test(docker.text),
+  },
+  {
+    reason: "a constraint that cannot be read is a mistake of the request (400), not of the server (500)",
+    explains: ({ docker, covey }) =>
+      docker.status === 500 && covey.status === 400 && /onstraint/.test(covey.text),
+  },
+  {
+    reason: "of several mistakes in a spec all are told",
+    explains: ({ docker, covey }, { at }) =>
+      at === ".message" && docker.status === covey.status && covey.status === 400 &&
+      covey.text.includes("; "),
+  },
+  {
+    reason: "a whole number that cannot be kept exactly is refused by name",
+    explains: ({ covey }) => covey.status === 400 && /exact/.test(covey.text),
+  },
+  {
+    reason: "/swarm/update: what is left out has Docker's default and is shown with it, where Docker shows 0",
+    explains: ({ step }, { at, docker, covey }) =>
+      step.method === "GET" && /^\/(?:swarm|info)/.test(step.path) &&
+      (docker === 0 || docker === undefined) &&
+      /\.Spec\.(?:Orchestration|Raft|Dispatcher|CAConfig)\./.test(at) && typeof covey === "number",
+  },
+  {
+    reason: "a node says which kinds of tasks it runs",
+    explains: (_exchange, { at }) => /\.Description\.Runtimes$/.test(at),
   },
 ];
 

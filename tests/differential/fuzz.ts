@@ -1,12 +1,14 @@
 /** Many sequences by seed; whatever differs is made small and told once. */
 import fc from "fast-check";
 import type { Sides } from "../support/parity.ts";
-import { type Divergence, kindOf, text } from "./answers.ts";
-import { type Exchange, play, type Played } from "./play.ts";
+import { type Divergence, type Exchange, kindOf, text } from "./answers.ts";
+import { play, type Played, type PlayOptions } from "./play.ts";
 import { sequences, type Step } from "./requests.ts";
 
 /** Longest time to make one failing sequence small. */
-const SHRINK_LIMIT_MS = 20_000;
+const SHRINK_LIMIT_MS = 8_000;
+/** Longest wait for what comes about after an answer; while a sequence is made small, the wait is often in vain. */
+const SETTLE_MS = 2_000, SETTLE_WHILE_SHRINKING_MS = 200;
 
 /** How far to go. */
 export interface FuzzOptions {
@@ -30,11 +32,11 @@ export async function fuzz(
 ): Promise<Report> {
   const report: Report = { requests: 0, findings: [] };
   const known = new Set<string>();
-  const isKnown = (step: Step, divergence: Divergence) => known.has(kindOf(step, divergence));
+  const isKnown = (exchange: Exchange, divergence: Divergence) => known.has(kindOf(exchange, divergence));
   for (let nth = 0; report.requests < requests; nth++) {
     const found = await firstFailure(sides, seed + nth, isKnown, report);
     if (found === undefined) continue;
-    for (const each of found.exchange.divergences) known.add(kindOf(found.exchange.step, each));
+    for (const each of found.exchange.divergences) known.add(kindOf(found.exchange, each));
     const finding = describe(seed + nth, found.steps, found.exchange);
     report.findings.push(finding);
     tell(finding);
@@ -51,16 +53,17 @@ interface Failure {
 async function firstFailure(
   sides: Sides,
   seed: number,
-  isKnown: Parameters<typeof play>[2],
+  isKnown: PlayOptions["isKnown"],
   report: Report,
 ): Promise<Failure | undefined> {
   let failure: Failure | undefined, kind = "";
   const property = fc.asyncProperty(sequences, async (steps) => {
-    const played: Played = await play(sides, steps, isKnown);
+    const settleMs = failure === undefined ? SETTLE_MS : SETTLE_WHILE_SHRINKING_MS;
+    const played: Played = await play(sides, steps, { isKnown, settleMs });
     if (failure === undefined) report.requests += played.requests;
     const { failed } = played;
     if (failed === undefined) return true;
-    const found = kindOf(failed.step, failed.divergences[0]!);
+    const found = kindOf(failed, failed.divergences[0]!);
     if (failure !== undefined && found !== kind) return true;
     kind = found;
     failure = { steps: steps.slice(0, played.requests), exchange: failed };

@@ -1,20 +1,10 @@
 /** Plays a sequence on both sides at once. */
 import type { BareAnswer, Side, Sides } from "../support/parity.ts";
-import { type Divergence, divergences } from "./answers.ts";
+import { type Divergence, divergences, type Exchange } from "./answers.ts";
 import { explains } from "./differences.ts";
 import type { Step } from "./requests.ts";
 
-/** Longest wait for what comes about after an answer, such as the tasks of a service. */
-const SETTLE_LIMIT_MS = 2_000;
 const POLL_MS = 25;
-
-/** A request and how the two answers differ. */
-export interface Exchange {
-  step: Step;
-  docker: BareAnswer;
-  covey: BareAnswer;
-  divergences: Divergence[];
-}
 
 /** What a sequence led to. */
 export interface Played {
@@ -24,21 +14,27 @@ export interface Played {
   failed?: Exchange;
 }
 
-/** Plays `steps`, then leaves both sides as they were before. `isKnown` are divergences that need not be told again. */
+/** How to play. */
+export interface PlayOptions {
+  /** Longest wait for what comes about after an answer, such as the tasks of a service. */
+  settleMs: number;
+  /** Divergences that need not be told again. */
+  isKnown(exchange: Exchange, divergence: Divergence): boolean;
+}
+
+/** Plays `steps`, then leaves both sides as they were before. */
 export async function play(
   sides: Sides,
   steps: readonly Step[],
-  isKnown: (step: Step, divergence: Divergence) => boolean,
+  options: PlayOptions,
 ): Promise<Played> {
   const played: Played = { requests: 0 };
   try {
     for (const step of steps) {
       played.requests++;
-      const exchange = await ask(sides, step, isKnown);
+      const exchange = await ask(sides, step, options);
       if (exchange.divergences.length === 0) continue;
-      const unexplained = exchange.divergences.filter((each) =>
-        !isKnown(step, each) && !explains(exchange, each)
-      );
+      const unexplained = unexplainedOf(exchange, options);
       if (unexplained.length > 0) return { ...played, failed: { ...exchange, divergences: unexplained } };
       // From here on the two sides may not be in the same state.
       if (step.method !== "GET") return played;
@@ -49,21 +45,18 @@ export async function play(
   }
 }
 
+function unexplainedOf(exchange: Exchange, { isKnown }: PlayOptions): Divergence[] {
+  return exchange.divergences.filter((each) => !isKnown(exchange, each) && !explains(exchange, each));
+}
+
 /** A GET is asked again for a while as long as something unexpected differs. */
-async function ask(sides: Sides, step: Step, isKnown: Parameters<typeof play>[2]): Promise<Exchange> {
-  const limit = performance.now() + SETTLE_LIMIT_MS;
+async function ask(sides: Sides, step: Step, options: PlayOptions): Promise<Exchange> {
+  const limit = performance.now() + options.settleMs;
   for (;;) {
-    const [docker, covey] = await Promise.all([sides.docker, sides.covey].map((side) => send(side, step)));
-    const exchange = {
-      step,
-      docker: docker!,
-      covey: covey!,
-      divergences: divergences(step, docker!, covey!),
-    };
-    const unexplained = exchange.divergences.some((each) =>
-      !isKnown(step, each) && !explains(exchange, each)
-    );
-    if (!unexplained || step.method !== "GET" || performance.now() > limit) return exchange;
+    const [docker, covey] = await Promise.all([send(sides.docker, step), send(sides.covey, step)]);
+    const exchange = { step, docker, covey, divergences: divergences(step, docker, covey) };
+    const settled = unexplainedOf(exchange, options).length === 0;
+    if (settled || step.method !== "GET" || performance.now() > limit) return exchange;
     await new Promise((resolve) => setTimeout(resolve, POLL_MS));
   }
 }
