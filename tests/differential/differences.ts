@@ -34,6 +34,26 @@ export const DIFFERENCES: readonly Difference[] = [
       docker.status === 500 && covey.status === 400 && /onstraint/.test(covey.text),
   },
   {
+    reason: "what this kind of cluster never has is refused by name, where Docker ignores it",
+    explains: ({ covey }) => covey.status === 400 && /(?:is|are) not supported|on Linux"/.test(covey.text),
+  },
+  {
+    reason: "of a request with several mistakes we may tell of the object that does not exist first",
+    explains: ({ step, docker, covey }) =>
+      step.method === "POST" && docker.status >= 400 && covey.status === 404 &&
+      / not found"/.test(covey.text),
+  },
+  {
+    reason: "what follows the JSON of a body is refused, where Docker does not look at it",
+    explains: ({ step, covey }) =>
+      covey.status === 400 && /after JSON at/.test(covey.text) && !isJSON(step.body ?? ""),
+  },
+  {
+    reason: "a path with a slash in a name is of an object that does not exist; of a path Docker has none",
+    explains: ({ step, docker }, { at }) =>
+      step.path.includes("%2F") && at === ".message" && docker.text.includes("page not found"),
+  },
+  {
     reason: "of several mistakes in a spec all are told",
     explains: ({ docker, covey }, { at }) =>
       at === ".message" && docker.status === covey.status && covey.status === 400 &&
@@ -55,6 +75,15 @@ export const DIFFERENCES: readonly Difference[] = [
     explains: (_exchange, { at }) => /\.Description\.Runtimes$/.test(at),
   },
 ];
+
+function isJSON(text: string): boolean {
+  try {
+    JSON.parse(text);
+    return true;
+  } catch {
+    return false;
+  }
+}
 
 /** Whether a divergence is on the list. */
 export function explains(exchange: Exchange, divergence: Divergence): boolean {

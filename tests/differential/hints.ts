@@ -24,7 +24,7 @@ const SIZES = [0, 4_194_304, 67_108_864];
 
 /** The first pattern that fits says which values are right there. */
 export const HINTS: readonly (readonly [RegExp, readonly unknown[]])[] = [
-  [/^ServiceSpec\.Name$/, ["a", "b", "c"]],
+  [/^ServiceSpec\.Name$/, ["web-a", "web-b"]],
   [/\.ContainerSpec\.Image$/, ["busybox:local", "busybox:local", "busybox:next"]],
   // Nothing runs: what a container does is not what is compared here.
   [/Placement\.Constraints$/, [["node.labels.run == yes"], ["node.labels.run==yes", "node.role!=worker"]]],

@@ -3,8 +3,8 @@ import fc, { type Arbitrary } from "fast-check";
 import { texts, valuesOf } from "./schema_values.ts";
 
 /**
- * One request, the same for both sides. In `path` and `body`, `~service.a~` is the ID of service a, `~version.a~` its version,
- * `~spec.a~` its spec, `~task.a~` the ID of a task of it; `~service.node~` … and `~service.swarm~` … are those of the node and
+ * One request, the same for both sides. In `path` and `body`, `~service.web-a~` is the ID of service web-a, `~version.web-a~` its version,
+ * `~spec.web-a~` its spec, `~task.web-a~` the ID of a task of it; `~service.node~` … and `~service.swarm~` … are those of the node and
  * the swarm. Each side puts in its own; what does not exist is `nothing`, of version 1.
  */
 export interface Step {
@@ -13,7 +13,7 @@ export interface Step {
   body?: string;
 }
 
-const NAMES = ["a", "b", "c"] as const;
+const NAMES = ["web-a", "web-b"] as const;
 const MAX_STEPS = 8;
 
 const name = fc.constantFrom(...NAMES);
@@ -35,20 +35,20 @@ function query(parameters: Record<string, Arbitrary<string>>): Arbitrary<string>
 const serviceName = fc.oneof(
   { weight: 3, arbitrary: name },
   { weight: 3, arbitrary: name.map((each) => `~service.${each}~`) },
-  { weight: 1, arbitrary: fc.constantFrom("nobody", "A", "a%20b", "%C3%A4", "a%2Fb") },
+  { weight: 1, arbitrary: fc.constantFrom("no-body", "WEB-A", "web-a%20b", "%C3%A4", "web-a%2Fb") },
 );
-const nodeName = fc.constantFrom("~service.node~", "~service.node~", "self", "nobody", "~hostname~");
+const nodeName = fc.constantFrom("~service.node~", "~service.node~", "self", "no-body", "~hostname~");
 
 const FILTER_VALUES: Record<string, readonly string[]> = {
-  id: ["~service.a~", "~service.node~", "x", ""],
-  name: ["a", "b", "~hostname~", "nobody", "a.1", ""],
+  id: ["~service.web-a~", "~service.node~", "no-x", ""],
+  name: ["web-a", "web", "~hostname~", "no-body", "web-a.1", ""],
   label: ["a", "a=1", "a=", "=", ""],
   "node.label": ["a", "a=1", ""],
   role: ["manager", "worker", "Manager", "boss", ""],
   membership: ["accepted", "pending", "Accepted", "odd"],
   mode: ["replicated", "global", "Global", "replicated-job", "odd", ""],
-  service: ["a", "b", "~service.a~", "nobody"],
-  node: ["~service.node~", "self", "~hostname~", "nobody"],
+  service: ["web-a", "web-b", "~service.web-a~", "no-body"],
+  node: ["~service.node~", "self", "~hostname~", "no-body"],
   "desired-state": ["running", "shutdown", "accepted", "Running", "odd", ""],
   "_up-to-date": ["true", "false", "odd"],
   runtime: ["container", "plugin", ""],
@@ -72,7 +72,13 @@ function filters(...keys: string[]): Arbitrary<string> {
   );
   const odd = fc.constantFrom(
     ...["", "null", "{}", "[]", '""', "1", "{", '{"label":null}', '{"label":"a"}', '{"label":{}}'],
-    ...['{"name":[null]}', '{"name":[1]}', '{"name":{"a":false}}', '{"name":{"a":null}}', '{"Name":["a"]}'],
+    ...[
+      '{"name":[null]}',
+      '{"name":[1]}',
+      '{"name":{"web-a":false}}',
+      '{"name":{"web-a":null}}',
+      '{"Name":["web-a"]}',
+    ],
     '{"nonsense":[]}',
   );
   return fc.oneof(
@@ -113,7 +119,10 @@ const update: Arbitrary<Step> = fc.record({
     fc.oneof(
       { weight: 1, arbitrary: fc.constant(`~spec.${each.service}~`) },
       // An update under another name is refused for that alone.
-      { weight: 5, arbitrary: fc.constant(each.body.replace(/"Name":"[abc]"/, `"Name":"${each.service}"`)) },
+      {
+        weight: 5,
+        arbitrary: fc.constant(each.body.replace(/"Name":"web-[ab]"/, `"Name":"${each.service}"`)),
+      },
     ),
   ).map(([asked, body]): Step => {
     const words = [asked.slice(1), each.rollback && `rollback=${each.rollback}`];
@@ -156,13 +165,13 @@ const refused: Arbitrary<Step> = fc.constantFrom<Step[]>(
   { method: "POST", path: "/swarm/unlock", body: '{"UnlockKey":"x"}' },
   { method: "POST", path: "/swarm/unlock", body: "" },
   { method: "POST", path: "/nodes/self/update" },
-  { method: "POST", path: "/services/a/update" },
-  { method: "DELETE", path: "/tasks/~task.a~" },
+  { method: "POST", path: "/services/web-a/update" },
+  { method: "DELETE", path: "/tasks/~task.web-a~" },
   { method: "DELETE", path: "/services" },
   { method: "POST", path: "/swarm" },
   { method: "GET", path: "/swarm/nothing" },
   { method: "GET", path: "/services/" },
-  { method: "GET", path: "/services/a/nothing" },
+  { method: "GET", path: "/services/web-a/nothing" },
 );
 
 const insertDefaults = { insertDefaults: flag };
@@ -182,7 +191,7 @@ const step: Arbitrary<Step> = fc.oneof(
   },
   {
     weight: 1,
-    arbitrary: fc.constantFrom("~task.a~", "~task.b~", "nobody").chain((id) => get(`/tasks/${id}`)),
+    arbitrary: fc.constantFrom("~task.web-a~", "~task.web-b~", "no-body").chain((id) => get(`/tasks/${id}`)),
   },
   { weight: 2, arbitrary: remove },
   { weight: 2, arbitrary: nodeUpdate },
