@@ -1,14 +1,15 @@
 /**
  * The agent: keeps a session with one manager, runs the node's tasks, and goes on running them when no manager can be
- * reached (SwarmKit `agent`; the differences are section 8 of the design).
+ * reached (SwarmKit `agent`; how it differs is told in the README).
  */
+import type { Backoff } from "../api/backoff.ts";
 import { type CancelTimer, type Clock, sleep } from "../api/clock.ts";
 import type { SessionMessage } from "../api/dispatcher.ts";
 import { CoveyError, hasCode } from "../api/errors.ts";
 import type { NodeDescription } from "../api/node.ts";
 import type { Random } from "../api/random.ts";
 import type { Executor } from "../executors/executor.ts";
-import { Backoff } from "./backoff.ts";
+import { sessionBackoff } from "./backoff.ts";
 import type { ManagerConnection, ManagerDialer } from "./connection.ts";
 import { DESCRIBE_TIMEOUT_MS, describeNode, type NodeFacts } from "./describe_node.ts";
 import type { LocalState } from "./local_state.ts";
@@ -18,9 +19,18 @@ import { type SendStatuses, StatusReporter } from "./status_reporter.ts";
 import { Worker } from "./worker.ts";
 
 /** Pause between attempts of a node that its cluster has removed: somebody has to join it again. */
-export const REMOVED_RETRY_MS = 60_000;
+const REMOVED_RETRY_MS = 60_000;
 
-/** Where an agent stands. `removed`: a manager says that the node is not in the cluster any more; its tasks go on. */
+/**
+ * Where an agent stands; its tasks go on in all of these.
+ *
+ *     stopped --- start ---> connecting --- session registered ---> connected
+ *                             |     ^                                 |   ^
+ *                             |     '------------ session lost -------'   |
+ *                             v                                           |
+ *                           removed: a manager says that there is no  ----'
+ *                           such node; tried again at long intervals
+ */
 export type AgentState = "stopped" | "connecting" | "connected" | "removed";
 
 /** What an agent works with. */
@@ -47,7 +57,7 @@ export interface AgentOptions {
   onState?: (state: AgentState, error: CoveyError | undefined) => void;
 }
 
-/** See the file's head. */
+/** A node's agent, from `start` to `stop`: one session at a time, its tasks all the while. */
 export class Agent {
   readonly #options: AgentOptions;
   readonly #worker: Worker;
@@ -64,7 +74,7 @@ export class Agent {
     this.#options = options;
     this.#reporter = new StatusReporter(options.clock);
     this.#managers = new Managers(options.random, options.managers);
-    this.#backoff = new Backoff(options.random);
+    this.#backoff = sessionBackoff(options.random);
     this.#worker = new Worker({
       clock: options.clock,
       executors: options.executors,

@@ -1,37 +1,19 @@
-/** Growing pauses between attempts, drawn at random so that many devices do not come back in step. Pure. */
+/** The pauses that the agent makes: between sessions, and before a failed call is made again. */
+import { Backoff, type BackoffLimits } from "../api/backoff.ts";
 import type { Random } from "../api/random.ts";
 
-/** SwarmKit's constants: b becomes 100 ms + 2b, at most 8 s. */
-const SESSION_BASE_MS = 100;
-const SESSION_MAX_MS = 8000;
+/** SwarmKit's numbers: b becomes 100 ms + 2b, at most 8 s; the pause is uniform from 0 to b. */
+const SESSION_PAUSE: BackoffLimits = { minMs: 100, addMs: 100, maxMs: 8_000 };
 
-/** Pauses between sessions. */
-export class Backoff {
-  readonly #random: Random;
-  #bound = 0;
+/** SwarmKit always waits 1 s; but a registry may be out for hours, and a device shall not spend them pulling. */
+const CALL_PAUSE: BackoffLimits = { minMs: 1_000, maxMs: 30_000 };
 
-  constructor(random: Random) {
-    this.#random = random;
-  }
-
-  /** The next pause in milliseconds: uniform from 0 to a bound that grows with each call. */
-  next(): number {
-    this.#bound = Math.min(SESSION_BASE_MS + 2 * this.#bound, SESSION_MAX_MS);
-    return this.#random.float() * this.#bound;
-  }
-
-  /** An attempt succeeded. */
-  reset(): void {
-    this.#bound = 0;
-  }
+/** Pauses between sessions. All is drawn at random: a whole fleet may have lost the same manager. */
+export function sessionBackoff(random: Random): Backoff {
+  return new Backoff(SESSION_PAUSE, { random, part: 1 });
 }
 
-/** First pause before a failed controller call is tried again (SwarmKit: always 1 s). */
-const RETRY_BASE_MS = 1000;
-/** Longest such pause: a registry may be out for hours, and a device shall not spend them pulling. */
-const RETRY_MAX_MS = 30_000;
-
-/** The pause in milliseconds before retry number `attempt` (from 1) of a controller call. */
-export function retryDelay(attempt: number): number {
-  return Math.min(RETRY_BASE_MS * 2 ** Math.min(attempt - 1, 10), RETRY_MAX_MS);
+/** Pauses before a failed controller call or status report is tried again. */
+export function callBackoff(): Backoff {
+  return new Backoff(CALL_PAUSE);
 }

@@ -18,7 +18,7 @@ export interface HeapKeeperOptions {
   collect: () => void;
 }
 
-/** See the file's head. */
+/** Looks at the heap from time to time and has it collected when it has grown enough. */
 export class HeapKeeper {
   readonly #options: HeapKeeperOptions;
   #afterLast = Infinity;

@@ -2,6 +2,7 @@
  * Who this node is: its own certificate, joined for and renewed here, or that of the manager beside it. Imports no `mod.ts`,
  * which would load what only managers need.
  */
+import { SayOnce } from "../api/say_once.ts";
 import { getLogger } from "../api/log.ts";
 import { sleep } from "../api/clock.ts";
 import { CoveyError } from "../api/errors.ts";
@@ -19,7 +20,7 @@ import { verifyPeerChain } from "../security/verify_peer_chain.ts";
 import { encodeName } from "../security/x509_names.ts";
 import { tlsDialer } from "../transport/tls_dialer.ts";
 import type { PeerIdentity } from "../transport/types.ts";
-import { Backoff } from "./backoff.ts";
+import { sessionBackoff } from "./backoff.ts";
 import type { ManagerDialer } from "./connection.ts";
 
 /** Pause before a manager's identity that is not there yet is looked for again. */
@@ -92,8 +93,15 @@ async function join(
     );
   }
   const privateKeyPEM = await store.pendingKey();
-  const backoff = new Backoff(random);
-  const sayWhy = sayOnce();
+  const backoff = sessionBackoff(random);
+  const said = new SayOnce();
+  const sayWhy = (thrown: unknown): never => {
+    const { message, retryable } = CoveyError.from(thrown);
+    if (retryable && said.isNew(message)) {
+      logger.warn("Cannot join yet, trying again: {message}", { message });
+    }
+    throw thrown;
+  };
   while (true) {
     try {
       return await joinCluster({
@@ -110,17 +118,6 @@ async function join(
       await sleep(clock, backoff.next(), signal);
     }
   }
-}
-
-/** Logs why a call has to be made again, each reason once, and passes the error on. */
-function sayOnce(): (thrown: unknown) => never {
-  let said = "";
-  return (thrown) => {
-    const { message, retryable } = CoveyError.from(thrown);
-    if (retryable && message !== said) logger.warn("Cannot join yet, trying again: {message}", { message });
-    said = message;
-    throw thrown;
-  };
 }
 
 /** The identity of the manager beside this agent: read when needed, never written; waits until there is one. */

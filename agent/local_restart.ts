@@ -1,10 +1,10 @@
 /** Whether a task that ended is run again in place, while no manager can be asked for a replacement. Pure. */
+import { toMs } from "../api/duration.ts";
 import type { RestartPolicy } from "../api/service.ts";
 import type { TaskState } from "../api/task_state.ts";
 
 /** SwarmKit's default restart delay. */
 const DEFAULT_DELAY_MS = 5000;
-const NANOSECONDS_PER_MS = 1e6;
 
 /**
  * Milliseconds until the restart of a task that ended as `state`; undefined if its policy has it rest. `restarts` are the
@@ -19,8 +19,8 @@ export function localRestartDelay(
   const condition = policy?.Condition ?? "any";
   if (condition === "none" || (condition === "on-failure" && state === "complete")) return undefined;
   const max = policy?.MaxAttempts ?? 0;
-  const windowMs = (policy?.Window ?? 0) / NANOSECONDS_PER_MS;
+  const windowMs = toMs(policy?.Window, 0);
   const recent = windowMs > 0 ? restarts.filter((at) => now - at < windowMs) : restarts;
   if (max > 0 && recent.length >= max) return undefined;
-  return policy?.Delay === undefined ? DEFAULT_DELAY_MS : policy.Delay / NANOSECONDS_PER_MS;
+  return toMs(policy?.Delay, DEFAULT_DELAY_MS);
 }

@@ -49,7 +49,7 @@ async function main(): Promise<number> {
   } catch (thrown) {
     if (abort.signal.aborted) return 0;
     const why = CoveyError.from(thrown).message;
-    // What the system says of a disk or a file names no folder.
+    // Errors of the system (disk full, no permission) do not say which folder they are about.
     const message = thrown instanceof CoveyError || stateDir === ""
       ? why
       : `Cannot use the state folder ${stateDir}: ${why}`;

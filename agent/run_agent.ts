@@ -1,4 +1,5 @@
 /** An agent as a process: puts the parts together and ends them in order. */
+import { SayOnce } from "../api/say_once.ts";
 import { getLogger } from "../api/log.ts";
 import { systemClock } from "../api/clock.ts";
 import type { SessionMessage } from "../api/dispatcher.ts";
@@ -144,12 +145,11 @@ function roleKeeper({ identityDir }: AgentOptionsFromFlags, folder: StateFolder)
 
 /** Says what changed, once: an agent that goes on trying says nothing new. */
 function logState(nodeID: string): (state: AgentState, error: CoveyError | undefined) => void {
-  let said = "";
+  const said = new SayOnce();
   return (state, error) => {
     if (state === "connecting" && error === undefined) return;
     const line = `${state} ${error?.message ?? ""}`;
-    if (line === said) return;
-    said = line;
+    if (!said.isNew(line)) return;
     if (error) logger.warn("Node {nodeID} is {state}: {message}", { nodeID, state, message: error.message });
     else logger.info("Node {nodeID} is {state}", { nodeID, state });
   };

@@ -1,4 +1,14 @@
-/** One session with a manager: registers, then sends heartbeats and follows assignments until something fails. */
+/**
+ * One session with a manager: registers, then sends heartbeats and follows assignments until something fails.
+ *
+ *     describe the node ---> open the stream --- first message ---> registered: heartbeats, messages, assignments, statuses
+ *       |                      |                                      |  |
+ *       |                      |                                      |  '--- the node describes itself otherwise ---> resolves
+ *       '----------------------+--------------------------------------'--- anything fails --------------------------> rejects
+ *
+ * When it resolves, the next session is opened at once over the same connection; when it rejects, the agent picks a manager
+ * again after a pause.
+ */
 import { type Clock, sleep } from "../api/clock.ts";
 import {
   type AssignmentChange,
@@ -16,7 +26,7 @@ import type { SendStatuses } from "./status_reporter.ts";
 /** A manager that does not answer a call within this time is given up (SwarmKit `dispatcherRPCTimeout`). */
 export const CALL_TIMEOUT_MS = 5000;
 /** How often the node's description is checked (SwarmKit). */
-export const DESCRIBE_PERIOD_MS = 20_000;
+const DESCRIBE_PERIOD_MS = 20_000;
 
 /** What a session tells the agent. */
 export interface SessionEvents {

@@ -3,9 +3,9 @@ import type { CancelTimer, Clock } from "../api/clock.ts";
 import { RUNTIME_CONTAINER } from "../api/service.ts";
 
 /** Containers pulled, created or started at once: an engine on a Raspberry Pi does no more in the same time. */
-export const MAX_CONTAINER_STARTS = 6;
+const MAX_CONTAINER_STARTS = 6;
 /** The same for every other runtime; a process costs a few milliseconds. */
-export const MAX_OTHER_STARTS = 32;
+const MAX_OTHER_STARTS = 32;
 /** A place is held no longer than this: a start that waits for its health check or a slow pull keeps nobody out. */
 export const MAX_PLACE_MS = 10_000;
 

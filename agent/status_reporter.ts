@@ -4,7 +4,7 @@ import { MAX_STATUS_BATCH } from "../api/dispatcher.ts";
 import { CoveyError, hasCode } from "../api/errors.ts";
 import { compareStates } from "../api/task_state.ts";
 import type { TaskStatus } from "../api/task.ts";
-import { retryDelay } from "./backoff.ts";
+import { callBackoff } from "./backoff.ts";
 
 /** Delivers a batch; rejects if it was not accepted. */
 export type SendStatuses = (updates: { TaskID: string; Status: TaskStatus }[]) => Promise<void>;
@@ -17,7 +17,7 @@ export class StatusReporter {
   #sending = false;
   #scheduled = false;
   #batch = MAX_STATUS_BATCH;
-  #attempt = 0;
+  readonly #backoff = callBackoff();
   #cancelRetry: CancelTimer | undefined;
 
   constructor(clock: Clock) {
@@ -40,7 +40,7 @@ export class StatusReporter {
   /** A session is there: everything known is reported again through `send`. */
   connect(send: SendStatuses, statuses: Iterable<[string, TaskStatus]>): void {
     this.#send = send;
-    this.#attempt = 0;
+    this.#backoff.reset();
     this.#batch = MAX_STATUS_BATCH;
     for (const [taskID, status] of statuses) this.report(taskID, status);
     this.#schedule();
@@ -92,7 +92,7 @@ export class StatusReporter {
   }
 
   #accepted(batch: { TaskID: string; Status: TaskStatus }[]): void {
-    this.#attempt = 0;
+    this.#backoff.reset();
     for (const { TaskID, Status } of batch) {
       if (this.#pending.get(TaskID) === Status) this.#pending.delete(TaskID);
     }
@@ -105,7 +105,7 @@ export class StatusReporter {
       this.#batch = 1;
       return;
     }
-    this.#cancelRetry = this.#clock.setTimer(retryDelay(++this.#attempt), () => {
+    this.#cancelRetry = this.#clock.setTimer(this.#backoff.next(), () => {
       this.#cancelRetry = undefined;
       this.#schedule();
     });

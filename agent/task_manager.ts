@@ -5,10 +5,11 @@
 import { type Clock, sleep, timestamp } from "../api/clock.ts";
 import { CoveyError, hasCode } from "../api/errors.ts";
 import { compareStates, isTerminal, type TaskState } from "../api/task_state.ts";
+import type { PortConfig } from "../api/service.ts";
 import type { ContainerStatus, Task, TaskStatus } from "../api/task.ts";
 import type { Controller, Executor, Exit } from "../executors/executor.ts";
 import { afterError, afterSuccess, type ControllerCall, nextStep, type Outcome } from "./advance.ts";
-import { retryDelay } from "./backoff.ts";
+import { callBackoff } from "./backoff.ts";
 import type { TaskRecord } from "./local_state.ts";
 import { localRestartDelay } from "./local_restart.ts";
 import type { StartLimiter } from "./start_limiter.ts";
@@ -41,7 +42,7 @@ export interface TaskEnvironment {
 type Activity = "waiting" | "starting" | "stopping";
 const ACTIVITIES: readonly Activity[] = ["waiting", "starting", "stopping"];
 
-/** See the file's head. */
+/** One task on its node, from its assignment until every trace of it is removed. */
 export class TaskManager {
   readonly #env: TaskEnvironment;
   #record: TaskRecord;
@@ -52,6 +53,9 @@ export class TaskManager {
   #recoveredAt = -Infinity;
   #updated: Task | undefined;
   #attempt = 0;
+  /** Undefined until this agent has asked. */
+  #ports: PortConfig[] | undefined;
+  readonly #backoff = callBackoff();
   #restarts: number[] = [];
   /** Aborts the call or pause in progress. */
   #abort = new AbortController();
@@ -181,6 +185,7 @@ export class TaskManager {
       return await this.#finishCall(call, outcome, signal);
     }
     this.#attempt = 0;
+    this.#backoff.reset();
     await this.#finishCall(call, afterSuccess(call, exit), signal);
   }
 
@@ -190,7 +195,14 @@ export class TaskManager {
       return;
     }
     const container = await this.#containerStatus(outcome.exitCode);
+    this.#ports = outcome.state === "running" ? await this.#portsNow() : [];
     this.#move(outcome, container);
+  }
+
+  async #portsNow(): Promise<PortConfig[]> {
+    // Where the executor does not tell, ports are what the service says.
+    const asked = this.task.Ports?.filter(({ PublishedPort }) => PublishedPort !== undefined) ?? [];
+    return await this.#controller?.ports?.().catch(() => undefined) ?? asked;
   }
 
   /** A running task that was found at last has no error to show any more. */
@@ -303,7 +315,7 @@ export class TaskManager {
       this.#setStatus(this.#phase, this.status.Message, error.message, this.status.ContainerStatus);
     }
     this.#activity = "waiting";
-    await sleep(this.#env.clock, retryDelay(this.#attempt), signal).catch(() => {});
+    await sleep(this.#env.clock, this.#backoff.next(), signal).catch(() => {});
   }
 
   #setStatus(state: TaskState, message: string, err: string | undefined, container?: ContainerStatus): void {
@@ -316,10 +328,17 @@ export class TaskManager {
       Message: message,
       ...(err ? { Err: err } : {}),
       ...(container ? { ContainerStatus: container } : {}),
-      ...(before.PortStatus ? { PortStatus: before.PortStatus } : {}),
+      ...this.#portStatus(State, before),
     };
     this.#keep({ status });
     this.#env.onStatus(this.task.ID, status);
+  }
+
+  /** Ports are a running task's; one that was found again still has those of before. */
+  #portStatus(state: TaskState, before: TaskStatus): Pick<TaskStatus, "PortStatus"> {
+    if (state !== "running") return {};
+    const Ports = this.#ports ?? before.PortStatus?.Ports ?? [];
+    return Ports.length > 0 ? { PortStatus: { Ports } } : {};
   }
 
   #keep(change: Partial<TaskRecord>): void {

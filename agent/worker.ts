@@ -9,7 +9,7 @@ import { startLimit, StartLimiter } from "./start_limiter.ts";
 import { TaskManager } from "./task_manager.ts";
 
 /** How long sets older than one seen before are refused: after that, the cluster must have been restored from a copy. */
-export const OLD_SET_PATIENCE_MS = 60_000;
+const OLD_SET_PATIENCE_MS = 60_000;
 
 /** What a worker works with. */
 export interface WorkerOptions {

@@ -24,7 +24,7 @@ export const BACKUP_FORMAT = 1;
 /**
  * Bytes of a payload at most: a log entry has 1.5 MiB, and what a reader holds in memory must have an end.
  */
-export const MAX_FRAME_BYTES = 2 * 1024 * 1024;
+const MAX_FRAME_BYTES = 2 * 1024 * 1024;
 
 /** What a backup is of. */
 export interface BackupHead {

@@ -17,12 +17,10 @@ export interface CertificateIdentity {
 
 /** Names of the CA's calls. */
 export const CA_METHODS = {
+  /** Asks for nothing. */
   getRootCACertificate: "ca.getRootCACertificate",
   issueNodeCertificate: "ca.issueNodeCertificate",
 } as const;
-
-/** Request of `ca.getRootCACertificate`. */
-export type GetRootCACertificateRequest = Record<never, never>;
 
 /** Answer of `ca.getRootCACertificate`; the joiner compares it with the digest in its join token. */
 export interface GetRootCACertificateResponse {

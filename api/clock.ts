@@ -14,7 +14,7 @@ export interface Clock {
 }
 
 /** The longest delay a JavaScript timer takes, about 24.8 days; longer ones fire at once, so they are capped. */
-export const MAX_TIMER_MS = 2 ** 31 - 1;
+const MAX_TIMER_MS = 2 ** 31 - 1;
 
 /** The machine's own time. */
 export const systemClock: Clock = {

@@ -8,7 +8,17 @@ export const DEFAULT_CLUSTER_NAME = "default";
 /** A minute in ticks, in force for whoever asks for more: nobody would wait so long for a leader. */
 export const MAX_ELECTION_TICK = 600;
 
-/** Settings of a cluster, in the Engine API's `SwarmSpec` shape. Durations in nanoseconds. */
+/**
+ * Settings of a cluster, in the Engine API's `SwarmSpec` shape. Durations in nanoseconds.
+ *
+ * @example
+ * ```ts
+ * const changes: Pick<ClusterSpec, "Orchestration" | "CAConfig"> = {
+ *   Orchestration: { TaskHistoryRetentionLimit: 5 },
+ *   CAConfig: { NodeCertExpiry: 90 * 24 * 3600e9 },
+ * };
+ * ```
+ */
 export interface ClusterSpec extends Annotations {
   Orchestration: { TaskHistoryRetentionLimit: number };
   Raft: {
@@ -38,7 +48,17 @@ export interface ClusterRootCA {
   JoinTokens: { Worker: string; Manager: string };
 }
 
-/** The cluster as stored. */
+/**
+ * The cluster as stored.
+ *
+ * @example
+ * ```ts
+ * // What a node types to join.
+ * function joinToken({ RootCA }: Pick<Cluster, "RootCA">, role: "Worker" | "Manager"): string {
+ *   return RootCA.JoinTokens[role];
+ * }
+ * ```
+ */
 export interface Cluster extends Meta {
   Spec: ClusterSpec;
   RootCA: ClusterRootCA;

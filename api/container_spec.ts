@@ -33,7 +33,19 @@ export interface Ulimit {
   Hard: number;
 }
 
-/** A container as a service describes it. */
+/**
+ * A container as a service describes it.
+ *
+ * @example
+ * ```ts
+ * const web: ContainerSpec = {
+ *   Image: "nginx:1.29",
+ *   Env: ["TZ=UTC"],
+ *   Mounts: [{ Type: "volume", Source: "pages", Target: "/usr/share/nginx/html" }],
+ *   Healthcheck: { Test: ["CMD", "curl", "-f", "http://localhost"], Interval: 10e9 },
+ * };
+ * ```
+ */
 export interface ContainerSpec {
   Image: string;
   Labels?: Record<string, string>;

@@ -4,7 +4,17 @@
  * Codes are gRPC's, because SwarmKit's behaviours are written in them.
  */
 
-/** Closed set of error codes, in gRPC's spelling. */
+/**
+ * Closed set of error codes, in gRPC's spelling.
+ *
+ * @example
+ * ```ts
+ * import assert from "node:assert/strict";
+ *
+ * const code: ErrorCode = "unavailable";
+ * assert.equal(new CoveyError(code, "Cannot pull nginx: no route to host").retryable, true);
+ * ```
+ */
 export type ErrorCode =
   | "canceled"
   | "unknown"
@@ -23,6 +33,30 @@ export type ErrorCode =
   | "data_loss"
   | "unauthenticated";
 
+/**
+ * Why a call failed, where somebody decides by it: a closed set, so that nobody has to look for words in a message.
+ *
+ * - `not_leading`: nothing was done, because another manager leads or leadership is being handed over; ask again.
+ * - `no_leader`: nothing was done, because the swarm has no leader.
+ * - `unsent`: the request has not left this side; it may be made again.
+ * - `outcome_unknown`: the request was sent and no answer came; it may have been carried out.
+ * - `wrong_state`: the node is not in the state that the call needs; asking again is in vain.
+ */
+export type ErrorReason = "not_leading" | "no_leader" | "unsent" | "outcome_unknown" | "wrong_state";
+
+const REASONS: Record<ErrorReason, true> = {
+  not_leading: true,
+  no_leader: true,
+  unsent: true,
+  outcome_unknown: true,
+  wrong_state: true,
+};
+
+/** The reason that `value`, from the wire, names; undefined if it is none. */
+export function asReason(value: unknown): ErrorReason | undefined {
+  return typeof value === "string" && Object.hasOwn(REASONS, value) ? value as ErrorReason : undefined;
+}
+
 /** One problem in an input: the path of the field (`TaskTemplate.ContainerSpec.Image`) and what is wrong with it. */
 export interface FieldProblem {
   field: string;
@@ -33,23 +67,39 @@ export interface FieldProblem {
 export interface CoveyErrorOptions {
   /** Whether the same call can succeed later without being changed. Default: true for `unavailable` only. */
   retryable?: boolean;
+  /** Why, where somebody decides by it. */
+  reason?: ErrorReason | undefined;
   /** Every problem found, for `invalid_argument`. */
   problems?: FieldProblem[];
   /** What happened below; stays on this side of the wire. */
   cause?: unknown;
 }
 
-/** An error with a closed code. `message` reads `Cannot …: …` and has no final period. */
+/**
+ * An error with a closed code. `message` reads `Cannot …: …` and has no final period.
+ *
+ * @example
+ * ```ts
+ * import assert from "node:assert/strict";
+ *
+ * const error = new CoveyError("not_found", "Cannot start the task: there is no image nginx:0");
+ * assert.equal(error.retryable, false);
+ * assert.equal(CoveyError.from(error), error);
+ * assert.equal(CoveyError.from(new Error("disk full")).code, "internal");
+ * ```
+ */
 export class CoveyError extends Error {
   override readonly name = "CoveyError";
   readonly code: ErrorCode;
   readonly retryable: boolean;
+  readonly reason: ErrorReason | undefined;
   readonly problems: FieldProblem[];
 
   constructor(code: ErrorCode, message: string, options: CoveyErrorOptions = {}) {
     super(message, options.cause === undefined ? undefined : { cause: options.cause });
     this.code = code;
     this.retryable = options.retryable ?? code === "unavailable";
+    this.reason = options.reason;
     this.problems = options.problems ?? [];
   }
 
@@ -70,7 +120,18 @@ export class CoveyError extends Error {
   }
 }
 
-/** True if `thrown` is a {@linkcode CoveyError} with one of `codes`. */
+/**
+ * True if `thrown` is a {@linkcode CoveyError} with one of `codes`.
+ *
+ * @example
+ * ```ts
+ * import assert from "node:assert/strict";
+ *
+ * const gone: unknown = new CoveyError("not_found", "Cannot remove the task: it is not there");
+ * assert.ok(hasCode(gone, "not_found", "unavailable"));
+ * assert.ok(!hasCode(new Error("not_found"), "not_found"));
+ * ```
+ */
 export function hasCode(thrown: unknown, ...codes: ErrorCode[]): thrown is CoveyError {
   return thrown instanceof CoveyError && codes.includes(thrown.code);
 }

@@ -8,7 +8,7 @@ export function configureLogging(level: LogLevel = "info"): void {
     timestamp: "rfc3339",
     category: "/",
     level: "full",
-    // Messages are sentences: quoted and escaped they read badly. What comes from elsewhere may not begin a line.
+    // Texts are shown as they are, not quoted: messages are sentences. A line break in them must not begin a record.
     value: (value, inspect) =>
       (typeof value === "string" ? value : inspect(value)).replaceAll("\n", "\n    "),
   });

@@ -8,13 +8,33 @@ export type NodeAvailability = "active" | "pause" | "drain";
 /** Whether a node was heard from. */
 export type NodeState = "unknown" | "down" | "ready" | "disconnected";
 
-/** What the user wants of a node. */
+/**
+ * What the user wants of a node.
+ *
+ * @example
+ * ```ts
+ * const drained: NodeSpec = { Name: "", Labels: { room: "lab" }, Role: "worker", Availability: "drain" };
+ * ```
+ */
 export interface NodeSpec extends Annotations {
   Role: NodeRole;
   Availability: NodeAvailability;
 }
 
-/** What the node's agent says of itself. */
+/**
+ * What the node's agent says of itself.
+ *
+ * @example
+ * ```ts
+ * const device: NodeDescription = {
+ *   Hostname: "pi-4",
+ *   Platform: { OS: "linux", Architecture: "arm64" },
+ *   Resources: { NanoCPUs: 4e9, MemoryBytes: 2 ** 30 },
+ *   Engine: { EngineVersion: "27.5.1" },
+ *   Runtimes: ["container", "process"],
+ * };
+ * ```
+ */
 export interface NodeDescription {
   Hostname: string;
   Platform: Platform;
@@ -58,7 +78,17 @@ export interface NodeCertificate {
   ExpiresAt: string;
 }
 
-/** A node as stored. */
+/**
+ * A node as stored.
+ *
+ * @example
+ * ```ts
+ * // Whether new tasks may be put on the node.
+ * function takesTasks(node: Pick<Node, "Spec" | "Status">): boolean {
+ *   return node.Status.State === "ready" && node.Spec.Availability === "active";
+ * }
+ * ```
+ */
 export interface Node extends Meta {
   Spec: NodeSpec;
   /** Observed role; trails `Spec.Role`. */

@@ -5,7 +5,17 @@ export interface Version {
   Index: number;
 }
 
-/** Identity and history of a stored object. Times are RFC 3339 in UTC. */
+/**
+ * Identity and history of a stored object. Times are RFC 3339 in UTC.
+ *
+ * @example
+ * ```ts
+ * // Where an update of `object` goes: it is refused if somebody else was faster.
+ * function updatePath(object: Meta): string {
+ *   return `/services/${object.ID}/update?version=${object.Version.Index}`;
+ * }
+ * ```
+ */
 export interface Meta {
   ID: string;
   Version: Version;
@@ -30,14 +40,28 @@ export type GenericResource =
   | { DiscreteResourceSpec: { Kind: string; Value: number } }
   | { NamedResourceSpec: { Kind: string; Value: string } };
 
-/** Processor share in billionths of a core, memory in bytes. */
+/**
+ * Processor share in billionths of a core, memory in bytes.
+ *
+ * @example
+ * ```ts
+ * const half: Resources = { NanoCPUs: 0.5e9, MemoryBytes: 64 * 1024 ** 2 };
+ * ```
+ */
 export interface Resources {
   NanoCPUs?: number;
   MemoryBytes?: number;
   GenericResources?: GenericResource[];
 }
 
-/** What a task may use at most. `Pids` 0 means no limit. */
+/**
+ * What a task may use at most. `Pids` 0 means no limit.
+ *
+ * @example
+ * ```ts
+ * const small: Limits = { MemoryBytes: 128 * 1024 ** 2, Pids: 50 };
+ * ```
+ */
 export interface Limits {
   NanoCPUs?: number;
   MemoryBytes?: number;

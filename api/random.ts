@@ -15,7 +15,7 @@ export const systemRandom: Random = {
 };
 
 /** Characters of an object's ID. */
-export const ID_LENGTH = 25;
+const ID_LENGTH = 25;
 
 /** Big-endian bytes as base 36 with leading zeros, cut to or padded to `length` characters. */
 export function base36(bytes: Uint8Array, length: number): string {

@@ -2,7 +2,14 @@
 import type { Annotations, Limits, Meta, Platform, Resources, Version } from "./objects.ts";
 import type { ContainerSpec } from "./container_spec.ts";
 
-/** A program run on the device itself by the process executor (`Runtime: "process"`). */
+/**
+ * A program run on the device itself by the process executor (`Runtime: "process"`).
+ *
+ * @example
+ * ```ts
+ * const clock: ProcessSpec = { Command: "/bin/sh", Args: ["-c", "while :; do date; sleep 60; done"] };
+ * ```
+ */
 export interface ProcessSpec {
   /** The program: an absolute path, or a name looked up in the node's PATH. */
   Command: string;
@@ -19,12 +26,26 @@ export interface ProcessSpec {
   StopGracePeriod?: number;
 }
 
-/** A task of somebody else's executor: `Runtime` names it, the payload is its own business (SwarmKit generic runtime). */
+/**
+ * A task of somebody else's executor: `Runtime` names it, the payload is its own business (SwarmKit generic runtime).
+ *
+ * @example
+ * ```ts
+ * const timer: GenericSpec = { Payload: { Seconds: 60, ExitCode: 0 } };
+ * ```
+ */
 export interface GenericSpec {
   Payload: unknown;
 }
 
-/** When a task that ended is run again. Durations in nanoseconds; `MaxAttempts` 0 means no limit. */
+/**
+ * When a task that ended is run again. Durations in nanoseconds; `MaxAttempts` 0 means no limit.
+ *
+ * @example
+ * ```ts
+ * const threeTimes: RestartPolicy = { Condition: "on-failure", Delay: 5e9, MaxAttempts: 3, Window: 60e9 };
+ * ```
+ */
 export interface RestartPolicy {
   Condition?: "none" | "on-failure" | "any";
   Delay?: number;
@@ -37,7 +58,18 @@ export interface PlacementPreference {
   Spread: { SpreadDescriptor: string };
 }
 
-/** Where tasks may run. `MaxReplicas` 0 means no limit per node. */
+/**
+ * Where tasks may run. `MaxReplicas` 0 means no limit per node.
+ *
+ * @example
+ * ```ts
+ * const onSensors: Placement = {
+ *   Constraints: ["node.labels.kind==sensor", "node.platform.arch!=x86_64"],
+ *   Preferences: [{ Spread: { SpreadDescriptor: "node.labels.room" } }],
+ *   MaxReplicas: 1,
+ * };
+ * ```
+ */
 export interface Placement {
   Constraints?: string[];
   Preferences?: PlacementPreference[];
@@ -61,6 +93,16 @@ export interface NetworkAttachmentConfig {
 /**
  * What one task is. `Runtime` selects the executor: `container` (default), `process`, or the runtime of an executor
  * loaded with `--executor`.
+ *
+ * @example
+ * ```ts
+ * const task: TaskSpec = {
+ *   Runtime: RUNTIME_PROCESS,
+ *   ProcessSpec: { Command: "/bin/sleep", Args: ["1000"] },
+ *   Resources: { Limits: { MemoryBytes: 32 * 1024 ** 2 } },
+ *   ForceUpdate: 0,
+ * };
+ * ```
  */
 export interface TaskSpec {
   ContainerSpec?: ContainerSpec;
@@ -76,7 +118,14 @@ export interface TaskSpec {
   Runtime: string;
 }
 
-/** How tasks are replaced. Durations in nanoseconds; `Parallelism` 0 means all at once. */
+/**
+ * How tasks are replaced. Durations in nanoseconds; `Parallelism` 0 means all at once.
+ *
+ * @example
+ * ```ts
+ * const oneByOne: UpdateConfig = { Parallelism: 1, Monitor: 10e9, FailureAction: "rollback", Order: "stop-first" };
+ * ```
+ */
 export interface UpdateConfig {
   Parallelism: number;
   Delay?: number;
@@ -86,7 +135,15 @@ export interface UpdateConfig {
   Order?: "stop-first" | "start-first";
 }
 
-/** How many tasks. */
+/**
+ * How many tasks.
+ *
+ * @example
+ * ```ts
+ * const everywhere: ServiceMode = { Global: {} };
+ * const three: ServiceMode = { Replicated: { Replicas: 3 } };
+ * ```
+ */
 export type ServiceMode = { Replicated: { Replicas: number } } | { Global: Record<string, never> };
 
 /** A published port. */
@@ -98,13 +155,34 @@ export interface PortConfig {
   PublishMode: "ingress" | "host";
 }
 
-/** How a service is reached. */
+/**
+ * How a service is reached.
+ *
+ * @example
+ * ```ts
+ * const http: EndpointSpec = {
+ *   Ports: [{ Protocol: "tcp", TargetPort: 80, PublishedPort: 8080, PublishMode: "host" }],
+ * };
+ * ```
+ */
 export interface EndpointSpec {
   Mode?: "vip" | "dnsrr";
   Ports?: PortConfig[];
 }
 
-/** What the user asked for; never edited by the system. */
+/**
+ * What the user asked for; never edited by the system.
+ *
+ * @example
+ * ```ts
+ * const hello: ServiceSpec = {
+ *   Name: "hello",
+ *   Labels: {},
+ *   TaskTemplate: { Runtime: RUNTIME_CONTAINER, ContainerSpec: { Image: "nginx" }, ForceUpdate: 0 },
+ *   Mode: { Replicated: { Replicas: 2 } },
+ * };
+ * ```
+ */
 export interface ServiceSpec extends Annotations {
   TaskTemplate: TaskSpec;
   Mode: ServiceMode;
@@ -121,7 +199,17 @@ export interface UpdateStatus {
   Message: string;
 }
 
-/** A service as stored. */
+/**
+ * A service as stored.
+ *
+ * @example
+ * ```ts
+ * // Whether a rollout waits for somebody.
+ * function isPaused({ UpdateStatus }: Service): boolean {
+ *   return UpdateStatus?.State === "paused" || UpdateStatus?.State === "rollback_paused";
+ * }
+ * ```
+ */
 export interface Service extends Meta {
   Spec: ServiceSpec;
   /** The version the tasks of the current spec carry; moves only when the spec does. */
@@ -131,17 +219,55 @@ export interface Service extends Meta {
   UpdateStatus?: UpdateStatus;
 }
 
-/** The runtime served by the docker executor. */
+/**
+ * The runtime served by the docker executor.
+ *
+ * @example
+ * ```ts
+ * import assert from "node:assert/strict";
+ *
+ * assert.equal(RUNTIME_CONTAINER, "container");
+ * ```
+ */
 export const RUNTIME_CONTAINER = "container";
-/** The runtime served by the process executor. */
+/**
+ * The runtime served by the process executor.
+ *
+ * @example
+ * ```ts
+ * import assert from "node:assert/strict";
+ *
+ * assert.equal(RUNTIME_PROCESS, "process");
+ * ```
+ */
 export const RUNTIME_PROCESS = "process";
 
-/** True for one task per eligible node. */
+/**
+ * True for one task per eligible node.
+ *
+ * @example
+ * ```ts
+ * import assert from "node:assert/strict";
+ *
+ * assert.ok(isGlobal({ Mode: { Global: {} } }));
+ * assert.ok(!isGlobal({ Mode: { Replicated: { Replicas: 1 } } }));
+ * ```
+ */
 export function isGlobal(spec: Pick<ServiceSpec, "Mode">): boolean {
   return "Global" in spec.Mode;
 }
 
-/** Wanted number of tasks of a replicated service; 0 for a global one. */
+/**
+ * Wanted number of tasks of a replicated service; 0 for a global one.
+ *
+ * @example
+ * ```ts
+ * import assert from "node:assert/strict";
+ *
+ * assert.equal(replicas({ Mode: { Replicated: { Replicas: 3 } } }), 3);
+ * assert.equal(replicas({ Mode: { Global: {} } }), 0);
+ * ```
+ */
 export function replicas(spec: Pick<ServiceSpec, "Mode">): number {
   return "Replicated" in spec.Mode ? spec.Mode.Replicated.Replicas : 0;
 }

@@ -3,14 +3,33 @@ import type { Annotations, GenericResource, Meta, Version } from "./objects.ts";
 import type { PortConfig, TaskSpec } from "./service.ts";
 import type { TaskState } from "./task_state.ts";
 
-/** What the executor tells of the running thing; process tasks fill `PID` and `ExitCode` too. */
+/**
+ * What the executor tells of the running thing; process tasks fill `PID` and `ExitCode` too.
+ *
+ * @example
+ * ```ts
+ * const ended: ContainerStatus = { ContainerID: "", PID: 0, ExitCode: 137 };
+ * ```
+ */
 export interface ContainerStatus {
   ContainerID: string;
   PID: number;
   ExitCode: number;
 }
 
-/** Last observed state of a task. */
+/**
+ * Last observed state of a task.
+ *
+ * @example
+ * ```ts
+ * const failed: TaskStatus = {
+ *   Timestamp: "2026-01-01T00:00:00.000Z",
+ *   State: "failed",
+ *   Message: "started",
+ *   Err: "task: non-zero exit (1)",
+ * };
+ * ```
+ */
 export interface TaskStatus {
   Timestamp: string;
   State: TaskState;
@@ -22,7 +41,17 @@ export interface TaskStatus {
   PortStatus?: { Ports?: PortConfig[] };
 }
 
-/** A task as stored. */
+/**
+ * A task as stored.
+ *
+ * @example
+ * ```ts
+ * // Why a task does not run, for a person.
+ * function reason({ Status }: Task): string {
+ *   return Status.Err || Status.Message;
+ * }
+ * ```
+ */
 export interface Task extends Meta {
   Spec: TaskSpec;
   /** The service's SpecVersion this task was made from. */
@@ -41,7 +70,18 @@ export interface Task extends Meta {
   Ports?: PortConfig[];
 }
 
-/** A task's display name: `service.slot.taskID`; with the node's ID in place of the slot for a global service. */
+/**
+ * A task's display name: `service.slot.taskID`; with the node's ID in place of the slot for a global service.
+ *
+ * @example
+ * ```ts
+ * import assert from "node:assert/strict";
+ *
+ * const task = { ID: "t1", Slot: 2, NodeID: "n1", ServiceAnnotations: { Name: "web", Labels: {} } };
+ * assert.equal(taskName(task), "web.2.t1");
+ * assert.equal(taskName({ ...task, Slot: 0 }), "web.n1.t1");
+ * ```
+ */
 export function taskName(task: Pick<Task, "ID" | "Slot" | "NodeID" | "ServiceAnnotations">): string {
   const place = task.Slot === 0 ? task.NodeID : String(task.Slot);
   return `${task.ServiceAnnotations.Name}.${place}.${task.ID}`;

@@ -46,7 +46,10 @@ function benchNode(): Node {
 async function fill(stateDir: string): Promise<void> {
   const { nodeID, advertise } = JSON.parse(await Deno.readTextFile(`${stateDir}/node.json`));
   const consensus = await RaftMember.open(`${stateDir}/raft/state.kv`, {
-    ...{ nodeID, address: advertise, random: systemRandom, clock: systemClock },
+    nodeID,
+    address: advertise,
+    random: systemRandom,
+    clock: systemClock,
     dialer: { dial: () => Promise.reject(new Error("there is nobody else")) },
   });
   const store = createStore(consensus, systemClock);

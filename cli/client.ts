@@ -1,12 +1,12 @@
 /** Client of the control API: the Docker Engine's swarm API over a Unix socket or HTTP. */
-import { CoveyError, type ErrorCode } from "../api/errors.ts";
+import { asReason, CoveyError, type ErrorCode, type ErrorReason } from "../api/errors.ts";
 import { fetchFailure } from "../api/fetch_failure.ts";
 
 /** Where the control API listens unless `-H` or COVEY_HOST says otherwise. */
 export const DEFAULT_HOST = "unix:///run/covey/covey.sock";
 
 /** The Engine API version the command line speaks. */
-export const API_VERSION = "1.51";
+const API_VERSION = "1.51";
 
 const CODE_OF_STATUS: Record<number, ErrorCode> = {
   400: "invalid_argument",
@@ -34,10 +34,23 @@ export interface ClientOptions {
   slowMs?: number;
 }
 
-/** One connection's worth of control API. Every call throws a {@linkcode CoveyError} with the server's own message. */
+/**
+ * One connection's worth of control API. Every call throws a {@linkcode CoveyError} with the server's own message.
+ *
+ * @example
+ * ```ts
+ * import assert from "node:assert/strict";
+ *
+ * const client = new ControlClient("unix:///nowhere/covey.sock");
+ * await assert.rejects(client.get("/services"), { code: "unavailable" });
+ * client.close();
+ * ```
+ */
 export class ControlClient {
   readonly host: string;
   readonly #options: ClientOptions;
+  /** Of the Unix socket, if it is one. */
+  readonly #path: string | undefined;
   #http: Deno.HttpClient | undefined;
   #base: string;
   #slow = false;
@@ -46,7 +59,7 @@ export class ControlClient {
   constructor(host: string, options: ClientOptions = {}) {
     this.host = host;
     this.#options = options;
-    const path = host.startsWith("unix://")
+    const path = this.#path = host.startsWith("unix://")
       ? host.slice("unix://".length)
       : host.startsWith("/")
       ? host
@@ -160,11 +173,19 @@ export class ControlClient {
     } catch (thrown) {
       if (thrown instanceof DOMException) throw thrown;
       const why = fetchFailure(thrown);
-      const message = `Cannot connect to a Covey manager at ${this.host}: ${why}; ${hintOf(why)}`;
+      const message = `Cannot connect to a Covey manager at ${this.host}: ${why}; ${await this.#hint()}`;
       throw new CoveyError("unavailable", message, { cause: thrown });
     } finally {
       clearTimeout(slow);
     }
+  }
+
+  /** What to do when no manager answers. */
+  async #hint(): Promise<string> {
+    if (this.#path !== undefined && await isForbidden(this.#path)) {
+      return "the socket is its owner's alone: run as the manager's user";
+    }
+    return "is it running? (set -H or COVEY_HOST to its --api, without one covey.sock in its state folder)";
   }
 
   /** Tells once that an answer takes its time. */
@@ -179,32 +200,32 @@ export class ControlClient {
   }
 }
 
-/** What to do when no manager answers because of `why`. */
-function hintOf(why: string): string {
-  if (/permission denied/i.test(why)) return "the socket is its owner's alone: run as the manager's user";
-  return "is it running? (set -H or COVEY_HOST to its --api, without one covey.sock in its state folder)";
+/** Whether the system refuses this user a socket: `fetch` says it in words only. */
+async function isForbidden(path: string): Promise<boolean> {
+  try {
+    (await Deno.connect({ transport: "unix", path })).close();
+    return false;
+  } catch (thrown) {
+    return thrown instanceof Deno.errors.PermissionDenied;
+  }
 }
 
 function refusal(status: number, text: string): CoveyError {
-  const message = messageOf(text, status);
-  return new CoveyError(codeOf(status, message), message, { cause: status });
+  const { message, reason } = readRefusal(text, status);
+  // Docker answers 503 also where the node is not in the state that a command needs.
+  const code = reason === "wrong_state" ? "failed_precondition" : CODE_OF_STATUS[status] ?? "unknown";
+  return new CoveyError(code, message, { cause: status, reason });
 }
 
-/** Docker answers 503 also where the node is not in the state that a command needs. */
-const IN_VAIN = /^(This node is already part|This node is not part|You are attempting to leave)/;
-
-function codeOf(status: number, message: string): ErrorCode {
-  if (status === 503 && IN_VAIN.test(message)) return "failed_precondition";
-  return CODE_OF_STATUS[status] ?? "unknown";
-}
-
-function messageOf(text: string, status: number): string {
+function readRefusal(text: string, status: number): { message: string; reason?: ErrorReason | undefined } {
   try {
-    // Docker's texts name its own commands; ours are called the same.
-    return (JSON.parse(text) as { message: string }).message
+    const { message, reason } = JSON.parse(text) as { message: string; reason?: unknown };
+    // Docker's texts name `docker swarm …` and the like; the same commands of `covey` are meant.
+    const shown = message
       .replace(/^rpc error: code = \w+ desc = /, "")
       .replace(/"docker (swarm|node|service) /g, '"covey $1 ');
+    return { message: shown, reason: asReason(reason) };
   } catch {
-    return text.trim() || `the server answered with status ${status}`;
+    return { message: text.trim() || `the server answered with status ${status}` };
   }
 }

@@ -12,7 +12,7 @@ import { swarmCommands } from "./commands/swarm.ts";
 import { taskCommands } from "./commands/task.ts";
 
 /** Exit codes: 0 done, 1 refused or failed, 2 wrong usage, 3 no manager in reach (worth retrying), 130 ended by Ctrl-C. */
-export const EXIT = { ok: 0, failed: 1, usage: 2, unavailable: 3, interrupted: 130 } as const;
+const EXIT = { ok: 0, failed: 1, usage: 2, unavailable: 3, interrupted: 130 } as const;
 
 /** Runs one command line; resolves with its exit code and never throws for what the user or the server did. */
 export async function runCovey(args: string[], context: Context): Promise<number> {
@@ -66,7 +66,7 @@ function exitCodeOf(thrown: unknown, context: Context): number {
   const error = CoveyError.from(thrown, "unknown");
   context.output.note(`covey: ${error.message}\n`);
   if (error.code === "unavailable") return EXIT.unavailable;
-  // What the server refuses has the HTTP status as its cause; without one a flag's value was wrong.
+  // A refusal by the server has a cause, its HTTP status. Without a cause it was the command line that refused a flag.
   if (error.code === "invalid_argument" && error.cause === undefined) return EXIT.usage;
   return EXIT.failed;
 }

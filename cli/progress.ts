@@ -88,7 +88,7 @@ function lastFailure(tasks: TaskView[], task: TaskView): string {
 export function progressLine(progress: Progress): string {
   const { running, wanted, waiting } = progress;
   const shown = waiting.slice(0, 3).map(({ place, state, reason }) =>
-    // A state's own message often is its name.
+    // Left out where the reason is only the name of the state.
     `${place}: ${reason === "" || reason === state ? state : `${state}, ${reason}`}`
   );
   if (waiting.length > shown.length) shown.push(`and ${waiting.length - shown.length} more`);

@@ -12,7 +12,7 @@ import { ByteQueue } from "../api/byte_queue.ts";
 import { CoveyError } from "../api/errors.ts";
 
 /** OWASP's figure for PBKDF2-SHA-256 (2023); half a second on a small board. */
-export const ITERATIONS = 600_000;
+const ITERATIONS = 600_000;
 /** What a file may ask for at most: a minute. */
 const MAX_ITERATIONS = 20_000_000;
 const FORMAT = 1;

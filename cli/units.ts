@@ -1,14 +1,15 @@
 /** Units as the docker command line takes and shows them. */
+import { HOUR_NS, MILLISECOND_NS, SECOND_NS } from "../api/duration.ts";
 import { CoveyError } from "../api/errors.ts";
 
 const NANOSECONDS: Record<string, number> = {
   ns: 1,
   us: 1e3,
   "µs": 1e3,
-  ms: 1e6,
-  s: 1e9,
-  m: 60e9,
-  h: 3600e9,
+  ms: MILLISECOND_NS,
+  s: SECOND_NS,
+  m: 60 * SECOND_NS,
+  h: HOUR_NS,
 };
 
 const BYTES: Record<string, number> = { "": 1, b: 1, k: 1024, m: 1024 ** 2, g: 1024 ** 3, t: 1024 ** 4 };
@@ -71,18 +72,6 @@ export function parseLabels(pairs: readonly string[]): Record<string, string> {
     const at = pair.indexOf("=");
     return at < 0 ? [pair, ""] : [pair.slice(0, at), pair.slice(at + 1)];
   }));
-}
-
-/** Nanoseconds as a Go duration: `1m30s`, `500ms`. */
-export function formatDuration(nanoseconds: number): string {
-  if (nanoseconds === 0) return "0s";
-  if (nanoseconds < 1e9) return `${nanoseconds / 1e6}ms`;
-  let seconds = nanoseconds / 1e9, text = "";
-  for (const [unit, size] of [["h", 3600], ["m", 60]] as const) {
-    if (seconds >= size) text += `${Math.floor(seconds / size)}${unit}`;
-    seconds %= size;
-  }
-  return seconds > 0 ? `${text}${Number(seconds.toFixed(3))}s` : text;
 }
 
 /** Bytes with a binary unit: `64MiB`. */

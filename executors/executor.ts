@@ -6,9 +6,20 @@
  * the same call can help later; any other error ends the task (rejected before `start`, failed from `start` on).
  */
 import type { NodeDescription } from "../api/node.ts";
+import type { PortConfig } from "../api/service.ts";
 import type { ContainerStatus, Task } from "../api/task.ts";
 
-/** What an executor adds to the node's description; the agent merges the parts of all executors. */
+/**
+ * What an executor adds to the node's description; the agent merges the parts of all executors.
+ *
+ * @example
+ * ```ts
+ * const part: ExecutorDescription = {
+ *   Platform: { OS: "linux", Architecture: "arm64" },
+ *   Resources: { NanoCPUs: 4e9, MemoryBytes: 2 ** 30 },
+ * };
+ * ```
+ */
 export interface ExecutorDescription {
   Engine?: NodeDescription["Engine"];
   Resources?: NodeDescription["Resources"];
@@ -16,27 +27,73 @@ export interface ExecutorDescription {
   Hostname?: string;
 }
 
-/** Optional powers, declared rather than guessed. */
+/**
+ * Optional powers, declared rather than guessed.
+ *
+ * @example
+ * ```ts
+ * const none: Capabilities = { logs: false, stats: false, exec: false };
+ * ```
+ */
 export interface Capabilities {
   logs: boolean;
   stats: boolean;
   exec: boolean;
 }
 
-/** What an agent that was killed needs to find a running task again. `version` is the executor's own format number. */
+/**
+ * What an agent that was killed needs to find a running task again. `version` is the executor's own format number.
+ *
+ * @example
+ * ```ts
+ * const handle: Handle = { version: 1, data: { pid: 4711, startedAt: "2026-01-01T00:00:00.000Z" } };
+ * ```
+ */
 export interface Handle {
   version: number;
   data: Record<string, string | number | boolean>;
 }
 
-/** How a task's program ended. */
+/**
+ * How a task's program ended.
+ *
+ * @example
+ * ```ts
+ * const killed: Exit = { ExitCode: 137, Reason: "killed by signal 9" };
+ * ```
+ */
 export interface Exit {
   ExitCode: number;
   /** In words, if there is more to say than the code: `killed by signal 9`, `out of memory`. */
   Reason?: string;
 }
 
-/** Runs one task. Calls never overlap, but for `wait`, which is aborted through its signal before another call is made. */
+/**
+ * Runs one task. Calls never overlap, but for `wait`, which is aborted through its signal before another call is made.
+ *
+ * @example
+ * ```ts
+ * // A program that has ended as soon as it is started.
+ * class Nothing implements Controller {
+ *   async prepare() {}
+ *   async start() {}
+ *   async wait(): Promise<Exit> {
+ *     return await Promise.resolve({ ExitCode: 0 });
+ *   }
+ *   async update() {}
+ *   async shutdown() {}
+ *   async terminate() {}
+ *   async remove() {}
+ *   handle(): Handle | undefined {
+ *     return undefined;
+ *   }
+ *   async status() {
+ *     return await Promise.resolve(undefined);
+ *   }
+ *   async close() {}
+ * }
+ * ```
+ */
 export interface Controller {
   /** Makes everything ready to start (pull, create). Idempotent: already prepared is success. */
   prepare(signal: AbortSignal): Promise<void>;
@@ -56,11 +113,23 @@ export interface Controller {
   handle(): Handle | undefined;
   /** Identifiers of the running thing, for the task's status. */
   status(): Promise<ContainerStatus | undefined>;
+  /** Optional: the host's ports that the running thing has, those included that were chosen for it. */
+  ports?(): Promise<PortConfig[]>;
   /** Lets go of the controller's own resources (watchers, sockets); the program goes on. */
   close(): Promise<void>;
 }
 
-/** Runs the tasks of one runtime. */
+/**
+ * Runs the tasks of one runtime.
+ *
+ * @example
+ * ```ts
+ * // The runtimes that a node with `executors` offers.
+ * function runtimes(executors: readonly Executor[]): string[] {
+ *   return executors.map(({ runtime }) => runtime);
+ * }
+ * ```
+ */
 export interface Executor {
   /** `docker`, `process`, … */
   readonly name: string;
@@ -77,12 +146,29 @@ export interface Executor {
   close(): Promise<void>;
 }
 
-/** What an executor module gets to work with. */
+/**
+ * What an executor module gets to work with.
+ *
+ * @example
+ * ```ts
+ * const context: ExecutorContext = { stateDir: "/var/lib/covey/module0", nodeID: "node1" };
+ * ```
+ */
 export interface ExecutorContext {
   /** A folder of the executor's own inside the agent's state folder; created before use. */
   stateDir: string;
   nodeID: string;
 }
 
-/** The export of a module given to `run-agent --executor ./mine.ts`: `export default` a factory. */
+/**
+ * The export of a module given to `run-agent --executor ./mine.ts`: `export default` a factory.
+ *
+ * @example
+ * ```ts
+ * const factory: ExecutorFactory = async ({ stateDir }) => {
+ *   await Deno.mkdir(`${stateDir}/runs`, { recursive: true });
+ *   throw new Error("Cannot make the executor: nothing here runs anything");
+ * };
+ * ```
+ */
 export type ExecutorFactory = (context: ExecutorContext) => Executor | Promise<Executor>;

@@ -7,6 +7,7 @@ import { CoveyError } from "../api/errors.ts";
 import { configureLogging } from "../api/logging.ts";
 import { systemRandom } from "../api/random.ts";
 import { lockFolder } from "./consensus/disk/folder_lock.ts";
+import { ADMINISTRATOR } from "./control/caller.ts";
 import { controlAPI, serveControlSocket } from "./http/mod.ts";
 import { systemLookUp } from "./process/look_up.ts";
 import { ManagerNode } from "./process/manager_node.ts";
@@ -41,7 +42,7 @@ async function run(options: ManagerOptions): Promise<number> {
     options,
     clock: systemClock,
     random: systemRandom,
-    answer: (request) => api.answer(request),
+    answer: (request, caller) => api.answer(request, caller),
     agentLauncher: fileURLToPath(new URL("../agent/launch.sh", import.meta.url)),
     agentEnv: { COVEY_DENO: Deno.execPath() },
     lookUp: systemLookUp,
@@ -61,7 +62,7 @@ async function run(options: ManagerOptions): Promise<number> {
   });
   const socket = await serveControlSocket({
     path: options.apiSocket,
-    fetch: (request) => api.app.fetch(request),
+    fetch: (request) => api.fetch(request, ADMINISTRATOR),
     headers: api.headers,
     engine: api.engine,
   });

@@ -8,7 +8,7 @@ import { decodePEM, decodeSinglePEM, encodePEM } from "./pem.ts";
 import { ECDSA_WITH_SHA256, type Subject } from "./x509_names.ts";
 
 /** Longest DER certificate read, bytes: ours have about 600. */
-export const MAX_CERTIFICATE_BYTES = 8192;
+const MAX_CERTIFICATE_BYTES = 8192;
 
 const SEQUENCE = 0x30;
 const BIT_STRING = 0x03;

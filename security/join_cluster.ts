@@ -1,5 +1,6 @@
 /** How a node gets its first certificate, as orchestration over two calls that are handed in. */
 import type { IssueNodeCertificateRequest, IssueNodeCertificateResponse } from "../api/ca.ts";
+import { Backoff, type BackoffLimits } from "../api/backoff.ts";
 import { type Clock, sleep } from "../api/clock.ts";
 import { CoveyError } from "../api/errors.ts";
 import type { NodeAvailability } from "../api/node.ts";
@@ -8,13 +9,11 @@ import { checkRootDigest, type JoinToken, parseJoinToken } from "./join_token.ts
 import { assembleIdentity, type NodeIdentity } from "./node_identity.ts";
 
 /** Attempts to fetch the root certificate (SwarmKit). */
-export const MAX_ROOT_ATTEMPTS = 5;
+const MAX_ROOT_ATTEMPTS = 5;
 /** Pause between them (SwarmKit). */
-export const ROOT_RETRY_MS = 2_000;
-/** First pause before asking again for a certificate; it doubles (SwarmKit). */
-export const MIN_ISSUE_BACKOFF_MS = 1_000;
-/** Longest such pause (SwarmKit). */
-export const MAX_ISSUE_BACKOFF_MS = 30_000;
+const ROOT_RETRY_MS = 2_000;
+/** Pauses before asking again for a certificate (SwarmKit). */
+const ISSUE_PAUSE: BackoffLimits = { minMs: 1_000, maxMs: 30_000 };
 /** Retryable failures in a row before giving up, some three minutes; waiting for acceptance has no limit. */
 export const MAX_ISSUE_FAILURES = 10;
 
@@ -86,7 +85,8 @@ async function requestCertificate(
 ): Promise<string> {
   const { clock, signal } = options;
   let failures = 0;
-  for (let pause = MIN_ISSUE_BACKOFF_MS;; pause = Math.min(MAX_ISSUE_BACKOFF_MS, pause * 2)) {
+  const backoff = new Backoff(ISSUE_PAUSE);
+  for (;;) {
     signal?.throwIfAborted();
     try {
       const answer = await options.issueNodeCertificate(request, rootCAPEM);
@@ -95,6 +95,6 @@ async function requestCertificate(
     } catch (error) {
       if (!CoveyError.from(error).retryable || ++failures === MAX_ISSUE_FAILURES) throw error;
     }
-    await sleep(clock, pause, signal);
+    await sleep(clock, backoff.next(), signal);
   }
 }

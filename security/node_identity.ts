@@ -34,13 +34,3 @@ export function assembleIdentity(files: IdentityFiles): NodeIdentity {
     throw new CoveyError("data_loss", CoveyError.from(cause).message, { cause });
   }
 }
-
-/** Throws `failed_precondition` when the identity's certificate has expired at `now` (milliseconds since 1970). */
-export function checkNotExpired(identity: NodeIdentity, now: number): void {
-  if (now <= identity.notAfter) return;
-  const [expired, clock] = [identity.notAfter, now].map((ms) => new Date(ms).toISOString());
-  throw new CoveyError(
-    "failed_precondition",
-    `Cannot start node ${identity.nodeID}: its certificate expired on ${expired}, the clock says ${clock}`,
-  );
-}

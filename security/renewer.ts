@@ -1,5 +1,7 @@
 /** Renews a node's certificate before it expires, keeping the live connection. */
+import { Backoff, type BackoffLimits } from "../api/backoff.ts";
 import type { CancelTimer, Clock } from "../api/clock.ts";
+import { HOUR_MS } from "../api/duration.ts";
 import { CoveyError } from "../api/errors.ts";
 import type { Random } from "../api/random.ts";
 import { createCertificateRequest } from "./certificate_request.ts";
@@ -7,15 +9,15 @@ import type { IdentityStore } from "./identity_store.ts";
 import { assembleIdentity, type NodeIdentity } from "./node_identity.ts";
 
 /** Renewal happens at a random part of the certificate's life, so that a fleet spreads out (SwarmKit). */
-export const RENEW_FROM = 0.5;
+const RENEW_FROM = 0.5;
 /** See {@linkcode RENEW_FROM}. */
-export const RENEW_UNTIL = 0.8;
-/** Pause after the first failure; it doubles with each further one (SwarmKit). */
-export const MIN_RENEW_BACKOFF_MS = 5_000;
-/** Longest pause between attempts (SwarmKit). */
-export const MAX_RENEW_BACKOFF_MS = 3_600_000;
+const RENEW_UNTIL = 0.8;
+/** Pauses after failures (SwarmKit). */
+export const RENEW_PAUSE: BackoffLimits = { minMs: 5_000, maxMs: HOUR_MS };
+/** The random part of such a pause: it keeps a fleet from knocking together. */
+const RENEW_JITTER = 0.25;
 /** Longest timer: the wall clock may jump and a suspended device's timers stand still, so look again. */
-const MAX_WAIT_MS = 12 * 3_600_000;
+const MAX_WAIT_MS = 12 * HOUR_MS;
 
 /** What a {@linkcode Renewer} works with. */
 export interface RenewerOptions {
@@ -37,13 +39,14 @@ export class Renewer {
   readonly #abort = new AbortController();
   #identity: NodeIdentity;
   #dueAt = 0;
-  #failures = 0;
+  readonly #backoff: Backoff;
   #attempting = false;
   #again = false;
   #cancelTimer: CancelTimer = () => {};
 
   constructor(options: RenewerOptions) {
     this.#options = options;
+    this.#backoff = new Backoff(RENEW_PAUSE, { random: options.random, part: RENEW_JITTER });
     this.#identity = options.identity;
   }
 
@@ -99,11 +102,11 @@ export class Renewer {
     let next: number;
     try {
       await this.#renewOnce();
-      this.#failures = 0;
+      this.#backoff.reset();
       next = this.#pickTime();
     } catch (error) {
       if (this.#abort.signal.aborted) return;
-      const retryMs = this.#backoff();
+      const retryMs = Math.max(RENEW_PAUSE.minMs, this.#backoff.next());
       this.#options.onFailure?.(CoveyError.from(error), retryMs);
       next = this.#options.clock.now() + retryMs;
     } finally {
@@ -131,14 +134,5 @@ export class Renewer {
     }
     this.#identity = await store.save(renewed);
     if (!signal.aborted) onRenewed(this.#identity);
-  }
-
-  /** Doubles from 5 s to 1 h; the random quarter keeps a fleet from knocking together. */
-  #backoff(): number {
-    const doubled = Math.min(
-      MAX_RENEW_BACKOFF_MS,
-      MIN_RENEW_BACKOFF_MS * 2 ** Math.min(this.#failures++, 10),
-    );
-    return Math.max(MIN_RENEW_BACKOFF_MS, doubled * (0.75 + 0.25 * this.#options.random.float()));
   }
 }

@@ -1,4 +1,5 @@
 /** The cluster's certificate authority: makes the root and signs node certificates (RFC 5280). */
+import { DAY_MS, HOUR_MS } from "../api/duration.ts";
 import type { CertificateRole } from "../api/ca.ts";
 import type { Clock } from "../api/clock.ts";
 import { CoveyError } from "../api/errors.ts";
@@ -9,17 +10,14 @@ import { createPrivateKeyPEM, keyIdentifier, publicKeyOf, signDER } from "./key_
 import { encodePEM } from "./pem.ts";
 import { ECDSA_WITH_SHA256, nameOf, OID, ROOT_CA_NAME } from "./x509_names.ts";
 
-const HOUR_MS = 3_600_000;
-const DAY_MS = 24 * HOUR_MS;
-
 /** Life of a root certificate: 20 years (SwarmKit). */
-export const ROOT_CA_EXPIRY_MS = 20 * 365 * DAY_MS;
+const ROOT_CA_EXPIRY_MS = 20 * 365 * DAY_MS;
 /** Default life of a node certificate: 90 days (SwarmKit). */
-export const DEFAULT_NODE_CERT_EXPIRY_MS = 90 * DAY_MS;
+const DEFAULT_NODE_CERT_EXPIRY_MS = 90 * DAY_MS;
 /** Shortest life of a node certificate: 1 hour (SwarmKit). */
-export const MIN_NODE_CERT_EXPIRY_MS = HOUR_MS;
+const MIN_NODE_CERT_EXPIRY_MS = HOUR_MS;
 /** How far certificates are back-dated, for devices whose clock is behind: 1 hour (SwarmKit). */
-export const CERT_BACKDATE_MS = HOUR_MS;
+const CERT_BACKDATE_MS = HOUR_MS;
 
 const SERIAL_BYTES = 16;
 

@@ -50,6 +50,9 @@ const AGENT_EXECUTOR_DOOR = ["executors/executor.ts", "executors/load.ts"];
 const ENTRY_POINTS =
   /^(mod|(manager|agent|cli)\/main|cli\/demo\/main|bench\/[^/]+|examples\/.*|(.*\/)?mod)\.ts$/;
 
+/** Decides by its own check's words which of two states a task gets; to end with the next work on the shim. */
+const READS_MESSAGES = ["executors/process/shim.ts"];
+
 const MAX_FILE_LINES = 500;
 const MAX_MEDIAN_LINES = 140;
 const MAX_FUNCTION_LINES = 70;
@@ -168,6 +171,156 @@ Deno.test("Tidy: no dead files", () => {
   );
 });
 
+/** The code of a file without its comments; strings stay. */
+function codeOf(text: string): string {
+  return text.replace(/^\s*\/\*[\s\S]*?\*\/|(?<![:"'`\\])\/\/.*$/gm, "");
+}
+
+/** The names in the braces of an import or a re-export: what the other module calls them. */
+function namesIn(braces: string): string[] {
+  return braces.split(",").map((each) => each.trim().replace(/^type\s+/, "").split(/\s+as\s+|:/)[0]!.trim())
+    .filter((name) => name !== "");
+}
+
+interface Clause {
+  keyword: "import" | "export";
+  /** `*` or the names. */
+  names: string[] | "*";
+  target: string;
+}
+
+/** What a file takes from the tree's other files. */
+function clausesOf({ path, text }: Source): Clause[] {
+  const at = (specifier: string) => normalize(join(dirname(path), specifier));
+  const found: Clause[] = [];
+  const still =
+    /(?:^|\n)\s*(import|export)\s+(?:type\s+)?(?:\{([^}]*)\}|\*(?:\s+as\s+\w+)?)\s*from\s*["'](\.[^"']+)["']/g;
+  for (const [, keyword, braces, specifier] of text.matchAll(still)) {
+    found.push({
+      keyword: keyword as Clause["keyword"],
+      names: braces === undefined ? "*" : namesIn(braces),
+      target: at(specifier!),
+    });
+  }
+  const dynamic =
+    /(?:\{([^{}]*)\}\s*=\s*await\s+import|\bimport)\(\s*["'](\.[^"']+)["']\s*\)(?:\)?\.(\w+))?/g;
+  for (const [, braces, specifier, member] of text.matchAll(dynamic)) {
+    const names = braces === undefined ? member === undefined ? "*" : [member] : namesIn(braces);
+    found.push({ keyword: "import", names, target: at(specifier!) });
+  }
+  return found;
+}
+
+const clauses = new Map(sources.map((s) => [s.path, clausesOf(s)]));
+
+/** `FILE NAME` for all that the files `users` take by name, followed through the files that only hand it on. */
+function takenBy(users: Source[], keyword?: Clause["keyword"]): Set<string> {
+  const taken = new Set<string>();
+  const take = (target: string, name: string) => {
+    if (taken.has(`${target} ${name}`)) return;
+    taken.add(`${target} ${name}`);
+    for (const through of clauses.get(target) ?? []) {
+      if (through.keyword !== "export") continue;
+      if (through.names === "*" || through.names.includes(name)) take(through.target, name);
+    }
+  };
+  for (const user of users) {
+    for (const clause of clauses.get(user.path)!) {
+      if (keyword !== undefined && clause.keyword !== keyword) continue;
+      for (const name of clause.names === "*" ? declaredIn(clause.target) : clause.names) {
+        take(clause.target, name);
+      }
+    }
+  }
+  return taken;
+}
+
+/** What a file offers, declared there or handed on. */
+function declaredIn(path: string): string[] {
+  const source = byPath.get(path);
+  if (!source) return [];
+  const handedOn = clauses.get(path)!.filter(({ keyword }) => keyword === "export");
+  return [
+    ...exportsOf(source).map(({ name }) => name),
+    ...handedOn.flatMap(({ names, target }) => names === "*" ? declaredIn(target) : names),
+  ];
+}
+
+function exportsOf({ text }: Source): { name: string; isType: boolean }[] {
+  const declaration =
+    /^export (?:abstract )?(?:async )?(type|interface|class|const|let|function\*?|enum) ([\w$]+)/gm;
+  return [...text.matchAll(declaration)].map(([, kind, name]) => ({
+    name: name!,
+    isType: kind === "type" || kind === "interface",
+  }));
+}
+
+/** What stands in for the real thing in tests and simulations, next to what it stands in for. */
+const STAND_INS = /^(transport\/memory_network|executors\/mock\/\w+|manager\/placement\/constraint)\.ts$/;
+
+const isEntryPoint = (path: string) => ENTRY_POINTS.test(path) && !/\/mod\.ts$/.test(path);
+
+/** Names other than types that a file hands on from another. */
+function handedOn({ text }: Source): string[] {
+  return [...text.matchAll(/^export \{([^}]*)\} from/gm)].flatMap(([, braces]) =>
+    braces!.split(",").map((each) => each.trim()).filter((each) => /^\w+$/.test(each))
+  );
+}
+
+function mentions(code: string, name: string): number {
+  return code.split(new RegExp(`(?<![\\w$])${name.replace("$", "\\$")}(?![\\w$])`)).length - 1;
+}
+
+Deno.test("Tidy: no dead exports", () => {
+  const root = byPath.get("mod.ts")!;
+  const inProduction = takenBy(production, "import").union(takenBy([root]));
+  const anywhere = takenBy(sources, "import").union(takenBy([root]));
+  const problems: string[] = [];
+  for (const source of production.filter(({ path }) => !isEntryPoint(path) && !STAND_INS.test(path))) {
+    const { path } = source, code = codeOf(source.text);
+    for (const { name, isType } of exportsOf(source)) {
+      if (inProduction.has(`${path} ${name}`)) continue;
+      // What the file itself uses may be exported for a test, and a type because a signature names it.
+      if (mentions(code, name) === 1) problems.push(`${path}: nothing but tests uses ${name}`);
+      else if (!isType && !anywhere.has(`${path} ${name}`)) problems.push(`${path}: nobody imports ${name}`);
+    }
+    for (const name of handedOn(source)) {
+      if (source !== root && !anywhere.has(`${path} ${name}`)) {
+        problems.push(`${path}: nobody takes ${name} from here`);
+      }
+    }
+  }
+  check(problems);
+});
+
+Deno.test("Tidy: every public symbol has an example", () => {
+  const problems: string[] = [];
+  for (const { names, target } of clauses.get("mod.ts")!) {
+    assert.notEqual(names, "*", "mod.ts names what is public");
+    const { text } = byPath.get(target)!;
+    for (const name of names) {
+      const docstring =
+        new RegExp(`/\\*\\*((?:(?!\\*/)[^])*)\\*/\\nexport [\\w ]*\\b${name}\\b`).exec(text)?.[1] ?? "";
+      if (!docstring.includes("```ts\n")) problems.push(`${target}: ${name} has no example in its docstring`);
+    }
+  }
+  check(problems);
+});
+
+Deno.test("Tidy: every index of the store is looked things up in", () => {
+  const tables = byPath.get("manager/store/tables.ts")!.text.match(/interface Indexes \{([\s\S]*?)\n\}/)![1]!;
+  const code = production.map(({ text }) => text).join("\n");
+  const problems: string[] = [];
+  for (const [, table, names] of tables.matchAll(/^\s*(\w+): (.*);$/gm)) {
+    for (const [, index] of names!.matchAll(/"(\w+)"/g)) {
+      if (!new RegExp(`find\\(\\s*"${table}",\\s*"${index}"`).test(code)) {
+        problems.push(`${table}: nobody uses the index ${index}`);
+      }
+    }
+  }
+  check(problems);
+});
+
 Deno.test("Tidy: files and functions keep their budgets", () => {
   const problems: string[] = [];
   for (const { path, lines } of sources) {
@@ -224,6 +377,7 @@ Deno.test("Tidy: nothing unfinished, switched off or over-wide is left behind", 
     [/\b(TODO|FIXME|XXX)\b(?!\(#\d+\))/, "an unfinished part without an issue number"],
     [/@ts-(ignore|nocheck)/, "a type check switched off"],
     [/deno-lint-ignore-file/, "lint switched off for a whole file"],
+    [/^\s*\.\.\.\{ [^;]*\},?$/, "a spread that only keeps fields on one line"],
   ];
   for (const { path, lines } of sources) {
     if (path === "tests/tidy_test.ts") continue;
@@ -237,6 +391,24 @@ Deno.test("Tidy: nothing unfinished, switched off or over-wide is left behind", 
       if (line.length > MAX_LINE_WIDTH && !/https?:\/\/|["'`/]/.test(line)) {
         problems.push(`${path}:${i + 1}: ${line.length} columns`);
       }
+    });
+  }
+  check(problems);
+});
+
+Deno.test("Tidy: no decision reads an error's message", () => {
+  // What is decided by is in `code` and `reason`; words are for people and may change.
+  const decisions = [
+    /\bmessage\??\.(?:endsWith|startsWith|includes|indexOf|search|match|matchAll)\(/,
+    /\.(?:test|exec)\([^)]*\bmessage\b/,
+    /(?<!typeof [\w.]*)\bmessage\s*[!=]==?\s*(?:["'`]|[A-Z_]{2,}\b)/,
+  ];
+  const problems: string[] = [];
+  for (const { path, lines } of production) {
+    if (READS_MESSAGES.includes(path)) continue;
+    lines.forEach((line, i) => {
+      const decides = decisions.some((pattern) => pattern.test(line));
+      if (decides) problems.push(`${path}:${i + 1}: ${line.trim()}`);
     });
   }
   check(problems);

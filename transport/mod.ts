@@ -1,6 +1,6 @@
 /** Mutual-TLS streams of CBOR frames, and their in-memory twin. */
 export * from "./types.ts";
-export { DEFAULT_LIMITS, type Limits } from "./limits.ts";
+export type { Limits } from "./limits.ts";
 export { CBORReader } from "./cbor_decode.ts";
 export { createRouter } from "./router.ts";
 export { formatAddress, type HostPort, parseAddress } from "./address.ts";

@@ -1,4 +1,4 @@
-import { CoveyError } from "../api/errors.ts";
+import { CoveyError, type ErrorReason } from "../api/errors.ts";
 import type { CancelTimer } from "../api/clock.ts";
 import { FrameType } from "./frames.ts";
 import type { Link } from "./link.ts";
@@ -98,7 +98,8 @@ export class OutgoingCall {
   broken(error: CoveyError): void {
     const what = `Cannot call ${this.#spec.method}: ${error.message}, ${this.#fate()}`;
     const refused = error.code === "permission_denied" || error.code === "unauthenticated";
-    this.#settle(new CoveyError(refused ? error.code : "unavailable", what, { cause: error }));
+    const code = refused ? error.code : "unavailable";
+    this.#settle(new CoveyError(code, what, { cause: error, reason: this.#reason }));
   }
 
   #open(deadline: number | undefined): void {
@@ -119,6 +120,10 @@ export class OutgoingCall {
     this.events.opened?.(id);
   }
 
+  get #reason(): ErrorReason {
+    return this.#id > 0 ? "outcome_unknown" : "unsent";
+  }
+
   #fate(): string {
     return this.#id > 0 ? "outcome unknown" : "the request was not sent";
   }
@@ -131,7 +136,7 @@ export class OutgoingCall {
 
   #timedOut(timeoutMs: number): CoveyError {
     const message = `Cannot call ${this.#spec.method}: no answer within ${timeoutMs} ms, ${this.#fate()}`;
-    return new CoveyError("deadline_exceeded", message);
+    return new CoveyError("deadline_exceeded", message, { reason: this.#reason });
   }
 
   #settle(error: CoveyError): void {

@@ -1,3 +1,15 @@
+/**
+ * One connection over a byte pipe.
+ *
+ *     opened --- hello: sent by who accepted, awaited by who dialed ---> calls in both directions
+ *       |                                                                  |
+ *       '--- refused ------------------.    .--- closed by either end, a malformed frame, no sign of life,
+ *                                      v    v    a peer that does not read
+ *                                      ended     all calls have failed; a goodbye and what was queued still leaves
+ *                                        |
+ *                                        v
+ *                                      released  the pipe is closed: by the peer, or after a grace period
+ */
 import type { CancelTimer, Clock } from "../api/clock.ts";
 import { CoveyError } from "../api/errors.ts";
 import { encodeFrame, type Frame, FrameReader, FrameType, PROTOCOL_VERSION } from "./frames.ts";
@@ -131,6 +143,7 @@ export class Session implements Connection, CallLink {
       throw new CoveyError(
         "unavailable",
         `Cannot call ${this.remoteAddress}: the connection is over: ${why}`,
+        { reason: "unsent" },
       );
     }
     if (this.#calls.size >= this.limits.maxConcurrentStreams) {

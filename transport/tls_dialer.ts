@@ -21,8 +21,9 @@ export interface TLSDialerOptions {
 }
 
 /** In words that help: what the sandbox refuses, Deno and Node report as if somebody could answer a prompt. */
-function reason(error: Error): string {
-  if (error instanceof Deno.errors.NotCapable || error.message.startsWith("getaddrinfo EPERM")) {
+function reason(error: Error & { code?: string; syscall?: string }): string {
+  const looksUp = error.syscall === "getaddrinfo";
+  if (error instanceof Deno.errors.NotCapable || (looksUp && error.code === "EPERM")) {
     return "the sandbox of this program does not reach there; name the address in --join when it starts";
   }
   if (error instanceof AggregateError) return error.errors.map((each: Error) => each.message).join("; ");

@@ -98,8 +98,9 @@ export async function listenTLS(options: TLSListenOptions): Promise<Listener> {
     });
   });
   await new Promise<void>((resolve, reject) => {
-    server.on("error", (error) => {
-      const foreign = /EINVAL|EADDRNOTAVAIL/.test(error.message) ? "; is it an address of this machine?" : "";
+    server.on("error", (error: Error & { code?: string }) => {
+      const isForeign = error.code === "EINVAL" || error.code === "EADDRNOTAVAIL";
+      const foreign = isForeign ? "; is it an address of this machine?" : "";
       const message = `Cannot listen on ${options.listen}: ${error.message}${foreign}`;
       if (server.listening) logger.warn(message);
       reject(new CoveyError("unavailable", message, { cause: error }));

@@ -1,4 +1,4 @@
-import { CoveyError, type ErrorCode, type FieldProblem } from "../api/errors.ts";
+import { asReason, CoveyError, type ErrorCode, type FieldProblem } from "../api/errors.ts";
 import { MAX_ERROR_MESSAGE_LENGTH, MAX_ERROR_PROBLEMS } from "./limits.ts";
 
 const CODES: Record<ErrorCode, true> = {
@@ -27,12 +27,15 @@ function cut(text: string): string {
 }
 
 /** An error as it crosses the wire: without its cause, and cut to the limits. */
-export function errorToWire(error: CoveyError): unknown {
+export function errorToWire(error: CoveyError): object {
   const problems = error.problems.slice(0, MAX_ERROR_PROBLEMS).map((problem) => ({
     field: cut(problem.field),
     message: cut(problem.message),
   }));
-  return { code: error.code, message: cut(error.message), retryable: error.retryable, problems };
+  const { code, message, retryable, reason } = error;
+  // A call of ours that was not sent says nothing about the call that is answered with it.
+  const told = reason === undefined || reason === "unsent" ? {} : { reason };
+  return { code, message: cut(message), retryable, problems, ...told };
 }
 
 function problemFromWire(value: unknown): FieldProblem[] {
@@ -50,5 +53,7 @@ export function errorFromWire(value: unknown): CoveyError {
   const problems = Array.isArray(record.problems)
     ? record.problems.slice(0, MAX_ERROR_PROBLEMS).flatMap(problemFromWire)
     : [];
-  return new CoveyError(code, message, { problems, retryable: record.retryable === true });
+  const named = asReason(record.reason);
+  const reason = named === "unsent" ? undefined : named;
+  return new CoveyError(code, message, { problems, retryable: record.retryable === true, reason });
 }

@@ -1,10 +1,11 @@
 /** Normalizes and validates a swarm's `Spec` as it comes from a client. */
+import { HOUR_NS } from "../duration.ts";
 import { type ClusterSpec, DEFAULT_CLUSTER_NAME } from "../cluster.ts";
 import { CoveyError, type FieldProblem } from "../errors.ts";
 import { flag, integer, nonZero, record, type Shaped, stringMap, text, unsupported } from "./shape.ts";
 
 /** Nanoseconds of the shortest validity of a node certificate (SwarmKit: one hour). */
-const MIN_CERT_EXPIRY = 3_600_000_000_000;
+const MIN_CERT_EXPIRY = HOUR_NS;
 
 /** What Docker's field for ticks holds; in force is what the quorum can do with. */
 const MAX_TICKS = 2 ** 32 - 1;

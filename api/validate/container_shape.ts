@@ -1,4 +1,5 @@
 /** The shape of `TaskTemplate.ContainerSpec`. Field order is the Engine API's, so that what is shown reads as Docker's. */
+import { MILLISECOND_NS } from "../duration.ts";
 import type { FieldProblem } from "../errors.ts";
 import {
   anyObject,
@@ -18,7 +19,7 @@ import {
 } from "./shape.ts";
 
 /** Nanoseconds of the shortest interval a health check takes (SwarmKit `minimumDuration`). */
-const MIN_HEALTH_DURATION = 1_000_000;
+const MIN_HEALTH_DURATION = MILLISECOND_NS;
 
 function healthDuration(name: string): Shape<number> {
   return (value, path, problems) => {

@@ -13,7 +13,7 @@ export type Shape<T> = (value: unknown, path: string, problems: FieldProblem[]) 
 export type Shaped<S> = S extends Shape<infer T> ? T : never;
 
 /** Elements of a list or entries of a map: far above any real spec, low enough to bound the work. */
-export const MAX_ELEMENTS = 10_000;
+const MAX_ELEMENTS = 10_000;
 
 /** Levels of a free-form object: half of what a message may have, since the object travels inside others. */
 const MAX_DEPTH = 32;

@@ -1,4 +1,5 @@
 /** From a task to the body of `POST /containers/create` (moby `daemon/cluster/executor/container`). */
+import { SECOND_NS } from "../../api/duration.ts";
 import type { ContainerSpec, Mount } from "../../api/container_spec.ts";
 import { CoveyError, type FieldProblem } from "../../api/errors.ts";
 import type { GenericResource } from "../../api/objects.ts";
@@ -161,7 +162,7 @@ export function createBody(task: Task, nodeID: string): Record<string, unknown> 
 /** Grace period in whole seconds, rounded up; the engine counts no finer. */
 export function stopSeconds(spec: ContainerSpec): number {
   const DEFAULT_SECONDS = 10;
-  return spec.StopGracePeriod === undefined ? DEFAULT_SECONDS : Math.ceil(spec.StopGracePeriod / 1e9);
+  return spec.StopGracePeriod === undefined ? DEFAULT_SECONDS : Math.ceil(spec.StopGracePeriod / SECOND_NS);
 }
 
 /**

@@ -1,6 +1,17 @@
-/** One container. */
+/**
+ * One container, as its controller sees it.
+ *
+ *     none --- prepare ---> created --- start ---> running ---> ended --- remove ---> none
+ *       |                                           ^   |
+ *       '--- found: one of an earlier agent, -------'   '---> unhealthy: stopped, the call fails
+ *            in whatever state it is
+ *
+ * Only a container that has never run is started. One that somebody else has removed counts as ended if the engine told of
+ * its end, and is `not_found` otherwise.
+ */
 import { type Clock, sleep } from "../../api/clock.ts";
 import { CoveyError, hasCode } from "../../api/errors.ts";
+import type { PortConfig } from "../../api/service.ts";
 import { type ContainerStatus, type Task, taskName } from "../../api/task.ts";
 import type { Controller, Exit, Handle } from "../executor.ts";
 import { orAbort } from "../../api/or_abort.ts";
@@ -9,6 +20,7 @@ import type { EngineClient } from "./engine_client.ts";
 import type { ContainerInspect } from "./engine_types.ts";
 import type { EventHub } from "./event_hub.ts";
 import type { ImagePuller } from "./image_puller.ts";
+import { publishedPorts } from "./published_ports.ts";
 
 /** Format of the handles. */
 export const HANDLE_VERSION = 1;
@@ -105,7 +117,7 @@ export class DockerController implements Controller {
   async terminate(signal: AbortSignal): Promise<void> {
     if (!this.#id) return;
     await this.#tolerant("POST", `/containers/${this.#id}/kill`, { signal: "KILL" }, signal);
-    // Stopping what is being killed waits for its end.
+    // The engine answers a kill before the container has ended. A stop waits for the end.
     await this.#tolerant("POST", `/containers/${this.#id}/stop`, { t: "0" }, signal);
     this.#dirty = true;
   }
@@ -136,13 +148,19 @@ export class DockerController implements Controller {
     return { ContainerID: Id, PID: State.Pid, ExitCode: State.ExitCode };
   }
 
+  async ports(): Promise<PortConfig[]> {
+    if (!this.#id) return [];
+    if (this.#dirty || !this.#last) await this.#inspect();
+    return publishedPorts(this.#last!);
+  }
+
   close(): Promise<void> {
     if (this.#id) this.#node.events.forget(this.#id);
     return Promise.resolve();
   }
 
   async #start(signal: AbortSignal): Promise<void> {
-    // A start that fails leaves an exit code too.
+    // Also if the start fails: the engine then notes an exit code.
     this.#dirty = true;
     try {
       await this.#node.engine.call("POST", `/containers/${this.#id}/start`, { signal });

@@ -115,7 +115,7 @@ export interface CallOptions {
 }
 
 function requestBytes(method: string, path: string, { query = {}, body }: CallOptions): Uint8Array {
-  // It escapes what could not stand in a request's first line.
+  // A URL escapes what must not stand in a request's first line: blanks, line breaks.
   const url = new URL(`http://docker/${API_VERSION}${path}`);
   for (const [key, value] of Object.entries(query)) if (value !== undefined) url.searchParams.set(key, value);
   const text = body === undefined ? "" : JSON.stringify(body);

@@ -1,13 +1,13 @@
 /** One `/events` stream for all containers of an executor, instead of a hanging `/wait` for each. */
 import { getLogger } from "../../api/log.ts";
+import { Backoff, type BackoffLimits } from "../../api/backoff.ts";
 import { type Clock, sleep } from "../../api/clock.ts";
 import { LABEL_TASK } from "./container_config.ts";
 import type { EngineClient } from "./engine_client.ts";
 import type { EngineEvent } from "./engine_types.ts";
 
-/** Pause before a broken stream is opened again; doubles up to the maximum while the engine is away. */
-const REOPEN_MIN_MS = 250;
-const REOPEN_MAX_MS = 15_000;
+/** Pauses before a broken stream is opened again, growing while the engine is away. */
+const REOPEN_PAUSE: BackoffLimits = { minMs: 250, maxMs: 15_000 };
 /** How far back a new stream reaches, as the engine starts to collect only after it has answered. */
 const LOOK_BACK_S = 2;
 
@@ -46,15 +46,14 @@ export class EventHub {
   }
 
   async #run(): Promise<void> {
-    let delay = REOPEN_MIN_MS;
+    const backoff = new Backoff(REOPEN_PAUSE);
     while (!this.#closed.signal.aborted) {
       try {
-        await this.#follow(() => delay = REOPEN_MIN_MS);
+        await this.#follow(() => backoff.reset());
       } catch (error) {
         if (!this.#closed.signal.aborted) log.debug("event stream broke: {error}", { error });
       }
-      await sleep(this.#clock, delay, this.#closed.signal).catch(() => {});
-      delay = Math.min(delay * 2, REOPEN_MAX_MS);
+      await sleep(this.#clock, backoff.next(), this.#closed.signal).catch(() => {});
     }
   }
 

@@ -16,7 +16,7 @@ export const PULL_MEMORY_MS = 60_000;
 /** How long a registry may take for its first answer while a local image could be used instead. */
 export const FIRST_ANSWER_MS = 5_000;
 /** How long a pull may stand still before it counts as failed. */
-export const PULL_STALL_MS = 120_000;
+const PULL_STALL_MS = 120_000;
 /** Attempts remembered; a device runs few images, so more means many updates and the oldest are of no use. */
 const MAX_ATTEMPTS = 256;
 
@@ -51,7 +51,8 @@ export class ImagePuller {
     const recent = this.#attempts.get(name);
     if (recent?.endedAt === undefined && recent) return await orAbort(recent.done, signal);
     const fresh = recent !== undefined && this.#clock.monotonic() - recent.endedAt! < PULL_MEMORY_MS;
-    // The engine says at creation if it vanished, and the task's next attempt pulls again.
+    // Pulled or looked for a moment ago and there: that is enough. Should it vanish, creating the container fails and the task's
+    // next attempt pulls it again.
     if (fresh && await this.isLocal(name, signal)) return;
     const meanwhile = this.#attempts.get(name);
     if (meanwhile && meanwhile !== recent) return await this.ensure(image, signal);

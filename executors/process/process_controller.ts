@@ -1,4 +1,12 @@
-/** One program on the device. */
+/**
+ * One program on the device, as its controller sees it.
+ *
+ *     none --- prepare ---> prepared --- start ---> running ---> ended --- remove ---> none
+ *       ^                                  |          ^
+ *       '---- the program never ran -------'          '--- recovered: started by an earlier agent
+ *
+ * A recovered program that has ended is `ended`; one that nobody watches any more is killed, and not found.
+ */
 import { getLogger } from "../../api/log.ts";
 import { type CancelTimer, type Clock, sleep } from "../../api/clock.ts";
 import { CoveyError } from "../../api/errors.ts";

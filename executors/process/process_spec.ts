@@ -1,4 +1,5 @@
 /** From a task to what the shim is asked to run. */
+import { DAY_MS, toMs } from "../../api/duration.ts";
 import { CoveyError, type FieldProblem } from "../../api/errors.ts";
 import type { Task } from "../../api/task.ts";
 
@@ -22,7 +23,7 @@ export interface StopPolicy {
 /** Default time between the stop signal and SIGKILL (SwarmKit). */
 const DEFAULT_GRACE_MS = 10_000;
 /** Longest grace period that is taken, a day: beyond it a typing error is likelier. */
-const MAX_GRACE_MS = 24 * 3600 * 1000;
+const MAX_GRACE_MS = DAY_MS;
 /** The kernel refuses an argument or variable of 128 KiB or more (MAX_ARG_STRLEN). */
 const MAX_STRING_BYTES = 128 * 1024 - 1;
 /** Most variables of one program; the shim walks over them one by one. */
@@ -45,7 +46,7 @@ export function stopPolicy(task: Task): StopPolicy {
   const { StopSignal, StopGracePeriod } = task.Spec.ProcessSpec!;
   return {
     signal: signalName(StopSignal || "SIGTERM")!,
-    graceMs: StopGracePeriod === undefined ? DEFAULT_GRACE_MS : StopGracePeriod / 1e6,
+    graceMs: toMs(StopGracePeriod, DEFAULT_GRACE_MS),
   };
 }
 
@@ -81,7 +82,7 @@ function problemsOf(task: Task): FieldProblem[] {
     bad("ProcessSpec.StopSignal", `no such signal: ${spec.StopSignal}`);
   }
   const grace = spec.StopGracePeriod;
-  if (grace !== undefined && !(grace >= 0 && grace <= MAX_GRACE_MS * 1e6)) {
+  if (grace !== undefined && !(grace >= 0 && toMs(grace) <= MAX_GRACE_MS)) {
     bad("ProcessSpec.StopGracePeriod", `must be between 0 and 24 hours in nanoseconds: ${grace}`);
   }
   return problems;

@@ -1,7 +1,7 @@
 /** The state of a cluster as a backup: every object as of one index, encoded while it is read. */
+import { requireCluster } from "../cluster/cluster_object.ts";
 import { type BackupHead, BackupWriter } from "../../api/backup.ts";
 import { type Clock, timestamp } from "../../api/clock.ts";
-import { CoveyError } from "../../api/errors.ts";
 import type { Meta } from "../../api/objects.ts";
 import type { Consensus } from "../consensus/consensus.ts";
 import { encodedWrite, joinEntry } from "../store/entry.ts";
@@ -33,12 +33,8 @@ export function backupFrames(
   const objects = TABLE_NAMES.flatMap((table) =>
     store.all(table).map((object): [TableName, Meta] => [table, object])
   );
-  const cluster = store.all("clusters")[0];
-  if (cluster === undefined) {
-    throw new CoveyError("failed_precondition", "Cannot back up the cluster: it has not been created yet");
-  }
   return encode(objects, {
-    ClusterID: cluster.ID,
+    ClusterID: requireCluster(store).ID,
     Index: store.index,
     Version: objects.reduce((highest, [, { Version }]) => Math.max(highest, Version.Index), 0),
     CreatedAt: timestamp(clock),

@@ -21,18 +21,18 @@ import {
 import { handedToFollower } from "../consensus/mod.ts";
 import type { CABackend, CACluster, CANode } from "./ca_backend.ts";
 import { readIssueRequest } from "./issue_request.ts";
-import { RateLimiter } from "./rate_limiter.ts";
+import { RateLimiter } from "../../api/rate_limiter.ts";
 
 /** Requests one address may send at once: a site of devices behind one NAT joins together. */
 export const MAX_ISSUE_BURST = 500;
 /** Requests per second that an address regains; one costs about 2 ms of a core. */
-export const ISSUE_RATE_PER_SECOND = 50;
+const ISSUE_RATE_PER_SECOND = 50;
 /** Requests one node may send at once with its certificate. */
 export const MAX_RENEW_BURST = 10;
 /** Renewals per second that a node regains. */
-export const RENEW_RATE_PER_SECOND = 0.2;
+const RENEW_RATE_PER_SECOND = 0.2;
 /** Requests under way: bounds what waits for the store, whoever sends it. */
-export const MAX_CONCURRENT_ISSUES = 1024;
+const MAX_CONCURRENT_ISSUES = 1024;
 /** Callers whose rate is remembered, about 100 bytes each. */
 const MAX_RATE_KEYS = 10_000;
 

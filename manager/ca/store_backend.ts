@@ -1,10 +1,10 @@
 /** The certificate authority's view of the state store. */
+import { requireCluster } from "../cluster/cluster_object.ts";
+import { toMs } from "../../api/duration.ts";
 import { CoveyError } from "../../api/errors.ts";
 import type { Node, NodeCertificate } from "../../api/node.ts";
 import type { Store } from "../store/store.ts";
 import type { CABackend, CACluster, CANewNode, CANode } from "./ca_backend.ts";
-
-const NS_PER_MS = 1_000_000;
 
 /** Reads and writes nodes and the cluster through the store. */
 export class StoreCABackend implements CABackend {
@@ -15,17 +15,13 @@ export class StoreCABackend implements CABackend {
   }
 
   cluster(): CACluster {
-    const cluster = this.#store.all("clusters")[0];
-    if (!cluster) {
-      throw new CoveyError("unavailable", "Cannot issue certificates: the cluster is still being created");
-    }
-    const { ID, RootCA, Spec, BlacklistedCertificates } = cluster;
+    const { ID, RootCA, Spec, BlacklistedCertificates } = requireCluster(this.#store);
     return {
       ID,
       rootCertPEM: RootCA.CACert,
       rootKeyPEM: RootCA.CAKey,
       joinTokens: RootCA.JoinTokens,
-      nodeCertExpiryMs: Spec.CAConfig.NodeCertExpiry / NS_PER_MS,
+      nodeCertExpiryMs: toMs(Spec.CAConfig.NodeCertExpiry),
       blocked: (nodeID) => nodeID in BlacklistedCertificates,
     };
   }

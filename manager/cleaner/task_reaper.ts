@@ -1,11 +1,12 @@
 /** Deletes tasks that nobody needs any more (SwarmKit `manager/orchestrator/taskreaper`). */
+import { clusterOf } from "../cluster/cluster_object.ts";
 import type { CancelTimer } from "../../api/clock.ts";
 import type { Cluster } from "../../api/cluster.ts";
 import type { Task } from "../../api/task.ts";
 import { compareStates, isTerminal } from "../../api/task_state.ts";
 import type { Commit, ReadView } from "../store/store.ts";
 import { CommitLoop, type ComponentOptions } from "../leader/commit_loop.ts";
-import { clusterOf, isWanted, slotKey } from "../task/task.ts";
+import { isWanted, slotKey } from "../task/task.ts";
 
 /** Milliseconds from the first dirty slot to the next look. */
 const REAPER_BATCHING_MS = 250;

@@ -1,4 +1,5 @@
 /** The first objects of a new cluster. Pure but for the keys it makes. */
+import { DAY_NS, SECOND_NS } from "../../api/duration.ts";
 import { type Cluster, type ClusterSpec, DEFAULT_CLUSTER_NAME } from "../../api/cluster.ts";
 import type { Clock } from "../../api/clock.ts";
 import type { Meta } from "../../api/objects.ts";
@@ -6,9 +7,6 @@ import type { Node, NodeAvailability } from "../../api/node.ts";
 import type { Random } from "../../api/random.ts";
 import type { Store } from "../store/store.ts";
 import { createJoinTokens, createRootCA } from "../../security/mod.ts";
-
-const SECOND_NS = 1_000_000_000;
-const DAY_NS = 86_400 * SECOND_NS;
 
 /** Docker's defaults; only the unit of ElectionTick and HeartbeatTick is Covey's own: 100 ms here, 1 s in SwarmKit. */
 export function defaultClusterSpec(): ClusterSpec {

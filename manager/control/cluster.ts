@@ -1,29 +1,18 @@
 /** Reading and changing the cluster object (SwarmKit `controlapi/cluster.go`). */
+import { requireCluster } from "../cluster/cluster_object.ts";
+import { HOUR_MS } from "../../api/duration.ts";
 import type { Clock } from "../../api/clock.ts";
-import {
-  type Cluster,
-  type ClusterRootCA,
-  type ClusterSpec,
-  DEFAULT_CLUSTER_NAME,
-} from "../../api/cluster.ts";
-import { CoveyError } from "../../api/errors.ts";
+import type { ClusterRootCA, ClusterSpec } from "../../api/cluster.ts";
 import type { Random } from "../../api/random.ts";
 import { createJoinToken } from "../../security/mod.ts";
-import type { ReadView, Store } from "../store/store.ts";
+import type { Store } from "../store/store.ts";
 import { requireVersion } from "./version.ts";
 
 /** How long a refused certificate is remembered after it expired: clocks of devices may be behind (SwarmKit: 1 h). */
-const EXPIRED_CERT_GRACE_MS = 3_600_000;
+const EXPIRED_CERT_GRACE_MS = HOUR_MS;
 
 /** Whose join token. */
 export type TokenRole = keyof ClusterRootCA["JoinTokens"];
-
-/** The one cluster. Throws `unavailable` while it is not yet written. */
-export function getCluster(view: ReadView): Cluster {
-  const cluster = view.find("clusters", "name", DEFAULT_CLUSTER_NAME)[0];
-  if (cluster === undefined) throw new CoveyError("unavailable", "could not fetch cluster object");
-  return cluster;
-}
 
 /** Replaces the spec, and the join tokens of `rotate`. Throws `aborted` for a stale version. */
 export async function updateCluster(
@@ -33,7 +22,7 @@ export async function updateCluster(
   { spec, rotate }: { spec: ClusterSpec; rotate: readonly TokenRole[] },
 ): Promise<void> {
   await store.update((tx) => {
-    const cluster = getCluster(tx);
+    const cluster = requireCluster(tx);
     requireVersion(cluster, version);
     const { RootCA } = cluster;
     const tokens = rotate.map((role) => [role, createJoinToken(RootCA.CACert, random)]);

@@ -1,6 +1,7 @@
 /** Transactions on nodes (SwarmKit `controlapi/node.go`). */
+import { requireCluster } from "../cluster/cluster_object.ts";
+import { toMs } from "../../api/duration.ts";
 import { type Clock, timestamp } from "../../api/clock.ts";
-import { DEFAULT_CLUSTER_NAME } from "../../api/cluster.ts";
 import { CoveyError } from "../../api/errors.ts";
 import type { Node, NodeSpec } from "../../api/node.ts";
 import { isTerminal } from "../../api/task_state.ts";
@@ -75,7 +76,7 @@ export async function removeNode(
   await store.update((tx) => {
     const node = requireNode(tx, id);
     const { members } = consensus.status();
-    // Also one that is being demoted: without the node nobody would take its vote away any more.
+    // A manager that is still being demoted is refused as well: without its node object nobody would take its vote away.
     if (members.some((member) => member.nodeID === id)) {
       throw new CoveyError(
         "failed_precondition",
@@ -107,9 +108,8 @@ async function untilLetGo(consensus: Quorum, clock: Clock, id: string): Promise<
 }
 
 function refuseCertificate(tx: WriteTransaction, clock: Clock, node: Node): void {
-  const cluster = tx.find("clusters", "name", DEFAULT_CLUSTER_NAME)[0];
-  if (cluster === undefined) throw new CoveyError("internal", "could not fetch cluster object");
-  const longest = new Date(clock.now() + cluster.Spec.CAConfig.NodeCertExpiry / 1e6).toISOString();
+  const cluster = requireCluster(tx);
+  const longest = new Date(clock.now() + toMs(cluster.Spec.CAConfig.NodeCertExpiry)).toISOString();
   tx.update("clusters", {
     ...cluster,
     BlacklistedCertificates: {

@@ -5,7 +5,7 @@ import { compareStates } from "../../api/task_state.ts";
 import type { Task } from "../../api/task.ts";
 
 /** True for tasks that belong to a node's set: assigned or later, and not given up as orphaned. */
-export function isAssigned(task: Task): boolean {
+function isAssigned(task: Task): boolean {
   return compareStates(task.Status.State, "assigned") >= 0 && task.Status.State !== "orphaned";
 }
 

@@ -1,10 +1,11 @@
 /** The assignments stream of one node: the complete set first, then batches of changes. */
+import type { TokenBucket } from "../../api/rate_limiter.ts";
 import type { CancelTimer, Clock } from "../../api/clock.ts";
 import { type AssignmentsMessage, MAX_CHANGES_PER_MESSAGE } from "../../api/dispatcher.ts";
 import type { CoveyError } from "../../api/errors.ts";
 import type { Task } from "../../api/task.ts";
 import { AssignmentSet } from "./assignment_set.ts";
-import { BATCH_DELAY_MS, BurstBudget } from "./burst_budget.ts";
+import { BATCH_DELAY_MS, burstBudget } from "./burst_budget.ts";
 import { Wakeup } from "./wakeup.ts";
 
 /** Changes that are sent without waiting for more (SwarmKit `modificationBatchLimit`). */
@@ -14,7 +15,7 @@ const BATCH_CHANGES = 100;
 export class AssignmentStream {
   readonly #clock: Clock;
   readonly #set: AssignmentSet;
-  readonly #budget: BurstBudget;
+  readonly #budget: TokenBucket;
   readonly #wakeup = new Wakeup();
   #index: number;
   #due = false;
@@ -25,7 +26,7 @@ export class AssignmentStream {
   constructor(clock: Clock, tasks: Task[], index: number) {
     this.#clock = clock;
     this.#set = new AssignmentSet(tasks);
-    this.#budget = new BurstBudget(clock);
+    this.#budget = burstBudget(clock);
     this.#index = index;
   }
 

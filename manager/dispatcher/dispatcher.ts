@@ -3,10 +3,11 @@
  * statuses they report. Runs on the leader; keeps nothing that the next leader could not rebuild from the store and from
  * the agents, which open new sessions.
  */
+import { clusterOf } from "../cluster/cluster_object.ts";
+import { toMs } from "../../api/duration.ts";
 import { getLogger } from "@logtape/logtape";
 import type { CancelTimer, Clock } from "../../api/clock.ts";
 import { timestamp } from "../../api/clock.ts";
-import { DEFAULT_CLUSTER_NAME } from "../../api/cluster.ts";
 import {
   type AssignmentsMessage,
   DISPATCHER_METHODS,
@@ -29,7 +30,7 @@ import { type ReportedStatus, StatusWriter } from "./status_writer.ts";
 import { Wakeup } from "./wakeup.ts";
 
 /** Heartbeat period where the cluster's settings name none. */
-export const DEFAULT_HEARTBEAT_MS = 5000;
+const DEFAULT_HEARTBEAT_MS = 5000;
 /** A period is drawn from plus or minus this share of the setting, so that agents spread out. */
 const HEARTBEAT_JITTER = 0.1;
 /** Periods without a heartbeat after which a node is down. */
@@ -274,9 +275,8 @@ export class Dispatcher {
   /** Milliseconds until the next heartbeat, drawn anew each time. */
   #period(): number {
     const { store, random } = this.#options;
-    const cluster = store.find("clusters", "name", DEFAULT_CLUSTER_NAME)[0];
-    const setting = cluster?.Spec.Dispatcher.HeartbeatPeriod;
-    const period = setting ? setting / 1e6 : DEFAULT_HEARTBEAT_MS;
+    const setting = clusterOf(store)?.Spec.Dispatcher.HeartbeatPeriod;
+    const period = setting ? toMs(setting) : DEFAULT_HEARTBEAT_MS;
     return Math.round(period * (1 + HEARTBEAT_JITTER * (2 * random.float() - 1)));
   }
 

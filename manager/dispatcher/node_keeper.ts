@@ -1,4 +1,5 @@
 /** Writes what the dispatcher learns of nodes (ready, down, unknown), and gives up the tasks of nodes long gone. */
+import { DAY_MS } from "../../api/duration.ts";
 import type { CancelTimer, Clock } from "../../api/clock.ts";
 import { timestamp } from "../../api/clock.ts";
 import { CoveyError } from "../../api/errors.ts";
@@ -9,7 +10,7 @@ import type { Commit, Store } from "../store/store.ts";
 import { isDeepStrictEqual } from "node:util";
 
 /** A node that was down for this long has its tasks orphaned (SwarmKit `defaultNodeDownPeriod`). */
-export const ORPHAN_AFTER_MS = 24 * 60 * 60 * 1000;
+const ORPHAN_AFTER_MS = DAY_MS;
 
 /** Owner of `Node.Status` and `Node.Description`. */
 export class NodeKeeper {

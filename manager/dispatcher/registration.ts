@@ -3,9 +3,9 @@ import type { CancelTimer, Clock } from "../../api/clock.ts";
 import { CoveyError } from "../../api/errors.ts";
 
 /** Sessions a node may open per {@linkcode RATE_WINDOW_MS} (SwarmKit: 3 per 8 s). */
-export const MAX_SESSIONS_PER_WINDOW = 3;
+const MAX_SESSIONS_PER_WINDOW = 3;
 /** See {@linkcode MAX_SESSIONS_PER_WINDOW}. */
-export const RATE_WINDOW_MS = 8000;
+const RATE_WINDOW_MS = 8000;
 
 /** A live session. Ends once: replaced, expired, or its node removed. */
 export class Registration {

@@ -12,9 +12,9 @@ import type { TaskStatus } from "../../api/task.ts";
 import { parseNodeDescription } from "../../api/validate/mod.ts";
 
 /** Characters of a description as JSON; every node's is held in every manager's memory and log. */
-export const MAX_DESCRIPTION_SIZE = 32 * 1024;
+const MAX_DESCRIPTION_SIZE = 32 * 1024;
 /** Characters of a status's `Message` and `Err`, each; longer ones are cut. */
-export const MAX_STATUS_TEXT = 4096;
+const MAX_STATUS_TEXT = 4096;
 
 type Fields = Record<string, unknown>;
 

@@ -1,11 +1,12 @@
 /** Writes the statuses that agents report into the store, many at a time. */
+import type { TokenBucket } from "../../api/rate_limiter.ts";
 import type { CancelTimer, Clock } from "../../api/clock.ts";
 import { CoveyError } from "../../api/errors.ts";
 import type { TaskStatus } from "../../api/task.ts";
 import { compareStates } from "../../api/task_state.ts";
 import type { Store, WriteTransaction } from "../store/store.ts";
 import { isDeepStrictEqual } from "node:util";
-import { BATCH_DELAY_MS, BurstBudget } from "./burst_budget.ts";
+import { BATCH_DELAY_MS, burstBudget } from "./burst_budget.ts";
 
 /** Updates that are written without waiting for more (SwarmKit `maxBatchItems`). */
 const BATCH_UPDATES = 10_000;
@@ -29,7 +30,7 @@ interface Waiting {
 export class StatusWriter {
   readonly #store: Store;
   readonly #clock: Clock;
-  readonly #budget: BurstBudget;
+  readonly #budget: TokenBucket;
   #waiting: Waiting[] = [];
   #count = 0;
   #writing = false;
@@ -38,7 +39,7 @@ export class StatusWriter {
   constructor(store: Store, clock: Clock) {
     this.#store = store;
     this.#clock = clock;
-    this.#budget = new BurstBudget(clock);
+    this.#budget = burstBudget(clock);
   }
 
   /** Resolves once the updates are durable. Rejects as `Store.batch` does, or `resource_exhausted`. */

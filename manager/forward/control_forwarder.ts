@@ -28,7 +28,7 @@ const CONNECTION_HEADERS = new Set([
 
 type Items = AsyncIterableIterator<ControlHead | Uint8Array<ArrayBuffer>>;
 
-/** See the file's head. */
+/** Hands a request on and gives back the leader's response; holds what is on its way to a bound. */
 export class ControlForwarder {
   readonly #link: LeaderLink;
   #pendingBytes = 0;
@@ -82,7 +82,8 @@ async function toResponse(items: Items): Promise<Response> {
   }
   const { Status: status, Headers: headers, Body } = head;
   if (Body === undefined) return new Response(bodyOf(items), { status, headers });
-  // The end follows on the heels of the only item; the answer is complete even if the connection breaks before it.
+  // The stream's end follows at once and is taken, so that the call is over; if the connection breaks instead, the answer is
+  // complete all the same.
   await items.next().catch(() => {});
   return new Response(Body.length > 0 ? Body : null, { status, headers });
 }

@@ -33,7 +33,7 @@ interface Slot {
   places: number;
 }
 
-/** See the file's head. */
+/** Lends connections to the leader to calls, and opens and closes them as calls come and go. */
 export class LeaderConnections {
   readonly leader: LeaderAddress;
   readonly #dialer: Dialer;

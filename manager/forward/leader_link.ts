@@ -1,4 +1,5 @@
 /** The way to whoever leads: finds the leader, keeps a connection to it, and waits while there is none. */
+import { Backoff, type BackoffLimits } from "../../api/backoff.ts";
 import type { Clock } from "../../api/clock.ts";
 import { CoveyError } from "../../api/errors.ts";
 import type { Dialer } from "../../transport/mod.ts";
@@ -10,14 +11,12 @@ import { canceled, within } from "./waiting.ts";
 /** How long a call waits for a leader that can be reached: ten elections of the slowest default (1 s). */
 export const LEADER_WAIT_MS = 10_000;
 /** Calls that may wait for a leader: as many as agents may be connected; beyond it they fail at once. */
-export const MAX_WAITING_CALLS = 10_000;
+const MAX_WAITING_CALLS = 10_000;
 /**
- * Wait before the same leader is tried a third time, doubled from then on; a change of the leader ends it early. The second
- * try is at once: it may only have been an old connection that broke.
+ * Waits before the same leader is tried a third time and on; a change of the leader ends them early. The second try is at
+ * once: it may only have been an old connection that broke.
  */
-const MIN_RETRY_MS = 50;
-/** Longest such wait. */
-const MAX_RETRY_MS = 1_000;
+const RETRY_PAUSE: BackoffLimits = { minMs: 50, maxMs: 1_000 };
 
 /** What a link works with. */
 export interface LeaderLinkOptions {
@@ -67,6 +66,7 @@ export class LeaderLink {
    */
   async run<R>(work: LeaderWork<R>): Promise<R> {
     const { clock, consensus } = this.#options, { signal } = work;
+    const backoff = new Backoff(RETRY_PAUSE);
     let left = LEADER_WAIT_MS, retryMs = 0;
     let problem: CoveyError | undefined;
     for (;;) {
@@ -93,7 +93,7 @@ export class LeaderLink {
         if (pauseMs > 0) await this.#pause(pauseMs, signal);
       }
       left -= clock.monotonic() - since;
-      retryMs = Math.min(Math.max(retryMs * 2, MIN_RETRY_MS), MAX_RETRY_MS);
+      retryMs = backoff.next();
     }
   }
 

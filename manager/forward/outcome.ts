@@ -1,7 +1,6 @@
 /** What became of a call to the leader that failed, and the errors that callers of this manager see. */
 import { NO_LEADER } from "../../api/docker_texts.ts";
 import { CoveyError } from "../../api/errors.ts";
-import { isNotLeading } from "../consensus/mod.ts";
 
 /**
  * `not_leader`, `unsent`: nothing was done, another try is safe. `unknown`: it may have been done. `answered`: the leader
@@ -9,20 +8,17 @@ import { isNotLeading } from "../consensus/mod.ts";
  */
 export type Fate = "not_leader" | "unsent" | "unknown" | "answered";
 
-/** Judges what a call of the transport rejected with. The transport says a broken call's outcome in its message. */
-export function fateOf(problem: CoveyError): Fate {
-  const { code, message } = problem;
-  if (message.endsWith(", outcome unknown")) return "unknown";
+/** Judges what a call of the transport rejected with. */
+export function fateOf({ code, reason }: CoveyError): Fate {
+  if (reason === "outcome_unknown") return "unknown";
   if (code !== "unavailable") return "answered";
-  if (isNotLeading(problem)) return "not_leader";
-  const unsent = message.endsWith(", the request was not sent") ||
-    message.includes(": the connection is over: ");
-  return unsent ? "unsent" : "answered";
+  if (reason === "not_leading") return "not_leader";
+  return reason === "unsent" ? "unsent" : "answered";
 }
 
 /** No leader was found in time. */
 export function noLeader(cause: unknown): CoveyError {
-  return new CoveyError("unavailable", NO_LEADER, { cause });
+  return new CoveyError("unavailable", NO_LEADER, { cause, reason: "no_leader" });
 }
 
 /** The leader may have done what was asked. */
@@ -30,6 +26,6 @@ export function outcomeUnknown(cause: CoveyError): CoveyError {
   return new CoveyError(
     "unknown",
     `Cannot tell whether the leader did it, look before you ask again: ${cause.message}`,
-    { cause },
+    { cause, reason: "outcome_unknown" },
   );
 }

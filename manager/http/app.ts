@@ -5,7 +5,14 @@ import type { Clock } from "../../api/clock.ts";
 import type { Random } from "../../api/random.ts";
 import type { NodeLifecycle } from "./lifecycle.ts";
 import { API_VERSION, checkVersion, pathOf, withoutVersion } from "./api_version.ts";
-import { type ControlContext, isDockerClient, sendJSON } from "./context.ts";
+import { type Caller, requireRight } from "../control/caller.ts";
+import {
+  type ControlApp,
+  type ControlContext,
+  isDockerClient,
+  type RequestEnv,
+  sendJSON,
+} from "./context.ts";
 import { dockerError } from "./docker_error.ts";
 import { connectEngine, type Engine } from "./engine.ts";
 import { EventHub } from "./events/event_hub.ts";
@@ -17,6 +24,7 @@ import { noEngineRoutes } from "./routes/no_engine_routes.ts";
 import { nodeRoutes } from "./routes/node_routes.ts";
 import { serviceRoutes } from "./routes/service_routes.ts";
 import { swarmRoutes } from "./routes/swarm_routes.ts";
+import { rightFor } from "./rights.ts";
 import { systemRoutes } from "./routes/system_routes.ts";
 import { taskRoutes } from "./routes/task_routes.ts";
 import { unavailableRoutes } from "./routes/unavailable_routes.ts";
@@ -34,11 +42,13 @@ export interface ControlOptions {
 
 /** The control API and the way to let go of what it holds. */
 export interface ControlAPI {
-  app: Hono;
+  app: ControlApp;
+  /** Answers a request of `caller`. */
+  fetch(request: Request, caller: Caller): Response | Promise<Response>;
   /** What every response carries besides its own: whoever writes it to a client adds them. */
   readonly headers: Readonly<Record<string, string>>;
   /** See {@linkcode LeadersRequests.answer}. */
-  answer(request: Request): Promise<Response>;
+  answer(request: Request, caller: Caller): Promise<Response>;
   /** The local container engine, for what is handed to it; undefined where there is none. */
   readonly engine: Engine | undefined;
   /** Stops following the store and closes connections to the engine. */
@@ -53,11 +63,12 @@ export function controlAPI(options: ControlOptions): ControlAPI {
   const hub = new EventHub(clock);
   hub.follow(lifecycle.manager);
 
-  const leaders = new LeadersRequests(lifecycle, (request) => app.fetch(request));
-  const app = new Hono({ getPath: (request) => withoutVersion(pathOf(request.url)) });
+  const leaders = new LeadersRequests(lifecycle, (request, caller) => app.fetch(request, { caller }));
+  const app: ControlApp = new Hono<RequestEnv>({ getPath: (request) => withoutVersion(pathOf(request.url)) });
   app.use(async (c, next) => {
     hub.follow(lifecycle.manager);
     checkVersion(pathOf(c.req.raw.url));
+    requireRight(c.env.caller, rightFor(c.req.method, c.req.path));
     const response = await leaders.route(c, next);
     if (response) return response;
     hub.follow(lifecycle.manager);
@@ -77,8 +88,8 @@ export function controlAPI(options: ControlOptions): ControlAPI {
       : sendJSON(c, { message: "page not found" }, 404)
   );
   app.onError((thrown, c) => {
-    const { status, message } = dockerError(thrown, isDockerClient(c));
-    return sendJSON(c, { message }, status as ContentfulStatusCode);
+    const { status, message, reason } = dockerError(thrown, isDockerClient(c));
+    return sendJSON(c, { message, reason }, status as ContentfulStatusCode);
   });
   return {
     app,
@@ -88,7 +99,8 @@ export function controlAPI(options: ControlOptions): ControlAPI {
       "Ostype": Deno.build.os,
       "Server": `Covey/${version} (${Deno.build.os})`,
     },
-    answer: (request) => leaders.answer(request),
+    fetch: (request, caller) => app.fetch(request, { caller }),
+    answer: (request, caller) => leaders.answer(request, caller),
     engine,
     close() {
       hub.close();

@@ -1,5 +1,6 @@
 /** What every route needs: the options, the manager of the moment, and reading and writing of JSON as Docker does it. */
-import type { Context } from "@hono/hono";
+import type { Context, Hono } from "@hono/hono";
+import type { Caller } from "../control/caller.ts";
 import type { ContentfulStatusCode } from "@hono/hono/utils/http-status";
 import type { Clock } from "../../api/clock.ts";
 import { NO_LEADER, NOT_A_MANAGER } from "../../api/docker_texts.ts";
@@ -23,12 +24,20 @@ export interface ControlContext {
   version: string;
 }
 
+/** What comes with each request. */
+export interface RequestEnv {
+  Bindings: { caller: Caller };
+}
+
+/** The app, as routes are added to it. */
+export type ControlApp = Hono<RequestEnv>;
+
 /** The manager that can answer. Throws Docker's 503 on a node that is none, or while the swarm has no leader. */
 export function requireManager({ lifecycle }: ControlContext): ManagerHandle {
   const { manager, state } = lifecycle;
   if (manager !== undefined && state === "active") {
     if (manager.consensus.status().leaderNodeID !== undefined) return manager;
-    throw new DockerError(503, "unavailable", `rpc error: code = Unknown desc = ${NO_LEADER}`);
+    throw new DockerError(503, "unavailable", `rpc error: code = Unknown desc = ${NO_LEADER}`, "no_leader");
   }
   throw new DockerError(503, "unavailable", notManagerText(lifecycle));
 }

@@ -1,5 +1,5 @@
 /** How errors look to Docker clients: moby's status codes, and its texts with gRPC's prefix where the swarm's core speaks. */
-import { CoveyError, type ErrorCode } from "../../api/errors.ts";
+import { CoveyError, type ErrorCode, type ErrorReason } from "../../api/errors.ts";
 
 /** gRPC's name of a code as moby prints it; codes that moby's own layer reports carry no prefix. */
 const RPC_NAMES: Partial<Record<ErrorCode, string>> = {
@@ -30,8 +30,8 @@ const STATUS: Partial<Record<ErrorCode, number>> = {
 export class DockerError extends CoveyError {
   readonly status: number;
 
-  constructor(status: number, code: ErrorCode, message: string) {
-    super(code, message);
+  constructor(status: number, code: ErrorCode, message: string, reason?: ErrorReason) {
+    super(code, message, { reason });
     this.status = status;
   }
 }
@@ -57,13 +57,20 @@ function dockerText(problem: string): string | undefined {
   return undefined;
 }
 
+/** How an error is answered; `reason` is for clients of ours, which decide by it. */
+export interface DockerAnswer {
+  status: number;
+  message: string;
+  reason?: ErrorReason | undefined;
+}
+
 /**
  * Status and message of anything thrown. Problems are listed with their fields; `stockClient` gets a single one that Docker
  * knows too in Docker's very words.
  */
-export function dockerError(thrown: unknown, stockClient = false): { status: number; message: string } {
-  if (thrown instanceof DockerError) return { status: thrown.status, message: thrown.message };
-  const error = CoveyError.from(thrown);
+export function dockerError(thrown: unknown, stockClient = false): DockerAnswer {
+  const error = CoveyError.from(thrown), { reason } = error;
+  if (error instanceof DockerError) return { status: error.status, message: error.message, reason };
   const status = STATUS[error.code] ?? 500;
   if (error.problems.length > 0) {
     const [only, second] = error.problems;
@@ -75,6 +82,7 @@ export function dockerError(thrown: unknown, stockClient = false): { status: num
   const name = RPC_NAMES[error.code];
   return {
     status,
+    reason,
     message: name === undefined ? error.message : `rpc error: code = ${name} desc = ${error.message}`,
   };
 }

@@ -3,6 +3,7 @@
  * Different from SwarmKit, for devices that may be offline: an outage neither stops nor replaces a task, and
  * a device that returns is updated under the service's update policy.
  */
+import { clusterOf } from "../cluster/cluster_object.ts";
 import type { Node } from "../../api/node.ts";
 import { isGlobal, type Service } from "../../api/service.ts";
 import type { Task } from "../../api/task.ts";
@@ -11,7 +12,7 @@ import { nodeMatches } from "../placement/constraint.ts";
 import type { WriteTransaction } from "../store/store.ts";
 import type { ComponentOptions } from "../leader/commit_loop.ts";
 import { ServiceOrchestrator } from "./service_orchestrator.ts";
-import { clusterOf, isWanted, newTask, withDesired } from "../task/task.ts";
+import { isWanted, newTask, withDesired } from "../task/task.ts";
 
 /**
  * What a node is to a global service: `run` a task there; `leave` what is there as it is (the node is paused,

@@ -2,5 +2,5 @@ export { type ComponentOptions } from "../leader/commit_loop.ts";
 export { ConstraintEnforcer } from "../cleaner/constraint_enforcer.ts";
 export { GlobalOrchestrator } from "./global_orchestrator.ts";
 export { ReplicatedOrchestrator } from "./replicated_orchestrator.ts";
-export { clusterOf, isTaskDirty, newTask, type Place, slotKey } from "../task/task.ts";
+export { isTaskDirty, newTask, type Place } from "../task/task.ts";
 export { TaskReaper } from "../cleaner/task_reaper.ts";

@@ -1,11 +1,12 @@
 /** Keeps n tasks of each replicated service (SwarmKit `manager/orchestrator/replicated`). */
+import { clusterOf } from "../cluster/cluster_object.ts";
 import { replicas, type Service } from "../../api/service.ts";
 import type { Task } from "../../api/task.ts";
 import { isTerminal } from "../../api/task_state.ts";
 import type { ReadView, WriteTransaction } from "../store/store.ts";
 import type { ComponentOptions } from "../leader/commit_loop.ts";
 import { type NodeChange, ServiceOrchestrator } from "./service_orchestrator.ts";
-import { clusterOf, newTask, withDesired } from "../task/task.ts";
+import { newTask, withDesired } from "../task/task.ts";
 
 /** Live tasks by slot, and what is left of slots without any. */
 interface Slots {

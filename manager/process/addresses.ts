@@ -108,7 +108,7 @@ export function requestedAddresses(
   options: Pick<ManagerOptions, "listen" | "advertise">,
   interfaces: NetworkInterface[],
 ): OwnAddresses {
-  // Docker's client always sends its default; the flags of this process know better.
+  // Docker's client sends its default even if nothing was asked for; then the flags of this process count.
   const listen = !request.ListenAddr || request.ListenAddr === DEFAULT_LISTEN
     ? options.listen ?? DEFAULT_LISTEN
     : requested("listen", request.ListenAddr, undefined, interfaces);

@@ -1,12 +1,11 @@
 /** The agent beside a manager: a child process with its own sandbox, restarted whenever it ends by itself. */
 import { getLogger } from "@logtape/logtape";
+import { Backoff, type BackoffLimits } from "../../api/backoff.ts";
 import { type Clock, sleep } from "../../api/clock.ts";
 import type { ManagerOptions } from "./options.ts";
 
-/** First wait before a restart, doubled at each failure in a row. */
-const MIN_RESTART_MS = 500;
-/** Longest wait before a restart: a broken agent must not spin, a mended one must not wait long. */
-const MAX_RESTART_MS = 10_000;
+/** Waits before a restart: a broken agent must not spin, a mended one must not wait long. */
+const RESTART_PAUSE: BackoffLimits = { minMs: 500, maxMs: 10_000 };
 /** An agent that ran this long was well; its next failure starts at the first wait again. */
 const HEALTHY_MS = 60_000;
 /** Time for an orderly end before the agent is killed; its tasks go on either way. */
@@ -66,15 +65,15 @@ export class AgentProcess {
 
   async #supervise(): Promise<void> {
     const { clock } = this.#options, { signal } = this.#stop;
-    let wait = MIN_RESTART_MS;
+    const backoff = new Backoff(RESTART_PAUSE);
     while (!signal.aborted) {
       const started = clock.monotonic();
       await this.#runOnce(signal);
       if (signal.aborted) return;
-      if (clock.monotonic() - started >= HEALTHY_MS) wait = MIN_RESTART_MS;
+      if (clock.monotonic() - started >= HEALTHY_MS) backoff.reset();
+      const wait = backoff.next();
       logger.warn("The agent of this node ended by itself; restarting it in {wait} ms", { wait });
       await sleep(clock, wait, signal).catch(() => {});
-      wait = Math.min(wait * 2, MAX_RESTART_MS);
     }
   }
 

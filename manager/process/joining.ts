@@ -1,4 +1,5 @@
 /** How a node gets into a cluster that exists: a certificate first, then, for a manager, its place in the quorum. */
+import { SayOnce } from "../../api/say_once.ts";
 import { getLogger } from "@logtape/logtape";
 import { CoveyError } from "../../api/errors.ts";
 import { joinCluster, type JoinOptions, type NodeIdentity, RemoteCA } from "../../security/mod.ts";
@@ -13,7 +14,10 @@ import { enterQuorum, keepEntering, withdraw } from "./quorum_entry.ts";
 
 const logger = getLogger(["covey", "node"]);
 
-/** See the file's head. Everything here runs in the node's queue, but for the background's waiting. */
+/**
+ * Joins a cluster, or goes on with a join. All of it runs in the queue of {@linkcode NodeLife}, except that a manager which
+ * keeps asking to be let in waits outside of it.
+ */
 export class Joining {
   readonly #parts: NodeParts;
 
@@ -86,13 +90,14 @@ export class Joining {
   ): Promise<NodeIdentity> {
     const { life } = this.#parts, { signal } = life;
     const ca = new RemoteCA({ addresses: () => managers, clock: join.clock });
+    const said = new SayOnce();
     const told = async <R>(call: Promise<R>): Promise<R> => {
       try {
         return await call;
       } catch (thrown) {
         const { message, retryable } = CoveyError.from(thrown);
-        if (retryable && !signal.aborted && message !== life.error) {
-          logger.warn("Cannot join yet, trying again: {message}", { message });
+        if (retryable && !signal.aborted) {
+          if (said.isNew(message)) logger.warn("Cannot join yet, trying again: {message}", { message });
           life.error = message;
         }
         throw thrown;
@@ -153,8 +158,9 @@ export class Joining {
     const gone = new AbortController();
     void manager.consensus.removed.then(() => gone.abort());
     const signal = AbortSignal.any([life.signal, gone.signal]);
+    const said = new SayOnce();
     const onFailure = (message: string) => {
-      if (message !== life.error) logger.warn("Cannot join the managers yet: {message}", { message });
+      if (said.isNew(message)) logger.warn("Cannot join the managers yet: {message}", { message });
       life.waits(membership, message);
     };
     life.waits(membership, why);

@@ -45,8 +45,11 @@ export class ManagerNode implements NodeLifecycle {
       removed: (manager) => void roles.demote(manager),
     });
     const parts = {
-      ...{ context, life: this.#life, running: this.#running },
-      ...{ state: this.#state, identities: this.#identities },
+      context,
+      life: this.#life,
+      running: this.#running,
+      state: this.#state,
+      identities: this.#identities,
     };
     const roles = new RoleChanges(parts);
     this.#joining = new Joining(parts);
@@ -78,7 +81,7 @@ export class ManagerNode implements NodeLifecycle {
   }
 
   get manager(): ManagerHandle | undefined {
-    // One that is being started or still joins is not of use yet.
+    // A manager that is being started or still joins cannot answer yet.
     const { phase, membership } = this.#life;
     return phase === "active" && membership?.role === "manager" ? this.#running.manager : undefined;
   }
@@ -90,7 +93,7 @@ export class ManagerNode implements NodeLifecycle {
     if (membership) {
       await this.#enter(async () => {
         const moved = await this.#moved(membership);
-        // From now on one can leave, whatever the rest waits for.
+        // The membership is known before anything else starts, so that one can leave even if the rest waits for ever.
         this.#life.waits(moved, "Starts");
         await this.#resume(moved);
       });
@@ -236,7 +239,7 @@ export class ManagerNode implements NodeLifecycle {
       try {
         return await work();
       } catch (thrown) {
-        // Whoever ended the wait also ends what runs: a member that may vote is needed to let it go.
+        // Where the wait was aborted, leave() or close() also halts what runs: leaving needs a member that still answers.
         if (!life.signal.aborted) await this.#running.halt({ leave: false });
         life.failed((thrown as Error).message);
         throw thrown;

@@ -1,4 +1,13 @@
-/** Where a node stands between being alone and being in a cluster, and the queue of what changes that. */
+/**
+ * Where a node stands between being alone and being in a cluster, and the queue of what changes that.
+ *
+ *     inactive --- init, join, start ---> pending --- in, and at work ---> active
+ *       ^  ^                              |  |  ^                             |
+ *       |  '--- failed, no membership ----'  |  '--- a manager no more, ------'
+ *       |                                    |       until it is a worker
+ *       |                                    '--- failed, with a membership ---> error
+ *       '--- leave, from anywhere
+ */
 import type { LocalNodeState } from "../http/lifecycle.ts";
 import type { NodeMembership } from "./membership_file.ts";
 

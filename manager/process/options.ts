@@ -3,7 +3,7 @@ import { parseArgs } from "node:util";
 import { CoveyError, type FieldProblem } from "../../api/errors.ts";
 
 /** The cluster's port unless a flag says otherwise (Docker Swarm's). */
-export const DEFAULT_PORT = 2377;
+const DEFAULT_PORT = 2377;
 
 /** Where a node listens unless a flag or the API says otherwise. */
 export const DEFAULT_LISTEN = `0.0.0.0:${DEFAULT_PORT}`;
@@ -126,7 +126,7 @@ function problemsOf(options: ManagerOptions, labels: readonly string[]): FieldPr
     if (!/^(?!__proto__=)[^=\s]+=/.test(label)) add("--label", `want k=v, current value is "${label}"`);
   }
   for (const [flag, path] of [["--state-dir", options.stateDir], ["--api", options.apiSocket]] as const) {
-    // A socket inside the state folder says nothing new of that folder.
+    // The default socket stands in the state folder, of which the problem is told already.
     const told = flag === "--api" && path === `${options.stateDir}/covey.sock`;
     if (!told && /[\s,]/.test(path)) {
       add(flag, `must not contain blanks or commas, current value is "${path}"`);

@@ -1,10 +1,9 @@
 /** The first manager's certificate, which nobody else could issue. */
+import { toMs } from "../../api/duration.ts";
 import type { Clock } from "../../api/clock.ts";
 import type { Cluster } from "../../api/cluster.ts";
 import type { Random } from "../../api/random.ts";
 import { type IdentityFiles, issueNodeCertificate, publicKeyOf } from "../../security/mod.ts";
-
-const NS_PER_MS = 1_000_000;
 
 /** A manager's certificate for the key `privateKeyPEM`, signed with the cluster's root. */
 export async function issueOwnIdentity(
@@ -19,7 +18,7 @@ export async function issueOwnIdentity(
     nodeID,
     clusterID: cluster.ID,
     role: "swarm-manager",
-    expiryMs: cluster.Spec.CAConfig.NodeCertExpiry / NS_PER_MS,
+    expiryMs: toMs(cluster.Spec.CAConfig.NodeCertExpiry),
   }, context);
   return { rootCAPEM: CACert, certificateChainPEM, privateKeyPEM };
 }

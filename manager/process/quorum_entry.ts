@@ -3,14 +3,13 @@
  * not; a vote that is counted on must not be wiped, so whoever gives up leaves first. Where even that is in doubt, the
  * member stays and goes on asking.
  */
+import { Backoff, type BackoffLimits } from "../../api/backoff.ts";
 import { type Clock, sleep } from "../../api/clock.ts";
 import { CoveyError } from "../../api/errors.ts";
 import type { RaftMember } from "../consensus/member/mod.ts";
 
-/** First pause before a member that could not get in asks again; it doubles … */
-const MIN_RETRY_MS = 1_000;
-/** … up to this: each attempt makes the leader dial back. */
-const MAX_RETRY_MS = 30_000;
+/** Pauses before a member that could not get in asks again: each attempt makes the leader dial back. */
+const RETRY_PAUSE: BackoffLimits = { minMs: 1_000, maxMs: 30_000 };
 
 /** A running member that is to join. */
 export type Entrant = Pick<RaftMember, "join" | "leave" | "isVoter">;
@@ -56,13 +55,14 @@ export async function keepEntering(
   through: readonly string[],
   { clock, signal, onFailure }: { clock: Clock; signal: AbortSignal; onFailure: (why: string) => void },
 ): Promise<void> {
-  for (let pause = MIN_RETRY_MS; !member.isVoter; pause = Math.min(2 * pause, MAX_RETRY_MS)) {
+  const backoff = new Backoff(RETRY_PAUSE);
+  while (!member.isVoter) {
     try {
       await member.join(through, signal);
     } catch (thrown) {
       signal.throwIfAborted();
       onFailure(CoveyError.from(thrown).message);
-      await sleep(clock, pause, signal);
+      await sleep(clock, backoff.next(), signal);
     }
   }
 }

@@ -7,7 +7,7 @@ import {
 } from "../../api/docker_texts.ts";
 import { CoveyError } from "../../api/errors.ts";
 
-const refuse = (message: string) => new CoveyError("failed_precondition", message);
+const refuse = (message: string) => new CoveyError("failed_precondition", message, { reason: "wrong_state" });
 
 export const alreadyInSwarm = () => refuse(ALREADY_IN_SWARM);
 

@@ -1,4 +1,5 @@
 /** A certificate for the role that the cluster has just given this node. */
+import { Backoff, type BackoffLimits } from "../../api/backoff.ts";
 import { type Clock, sleep } from "../../api/clock.ts";
 import { CoveyError } from "../../api/errors.ts";
 import type { NodeRole } from "../../api/node.ts";
@@ -10,10 +11,11 @@ import {
   type RemoteCA,
 } from "../../security/mod.ts";
 
-/** Pause before the cluster is asked again: the role follows the removal from the quorum in milliseconds. It doubles … */
-const MIN_RETRY_MS = 250;
-/** … up to this: the CA allows a node 10 requests at once, then one in 5 s. */
-const MAX_RETRY_MS = 5_000;
+/**
+ * Pauses before the cluster is asked again: the role follows the removal from the quorum in milliseconds, but the CA allows
+ * a node 10 requests at once, then one in 5 s.
+ */
+const RETRY_PAUSE: BackoffLimits = { minMs: 500, maxMs: 5_000 };
 /** Attempts before the node is said to be in trouble: about a minute of them. */
 const MAX_ATTEMPTS = 15;
 
@@ -23,9 +25,10 @@ export async function renewAs(
   identity: NodeIdentity,
   { ca, store, clock, signal }: { ca: RemoteCA; store: IdentityStore; clock: Clock; signal: AbortSignal },
 ): Promise<NodeIdentity> {
+  const backoff = new Backoff(RETRY_PAUSE);
   let failure = new CoveyError("unavailable", `Cannot become a ${role}: nobody was asked`);
   for (let attempt = 0; attempt < MAX_ATTEMPTS; attempt++) {
-    if (attempt > 0) await sleep(clock, Math.min(MIN_RETRY_MS * 2 ** attempt, MAX_RETRY_MS), signal);
+    if (attempt > 0) await sleep(clock, backoff.next(), signal);
     try {
       const privateKeyPEM = await store.pendingKey();
       const certificateChainPEM = await ca.renew(

@@ -12,7 +12,7 @@ const PROMOTION_RETRY_MS = 5_000;
 
 const logger = getLogger(["covey", "node"]);
 
-/** See the file's head. */
+/** Carries out promotion and demotion, one after another in the queue of {@linkcode NodeLife}. */
 export class RoleChanges {
   readonly #parts: NodeParts;
 
@@ -43,7 +43,7 @@ export class RoleChanges {
         if (signal.aborted) return;
         logger.warn("Cannot become a manager yet: {message}", { message: (thrown as Error).message });
         await running.halt({ leave: false });
-        // What the quorum may count on stays in the folder: the next attempt goes on as the same member.
+        // The raft folder stays: the quorum may count on this member's vote already, so the next attempt must be the same member.
         await running.work(before);
         life.arrived(before);
         sleep(clock, PROMOTION_RETRY_MS, signal).then(() => this.promote(), () => {});

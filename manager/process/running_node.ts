@@ -23,7 +23,7 @@ export interface RunningNodeHooks {
   removed(manager: RunningManager): void;
 }
 
-/** See the file's head. Calls follow one another; {@linkcode halt} takes back whatever was started. */
+/** Starts and ends these parts. One call at a time; {@linkcode halt} takes back whatever was started, also half of it. */
 export class RunningNode {
   readonly #context: NodeContext;
   readonly #identities: IdentityStore;
@@ -78,7 +78,12 @@ export class RunningNode {
     const identity = await this.#identities.load();
     const manager = await RunningManager.open({
       raftDir: `${options.stateDir}/raft`,
-      ...{ nodeID, listen, advertise, clock, random, answer },
+      nodeID,
+      listen,
+      advertise,
+      clock,
+      random,
+      answer,
       ...(joined && { join: true }),
       ...(identity && { identity }),
       ...how,

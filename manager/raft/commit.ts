@@ -53,7 +53,7 @@ function leaveJoint(raft: RaftState): void {
 export function maybeCommit(raft: RaftState): void {
   invariant(raft.role === "leader", "only a leader counts", raft.role);
   const before = raft.log.committed;
-  // Again after a membership change: the new majority may be smaller.
+  // In a loop, because committing a change of membership may leave a smaller majority, which stores more.
   while (raft.role === "leader") {
     const index = quorumIndex(raft.conf, (id) => raft.progress.get(id)?.match ?? 0);
     if (index <= raft.log.committed || !raft.mayCommitByCounting(index)) break;

@@ -4,7 +4,7 @@ import { invariant } from "./invariant.ts";
 import { type ConfState, type MemberID, NO_MEMBER } from "./types.ts";
 
 /** Members of one cluster; SwarmKit advises 7, and every one costs the leader a message per entry. */
-export const MAX_MEMBERS = 64;
+const MAX_MEMBERS = 64;
 
 /** Removed IDs kept; beyond it the oldest is forgotten, as its machine has long learned that it is out. */
 export const MAX_REMOVED = 4096;

@@ -29,7 +29,7 @@ function startElection(raft: RaftState, transfer: boolean): void {
   becomeCandidate(raft);
   const { lastIndex, lastTerm } = raft.log;
   invariant(raft.term > lastTerm, "a new term is beyond the log's", raft.term, lastTerm);
-  // After the write, so that a member with a stuck disk disturbs nobody.
+  // Votes are asked for after the own one is stored, so that a member whose disk hangs starts no elections.
   for (const to of otherVoters(raft)) {
     raft.sendAfterWrite({ type: "vote", to, lastIndex, lastTerm, transfer });
   }
@@ -91,7 +91,7 @@ export function handlePreVote(raft: RaftState, message: PreVote): void {
   const { from: to, term, round, lastIndex, lastTerm } = message;
   const granted = term > raft.term && raft.log.isUpToDate(lastIndex, lastTerm);
   invariant(!granted || !inLease(raft), "no pre-vote against a live leader");
-  // A grant carries the term asked for, a refusal the own one, which may be news to the candidate.
+  // A grant repeats the term that was asked about. A refusal tells this member's own term: the candidate may be behind.
   raft.send({ type: "pre_vote_response", to, term: granted ? term : raft.term, granted, round });
 }
 

@@ -64,7 +64,7 @@ export function handleHeartbeat(raft: RaftState, message: Heartbeat): void {
 function restore(raft: RaftState, snapshot: SnapshotMeta): boolean {
   const { log } = raft;
   if (snapshot.index <= log.committed) return false;
-  // Not for this member; a member that waits for its first entries has no membership of its own yet.
+  // A snapshot in which this member does not occur is not for it. Its own membership says nothing: a new one has none yet.
   if (!members(snapshot.confState).includes(raft.id)) return false;
   if (log.matches(snapshot.index, snapshot.term)) {
     commitTo(raft, snapshot.index);

@@ -26,10 +26,10 @@ function handleAcceptance(raft: RaftState, progress: Progress, message: AppendRe
     index,
     raft.log.lastIndex,
   );
-  // Not an acknowledgement, but how a member with a newer term got this one's attention before it led that term.
+  // Index 0 acknowledges nothing: a member sent it to tell of its newer term, before this one led that term (step.ts).
   if (index === 0) return;
   const news = progress.accept(index);
-  // A repeated answer still ends the probing, or a follower that has everything would stay in it.
+  // An answer without news still ends the probing: a follower that has everything would be probed for ever.
   if (!news && !(progress.match === index && progress.state === "probe")) return;
   if (progress.state === "probe") {
     progress.becomeReplicate();

@@ -39,7 +39,7 @@ export class RaftLog {
     invariant(applied >= first - 1, "stored log reaches back to what is applied", applied, first);
     this.#storage = storage;
     this.#unstable = new Unstable(last + 1);
-    // Commit is stored along with entries only, so the application may have seen more.
+    // The commit index is stored only along with entries, so the stored one may be behind what was applied.
     this.#committed = Math.max(hardState.commit, applied);
     this.#handed = this.#applied = applied;
   }

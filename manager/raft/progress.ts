@@ -90,7 +90,7 @@ export class Progress {
         this.next += count;
         this.inflights.add(this.next - 1, bytes);
       }
-      // A full window is probed by one empty message for each heartbeat.
+      // Once the window is full, one empty message a heartbeat asks whether there is room again.
       this.paused = this.inflights.full;
       this.sentCommit = Math.max(this.sentCommit, Math.min(commit, this.next - 1));
     } else if (count > 0) {

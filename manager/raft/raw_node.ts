@@ -204,7 +204,8 @@ export class RawNode {
   #mustWrite(): boolean {
     const { term, vote, confIndex } = this.#handed;
     if (this.raft.log.hasUnwritten || term !== this.raft.term || vote !== this.raft.vote) return true;
-    // Else members that restart could want votes that are not needed any more, and find no majority among them.
+    // That a change of membership is committed is stored too: members that restart without knowing could wait for votes of
+    // members that are gone.
     return confIndex !== this.raft.confIndex;
   }
 
@@ -214,7 +215,7 @@ export class RawNode {
     const messages = raft.messagesAfterWrite;
     raft.messagesAfterWrite = [];
     if (!this.#mustWrite()) {
-      // Everything that these depend on is stored already.
+      // There is nothing to write, so what was to be sent after a write can leave now.
       for (const message of messages) raft.messages.push(message);
       return null;
     }

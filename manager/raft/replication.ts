@@ -8,7 +8,7 @@ import { type Entry, entrySize, type MemberID } from "./types.ts";
 
 function trySendSnapshot(raft: RaftState, to: MemberID): boolean {
   const progress = raft.progressOf(to);
-  // Whoever is silent gets no snapshot: it would be made, read and sent for nothing.
+  // A member that is silent gets no snapshot: making and sending it would be for nothing.
   if (!raft.isActive(to)) return false;
   const snapshot = raft.snapshot(to);
   if (!snapshot || snapshot.index <= progress.match) return false;

@@ -1,4 +1,17 @@
-/** Changes of role (paper, figure 4). */
+/**
+ * Changes of role (paper, figure 4; dissertation 9.6).
+ *
+ *               timeout                 a majority would vote             a majority voted, itself on disk
+ *     follower ---------> pre_candidate ---------------------> candidate ---------------------------------> leader
+ *        ^                  |       ^                           |     |                                       |
+ *        |                  |       '--------- timeout ---------'     |                                       |
+ *        '------------------+-----------------------------------------+---------------------------------------'
+ *                        refused, or a leader of this term                a higher term, no majority heard for
+ *                                                                         a timeout, or a disk that hangs
+ *
+ * A higher term makes followers of all, unless it stands in a question: a pre-vote, or a vote against a leader that is
+ * heard. A leader that hands over makes a follower a candidate at once.
+ */
 
 import { invariant } from "./invariant.ts";
 import { appendOwn, trackMembers } from "./replication.ts";
@@ -6,7 +19,7 @@ import type { RaftState } from "./state.ts";
 import { type MemberID, NO_MEMBER } from "./types.ts";
 
 /** Reads that this member asked for itself can no longer be answered; others notice by themselves. */
-export function loseReads(raft: RaftState): void {
+function loseReads(raft: RaftState): void {
   for (const read of raft.pendingReads) if (read.from === raft.id) raft.lostReads.push(read.id);
   for (const id of raft.forwardedReads) raft.lostReads.push(id);
   raft.pendingReads = [];

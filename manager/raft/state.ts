@@ -94,7 +94,7 @@ export class RaftState {
     this.stored = { ...hardState };
     this.conf = confState;
     this.removed = new Set(confState.removed);
-    // A fresh start for each incarnation, so that no late answer to an earlier one passes for a new read.
+    // Read IDs begin anywhere: a late answer to a read of before this start must not pass for that of a new one.
     this.nextReadID = 1 + Math.floor(config.random() * 2 ** 40);
     invariant(
       hardState.term >= this.log.lastTerm,

@@ -49,7 +49,19 @@ export function statusOf(raft: RaftState): RaftStatus {
   const { id, role, term, vote, leader, log, conf, transferTarget, uncommittedBytes } = raft;
   const { committed: commit, applied, firstIndex, lastIndex, stableIndex } = log;
   return {
-    ...{ id, role, term, vote, leader, commit, applied, firstIndex, lastIndex, stableIndex },
-    ...{ confState: conf, transferTarget, uncommittedBytes, members },
+    id,
+    role,
+    term,
+    vote,
+    leader,
+    commit,
+    applied,
+    firstIndex,
+    lastIndex,
+    stableIndex,
+    confState: conf,
+    transferTarget,
+    uncommittedBytes,
+    members,
   };
 }

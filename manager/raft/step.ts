@@ -31,7 +31,7 @@ export type StepOutcome =
 function adoptTerm(raft: RaftState, message: Message): boolean {
   if (message.type === "pre_vote") return !inLease(raft);
   if (message.type === "vote" && !message.transfer && inLease(raft)) return false;
-  // A granted pre-vote carries the term that the candidate only asked about.
+  // A granted pre-vote repeats the term that this member only asked about: nobody is in that term yet.
   if (message.type === "pre_vote_response" && message.granted) return true;
   becomeFollower(raft, message.term, isFromLeader(message) ? message.from : NO_MEMBER);
   return true;
@@ -45,7 +45,8 @@ function handleOldTerm(raft: RaftState, message: Message): void {
     return;
   }
   if (!isFromLeader(message) || !(raft.config.preVote || raft.config.checkQuorum)) return;
-  // This member ignores the leader, and the leader ignores its votes: without the newer term it stayed stuck.
+  // A leader of an old term does not hear this member's votes (pre-vote, lease), and this member takes nothing from it. An
+  // answer with the newer term makes the leader step down, which ends that.
   const { from: to } = message;
   raft.sendAfterWrite({ type: "append_response", to, index: 0, rejected: false, hintIndex: 0, hintTerm: 0 });
 }
@@ -94,14 +95,14 @@ function dispatch(raft: RaftState, message: Message): void {
 export function step(raft: RaftState, message: Message): StepOutcome {
   if (message.to !== raft.id) return "not_for_me";
   if (message.from === raft.id || malformed(message) !== null) return "malformed";
-  // Whether it is out is nobody's to know before that is stored: until then its messages get lost.
+  // The sender must not hear that it is out before the removal is stored here; until then its messages are dropped.
   if (raft.removed.has(message.from)) return raft.hasUnstoredConf ? "stepped" : "removed_sender";
   if (message.term < raft.term) {
     handleOldTerm(raft, message);
     return "stepped";
   }
   if (message.term > raft.term && !adoptTerm(raft, message)) return "stepped";
-  // At the same term too: a pre-candidate may be behind in terms, and a leader of this one is alive.
+  // A pre-vote for this very term is refused as well while a leader is heard: the one who asks may be a term behind.
   if (message.type === "pre_vote" && inLease(raft)) return "stepped";
   dispatch(raft, message);
   return "stepped";

@@ -1,8 +1,9 @@
+import { toMs } from "../../api/duration.ts";
 import type { Clock } from "../../api/clock.ts";
 import { isGlobal, type Service } from "../../api/service.ts";
 import type { Task } from "../../api/task.ts";
 import type { ReadView } from "../store/store.ts";
-import { slotKey, toMs } from "../task/task.ts";
+import { slotKey } from "../task/task.ts";
 
 interface Restarts {
   specVersion: number | undefined;

@@ -1,4 +1,6 @@
 /** Replaces tasks that ended as their restart policy says (SwarmKit `manager/orchestrator/restart`). */
+import { clusterOf } from "../cluster/cluster_object.ts";
+import { toMs } from "../../api/duration.ts";
 import type { CancelTimer } from "../../api/clock.ts";
 import type { Service } from "../../api/service.ts";
 import type { Task } from "../../api/task.ts";
@@ -6,16 +8,7 @@ import { compareStates, isTerminal } from "../../api/task_state.ts";
 import type { Commit, WriteTransaction } from "../store/store.ts";
 import { CommitLoop, type ComponentOptions } from "../leader/commit_loop.ts";
 import { RestartHistory } from "./restart_history.ts";
-import {
-  clusterOf,
-  isStopped,
-  isWanted,
-  newTask,
-  placeOf,
-  slotKey,
-  toMs,
-  withDesired,
-} from "../task/task.ts";
+import { isStopped, isWanted, newTask, placeOf, slotKey, withDesired } from "../task/task.ts";
 
 /**
  * Milliseconds between the end of a task and the start of its replacement, unless the policy says otherwise.

@@ -3,6 +3,7 @@
  * shall be a manager becomes one at once, as far as the cluster is concerned: its next certificate says so. One that
  * shall be none leaves the quorum first, so that no certificate of a worker is ever counted on for a vote.
  */
+import { SayOnce } from "../../api/say_once.ts";
 import { getLogger } from "@logtape/logtape";
 import { type CancelTimer, type Clock } from "../../api/clock.ts";
 import type { Node } from "../../api/node.ts";
@@ -21,7 +22,7 @@ export interface RoleManagerOptions {
 
 const logger = getLogger(["covey", "roles"]);
 
-/** See the file's head. */
+/** Makes the role of each node follow its spec, for as long as this manager leads. */
 export class RoleManager {
   readonly #options: RoleManagerOptions;
   #unsubscribe = () => {};
@@ -29,7 +30,7 @@ export class RoleManager {
   #running: Promise<void> | undefined;
   #again = false;
   #stopped = true;
-  #said = "";
+  readonly #said = new SayOnce();
 
   constructor(options: RoleManagerOptions) {
     this.#options = options;
@@ -73,7 +74,8 @@ export class RoleManager {
       try {
         await this.#change(ID);
       } catch (thrown) {
-        this.#sayOnce(`Cannot change the role of node ${ID} yet: ${(thrown as Error).message}`);
+        const text = `Cannot change the role of node ${ID} yet: ${(thrown as Error).message}`;
+        if (this.#said.isNew(text)) logger.warn(text);
         this.#cancelRetry();
         if (!this.#stopped) this.#cancelRetry = this.#options.clock.setTimer(RETRY_MS, () => this.#wake());
       }
@@ -87,10 +89,5 @@ export class RoleManager {
       const node = tx.get("nodes", id);
       if (node && node.Role !== node.Spec.Role) tx.update("nodes", { ...node, Role: node.Spec.Role });
     });
-  }
-
-  #sayOnce(text: string): void {
-    if (text !== this.#said) logger.warn(text);
-    this.#said = text;
   }
 }

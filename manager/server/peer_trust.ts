@@ -1,4 +1,5 @@
 /** Whom a manager takes for a node of its cluster, and what it shows itself. */
+import { clusterOf } from "../cluster/cluster_object.ts";
 import type { Clock } from "../../api/clock.ts";
 import { CoveyError } from "../../api/errors.ts";
 import { type NodeIdentity, verifyPeerChain } from "../../security/mod.ts";
@@ -71,7 +72,7 @@ export class PeerTrust implements ManagerNetwork {
   }
 
   #trusted() {
-    const cluster = this.#store?.all("clusters")[0];
+    const cluster = this.#store && clusterOf(this.#store);
     if (cluster) {
       const { ID, RootCA, BlacklistedCertificates } = cluster;
       return {

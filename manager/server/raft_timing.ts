@@ -1,4 +1,5 @@
 /** The timing of the quorum as the cluster's spec says it. */
+import { clusterOf } from "../cluster/cluster_object.ts";
 import { type ClusterSpec, MAX_ELECTION_TICK } from "../../api/cluster.ts";
 import { DEFAULT_RAFT_CONFIG, type RaftTiming } from "../raft/mod.ts";
 import type { RaftMember } from "../consensus/member/mod.ts";
@@ -19,7 +20,7 @@ export function raftTiming({ ElectionTick, HeartbeatTick }: ClusterSpec["Raft"])
 export function followRaftTiming(member: Pick<RaftMember, "retime">, store: Store): () => void {
   let { electionTicks, heartbeatTicks }: RaftTiming = DEFAULT_RAFT_CONFIG;
   const follow = () => {
-    const cluster = store.all("clusters")[0];
+    const cluster = clusterOf(store);
     if (!cluster) return;
     const wanted = raftTiming(cluster.Spec.Raft);
     if (wanted.electionTicks === electionTicks && wanted.heartbeatTicks === heartbeatTicks) return;

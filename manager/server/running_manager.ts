@@ -1,7 +1,7 @@
 /** A manager at work: consensus, store, CA and dispatcher behind one port, and the leader's components. */
+import { requireCluster } from "../cluster/cluster_object.ts";
 import { getLogger } from "@logtape/logtape";
 import type { Clock } from "../../api/clock.ts";
-import { CoveyError } from "../../api/errors.ts";
 import type { Cluster } from "../../api/cluster.ts";
 import type { WeightedPeer } from "../../api/dispatcher.ts";
 import type { Random } from "../../api/random.ts";
@@ -113,7 +113,11 @@ export class RunningManager implements ManagerHandle {
     const { nodeID, advertise, clock, random, join, forceNewCluster, identity } = options;
     if (identity) network.useIdentity(identity);
     const consensus = await openMember({
-      ...{ nodeID, address: advertise, clock, random, dialer: network.dialer },
+      nodeID,
+      address: advertise,
+      clock,
+      random,
+      dialer: network.dialer,
       ...(join && { join }),
       ...(forceNewCluster && { forceNewCluster }),
     });
@@ -128,13 +132,9 @@ export class RunningManager implements ManagerHandle {
     return new RunningManager(options, consensus, store, network);
   }
 
-  /** The cluster object; throws `failed_precondition` before it was created. */
+  /** The cluster object; throws `unavailable` before it was created. */
   get cluster(): Cluster {
-    const cluster = this.store.all("clusters")[0];
-    if (!cluster) {
-      throw new CoveyError("failed_precondition", "Cannot read the cluster: it has not been created yet");
-    }
-    return cluster;
+    return requireCluster(this.store);
   }
 
   /** Listens for nodes; the leader's components start, which is not waited for. */
@@ -142,8 +142,10 @@ export class RunningManager implements ManagerHandle {
     this.#network.useIdentity(identity);
     const router = managerRouter({
       ...this.#options,
-      ...{ store: this.store, consensus: this.consensus },
-      ...{ dispatcher: this.#dispatcher, routing: this.#routing },
+      store: this.store,
+      consensus: this.consensus,
+      dispatcher: this.#dispatcher,
+      routing: this.#routing,
     });
     this.#listener = await this.#network.listen(this.#options.listen, router);
     const tell = leaderTeller(this.nodeID, (level, line) => logger[level](line));
@@ -171,7 +173,7 @@ export class RunningManager implements ManagerHandle {
     this.#untime();
     this.#routing.close();
     await this.#leadership.set(false);
-    // The listener last: leadership is handed over while others can still be heard.
+    // The listener closes last: stopping hands leadership over, and for that the others must still be heard.
     await this.consensus.stop();
     await this.#listener?.close();
   }

@@ -26,7 +26,6 @@ export const INDEXES: { readonly [T in TableName]: Readonly<Record<Indexes[T], I
   clusters: { name: byName },
   nodes: {
     publicKeyDigest: { key: (node) => node.Certificate?.PublicKeyDigest },
-    hostname: { key: (node) => node.Description?.Hostname },
   },
   services: { name: byName },
   tasks: {

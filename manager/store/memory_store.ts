@@ -35,7 +35,7 @@ export interface StoreOptions {
 const MAX_GATHER_MS = 5;
 
 /** Callbacks that may wait for their round; beyond, `update` rejects with `resource_exhausted`. */
-export const MAX_WAITING_UPDATES = 100_000;
+const MAX_WAITING_UPDATES = 100_000;
 
 /** A store that writes through `consensus`, which is to be started with the store as its state machine. */
 export function createStore(
@@ -274,10 +274,11 @@ function newTables(): TableSet {
 
 /** A refusal may rest on what was then not committed, so it is none; what is certain is that nothing was written for it. */
 function unjudged(cause: unknown): CoveyError {
+  const { message, reason } = CoveyError.from(cause);
   return new CoveyError(
     "unavailable",
-    `Cannot commit the transaction: what it rests on was not committed: ${CoveyError.from(cause).message}`,
-    { cause },
+    `Cannot commit the transaction: what it rests on was not committed: ${message}`,
+    { cause, reason: reason === "not_leading" ? reason : undefined },
   );
 }
 

@@ -24,7 +24,7 @@ export const TABLE_NAMES: readonly TableName[] = ["clusters", "nodes", "services
  */
 export interface Indexes {
   clusters: "name";
-  nodes: "publicKeyDigest" | "hostname";
+  nodes: "publicKeyDigest";
   services: "name";
   tasks: "serviceID" | "nodeID" | "slot";
 }

@@ -1,10 +1,11 @@
 /** Tasks as the orchestrators make and judge them. Pure. */
 import { type Clock, timestamp } from "../../api/clock.ts";
-import { type Cluster, DEFAULT_CLUSTER_NAME } from "../../api/cluster.ts";
+import type { Cluster } from "../../api/cluster.ts";
 import { newID, type Random } from "../../api/random.ts";
 import type { PortConfig, Service, TaskSpec } from "../../api/service.ts";
 import type { Task } from "../../api/task.ts";
 import { compareStates, isTerminal, type TaskState } from "../../api/task_state.ts";
+import { clusterOf } from "../cluster/cluster_object.ts";
 import { nodeMatches } from "../placement/constraint.ts";
 import type { ReadView } from "../store/store.ts";
 import { deepEqual } from "../../api/deep_equal.ts";
@@ -35,11 +36,6 @@ function effectiveSpec(service: Service, cluster: Cluster | undefined): TaskSpec
   const spec = service.Spec.TaskTemplate;
   const driver = cluster?.Spec.TaskDefaults.LogDriver;
   return driver === undefined || spec.LogDriver !== undefined ? spec : { ...spec, LogDriver: driver };
-}
-
-/** The cluster object; undefined before the first manager has made it. */
-export function clusterOf(view: ReadView): Cluster | undefined {
-  return view.find("clusters", "name", DEFAULT_CLUSTER_NAME)[0];
 }
 
 /** A new task of `service`, observed `new` and desired `running`; a global one has its node preset. */
@@ -110,9 +106,4 @@ export function isStopped(view: ReadView, task: Task): boolean {
   const node = view.get("nodes", task.NodeID);
   return node === undefined || node.Status.State === "down" ||
     compareStates(task.Status.State, "assigned") < 0;
-}
-
-/** Nanoseconds as the API counts them, in milliseconds. */
-export function toMs(nanoseconds: number | undefined, fallbackMs: number): number {
-  return nanoseconds === undefined ? fallbackMs : nanoseconds / 1e6;
 }

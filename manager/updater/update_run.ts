@@ -1,4 +1,18 @@
-/** One rolling update of one service, as steps over the store's state. */
+/**
+ * One rolling update of one service, as steps over the store's state. Its `UpdateStatus.State`, which a new spec clears:
+ *
+ *     (none) --> updating --> completed
+ *                 |    |
+ *                 |    '--> paused                    too many tasks failed
+ *                 v                                   the same, `FailureAction: rollback`, or by hand
+ *                rollback_started --> rollback_completed
+ *                      '--> rollback_paused           too many tasks failed again
+ *
+ * A dirty slot is queued, then in flight until its new task runs or need not be waited for, and takes up its place for the
+ * delay after that.
+ */
+import { clusterOf } from "../cluster/cluster_object.ts";
+import { toMs } from "../../api/duration.ts";
 import { type CancelTimer, timestamp } from "../../api/clock.ts";
 import type { Service, UpdateConfig, UpdateStatus } from "../../api/service.ts";
 import type { Task } from "../../api/task.ts";
@@ -6,17 +20,7 @@ import { compareStates, isTerminal } from "../../api/task_state.ts";
 import type { ReadView, WriteTransaction } from "../store/store.ts";
 import type { ComponentOptions } from "../leader/commit_loop.ts";
 import type { DelayedStart, RestartSupervisor } from "../restart/restart_supervisor.ts";
-import {
-  clusterOf,
-  isStopped,
-  isTaskDirty,
-  isWanted,
-  newTask,
-  placeOf,
-  slotKey,
-  toMs,
-  withDesired,
-} from "../task/task.ts";
+import { isStopped, isTaskDirty, isWanted, newTask, placeOf, slotKey, withDesired } from "../task/task.ts";
 
 /** Milliseconds that a new task is watched for failure, unless the update config says otherwise. */
 const DEFAULT_MONITOR_MS = 5000;

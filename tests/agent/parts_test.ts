@@ -1,6 +1,6 @@
 import assert from "node:assert/strict";
 import { afterError, afterSuccess, nextStep } from "../../agent/advance.ts";
-import { Backoff, retryDelay } from "../../agent/backoff.ts";
+import { callBackoff, sessionBackoff } from "../../agent/backoff.ts";
 import { localRestartDelay } from "../../agent/local_restart.ts";
 import { Managers } from "../../agent/managers.ts";
 import { parseAgentOptions } from "../../agent/options.ts";
@@ -39,13 +39,22 @@ Deno.test("advance: errors end a task as rejected before start and failed from s
   );
 });
 
-Deno.test("Backoff: bounds grow from 100 ms to 8 s and start over after success", () => {
-  const backoff = new Backoff({ float: () => 0.999999, bytes: () => new Uint8Array() });
+Deno.test("Agent: pauses between sessions grow from 100 ms to 8 s, those between calls from 1 s to 30 s", () => {
+  const backoff = sessionBackoff({ float: () => 0.999999, bytes: () => new Uint8Array() });
   const bounds = Array.from({ length: 9 }, () => Math.round(backoff.next()));
   assert.deepEqual(bounds, [100, 300, 700, 1500, 3100, 6300, 8000, 8000, 8000]);
   backoff.reset();
   assert.equal(Math.round(backoff.next()), 100);
-  assert.deepEqual([1, 2, 3, 6, 100].map(retryDelay), [1000, 2000, 4000, 30_000, 30_000]);
+  const calls = callBackoff();
+  assert.deepEqual(Array.from({ length: 7 }, () => calls.next()), [
+    1000,
+    2000,
+    4000,
+    8000,
+    16_000,
+    30_000,
+    30_000,
+  ]);
 });
 
 Deno.test("Managers: a failing manager is picked seldom, but is not given up", () => {

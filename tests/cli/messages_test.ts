@@ -118,3 +118,13 @@ Deno.test("covey: tells its version", async () => {
   assert.match(shown, /^covey \d+\.\d+\.\d+\n$/);
   assert.equal(code, 0);
 });
+
+Deno.test("covey: a refusal of what cannot help to ask again ends otherwise than a manager that cannot answer", async () => {
+  const answer = (reason?: string) => Response.json({ message: "as you like it", reason }, { status: 503 });
+  const exits: number[] = [];
+  for (const reason of ["wrong_state", "made_up", undefined]) {
+    await using server = await serve(() => answer(reason));
+    exits.push((await covey(["-H", server.host, "node", "ls"])).code);
+  }
+  assert.deepEqual(exits, [1, 3, 3]);
+});

@@ -56,7 +56,8 @@ const REQUESTS_OF_MANAGERS: Record<string, Entry["request"]> = {
   [RAFT_METHODS.messages]: (port) => [helloTo(port), { Messages: [] }],
   [RAFT_METHODS.snapshot]: (port) => {
     const snapshot = {
-      ...{ index: 1, term: 0 },
+      index: 1,
+      term: 0,
       confState: { voters: [], votersOutgoing: [], learners: [], learnersNext: [], removed: [] },
     };
     const Message = { type: "snapshot", from: STRANGER, to: memberID(port), term: 0, snapshot };
@@ -64,7 +65,9 @@ const REQUESTS_OF_MANAGERS: Record<string, Entry["request"]> = {
   },
   [RAFT_METHODS.health]: () => ({}),
   [RAFT_METHODS.join]: (port) => ({
-    ...{ NodeID: port.own.identity.nodeID, MemberID: memberID(port), Addr: port.address },
+    NodeID: port.own.identity.nodeID,
+    MemberID: memberID(port),
+    Addr: port.address,
   }),
   [RAFT_METHODS.leave]: (port) => ({ NodeID: port.own.identity.nodeID }),
   [RAFT_METHODS.withdraw]: () => ({}),

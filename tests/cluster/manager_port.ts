@@ -73,7 +73,10 @@ export class ManagerPort {
     const trust = new PeerTrust(systemClock);
     const address = freeAddress();
     const member = await RaftMember.openOnDisk(new MemoryDisk().open(), {
-      ...{ ...CONTEXT, nodeID: node.ID, address, dialer: trust.dialer },
+      ...CONTEXT,
+      nodeID: node.ID,
+      address,
+      dialer: trust.dialer,
     });
     const store = createStore(member, systemClock);
     await member.start(store);
@@ -90,7 +93,10 @@ export class ManagerPort {
       rootCA: () => cluster().RootCA.CACert,
     });
     const routing = new Routing({
-      ...{ consensus: member, nodeID: node.ID, dialer: trust.dialer, clock: systemClock },
+      consensus: member,
+      nodeID: node.ID,
+      dialer: trust.dialer,
+      clock: systemClock,
       answer: () => new Response(null),
     });
     const router = managerRouter({ ...CONTEXT, store, consensus: member, dispatcher, routing });

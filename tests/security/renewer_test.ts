@@ -5,10 +5,9 @@ import {
   createPrivateKeyPEM,
   IdentityStore,
   issueNodeCertificate,
-  MAX_RENEW_BACKOFF_MS,
-  MIN_RENEW_BACKOFF_MS,
   type NodeIdentity,
   readCertificateRequest,
+  RENEW_PAUSE,
   Renewer,
 } from "../../security/mod.ts";
 import { systemRandom } from "../../api/random.ts";
@@ -92,8 +91,8 @@ Deno.test("Renewer: backs off from 5 s to 1 h on failure, then succeeds with the
   await advance(0);
   while (renewed.length === 0) await advance(failures.at(-1)!.retryMs);
   assert.deepEqual(failures.slice(0, 4).map((each) => each.retryMs), [5000, 10_000, 20_000, 40_000]);
-  assert.equal(failures[0]!.retryMs, MIN_RENEW_BACKOFF_MS);
-  assert.equal(failures.at(-1)!.retryMs, MAX_RENEW_BACKOFF_MS);
+  assert.equal(failures[0]!.retryMs, RENEW_PAUSE.minMs);
+  assert.equal(failures.at(-1)!.retryMs, RENEW_PAUSE.maxMs);
   assert.equal(failures.length, 12);
   renewer.stop();
 });

@@ -16,7 +16,7 @@ interface Running {
   done: Promise<unknown>;
 }
 
-/** See the file's head. Managers are named m1, m2, … */
+/** Starts, kills and ends the managers, which are named m1, m2, … */
 export class ManagerFleet {
   readonly folder: string;
   readonly #port: number;
@@ -90,7 +90,10 @@ export class ManagerFleet {
     const child = new Deno.Command(LAUNCHER, {
       args: flags,
       env: { COVEY_DENO: Deno.execPath() },
-      ...{ stdin: "null", stdout: "piped", stderr: "piped", detached: true },
+      stdin: "null",
+      stdout: "piped",
+      stderr: "piped",
+      detached: true,
     }).spawn();
     const copies = [child.stdout, child.stderr].map(async (stream) => {
       for await (const chunk of stream) await log.write(chunk);

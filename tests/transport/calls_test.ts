@@ -1,5 +1,6 @@
 import assert from "node:assert/strict";
 import { CoveyError } from "../../api/errors.ts";
+import { errorFromWire, errorToWire } from "../../transport/wire_error.ts";
 import type { CallContext, Method } from "../../transport/types.ts";
 import { settle } from "../support/fake_clock.ts";
 import { withLink } from "../support/memory_cluster.ts";
@@ -49,11 +50,12 @@ Deno.test("Call: the handler sees who calls, for whom, and until when", async ()
   }, { dialer: manager });
 });
 
-Deno.test("Call: an error crosses with code, message, retryable and problems, without its cause", async () => {
+Deno.test("Call: an error crosses with code, message, reason and problems, without its cause", async () => {
   const problems = [{ field: "Name", message: "is empty" }];
   const bad = unary(() => {
     throw new CoveyError("aborted", "Cannot write: stale", {
       retryable: true,
+      reason: "outcome_unknown",
       problems,
       cause: new Error("secret"),
     });
@@ -67,11 +69,22 @@ Deno.test("Call: an error crosses with code, message, retryable and problems, wi
       code: "aborted",
       message: "Cannot write: stale",
       retryable: true,
+      reason: "outcome_unknown",
       problems,
       cause: undefined,
     });
-    await assert.rejects(connection.call("t.odd", 1), { code: "internal" });
+    await assert.rejects(connection.call("t.odd", 1), { code: "internal", reason: undefined });
   });
+});
+
+Deno.test("Call: the other end's reason is one of ours, and never that this call was not sent", () => {
+  const reasons = ["not_leading", "made_up", "toString", 7, "unsent"];
+  assert.deepEqual(
+    reasons.map((reason) => errorFromWire({ code: "unavailable", message: "m", reason }).reason),
+    ["not_leading", undefined, undefined, undefined, undefined],
+  );
+  const lower = new CoveyError("unavailable", "Cannot call x: it is gone", { reason: "unsent" });
+  assert.equal("reason" in errorToWire(lower), false);
 });
 
 Deno.test("Call: without certificate only what anyone may call, and the handler does not run", async () => {
@@ -130,11 +143,14 @@ Deno.test("Call: the deadline passes at both ends", async () => {
   const { method, reasons } = hanging();
   await withLink({ "t.hang": method }, async ({ connection, clock }) => {
     const call = connection.call("t.hang", 1, { timeoutMs: 1000 });
-    const failed = assert.rejects(call, { code: "deadline_exceeded", message: /1000 ms, outcome unknown/ });
+    const failed = assert.rejects(call, {
+      code: "deadline_exceeded",
+      reason: "outcome_unknown",
+    });
     await clock.advance(1000);
     await failed;
     await until(() => reasons.length > 0);
-    await assert.rejects(connection.call("t.hang", 1, { timeoutMs: 0 }), { message: /not sent/ });
+    await assert.rejects(connection.call("t.hang", 1, { timeoutMs: 0 }), { reason: "unsent" });
   });
 });
 
@@ -142,12 +158,16 @@ Deno.test("Call: a broken connection fails open calls as retryable with outcome 
   const { method, reasons } = hanging();
   await withLink({ "t.hang": method }, async ({ connection, accepted, network }) => {
     const call = connection.call("t.hang", 1);
-    const failed = assert.rejects(call, { code: "unavailable", retryable: true, message: /outcome unknown/ });
+    const failed = assert.rejects(call, { code: "unavailable", retryable: true, reason: "outcome_unknown" });
     await settle();
     network.setLink("worker", "manager", "cut");
     await failed;
     await until(() => reasons.length > 0);
-    await assert.rejects(connection.call("t.hang", 1), { code: "unavailable", retryable: true });
+    await assert.rejects(connection.call("t.hang", 1), {
+      code: "unavailable",
+      retryable: true,
+      reason: "unsent",
+    });
     assert.equal((await connection.closed)?.code, "unavailable");
     assert.equal((await accepted.closed)?.code, "unavailable");
   });

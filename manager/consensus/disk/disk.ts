@@ -36,7 +36,7 @@ export const MAX_VALUE_BYTES = 60 * 1024;
 /** Bytes of a commit at most, keys included; Deno KV takes 800 KiB, of them 80 KiB of keys. */
 export const MAX_COMMIT_BYTES = 720 * 1024;
 /** Mutations of a commit at most; Deno KV takes 1,000. With keys of up to 80 bytes they stay below 80 KiB. */
-export const MAX_COMMIT_MUTATIONS = 900;
+const MAX_COMMIT_MUTATIONS = 900;
 /** Bytes of a record such as the hard state, at most. */
 const SMALL_RECORD_BYTES = 256;
 /** Records read at once, and once more ahead: fast for small ones, and 15 MB of the largest. */
@@ -141,7 +141,7 @@ class KvDisk implements Disk {
     } catch (error) {
       throw this.#unreadable(error);
     } finally {
-      // Nobody may be left to hear of it.
+      // If the reader left early, nobody hears of an error of the page that was on its way.
       await next.catch(() => {});
     }
   }

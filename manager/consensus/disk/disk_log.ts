@@ -120,7 +120,8 @@ export class DiskLog {
       this.#next = first;
       if (first >= index) mutations.push(...deleteParts(["log", first], parts));
       else {
-        // A batch of several entries has one part, so it turns into its beginning at once.
+        // Only entries of a batch's end are replaced: what comes before them is written as a batch of its own. A batch of several
+        // entries has a single part, so this takes no further commit.
         mutations.push(...this.#appendBatch(await this.#beginningOf(first, index - first)));
       }
     }

@@ -62,7 +62,7 @@ interface Named {
 }
 
 /** How all records are laid out; stands in the identity's. 2: log entries in batches. */
-export const STORAGE_FORMAT = 2;
+const STORAGE_FORMAT = 2;
 
 const cbor = new Encoder({ useRecords: false, mapsAsObjects: true, variableMapSize: true });
 
@@ -100,11 +100,11 @@ export class DiskStorage {
       const name = key[1] as keyof Named;
       if (!(name in storage.#named)) throw damaged(key, "there is no such record");
       const { payload, minor } = unseal(key, value);
-      // An earlier version did not write it.
+      // An earlier version wrote no index with it: then it is that of the checkpoint.
       if (name === "membership") membershipIndex = minor === 0 ? checkpoint.index : minor;
       Object.assign(storage.#named, { [name]: cbor.decode(payload) });
     }
-    // With other members than those of the checkpoint, a minority might take itself for a majority.
+    // A state and a list of members of different times do not go together: a minority might take itself for a majority.
     if (checkpoint.index > 0 && membershipIndex !== checkpoint.index) {
       throw damaged(["member", "membership"], `it is not as of the checkpoint's index ${checkpoint.index}`);
     }

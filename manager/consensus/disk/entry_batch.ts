@@ -35,7 +35,7 @@ export function* batchesOf(entries: readonly LogEntry[]): Iterable<readonly LogE
 }
 
 /** Bytes of a batch. */
-export function batchBytes(entries: readonly LogEntry[]): number {
+function batchBytes(entries: readonly LogEntry[]): number {
   return entries.reduce((sum, { data }) => sum + HEAD_BYTES + data.length, 0);
 }
 

@@ -55,7 +55,7 @@ export class IncomingSnapshots {
     const before = this.#dropping;
     this.#dropping = (async () => {
       await before;
-      // Once this member stops, its disk is about to be closed; the next start deletes what is left.
+      // A member that stops is about to close its disk: nothing is deleted now, the next start does it.
       await (this.#isOver ? snapshot.state.abandon() : snapshot.state.drop());
     })().catch(this.#failed);
   }

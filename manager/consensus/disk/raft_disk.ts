@@ -64,7 +64,8 @@ export class RaftDisk implements Storage {
   static async open(disk: DiskStorage): Promise<RaftDisk> {
     const { hardState, membership: { confState }, checkpointIndex: applied, log } = disk;
     let entries = (await Array.fromAsync(log.read(log.firstIndex, log.lastIndex))).map(asEntry);
-    // What stands before the first entry is known only at the checkpoint; elsewhere the first entry has to serve.
+    // The core wants index and term of the entry before its log. If that is not the checkpoint's, the first entry is taken
+    // out of the log and stands for it.
     let compacted = { index: log.firstIndex - 1, term: disk.term(log.firstIndex - 1) ?? -1 };
     if (compacted.term < 0) {
       compacted = { index: entries[0]!.index, term: entries[0]!.term };
@@ -138,11 +139,15 @@ export class RaftDisk implements Storage {
       const { addresses, state } = arrived!;
       const commit = Math.min(hardState.commit, index);
       await this.#disk.install({
-        ...{ index, term, state, membership: { confState, addresses } },
+        index,
+        term,
+        state,
+        membership: { confState, addresses },
         hardState: { ...hardState, commit },
       });
     }
-    // Without entries or a vote it is there because a membership change is committed.
+    // The hard state is written with a vote or a change of membership, and where it is all there is to write; the commit index
+    // alone is worth no write.
     const needed = !snapshot &&
       (entries.length === 0 || this.#votedAnew(hardState) || entries.some((e) => e.type === "conf_change") ||
         this.#commitsChange(hardState.commit));

@@ -87,7 +87,7 @@ export class Segments {
       if (this.#pending.length === 0) {
         this.#segments.set(++this.#last, { parts: 0, bytes: 0, records: 0, live: 0 });
       }
-      // At once: what is dirty must be known as replaced before survivors are looked for.
+      // Noted before it is written: whoever looks for records that are still valid must not take the old one for such.
       this.#place(record.key, this.#last);
       this.#pending.push(record);
       this.#pendingBytes += size;
@@ -121,7 +121,7 @@ export class Segments {
       for await (const { parts = [] } of this.#read(["state", this.epoch, number])) {
         for (const record of decodeSegment(join(parts))) {
           if (this.#where.get(record.key) !== number) continue;
-          // In the oldest segment, a deletion has nothing left to hide.
+          // A deletion is kept to hide older values of its key. Older than the oldest segment there are none.
           if (record.value === undefined && number === oldest) this.#where.delete(record.key);
           else yield record;
         }

@@ -16,7 +16,7 @@ export class StagedState {
   constructor(disk: Disk, epoch: number) {
     this.#disk = disk;
     this.segments = new Segments(disk, epoch);
-    // No pauses: whoever sends it knows whether there is time, and waits.
+    // Written without pauses: the sender of the snapshot sets the pace.
     this.#writer = new BulkWriter(disk, { signal: this.#abort.signal });
   }
 

@@ -73,7 +73,7 @@ export class Checkpointer {
     const { disk, machine, index, membership, keepFrom } = this.#options;
     this.#bytes = 0;
     const begun = index();
-    // With the next one due, entries come in faster than they are let go of.
+    // If the next checkpoint is due before this one is done, the log grows faster than it is cut: no more pauses then.
     const hurries = () => this.#held || this.#isDue(begun);
     await disk.checkpoint(begun, machine.takeDirty(), membership(), { keepFrom, hurries });
   }

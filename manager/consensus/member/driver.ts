@@ -36,7 +36,7 @@ import type { MemberAddress } from "../disk/disk_storage.ts";
 import { refusal, tooMuchUncommitted, WaitingProposals, WaitingReads } from "./waiting.ts";
 
 /** Time between two ticks of the core, milliseconds. */
-export const TICK_MS = 100;
+const TICK_MS = 100;
 
 /** One running member. */
 export class Driver {
@@ -91,7 +91,7 @@ export class Driver {
   /** Loads the stored state into `machine`. Throws `data_loss` on a damaged record. */
   static async load(options: DriverOptions, machine: StateMachine): Promise<Driver> {
     const image = machine.image();
-    // While the disk reads on, so that neither waits for the other, and the bytes of all records are never held at once.
+    // Each record goes into the image while the disk reads the next ones; the bytes of all are never held at once.
     await options.disk.loadState((record) => image.add(record));
     image.adopt(options.disk.checkpointIndex);
     return new Driver(options, machine);
@@ -172,7 +172,7 @@ export class Driver {
 
   /** Begins to hand leadership to `memberID`; false if that is not possible. */
   transferLeadership(memberID: number): boolean {
-    // After this the core takes nothing any more.
+    // Proposals that wait go in first: while it hands over, the core refuses new ones.
     this.#handIn();
     const { ok } = this.#raw.transferLeadership(memberID);
     this.#schedule();
@@ -421,7 +421,7 @@ export class Driver {
     const last = committed.at(-1)!;
     this.#raw.applied(last.index);
     for (const { index, term } of committed) this.#proposals.applied(index, term);
-    // The first entry of a leader's own term stands behind everything that was committed before it.
+    // Once the first entry of its own term is applied, so is everything that was committed before: the leader may serve.
     if (this.#leadTerm !== 0 && last.term === this.#leadTerm && !this.#serving) {
       this.#serving = true;
       this.#options.hooks.changed();

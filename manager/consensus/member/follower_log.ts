@@ -29,10 +29,10 @@ export class FollowerLog {
   keepFrom({ id: self, members }: RaftStatus): number {
     let from = Infinity;
     for (const { id, match, state, next } of members) {
-      // After a snapshot was sent, `match` is old until it is installed.
+      // While a snapshot is on its way, `match` is still what the member had before it; `next` is what it needs after it.
       const needed = state === "replicate" ? match + 1 : next;
       const gone = this.#ticks - (this.#seen.get(id) ?? this.#ticks) > MAX_SILENT_TICKS;
-      // Whoever needs what is gone already gets a snapshot, and the entries after it.
+      // A member that needs entries which are deleted already gets a snapshot: nothing has to be kept for it.
       if (!gone && id !== self && needed >= this.#disk.firstIndex()) from = Math.min(from, needed);
     }
     return this.#disk.canKeep(from) ? from : Infinity;

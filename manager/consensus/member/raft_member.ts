@@ -2,7 +2,7 @@
 import { dirname } from "node:path";
 import { type Clock, sleep } from "../../../api/clock.ts";
 import { CoveyError } from "../../../api/errors.ts";
-import { RAFT_METHODS } from "../../../api/raft.ts";
+import { RAFT_METHODS, type RaftLeaveRequest } from "../../../api/raft.ts";
 import type { Random } from "../../../api/random.ts";
 import type { Dialer, Method } from "../../../transport/mod.ts";
 import { type Consensus, type ConsensusStatus, MAX_ENTRY_BYTES, type Member } from "../consensus.ts";
@@ -150,7 +150,9 @@ export class RaftMember implements Consensus {
     const self = this.#self;
     const disk = await this.#prepareDisk();
     const network: PeerNetwork = new PeerNetwork({
-      ...{ self, clock, dialer },
+      self,
+      clock,
+      dialer,
       member: (id) => this.#member?.driver.members.get(id),
       hurries: () => this.#member?.driver.lacksMajority ?? false,
       hooks: {
@@ -213,7 +215,11 @@ export class RaftMember implements Consensus {
     const more = signal ? { signal } : {};
     const ask = () =>
       callLeader({
-        ...{ dialer, clock, addresses: () => [...addresses], timeoutMs, ...more },
+        dialer,
+        clock,
+        addresses: () => [...addresses],
+        timeoutMs,
+        ...more,
         method: RAFT_METHODS.join,
         request: { NodeID: nodeID, MemberID: memberID, Addr: address },
       });
@@ -248,10 +254,12 @@ export class RaftMember implements Consensus {
     if (this.status().isLeader) await this.handOver();
     const done = new AbortController();
     const call = callLeader({
-      ...{ dialer, clock, timeoutMs: LEAVE_TIMEOUT_MS },
+      dialer,
+      clock,
+      timeoutMs: LEAVE_TIMEOUT_MS,
       addresses: () => [...new Set([...others(), ...through])],
       method: withdraw ? RAFT_METHODS.withdraw : RAFT_METHODS.leave,
-      request: { NodeID: nodeID },
+      request: { NodeID: nodeID } satisfies RaftLeaveRequest,
       signal: signal ? AbortSignal.any([signal, done.signal]) : done.signal,
     });
     await Promise.race([call, this.removed]).finally(() => done.abort());
@@ -317,7 +325,9 @@ export class RaftMember implements Consensus {
   #driverOptions(disk: RaftDisk, network: PeerNetwork) {
     const { clock, random, electionTicks, checkpointEntries, checkpointBytes } = this.#options;
     return {
-      ...{ disk, self: this.#self, clock },
+      disk,
+      self: this.#self,
+      clock,
       config: {
         ...DEFAULT_RAFT_CONFIG,
         ...(electionTicks !== undefined && { electionTicks }),
@@ -350,7 +360,7 @@ export class RaftMember implements Consensus {
 
   #tick(): void {
     this.#member?.changes.tick();
-    // Reachability changes without any other sign.
+    // Nothing tells of a member that cannot be reached any more, so it is looked at with each tick.
     this.#refresh();
   }
 

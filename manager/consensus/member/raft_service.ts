@@ -76,7 +76,7 @@ export class RaftService {
     const { driver, network, self } = this.#running();
     const stream = items[Symbol.asyncIterator]();
     const hello = decodeHello((await stream.next()).value);
-    // Whomever it takes this one for: all that it knew may have been replaced.
+    // Asked before the rest of the greeting is checked: a member that was away for long may be right about nothing but itself.
     if (driver.confState.removed.includes(hello.From)) return { Removed: true };
     checkSender(hello, peer, driver, self);
     network.learn(hello.From, { nodeID: peer.nodeID, address: hello.Addr });
@@ -154,7 +154,7 @@ function takeMessages(
   for (const value of Messages) {
     const message = decodeMessage(value);
     if (message.from !== from) throw notYours(peer, message.from);
-    // The data of a snapshot comes on a stream of its own.
+    // The message of a snapshot is taken in where its data arrives, on a stream of its own.
     if (message.type !== "snapshot" && driver.step(message) === "removed_sender") return "removed_sender";
   }
   return undefined;

@@ -37,7 +37,7 @@ export async function callLeader(call: MembershipCall): Promise<void> {
         return await follow(call, address);
       } catch (thrown) {
         failure = CoveyError.from(thrown);
-        // To ask again does no harm, so an outcome that nobody knows is no answer.
+        // The request may be made twice without harm, so it is repeated where its outcome is unknown.
         if (!failure.retryable && !hasCode(failure, "deadline_exceeded", "unknown")) throw failure;
       }
     }

@@ -54,7 +54,7 @@ export class MessageQueue implements AsyncIterable<RaftHello | RaftMessages> {
       return true;
     }
     if (message.type === "append") this.#noteEntries();
-    // Who asked to read waits until it has applied what this allows it to.
+    // The reader can go on only once it has applied up to the read's index: tell it the commit index along with the answer.
     if (message.type === "read_index_response" && this.#notice) this.#addNotice(this.#notice);
     return this.#add(message);
   }

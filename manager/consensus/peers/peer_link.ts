@@ -1,4 +1,5 @@
 /** The way to one other member: a connection that is opened when there is something to send, and its stream. */
+import { Backoff, type BackoffLimits } from "../../../api/backoff.ts";
 import type { Clock } from "../../../api/clock.ts";
 import { CoveyError } from "../../../api/errors.ts";
 import { RAFT_METHODS, type RaftHello, type RaftStreamEnd } from "../../../api/raft.ts";
@@ -6,10 +7,11 @@ import type { Connection, Dialer } from "../../../transport/mod.ts";
 import type { Message } from "../../raft/mod.ts";
 import { MessageQueue } from "./message_queue.ts";
 
-/** Pause after a failed dial or a broken stream: messages are dropped meanwhile. It doubles up to the longest. */
-const MIN_PAUSE_MS = 100;
-/** A member that is away for days costs one attempt a second. */
-const MAX_PAUSE_MS = 1_000;
+/**
+ * Pauses after a failed dial or a broken stream, in which messages are dropped. A member that is away for days costs one
+ * attempt a second.
+ */
+const DIAL_PAUSE: BackoffLimits = { minMs: 100, maxMs: 1_000 };
 /** Longest handshake: on a link that is slower no heartbeat would arrive in time. */
 const DIAL_TIMEOUT_MS = 3_000;
 
@@ -88,7 +90,7 @@ export class PeerLink {
   readonly #abort = new AbortController();
   #queue: MessageQueue | undefined;
   #running: Promise<void> | undefined;
-  #pauseMs = MIN_PAUSE_MS;
+  readonly #backoff = new Backoff(DIAL_PAUSE);
   #pausedUntil = -Infinity;
   #reachable = true;
 
@@ -134,7 +136,7 @@ export class PeerLink {
       connection = await dialManager(dialer, peer.address, DIAL_TIMEOUT_MS, signal);
       const isPeer = connection.peer!.nodeID === peer.nodeID;
       this.#reachable = isPeer;
-      if (isPeer) this.#pauseMs = MIN_PAUSE_MS;
+      if (isPeer) this.#backoff.reset();
       // A manager that has taken the member's place gets no messages, but may know that this one is out.
       const items = isPeer ? queue : only(hello);
       const end = await connection.clientStream<RaftStreamEnd>(RAFT_METHODS.messages, items, { signal });
@@ -145,8 +147,7 @@ export class PeerLink {
       queue.end();
       connection?.close();
     }
-    this.#pausedUntil = clock.monotonic() + this.#pauseMs;
-    this.#pauseMs = Math.min(2 * this.#pauseMs, MAX_PAUSE_MS);
+    this.#pausedUntil = clock.monotonic() + this.#backoff.next();
     if (!signal.aborted) unreachable();
   }
 }

@@ -1,4 +1,5 @@
 /** All other members as this one reaches them. */
+import { SayOnce } from "../../../api/say_once.ts";
 import { getLogger } from "@logtape/logtape";
 import type { Clock } from "../../../api/clock.ts";
 import type { Dialer } from "../../../transport/mod.ts";
@@ -37,7 +38,7 @@ export class PeerNetwork {
   /** What members said of themselves: newer than what the log says, and all that a new member has. */
   readonly #learned = new Map<MemberID, PeerAddress>();
   #closed = false;
-  #said = "";
+  readonly #said = new SayOnce();
 
   constructor(options: PeerNetworkOptions) {
     this.#options = options;
@@ -61,7 +62,8 @@ export class PeerNetwork {
     const abort = new AbortController();
     const done = sendSnapshot(this.#options, peer, this.#hello(to), message, data, abort.signal)
       .catch((thrown) => {
-        if (!abort.signal.aborted) this.#sayOnce(`Cannot send the state to member ${to}: ${thrown.message}`);
+        const text = `Cannot send the state to member ${to}: ${thrown.message}`;
+        if (!abort.signal.aborted && this.#said.isNew(text)) logger.warn(text);
         return false;
       })
       .then((arrived) => {
@@ -127,7 +129,9 @@ export class PeerNetwork {
     if (link === undefined) {
       const { clock, dialer, hooks } = this.#options;
       link = new PeerLink({
-        ...{ clock, dialer, hello: this.#hello(id) },
+        clock,
+        dialer,
+        hello: this.#hello(id),
         address: () => this.addressOf(id),
         // Later: the driver may be in the middle of handing out messages.
         unreachable: () => queueMicrotask(() => hooks.unreachable(id)),
@@ -136,11 +140,6 @@ export class PeerNetwork {
       this.#links.set(id, link);
     }
     return link;
-  }
-
-  #sayOnce(text: string): void {
-    if (text !== this.#said) logger.warn(text);
-    this.#said = text;
   }
 
   #hello(to: MemberID) {

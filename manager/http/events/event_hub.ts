@@ -5,7 +5,7 @@ import type { Store } from "../../store/store.ts";
 import { type SwarmEvent, swarmEvent } from "./swarm_event.ts";
 
 /** Events remembered for `since` (moby's number). */
-export const MAX_REMEMBERED_EVENTS = 256;
+const MAX_REMEMBERED_EVENTS = 256;
 
 /** The events of the manager that runs at the moment. */
 export class EventHub {

@@ -14,7 +14,7 @@ import { SocketReader } from "./socket_reader.ts";
 import { SocketRequest } from "./socket_request.ts";
 
 /** Connections open at once: each client holds one or two, and a process has 1,024 descriptors by default. */
-export const MAX_CONNECTIONS = 512;
+const MAX_CONNECTIONS = 512;
 
 /** Bytes that are read and dropped after a refusal; a client that sends more is cut off. */
 const MAX_DRAINED_BYTES = 64 * 1024 * 1024;
@@ -26,7 +26,7 @@ const CONTINUE = new TextEncoder().encode("HTTP/1.1 100 Continue\r\n\r\n");
 export interface ControlSocketOptions {
   /** Path of the socket; what is left there by an earlier run is replaced. */
   path: string;
-  /** Answers the swarm's requests. */
+  /** Answers the swarm's requests; whoever may connect is the administrator, and may use the engine. */
   fetch: (request: Request) => Response | Promise<Response>;
   /** Headers of every response, besides its own. */
   headers?: Readonly<Record<string, string>>;
@@ -180,14 +180,12 @@ async function answerError(
   head: RequestHead | undefined,
   error: unknown,
 ): Promise<void> {
-  const { status, message } = error instanceof Error && error.message.includes("os error")
-    ? { status: 503, message: `Cannot reach the container engine on this node: ${error.message}` }
-    : dockerError(error);
+  const { status, message, reason } = dockerError(error);
   const request: RequestHead = {
     ...(head ?? { method: "GET", target: "/", headers: [], length: 0, expectsContinue: false }),
     keepAlive: false,
   };
-  await writer.write(request, Response.json({ message }, { status }));
+  await writer.write(request, Response.json({ message, reason }, { status }));
 }
 
 /** Takes in what is still being sent: a client whose writing fails may never look for the answer. */

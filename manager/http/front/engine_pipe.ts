@@ -1,4 +1,5 @@
 /** Hands a connection to the container engine, bytes as they are in both directions, upgrades and half-closes included. */
+import { CoveyError } from "../../../api/errors.ts";
 import { writeAll } from "./response_writer.ts";
 import type { RequestHead } from "./request_head.ts";
 import type { SocketReader } from "./socket_reader.ts";
@@ -28,7 +29,7 @@ export async function pipeToEngine(
   engine: EngineEntry,
 ): Promise<void> {
   const target = await engine.target(head.target);
-  using connection = await Deno.connect({ transport: "unix", path: engine.socket });
+  using connection = await connect(engine.socket);
   await writeAll(connection, encoder.encode(engineHead({ ...head, target })));
   const upload = copyUp(client, reader, connection);
   await copyDown(connection, client);
@@ -36,6 +37,16 @@ export async function pipeToEngine(
   closeWrite(client);
   close(client);
   await upload;
+}
+
+async function connect(path: string): Promise<Deno.UnixConn> {
+  try {
+    return await Deno.connect({ transport: "unix", path });
+  } catch (cause) {
+    const { message } = CoveyError.from(cause);
+    const text = `Cannot reach the container engine on this node: ${message}`;
+    throw new CoveyError("unavailable", text, { cause });
+  }
 }
 
 /** The head as the engine gets it: an upgrade as it is, anything else with `Connection: close`. */

@@ -3,7 +3,7 @@ import { CoveyError } from "../../../api/errors.ts";
 import type { SocketReader } from "./socket_reader.ts";
 
 /** Bytes of the longest head: dockerode sends a whole spec, percent-encoded, in the query as well. */
-export const MAX_HEAD_BYTES = 256 * 1024;
+const MAX_HEAD_BYTES = 256 * 1024;
 
 /** A request's head. */
 export interface RequestHead {
@@ -58,7 +58,7 @@ function malformed(what: string): CoveyError {
 }
 
 /** Parses a head without its final empty line. */
-export function parseHead(raw: string): RequestHead {
+function parseHead(raw: string): RequestHead {
   const [line = "", ...lines] = raw.split("\r\n");
   const request = REQUEST_LINE.exec(line);
   if (request === null) throw malformed("its first line is not HTTP/1.1");

@@ -2,8 +2,7 @@
  * What a node without a container engine says of the engine's objects: it has none. Clients look for a name among them
  * before they ask for tasks and services.
  */
-import type { Hono } from "@hono/hono";
-import { sendJSON } from "../context.ts";
+import { type ControlApp, sendJSON } from "../context.ts";
 
 /** Paths that name an object, without those that only look so, and what Docker says where it is missing. */
 const NAMED: readonly [path: RegExp, missing: (name: string) => string][] = [
@@ -38,7 +37,7 @@ function decoded(name: string): string {
 }
 
 /** Adds the routes; they come after all others. */
-export function noEngineRoutes(app: Hono): void {
+export function noEngineRoutes(app: ControlApp): void {
   app.get("/networks", (c) => sendJSON(c, []));
   app.all("*", async (c, next) => {
     const message = missingObject(c.req.path);

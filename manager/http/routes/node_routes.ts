@@ -1,11 +1,11 @@
 /** `/nodes`. */
-import type { Hono } from "@hono/hono";
 import { parseNodeSpec } from "../../../api/validate/mod.ts";
 import { parseFilters } from "../../control/filters.ts";
 import { listNodes, NODE_FILTERS } from "../../control/lists.ts";
 import { findNode } from "../../control/lookup.ts";
 import { removeNode, updateNode } from "../../control/nodes.ts";
 import {
+  type ControlApp,
   type ControlContext,
   lookUp,
   managerForReading,
@@ -17,7 +17,7 @@ import {
 import { nodeView } from "../views/node_view.ts";
 
 /** Adds the routes. */
-export function nodeRoutes(app: Hono, context: ControlContext): void {
+export function nodeRoutes(app: ControlApp, context: ControlContext): void {
   app.get("/nodes", async (c) => {
     const filters = parseFilters(c.req.query("filters"), NODE_FILTERS);
     const { store, consensus } = await managerForReading(context);

@@ -1,5 +1,4 @@
 /** `/services`. */
-import type { Hono } from "@hono/hono";
 import { CoveyError } from "../../../api/errors.ts";
 import { parseServiceSpec } from "../../../api/validate/mod.ts";
 import { parseFilters } from "../../control/filters.ts";
@@ -10,6 +9,7 @@ import { freeName } from "../../control/service_name.ts";
 import { createService, removeService, rollbackService, updateService } from "../../control/services.ts";
 import { isBefore, pathOf } from "../api_version.ts";
 import {
+  type ControlApp,
   type ControlContext,
   flagParameter,
   isDockerClient,
@@ -24,7 +24,7 @@ import { asRequested } from "../older_clients.ts";
 import { serviceView } from "../views/service_view.ts";
 
 /** Adds the routes. */
-export function serviceRoutes(app: Hono, context: ControlContext): void {
+export function serviceRoutes(app: ControlApp, context: ControlContext): void {
   app.get("/services", async (c) => {
     const filters = parseFilters(c.req.query("filters"), SERVICE_FILTERS);
     const withStatus = !isBefore(pathOf(c.req.raw.url), "1.41") && flagParameter(c, "status");

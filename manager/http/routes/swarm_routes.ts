@@ -1,5 +1,4 @@
 /** `/swarm`: starting, joining, changing and leaving a cluster. */
-import type { Hono } from "@hono/hono";
 import { ALREADY_IN_SWARM } from "../../../api/docker_texts.ts";
 import { CoveyError } from "../../../api/errors.ts";
 import {
@@ -9,9 +8,10 @@ import {
   parseInitRequest,
   parseJoinRequest,
 } from "../../../api/validate/mod.ts";
-import { getCluster, type TokenRole, updateCluster } from "../../control/cluster.ts";
+import { requireCluster } from "../../cluster/cluster_object.ts";
+import { type TokenRole, updateCluster } from "../../control/cluster.ts";
 import { defaultClusterSpec } from "../../cluster/new_cluster.ts";
-import type { ControlContext } from "../context.ts";
+import type { ControlApp, ControlContext } from "../context.ts";
 import {
   flagParameter,
   managerForReading,
@@ -29,10 +29,10 @@ import { swarmView } from "../views/swarm_view.ts";
 const AGENT_WAIT_MS = 20_000;
 
 /** Adds the routes. */
-export function swarmRoutes(app: Hono, context: ControlContext): void {
+export function swarmRoutes(app: ControlApp, context: ControlContext): void {
   app.get("/swarm", async (c) => {
     const { store } = await managerForReading(context);
-    return sendJSON(c, swarmView(getCluster(store)));
+    return sendJSON(c, swarmView(requireCluster(store)));
   });
   app.get("/swarm/unlockkey", (c) => {
     requireManager(context);
@@ -71,7 +71,7 @@ export function swarmRoutes(app: Hono, context: ControlContext): void {
 }
 
 function refuse(status: number, message: string): never {
-  throw new DockerError(status, "unavailable", message);
+  throw new DockerError(status, "unavailable", message, "wrong_state");
 }
 
 async function init(context: ControlContext, body: unknown): Promise<string> {
@@ -79,7 +79,8 @@ async function init(context: ControlContext, body: unknown): Promise<string> {
   const request = parseInitRequest(body);
   const { lifecycle } = context, given = parseClusterSpec(request.Spec);
   // A cluster that goes on keeps what it is not told to change.
-  const present = request.ForceNewCluster && lifecycle.manager && getCluster(lifecycle.manager.store).Spec;
+  const present = request.ForceNewCluster && lifecycle.manager &&
+    requireCluster(lifecycle.manager.store).Spec;
   const nodeID = await lifecycle.init({
     ...request,
     Spec: mergeClusterSpec(present || defaultClusterSpec(), given),

@@ -1,14 +1,20 @@
 /** Parts of Docker's swarm API that are not there yet: lists are empty, making one says so by name. */
-import type { Hono } from "@hono/hono";
 import { CoveyError } from "../../../api/errors.ts";
 import { parseFilters } from "../../control/filters.ts";
 import { findService, findTask } from "../../control/lookup.ts";
-import { type ControlContext, managerForReading, requireManager, saysYes, sendJSON } from "../context.ts";
+import {
+  type ControlApp,
+  type ControlContext,
+  managerForReading,
+  requireManager,
+  saysYes,
+  sendJSON,
+} from "../context.ts";
 
 const FILTERS = ["id", "label", "name", "names"];
 
 /** Adds the routes. */
-export function unavailableRoutes(app: Hono, context: ControlContext): void {
+export function unavailableRoutes(app: ControlApp, context: ControlContext): void {
   for (const kind of ["secret", "config"]) {
     app.get(`/${kind}s`, (c) => {
       parseFilters(c.req.query("filters"), FILTERS);

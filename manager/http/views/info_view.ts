@@ -1,6 +1,6 @@
 /** `/info` and `/version`: the engine's answer where there is one, with the swarm being ours. */
 import type { ManagerHandle } from "../lifecycle.ts";
-import { getCluster } from "../../control/cluster.ts";
+import { requireCluster } from "../../cluster/cluster_object.ts";
 import type { ControlContext } from "../context.ts";
 import { API_VERSION, MIN_API_VERSION } from "../api_version.ts";
 import { clusterInfo } from "./swarm_view.ts";
@@ -11,7 +11,7 @@ const TWO_MANAGERS = `WARNING: Running Swarm in a two-manager configuration. Thi
          Swarm for fault-tolerance.`;
 
 /** The `Swarm` section. */
-export function swarmSection({ lifecycle }: ControlContext): Record<string, unknown> {
+function swarmSection({ lifecycle }: ControlContext): Record<string, unknown> {
   const peers = lifecycle.remoteManagers.map(({ NodeID, Addr }) => ({ NodeID, Addr }));
   const manager = lifecycle.state === "active" ? lifecycle.manager : undefined;
   return {
@@ -32,7 +32,7 @@ function managerSection({ store, consensus }: ManagerHandle): Record<string, unk
   return {
     Nodes: store.count("nodes"),
     Managers: managers,
-    Cluster: clusterInfo(getCluster(store)),
+    Cluster: clusterInfo(requireCluster(store)),
     ...(managers === 2 && { Warnings: [TWO_MANAGERS] }),
   };
 }

@@ -1,4 +1,5 @@
 /** How services are shown. */
+import { SECOND_NS } from "../../../api/duration.ts";
 import {
   RUNTIME_CONTAINER,
   type Service,
@@ -12,7 +13,7 @@ import { inOrder, taskSpecView } from "./task_spec_view.ts";
 const UPDATE_DEFAULTS: UpdateConfig = {
   Parallelism: 1,
   FailureAction: "pause",
-  Monitor: 5_000_000_000,
+  Monitor: 5 * SECOND_NS,
   MaxFailureRatio: 0,
   Order: "stop-first",
 };

@@ -1,4 +1,5 @@
 /** How a task template is shown: Docker's fields in Docker's order, a container for every runtime. */
+import { SECOND_NS } from "../../../api/duration.ts";
 import type { ContainerSpec } from "../../../api/container_spec.ts";
 import { RUNTIME_CONTAINER, type TaskSpec } from "../../../api/service.ts";
 import { shownContainer } from "../../../api/validate/mod.ts";
@@ -45,7 +46,7 @@ export function inOrder(object: object, order: readonly string[]): Record<string
 }
 
 /** Values of a container that Docker fills in when asked for defaults. Nanoseconds. */
-const CONTAINER_DEFAULTS = { StopGracePeriod: 10_000_000_000, DNSConfig: {} };
+const CONTAINER_DEFAULTS = { StopGracePeriod: 10 * SECOND_NS, DNSConfig: {} };
 
 /** What Docker shows of an SELinux context, whatever was given. */
 const SELINUX_CONTEXT = { Disable: false, User: "", Role: "", Type: "", Level: "" };
@@ -76,7 +77,7 @@ export function taskSpecView(task: TaskSpec, defaults = false, ofTask = false): 
     ? ContainerSpec
     : shownContainer(task);
   const restart = defaults
-    ? { Condition: "any", Delay: 5_000_000_000, MaxAttempts: 0, ...RestartPolicy }
+    ? { Condition: "any", Delay: 5 * SECOND_NS, MaxAttempts: 0, ...RestartPolicy }
     : RestartPolicy;
   return inOrder({
     ContainerSpec: containerView(container, defaults),

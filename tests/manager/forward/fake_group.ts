@@ -7,7 +7,7 @@ import {
 } from "../../../manager/consensus/mod.ts";
 import type { StateMachine } from "../../../manager/consensus/state_machine.ts";
 
-/** See the file's head. */
+/** The log, and who leads: {@linkcode elect} decides. */
 export class FakeGroup {
   readonly members: Member[];
   readonly consensus: Record<string, FakeMember> = {};

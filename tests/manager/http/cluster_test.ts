@@ -1,7 +1,7 @@
 import assert from "node:assert/strict";
 import type { ClusterSpec } from "../../../api/cluster.ts";
 import { FakeClock, settle } from "../../support/fake_clock.ts";
-import { NODE_ID, serviceBody, testAPI, testNode, testTask } from "./fake_node.ts";
+import { NODE_ID, request, serviceBody, testAPI, testNode, testTask } from "./fake_node.ts";
 
 const NOT_IN_A_SWARM = "This node is not a swarm manager. " +
   'Use "docker swarm init" or "docker swarm join" to connect this node to swarm and try again.';
@@ -29,11 +29,11 @@ Deno.test("Control API: a node outside a swarm, a worker and a swarm without a l
 
 Deno.test("Control API: tells its version, and refuses versions it does not speak", async () => {
   const { api, call, node } = await testAPI(new FakeClock());
-  const ping = await api.app.request("/_ping", { method: "HEAD" });
+  const ping = await request(api, "/_ping", { method: "HEAD" });
   assert.equal(api.headers["Api-Version"], "1.51");
   assert.equal(api.headers["Ostype"], "linux");
   assert.equal(ping.headers.get("swarm"), "active/manager");
-  assert.equal(await (await api.app.request("/_ping")).text(), "OK");
+  assert.equal(await (await request(api, "/_ping")).text(), "OK");
   assert.deepEqual(await call("GET", "/v1.99/version"), {
     status: 400,
     json: { message: "client version 1.99 is too new. Maximum supported API version is 1.51" },
@@ -46,7 +46,7 @@ Deno.test("Control API: tells its version, and refuses versions it does not spea
   assert.equal((await call("GET", "/v1.30/nodes")).status, 200);
   assert.match((await call("GET", "/containers/json")).json.message, /No container engine on this node/);
   await node.leave(true);
-  assert.equal((await api.app.request("/_ping")).headers.get("swarm"), "inactive");
+  assert.equal((await request(api, "/_ping")).headers.get("swarm"), "inactive");
 });
 
 Deno.test("Swarm: init passes the spec on with defaults filled in, and refuses what is not there yet", async () => {
@@ -79,7 +79,7 @@ Deno.test("Swarm: init passes the spec on with defaults filled in, and refuses w
   assert.equal((await call("POST", "/swarm/leave?force=1")).status, 200);
   assert.deepEqual(await call("POST", "/swarm/leave"), {
     status: 503,
-    json: { message: "This node is not part of a swarm" },
+    json: { message: "This node is not part of a swarm", reason: "wrong_state" },
   });
 });
 
@@ -215,7 +215,7 @@ Deno.test("Events: follow what happens, filtered, until the time given", async (
   const clock = new FakeClock();
   const { api, call } = await testAPI(clock);
   const filters = encodeURIComponent(JSON.stringify({ type: ["service"], event: ["update"] }));
-  const response = await api.app.request(`/events?until=${clock.now() / 1000 + 5}&filters=${filters}`);
+  const response = await request(api, `/events?until=${clock.now() / 1000 + 5}&filters=${filters}`);
   await call("POST", "/services/create", serviceBody("web"));
   const { Version, Spec } = (await call("GET", "/services/web")).json;
   await call("POST", `/services/web/update?version=${Version.Index}`, {

@@ -2,7 +2,7 @@ import assert from "node:assert/strict";
 import { TASK_STATES, type TaskState } from "../../../api/task_state.ts";
 import { FakeClock } from "../../support/fake_clock.ts";
 import { responseProblems } from "./docker_schema.ts";
-import { NODE_ID, processBody, serviceBody, testAPI, testNode, testTask } from "./fake_node.ts";
+import { NODE_ID, processBody, request, serviceBody, testAPI, testNode, testTask } from "./fake_node.ts";
 
 /** Calls and checks every answer against Docker's description. */
 async function checkedAPI(init = true) {
@@ -174,7 +174,7 @@ Deno.test("Docker's schema: events", async () => {
   );
   await call("DELETE", `/services/${json.ID}`);
   const until = clock.now() / 1000;
-  const response = await api.app.request(`/events?since=0&until=${until}`);
+  const response = await request(api, `/events?since=0&until=${until}`);
   const lines = (await response.text()).trim().split("\n").map((line) => JSON.parse(line));
   assert.deepEqual(lines.map((line) => `${line.Type} ${line.Action}`), [
     "service create",

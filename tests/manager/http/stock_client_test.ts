@@ -4,6 +4,7 @@ import { systemClock } from "../../../api/clock.ts";
 import type { Service } from "../../../api/service.ts";
 import { parseFilters } from "../../../manager/control/filters.ts";
 import { listTasks, TASK_FILTERS } from "../../../manager/control/lists.ts";
+import { ADMINISTRATOR } from "../../../manager/control/caller.ts";
 import { controlAPI, serveControlSocket } from "../../../manager/http/mod.ts";
 import { normalizeDocker } from "../../support/normalize_docker.ts";
 import { FakeNode, NODE_ID, processBody, testNode, testRandom, testTask } from "./fake_node.ts";
@@ -39,7 +40,7 @@ async function withClient(
   const socket = `${dir}/covey.sock`;
   const server = await serveControlSocket({
     path: socket,
-    fetch: (request) => api.app.fetch(request),
+    fetch: (request) => api.fetch(request, ADMINISTRATOR),
     headers: api.headers,
   });
   const docker = async (...args: string[]): Promise<Answer> => {

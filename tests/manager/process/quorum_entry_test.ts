@@ -8,7 +8,10 @@ const never = new AbortController().signal;
 
 function nodeOf(ID: string, more: Partial<Node> = {}): Node {
   return {
-    ...{ ID, Version: { Index: 0 }, CreatedAt: "", UpdatedAt: "" },
+    ID,
+    Version: { Index: 0 },
+    CreatedAt: "",
+    UpdatedAt: "",
     Spec: { Name: "", Labels: {}, Role: "manager", Availability: "active" },
     Role: "manager",
     Status: { State: "unknown", Addr: "" },
@@ -80,7 +83,9 @@ Deno.test("Quorum entry: one that cannot reach anybody keeps its vote, and is in
     assert.deepEqual([entry.is, membersOf(quorum), quorum.leader], ["open", "m1,m2", undefined]);
     const failures: string[] = [];
     const going = keepEntering(member, ["m1:2377"], {
-      ...{ clock: quorum.clock, signal: never, onFailure: (why) => failures.push(why) },
+      clock: quorum.clock,
+      signal: never,
+      onFailure: (why) => failures.push(why),
     });
     await quorum.until("it says why it waits", () => failures.length > 0);
     quorum.network.setLink("m1", "m2", "up");

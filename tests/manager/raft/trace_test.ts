@@ -6,7 +6,7 @@
 import assert from "node:assert/strict";
 import { runTrace } from "./support/trace.ts";
 
-const FOLDER = new URL("../../raft/testdata/", import.meta.url);
+const FOLDER = new URL("./testdata/", import.meta.url);
 const update = Deno.env.get("RAFT_TRACE_UPDATE") === "1" || Deno.args.includes("--update");
 
 for (const { name } of [...Deno.readDirSync(FOLDER)].sort((a, b) => a.name < b.name ? -1 : 1)) {

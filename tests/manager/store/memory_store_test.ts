@@ -83,7 +83,7 @@ Deno.test("Store: nodes and tasks have no unique names", async () => {
     tx.create("tasks", task("t1", "s"));
     tx.create("tasks", task("t2", "s"));
   });
-  deepStrictEqual(store.find("nodes", "hostname", "pi").map((n) => n.ID), ["n1", "n2"]);
+  deepStrictEqual(store.all("nodes").map((n) => n.ID), ["n1", "n2"]);
   deepStrictEqual(store.find("tasks", "slot", "s/1").map((t) => t.ID), ["t1", "t2"]);
 });
 

@@ -9,7 +9,7 @@ import type { SimNetwork } from "./network.ts";
 import type { TaskChecker } from "./task_checker.ts";
 import type { World } from "./world.ts";
 
-/** See the file's head. */
+/** One such device: it can be cut off, lose power, and start again on what it had stored. */
 export class SimAgent {
   readonly host: Host;
   readonly device: SimDevice;
@@ -49,7 +49,10 @@ export class SimAgent {
     const state = await LocalState.load(this.#kv.open());
     if (life !== host.life) return;
     const agent = new Agent({
-      ...{ state, clock, random: host.random(), managers: this.#managers },
+      state,
+      clock,
+      random: host.random(),
+      managers: this.#managers,
       dialer: this.#network.dialer(host, identity, clock),
       executors: [executorOn(this.device, host)],
       bootID: this.device.bootID,

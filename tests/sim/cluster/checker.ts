@@ -30,7 +30,7 @@ export class ManagerView {
   ) {}
 }
 
-/** See the file's head. */
+/** The rules about managers, checked as each of them applies, shows and promises. */
 export class ClusterChecker {
   readonly tasks: TaskChecker;
   /** The highest index that was acknowledged, by the term of its leader. */

@@ -19,7 +19,7 @@ const REFUSED_PAUSE_MS = 200;
 /** Lines of a history that is not linearizable. */
 const MAX_LINES = 40;
 
-/** See the file's head. */
+/** A few clients, and the history of what they asked and were answered. */
 export class RegisterClients {
   readonly history: HistoryRecorder<RegisterInput, RegisterOutput>;
   readonly #world: World;

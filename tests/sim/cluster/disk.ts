@@ -23,7 +23,7 @@ export interface DiskHooks {
   stored: (mutations: readonly Mutation[]) => void;
 }
 
-/** What one machine has stored; see the file's head. */
+/** What one machine has stored. It outlives the machine's programs. */
 export class SimDisk {
   readonly #host: Host;
   readonly #hooks: DiskHooks;

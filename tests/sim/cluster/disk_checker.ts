@@ -25,7 +25,7 @@ interface Shelf {
 
 const cbor = new Decoder({ useRecords: false, mapsAsObjects: true });
 
-/** See the file's head. */
+/** The rules about what members have stored, checked at each commit of a disk. */
 export class DiskChecker {
   readonly #entries = new Map<string, Seen>();
   readonly #shelves = new Map<string, Shelf>();

@@ -3,7 +3,7 @@ import { Encoder } from "cbor-x/index-no-eval";
 import type { Mutation } from "../../../manager/consensus/disk/disk.ts";
 import { seal, unseal } from "../../../manager/consensus/disk/record.ts";
 
-/** See the file's head. */
+/** Which bugs are put in; without any, the production code runs as it is. */
 export interface Faults {
   /** The disk says that a commit is done before it is. */
   acknowledgeEarly?: boolean;

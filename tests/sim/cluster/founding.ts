@@ -11,7 +11,10 @@ const SECOND_NS = 1e9;
 function cluster(heartbeatNs: number): Cluster {
   const spec = defaultClusterSpec();
   return {
-    ...{ ID: "cluster", Version: { Index: 0 }, CreatedAt: "", UpdatedAt: "" },
+    ID: "cluster",
+    Version: { Index: 0 },
+    CreatedAt: "",
+    UpdatedAt: "",
     Spec: { ...spec, Dispatcher: { HeartbeatPeriod: heartbeatNs } },
     RootCA: { CACert: "root", CAKey: "", JoinTokens: { Worker: "", Manager: "" } },
     BlacklistedCertificates: {},

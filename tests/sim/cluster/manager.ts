@@ -1,4 +1,5 @@
 /** A machine with a manager on it: the production manager on a simulated disk, network and clock. */
+import { ADMINISTRATOR, type Caller } from "../../../manager/control/caller.ts";
 import { CoveyError, hasCode } from "../../../api/errors.ts";
 import { controlAPI } from "../../../manager/http/mod.ts";
 import type { ControlAPI } from "../../../manager/http/app.ts";
@@ -49,7 +50,7 @@ interface Process {
   api: ControlAPI;
 }
 
-/** See the file's head. */
+/** One such machine: it can crash, lose its disk, and start again on what it had stored. */
 export class SimManager {
   readonly host: Host;
   readonly disk: SimDisk;
@@ -205,10 +206,17 @@ export class SimManager {
         return watched(await RaftMember.openOnDisk(this.disk.open(), all), checker, this.view, faults);
       },
     };
-    const answer = (request: Request) => this.#process!.api.answer(request);
+    const answer = (request: Request, caller: Caller) => this.#process!.api.answer(request, caller);
     world.log.note(`${name} opens its state`);
     return RunningManager.open({
-      ...{ raftDir: "", nodeID: name, listen: address, advertise: address, clock, random, answer, join },
+      raftDir: "",
+      nodeID: name,
+      listen: address,
+      advertise: address,
+      clock,
+      random,
+      answer,
+      join,
     }, effects);
   }
 
@@ -258,7 +266,7 @@ export class SimManager {
 
 async function answerOf(api: ControlAPI, request: Request): Promise<ControlAnswer> {
   try {
-    const response = await api.app.fetch(request);
+    const response = await api.fetch(request, ADMINISTRATOR);
     return { kind: "answer", status: response.status, body: await response.text() };
   } catch {
     return { kind: "broken" };

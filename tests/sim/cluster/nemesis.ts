@@ -28,7 +28,7 @@ export type Deed =
   | ("stopOrderly" | "pause" | "pauseLeader" | "jumpClock" | "slowDisk" | "failDisk" | "rot" | "loseDisk")
   | ("crashAgent" | "pauseAgent" | "cutAgent");
 
-/** See the file's head. With `spoils`, disks are torn, rot and get lost, those of a majority excepted. */
+/** Does one deed after another. With `spoils`, disks are torn, rot and get lost, those of a majority excepted. */
 export class Nemesis {
   readonly #world: World;
   readonly #network: SimNetwork;

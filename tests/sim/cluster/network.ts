@@ -123,7 +123,12 @@ export class SimNetwork {
     try {
       const { pipe, peer } = await this.#handshake(from, identity, address, timer);
       const session = new Session({
-        ...{ pipe, dialed: true, peer, peerChainPEM: peer.certificatePEM, router: undefined, clock },
+        pipe,
+        dialed: true,
+        peer,
+        peerChainPEM: peer.certificatePEM,
+        router: undefined,
+        clock,
         limits: DEFAULT_LIMITS,
       });
       return await awaitWelcome(session, timer);

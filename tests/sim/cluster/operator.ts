@@ -16,7 +16,7 @@ interface View {
   Spec: Record<string, unknown>;
 }
 
-/** See the file's head. */
+/** Does one thing after another through the control API, at a manager chosen at random. */
 export class Operator {
   readonly #world: World;
   readonly #random: SeededRandom;

@@ -1,10 +1,7 @@
 import { crc32 } from "node:zlib";
 import type { Commit, ReadView } from "../../../manager/store/store.ts";
-import type { TableName } from "../../../manager/store/tables.ts";
+import { TABLE_NAMES } from "../../../manager/store/tables.ts";
 import { Violation } from "../raft/checker.ts";
-
-/** Every table of the store. */
-export const TABLES: readonly TableName[] = ["clusters", "nodes", "services", "tasks"];
 
 /** What somebody who follows a manager's changes knows of its objects: their versions. */
 export class Replica {
@@ -40,7 +37,7 @@ export class Replica {
   /** Throws a violation of WO unless `state` is what its changes add up to. */
   checkAgainst(name: string, state: ReadView): void {
     let count = 0;
-    for (const table of TABLES) {
+    for (const table of TABLE_NAMES) {
       for (const { ID, Version } of state.all(table)) {
         count++;
         if (this.#versions.get(`${table}/${ID}`) === Version.Index) continue;

@@ -32,7 +32,7 @@ const FOUNDING_MS = 30_000;
 /** Between two looks at whether something is so. */
 const LOOK_MS = 100;
 
-/** See the file's head. */
+/** Runs one seed to its end, or until a rule is broken. */
 export class ClusterSimulation {
   readonly world: World;
   readonly network: SimNetwork;
@@ -52,7 +52,11 @@ export class ClusterSimulation {
     this.network = new SimNetwork(world);
     this.checker = new ClusterChecker(world);
     const surroundings = {
-      ...{ world, faults, network: this.network, checker: this.checker, disks: this.#disks },
+      world,
+      faults,
+      network: this.network,
+      checker: this.checker,
+      disks: this.#disks,
       checkpointEntries: random.pick([10, 30, 100]),
       electionTicks: random.pick([10, 10, 10, 3]),
     };

@@ -6,7 +6,7 @@ import type { Commit } from "../../../manager/store/store.ts";
 import { Violation } from "../raft/checker.ts";
 import type { World } from "./world.ts";
 
-/** See the file's head. */
+/** Follows every task through its states, and every program on its device. */
 export class TaskChecker {
   readonly #world: World;
   /** True while the first manager applies an entry: then what it tells is what happens to the cluster. */

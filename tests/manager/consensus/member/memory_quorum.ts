@@ -27,7 +27,7 @@ const FORGET_MS = 31_000;
 /** Virtual time between two looks. */
 const STEP_MS = 50;
 
-/** See the file's head. Members are named by their node IDs, which are their hosts too. */
+/** A quorum of such managers. They are named by their node IDs, which are their hosts too. */
 export class MemoryQuorum {
   readonly clock = new FakeClock();
   readonly network = memoryNetwork();
@@ -51,7 +51,10 @@ export class MemoryQuorum {
     const address = `${id}:2377`;
     const dialer = mortal(network.dialer({ host: id, identity, clock }));
     const member = await RaftMember.openOnDisk(disk.open(), {
-      ...{ nodeID: id, address, clock, random: seeded(this.#seed * 1000 + this.#randoms++) },
+      nodeID: id,
+      address,
+      clock,
+      random: seeded(this.#seed * 1000 + this.#randoms++),
       dialer: dialer.dialer,
       join: id !== "m1",
       ...options,

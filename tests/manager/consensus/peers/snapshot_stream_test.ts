@@ -11,7 +11,10 @@ import { MemoryDisk } from "../member/memory_disk.ts";
 
 const RECORD = new Uint8Array(1_000);
 const MESSAGE: Message & { type: "snapshot" } = {
-  ...{ type: "snapshot", from: 1, to: 2, term: 1 },
+  type: "snapshot",
+  from: 1,
+  to: 2,
+  term: 1,
   snapshot: { index: 5, term: 1, confState: EMPTY_CONF_STATE },
 };
 

@@ -1,6 +1,6 @@
 import assert from "node:assert/strict";
-import { RateLimiter } from "../../../manager/ca/rate_limiter.ts";
-import { FakeClock } from "../../support/fake_clock.ts";
+import { RateLimiter } from "../../api/rate_limiter.ts";
+import { FakeClock } from "../support/fake_clock.ts";
 
 Deno.test("Rate limiter: allows the burst, then the rate, never more than the burst", async () => {
   const clock = new FakeClock();

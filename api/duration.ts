@@ -1,0 +1,23 @@
+/** Durations: specs count nanoseconds, as Docker's API does; clocks and timers count milliseconds. */
+
+/** Nanoseconds of a millisecond. */
+export const MILLISECOND_NS = 1_000_000;
+/** Nanoseconds of a second. */
+export const SECOND_NS = 1000 * MILLISECOND_NS;
+/** Nanoseconds of an hour. */
+export const HOUR_NS = 3600 * SECOND_NS;
+/** Nanoseconds of a day. */
+export const DAY_NS = 24 * HOUR_NS;
+
+/** Milliseconds of an hour. */
+export const HOUR_MS = 3_600_000;
+/** Milliseconds of a day. */
+export const DAY_MS = 24 * HOUR_MS;
+
+/** A spec's nanoseconds in milliseconds. */
+export function toMs(nanoseconds: number): number;
+/** The same, or `fallbackMs` where the spec says nothing. */
+export function toMs(nanoseconds: number | undefined, fallbackMs: number): number;
+export function toMs(nanoseconds: number | undefined, fallbackMs = 0): number {
+  return nanoseconds === undefined ? fallbackMs : nanoseconds / MILLISECOND_NS;
+}
