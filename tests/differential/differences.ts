@@ -71,6 +71,14 @@ export const DIFFERENCES: readonly Difference[] = [
       /\.Spec\.(?:Orchestration|Raft|Dispatcher|CAConfig)\./.test(at) && typeof covey === "number",
   },
   {
+    reason: "a refusal has a reason beside its message, for programs of ours",
+    explains: (_exchange, { at, docker }) => at === ".reason" && docker === undefined,
+  },
+  {
+    reason: "a rollback to the previous spec needs none in its body: what stands there is not looked at",
+    explains: ({ step, docker }) => step.path.includes("rollback=previous") && docker.status >= 400,
+  },
+  {
     reason: "a node says which kinds of tasks it runs",
     explains: (_exchange, { at }) => /\.Description\.Runtimes$/.test(at),
   },

@@ -72,7 +72,8 @@ async function firstFailure(
     failure = { steps: steps.slice(0, played.requests), exchange: failed };
     return false;
   });
-  await fc.check(property, { seed, numRuns: 1 });
+  const { errorInstance } = await fc.check(property, { seed, numRuns: 1 });
+  if (errorInstance) throw errorInstance;
   return failure;
 }
 

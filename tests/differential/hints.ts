@@ -1,8 +1,8 @@
 /** What Docker's description does not say of the values of its fields. Paths are written as `ServiceSpec.Mode.Replicated`. */
 
-/** Fields that API 1.41 does not have. */
-export const AFTER_1_41 = new RegExp(
-  "(?:Privileges\\.(?:Seccomp|AppArmor|NoNewPrivileges)|\\.OomScoreAdj|\\.StartInterval|\\.ImageOptions|\\.Subpath|" +
+/** Fields that API 1.41 does not have, and jobs: Docker never removes a job's tasks that ran nowhere. */
+export const LEFT_OUT = new RegExp(
+  "(?:Mode\\.(?:ReplicatedJob|GlobalJob)|Privileges\\.(?:Seccomp|AppArmor|NoNewPrivileges)|\\.OomScoreAdj|\\.StartInterval|\\.ImageOptions|\\.Subpath|" +
     "TmpfsOptions\\.Options|BindOptions\\.(?:CreateMountpoint|ReadOnly.*))$",
 );
 
@@ -15,7 +15,7 @@ export const MUST_BE_THERE = new RegExp(
 
 /** What one of the two sides has not, or what shuts out all else: rare. */
 export const NEVER_ALONE = new RegExp(
-  "\\.(?:Secrets|Configs|PluginSpec|NetworkAttachmentSpec|ReplicatedJob|GlobalJob|Networks|ExternalCAs|" +
+  "\\.(?:Secrets|Configs|PluginSpec|NetworkAttachmentSpec|Networks|ExternalCAs|" +
     "SigningCACert|SigningCAKey|ForceRotate|EncryptionConfig|CredentialSpec|Runtime|Isolation)$",
 );
 

@@ -5,6 +5,8 @@ import { explains } from "./differences.ts";
 import type { Step } from "./requests.ts";
 
 const POLL_MS = 25;
+/** Tasks of a removed service that ran nowhere are gone in no time; the rest is for a busy machine. */
+const CLEAN_LIMIT_MS = 20_000;
 /** Three times in a row nothing overtakes. */
 const MAX_TRIES = 3;
 
@@ -43,8 +45,13 @@ export async function play(
     }
     return played;
   } finally {
-    await Promise.all([sides.docker, sides.covey].map((side) => clean(side, steps)));
+    await Promise.allSettled([clean(sides.docker, steps), clean(sides.covey, steps)]).then(throwFirst);
   }
+}
+
+function throwFirst(results: PromiseSettledResult<void>[]): void {
+  const failed = results.find((result) => result.status === "rejected");
+  if (failed !== undefined) throw failed.reason;
 }
 
 function unexplainedOf(exchange: Exchange, { isKnown }: PlayOptions): Divergence[] {
@@ -117,6 +124,11 @@ async function clean(side: Side, steps: readonly Step[]): Promise<void> {
   for (const { ID } of services) await side.send("DELETE", `/services/${ID}`);
   if (changed("/swarm/update")) await restore(side, "swarm", DEFAULT_SWARM);
   if (changed("/nodes/")) await restore(side, "node", DEFAULT_NODE);
+  const limit = performance.now() + CLEAN_LIMIT_MS;
+  while ((await side.send("GET", "/tasks")).text.trim() !== "[]") {
+    if (performance.now() > limit) throw new Error("tasks stay behind that no service has");
+    await new Promise((resolve) => setTimeout(resolve, POLL_MS));
+  }
 }
 
 async function restore(side: Side, of: "swarm" | "node", body: string): Promise<void> {
