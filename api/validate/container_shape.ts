@@ -10,6 +10,7 @@ import {
   oneOfFolded,
   onlyTrue,
   record,
+  refused,
   type Shape,
   type Shaped,
   stringMap,
@@ -98,12 +99,22 @@ const mounts: Shape<NonNullable<Shaped<typeof mountShape>>[]> = (value, path, pr
 };
 
 const privileges = record({
-  CredentialSpec: unsupported("credential specs are not supported"),
-  SELinuxContext: anyObject,
+  CredentialSpec: refused("credential specs are not supported"),
+  SELinuxContext: record({ Disable: flag, User: text, Role: text, Type: text, Level: text }),
   Seccomp: anyObject,
   AppArmor: anyObject,
   NoNewPrivileges: onlyTrue,
 });
+
+const ulimitGiven = record({ Name: text, Hard: integer(-1), Soft: integer(-1) });
+
+/** A limit that is not given is 0, and shown. */
+const ulimit: typeof ulimitGiven = (value, path, problems) => {
+  const given = ulimitGiven(value, path, problems);
+  if (given === undefined) return undefined;
+  const { Name, ...limits } = given;
+  return { ...(Name !== undefined && { Name }), Hard: 0, Soft: 0, ...limits };
+};
 
 /** The shape of a container. */
 export const containerShape = record({
@@ -133,7 +144,7 @@ export const containerShape = record({
   Sysctls: stringMap,
   CapabilityAdd: strings,
   CapabilityDrop: strings,
-  Ulimits: list(record({ Name: text, Hard: integer(-1), Soft: integer(-1) })),
+  Ulimits: list(ulimit),
   OomScoreAdj: nonZero(integer(-1000, 1000)),
 });
 

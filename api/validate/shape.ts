@@ -75,9 +75,9 @@ export function integer(min: number, max = MAX_INT64, message?: string): Shape<n
   };
 }
 
-/** As `shape`, with 0 counting as absent. */
+/** As `shape`, with 0 counting as absent, also where `shape` has a minimum. */
 export function nonZero(shape: Shape<number>): Shape<number> {
-  return (value, path, problems) => shape(value, path, problems) || undefined;
+  return (value, path, problems) => value === 0 ? undefined : shape(value, path, problems);
 }
 
 /**
@@ -181,6 +181,14 @@ export function unsupported(why: string): Shape<never> {
     const empty = value === "" || value === 0 || value === false ||
       (Array.isArray(value) && value.length === 0) || (isObject(value) && Object.keys(value).length === 0);
     if (!empty) problems.push({ field: path, message: why });
+    return undefined;
+  };
+}
+
+/** A field that must not be there, also not as an empty object. */
+export function refused(why: string): Shape<never> {
+  return (_value, path, problems) => {
+    problems.push({ field: path, message: why });
     return undefined;
   };
 }

@@ -111,10 +111,13 @@ export async function readJSON(c: Context): Promise<unknown> {
 /** The `version` parameter, which updates of a `kind` need. Throws `invalid_argument` in Go's words. */
 function versionParameter(c: Context, kind: string): number {
   const raw = c.req.query("version") ?? "";
-  if (/^\d{1,15}$/.test(raw)) return Number(raw);
+  const isNumber = /^\d+$/.test(raw);
+  // One beyond what a JavaScript number tells apart is no version of ours: it is out of sequence, as it should be.
+  if (isNumber && Number(raw) < 2 ** 64) return Number(raw);
+  const why = isNumber ? "value out of range" : "invalid syntax";
   throw new CoveyError(
     "invalid_argument",
-    `invalid ${kind} version '${raw}': strconv.ParseUint: parsing ${JSON.stringify(raw)}: invalid syntax`,
+    `invalid ${kind} version '${raw}': strconv.ParseUint: parsing ${JSON.stringify(raw)}: ${why}`,
   );
 }
 

@@ -47,8 +47,13 @@ function body(step: Step, { text }: BareAnswer): unknown {
     return value.Swarm;
   }
   // Lists are in the order of IDs, which are chance.
-  if (step.method === "GET" && Array.isArray(value)) return sorted(value);
+  if (step.method === "GET" && Array.isArray(value)) return sorted(value.filter(stays));
   return value;
+}
+
+/** When a task goes whose service is gone, maybe one of an earlier sequence, is chance. */
+function stays(listed: { DesiredState?: string } | null): boolean {
+  return listed?.DesiredState !== "remove";
 }
 
 function sorted(list: unknown[]): unknown[] {

@@ -71,12 +71,24 @@ export const DIFFERENCES: readonly Difference[] = [
       /\.Spec\.(?:Orchestration|Raft|Dispatcher|CAConfig)\./.test(at) && typeof covey === "number",
   },
   {
+    reason:
+      "a node that is in a swarm says so before it looks at what else is wrong with a request to begin or join one",
+    explains: ({ step, docker, covey }) =>
+      /^\/swarm\/(?:init|join|unlock)/.test(step.path) && docker.status === 400 &&
+      /already part of a swarm|not locked/.test(covey.text),
+  },
+  {
     reason: "a refusal has a reason beside its message, for programs of ours",
     explains: (_exchange, { at, docker }) => at === ".reason" && docker === undefined,
   },
   {
     reason: "a rollback to the previous spec needs none in its body: what stands there is not looked at",
     explains: ({ step, docker }) => step.path.includes("rollback=previous") && docker.status >= 400,
+  },
+  {
+    reason: "the default log driver is shown as it was set; Docker 20.10 shows none",
+    explains: (_exchange, { at, docker }) =>
+      at.endsWith(".Spec.TaskDefaults.LogDriver") && docker === undefined,
   },
   {
     reason: "a node says which kinds of tasks it runs",

@@ -44,6 +44,9 @@ export async function fuzz(
   return report;
 }
 
+/** What a sequence led to that could not be played. */
+const NOTHING: Played = { requests: 0 };
+
 interface Failure {
   steps: Step[];
   exchange: Exchange;
@@ -56,12 +59,15 @@ async function firstFailure(
   isKnown: PlayOptions["isKnown"],
   report: Report,
 ): Promise<Failure | undefined> {
-  let failure: Failure | undefined, kind = "", limit = Infinity;
+  let failure: Failure | undefined, kind = "", limit = Infinity, broken: unknown;
   const property = fc.asyncProperty(sequences, async (steps) => {
     // Not fast-check's own limit: it would leave a sequence that is under way to itself.
     if (performance.now() > limit) return true;
     const settleMs = failure === undefined ? SETTLE_MS : SETTLE_WHILE_SHRINKING_MS;
-    const played: Played = await play(sides, steps, { isKnown, settleMs });
+    const played = await play(sides, steps, { isKnown, settleMs }).catch((thrown) => {
+      broken ??= thrown;
+      return NOTHING;
+    });
     if (failure === undefined) report.requests += played.requests;
     const { failed } = played;
     if (failed === undefined) return true;
@@ -72,8 +78,8 @@ async function firstFailure(
     failure = { steps: steps.slice(0, played.requests), exchange: failed };
     return false;
   });
-  const { errorInstance } = await fc.check(property, { seed, numRuns: 1 });
-  if (errorInstance) throw errorInstance;
+  await fc.check(property, { seed, numRuns: 1 });
+  if (broken !== undefined) throw broken;
   return failure;
 }
 

@@ -5,8 +5,8 @@ import { explains } from "./differences.ts";
 import type { Step } from "./requests.ts";
 
 const POLL_MS = 25;
-/** Tasks of a removed service that ran nowhere are gone in no time; the rest is for a busy machine. */
-const CLEAN_LIMIT_MS = 20_000;
+/** Tasks that have not come by then do not come, and differ. */
+const TASKS_LIMIT_MS = 1_000;
 /** Three times in a row nothing overtakes. */
 const MAX_TRIES = 3;
 
@@ -37,7 +37,10 @@ export async function play(
     for (const step of steps) {
       played.requests++;
       const exchange = await ask(sides, step, options);
-      if (exchange.divergences.length === 0) continue;
+      if (exchange.divergences.length === 0) {
+        await settle(sides, step);
+        continue;
+      }
       const unexplained = unexplainedOf(exchange, options);
       if (unexplained.length > 0) return { ...played, failed: { ...exchange, divergences: unexplained } };
       // From here on the two sides may not be in the same state.
@@ -56,6 +59,30 @@ function throwFirst(results: PromiseSettledResult<void>[]): void {
 
 function unexplainedOf(exchange: Exchange, { isKnown }: PlayOptions): Divergence[] {
   return exchange.divergences.filter((each) => !isKnown(exchange, each) && !explains(exchange, each));
+}
+
+/**
+ * Waits until both sides have the tasks of a service that was just changed: whether the next change comes before is chance,
+ * and shows in which tasks were.
+ */
+async function settle({ docker, covey }: Sides, { method, path }: Step): Promise<void> {
+  if (method !== "POST" || !path.startsWith("/services/")) return;
+  const limit = performance.now() + TASKS_LIMIT_MS;
+  while (performance.now() < limit) {
+    if ((await Promise.all([docker, covey].map(hasItsTasks))).every(Boolean)) return;
+    await new Promise((resolve) => setTimeout(resolve, POLL_MS));
+  }
+}
+
+async function hasItsTasks(side: Side): Promise<boolean> {
+  const filters = (object: object) => encodeURIComponent(JSON.stringify(object));
+  const services: Found[] = JSON.parse((await side.send("GET", "/services")).text);
+  for (const { ID, Spec } of services) {
+    const asked = filters({ service: [ID], "_up-to-date": ["true"], "desired-state": ["running"] });
+    const tasks: Found[] = JSON.parse((await side.send("GET", `/tasks?filters=${asked}`)).text);
+    if (tasks.length < (Spec?.Mode.Replicated?.Replicas ?? 0)) return false;
+  }
+  return true;
 }
 
 /** A GET is asked again for a while as long as something unexpected differs. */
@@ -92,13 +119,14 @@ async function fill(side: Side, text: string): Promise<string> {
 interface Found {
   ID?: string;
   Version?: { Index: number };
-  Spec?: unknown;
+  Spec?: { Mode: { Replicated?: { Replicas: number } } };
 }
 
 async function look(side: Side, kind: string, of: string): Promise<string> {
   if (kind === "hostname") return Deno.hostname();
-  const path = of === "node" ? "/nodes/self" : of === "swarm" ? "/swarm" : `/services/${of}`;
-  const found: Found = JSON.parse((await side.send("GET", path)).text);
+  const path = of === "node" ? "/nodes" : of === "swarm" ? "/swarm" : `/services/${of}`;
+  const answer: Found | Found[] = JSON.parse((await side.send("GET", path)).text);
+  const found = Array.isArray(answer) ? answer[0] ?? {} : answer;
   switch (kind) {
     case "service":
       return found.ID ?? "nothing";
@@ -124,11 +152,6 @@ async function clean(side: Side, steps: readonly Step[]): Promise<void> {
   for (const { ID } of services) await side.send("DELETE", `/services/${ID}`);
   if (changed("/swarm/update")) await restore(side, "swarm", DEFAULT_SWARM);
   if (changed("/nodes/")) await restore(side, "node", DEFAULT_NODE);
-  const limit = performance.now() + CLEAN_LIMIT_MS;
-  while ((await side.send("GET", "/tasks")).text.trim() !== "[]") {
-    if (performance.now() > limit) throw new Error("tasks stay behind that no service has");
-    await new Promise((resolve) => setTimeout(resolve, POLL_MS));
-  }
 }
 
 async function restore(side: Side, of: "swarm" | "node", body: string): Promise<void> {

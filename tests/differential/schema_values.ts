@@ -110,13 +110,17 @@ function write(value: unknown): string {
 /** TypeScript does not know it yet. */
 const { rawJSON } = JSON as unknown as { rawJSON(text: string): unknown };
 
-function change(root: unknown, { member, kind, value }: Change): unknown {
+/** Docker would really make as many tasks. */
+const MOST_REPLICAS = 3;
+
+function change(root: unknown, { member, kind, value: given }: Change): unknown {
   const copy = structuredClone(root);
   const places: [holder: Json, key: string][] = [];
   collect(copy, places);
   if (places.length === 0) return copy;
   const [holder, key] = places[member % places.length]!;
   const old = holder[key];
+  const value = key === "Replicas" && Number(given) > MOST_REPLICAS ? MOST_REPLICAS : given;
   switch (kind) {
     case "set":
       holder[key] = value;

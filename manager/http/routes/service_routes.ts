@@ -1,5 +1,6 @@
 /** `/services`. */
 import { CoveyError } from "../../../api/errors.ts";
+import type { Service } from "../../../api/service.ts";
 import { parseServiceSpec } from "../../../api/validate/mod.ts";
 import { parseFilters } from "../../control/filters.ts";
 import { listServices, SERVICE_FILTERS } from "../../control/lists.ts";
@@ -54,16 +55,16 @@ export function serviceRoutes(app: ControlApp, context: ControlContext): void {
   app.post("/services/:id/update", async (c) => {
     const { body, version, manager } = await updateRequest(c, context, "service");
     const rollback = c.req.query("rollback") ?? "";
-    checkAuthFrom(c.req.query("registryAuthFrom") ?? "");
     const { store } = manager;
     const service = await lookUp(manager, (state) => findService(state, c.req.param("id")));
-    if (rollback === "previous") await rollbackService(store, context.clock, service.ID, version);
-    else if (rollback !== "" && rollback !== "none") {
-      throw new CoveyError("unknown", `unrecognized rollback option ${rollback}`);
-    } else {
-      const spec = asRequested(c.req.raw.url, parseServiceSpec(body, { current: service.Spec }));
-      await updateService(store, service.ID, version, spec);
-    }
+    // What is wrong with a request is told in Docker's order.
+    const spec = rollback === "previous"
+      ? undefined
+      : asRequested(c.req.raw.url, parseServiceSpec(body, { current: service.Spec }));
+    checkAuthFrom(c.req.query("registryAuthFrom") ?? "", service);
+    if (spec === undefined) await rollbackService(store, context.clock, service.ID, version);
+    else if (rollback === "" || rollback === "none") await updateService(store, service.ID, version, spec);
+    else throw new CoveyError("unknown", `unrecognized rollback option ${rollback}`);
     return sendJSON(c, { Warnings: null });
   });
   app.delete("/services/:id", async (c) => {
@@ -75,7 +76,11 @@ export function serviceRoutes(app: ControlApp, context: ControlContext): void {
 }
 
 /** Whose registry credentials an update goes on with, where it brings none. */
-function checkAuthFrom(word: string): void {
-  if (["", "spec", "previous-spec"].includes(word)) return;
-  throw new CoveyError("unknown", "unsupported registryAuthFrom value");
+function checkAuthFrom(word: string, { PreviousSpec }: Service): void {
+  if (!["", "spec", "previous-spec"].includes(word)) {
+    throw new CoveyError("unknown", "unsupported registryAuthFrom value");
+  }
+  if (word === "previous-spec" && PreviousSpec === undefined) {
+    throw new CoveyError("unknown", "service does not have a previous spec");
+  }
 }
