@@ -9,7 +9,7 @@ export const LEFT_OUT = new RegExp(
 /** Without these nearly everything else is refused for the same one reason. */
 export const MUST_BE_THERE = new RegExp(
   "^(?:ServiceSpec\\.(?:Name|TaskTemplate|TaskTemplate\\.(?:ContainerSpec|ContainerSpec\\.Image|Placement|" +
-    "Placement\\.Constraints))|NodeSpec\\.(?:Role|Availability)|SwarmSpec\\.Name|" +
+    "Placement\\.Constraints))|NodeSpec\\.(?:Role|Availability)|SwarmSpec\\.(?:Name|Orchestration|Orchestration\\.TaskHistoryRetentionLimit)|" +
     ".*Mounts\\[\\]\\.(?:Type|Target|Source)|.*Ulimits\\[\\]\\.Name|.*Ports\\[\\]\\.(?:TargetPort|PublishMode))$",
 );
 
@@ -66,6 +66,8 @@ export const HINTS: readonly (readonly [RegExp, readonly unknown[]])[] = [
   [/^NodeSpec\.Role$/, ["manager", "manager", "manager", "worker"]],
   [/^NodeSpec\.Name$/, ["", "node"]],
   [/^SwarmSpec\.Name$/, ["default", "default", ""]],
+  // Where it is left out Docker keeps no history and we do, which shows in every later list of tasks.
+  [/TaskHistoryRetentionLimit$/, [5, 6]],
   [/HeartbeatPeriod$/, [0, 4_000_000_000, 5_000_000_000]],
   [/NodeCertExpiry$/, [0, 3_600_000_000_000, 7_776_000_000_000_000]],
   [/(?:Election|Heartbeat)Tick$/, [0, 1, 10]],

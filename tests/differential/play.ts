@@ -142,7 +142,14 @@ async function look(side: Side, kind: string, of: string): Promise<string> {
   }
 }
 
-const DEFAULT_SWARM = JSON.stringify({ Name: "default", Labels: {}, CAConfig: {} });
+/** What is left out is 0 with Docker, and what begins a swarm with us. */
+const DEFAULT_SWARM = JSON.stringify({
+  Name: "default",
+  Orchestration: { TaskHistoryRetentionLimit: 5 },
+  Raft: { SnapshotInterval: 10_000, LogEntriesForSlowFollowers: 500, ElectionTick: 10, HeartbeatTick: 1 },
+  Dispatcher: { HeartbeatPeriod: 5_000_000_000 },
+  CAConfig: { NodeCertExpiry: 7_776_000_000_000_000 },
+});
 const DEFAULT_NODE = JSON.stringify({ Role: "manager", Availability: "active" });
 
 async function clean(side: Side, steps: readonly Step[]): Promise<void> {
