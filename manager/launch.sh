@@ -1,6 +1,7 @@
 #!/bin/sh
 # Starts a manager with the smallest set of Deno permissions that its flags need, in this very process (exec), so that a service
-# manager's signals reach it. COVEY_DENO names the deno program; `deno` on the PATH is the fallback.
+# manager's signals reach it. With --idle and nothing in the state folder that is its front (docs/decisions/0080), which has no
+# address at all and starts this again for the manager itself. COVEY_DENO names the deno program; `deno` on the PATH is the fallback.
 #   launch.sh [run-manager flags]             see manager/process/options.ts
 #   launch.sh --print-permissions [flags]     prints the permissions, one a line, and starts nothing
 set -eu
@@ -9,7 +10,7 @@ root=$(CDPATH='' cd -- "$(dirname -- "$0")/.." && pwd -P)
 deno=${COVEY_DENO:-deno}
 # shellcheck source=../transport/allow_net.sh
 . "$root/transport/allow_net.sh"
-state_dir=.covey/manager listen=0.0.0.0:2377 advertise='' api='' docker=/var/run/docker.sock join='' print=no
+state_dir=.covey/manager listen=0.0.0.0:2377 advertise='' api='' docker=/var/run/docker.sock join='' allow='' print=no idle=no child=no
 
 # The flags are parsed properly by options.ts; here only what decides a permission is looked at.
 take=''
@@ -22,6 +23,9 @@ for word in "$@"; do
     --api) take=api ;; --api=*) api=${word#*=} ;;
     --docker) take=docker ;; --docker=*) docker=${word#*=} ;;
     --join) take=join ;; --join=*) join=${word#*=} ;;
+    --allow) take=allow ;; --allow=*) allow=${word#*=} ;;
+    --idle) idle=yes ;;
+    --exit-with-parent) child=yes ;;
     --print-permissions) print=yes ;;
   esac
 done
@@ -39,7 +43,11 @@ known=''
 heard=''
 [ ! -r "$state_dir/agent/managers" ] || heard=$(cat "$state_dir/agent/managers")
 # shellcheck disable=SC2046,SC2086 # one word per address
-allow_net "$listen" "$advertise" $(printf %s "$join" | tr , ' ') $known $heard
+allow_net "$listen" "$advertise" $(printf %s "$join,$allow" | tr , ' ') $known $heard
+program=main.ts run=$root/agent/launch.sh,$root/transport/look_up.sh sys=hostname,osRelease,networkInterfaces
+if [ "$idle$child" = yesno ] && [ ! -e "$state_dir/node.json" ]; then
+  program=idle.ts net=unix:$state_dir/inner.sock run=$root/manager/launch.sh sys=networkInterfaces
+fi
 net=$net,unix:$api
 files=$state_dir,$(dirname -- "$api")
 if [ "$docker" != none ]; then net=$net,docker:80,unix:$docker files=$files,$docker; fi
@@ -48,8 +56,8 @@ set -- "$@" --state-dir "$state_dir" --api "$api"
 permissions="--allow-read=$root,$files
 --allow-write=$files
 --allow-net=$net
---allow-run=$root/agent/launch.sh,$root/transport/look_up.sh
---allow-sys=hostname,osRelease,networkInterfaces
+--allow-run=$run
+--allow-sys=$sys
 --allow-env=COVEY_DENO,CBOR_NATIVE_ACCELERATION_DISABLED"
 if [ "$print" = yes ]; then printf '%s\n' "$permissions"; exit 0; fi
 mkdir -p "$state_dir"
@@ -61,4 +69,4 @@ IFS='
 '
 set -f
 # shellcheck disable=SC2086
-exec "$deno" run --no-prompt --quiet --unstable-kv --config "$root/deno.json" $permissions "$root/manager/main.ts" "$@"
+exec "$deno" run --no-prompt --quiet --unstable-kv --config "$root/deno.json" $permissions "$root/manager/$program" "$@"

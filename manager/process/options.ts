@@ -27,6 +27,8 @@ export interface ManagerOptions {
   labels: Record<string, string>;
   /** The local engine's socket; undefined for none. */
   dockerSocket: string | undefined;
+  /** End when standard input does: the parent that holds its other side is gone, or wants it. */
+  exitWithParent: boolean;
 }
 
 /** What `--help` prints. */
@@ -57,6 +59,9 @@ const FLAGS = {
   hostname: { type: "string" },
   label: { type: "string", multiple: true, default: [] as string[] },
   docker: { type: "string", default: "/var/run/docker.sock" },
+  // What an idle manager's front says to the manager; the addresses are for the launcher.
+  "exit-with-parent": { type: "boolean", default: false },
+  allow: { type: "string" },
 } as const;
 
 /** Parses the flags. Throws `invalid_argument` with every problem; `cwd` makes paths absolute. */
@@ -81,6 +86,7 @@ export function parseManagerOptions(args: string[], cwd: string): ManagerOptions
       values.label.map((pair) => [pair.split("=", 1)[0]!, pair.slice(pair.indexOf("=") + 1)]),
     ),
     dockerSocket: docker === "none" ? undefined : docker,
+    exitWithParent: values["exit-with-parent"],
   };
   const problems = problemsOf(options, values.label);
   if (problems.length > 0) throw CoveyError.invalid("start the manager", problems);
