@@ -46,7 +46,7 @@ heard=''
 allow_net "$listen" "$advertise" $(printf %s "$join,$allow" | tr , ' ') $known $heard
 program=main.ts run=$root/agent/launch.sh,$root/transport/look_up.sh sys=hostname,osRelease,networkInterfaces
 if [ "$idle$child" = yesno ] && [ ! -e "$state_dir/node.json" ]; then
-  program=idle.ts net=unix:$state_dir/inner.sock run=$root/manager/launch.sh sys=networkInterfaces
+  program=idle.ts net=docker:80,unix:$state_dir/inner.sock run=$root/manager/launch.sh sys=networkInterfaces
 fi
 net=$net,unix:$api
 files=$state_dir,$(dirname -- "$api")

@@ -91,6 +91,11 @@ export const DIFFERENCES: readonly Difference[] = [
       at.endsWith(".Spec.TaskDefaults.LogDriver") && docker === undefined,
   },
   {
+    reason: "a task that ended before it had a node says why; Docker leaves what it waited for",
+    explains: (_exchange, { at, covey }) =>
+      /\.Status\.(?:Message|Err)$/.test(at) && covey === "task is no longer wanted",
+  },
+  {
     reason: "a node says which kinds of tasks it runs",
     explains: (_exchange, { at }) => /\.Description\.Runtimes$/.test(at),
   },

@@ -35,6 +35,8 @@ down)
     for _ in $(seq 150); do if runs "$pid"; then sleep 0.1; else break; fi; done
     if runs "$pid"; then kill -KILL "$pid"; fi
   fi
+  # What an engine that was killed leaves mounted keeps its folder from being removed.
+  for mounted in $(grep -o " $dir/[^ ]*" /proc/mounts || true); do umount -l "$mounted" 2>/dev/null || true; done
   ip netns delete "$namespace" 2>/dev/null || true
   ;;
 *) echo "usage: swarm_peer.sh up|down DIR" >&2; exit 2 ;;
