@@ -100,7 +100,7 @@ const mounts: Shape<NonNullable<Shaped<typeof mountShape>>[]> = (value, path, pr
 
 const privileges = record({
   CredentialSpec: refused("credential specs are not supported"),
-  SELinuxContext: record({ Disable: flag, User: text, Role: text, Type: text, Level: text }),
+  SELinuxContext: record({ Disable: onlyTrue, User: text, Role: text, Type: text, Level: text }),
   Seccomp: anyObject,
   AppArmor: anyObject,
   NoNewPrivileges: onlyTrue,

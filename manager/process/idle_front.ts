@@ -123,8 +123,8 @@ export class IdleFront {
     const isUpload = isUploadPath(pathOf(request.url)), hasBody = !["GET", "HEAD"].includes(request.method);
     const body = isUpload ? request.body : hasBody ? await request.text() : null;
     await this.#ready;
-    const asked = this.#askedAddresses(request, typeof body === "string" ? body : "")
-      .filter((address) => !this.#isAllowed(address));
+    const named = new Set(this.#askedAddresses(request, typeof body === "string" ? body : ""));
+    const asked = [...named].filter((address) => !this.#isAllowed(address));
     if (asked.length > 0 && await this.#isInactive()) {
       logger.info("Starts again to be allowed {addresses}", { addresses: asked.join(", ") });
       await (this.#ready = this.#startAgain(asked));

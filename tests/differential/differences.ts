@@ -1,6 +1,9 @@
 /** Where the two sides differ on purpose, each with its reason; `docs/docker_differences.md` says it to users. Nothing else is exempt. */
 import type { Divergence, Exchange } from "./answers.ts";
 
+/** The status of a connection that was closed instead of an answer. */
+export const HUNG_UP = 0;
+
 interface Difference {
   reason: string;
   explains(exchange: Exchange, divergence: Divergence): boolean;
@@ -94,6 +97,15 @@ export const DIFFERENCES: readonly Difference[] = [
     reason: "a task that ended before it had a node says why; Docker leaves what it waited for",
     explains: (_exchange, { at, covey }) =>
       /\.Status\.(?:Message|Err)$/.test(at) && covey === "task is no longer wanted",
+  },
+  {
+    reason:
+      "Docker breaks down over some requests, such as lists with null in them, and closes the connection",
+    explains: ({ docker, covey }) => docker.status === HUNG_UP && covey.status >= 200,
+  },
+  {
+    reason: "a spec that is wrong is told of before a change that is not allowed",
+    explains: ({ docker, covey }) => docker.status === 501 && covey.status === 400,
   },
   {
     reason: "a node says which kinds of tasks it runs",

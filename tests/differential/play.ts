@@ -1,7 +1,7 @@
 /** Plays a sequence on both sides at once. */
 import type { BareAnswer, Side, Sides } from "../support/parity.ts";
 import { type Divergence, divergences, type Exchange } from "./answers.ts";
-import { explains } from "./differences.ts";
+import { explains, HUNG_UP } from "./differences.ts";
 import type { Step } from "./requests.ts";
 
 const POLL_MS = 25;
@@ -101,10 +101,16 @@ async function ask(sides: Sides, step: Step, options: PlayOptions): Promise<Exch
 async function send(side: Side, { method, path, body }: Step): Promise<BareAnswer> {
   for (let tries = MAX_TRIES;; tries--) {
     const [filledPath, filledBody] = [await fill(side, path), body && await fill(side, body)];
-    const answer = await side.send(method, filledPath, filledBody);
+    const answer = await side.send(method, filledPath, filledBody).catch(hungUp);
     const overtaken = path.includes("~version.") && answer.text.includes("update out of sequence");
     if (!overtaken || tries === 1) return answer;
   }
+}
+
+/** Whoever breaks down over a request closes the connection: that is an answer too. */
+function hungUp(thrown: Error): BareAnswer {
+  if (!/connection closed before/.test(String(thrown.cause))) throw thrown;
+  return { status: HUNG_UP, type: "", text: "" };
 }
 
 /** Puts in what only this side knows; see {@linkcode Step}. */

@@ -42,6 +42,7 @@ Deno.test("run-manager: every flag is taken", () => {
     hostname: "pi",
     labels: { a: "b=c", d: "" },
     dockerSocket: undefined,
+    exitWithParent: false,
   });
 });
 
