@@ -30,6 +30,7 @@ export { compareStates, isTerminal, TASK_STATES, type TaskState } from "./api/ta
 export { ControlClient } from "./cli/client.ts";
 export {
   type Capabilities,
+  type Capability,
   type Controller,
   type Executor,
   type ExecutorContext,
@@ -37,4 +38,5 @@ export {
   type ExecutorFactory,
   type Exit,
   type Handle,
+  type Sweeper,
 } from "./executors/executor.ts";

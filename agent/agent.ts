@@ -67,6 +67,8 @@ export class Agent {
   readonly #abort = new AbortController();
   #sessionID: string | undefined;
   #managersTold = false;
+  /** What the node last said of itself. */
+  #description: NodeDescription | undefined;
   #running: Promise<void> | undefined;
   #state: AgentState = "stopped";
 
@@ -80,6 +82,7 @@ export class Agent {
       executors: options.executors,
       state: options.state,
       bootID: options.bootID ?? "",
+      node: async () => this.#description ?? await this.#describe(this.#abort.signal),
       onStatus: (taskID, status) => this.#reporter.report(taskID, status),
     });
   }
@@ -120,7 +123,8 @@ export class Agent {
       this.#setState(this.#state === "removed" ? "removed" : "connecting", undefined);
       const failure = await this.#connect(signal);
       if (signal.aborted) return;
-      const removed = failure.opening && hasCode(failure.error, "not_found");
+      const removed = failure.error.reason === "not_in_cluster" ||
+        (failure.opening && hasCode(failure.error, "not_found"));
       this.#setState(removed ? "removed" : "connecting", failure.error);
       const pause = removed ? REMOVED_RETRY_MS : this.#backoff.next();
       await sleep(clock, pause, signal).catch(() => {});
@@ -201,6 +205,7 @@ export class Agent {
     );
     try {
       const description = await describeNode(facts, executors, abort.signal);
+      this.#description = description;
       if (!signal.aborted) this.#options.onMissingRuntimes?.(description.MissingRuntimes ?? {});
       return description;
     } finally {

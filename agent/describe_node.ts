@@ -1,8 +1,9 @@
 /** Puts together what a node says of itself from what its executors say. */
-import { CoveyError } from "../api/errors.ts";
+import { CoveyError, type FieldProblem } from "../api/errors.ts";
 import type { NodeDescription } from "../api/node.ts";
 import type { Executor, ExecutorDescription } from "../executors/executor.ts";
 import { orAbort } from "../api/or_abort.ts";
+import { parseNodeDescription } from "../api/validate/node_description.ts";
 
 /** What the agent itself knows of its node; an executor's word counts more, but for the host name. */
 export interface NodeFacts {
@@ -35,7 +36,7 @@ export async function describeNode(
     try {
       // An executor may be anybody's: one that throws, or never answers, must not keep the others from working.
       const description = await orAbort(Promise.try(() => executor.describe(signal)), signal);
-      working.push({ runtime, description });
+      working.push({ runtime, description: checked(description) });
     } catch (thrown) {
       MissingRuntimes[runtime] = CoveyError.from(thrown).message;
     }
@@ -44,6 +45,14 @@ export async function describeNode(
   const parts = executors.flatMap(({ runtime }) => working.filter((part) => part.runtime === runtime));
   const description = merge(facts, parts);
   return Object.keys(MissingRuntimes).length > 0 ? { ...description, MissingRuntimes } : description;
+}
+
+/** What no manager would take keeps one executor from working, not the node from its cluster. */
+function checked(description: ExecutorDescription): ExecutorDescription {
+  const problems: FieldProblem[] = [];
+  parseNodeDescription(description, "", problems);
+  if (problems.length > 0) throw CoveyError.invalid("use what the executor says of itself", problems);
+  return description;
 }
 
 function merge(

@@ -15,6 +15,7 @@ import { IdentityStore } from "../security/identity_store.ts";
 import { joinCluster } from "../security/join_cluster.ts";
 import type { NodeIdentity } from "../security/node_identity.ts";
 import { RemoteCA } from "../security/remote_ca.ts";
+import { renewLate } from "../security/renew_late.ts";
 import { Renewer } from "../security/renewer.ts";
 import { verifyPeerChain } from "../security/verify_peer_chain.ts";
 import { encodeName } from "../security/x509_names.ts";
@@ -64,7 +65,10 @@ export async function ownIdentity(
     random,
     store,
     identity,
-    renew: (csr, signal) => ca.renew(renewer.identity, csr, signal),
+    renew: (csr, signal) => {
+      const late = { ca, clock, identity: renewer.identity, pendingKeyPEM: () => store.pendingKey(), token };
+      return renewLate(late, csr, signal);
+    },
     onRenewed: (renewed) => clock.observe(renewed.notBefore),
     onFailure: ({ message }, retryMs) =>
       logger.warn("Cannot renew the certificate, next try in {retryMs} ms: {message}", { retryMs, message }),
@@ -108,7 +112,7 @@ async function join(
         token,
         privateKeyPEM,
         clock,
-        getRootCA: () => ca.getRootCA(signal).catch(sayWhy),
+        getRootCA: (check) => ca.getRootCA(check, signal).catch(sayWhy),
         issueNodeCertificate: (request, root) => ca.issueNodeCertificate(request, root, signal).catch(sayWhy),
         signal,
       });

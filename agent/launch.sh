@@ -1,6 +1,6 @@
 #!/bin/sh
 # Starts an agent with the smallest set of Deno permissions that its flags need, in this very process (exec), so that a service
-# manager's signals reach it. COVEY_DENO names the deno program; `deno` on the PATH is the fallback.
+# manager's signals reach it. COVEY_DENO names the deno program; `deno` on the PATH is the fallback. The PATH of all else is fixed.
 #   launch.sh [run-agent flags]               see agent/options.ts
 #   launch.sh --print-permissions [flags]     prints the permissions, one a line, and starts nothing
 #   launch.sh --print-cgroups                 prints what can limit a process here: `v2 memory`, `v2`, `v1 memory` or `none`
@@ -16,16 +16,25 @@ if [ "${1-}" = --print-cgroups ]; then
 fi
 
 root=$(CDPATH='' cd -- "$(dirname -- "$0")/.." && pwd -P)
-deno=${COVEY_DENO:-deno}
+deno=${COVEY_DENO:-$(command -v deno || :)}
+PATH=/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin
+export PATH
 # shellcheck source=../transport/allow_net.sh
 . "$root/transport/allow_net.sh"
-state_dir=.covey/agent docker=/var/run/docker.sock join='' identity='' executor='' executors='' print=no
+# shellcheck source=../security/join_token.sh
+. "$root/security/join_token.sh"
+state_dir=.covey/agent docker=/var/run/docker.sock join='' identity='' executor='' executors='' print=no token_flag='' token=''
 
 # The flags are parsed properly by options.ts; here only what decides a permission is looked at.
 take=''
 for word in "$@"; do
   shift
   if [ "$word" = --print-permissions ]; then print=yes; continue; fi
+  if [ "$take" = token ]; then token=$word take=''; continue; fi
+  case $take,$word in
+    ,--token | ,--token-file) token_flag=$word take=token; continue ;;
+    ,--token=* | ,--token-file=*) token_flag=${word%%=*} token=${word#*=}; continue ;;
+  esac
   set -- "$@" "$word"
   if [ -n "$take" ]; then
     eval "$take=\$word"
@@ -41,16 +50,25 @@ for word in "$@"; do
   fi
   if [ -n "$executor" ]; then executors="$executors $executor" executor=''; fi
 done
+# Without a value: left to options.ts, which says so.
+if [ "$take" = token ]; then set -- "$@" "$token_flag"; token_flag=''; fi
 
 absolute() { case $1 in /*) printf %s "$1" ;; *) printf '%s/%s' "$PWD" "$1" ;; esac }
 
 state_dir=$(absolute "$state_dir")
 
-# The managers that the cluster told the agent of are kept in a file, so that those with a port of their own can be reached too.
-known=''
-[ ! -r "$state_dir/managers" ] || known=$(cat "$state_dir/managers")
+# What is in there, only this launcher writes: what is run of the state folder, and the addresses of the last --join.
+program=$state_dir/program
+[ -n "$join" ] || [ ! -r "$program/join" ] || join=$(cat "$program/join")
+set -f
 # shellcheck disable=SC2046,SC2086 # one word per address
-allow_net $(printf %s "$join" | tr , ' ') $known
+allow_net $(printf %s "$join" | tr , ' ')
+# The managers that the cluster told the agent of are in a file that the agent writes, so they open no port: a manager with a port
+# of its own has to be named in --join.
+known=''
+[ ! -r "$state_dir/managers" ] || known=$(head -n 64 "$state_dir/managers")
+# shellcheck disable=SC2086
+allow_hosts $known
 
 read=$root,$state_dir,/proc/sys/kernel/random/boot_id write=$state_dir
 if [ -n "$identity" ]; then identity=$(absolute "$identity") read=$read,$identity/certificates; fi
@@ -61,16 +79,22 @@ if [ "$docker" != none ]; then
 fi
 
 shim=$root/executors/process/shim.sh
-# What is run of the state folder, only this launcher writes.
-program=$state_dir/program
+# Not every shell has it; bash needs it.
+if /bin/sh -p -c : 2>/dev/null; then shim=$root/executors/process/shim_clean.sh; fi
 permissions="--allow-read=$read
 --allow-write=$write
 --deny-write=$program
 --allow-net=$net
 --allow-run=$shim
+--allow-env=COVEY_JOIN_TOKEN
 --allow-sys=systemMemoryInfo"
 if [ "$print" = yes ]; then printf '%s\n' "$permissions"; exit 0; fi
+case $deno in /*) ;; *) echo "Cannot start the agent: COVEY_DENO must be deno's absolute path, current value is \"$deno\"" >&2; exit 1 ;; esac
+take_token "$token_flag" "$token"
 [ -d "$state_dir" ] || (umask 077 && mkdir -p "$state_dir")
+if [ -n "$join" ] && [ "$(cat "$program/join" 2>/dev/null)" != "$join" ]; then
+  (umask 077 && mkdir -p "$program" && printf '%s\n' "$join" >"$program/join") 2>/dev/null || :
+fi
 
 # A device's memory is for its tasks, and its SD card wears: no optimizing compiler and no threads for it or for the
 # collector (an agent computes little; 4 MB), garbage collected when the agent says so (heap_keeper.ts), no code cache (4 MB,
@@ -116,7 +140,8 @@ set -- "$@" --state-dir "$state_dir" --shim "$shim"
 # One word per line: options.ts is to refuse a path with blanks, not the shell to tear it apart.
 IFS='
 '
-set -f
+# What the agent makes is nobody else's business, its database too.
+umask 077
 # shellcheck disable=SC2086
 exec "$deno" run --no-prompt --quiet --cached-only --unstable-kv --unstable-lazy-dynamic-imports --no-code-cache --v8-flags="$v8" "$config" \
   $permissions "$main" "$@"

@@ -1,6 +1,7 @@
 /** `run-agent`: the program of a device. Start it through `launch.sh`, which makes its sandbox. */
 import { CoveyError } from "../api/errors.ts";
 import { getLogger, lineSink, setLogSink } from "../api/log.ts";
+import { takeJoinToken } from "../api/handed_token.ts";
 import { untilParentEnds } from "../api/parent.ts";
 import { AGENT_USAGE, parseAgentOptions } from "./options.ts";
 import { type EndRequest, runAgent } from "./run_agent.ts";
@@ -27,7 +28,7 @@ async function main(): Promise<number> {
   const abort = new AbortController();
   let stateDir = "";
   try {
-    const options = parseAgentOptions(Deno.args, Deno.cwd());
+    const options = parseAgentOptions(Deno.args, Deno.cwd(), takeJoinToken());
     stateDir = options.stateDir;
     const ended = untilAsked(options.exitWithParent).then((request) => {
       abort.abort(new CoveyError("canceled", "Cannot go on: the agent was asked to end"));

@@ -1,6 +1,7 @@
 /** The flags of `run-agent`: stable names, normalized, then validated with all problems at once. */
 import { parseArgs } from "node:util";
 import { CoveyError, type FieldProblem } from "../api/errors.ts";
+import { withoutTokens } from "../api/handed_token.ts";
 
 /** The cluster's port unless an address says otherwise (Docker Swarm's). */
 const DEFAULT_PORT = 2377;
@@ -32,7 +33,8 @@ export const AGENT_USAGE = `Usage: run-agent [flags]
 
   --state-dir DIR            where the node keeps its state        (default .covey/agent)
   --join HOST:PORT[,...]     managers to join through
-  --token T                  a join token; needed until the node has joined
+  --token-file FILE          holds a join token; needed until the node has joined (or --token - for standard
+                             input, or the variable COVEY_JOIN_TOKEN; --token T shows it to other users)
   --hostname NAME            name of this node                     (default the machine's)
   --label k=v                engine label of this node; may be repeated
   --docker SOCKET|none       the local Docker Engine               (default ${DEFAULT_DOCKER_SOCKET})
@@ -52,14 +54,17 @@ const FLAGS = {
   "exit-with-parent": { type: "boolean", default: false },
 } as const;
 
-/** Parses the flags. Throws `invalid_argument` with every problem; `cwd` makes paths absolute. */
-export function parseAgentOptions(args: string[], cwd: string): AgentOptionsFromFlags {
+/**
+ * Parses the flags. Throws `invalid_argument` with every problem; `cwd` makes paths absolute, `token` is what the launcher has
+ * read of `--token` and `--token-file`.
+ */
+export function parseAgentOptions(args: string[], cwd: string, token?: string): AgentOptionsFromFlags {
   const values = readFlags(args);
   const absolute = (path: string) => path.startsWith("/") ? path : `${cwd}/${path}`;
   const options: AgentOptionsFromFlags = {
     stateDir: absolute(values["state-dir"]),
     join: values.join.split(",").filter((address) => address !== "").map(withPort),
-    token: values.token?.trim(),
+    token: token ?? values.token?.trim(),
     hostname: values.hostname,
     labels: Object.fromEntries(values.label.map(splitLabel)),
     docker: values.docker.replace(/^unix:\/\//, ""),
@@ -77,9 +82,8 @@ function readFlags(args: string[]) {
   try {
     return parseArgs({ args, options: FLAGS, strict: true }).values;
   } catch (thrown) {
-    const why = thrown instanceof Error ? thrown.message : thrown;
-    const message = `Cannot read the flags: ${why}; --help lists them`;
-    throw new CoveyError("invalid_argument", message, { cause: thrown });
+    const why = withoutTokens(thrown instanceof Error ? thrown.message : String(thrown));
+    throw new CoveyError("invalid_argument", `Cannot read the flags: ${why}; --help lists them`);
   }
 }
 

@@ -30,7 +30,7 @@ export async function runAgent(
   ended: Promise<EndRequest>,
   signal: AbortSignal,
 ): Promise<void> {
-  const folder = StateFolder.open(options.stateDir);
+  const folder = await StateFolder.open(options.stateDir);
   try {
     const clock = new ClockFloor({
       clock: systemClock,
@@ -164,7 +164,9 @@ function logMissingRuntimes(): (reasons: Record<string, string>) => void {
       logger.warn("This node offers no {runtime} runtime: {message}", { runtime, message });
     }
     for (const runtime of Object.keys(before)) {
-      if (!(runtime in reasons)) logger.info("This node offers the {runtime} runtime again", { runtime });
+      if (!Object.hasOwn(reasons, runtime)) {
+        logger.info("This node offers the {runtime} runtime again", { runtime });
+      }
     }
     before = reasons;
   };

@@ -2,6 +2,7 @@
 import { CoveyError } from "../api/errors.ts";
 import { getLogger } from "../api/log.ts";
 import type { NodeRole } from "../api/node.ts";
+import { makePrivateFolder } from "../api/private_folder.ts";
 import { checkDatabase } from "../security/check_database.ts";
 import { systemFileSystem, writeFileAtomically } from "../security/file_system.ts";
 import { LocalState } from "./local_state.ts";
@@ -10,7 +11,9 @@ const logger = getLogger(["covey", "agent"]);
 
 const LOCK_FILE = "agent.lock";
 const STATE_FILE = "tasks.kv";
-/** One HOST:PORT a line; plain text, because the launcher derives from it which ports the sandbox opens. */
+/** What SQLite keeps beside a database. */
+const DATABASE_SUFFIXES = ["", "-wal", "-shm"];
+/** One HOST:PORT a line; plain text, because the launcher derives from it which hosts the sandbox opens. */
 const MANAGERS_FILE = "managers";
 /** One word: `worker` or `manager`. */
 const ROLE_FILE = "role";
@@ -27,8 +30,8 @@ export class StateFolder {
   }
 
   /** Throws `failed_precondition` if another agent runs on the folder. */
-  static open(path: string): StateFolder {
-    Deno.mkdirSync(path, { recursive: true, mode: 0o700 });
+  static async open(path: string): Promise<StateFolder> {
+    await makePrivateFolder(path);
     const lock = Deno.openSync(`${path}/${LOCK_FILE}`, { create: true, write: true, mode: 0o600 });
     if (lock.tryLockSync(true)) return new StateFolder(path, lock);
     lock.close();
@@ -40,13 +43,13 @@ export class StateFolder {
     const path = `${this.path}/${STATE_FILE}`;
     try {
       await checkDatabase(path);
-      return await LocalState.open(path);
+      return await openPrivate(path);
     } catch (thrown) {
       logger.warn("Starting without local state: {message}", { message: CoveyError.from(thrown).message });
-      for (const suffix of ["", "-wal", "-shm"]) {
+      for (const suffix of DATABASE_SUFFIXES) {
         await Deno.rename(path + suffix, `${path}${suffix}.damaged`).catch(() => {});
       }
-      return await LocalState.open(path);
+      return await openPrivate(path);
     }
   }
 
@@ -73,6 +76,17 @@ export class StateFolder {
   close(): void {
     this.#lock.close();
   }
+}
+
+/** The tasks' variables are in there, and a database is made for everybody to read. */
+async function openPrivate(path: string): Promise<LocalState> {
+  const state = await LocalState.open(path);
+  for (const suffix of DATABASE_SUFFIXES) {
+    await Deno.chmod(path + suffix, 0o600).catch((error) => {
+      if (!(error instanceof Deno.errors.NotFound)) throw error;
+    });
+  }
+  return state;
 }
 
 /** Identifies the machine's present boot; empty if the system does not say. */

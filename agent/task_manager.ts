@@ -3,20 +3,26 @@
  * at a time; a reported state never goes back, even where the task is run again in place.
  */
 import { type Clock, sleep, timestamp } from "../api/clock.ts";
-import { CoveyError, hasCode } from "../api/errors.ts";
+import { CoveyError, type FieldProblem, hasCode } from "../api/errors.ts";
+import { getLogger } from "../api/log.ts";
 import { compareStates, isTerminal, type TaskState } from "../api/task_state.ts";
+import type { NodeDescription } from "../api/node.ts";
 import type { PortConfig } from "../api/service.ts";
+import { expandTask, hasTemplates } from "../api/task_template.ts";
 import type { ContainerStatus, Task, TaskStatus } from "../api/task.ts";
-import type { Controller, Executor, Exit } from "../executors/executor.ts";
+import { parseTaskStatus } from "../api/validate/task_status.ts";
+import { can, type Controller, type Executor, type Exit } from "../executors/executor.ts";
 import { afterError, afterSuccess, type ControllerCall, nextStep, type Outcome } from "./advance.ts";
 import { callBackoff } from "./backoff.ts";
 import type { TaskRecord } from "./local_state.ts";
 import { localRestartDelay } from "./local_restart.ts";
 import type { StartLimiter } from "./start_limiter.ts";
 
+const log = getLogger(["covey", "agent"]);
+
 /** A task found ended this soon after a reboot ended because of it, and is run again. */
 const REBOOT_GRACE_MS = 2000;
-/** How often the removal of a task's traces is tried before they are left behind. */
+/** How often the removal of a task's traces is tried before they are left to the executor's sweep; ten minutes or so. */
 const MAX_REMOVE_ATTEMPTS = 20;
 
 /** What a task manager works with. */
@@ -25,6 +31,8 @@ export interface TaskEnvironment {
   /** Serves the task's runtime; undefined if no executor does. */
   executor: Executor | undefined;
   limiter: StartLimiter;
+  /** What the node is, for the placeholders in a task's spec. */
+  node: () => Promise<NodeDescription>;
   /** Whether a manager can be reached now. */
   connected: () => boolean;
   /** True if the machine was started anew since the task was last run. */
@@ -211,11 +219,17 @@ export class TaskManager {
     if (Err) this.#setStatus(State, Message, undefined, ContainerStatus);
   }
 
+  /** The task with its placeholders filled in. */
+  async #expanded(): Promise<Task> {
+    const { task } = this.#record;
+    return hasTemplates(task) ? expandTask(task, await this.#env.node()) : task;
+  }
+
   /** The controller, made or found again; undefined if there is nothing to call and the phase was moved instead. */
   async #ensureController(call: ControllerCall): Promise<Controller | undefined> {
     if (this.#controller) return this.#controller;
     const { executor } = this.#env;
-    const { task, handle } = this.#record;
+    const { handle } = this.#record, task = await this.#expanded();
     if (!executor) {
       throw new CoveyError(
         "unimplemented",
@@ -277,8 +291,14 @@ export class TaskManager {
       return true;
     } catch (thrown) {
       if (signal.aborted) throw thrown;
-      if (!CoveyError.from(thrown).retryable || this.#attempt >= MAX_REMOVE_ATTEMPTS) return true;
-      throw thrown;
+      const { message, retryable } = CoveyError.from(thrown);
+      const swept = can(this.#env.executor, "sweep");
+      if (retryable && !(swept && this.#attempt >= MAX_REMOVE_ATTEMPTS)) throw thrown;
+      // A task that never had a controller has left nothing; for the rest there is the sweep.
+      if (this.#controller) {
+        log.warn("Gave up the removal of task {id}: {message}", { id: this.task.ID, message });
+      }
+      return true;
     }
   }
 
@@ -322,14 +342,14 @@ export class TaskManager {
     const before = this.status;
     const State = compareStates(state, before.State) < 0 ? before.State : state;
     if (State === before.State && message === before.Message && err === before.Err) return this.#keep({});
-    const status: TaskStatus = {
+    const status = this.#checked({
       Timestamp: timestamp(this.#env.clock),
       State,
       Message: message,
       ...(err ? { Err: err } : {}),
       ...(container ? { ContainerStatus: container } : {}),
       ...this.#portStatus(State, before),
-    };
+    });
     this.#keep({ status });
     this.#env.onStatus(this.task.ID, status);
   }
@@ -339,6 +359,20 @@ export class TaskManager {
     if (state !== "running") return {};
     const Ports = this.#ports ?? before.PortStatus?.Ports ?? [];
     return Ports.length > 0 ? { PortStatus: { Ports } } : {};
+  }
+
+  /** An executor's words and numbers as a manager takes them; a status that it refuses would never arrive. */
+  #checked(status: TaskStatus): TaskStatus {
+    const problems: FieldProblem[] = [];
+    const checked = parseTaskStatus(status, "", problems);
+    if (checked && problems.length === 0) return checked;
+    const { message } = CoveyError.invalid("report what the executor says", problems);
+    log.warn("Task {id} is reported without its container's status: {message}", {
+      id: this.task.ID,
+      message,
+    });
+    const { ContainerStatus: _refused, PortStatus: _ports, ...rest } = status;
+    return rest;
   }
 
   #keep(change: Partial<TaskRecord>): void {

@@ -1,15 +1,21 @@
 /** Brings the node's tasks in line with its assignments (SwarmKit `worker`): by what is wanted, never by session. */
-import type { Clock } from "../api/clock.ts";
+import { type Clock, timestamp } from "../api/clock.ts";
 import type { AssignmentChange } from "../api/dispatcher.ts";
 import { CoveyError } from "../api/errors.ts";
+import { getLogger } from "../api/log.ts";
+import { isTerminal } from "../api/task_state.ts";
 import type { Task, TaskStatus } from "../api/task.ts";
+import type { NodeDescription } from "../api/node.ts";
 import type { Executor } from "../executors/executor.ts";
+import { Leftovers } from "./leftovers.ts";
 import type { LocalState, TaskRecord } from "./local_state.ts";
 import { startLimit, StartLimiter } from "./start_limiter.ts";
 import { TaskManager } from "./task_manager.ts";
 
 /** How long sets older than one seen before are refused: after that, the cluster must have been restored from a copy. */
 const OLD_SET_PATIENCE_MS = 60_000;
+
+const log = getLogger(["covey", "agent"]);
 
 /** What a worker works with. */
 export interface WorkerOptions {
@@ -18,6 +24,8 @@ export interface WorkerOptions {
   state: LocalState;
   /** Identifies the machine's present boot; empty if the system does not say. */
   bootID: string;
+  /** See `TaskEnvironment`. */
+  node: () => Promise<NodeDescription>;
   onStatus: (taskID: string, status: TaskStatus) => void;
 }
 
@@ -27,6 +35,7 @@ export class Worker {
   readonly #tasks = new Map<string, TaskManager>();
   readonly #executors: Map<string, Executor>;
   readonly #limiters = new Map<string, StartLimiter>();
+  readonly #leftovers: Leftovers;
   #connected = false;
   #rebooted = false;
   #refusedSince: number | undefined;
@@ -35,6 +44,8 @@ export class Worker {
   constructor(options: WorkerOptions) {
     this.#options = options;
     this.#executors = new Map(options.executors.map((executor) => [executor.runtime, executor]));
+    const { clock, executors } = options;
+    this.#leftovers = new Leftovers({ clock, executors, has: (id) => this.#tasks.has(id) });
   }
 
   /** Takes up the tasks on record: running ones are found again, those that a reboot ended are started. */
@@ -67,6 +78,7 @@ export class Worker {
     const tasks = changes.flatMap((change) => change.Action === "update" ? [change.Task] : []);
     for (const task of tasks) if (listed.has(task.ID)) this.#update(task);
     this.#seen(index);
+    this.#leftovers.start();
   }
 
   /** Applies changes; tasks not named stay as they are. */
@@ -87,13 +99,17 @@ export class Worker {
   async removeAll(): Promise<void> {
     const tasks = [...this.#tasks.values()];
     for (const task of tasks) task.remove();
-    await Promise.all(tasks.map((task) => task.done));
+    await Promise.allSettled(tasks.map((task) => task.done));
+    await this.#leftovers.sweep();
   }
 
   /** Lets go of all tasks; their programs go on. */
   async stop(): Promise<void> {
     this.#stopped = true;
-    await Promise.all([...this.#tasks.values()].map((task) => task.stop()));
+    await Promise.allSettled([
+      this.#leftovers.stop(),
+      ...[...this.#tasks.values()].map((task) => task.stop()),
+    ]);
   }
 
   #checkIndex(index: number): void {
@@ -132,17 +148,31 @@ export class Worker {
       clock,
       executor: this.#executors.get(Spec.Runtime),
       limiter: this.#limiter(Spec.Runtime),
+      node: this.#options.node,
       connected: () => this.#connected,
       rebooted: this.#rebooted,
       onRecord: (next) => state.put(next),
       onStatus,
     });
     this.#tasks.set(ID, task);
-    void task.done.then(() => {
-      if (this.#stopped) return;
-      this.#tasks.delete(ID);
-      state.delete(ID);
-    });
+    task.done.then(() => this.#forget(task), (thrown) => this.#setAside(task, CoveyError.from(thrown)));
+  }
+
+  /** A fault of ours stays with its task: the manager hears that it failed, and replaces it. */
+  #setAside(task: TaskManager, { message }: CoveyError): void {
+    const { ID } = task.task, { clock, onStatus } = this.#options;
+    log.error("Cannot go on with task {id}, which is set aside: {message}", { id: ID, message });
+    if (!this.#stopped && !isTerminal(task.status.State)) {
+      const Timestamp = timestamp(clock), Message = "set aside by the agent";
+      onStatus(ID, { ...task.status, Timestamp, State: "failed", Message, Err: message });
+    }
+    this.#forget(task);
+  }
+
+  #forget({ task: { ID } }: TaskManager): void {
+    if (this.#stopped) return;
+    this.#tasks.delete(ID);
+    this.#options.state.delete(ID);
   }
 
   #limiter(runtime: string): StartLimiter {

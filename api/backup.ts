@@ -11,7 +11,8 @@
  */
 import { createHash, type Hash } from "node:crypto";
 import { ByteQueue } from "./byte_queue.ts";
-import { CoveyError } from "./errors.ts";
+import { CoveyError, type FieldProblem } from "./errors.ts";
+import { integer, line, list, record, type Shape } from "./validate/shape.ts";
 
 /** Path of the call that answers with a backup (GET). */
 export const BACKUP_PATH = "/covey/backup";
@@ -65,6 +66,16 @@ export type BackupFrame =
   | { kind: "head"; head: BackupHead }
   | { kind: "entry"; entry: Uint8Array }
   | { kind: "end"; end: BackupEnd };
+
+const headShape = record({
+  ClusterID: line(),
+  Index: integer(0),
+  Version: integer(0),
+  CreatedAt: line(),
+  CoveyVersion: line(),
+  Managers: list(record({ NodeID: line(), Addr: line() }, ["NodeID", "Addr"])),
+}, ["ClusterID", "Index", "Version", "CreatedAt", "CoveyVersion", "Managers"]);
+const endShape = record({ Objects: integer(0) }, ["Objects"]);
 
 const MAGIC = new TextEncoder().encode("COVEYBAK");
 const KINDS = ["head", "entry", "end"] as const;
@@ -146,8 +157,27 @@ async function readFrame(input: ByteQueue, hash: Hash): Promise<BackupFrame> {
   }
   hash.update(sum);
   if (kind === "entry") return { kind, entry: payload };
-  const value = JSON.parse(new TextDecoder().decode(payload));
-  return kind === "head" ? { kind, head: value as BackupHead } : { kind, end: value as BackupEnd };
+  const value = parseJSON(payload);
+  return kind === "head"
+    ? { kind, head: checked(headShape, value) as BackupHead }
+    : { kind, end: checked(endShape, value) };
+}
+
+function parseJSON(payload: Uint8Array): unknown {
+  try {
+    return JSON.parse(new TextDecoder().decode(payload));
+  } catch (cause) {
+    throw damaged(`a part of it is no JSON: ${(cause as Error).message}`);
+  }
+}
+
+/** What is in place of the end and of the head: the checksum says who wrote it, not that it is right. */
+function checked<T>(shape: Shape<T>, value: unknown): Required<T> {
+  const problems: FieldProblem[] = [];
+  const found = shape(value, "", problems);
+  const [first] = problems;
+  if (first !== undefined) throw damaged(`${first.field}: ${first.message}`);
+  return found as Required<T>;
 }
 
 async function exactly(input: ByteQueue, count: number): Promise<Uint8Array<ArrayBuffer>> {

@@ -1,4 +1,5 @@
 /** The cluster object: exactly one, named `default`. */
+import { DAY_NS, toMs } from "./duration.ts";
 import type { Annotations, Meta } from "./objects.ts";
 import type { LogDriver } from "./service.ts";
 
@@ -7,6 +8,9 @@ export const DEFAULT_CLUSTER_NAME = "default";
 
 /** A minute in ticks, in force for whoever asks for more: nobody would wait so long for a leader. */
 export const MAX_ELECTION_TICK = 600;
+
+/** Half a year: a device that was in a drawer for a season comes back by itself. Nanoseconds. */
+export const DEFAULT_RENEWAL_GRACE_NS = 180 * DAY_NS;
 
 /**
  * Settings of a cluster, in the Engine API's `SwarmSpec` shape. Durations in nanoseconds.
@@ -22,8 +26,11 @@ export const MAX_ELECTION_TICK = 600;
 export interface ClusterSpec extends Annotations {
   Orchestration: { TaskHistoryRetentionLimit: number };
   Raft: {
+    /** Entries of the log after which a checkpoint is due. */
     SnapshotInterval: number;
+    /** Always 0: a checkpoint replaces the one before. Docker's clients show it. */
     KeepOldSnapshots: number;
+    /** Entries kept behind a checkpoint. */
     LogEntriesForSlowFollowers: number;
     /**
      * Ticks of 100 ms without a leader after which somebody has stood for election at the latest, half of it at the
@@ -34,7 +41,14 @@ export interface ClusterSpec extends Annotations {
     HeartbeatTick: number;
   };
   Dispatcher: { HeartbeatPeriod: number };
-  CAConfig: { NodeCertExpiry: number; ForceRotate?: number };
+  CAConfig: {
+    NodeCertExpiry: number;
+    /**
+     * How long a node may renew its certificate by the key that owns it after it has expired; 0: not at all. Not in Docker.
+     * @default DEFAULT_RENEWAL_GRACE_NS
+     */
+    RenewalGracePeriod?: number;
+  };
   TaskDefaults: { LogDriver?: LogDriver };
   EncryptionConfig: { AutoLockManagers: boolean };
 }
@@ -64,4 +78,9 @@ export interface Cluster extends Meta {
   RootCA: ClusterRootCA;
   /** Certificates of removed nodes: node ID to the RFC 3339 time after which the entry can be dropped. */
   BlacklistedCertificates: Record<string, string>;
+}
+
+/** How long after its certificate's expiry a node may renew it, milliseconds. */
+export function renewalGraceMs({ CAConfig }: Pick<ClusterSpec, "CAConfig">): number {
+  return toMs(CAConfig.RenewalGracePeriod ?? DEFAULT_RENEWAL_GRACE_NS);
 }

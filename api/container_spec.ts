@@ -7,7 +7,13 @@ export interface Mount {
   Target: string;
   ReadOnly?: boolean;
   Consistency?: string;
-  BindOptions?: { Propagation?: string; NonRecursive?: boolean; CreateMountpoint?: boolean };
+  BindOptions?: {
+    Propagation?: string;
+    NonRecursive?: boolean;
+    CreateMountpoint?: boolean;
+    ReadOnlyNonRecursive?: boolean;
+    ReadOnlyForceRecursive?: boolean;
+  };
   VolumeOptions?: {
     NoCopy?: boolean;
     Labels?: Record<string, string>;
@@ -75,4 +81,6 @@ export interface ContainerSpec {
   CapabilityDrop?: string[];
   Ulimits?: Ulimit[];
   OomScoreAdj?: number;
+  /** Credentials for the image's registry, as the engine takes them: never shown, and never taken from a client's spec. */
+  PullOptions?: { RegistryAuth: string };
 }

@@ -8,6 +8,11 @@ export function deepEqual(a: unknown, b: unknown): boolean {
   }
   const left = a as Record<string, unknown>;
   const right = b as Record<string, unknown>;
-  return Object.keys(left).every((key) => deepEqual(left[key], right[key])) &&
-    Object.keys(right).every((key) => right[key] === undefined || left[key] !== undefined);
+  return Object.keys(left).every((key) => deepEqual(left[key], own(right, key))) &&
+    Object.keys(right).every((key) => right[key] === undefined || own(left, key) !== undefined);
+}
+
+/** Not what every object has besides, such as `constructor`. */
+function own(object: Record<string, unknown>, key: string): unknown {
+  return Object.hasOwn(object, key) ? object[key] : undefined;
 }

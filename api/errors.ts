@@ -41,8 +41,17 @@ export type ErrorCode =
  * - `unsent`: the request has not left this side; it may be made again.
  * - `outcome_unknown`: the request was sent and no answer came; it may have been carried out.
  * - `wrong_state`: the node is not in the state that the call needs; asking again is in vain.
+ * - `not_in_cluster`: the cluster has removed the caller's node, or does not know it; only joining anew helps.
+ * - `no_manager`: the caller's node is no manager, or no longer one; what it hands on is not done.
  */
-export type ErrorReason = "not_leading" | "no_leader" | "unsent" | "outcome_unknown" | "wrong_state";
+export type ErrorReason =
+  | "not_leading"
+  | "no_leader"
+  | "unsent"
+  | "outcome_unknown"
+  | "wrong_state"
+  | "not_in_cluster"
+  | "no_manager";
 
 const REASONS: Record<ErrorReason, true> = {
   not_leading: true,
@@ -50,6 +59,8 @@ const REASONS: Record<ErrorReason, true> = {
   unsent: true,
   outcome_unknown: true,
   wrong_state: true,
+  not_in_cluster: true,
+  no_manager: true,
 };
 
 /** The reason that `value`, from the wire, names; undefined if it is none. */
@@ -62,6 +73,9 @@ export interface FieldProblem {
   field: string;
   message: string;
 }
+
+/** Problems that are listed: more than anybody mends at a time, and an answer that stays short. */
+const MAX_PROBLEMS = 100;
 
 /** Options of {@linkcode CoveyError}. */
 export interface CoveyErrorOptions {
@@ -113,9 +127,11 @@ export class CoveyError extends Error {
     return new CoveyError(code, message, { cause: thrown });
   }
 
-  /** An `invalid_argument` error that lists all `problems`. */
-  static invalid(action: string, problems: FieldProblem[]): CoveyError {
-    const list = problems.map((p) => `${p.field}: ${p.message}`).join("; ");
+  /** An `invalid_argument` error that lists all `problems`, or the first {@linkcode MAX_PROBLEMS}. */
+  static invalid(action: string, all: FieldProblem[]): CoveyError {
+    const problems = all.slice(0, MAX_PROBLEMS), more = all.length - problems.length;
+    const list = problems.map((p) => `${p.field}: ${p.message}`).join("; ") +
+      (more > 0 ? `; and ${more} more` : "");
     return new CoveyError("invalid_argument", `Cannot ${action}: ${list}`, { problems });
   }
 }

@@ -1,7 +1,9 @@
 /**
- * The log as every part sees it: a logger a part, one place where the records go. It imports nothing, because an agent
- * has no memory to spare (docs/decisions/0040-agent-memory.md); a program with more to do hands records on (`logging.ts`).
+ * The log as every part sees it: a logger a part, one place where the records go. It imports next to nothing, because an
+ * agent has no memory to spare (docs/decisions/0040-agent-memory.md); a program with more to do hands records on (`logging.ts`).
  */
+
+import { showable } from "./characters.ts";
 
 const LEVELS = ["debug", "info", "warning", "error"] as const;
 
@@ -56,12 +58,10 @@ export function lineSink(lowest: LogLevel = "info"): LogSink {
 export function formatLine({ category, level, message, properties }: LogRecord, time: Date): string {
   const text = message.replace(
     /\{(\w+)\}/g,
-    (slot, name) => name in properties ? show(properties[name]) : slot,
+    (slot, name) => Object.hasOwn(properties, name) ? show(properties[name]) : slot,
   );
   // What a peer sent must not look like a record of its own.
-  // deno-lint-ignore no-control-regex -- control characters are what it is about
-  const line = text.replace(/[\x00-\x1f\x7f-\x9f]+/g, " ");
-  return `${time.toISOString()} [${level}] ${category.join("/")}: ${line}\n`;
+  return `${time.toISOString()} [${level}] ${category.join("/")}: ${showable(text)}\n`;
 }
 
 function show(value: unknown): string {

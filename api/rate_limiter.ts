@@ -22,14 +22,14 @@ export class TokenBucket {
     this.#at = options.clock.monotonic();
   }
 
-  /** Takes one call; false when there is none. */
-  take(): boolean {
+  /** Takes one call, or so many; false when there are fewer, and then none is taken. */
+  take(amount = 1): boolean {
     const { clock, burst, perSecond } = this.#options;
     const now = clock.monotonic();
     this.#left = Math.min(burst, this.#left + (now - this.#at) * perSecond / 1000);
     this.#at = now;
-    if (this.#left < 1) return false;
-    this.#left -= 1;
+    if (this.#left < amount) return false;
+    this.#left -= amount;
     return true;
   }
 }

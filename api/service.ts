@@ -1,6 +1,7 @@
 /** Services: what the user wants to run. */
 import type { Annotations, Limits, Meta, Platform, Resources, Version } from "./objects.ts";
 import type { ContainerSpec } from "./container_spec.ts";
+import { toMs } from "./duration.ts";
 
 /**
  * A program run on the device itself by the process executor (`Runtime: "process"`).
@@ -242,6 +243,61 @@ export const RUNTIME_CONTAINER = "container";
  */
 export const RUNTIME_PROCESS = "process";
 
+/** The field of `ServiceSpec.Mode` that is set. */
+type ModeField = ServiceMode extends infer M ? M extends ServiceMode ? keyof M : never : never;
+
+/** Every mode by the name that filters and lists give it. */
+const MODE_NAMES = { Replicated: "replicated", Global: "global" } as const satisfies Record<
+  ModeField,
+  string
+>;
+
+/**
+ * A service's mode by name. Each has its own orchestrator.
+ *
+ * @example
+ * ```ts
+ * const mode: ModeName = "global";
+ * ```
+ */
+export type ModeName = typeof MODE_NAMES[ModeField];
+
+/**
+ * The mode of a service.
+ *
+ * @example
+ * ```ts
+ * import assert from "node:assert/strict";
+ *
+ * assert.equal(modeOf({ Mode: { Replicated: { Replicas: 1 } } }), "replicated");
+ * ```
+ */
+export function modeOf(spec: Pick<ServiceSpec, "Mode">): ModeName {
+  const [field] = Object.keys(spec.Mode) as ModeField[];
+  return MODE_NAMES[field!];
+}
+
+/** Milliseconds between the signal to stop and the end by force, unless the spec says otherwise (Docker). */
+const DEFAULT_STOP_GRACE_MS = 10_000;
+
+/**
+ * How long a task may take to stop once it is told to, in milliseconds.
+ *
+ * @example
+ * ```ts
+ * import assert from "node:assert/strict";
+ *
+ * const task = { ForceUpdate: 0, Runtime: "process" };
+ * assert.equal(stopGraceMs({ ...task, ProcessSpec: { Command: "run" } }), 10_000);
+ * assert.equal(stopGraceMs({ ...task, ProcessSpec: { Command: "run", StopGracePeriod: 1e9 } }), 1000);
+ * ```
+ */
+export function stopGraceMs(
+  { ContainerSpec, ProcessSpec }: Pick<TaskSpec, "ContainerSpec" | "ProcessSpec">,
+): number {
+  return toMs((ContainerSpec ?? ProcessSpec)?.StopGracePeriod, DEFAULT_STOP_GRACE_MS);
+}
+
 /**
  * True for one task per eligible node.
  *
@@ -254,7 +310,7 @@ export const RUNTIME_PROCESS = "process";
  * ```
  */
 export function isGlobal(spec: Pick<ServiceSpec, "Mode">): boolean {
-  return "Global" in spec.Mode;
+  return modeOf(spec) === "global";
 }
 
 /**

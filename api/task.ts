@@ -1,6 +1,6 @@
 /** Tasks: one run of a service's program on one node. A task is one-shot and never moves. */
 import type { Annotations, GenericResource, Meta, Version } from "./objects.ts";
-import type { PortConfig, TaskSpec } from "./service.ts";
+import type { LogDriver, PortConfig, TaskSpec } from "./service.ts";
 import type { TaskState } from "./task_state.ts";
 
 /**
@@ -57,8 +57,8 @@ export interface Task extends Meta {
   /** The service's SpecVersion this task was made from. */
   SpecVersion?: Version;
   ServiceID: string;
-  /** 1 … n for replicated services, 0 for global ones. */
-  Slot: number;
+  /** 1 … n in a replicated service; none in a global one, see {@linkcode isNodeBound}. */
+  Slot?: number;
   /** Empty until the scheduler chose a node. */
   NodeID: string;
   /** Name and labels of the service when the task was made. */
@@ -66,8 +66,45 @@ export interface Task extends Meta {
   Status: TaskStatus;
   DesiredState: TaskState;
   AssignedGenericResources?: GenericResource[];
+  /** The cluster's default when the task was made, where its spec names no driver. */
+  LogDriver?: LogDriver;
   /** Host-mode ports of the service when the task was made. */
   Ports?: PortConfig[];
+}
+
+/**
+ * True for a task that was made for one node and stays that node's, as in a global service. Of any other, the slot says
+ * where it belongs, whatever its number and the node that was chosen.
+ *
+ * @example
+ * ```ts
+ * import assert from "node:assert/strict";
+ *
+ * assert.ok(isNodeBound({ NodeID: "n1" }));
+ * assert.ok(!isNodeBound({ Slot: 0, NodeID: "n1" }));
+ * ```
+ */
+export function isNodeBound(task: Pick<Task, "Slot" | "NodeID">): boolean {
+  return task.Slot === undefined;
+}
+
+function placeName(task: Pick<Task, "Slot" | "NodeID">): string {
+  return task.Slot === undefined ? task.NodeID : String(task.Slot);
+}
+
+/**
+ * The same for all tasks that follow one another in one place of one service: `serviceID/slot` or `serviceID/nodeID`.
+ *
+ * @example
+ * ```ts
+ * import assert from "node:assert/strict";
+ *
+ * assert.equal(slotKey({ ServiceID: "s1", Slot: 2, NodeID: "n1" }), "s1/2");
+ * assert.equal(slotKey({ ServiceID: "s1", NodeID: "n1" }), "s1/n1");
+ * ```
+ */
+export function slotKey(task: Pick<Task, "ServiceID" | "Slot" | "NodeID">): string {
+  return `${task.ServiceID}/${placeName(task)}`;
 }
 
 /**
@@ -79,10 +116,10 @@ export interface Task extends Meta {
  *
  * const task = { ID: "t1", Slot: 2, NodeID: "n1", ServiceAnnotations: { Name: "web", Labels: {} } };
  * assert.equal(taskName(task), "web.2.t1");
- * assert.equal(taskName({ ...task, Slot: 0 }), "web.n1.t1");
+ * const { Slot: _, ...bound } = task;
+ * assert.equal(taskName(bound), "web.n1.t1");
  * ```
  */
 export function taskName(task: Pick<Task, "ID" | "Slot" | "NodeID" | "ServiceAnnotations">): string {
-  const place = task.Slot === 0 ? task.NodeID : String(task.Slot);
-  return `${task.ServiceAnnotations.Name}.${place}.${task.ID}`;
+  return `${task.ServiceAnnotations.Name}.${placeName(task)}.${task.ID}`;
 }

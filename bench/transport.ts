@@ -40,6 +40,8 @@ const listener = await listenTLS({
   verifyPeer,
   router,
   clock: systemClock,
+  // One certificate for all: a bench need not make as many.
+  limits: { maxConnectionsPerWorker: CONNECTIONS + 1 },
 });
 const dialer = tlsDialer({ identity: () => client, verifyPeer, clock: systemClock });
 const connection = await dialer.dial(listener.address);

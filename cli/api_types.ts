@@ -10,7 +10,7 @@ export type ServiceView = Service & { ServiceStatus?: { RunningTasks: number; De
 /** `GET /nodes`; a node whose agent has not reported yet has an empty description. */
 export type NodeView = Omit<Node, "Description"> & { Description?: Partial<NodeDescription> };
 /** `GET /tasks`; without `NodeID` until a node was chosen, without `Slot` in a global service. */
-export type TaskView = Omit<Task, "NodeID" | "Slot"> & { NodeID?: string; Slot?: number };
+export type TaskView = Omit<Task, "NodeID"> & { NodeID?: string };
 
 /** `GET /swarm` */
 export interface SwarmView {

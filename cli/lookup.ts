@@ -31,7 +31,8 @@ export async function hostnames(client: ControlClient): Promise<Map<string, stri
 
 /** `--filter key=value` pairs as the API takes them. */
 export function parseFilters(pairs: string[]): Record<string, string[]> {
-  const filters: Record<string, string[]> = {};
+  // Whatever the key: none is that of a prototype.
+  const filters: Record<string, string[]> = Object.create(null);
   for (const pair of pairs) {
     const at = pair.indexOf("=");
     const [key, value] = at < 0 ? [pair, ""] : [pair.slice(0, at), pair.slice(at + 1)];

@@ -1,7 +1,9 @@
 /** The `covey` command: all its commands, and how it ends. */
 import { Command, CommanderError } from "commander";
 import config from "../deno.json" with { type: "json" };
+import { showableLines } from "../api/characters.ts";
 import { CoveyError } from "../api/errors.ts";
+import { withoutTokens } from "../api/handed_token.ts";
 import { DEFAULT_HOST } from "./client.ts";
 import type { Context } from "./context.ts";
 import { backupCommands } from "./commands/backup.ts";
@@ -28,7 +30,7 @@ export async function runCovey(args: string[], context: Context): Promise<number
     .exitOverride()
     .configureOutput({
       writeOut: (text) => context.output.write(text),
-      writeErr: (text) => context.output.note(text),
+      writeErr: (text) => context.output.note(withoutTokens(text)),
     })
     .showHelpAfterError("(add --help for the flags)");
   program.argument("[command]").action((command?: string) =>
@@ -64,7 +66,7 @@ function exitCodeOf(thrown: unknown, context: Context): number {
     return EXIT.interrupted;
   }
   const error = CoveyError.from(thrown, "unknown");
-  context.output.note(`covey: ${error.message}\n`);
+  context.output.note(`covey: ${showableLines(error.message)}\n`);
   if (error.code === "unavailable") return EXIT.unavailable;
   // A refusal by the server has a cause, its HTTP status. Without a cause it was the command line that refused a flag.
   if (error.code === "invalid_argument" && error.cause === undefined) return EXIT.usage;

@@ -1,4 +1,5 @@
 /** Watching a service until it has converged, as `docker service create` does, with the reason wherever a task does not run. */
+import { showable } from "../api/characters.ts";
 import { isGlobal, replicas } from "../api/service.ts";
 import { compareStates, isTerminal } from "../api/task_state.ts";
 import { CoveyError } from "../api/errors.ts";
@@ -72,7 +73,7 @@ function newestBySlot(tasks: TaskView[]): TaskView[] {
 
 /** What a task's successors share with it: the slot, or in a global service the node, shown by its name in `hostnames`. */
 function slotOf({ Slot, NodeID = "" }: TaskView, hostnames?: Map<string, string>): string {
-  return Slot ? String(Slot) : hostnames?.get(NodeID) ?? NodeID;
+  return Slot === undefined ? hostnames?.get(NodeID) ?? NodeID : String(Slot);
 }
 
 /** Why the task before this one in the same slot ended, while this one waits to be restarted. */
@@ -114,7 +115,8 @@ export async function waitConverged(
     });
     if (seen === undefined) break;
     const [service, tasks, nodes] = seen;
-    const progress = progressOf(service, tasks, nodes), line = progressLine(progress), now = output.nowMs();
+    const progress = progressOf(service, tasks, nodes), now = output.nowMs();
+    const line = showable(progressLine(progress));
     if (line !== shown || (!output.interactive && now - shownAt >= REPEAT_MS)) {
       output.note(output.interactive ? `\r\x1b[K${line}` : `${line}\n`);
       shown = line;

@@ -28,17 +28,73 @@ export interface ExecutorDescription {
 }
 
 /**
- * Optional powers, declared rather than guessed.
+ * What an executor can do besides running tasks: each a small interface of its own, so that an executor has what it has and
+ * nothing of the rest. It names them in `capabilities`; whoever wants one asks {@linkcode can} first. To add one (logs, stats,
+ * exec and port status come next): its interface here, its line in `Capabilities` and in `METHODS`, and in the conformance
+ * suite what every executor that names it has to do.
  *
  * @example
  * ```ts
- * const none: Capabilities = { logs: false, stats: false, exec: false };
+ * const mine: readonly Capability[] = ["sweep"];
  * ```
  */
 export interface Capabilities {
-  logs: boolean;
-  stats: boolean;
-  exec: boolean;
+  sweep: Sweeper;
+}
+
+/**
+ * The name of a capability.
+ *
+ * @example
+ * ```ts
+ * const capabilities: readonly Capability[] = [];
+ * ```
+ */
+export type Capability = keyof Capabilities;
+
+/**
+ * Finds what removals have left behind: of tasks that were given up, or whose agent lost its memory.
+ *
+ * @example
+ * ```ts
+ * const left = new Set(["task1", "task2"]);
+ * const sweeper: Sweeper = {
+ *   sweep: (keep) => Promise.resolve([...left].filter((id) => !keep(id) && left.delete(id))),
+ * };
+ * console.assert((await sweeper.sweep((id) => id === "task1", new AbortController().signal))[0] === "task2");
+ * ```
+ */
+export interface Sweeper {
+  /**
+   * Removes everything of this node's tasks for whose ID `keep` says false, asked right before each removal, and resolves with
+   * their IDs. What cannot be removed holds up nothing else; the first reason is thrown in the end.
+   */
+  sweep(keep: (taskID: string) => boolean, signal: AbortSignal): Promise<string[]>;
+}
+
+const METHODS: { [C in Capability]: readonly (keyof Capabilities[C])[] } = { sweep: ["sweep"] };
+
+/** True if `executor` names `capability` and has its methods. */
+export function can<C extends Capability>(
+  executor: Executor,
+  capability: C,
+): executor is Executor & Capabilities[C] {
+  return declares(executor, capability) && lacks(executor, capability).length === 0;
+}
+
+/** The capabilities that `executor` names without having all their methods, each as `NAME without METHOD`. */
+export function brokenPromises(executor: Executor): string[] {
+  const names = (Object.keys(METHODS) as Capability[]).filter((name) => declares(executor, name));
+  return names.flatMap((name) => lacks(executor, name).map((method) => `${name} without ${method}`));
+}
+
+function declares({ capabilities }: Executor, capability: Capability): boolean {
+  return Array.isArray(capabilities) && capabilities.includes(capability);
+}
+
+function lacks(executor: Executor, capability: Capability): string[] {
+  const methods = executor as Executor & Partial<Capabilities[Capability]>;
+  return METHODS[capability].filter((method) => typeof methods[method] !== "function");
 }
 
 /**
@@ -135,7 +191,8 @@ export interface Executor {
   readonly name: string;
   /** The `TaskTemplate.Runtime` it serves: `container`, `process`, … */
   readonly runtime: string;
-  readonly capabilities: Capabilities;
+  /** See {@linkcode Capabilities}. */
+  readonly capabilities: readonly Capability[];
   /** Called before each session and every 20 s (SwarmKit); throws if the executor cannot work now. */
   describe(signal: AbortSignal): Promise<ExecutorDescription>;
   /** A controller for a new task. Throws `invalid_argument` for a spec it cannot run. */

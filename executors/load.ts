@@ -3,7 +3,11 @@ import { isAbsolute, join } from "node:path";
 import { pathToFileURL } from "node:url";
 import type { Clock } from "../api/clock.ts";
 import { CoveyError } from "../api/errors.ts";
-import type { Executor, ExecutorContext, ExecutorFactory } from "./executor.ts";
+import { makePrivateFolder } from "../api/private_folder.ts";
+import { brokenPromises, type Executor, type ExecutorContext, type ExecutorFactory } from "./executor.ts";
+
+/** The name of a runtime: it is stored with every task, and shown with every node. */
+const RUNTIME = /^[A-Za-z0-9][\w./-]{2,63}$/;
 
 /** Which executors to use. */
 export interface ExecutorChoice {
@@ -51,7 +55,7 @@ export async function loadExecutors(
 
 async function ownFolder(context: ExecutorContext, name: string): Promise<ExecutorContext> {
   const stateDir = join(context.stateDir, name);
-  await Deno.mkdir(stateDir, { recursive: true, mode: 0o700 });
+  await makePrivateFolder(stateDir);
   return { ...context, stateDir };
 }
 
@@ -88,6 +92,11 @@ function add(executors: Map<string, Executor>, executor: Executor, module = exec
       `it makes no executor: without ${[...missing, executor?.runtime ? "" : "runtime"].join(" ")}`,
     );
   }
+  if (!RUNTIME.test(executor.runtime)) {
+    throw refused(module, `runtime ${JSON.stringify(executor.runtime)} is no word of 3 to 64 characters`);
+  }
+  const broken = brokenPromises(executor);
+  if (broken.length > 0) throw refused(module, `it names the capability ${broken.join(", ")}`);
   if (executors.has(executor.runtime)) {
     throw refused(
       module,

@@ -7,6 +7,7 @@ import { CoveyError } from "../api/errors.ts";
 import { configureLogging } from "../api/logging.ts";
 import { untilParentEnds } from "../api/parent.ts";
 import { systemRandom } from "../api/random.ts";
+import { takeJoinToken } from "../api/handed_token.ts";
 import { lockFolder } from "./consensus/disk/folder_lock.ts";
 import { ADMINISTRATOR } from "./control/caller.ts";
 import { controlAPI, serveControlSocket } from "./http/mod.ts";
@@ -92,7 +93,7 @@ if (Deno.args.includes("--help")) {
 }
 configureLogging();
 try {
-  Deno.exit(await run(parseManagerOptions(Deno.args, Deno.cwd())));
+  Deno.exit(await run(parseManagerOptions(Deno.args, Deno.cwd(), takeJoinToken())));
 } catch (thrown) {
   console.error(`run-manager: ${CoveyError.from(thrown).message}`);
   Deno.exit(1);

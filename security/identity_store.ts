@@ -72,6 +72,13 @@ export class IdentityStore {
     return identity;
   }
 
+  /** Erases the identity before the last renewal: what a node was must not be found on its disk once it is less. */
+  async forgetPrevious(): Promise<void> {
+    for (const name of [CERTIFICATE_FILE, KEY_FILE, ROOT_FILE]) {
+      await this.#fs.removeFile(`${this.#previous}/${name}`);
+    }
+  }
+
   /**
    * The private key (PEM) for a request: on disk before the request is sent, so that a node which loses power
    * asks again with the same key, and the CA answers with the same node.
@@ -87,10 +94,9 @@ export class IdentityStore {
 
   /** Forgets the identity, as leaving a cluster does. */
   async remove(): Promise<void> {
-    for (const folder of [this.#previous, this.#folder]) {
-      for (const name of [CERTIFICATE_FILE, KEY_FILE, ROOT_FILE]) {
-        await this.#fs.removeFile(`${folder}/${name}`);
-      }
+    await this.forgetPrevious();
+    for (const name of [CERTIFICATE_FILE, KEY_FILE, ROOT_FILE]) {
+      await this.#fs.removeFile(`${this.#folder}/${name}`);
     }
     await this.#fs.removeFile(`${this.#folder}/${PENDING_KEY_FILE}`);
   }

@@ -24,8 +24,8 @@ export interface JoinOptions {
   privateKeyPEM: string;
   availability?: NodeAvailability;
   clock: Clock;
-  /** Fetches the root certificate (PEM) from a manager that cannot be trusted yet. */
-  getRootCA: () => Promise<string>;
+  /** Fetches a root certificate (PEM) that `check` does not throw at, from a manager that cannot be trusted yet. */
+  getRootCA: (check: (rootCAPEM: string) => void) => Promise<string>;
   /**
    * Sends the request, secret included. Must dial anew and trust only `rootCAPEM`, because whoever answered
    * `getRootCA` may merely have passed on a certificate that anybody can read.
@@ -61,8 +61,10 @@ async function fetchRoot(options: JoinOptions, token: JoinToken): Promise<string
     signal?.throwIfAborted();
     let rootCAPEM: string;
     try {
-      rootCAPEM = await options.getRootCA();
+      rootCAPEM = await options.getRootCA((root) => checkRootDigest(token, root));
     } catch (cause) {
+      const isForeign = CoveyError.from(cause).code === "permission_denied";
+      if (isForeign) throw cause;
       if (attempt < MAX_ROOT_ATTEMPTS) {
         await sleep(clock, ROOT_RETRY_MS, signal);
         continue;

@@ -9,6 +9,7 @@ export * from "./join_cluster.ts";
 export * from "./join_token.ts";
 export * from "./key_pair.ts";
 export * from "./node_identity.ts";
+export * from "./renew_late.ts";
 export * from "./renewer.ts";
 export * from "./root_ca.ts";
 export * from "./root_tls_info.ts";

@@ -8,7 +8,7 @@ import {
 import type { Clock } from "../api/clock.ts";
 import { CoveyError } from "../api/errors.ts";
 import { tlsDialer } from "../transport/tls_dialer.ts";
-import type { Connection, TLSMaterial, VerifyPeer } from "../transport/types.ts";
+import type { CallOptions, Connection, TLSMaterial, VerifyPeer } from "../transport/types.ts";
 import type { NodeIdentity } from "./node_identity.ts";
 import { verifyPeerChain } from "./verify_peer_chain.ts";
 
@@ -22,7 +22,7 @@ export interface RemoteCAOptions {
   clock: Clock;
 }
 
-/** Asks the managers one after another until one answers; the error is that of the last one asked. */
+/** Asks the managers one after another until one answers. */
 export class RemoteCA {
   readonly #options: RemoteCAOptions;
 
@@ -30,16 +30,27 @@ export class RemoteCA {
     this.#options = options;
   }
 
-  /** The root certificate (PEM) of whoever answers: compare it with the token's digest before trusting it. */
-  async getRootCA(signal?: AbortSignal): Promise<string> {
-    const answer = await this.#call<GetRootCACertificateResponse>(
-      CA_METHODS.getRootCACertificate,
-      {},
-      { verifyPeer: () => undefined },
+  /**
+   * The root certificate (PEM) of whoever answers, and is one that `check` takes: the join token's digest says which. Whoever
+   * answers with another one is passed over.
+   */
+  async getRootCA(check: (rootCAPEM: string) => void, signal?: AbortSignal): Promise<string> {
+    return await this.#ask(
+      async (connection, options) => {
+        const answer = await connection.call<GetRootCACertificateResponse>(
+          CA_METHODS.getRootCACertificate,
+          {},
+          options,
+        );
+        if (typeof answer?.Certificate !== "string") {
+          throw new CoveyError("data_loss", "Cannot fetch root CA: the answer holds no certificate");
+        }
+        check(answer.Certificate);
+        return answer.Certificate;
+      },
+      { verifyPeer: () => undefined, passesOver: true },
       signal,
     );
-    if (typeof answer?.Certificate === "string") return answer.Certificate;
-    throw new CoveyError("data_loss", "Cannot fetch root CA: the answer holds no certificate");
   }
 
   /** Sends a join request to a manager that proves itself by a certificate of `rootCAPEM`. */
@@ -79,35 +90,58 @@ export class RemoteCA {
     );
   }
 
-  async #call<T>(
+  #call<T>(
     method: string,
     request: unknown,
     how: { identity?: TLSMaterial; verifyPeer: VerifyPeer },
     signal?: AbortSignal,
   ): Promise<T> {
+    return this.#ask((connection, options) => connection.call<T>(method, request, options), how, signal);
+  }
+
+  /**
+   * Does `work` with the first manager that can. With `passesOver`, what one of them answers decides nothing: anybody may
+   * be at its address. If all fail, a failure that may pass is the one to tell, so that they are asked again.
+   */
+  async #ask<T>(
+    work: (connection: Connection, options: CallOptions) => Promise<T>,
+    how: { identity?: TLSMaterial; verifyPeer: VerifyPeer; passesOver?: boolean },
+    signal?: AbortSignal,
+  ): Promise<T> {
     const { addresses, clock } = this.#options;
     const dialer = tlsDialer({ identity: () => how.identity, verifyPeer: how.verifyPeer, clock });
     const options = { timeoutMs: CALL_TIMEOUT_MS, ...(signal && { signal }) };
-    let failure = new CoveyError("unavailable", "Cannot reach a manager: no address is known");
+    const failures: { address: string; error: CoveyError }[] = [];
     for (const address of addresses()) {
-      let connection: Connection;
+      let connection: Connection | undefined;
       try {
         connection = await dialer.dial(address, options);
+        return await work(connection, options);
       } catch (thrown) {
+        const error = CoveyError.from(thrown);
         // Whatever is there now may be no manager of this cluster any more; the next address may be one.
-        failure = CoveyError.from(thrown);
-        if (signal?.aborted) throw failure;
-        continue;
-      }
-      try {
-        return await connection.call<T>(method, request, options);
-      } catch (thrown) {
-        failure = CoveyError.from(thrown);
-        if (!failure.retryable) throw failure;
+        const isLast = connection !== undefined && !how.passesOver && !error.retryable;
+        if (isLast || signal?.aborted) throw error;
+        failures.push({ address, error });
       } finally {
-        connection.close();
+        connection?.close();
       }
     }
-    throw failure;
+    throw failureOf(failures);
   }
+}
+
+/** One error for all addresses: each said what was wrong there. */
+function failureOf(failures: { address: string; error: CoveyError }[]): CoveyError {
+  if (failures.length === 0) {
+    return new CoveyError("unavailable", "Cannot reach a manager: no address is known");
+  }
+  // That the node is out is the cluster's last word, whoever else is away; otherwise what may pass is tried again.
+  const told = failures.find(({ error }) => error.reason === "not_in_cluster") ??
+    failures.find(({ error }) => error.retryable) ?? failures.at(-1)!;
+  if (failures.length === 1) return told.error;
+  const { code, retryable, reason } = told.error;
+  const each = failures.map(({ address, error }) => `${address}: ${error.message}`).join("; ");
+  const message = `Cannot find a manager that helps at ${failures.length} addresses: ${each}`;
+  return new CoveyError(code, message, { cause: told.error, retryable, reason });
 }

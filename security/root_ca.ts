@@ -17,7 +17,7 @@ const DEFAULT_NODE_CERT_EXPIRY_MS = 90 * DAY_MS;
 /** Shortest life of a node certificate: 1 hour (SwarmKit). */
 const MIN_NODE_CERT_EXPIRY_MS = HOUR_MS;
 /** How far certificates are back-dated, for devices whose clock is behind: 1 hour (SwarmKit). */
-const CERT_BACKDATE_MS = HOUR_MS;
+export const CERT_BACKDATE_MS = HOUR_MS;
 
 const SERIAL_BYTES = 16;
 

@@ -1,5 +1,6 @@
 /** Judges a peer's certificate chain against the pinned cluster root. The one place that says who a peer is. */
 import type { CertificateIdentity } from "../api/ca.ts";
+import { DAY_MS } from "../api/duration.ts";
 import { CoveyError, type ErrorCode } from "../api/errors.ts";
 import {
   type CertificateInfo,
@@ -9,6 +10,7 @@ import {
   readCertificate,
   readCertificates,
 } from "./certificate.ts";
+import { usageOf } from "./certificate_usage.ts";
 
 /** Certificates in a chain: node, one cross-signed root while a root is replaced, and one to spare. */
 export const MAX_CHAIN_LENGTH = 4;
@@ -21,15 +23,13 @@ export interface PeerChainOptions {
   now: number;
   /** The cluster that the peer must belong to. Left out: any cluster of these roots. */
   clusterID?: string;
-  /** Whether the certificates of this node ID were revoked. */
-  blocked?: (nodeID: string) => boolean;
   /**
    * Accepts a chain whose dates begin after `now`. For a device without a clock: what the pinned root signed
    * proves that `notBefore` has passed, so feed the returned `notBefore` to the clock floor.
    */
   allowNotYetValid?: boolean;
-  /** Accepts a certificate that expired at most `windowMs` ago if `ownsKey` agrees: grace renewal. */
-  expiredGrace?: { windowMs: number; ownsKey: (nodeID: string, publicKeyDigest: string) => boolean };
+  /** Accepts a node's certificate that expired at most so long ago, milliseconds: it may be renewed, and nothing else. */
+  expiredGraceMs?: number;
 }
 
 /** A peer whose chain was verified. Times are milliseconds since 1970. */
@@ -38,7 +38,7 @@ export interface VerifiedPeer extends CertificateIdentity {
   notAfter: number;
   /** SHA-256 of the peer's public key, hexadecimal. */
   publicKeyDigest: string;
-  /** True only under `expiredGrace`: such a peer may do nothing but renew. */
+  /** Only under `expiredGraceMs`: such a peer may do nothing but renew. */
   expired: boolean;
 }
 
@@ -81,7 +81,7 @@ export function verifyChainSignatures(
  * Says who a peer is, or throws what is wrong with its chain.
  *
  * @param chain PEM text, or DER certificates; the peer's own first
- * @throws CoveyError `unauthenticated` (unreadable, other root, dates) or `permission_denied` (other cluster, blocked)
+ * @throws CoveyError `unauthenticated` (unreadable, other root, dates) or `permission_denied` (other cluster)
  */
 export function verifyPeerChain(
   chain: string | readonly Uint8Array[],
@@ -89,18 +89,12 @@ export function verifyPeerChain(
 ): VerifiedPeer {
   const { identity, path } = verifyChainSignatures(chain, options.roots);
   const leaf = path[0]!;
+  checkUsage(leaf);
   let expired = false;
   for (const certificate of path) expired = checkDates(certificate, leaf, options) || expired;
   if (options.clusterID !== undefined && identity.clusterID !== options.clusterID) {
     const why = `it belongs to cluster ${identity.clusterID}, not to ${options.clusterID}`;
     refuse("permission_denied", leaf, why);
-  }
-  if (options.blocked?.(identity.nodeID)) {
-    refuse(
-      "permission_denied",
-      leaf,
-      "the node was removed from the cluster; to join again it needs an empty state folder",
-    );
   }
   const { notBefore, notAfter, publicKeyDigest } = leaf;
   return { ...identity, notBefore, notAfter, publicKeyDigest, expired };
@@ -132,9 +126,22 @@ function readIdentity(leaf: CertificateInfo): CertificateIdentity {
   return { nodeID: CN, clusterID: O, role: certificateRole(role), certificatePEM: leaf.pem };
 }
 
+/** A node's key signs handshakes, as a server and as a client, and nothing else. */
+function checkUsage(leaf: CertificateInfo): void {
+  const { digitalSignature, serverAuth, clientAuth } = usageOf(leaf.der);
+  const missing = [
+    ...(digitalSignature ? [] : ["digital signature"]),
+    ...(serverAuth ? [] : ["server authentication"]),
+    ...(clientAuth ? [] : ["client authentication"]),
+  ];
+  if (missing.length > 0) {
+    refuse("unauthenticated", leaf, `its key may not be used for ${missing.join(", ")}`);
+  }
+}
+
 /** Whether `certificate` has expired but is let in by grace; throws when it is not let in. */
 function checkDates(certificate: CertificateInfo, leaf: CertificateInfo, options: PeerChainOptions): boolean {
-  const { now, expiredGrace } = options;
+  const { now, expiredGraceMs } = options;
   const which = certificate === leaf ? "it" : "its issuer's certificate";
   const clock = `the clock says ${isoTime(now)}`;
   if (now < certificate.notBefore && !options.allowNotYetValid) {
@@ -145,13 +152,18 @@ function checkDates(certificate: CertificateInfo, leaf: CertificateInfo, options
     );
   }
   if (now <= certificate.notAfter) return false;
-  const inGrace = certificate === leaf && expiredGrace !== undefined &&
-    now - certificate.notAfter <= expiredGrace.windowMs &&
-    expiredGrace.ownsKey(leaf.subject.CN ?? "", leaf.publicKeyDigest);
-  if (!inGrace) {
-    refuse("unauthenticated", leaf, `${which} expired on ${isoTime(certificate.notAfter)}, ${clock}`);
+  if (certificate === leaf && expiredGraceMs !== undefined && now - leaf.notAfter <= expiredGraceMs) {
+    return true;
   }
-  return true;
+  const days = expiredGraceMs === undefined ? 0 : Math.floor(expiredGraceMs / DAY_MS);
+  const tooLate = certificate === leaf && expiredGraceMs !== undefined
+    ? ` and it could be renewed for ${days} days; started with --join and a join token of this cluster the node keeps its ID`
+    : "";
+  refuse(
+    "unauthenticated",
+    leaf,
+    `${which} expired on ${isoTime(certificate.notAfter)}, ${clock}${tooLate && `,${tooLate}`}`,
+  );
 }
 
 function isoTime(ms: number): string {

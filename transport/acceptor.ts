@@ -2,7 +2,9 @@ import type { Clock } from "../api/clock.ts";
 import { CoveyError } from "../api/errors.ts";
 import { DEFAULT_LIMITS, type Limits } from "./limits.ts";
 import type { BytePipe } from "./pipe.ts";
+import { networkOf } from "./remote_network.ts";
 import { Session } from "./session.ts";
+import { Turns } from "./turns.ts";
 import type { Connection, PeerIdentity, Router } from "./types.ts";
 
 /** What every kind of listener does with a pipe whose handshake is over. */
@@ -24,11 +26,15 @@ export interface Proof {
 export class Acceptor {
   readonly limits: Limits;
   readonly #options: AcceptorOptions;
+  readonly #turns: Turns;
+  /** All, those that were refused and are on their way out included. */
   readonly #sessions = new Set<Session>();
-  #anonymous = 0;
+  readonly #anonymous = new Sharers();
+  readonly #nodes = new Sharers();
 
   constructor(options: AcceptorOptions) {
     this.#options = options;
+    this.#turns = new Turns(options.clock);
     this.limits = { ...DEFAULT_LIMITS, ...options.limits };
   }
 
@@ -40,9 +46,11 @@ export class Acceptor {
   accept(pipe: BytePipe, prove: () => Proof): void {
     let proof: Proof = { peer: undefined, peerChainPEM: undefined };
     let refusal: CoveyError | undefined;
+    const sharers = () => proof.peer ? this.#nodes : this.#anonymous;
+    const owner = () => proof.peer?.nodeID ?? networkOf(pipe.remoteAddress);
     try {
       proof = prove();
-      refusal = this.#full(proof.peer);
+      refusal = this.#full(proof.peer) ?? this.#makeRoom(proof.peer, owner());
     } catch (error) {
       refusal = CoveyError.from(error);
     }
@@ -54,14 +62,14 @@ export class Acceptor {
       router,
       clock,
       limits: this.limits,
+      turns: this.#turns,
       refusal,
     });
     this.#sessions.add(session);
-    const anonymous = refusal === undefined && proof.peer === undefined;
-    if (anonymous) this.#anonymous++;
+    if (!refusal) sharers().add(owner(), session);
     session.closed.then(() => {
       this.#sessions.delete(session);
-      if (anonymous) this.#anonymous--;
+      if (!refusal) sharers().delete(owner(), session);
     });
     if (!refusal) onConnection?.(session);
   }
@@ -73,15 +81,84 @@ export class Acceptor {
     await Promise.all(sessions.map((session) => session.closed));
   }
 
+  /** Managers have a reserve: they must reach each other when all devices of the fleet are there. */
   #full(peer: PeerIdentity | undefined): CoveyError | undefined {
-    const { maxConnections, maxAnonymousConnections } = this.limits;
-    const full = this.#sessions.size >= maxConnections;
-    if (!full && (peer !== undefined || this.#anonymous < maxAnonymousConnections)) return undefined;
-    const what = full
-      ? `${maxConnections} connections`
-      : `${maxAnonymousConnections} connections without certificate`;
-    return new CoveyError("resource_exhausted", `Cannot accept connection: ${what} are open, the limit`, {
-      retryable: true,
-    });
+    const { maxConnections, managerReserve } = this.limits;
+    const limit = peer?.role === "swarm-manager"
+      ? maxConnections
+      : Math.max(1, maxConnections - managerReserve);
+    return this.#sessions.size < limit ? undefined : full(`${limit} connections`);
+  }
+
+  /** Lets older connections give way where `owner`, or all without a certificate, have as many as they may. */
+  #makeRoom(peer: PeerIdentity | undefined, owner: string): CoveyError | undefined {
+    const { maxConnectionsPerManager, maxConnectionsPerWorker } = this.limits;
+    if (peer) {
+      const most = peer.role === "swarm-manager" ? maxConnectionsPerManager : maxConnectionsPerWorker;
+      // One that does nothing, or the oldest: that may be lost without our knowing.
+      while (this.#nodes.of(owner).length >= most) {
+        this.#giveWay(this.#nodes, owner, this.#nodes.idle(owner) ?? this.#nodes.of(owner)[0]!);
+      }
+      return undefined;
+    }
+    const { maxAnonymousConnections, maxAnonymousConnectionsPerAddress } = this.limits;
+    const anonymous = this.#anonymous;
+    if (anonymous.of(owner).length >= maxAnonymousConnectionsPerAddress) {
+      const idle = anonymous.idle(owner);
+      if (!idle) {
+        return full(`${maxAnonymousConnectionsPerAddress} connections without certificate from there`);
+      }
+      this.#giveWay(anonymous, owner, idle);
+    }
+    if (anonymous.size >= maxAnonymousConnections) {
+      const loser = anonymous.greediest().find((each) => anonymous.idle(each));
+      if (loser === undefined) return full(`${maxAnonymousConnections} connections without certificate`);
+      this.#giveWay(anonymous, loser, anonymous.idle(loser)!);
+    }
+    return undefined;
+  }
+
+  #giveWay(sharers: Sharers, owner: string, session: Session): void {
+    sharers.delete(owner, session);
+    session.close("it gives way to a newer one");
+  }
+}
+
+function full(what: string): CoveyError {
+  return new CoveyError("resource_exhausted", `Cannot accept connection: ${what} are open, the limit`, {
+    retryable: true,
+  });
+}
+
+/** Sessions by whom they belong to, oldest first. */
+class Sharers {
+  readonly #owners = new Map<string, Set<Session>>();
+  size = 0;
+
+  of(owner: string): Session[] {
+    return [...this.#owners.get(owner) ?? []];
+  }
+
+  /** The oldest without an open call. */
+  idle(owner: string): Session | undefined {
+    return this.of(owner).find((session) => !session.isServing);
+  }
+
+  /** All owners, who has most first. */
+  greediest(): string[] {
+    return [...this.#owners].sort(([, a], [, b]) => b.size - a.size).map(([owner]) => owner);
+  }
+
+  add(owner: string, session: Session): void {
+    const sessions = this.#owners.get(owner) ?? new Set();
+    this.#owners.set(owner, sessions.add(session));
+    this.size++;
+  }
+
+  delete(owner: string, session: Session): void {
+    const sessions = this.#owners.get(owner);
+    if (!sessions?.delete(session)) return;
+    this.size--;
+    if (sessions.size === 0) this.#owners.delete(owner);
   }
 }

@@ -37,6 +37,11 @@ export class CBORReader {
     this.#utf8 = strictText ? strictUTF8 : lenientUTF8;
   }
 
+  /** Values in what was read last. */
+  get values(): number {
+    return this.#values;
+  }
+
   /** The value in `bytes`, which must be exactly one. Integers of 64 bits are bigints. Throws `invalid_argument`. */
   read(bytes: Uint8Array): unknown {
     this.bytes = bytes;
@@ -54,14 +59,19 @@ export class CBORReader {
     return this.value(depth);
   }
 
+  /** An integer of 64 bits. */
+  protected long(value: bigint): unknown {
+    return value;
+  }
+
   protected value(depth: number): unknown {
     this.#count();
     const head = this.byte(), info = head & 31;
     switch (head >> 5) {
       case 0:
-        return info === 27 ? this.#long() : this.argument(info);
+        return info === 27 ? this.long(this.#long()) : this.argument(info);
       case 1:
-        return info === 27 ? -1n - this.#long() : -1 - this.argument(info);
+        return info === 27 ? this.long(-1n - this.#long()) : -1 - this.argument(info);
       case 2:
         return this.#byteString(this.argument(info));
       case 3:
@@ -235,7 +245,7 @@ export class CBORReader {
   }
 }
 
-/** The value of a frame, within limits so that time and memory stay in proportion to the bytes. Throws `invalid_argument`. */
-export function decodeValue(bytes: Uint8Array): unknown {
-  return new CBORReader({ maxValues: MAX_FRAME_VALUES, strictText: true }).read(bytes);
+/** Reads frames, within limits so that time and memory stay in proportion to the bytes. */
+export function frameDecoder(maxValues: number = MAX_FRAME_VALUES): CBORReader {
+  return new CBORReader({ maxValues, strictText: true });
 }

@@ -20,6 +20,15 @@ function refuse(what: string): never {
   throw new CoveyError("invalid_argument", `Cannot encode message: ${what}`);
 }
 
+/** What a {@linkcode CBORWriter} puts up with. */
+export interface CBORWriterRules {
+  /**
+   * Refuse also what a `CBORReader` would give back otherwise than it was: bigints, which may come back as numbers, and
+   * half a surrogate pair, which becomes U+FFFD.
+   */
+  exact: boolean;
+}
+
 /** Bytes of a head with this argument. */
 function headBytes(argument: number): number {
   if (argument < 24) return 1;
@@ -28,16 +37,26 @@ function headBytes(argument: number): number {
   return argument < 0x100000000 ? 5 : HEAD_BYTES;
 }
 
-class Writer {
+/** Writes one value after another; several share an allocation, and nothing of it is ever changed again. */
+export class CBORWriter {
+  readonly #exact: boolean;
   #pool = new Uint8Array(POOL_BYTES);
   #view = new DataView(this.#pool.buffer);
   #start = 0;
   #at = 0;
 
-  encode(value: unknown): Uint8Array {
+  constructor({ exact }: CBORWriterRules) {
+    this.#exact = exact;
+  }
+
+  /**
+   * The bytes of `value`, which is to stand `depth` levels deep in another. Throws `invalid_argument` for what has no plain
+   * form (functions, dates, maps, class instances), a field named `__proto__`, and nesting, and so cycles, beyond the limit.
+   */
+  encode(value: unknown, depth = 0): Uint8Array {
     this.#start = this.#at;
     try {
-      this.#value(value, 0);
+      this.#value(value, depth);
       return this.#pool.subarray(this.#start, this.#at);
     } catch (error) {
       this.#at = this.#start;
@@ -130,6 +149,7 @@ class Writer {
   }
 
   #bigint(value: bigint): void {
+    if (this.#exact) refuse("a bigint is no data");
     if (value > MAX_INTEGER || value < MIN_INTEGER) refuse("an integer has more than 64 bits");
     this.#pool[this.#at] = value < 0n ? 0x3b : 0x1b;
     this.#view.setBigUint64(this.#at + 1, value < 0n ? -1n - value : value);
@@ -144,14 +164,22 @@ class Writer {
     if (units < SHORT_TEXT) {
       let i = 0;
       for (let unit; i < units && (unit = text.charCodeAt(i)) < 0x80; i++) pool[end++] = unit;
-      if (i < units) end += utf8.encodeInto(text.slice(i), pool.subarray(end)).written;
+      if (i < units) {
+        this.#checkText(text);
+        end += utf8.encodeInto(text.slice(i), pool.subarray(end)).written;
+      }
     } else {
+      this.#checkText(text);
       end += utf8.encodeInto(text, pool.subarray(start)).written;
     }
     const bytes = end - start, head = headBytes(bytes);
     if (head !== guess) pool.copyWithin(this.#at + head, start, end);
     this.#head(0x60, bytes);
     this.#at += bytes;
+  }
+
+  #checkText(text: string): void {
+    if (this.#exact && !text.isWellFormed()) refuse("text holds half of a surrogate pair");
   }
 
   #byte(byte: number): void {
@@ -178,7 +206,7 @@ class Writer {
   }
 }
 
-const writer = new Writer();
+const writer = new CBORWriter({ exact: false });
 
 /**
  * The bytes of `value`: null, booleans, numbers (integers of 32 bits as such, others as 64-bit floats), 64-bit

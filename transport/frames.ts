@@ -1,5 +1,5 @@
 import { CoveyError } from "../api/errors.ts";
-import { decodeValue } from "./cbor_decode.ts";
+import { type CBORReader, frameDecoder } from "./cbor_decode.ts";
 import { encodeValue } from "./cbor_encode.ts";
 import { malformed } from "./malformed.ts";
 
@@ -60,72 +60,104 @@ export function encodeFrame(frame: Frame, maxBytes: number): Uint8Array {
 }
 
 /** The frame in `body`, or `invalid_argument`. */
-export function decodeFrame(body: Uint8Array): Frame {
-  const frame = decodeValue(body);
+export function decodeFrame(body: Uint8Array, decoder: CBORReader = frameDecoder()): Frame {
+  const frame = decoder.read(body);
   if (!Array.isArray(frame)) throw malformed("no array");
   return frame;
 }
 
+/** What a frame takes: its bytes on the wire, and the values in it. */
+export interface FrameSize {
+  bytes: number;
+  values: number;
+}
+
+const NOTHING = new Uint8Array(0);
+
 /**
- * Cuts a byte stream into frames, whatever pieces it comes in. Memory grows with bytes received, not
- * declared.
+ * Cuts a byte stream into frames, whatever pieces it comes in, one at a time so that whoever reads can stop in between.
+ * Memory grows with bytes received, not declared.
  */
 export class FrameReader {
-  #held = new Uint8Array(0);
-  #heldBytes = 0;
+  /** What has come and was not read: the last chunk itself, or a copy of what it left. */
+  #bytes: Uint8Array = NOTHING;
+  #at = 0;
+  #end = 0;
+  #isCopy = false;
   #wanted = FRAME_HEADER_BYTES;
   readonly #maxBytes: number;
+  readonly #decoder: CBORReader;
 
-  constructor(maxBytes: number) {
+  constructor(maxBytes: number, maxValues?: number) {
     this.#maxBytes = maxBytes;
+    this.#decoder = frameDecoder(maxValues);
+  }
+
+  /** Takes in what has arrived; until `next` says that there is no more, or `keep` is called, `chunk` must not change. */
+  add(chunk: Uint8Array): void {
+    if (this.#at < this.#end) return this.#append(chunk);
+    this.#bytes = chunk;
+    this.#at = 0;
+    this.#end = chunk.length;
+    this.#isCopy = false;
   }
 
   /**
-   * Hands each complete frame and its size to `sink`. Throws `invalid_argument` or `resource_exhausted`;
+   * Hands the next frame to `sink`; false if no complete one is there. Throws `invalid_argument` or `resource_exhausted`;
    * then stop.
    */
-  push(chunk: Uint8Array, sink: (frame: Frame, bytes: number) => void): void {
-    if (this.#heldBytes > 0) {
-      this.#hold(chunk);
-      if (this.#heldBytes < this.#wanted) return;
-      chunk = this.#held.subarray(0, this.#heldBytes);
-      this.#held = new Uint8Array(0);
-      this.#heldBytes = 0;
+  next(sink: (frame: Frame, size: FrameSize) => void): boolean {
+    const held = this.#end - this.#at;
+    this.#wanted = FRAME_HEADER_BYTES;
+    if (held >= FRAME_HEADER_BYTES) this.#wanted += this.#length();
+    if (held < this.#wanted) {
+      this.keep();
+      return false;
     }
-    let at = 0;
-    while (true) {
-      this.#wanted = FRAME_HEADER_BYTES;
-      if (chunk.length - at < this.#wanted) break;
-      const bytes = this.#length(chunk, at);
-      this.#wanted += bytes;
-      if (chunk.length - at < this.#wanted) break;
-      const body = chunk.subarray(at + FRAME_HEADER_BYTES, at + this.#wanted);
-      at += this.#wanted;
-      sink(decodeFrame(body), bytes);
-    }
-    if (at < chunk.length) this.#hold(chunk.subarray(at));
+    const bytes = this.#wanted - FRAME_HEADER_BYTES;
+    const body = this.#bytes.subarray(this.#at + FRAME_HEADER_BYTES, this.#at + this.#wanted);
+    this.#at += this.#wanted;
+    const frame = decodeFrame(body, this.#decoder);
+    sink(frame, { bytes, values: this.#decoder.values });
+    return true;
   }
 
-  #length(chunk: Uint8Array, at: number): number {
-    const bytes = chunk[at]! * 2 ** 24 + ((chunk[at + 1]! << 16) | (chunk[at + 2]! << 8) | chunk[at + 3]!);
-    if (bytes === 0) throw malformed("empty");
-    if (bytes > this.#maxBytes) {
+  /** Makes a copy of what was not read, so that the last chunk may change. */
+  keep(): void {
+    if (this.#at === this.#end) this.#bytes = NOTHING;
+    else if (!this.#isCopy) this.#bytes = new Uint8Array(this.#bytes.subarray(this.#at, this.#end));
+    else return;
+    this.#end -= this.#at;
+    if (this.#bytes === NOTHING) this.#end = 0;
+    this.#at = 0;
+    this.#isCopy = true;
+  }
+
+  #length(): number {
+    const bytes = this.#bytes, at = this.#at;
+    const length = bytes[at]! * 2 ** 24 + ((bytes[at + 1]! << 16) | (bytes[at + 2]! << 8) | bytes[at + 3]!);
+    if (length === 0) throw malformed("empty");
+    if (length > this.#maxBytes) {
       throw new CoveyError(
         "resource_exhausted",
-        `Cannot read frame: its ${bytes} bytes exceed the limit of ${this.#maxBytes}`,
+        `Cannot read frame: its ${length} bytes exceed the limit of ${this.#maxBytes}`,
       );
     }
-    return bytes;
+    return length;
   }
 
-  #hold(chunk: Uint8Array): void {
-    const total = this.#heldBytes + chunk.length;
-    if (total > this.#held.length) {
-      const grown = new Uint8Array(Math.max(total, Math.min(2 * this.#held.length, this.#wanted)));
-      grown.set(this.#held.subarray(0, this.#heldBytes));
-      this.#held = grown;
+  #append(chunk: Uint8Array): void {
+    const held = this.#end - this.#at, total = held + chunk.length;
+    if (!this.#isCopy || this.#end + chunk.length > this.#bytes.length) {
+      const room = Math.max(total, Math.min(2 * held, this.#wanted));
+      const grown = new Uint8Array(room);
+      grown.set(this.#bytes.subarray(this.#at, this.#end));
+      this.#bytes = grown;
+      this.#at = 0;
+      this.#end = held;
+      this.#isCopy = true;
     }
-    this.#held.set(chunk, this.#heldBytes);
-    this.#heldBytes = total;
+    this.#bytes.set(chunk, this.#end);
+    this.#end += chunk.length;
   }
 }

@@ -1,4 +1,5 @@
 /** Every bound of the transport, with its reason. Exceeding one is a typed error, never a crash or a hang. */
+import type { PeerIdentity } from "./types.ts";
 
 /**
  * Largest frame from a peer with a certificate: gRPC's and SwarmKit's 4 MiB; larger things are sent as
@@ -7,7 +8,22 @@
 const MAX_FRAME_BYTES = 4 * 1024 * 1024;
 
 /** Largest frame from a peer without one: a join request is a token and a CSR, about 2 KiB. */
-const MAX_ANONYMOUS_FRAME_BYTES = 64 * 1024;
+const MAX_ANONYMOUS_FRAME_BYTES = 16 * 1024;
+
+/** Most values in such a frame: a join request has about 20. */
+const MAX_ANONYMOUS_FRAME_VALUES = 50;
+
+/** Calls that a peer without certificate may have open: it makes one after the other. */
+const MAX_ANONYMOUS_STREAMS = 4;
+
+/** Bytes that may wait to leave to a peer without certificate: a certificate chain is about 4 KiB. */
+const MAX_ANONYMOUS_QUEUED_BYTES = 64 * 1024;
+
+/** How long a peer without certificate may have no call open: it connects because it has something to ask. */
+const ANONYMOUS_IDLE_MS = 10_000;
+
+/** How long one of its calls may take: a manager waits for a leader for 10 s. */
+const MAX_ANONYMOUS_CALL_MS = 60_000;
 
 /**
  * Deepest nesting of a frame: a service spec nests about 12 deep, and recursion must stay far from the
@@ -20,6 +36,20 @@ export const MAX_VALUE_DEPTH = 64;
  * about 25 MB.
  */
 export const MAX_FRAME_VALUES = 500_000;
+
+/** Most values in a frame from a worker: a full report has 1,000 statuses of about 25 values. */
+const MAX_WORKER_FRAME_VALUES = 100_000;
+
+/** What a value in a request counts for beside its bytes: what an object takes in memory. */
+export const VALUE_OVERHEAD_BYTES = 64;
+
+/**
+ * Requests of a worker's open calls, values counted; a single one may be larger. Workers ask for little at a time.
+ */
+const MAX_WORKER_OPEN_BYTES = 8 * 1024 * 1024;
+
+/** The same of a manager, which hands on the requests of others: twice what it may hold back itself. */
+const MAX_MANAGER_OPEN_BYTES = 64 * 1024 * 1024;
 
 /**
  * Most calls open at once in one direction: 16 API clients per manager with 100 calls in flight each, with
@@ -42,7 +72,7 @@ const MAX_QUEUED_BYTES = 2 * MAX_FRAME_BYTES;
  * Bytes waiting to leave before a peer that does not read is cut off: room for one frame more and control
  * frames.
  */
-export const QUEUE_OVERDRAFT_BYTES = MAX_FRAME_BYTES + 1024 * 1024;
+const QUEUE_OVERDRAFT_BYTES = MAX_FRAME_BYTES + 1024 * 1024;
 
 /** Calls waiting for a full connection to drain; beyond it a call fails at once. */
 export const MAX_WAITING_CALLS = 4096;
@@ -65,6 +95,52 @@ const MAX_CONNECTIONS = 10_000;
 /** Connections of peers without a certificate: joins are short, so many at once are an attack. */
 const MAX_ANONYMOUS_CONNECTIONS = 256;
 
+/** Those of one address (IPv6: one /64): a site with many devices joins in turns. */
+const MAX_ANONYMOUS_CONNECTIONS_PER_ADDRESS = 32;
+
+/** Connections that only managers get: seven managers with all that they may open to a leader. */
+const MANAGER_RESERVE = 128;
+
+/** Connections with one worker's certificate: an agent has one or two, and a lost one lingers for 45 s. */
+const MAX_CONNECTIONS_PER_WORKER = 4;
+
+/** Connections with one manager's certificate: 16 to the leader, two of Raft and what its own agent has, with slack. */
+const MAX_CONNECTIONS_PER_MANAGER = 64;
+
+/** Sockets whose handshake is not over: beyond it whoever has most of them loses its oldest. */
+export const MAX_HANDSHAKES = 1024;
+
+/** Connections beyond the limit that are being told so. */
+export const MAX_REFUSALS = 32;
+
+/**
+ * Connections that the kernel accepts before this process does. All of them become descriptors at once, so it is a part of
+ * what is kept free; what comes beyond is asked to try again within a second.
+ */
+export const ACCEPT_BACKLOG = 64;
+
+/** Whose frames come first: managers' (Raft, and what they hand on), then those of nodes, then of who has no certificate. */
+export type Lane = "managers" | "nodes" | "anyone";
+
+/**
+ * Frames that a connection of each lane may have handled in its turn: with what their calls then do, a few milliseconds.
+ * Who has no certificate sends two or three in all.
+ */
+export const MAX_FRAMES_PER_VISIT: Readonly<Record<Lane, number>> = { managers: 128, nodes: 64, anyone: 8 };
+
+/** Time that one connection may take in its turn, decoding included: many turns fit the answer of an API request. */
+export const VISIT_MS = 1;
+
+/** Frames of all connections that are handled as they come in one turn of the event loop; later ones wait in line. */
+export const MAX_FRAMES_PER_TURN: Readonly<Record<Lane, number>> = {
+  managers: Infinity,
+  nodes: 256,
+  anyone: 16,
+};
+
+/** The time for it. */
+export const TURN_MS = 4;
+
 /**
  * Certificates of a peer's chain that are looked at: leaf, intermediate and root, with slack for a root
  * rotation.
@@ -83,29 +159,79 @@ export const MAX_ERROR_PROBLEMS = 100;
 /** The limits that a listener or dialer can be given; bytes and milliseconds. */
 export interface Limits {
   maxFrameBytes: number;
-  maxAnonymousFrameBytes: number;
+  maxFrameValues: number;
   maxConcurrentStreams: number;
+  /** Requests of open calls, see {@linkcode VALUE_OVERHEAD_BYTES}. */
+  maxOpenBytes: number;
   streamWindowBytes: number;
   maxQueuedBytes: number;
+  /** Bytes beyond that before a peer that does not read is cut off. */
+  queueOverdraftBytes: number;
+  /** How long the peer may have no call open; 0: for ever. */
+  idleMs: number;
+  /** How long its calls may take; 0: as long as it says. */
+  maxCallMs: number;
   keepaliveIntervalMs: number;
   keepaliveMisses: number;
   handshakeTimeoutMs: number;
   closeGraceMs: number;
   maxConnections: number;
   maxAnonymousConnections: number;
+  maxAnonymousConnectionsPerAddress: number;
+  /** Of `maxConnections`, those for managers alone. */
+  managerReserve: number;
+  maxConnectionsPerWorker: number;
+  maxConnectionsPerManager: number;
 }
 
 /** The limits in force unless others are given. */
 export const DEFAULT_LIMITS: Readonly<Limits> = {
   maxFrameBytes: MAX_FRAME_BYTES,
-  maxAnonymousFrameBytes: MAX_ANONYMOUS_FRAME_BYTES,
+  maxFrameValues: MAX_FRAME_VALUES,
   maxConcurrentStreams: MAX_CONCURRENT_STREAMS,
   streamWindowBytes: STREAM_WINDOW_BYTES,
+  maxOpenBytes: MAX_MANAGER_OPEN_BYTES,
   maxQueuedBytes: MAX_QUEUED_BYTES,
+  queueOverdraftBytes: QUEUE_OVERDRAFT_BYTES,
+  idleMs: 0,
+  maxCallMs: 0,
   keepaliveIntervalMs: KEEPALIVE_INTERVAL_MS,
   keepaliveMisses: KEEPALIVE_MISSES,
   handshakeTimeoutMs: HANDSHAKE_TIMEOUT_MS,
   closeGraceMs: CLOSE_GRACE_MS,
   maxConnections: MAX_CONNECTIONS,
   maxAnonymousConnections: MAX_ANONYMOUS_CONNECTIONS,
+  maxAnonymousConnectionsPerAddress: MAX_ANONYMOUS_CONNECTIONS_PER_ADDRESS,
+  managerReserve: MANAGER_RESERVE,
+  maxConnectionsPerWorker: MAX_CONNECTIONS_PER_WORKER,
+  maxConnectionsPerManager: MAX_CONNECTIONS_PER_MANAGER,
 };
+
+/** What is left of `limits` for who is at the other end of an accepted connection. */
+export function limitsFor(role: PeerIdentity["role"] | undefined, limits: Limits): Limits {
+  if (role === "swarm-manager") return limits;
+  const most = (at: Partial<Record<keyof Limits, number>>): Limits => {
+    const less = { ...limits };
+    for (const [name, value] of Object.entries(at) as [keyof Limits, number][]) {
+      less[name] = Math.min(less[name], value);
+    }
+    return less;
+  };
+  if (role === "swarm-worker") {
+    return most({ maxFrameValues: MAX_WORKER_FRAME_VALUES, maxOpenBytes: MAX_WORKER_OPEN_BYTES });
+  }
+  const few = most({
+    maxFrameBytes: MAX_ANONYMOUS_FRAME_BYTES,
+    maxFrameValues: MAX_ANONYMOUS_FRAME_VALUES,
+    maxConcurrentStreams: MAX_ANONYMOUS_STREAMS,
+    maxOpenBytes: MAX_ANONYMOUS_QUEUED_BYTES,
+    streamWindowBytes: MAX_ANONYMOUS_FRAME_BYTES,
+    maxQueuedBytes: MAX_ANONYMOUS_QUEUED_BYTES,
+    queueOverdraftBytes: MAX_ANONYMOUS_QUEUED_BYTES,
+  });
+  return {
+    ...few,
+    idleMs: limits.idleMs || ANONYMOUS_IDLE_MS,
+    maxCallMs: limits.maxCallMs || MAX_ANONYMOUS_CALL_MS,
+  };
+}

@@ -20,6 +20,7 @@ export class MemoryPipe implements BytePipe {
   #heldBytes = 0;
   #moving = false;
   #ending = false;
+  #paused = false;
   #closed = false;
   readonly #path: MemoryPath;
   readonly #onClosed: () => void;
@@ -58,6 +59,15 @@ export class MemoryPipe implements BytePipe {
     this.#move();
   }
 
+  pause(): void {
+    this.#paused = true;
+  }
+
+  resume(): void {
+    this.#paused = false;
+    this.wake();
+  }
+
   end(): void {
     this.#ending = true;
     this.#move();
@@ -93,7 +103,7 @@ export class MemoryPipe implements BytePipe {
     this.#moving = true;
     queueMicrotask(() => {
       this.#moving = false;
-      if (!this.#path.stalled && this.#other.#events) this.#deliver(this.#other);
+      if (!this.#path.stalled && this.#other.#events && !this.#other.#paused) this.#deliver(this.#other);
     });
   }
 

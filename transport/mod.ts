@@ -2,6 +2,7 @@
 export * from "./types.ts";
 export type { Limits } from "./limits.ts";
 export { CBORReader } from "./cbor_decode.ts";
+export { CBORWriter } from "./cbor_encode.ts";
 export { createRouter } from "./router.ts";
 export { formatAddress, type HostPort, parseAddress } from "./address.ts";
 export { listenTLS, type TLSListenOptions } from "./tls_listener.ts";

@@ -1,6 +1,6 @@
 import { CoveyError } from "../api/errors.ts";
 import { FRAME_HEADER_BYTES } from "./frames.ts";
-import { MAX_WAITING_CALLS, QUEUE_OVERDRAFT_BYTES } from "./limits.ts";
+import { type Limits, MAX_WAITING_CALLS } from "./limits.ts";
 import type { BytePipe } from "./pipe.ts";
 
 /** Bytes of waiting frames that are written without waiting for the end of the tick. */
@@ -17,10 +17,12 @@ export class Outbox {
   #waiters: (() => void)[] = [];
   readonly #pipe: BytePipe;
   readonly #maxQueuedBytes: number;
+  readonly #overdraftBytes: number;
 
-  constructor(pipe: BytePipe, maxQueuedBytes: number) {
+  constructor(pipe: BytePipe, limits: Pick<Limits, "maxQueuedBytes" | "queueOverdraftBytes">) {
     this.#pipe = pipe;
-    this.#maxQueuedBytes = maxQueuedBytes;
+    this.#maxQueuedBytes = limits.maxQueuedBytes;
+    this.#overdraftBytes = limits.queueOverdraftBytes;
   }
 
   get #queued(): number {
@@ -53,7 +55,7 @@ export class Outbox {
     if (this.#closed) return;
     this.#frames.push(body);
     this.#frameBytes += body.length + FRAME_HEADER_BYTES;
-    if (this.#queued > this.#maxQueuedBytes + QUEUE_OVERDRAFT_BYTES) {
+    if (this.#queued > this.#maxQueuedBytes + this.#overdraftBytes) {
       throw new CoveyError(
         "resource_exhausted",
         `Cannot send to ${this.#pipe.remoteAddress}: the peer does not read, ${this.#queued} bytes are queued`,

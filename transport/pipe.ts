@@ -17,6 +17,9 @@ export interface BytePipe {
   start(events: PipeEvents): void;
   /** Takes ownership of `bytes`. */
   write(bytes: Uint8Array): void;
+  /** No more `data` until `resume`, but for what is on its way: who sends is held back. */
+  pause(): void;
+  resume(): void;
   /** Closes after everything written has left. */
   end(): void;
   /** Closes now. */

@@ -16,9 +16,10 @@ export interface ServedRequest {
   id: number;
   name: string;
   method: Method;
-  request: unknown;
   /** Milliseconds the caller waits; 0: for ever. */
   timeoutMs: number;
+  /** Milliseconds this end grants it; 0: as long as the caller waits. */
+  maxCallMs: number;
   /** Bytes of items that the caller takes at first. */
   credit: number;
   peer: PeerIdentity | undefined;
@@ -76,9 +77,12 @@ export class ServedCall {
     if (call.forwardedFor) this.#context.forwardedFor = call.forwardedFor;
   }
 
-  /** Runs the handler. */
-  start(): void {
-    const { timeoutMs, name } = this.#call;
+  /** Runs the handler. The request is its own: here it is not kept while the handler runs. */
+  start(request: unknown): void {
+    const { name, maxCallMs } = this.#call;
+    const timeoutMs = maxCallMs === 0
+      ? this.#call.timeoutMs
+      : Math.min(this.#call.timeoutMs || maxCallMs, maxCallMs);
     if (timeoutMs > 0) {
       this.#context.deadline = this.#link.clock.monotonic() + timeoutMs;
       this.#cancelTimer = this.#link.clock.setTimer(timeoutMs, () => {
@@ -92,7 +96,7 @@ export class ServedCall {
     }
     let running: Promise<void>;
     try {
-      running = this.#run();
+      running = this.#run(request);
     } catch (error) {
       running = Promise.reject(error);
     }
@@ -127,8 +131,8 @@ export class ServedCall {
     this.#sender?.addCredit(bytes);
   }
 
-  #run(): Promise<void> {
-    const { id, method, request, credit } = this.#call;
+  #run(request: unknown): Promise<void> {
+    const { id, method, credit } = this.#call;
     if (method.kind === "unary") {
       return method.handler(request, this.#context).then((value) => this.#answer(value));
     }

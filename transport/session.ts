@@ -12,15 +12,24 @@
  */
 import type { CancelTimer, Clock } from "../api/clock.ts";
 import { CoveyError } from "../api/errors.ts";
-import { encodeFrame, type Frame, FrameReader, FrameType, PROTOCOL_VERSION } from "./frames.ts";
+import {
+  encodeFrame,
+  type Frame,
+  FrameReader,
+  type FrameSize,
+  FrameType,
+  PROTOCOL_VERSION,
+} from "./frames.ts";
+import { IdleLimit } from "./idle_limit.ts";
 import { Keepalive } from "./keepalive.ts";
-import type { Limits } from "./limits.ts";
+import { type Lane, type Limits, limitsFor, MAX_FRAMES_PER_VISIT, VALUE_OVERHEAD_BYTES } from "./limits.ts";
 import { type CallLink, OutgoingCall } from "./outgoing_call.ts";
 import { callClientStream, callServerStream, callUnary } from "./outgoing_streams.ts";
 import { Outbox } from "./outbox.ts";
 import type { BytePipe } from "./pipe.ts";
 import { ServedCall } from "./served_call.ts";
 import { parseOpen, requireID, requireNumber } from "./session_frames.ts";
+import { type Guest, Turns } from "./turns.ts";
 import type { CallOptions, Connection, PeerIdentity, Router } from "./types.ts";
 import { malformed } from "./malformed.ts";
 import { errorFromWire, errorToWire } from "./wire_error.ts";
@@ -35,18 +44,22 @@ export interface SessionOptions {
   /** Methods that the other end may call; none if absent. */
   router?: Router | undefined;
   clock: Clock;
+  /** Those of the listener or dialer; an accepted peer gets what its role is worth. */
   limits: Limits;
+  /** Where it waits for its turn; one of its own if absent. */
+  turns?: Turns | undefined;
   /** Why the peer is not welcome: it is told, and nothing that it sends is looked at. */
   refusal?: CoveyError | undefined;
 }
 
 /** One connection over a byte pipe: both ends run this. */
-export class Session implements Connection, CallLink {
+export class Session implements Connection, CallLink, Guest {
   readonly peer: PeerIdentity | undefined;
   readonly peerChainPEM: string | undefined;
   readonly remoteAddress: string;
   readonly clock: Clock;
   readonly limits: Limits;
+  readonly lane: Lane;
   readonly closed: Promise<CoveyError | undefined>;
   /** Resolves when the accepting end has welcomed us; rejects with its refusal. */
   readonly welcomed: Promise<void>;
@@ -57,10 +70,14 @@ export class Session implements Connection, CallLink {
   readonly #outbox: Outbox;
   readonly #reader: FrameReader;
   readonly #keepalive: Keepalive;
+  readonly #idle: IdleLimit;
+  readonly #turns: Turns;
   readonly #calls = new Map<number, OutgoingCall>();
   readonly #served = new Map<number, ServedCall>();
   #nextID: number;
   #lastPeerID = 0;
+  /** What the requests of the open calls count for. */
+  #openBytes = 0;
   #ended = false;
   #error: CoveyError | undefined;
   #cancelGrace: CancelTimer | undefined;
@@ -72,7 +89,9 @@ export class Session implements Connection, CallLink {
     this.peerChainPEM = options.peerChainPEM;
     this.remoteAddress = options.pipe.remoteAddress;
     this.clock = options.clock;
-    this.limits = options.limits;
+    const role = options.peer?.role;
+    this.limits = options.dialed ? options.limits : limitsFor(role, options.limits);
+    this.lane = role === "swarm-manager" ? "managers" : role === "swarm-worker" ? "nodes" : "anyone";
     this.#pipe = options.pipe;
     this.#dialed = options.dialed;
     this.#router = options.router;
@@ -80,9 +99,12 @@ export class Session implements Connection, CallLink {
     this.closed = new Promise((resolve) => this.#onClosed = resolve);
     this.welcomed = new Promise((resolve, reject) => this.#onWelcome = { resolve, reject });
     this.welcomed.catch(() => {});
-    this.#outbox = new Outbox(this.#pipe, this.limits.maxQueuedBytes);
-    const trusted = options.dialed || options.peer !== undefined;
-    this.#reader = new FrameReader(trusted ? this.limits.maxFrameBytes : this.limits.maxAnonymousFrameBytes);
+    this.#outbox = new Outbox(this.#pipe, this.limits);
+    this.#reader = new FrameReader(this.limits.maxFrameBytes, this.limits.maxFrameValues);
+    this.#turns = options.turns ?? new Turns(this.clock);
+    this.#idle = new IdleLimit(this.clock, this.limits.idleMs, () => {
+      this.close(`no call for ${this.limits.idleMs} ms`);
+    });
     this.#keepalive = new Keepalive(
       this.clock,
       this.limits,
@@ -112,6 +134,11 @@ export class Session implements Connection, CallLink {
     options: CallOptions = {},
   ): Promise<T> {
     return callClientStream(this, method, requests, options) as Promise<T>;
+  }
+
+  /** Whether a call of the other end is open. */
+  get isServing(): boolean {
+    return this.#served.size > 0;
   }
 
   close(reason = "closed"): void {
@@ -165,20 +192,38 @@ export class Session implements Connection, CallLink {
 
   #receive(bytes: Uint8Array): void {
     if (this.#ended) return;
+    this.#reader.add(bytes);
+    this.#turns.arrived(this);
+    this.#reader.keep();
+  }
+
+  step(): boolean {
+    if (this.#ended) return false;
     this.#keepalive.heard();
     try {
-      this.#reader.push(bytes, (frame, size) => {
-        if (!this.#ended) this.#dispatch(frame, size);
-      });
+      return this.#reader.next((frame, size) => this.#dispatch(frame, size));
     } catch (error) {
       this.#break(CoveyError.from(error), true);
+      return false;
     }
   }
 
-  #dispatch(frame: Frame, size: number): void {
+  hold(): void {
+    this.#pipe.pause();
+  }
+
+  go(): void {
+    this.#pipe.resume();
+  }
+
+  defer(run: () => void): void {
+    this.#pipe.defer(run);
+  }
+
+  #dispatch(frame: Frame, { bytes, values }: FrameSize): void {
     switch (frame[0]) {
       case FrameType.open:
-        return this.#serve(frame);
+        return this.#serve(frame, bytes + values * VALUE_OVERHEAD_BYTES);
       case FrameType.ping:
         return void this.send([FrameType.pong]);
       case FrameType.pong:
@@ -188,7 +233,7 @@ export class Session implements Connection, CallLink {
       case FrameType.goodbye:
         return this.#end(errorFromWire(frame[1]));
       default:
-        return this.#route(frame, size);
+        return this.#route(frame, bytes);
     }
   }
 
@@ -228,35 +273,46 @@ export class Session implements Connection, CallLink {
     served.cancel(new CoveyError("canceled", "The caller canceled the call"));
   }
 
-  #serve(frame: Frame): void {
-    const open = parseOpen(frame);
+  /** Opens a call whose request counts for `cost`. */
+  #serve(frame: Frame, cost: number): void {
+    const { request, ...open } = parseOpen(frame);
     const { id } = open;
     if ((id % 2 === 1) === this.#dialed || id <= this.#lastPeerID) {
       throw malformed(`call ${id} cannot be opened`);
     }
     this.#lastPeerID = id;
     try {
-      if (this.#served.size >= this.limits.maxConcurrentStreams) {
-        throw new CoveyError(
-          "resource_exhausted",
-          `Cannot call ${open.name}: ${this.#served.size} calls are open, the limit`,
-          { retryable: true },
-        );
-      }
+      this.#checkRoom(open.name, cost);
       if (!this.#router) {
         throw new CoveyError("unimplemented", `Cannot call ${open.name}: no methods are served`);
       }
       const method = this.#router.resolve(open.name, open.kind, this.peer, open.forwardedFor);
       const served = new ServedCall(
         this,
-        { ...open, method, peer: this.peer },
-        () => this.#served.delete(id),
+        { ...open, method, peer: this.peer, maxCallMs: this.limits.maxCallMs },
+        () => {
+          this.#served.delete(id);
+          this.#openBytes -= cost;
+          if (this.#served.size === 0 && !this.#ended) this.#idle.idle();
+        },
       );
       this.#served.set(id, served);
-      served.start();
+      this.#openBytes += cost;
+      this.#idle.busy();
+      served.start(request);
     } catch (error) {
       this.send([FrameType.fail, id, errorToWire(CoveyError.from(error))]);
     }
+  }
+
+  #checkRoom(name: string, cost: number): void {
+    const { maxConcurrentStreams, maxOpenBytes } = this.limits;
+    const isFull = this.#openBytes > 0 && this.#openBytes + cost > maxOpenBytes;
+    if (this.#served.size < maxConcurrentStreams && !isFull) return;
+    const what = isFull ? `requests of ${this.#openBytes} bytes` : `${this.#served.size} calls`;
+    throw new CoveyError("resource_exhausted", `Cannot call ${name}: ${what} are open, the limit`, {
+      retryable: true,
+    });
   }
 
   #welcome(frame: Frame): void {
@@ -289,6 +345,7 @@ export class Session implements Connection, CallLink {
     this.#ended = true;
     this.#error = error;
     this.#keepalive.stop();
+    this.#idle.busy();
     const why = error ?? this.#lost("it was closed here");
     this.#onWelcome.reject(why);
     this.#outbox.close();
@@ -300,6 +357,8 @@ export class Session implements Connection, CallLink {
   }
 
   #released(error?: Error): void {
+    // What came before the end and waits for its turn counts, as far as one turn goes: it may say why.
+    for (let left = MAX_FRAMES_PER_VISIT[this.lane]; left > 0 && this.step(); left--);
     this.#end(this.#lost(error?.message ?? "closed by the peer"));
     this.#cancelGrace?.();
     this.#onClosed(this.#error);

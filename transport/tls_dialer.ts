@@ -1,3 +1,4 @@
+import net from "node:net";
 import tls from "node:tls";
 import type { Clock } from "../api/clock.ts";
 import { CoveyError } from "../api/errors.ts";
@@ -39,20 +40,25 @@ function connect(
   const identity = material ? { cert: material.certificatePEM, key: material.privateKeyPEM } : {};
   return new Promise((resolve, reject) => {
     const fail = (error: CoveyError) => {
-      socket.destroy();
+      plain.destroy();
       reject(error);
     };
     const onError = (error: Error) =>
       fail(new CoveyError("unavailable", `Cannot connect to ${address}: ${reason(error)}`, { cause: error }));
     const onClose = () => onError(new Error("closed during the handshake"));
-    // Sessions are resumed by server name: a name of its own makes each dial see the peer's present certificate.
-    const servername = `${crypto.randomUUID()}.covey`;
-    const socket = tls.connect({ ...TLS_OPTIONS, ...identity, servername, host: host || "localhost", port });
-    socket.on("error", onError);
-    socket.on("close", onClose);
-    socket.once("secureConnect", () => {
-      socket.off("close", onClose);
-      resolve(socket);
+    // A TLS socket that connects by itself and is refused is kept for ever (Deno 2.9.5): an agent dials for months.
+    const plain = net.connect({ host: host || "localhost", port });
+    plain.on("error", onError);
+    plain.on("close", onClose);
+    plain.once("connect", () => {
+      // Sessions are resumed by server name: a name of its own makes each dial see the peer's present certificate.
+      const servername = `${crypto.randomUUID()}.covey`;
+      const socket = tls.connect({ ...TLS_OPTIONS, ...identity, servername, socket: plain });
+      socket.on("error", onError);
+      socket.once("secureConnect", () => {
+        plain.off("close", onClose);
+        resolve(socket);
+      });
     });
     timer.onEnd(fail);
   });

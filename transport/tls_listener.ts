@@ -1,12 +1,14 @@
-import type { Socket } from "node:net";
-import tls from "node:tls";
+import { createServer, type Server } from "node:net";
+import { createSecureContext, type SecureContext, type TLSSocket } from "node:tls";
 import { getLogger } from "../api/log.ts";
-import type { CancelTimer, Clock } from "../api/clock.ts";
 import { CoveyError } from "../api/errors.ts";
 import { Acceptor, type AcceptorOptions } from "./acceptor.ts";
-import { formatAddress, parseAddress } from "./address.ts";
+import { formatAddress, type HostPort, parseAddress } from "./address.ts";
+import { ownDescriptors } from "./descriptors.ts";
+import { Handshakes } from "./handshakes.ts";
+import { ACCEPT_BACKLOG, DEFAULT_LIMITS, type Limits, MAX_HANDSHAKES, MAX_REFUSALS } from "./limits.ts";
 import { peerChainPEM } from "./peer_chain.ts";
-import { ALPN, remoteAddress, TLS_OPTIONS, TLSPipe } from "./tls_pipe.ts";
+import { ALPN, TLS_OPTIONS, TLSPipe } from "./tls_pipe.ts";
 import type { Listener, TLSMaterial, VerifyPeer } from "./types.ts";
 
 const logger = getLogger(["covey", "transport"]);
@@ -20,44 +22,14 @@ export interface TLSListenOptions extends AcceptorOptions {
   verifyPeer: VerifyPeer;
 }
 
-function context(material: TLSMaterial): tls.SecureContextOptions {
+function contextOf(material: TLSMaterial): SecureContext {
   const { minVersion, maxVersion } = TLS_OPTIONS;
-  return { minVersion, maxVersion, cert: material.certificatePEM, key: material.privateKeyPEM };
-}
-
-/**
- * Sockets in their handshake, by remote address: cut when it takes too long, or at once when there are too
- * many.
- */
-class Handshakes {
-  readonly #open = new Map<string, { socket: Socket; cancelTimer: CancelTimer }>();
-  readonly #acceptor: Acceptor;
-  readonly #clock: Clock;
-
-  constructor(acceptor: Acceptor, clock: Clock) {
-    this.#acceptor = acceptor;
-    this.#clock = clock;
-  }
-
-  begin(socket: Socket): void {
-    const { maxConnections, handshakeTimeoutMs } = this.#acceptor.limits;
-    // As many again may shake hands as may be open, so that a full listener can still say that it is full.
-    if (this.#open.size >= maxConnections) return void socket.destroy();
-    const address = remoteAddress(socket);
-    const cancelTimer = this.#clock.setTimer(handshakeTimeoutMs, () => socket.destroy());
-    this.#open.set(address, { socket, cancelTimer });
-    socket.on("close", () => this.finish(address));
-    socket.on("error", () => {});
-  }
-
-  finish(address: string): void {
-    this.#open.get(address)?.cancelTimer();
-    this.#open.delete(address);
-  }
-
-  close(): void {
-    for (const { socket } of [...this.#open.values()]) socket.destroy();
-  }
+  return createSecureContext({
+    minVersion,
+    maxVersion,
+    cert: material.certificatePEM,
+    key: material.privateKeyPEM,
+  });
 }
 
 /** Asks first: what the sandbox refuses, the server throws where nobody can catch it. */
@@ -81,39 +53,26 @@ async function checkSandbox(host: string, port: number): Promise<void> {
 export async function listenTLS(options: TLSListenOptions): Promise<Listener> {
   const { host, port } = parseAddress(options.listen);
   await checkSandbox(host, port);
-  const acceptor = new Acceptor(options);
-  const handshakes = new Handshakes(acceptor, options.clock);
-  const server = tls.createServer({ ...TLS_OPTIONS, ...context(options.identity()), requestCert: true });
-  server.on("connection", (socket: Socket) => handshakes.begin(socket));
-  server.on("tlsClientError", (_error: Error, socket: Socket) => void socket.destroy());
-  server.on("secureConnection", (socket: tls.TLSSocket) => {
-    handshakes.finish(remoteAddress(socket));
-    socket.on("error", () => {});
-    acceptor.accept(new TLSPipe(socket), () => {
-      if (socket.alpnProtocol !== ALPN) {
-        throw new CoveyError("failed_precondition", `Cannot accept connection: it does not speak ${ALPN}`);
-      }
-      const chain = peerChainPEM(socket);
-      return { peerChainPEM: chain, peer: options.verifyPeer(chain) };
-    });
+  const { nodes } = await ownDescriptors();
+  const acceptor = new Acceptor({ ...options, limits: limitsWithin(nodes, options.limits) });
+  sayLimit(acceptor.limits, options.limits);
+  let secureContext = contextOf(options.identity());
+  const handshakes = new Handshakes({
+    clock: options.clock,
+    most: Math.min(MAX_HANDSHAKES, Math.ceil(nodes / 4)),
+    timeoutMs: acceptor.limits.handshakeTimeoutMs,
+    secureContext: () => secureContext,
+    done: (socket) => welcome(socket, acceptor, options.verifyPeer),
   });
-  await new Promise<void>((resolve, reject) => {
-    server.on("error", (error: Error & { code?: string }) => {
-      const isForeign = error.code === "EINVAL" || error.code === "EADDRNOTAVAIL";
-      const foreign = isForeign ? "; is it an address of this machine?" : "";
-      const message = `Cannot listen on ${options.listen}: ${error.message}${foreign}`;
-      if (server.listening) logger.warn(message);
-      reject(new CoveyError("unavailable", message, { cause: error }));
-    });
-    server.listen(port, ...(host ? [host] : []), () => resolve());
-  });
+  const server = createServer((socket) => handshakes.begin(socket));
+  await listening(server, options.listen, { host, port });
   const bound = server.address() as { address: string; port: number };
   return {
     address: formatAddress(bound.address, bound.port),
     get connections() {
       return acceptor.connections;
     },
-    refreshIdentity: () => server.setSecureContext(context(options.identity())),
+    refreshIdentity: () => secureContext = contextOf(options.identity()),
     async close() {
       const stopped = new Promise<void>((resolve) => server.close(() => resolve()));
       handshakes.close();
@@ -121,4 +80,48 @@ export async function listenTLS(options: TLSListenOptions): Promise<Listener> {
       await stopped;
     },
   };
+}
+
+/** A quarter of the descriptors is for handshakes, so that a full listener can still say that it is full. */
+function limitsWithin(descriptors: number, limits: Partial<Limits> = {}): Partial<Limits> {
+  const { maxConnections, managerReserve } = { ...DEFAULT_LIMITS, ...limits };
+  const most = Math.min(maxConnections, Math.floor(descriptors * 3 / 4));
+  return { ...limits, maxConnections: most, managerReserve: Math.min(managerReserve, Math.floor(most / 4)) };
+}
+
+/** Says it where the system allows fewer connections than there could be. */
+function sayLimit(
+  { maxConnections }: Limits,
+  { maxConnections: wanted }: Partial<Limits> = DEFAULT_LIMITS,
+): void {
+  if (maxConnections >= (wanted ?? DEFAULT_LIMITS.maxConnections)) return;
+  logger.info("{maxConnections} connections are the limit: the system allows too few descriptors for more", {
+    maxConnections,
+  });
+}
+
+function welcome(socket: TLSSocket, acceptor: Acceptor, verifyPeer: VerifyPeer): void {
+  // To say no takes a moment, which many at once must not make use of.
+  if (acceptor.connections >= acceptor.limits.maxConnections + MAX_REFUSALS) return void socket.destroy();
+  acceptor.accept(new TLSPipe(socket), () => {
+    if (socket.alpnProtocol !== ALPN) {
+      throw new CoveyError("failed_precondition", `Cannot accept connection: it does not speak ${ALPN}`);
+    }
+    const chain = peerChainPEM(socket);
+    return { peerChainPEM: chain, peer: verifyPeer(chain) };
+  });
+}
+
+/** Listens, or rejects with why not. */
+function listening(server: Server, listen: string, { host, port }: HostPort): Promise<void> {
+  return new Promise<void>((resolve, reject) => {
+    server.on("error", (error: Error & { code?: string }) => {
+      const isForeign = error.code === "EINVAL" || error.code === "EADDRNOTAVAIL";
+      const foreign = isForeign ? "; is it an address of this machine?" : "";
+      const message = `Cannot listen on ${listen}: ${error.message}${foreign}`;
+      if (server.listening) logger.warn(message);
+      reject(new CoveyError("unavailable", message, { cause: error }));
+    });
+    server.listen({ port, ...(host && { host }), backlog: ACCEPT_BACKLOG }, () => resolve());
+  });
 }

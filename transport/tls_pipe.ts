@@ -20,6 +20,12 @@ export function remoteAddress(socket: Socket): string {
   return formatAddress(socket.remoteAddress ?? "unknown", socket.remotePort ?? 0);
 }
 
+/** The part of a socket's handle that makes it read, or not. */
+interface TCPHandle {
+  readStart(): void;
+  readStop(): void;
+}
+
 /** A TLS connection whose handshake is over. */
 export class TLSPipe implements BytePipe {
   readonly remoteAddress: string;
@@ -50,8 +56,29 @@ export class TLSPipe implements BytePipe {
     if (this.#socket.writable) this.#socket.write(bytes);
   }
 
+  pause(): void {
+    this.#socket.pause();
+    this.#tcp?.readStop();
+  }
+
+  resume(): void {
+    if (this.#socket.destroyed) return;
+    this.#socket.resume();
+    this.#tcp?.readStart();
+  }
+
   end(): void {
+    // Whatever still comes would only be dropped.
+    this.#tcp?.readStop();
     this.#socket.destroySoon();
+  }
+
+  /**
+   * What is below TLS. A TLS socket that is paused goes on reading and keeps what it reads, without a bound (Deno 2.9.5), so
+   * that only this holds back who sends.
+   */
+  get #tcp(): TCPHandle | undefined {
+    return (this.#socket as TLSSocket & { _handle?: { _parent?: TCPHandle } | null })._handle?._parent;
   }
 
   destroy(): void {

@@ -7,6 +7,8 @@ export interface PeerIdentity {
   clusterID: string;
   role: "swarm-manager" | "swarm-worker";
   certificatePEM: string;
+  /** The certificate has expired and was let in to be renewed: the router says what such a peer may call. */
+  expired?: boolean;
 }
 
 /** Options of one call. */

@@ -1,3 +1,4 @@
+import { showableLines } from "../api/characters.ts";
 import { asReason, CoveyError, type ErrorCode, type FieldProblem } from "../api/errors.ts";
 import { MAX_ERROR_MESSAGE_LENGTH, MAX_ERROR_PROBLEMS } from "./limits.ts";
 
@@ -20,10 +21,11 @@ const CODES: Record<ErrorCode, true> = {
   unauthenticated: true,
 };
 
+/** Text that may be logged and printed: it often quotes what somebody sent. */
 function cut(text: string): string {
   return text.length <= MAX_ERROR_MESSAGE_LENGTH
-    ? text
-    : `${text.slice(0, MAX_ERROR_MESSAGE_LENGTH - 1).toWellFormed()}…`;
+    ? showableLines(text)
+    : `${showableLines(text.slice(0, MAX_ERROR_MESSAGE_LENGTH - 1))}…`;
 }
 
 /** An error as it crosses the wire: without its cause, and cut to the limits. */

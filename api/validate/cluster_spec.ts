@@ -1,8 +1,18 @@
 /** Normalizes and validates a swarm's `Spec` as it comes from a client. */
-import { HOUR_NS } from "../duration.ts";
+import { DAY_NS, HOUR_NS } from "../duration.ts";
 import { type ClusterSpec, DEFAULT_CLUSTER_NAME } from "../cluster.ts";
 import { CoveyError, type FieldProblem } from "../errors.ts";
-import { flag, integer, nonZero, record, type Shaped, stringMap, text, unsupported } from "./shape.ts";
+import {
+  checkSize,
+  flag,
+  integer,
+  line,
+  nonZero,
+  record,
+  type Shaped,
+  stringMap,
+  unsupported,
+} from "./shape.ts";
 
 /** Nanoseconds of the shortest validity of a node certificate (SwarmKit: one hour). */
 const MIN_CERT_EXPIRY = HOUR_NS;
@@ -10,15 +20,21 @@ const MIN_CERT_EXPIRY = HOUR_NS;
 /** What Docker's field for ticks holds; in force is what the quorum can do with. */
 const MAX_TICKS = 2 ** 32 - 1;
 
+/** Nanoseconds of the longest time after its expiry in which a certificate is renewed: ten years. */
+const MAX_RENEWAL_GRACE = 10 * 365 * DAY_NS;
+
+/** Bytes of a spec as JSON: it is in the log with every change of the cluster object, and read at each heartbeat. */
+const MAX_SPEC_BYTES = 64 * 1024;
+
 const noExternalCA = unsupported("external certificate authorities are not available yet");
 
 const clusterShape = record({
-  Name: text,
+  Name: line(),
   Labels: stringMap,
   Orchestration: record({ TaskHistoryRetentionLimit: integer(Number.MIN_SAFE_INTEGER) }),
   Raft: record({
     SnapshotInterval: nonZero(integer(0)),
-    KeepOldSnapshots: integer(0),
+    KeepOldSnapshots: unsupported("old snapshots are not available: a checkpoint replaces the one before"),
     LogEntriesForSlowFollowers: nonZero(integer(0)),
     ElectionTick: nonZero(integer(0, MAX_TICKS)),
     HeartbeatTick: nonZero(integer(0, MAX_TICKS)),
@@ -30,12 +46,13 @@ const clusterShape = record({
     NodeCertExpiry: nonZero(
       integer(MIN_CERT_EXPIRY, undefined, "minimum certificate expiry time is: 1h0m0s"),
     ),
-    ForceRotate: nonZero(integer(0)),
+    ForceRotate: unsupported("rotating the root certificate is not available yet"),
+    RenewalGracePeriod: integer(0, MAX_RENEWAL_GRACE),
     ExternalCAs: noExternalCA,
     SigningCACert: noExternalCA,
     SigningCAKey: noExternalCA,
   }),
-  TaskDefaults: record({ LogDriver: record({ Name: text, Options: stringMap }) }),
+  TaskDefaults: record({ LogDriver: record({ Name: line(), Options: stringMap }) }),
   EncryptionConfig: record({ AutoLockManagers: flag }),
 });
 
@@ -55,6 +72,7 @@ export function parseClusterSpec(body: unknown): ClusterSpecChanges {
       message: "locking managers is not available yet",
     });
   }
+  checkSize(changes, "spec", MAX_SPEC_BYTES, problems);
   if (problems.length > 0) throw CoveyError.invalid("use the swarm spec", problems);
   return changes;
 }

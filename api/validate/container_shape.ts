@@ -2,11 +2,12 @@
 import { MILLISECOND_NS } from "../duration.ts";
 import type { FieldProblem } from "../errors.ts";
 import {
-  anyObject,
   flag,
   integer,
+  line,
   list,
   nonZero,
+  oneOf,
   oneOfFolded,
   onlyTrue,
   record,
@@ -50,8 +51,8 @@ const mountShape = record({
     (type) =>
       type.toLowerCase() === "cluster" ? "cluster volumes are not supported" : `invalid MountType: "${type}"`,
   ),
-  Source: text,
-  Target: text,
+  Source: line(),
+  Target: line(),
   ReadOnly: onlyTrue,
   // Of a desktop's file shares only; Docker does not keep it.
   Consistency: dropped as Shape<string>,
@@ -62,14 +63,22 @@ const mountShape = record({
     ),
     NonRecursive: onlyTrue,
     CreateMountpoint: onlyTrue,
+    ReadOnlyNonRecursive: onlyTrue,
+    ReadOnlyForceRecursive: onlyTrue,
   }),
   VolumeOptions: record({
     NoCopy: onlyTrue,
     Labels: stringMap,
     Subpath: unsupported("volume subpaths are not supported"),
-    DriverConfig: record({ Name: text, Options: stringMap }),
+    DriverConfig: record({ Name: line(), Options: stringMap }),
   }),
-  TmpfsOptions: record({ SizeBytes: nonZero(integer(0)), Mode: nonZero(integer(0)) }),
+  ImageOptions: unsupported("image mounts are not supported"),
+  TmpfsOptions: record({
+    SizeBytes: nonZero(integer(0)),
+    // Go reads the mode into 32 bits.
+    Mode: nonZero(integer(0, 2 ** 32 - 1)),
+    Options: unsupported("tmpfs options are not supported"),
+  }),
 });
 
 /** Bind options as Docker keeps them: none if they say nothing, and else with a propagation. */
@@ -98,15 +107,24 @@ const mounts: Shape<NonNullable<Shaped<typeof mountShape>>[]> = (value, path, pr
   return found;
 };
 
+/** Bytes as Go's JSON has them: a client that reads others reads no service at all. */
+const base64: Shape<string> = (value, path, problems) => {
+  const found = text(value, path, problems);
+  if (found === undefined || /^(?:[A-Za-z0-9+/]{4})*(?:[A-Za-z0-9+/]{2}==|[A-Za-z0-9+/]{3}=)?$/.test(found)) {
+    return found;
+  }
+  problems.push({ field: path, message: "must be base64" });
+};
+
 const privileges = record({
   CredentialSpec: refused("credential specs are not supported"),
-  SELinuxContext: record({ Disable: onlyTrue, User: text, Role: text, Type: text, Level: text }),
-  Seccomp: anyObject,
-  AppArmor: anyObject,
+  SELinuxContext: record({ Disable: onlyTrue, User: line(), Role: line(), Type: line(), Level: line() }),
+  Seccomp: record({ Mode: oneOf(["default", "unconfined", "custom"]), Profile: base64 }),
+  AppArmor: record({ Mode: oneOf(["default", "disabled"]) }),
   NoNewPrivileges: onlyTrue,
 });
 
-const ulimitGiven = record({ Name: text, Hard: integer(-1), Soft: integer(-1) });
+const ulimitGiven = record({ Name: line(), Hard: integer(-1), Soft: integer(-1) });
 
 /** A limit that is not given is 0, and shown. */
 const ulimit: typeof ulimitGiven = (value, path, problems) => {
@@ -118,18 +136,18 @@ const ulimit: typeof ulimitGiven = (value, path, problems) => {
 
 /** The shape of a container. */
 export const containerShape = record({
-  Image: text,
+  Image: line(),
   Labels: stringMap,
   Command: strings,
   Args: strings,
-  Hostname: text,
+  Hostname: line(),
   Env: strings,
-  Dir: text,
-  User: text,
+  Dir: line(),
+  User: line(),
   Groups: strings,
   Privileges: privileges as Shape<Record<string, unknown>>,
   Init: flag,
-  StopSignal: text,
+  StopSignal: line(),
   TTY: onlyTrue,
   OpenStdin: onlyTrue,
   ReadOnly: onlyTrue,

@@ -1,27 +1,35 @@
 /** Normalizes and validates what an agent says of its node: authenticated, but not trusted to be well-behaved. */
 import type { FieldProblem } from "../errors.ts";
 import type { NodeDescription } from "../node.ts";
-import type { GenericResource } from "../objects.ts";
-import { integer, list, onlyTrue, record, stringMap, text } from "./shape.ts";
+import { genericResource } from "./generic_resource.ts";
+import { integer, line, list, mapOf, onlyTrue, record, stringMap, text, words } from "./shape.ts";
+
+/** Characters of a host name: DNS has at most 253. */
+const MAX_HOSTNAME_LENGTH = 253;
+/** Characters of a word of the platform, of a version, a runtime, a plugin: each stands in a table. */
+const MAX_WORD_LENGTH = 255;
+/** Characters of the reason why a runtime does not work, which are an executor's words. */
+const MAX_REASON_LENGTH = 1024;
+/** Beyond it, what nodes have cannot be counted exactly. */
+const MAX_AMOUNT = Number.MAX_SAFE_INTEGER;
+
+const word = line(MAX_WORD_LENGTH);
 
 const descriptionShape = record({
-  Hostname: text,
-  Platform: record({ OS: text, Architecture: text }),
+  Hostname: line(MAX_HOSTNAME_LENGTH),
+  Platform: record({ OS: word, Architecture: word }),
   Resources: record({
-    NanoCPUs: integer(0),
-    MemoryBytes: integer(0),
-    GenericResources: list(record({
-      DiscreteResourceSpec: record({ Kind: text, Value: integer(0) }),
-      NamedResourceSpec: record({ Kind: text, Value: text }),
-    })),
+    NanoCPUs: integer(0, MAX_AMOUNT),
+    MemoryBytes: integer(0, MAX_AMOUNT),
+    GenericResources: list(genericResource(0)),
   }),
   Engine: record({
-    EngineVersion: text,
+    EngineVersion: word,
     Labels: stringMap,
-    Plugins: list(record({ Type: text, Name: text })),
+    Plugins: list(record({ Type: word, Name: word })),
   }),
-  Runtimes: list(text),
-  MissingRuntimes: stringMap,
+  Runtimes: list(word),
+  MissingRuntimes: mapOf(words(MAX_REASON_LENGTH)),
   AgentOnly: onlyTrue,
   TLSInfo: record({ TrustRoot: text, CertIssuerSubject: text, CertIssuerPublicKey: text }),
 });
@@ -35,14 +43,10 @@ export function parseNodeDescription(
   const { Hostname = "", Platform = {}, Resources = {}, Engine = {}, Runtimes = [], ...rest } =
     descriptionShape(value, path, problems) ?? {};
   const { Labels, Plugins } = Engine, { TLSInfo, MissingRuntimes, AgentOnly } = rest;
-  const { GenericResources, ...amounts } = Resources;
   return {
     Hostname,
     Platform: { OS: Platform.OS ?? "", Architecture: Platform.Architecture ?? "" },
-    Resources: {
-      ...amounts,
-      ...(GenericResources && { GenericResources: GenericResources as GenericResource[] }),
-    },
+    Resources,
     Engine: {
       EngineVersion: Engine.EngineVersion ?? "",
       ...(Labels && { Labels }),

@@ -1,10 +1,13 @@
 /** Normalizes and validates a `NodeSpec` as it comes from a client. */
 import { CoveyError, type FieldProblem } from "../errors.ts";
 import type { NodeSpec } from "../node.ts";
-import { oneOfFolded, record, stringMap, text } from "./shape.ts";
+import { checkSize, line, oneOfFolded, record, stringMap } from "./shape.ts";
+
+/** Bytes of a spec as JSON: every manager holds that of every node, in memory and with each change in its log. */
+const MAX_SPEC_BYTES = 32 * 1024;
 
 const nodeShape = record({
-  Name: text,
+  Name: line(),
   Labels: stringMap,
   Role: oneOfFolded(["worker", "manager"], (word) => `invalid Role: "${word}"`),
   Availability: oneOfFolded(["active", "pause", "drain"], (word) => `invalid Availability: "${word}"`),
@@ -19,6 +22,7 @@ export function parseNodeSpec(body: unknown): NodeSpec {
       problems.push({ field, message: `invalid ${field}: ""` });
     }
   }
+  checkSize({ Name, Labels }, "spec", MAX_SPEC_BYTES, problems);
   if (problems.length > 0 || Role === undefined || Availability === undefined) {
     throw CoveyError.invalid("use the node spec", problems);
   }

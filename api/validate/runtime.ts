@@ -3,6 +3,7 @@ import type { ContainerSpec } from "../container_spec.ts";
 import type { FieldProblem } from "../errors.ts";
 import { type ProcessSpec, RUNTIME_CONTAINER, RUNTIME_PROCESS, type TaskSpec } from "../service.ts";
 import { checkImage } from "./container_shape.ts";
+import { userProblem } from "./process_user.ts";
 import type { Shaped } from "./shape.ts";
 import { processFromShown } from "./shown_container.ts";
 import type { taskShape } from "./task_shape.ts";
@@ -32,6 +33,10 @@ export function settleRuntime(
     return { ContainerSpec: { Image: "", ...ContainerSpec } as ContainerSpec, ...common, ...end };
   }
   if (Runtime === RUNTIME_PROCESS) {
+    if (common.LogDriver !== undefined) {
+      const message = "log drivers are not available for programs, whose logs their device keeps";
+      problems.push({ field: "TaskTemplate.LogDriver", message });
+    }
     const known = current?.Runtime === RUNTIME_PROCESS ? current.ProcessSpec : undefined;
     const process = settleProcess(ProcessSpec, ContainerSpec as Partial<ContainerSpec>, known, problems);
     return { ProcessSpec: process, ...common, ...end };
@@ -68,6 +73,8 @@ function settleProcess(
   else if (process.Command === undefined) {
     problems.push({ field: "TaskTemplate.ProcessSpec.Command", message: "a program must be provided" });
   }
+  const user = userProblem(process?.User ?? "");
+  if (user) problems.push({ field: "TaskTemplate.ProcessSpec.User", message: user });
   for (const [index, entry] of (process?.Env ?? []).entries()) {
     if (entry.indexOf("=") > 0) continue;
     problems.push({

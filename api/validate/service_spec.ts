@@ -1,21 +1,23 @@
 /** Normalizes and validates a `ServiceSpec` as it comes from a client. Rules and texts: SwarmKit `controlapi/service.go`. */
 import { CoveyError, type FieldProblem } from "../errors.ts";
 import type { EndpointSpec, PortConfig, ServiceMode, ServiceSpec, UpdateConfig } from "../service.ts";
+import { checkTemplates } from "../task_template.ts";
 import { checkName } from "./name.ts";
+import { port } from "./port.ts";
 import { settleRuntime } from "./runtime.ts";
 import {
   anyObject,
+  checkSize,
   decimal,
   integer,
+  line,
   list,
   nonZero,
   oneOf,
-  oneOfFolded,
   record,
   type Shape,
   type Shaped,
   stringMap,
-  text,
   unsupported,
 } from "./shape.ts";
 import { taskShape } from "./task_shape.ts";
@@ -42,14 +44,6 @@ function ratio(value: unknown, path: string, problems: FieldProblem[]): number |
   return undefined;
 }
 
-const port = record({
-  Name: text,
-  Protocol: oneOfFolded(["tcp", "udp", "sctp"]),
-  TargetPort: nonZero(integer(0, 65535)),
-  PublishedPort: nonZero(integer(0, 65535)),
-  PublishMode: oneOfFolded(["ingress", "host"]),
-});
-
 const endpointShape = record({
   Mode: oneOf(["vip", "dnsrr"], (word) => `invalid resolution mode: "${word}"`),
   Ports: list(port),
@@ -74,7 +68,7 @@ function presence(shape: Shape<never>): Shape<never> {
 }
 
 const serviceShape = record({
-  Name: text,
+  Name: line(),
   Labels: stringMap,
   TaskTemplate: taskShape,
   Mode: modeShape,
@@ -83,6 +77,12 @@ const serviceShape = record({
   Networks: unsupported("networks are not available yet"),
   EndpointSpec: endpointShape,
 });
+
+/**
+ * Bytes of a spec as JSON. Every task repeats it, in every manager's memory and log; and a service holds two, which have to
+ * fit into one entry of the log (1.5 MiB) however they are encoded.
+ */
+const MAX_SPEC_BYTES = 256 * 1024;
 
 /**
  * The spec to store. `current` is the service's present spec on an update: what a stock client cannot carry is taken from
@@ -115,6 +115,8 @@ export function parseServiceSpec(
   if (checked.UpdateConfig !== undefined) spec.UpdateConfig = settleUpdate(checked.UpdateConfig);
   if (checked.RollbackConfig !== undefined) spec.RollbackConfig = settleUpdate(checked.RollbackConfig);
   if (checked.EndpointSpec !== undefined) spec.EndpointSpec = settleEndpoint(checked.EndpointSpec, problems);
+  checkSize(spec, "spec", MAX_SPEC_BYTES, problems);
+  if (problems.length === 0) checkTemplates(spec, problems);
   if (problems.length > 0) throw CoveyError.invalid("use the service spec", problems);
   return spec;
 }

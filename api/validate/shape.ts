@@ -3,6 +3,7 @@
  * value: unknown fields dropped, `null` and (as Go's `omitempty` does) empty values left out. As Go's decoder does, keys
  * are taken in any case, and `null` in a list or a map is the empty value of its kind.
  */
+import { isShowable, isShowableInLines, showable } from "../characters.ts";
 import type { FieldProblem } from "../errors.ts";
 import { fieldNames, fieldsOf } from "./field_names.ts";
 
@@ -14,6 +15,18 @@ export type Shaped<S> = S extends Shape<infer T> ? T : never;
 
 /** Elements of a list or entries of a map: far above any real spec, low enough to bound the work. */
 const MAX_ELEMENTS = 10_000;
+
+/** Characters of a text: what Linux takes as one argument of a program. */
+const MAX_TEXT_LENGTH = 128 * 1024;
+
+/** Characters of what is shown in a line, such as a name or a path: Linux's longest path. */
+const MAX_LINE_LENGTH = 4096;
+
+/** Characters of a label's key: it stands in tables, filters and constraints. */
+const MAX_KEY_LENGTH = 1024;
+
+/** Characters of a wrong value that are quoted to whoever sent it. */
+const MAX_QUOTED_LENGTH = 200;
 
 /** Levels of a free-form object: half of what a message may have, since the object travels inside others. */
 const MAX_DEPTH = 32;
@@ -32,12 +45,61 @@ function mismatch(value: unknown, path: string, wanted: string, problems: FieldP
   problems.push({ field: path, message: `cannot unmarshal ${typeName(value)} into ${wanted}` });
 }
 
-/** A string; an empty one counts as absent. */
-export const text: Shape<string> = (value, path, problems) => {
-  if (value === null) return undefined;
-  if (typeof value !== "string") return mismatch(value, path, "string", problems);
-  return value === "" ? undefined : value;
-};
+/** Notes why `value` is no text that a program, a log and every client take, if it is none. */
+function isText(
+  value: string,
+  path: string,
+  problems: FieldProblem[],
+  maxLength = MAX_TEXT_LENGTH,
+): boolean {
+  const problem = textProblem(value, maxLength);
+  if (problem !== undefined) problems.push({ field: path, message: problem });
+  return problem === undefined;
+}
+
+function textProblem(value: string, maxLength = MAX_TEXT_LENGTH): string | undefined {
+  if (value.length > maxLength) {
+    return `has ${value.length} characters, at most ${maxLength} are allowed`;
+  }
+  if (value.includes("\0")) return "must not hold a zero character";
+  return value.isWellFormed() ? undefined : "must not hold half of a surrogate pair";
+}
+
+/** A string of at most `maxLength` characters; an empty one counts as absent. */
+export function textUpTo(maxLength: number): Shape<string> {
+  return (value, path, problems) => {
+    if (value === null) return undefined;
+    if (typeof value !== "string") return mismatch(value, path, "string", problems);
+    return isText(value, path, problems, maxLength) && value !== "" ? value : undefined;
+  };
+}
+
+/** A string as long as any may be; an empty one counts as absent. */
+export const text: Shape<string> = textUpTo(MAX_TEXT_LENGTH);
+
+/** A string of at most `maxLength` characters that can be shown in a line; an empty one counts as absent. */
+export function line(maxLength = MAX_LINE_LENGTH): Shape<string> {
+  return (value, path, problems) => {
+    if (value === null) return undefined;
+    if (typeof value !== "string") return mismatch(value, path, "string", problems);
+    const problem = lineProblem(value, maxLength);
+    if (problem === undefined) return value === "" ? undefined : value;
+    problems.push({ field: path, message: problem });
+  };
+}
+
+function lineProblem(value: string, maxLength: number): string | undefined {
+  if (value.length > maxLength) return `has ${value.length} characters, at most ${maxLength} are allowed`;
+  return isShowable(value) ? undefined : "must not hold control or direction characters";
+}
+
+/** A string in somebody else's words, empty ones too: made one line, and cut. */
+export function words(maxLength: number): Shape<string> {
+  return (value, path, problems) =>
+    typeof value === "string"
+      ? showable(value.slice(0, maxLength).toWellFormed())
+      : mismatch(value, path, "string", problems);
+}
 
 /** A boolean that is kept when false. */
 export const flag: Shape<boolean> = (value, path, problems) => {
@@ -50,7 +112,7 @@ export const onlyTrue: Shape<boolean> = (value, path, problems) => flag(value, p
 
 /** A finite number. */
 export const decimal: Shape<number> = (value, path, problems) => {
-  if (typeof value !== "number") return mismatch(value, path, "number", problems);
+  if (typeof value !== "number" || !Number.isFinite(value)) return mismatch(value, path, "number", problems);
   return value;
 };
 
@@ -59,7 +121,7 @@ const MAX_INT64 = 2 ** 63 - 1024;
 
 /**
  * A whole number of at least `min` and at most `max`; `message` replaces the usual text when it is out of range. One that
- * would have to be rounded is a problem.
+ * would have to be rounded, which comes as a bigint, is a problem.
  */
 export function integer(min: number, max = MAX_INT64, message?: string): Shape<number> {
   return (value, path, problems) => {
@@ -110,12 +172,12 @@ export function oneOf<const T extends string>(
   };
 }
 
-/** A list; an empty one counts as absent. */
-export function list<T>(element: Shape<T>): Shape<T[]> {
+/** A list of at most `maxElements`; an empty one counts as absent. */
+export function list<T>(element: Shape<T>, maxElements = MAX_ELEMENTS): Shape<T[]> {
   return (value, path, problems) => {
     if (!Array.isArray(value)) return mismatch(value, path, "array", problems);
-    if (value.length > MAX_ELEMENTS) {
-      problems.push({ field: path, message: `has ${value.length} elements, more than ${MAX_ELEMENTS}` });
+    if (value.length > maxElements) {
+      problems.push({ field: path, message: `has ${value.length} elements, more than ${maxElements}` });
       return undefined;
     }
     const out: T[] = [];
@@ -131,25 +193,48 @@ export function list<T>(element: Shape<T>): Shape<T[]> {
 export const strings: Shape<string[]> = list((value, path, problems) => {
   if (value === null) return "";
   if (typeof value !== "string") return mismatch(value, path, "string", problems);
-  return value;
+  return isText(value, path, problems) ? value : undefined;
 });
 
-/** A map of strings; an empty one counts as absent. */
-export const stringMap: Shape<Record<string, string>> = (value, path, problems) => {
+/** A map of strings that can be shown, values in several lines; an empty one counts as absent. */
+export const stringMap: Shape<Record<string, string>> = mapOf((value, path, problems) => {
+  if (value === null) return "";
+  if (typeof value !== "string") return mismatch(value, path, "string", problems);
+  if (!isText(value, path, problems)) return undefined;
+  if (isShowableInLines(value)) return value;
+  problems.push({ field: path, message: "must not hold control or direction characters" });
+});
+
+/** A map whose keys can be shown in a line; an empty one counts as absent. */
+export function mapOf<T>(entry: Shape<T>): Shape<Record<string, T>> {
+  return (value, path, problems) => shapedMap(entry, value, path, problems);
+}
+
+function shapedMap<T>(
+  shape: Shape<T>,
+  value: unknown,
+  path: string,
+  problems: FieldProblem[],
+): Record<string, T> | undefined {
   if (!isObject(value)) return mismatch(value, path, "object", problems);
-  const out: Record<string, string> = {};
+  const out: Record<string, T> = {};
   const entries = Object.entries(value);
   if (entries.length > MAX_ELEMENTS) {
     problems.push({ field: path, message: `has ${entries.length} entries, more than ${MAX_ELEMENTS}` });
     return undefined;
   }
   for (const [key, entry] of entries) {
-    if (key === RESERVED_KEY) problems.push({ field: `${path}.${key}`, message: "the name is reserved" });
-    else if (typeof entry === "string" || entry === null) out[key] = entry ?? "";
-    else mismatch(entry, `${path}.${key}`, "string", problems);
+    const problem = key === RESERVED_KEY ? "the name is reserved" : lineProblem(key, MAX_KEY_LENGTH);
+    const field = `${path}.${showable(key.slice(0, MAX_KEY_LENGTH))}`;
+    if (problem !== undefined) {
+      problems.push({ field, message: problem });
+      continue;
+    }
+    const shaped = shape(entry, field, problems);
+    if (shaped !== undefined) out[key] = shaped;
   }
   return Object.keys(out).length === 0 ? undefined : out;
-};
+}
 
 /** Any value, kept as it is, if it can travel: no frame may hold the reserved key or be nested without end. */
 export const anyValue: Shape<unknown> = (value, path, problems) => {
@@ -165,14 +250,24 @@ export const anyObject: Shape<Record<string, unknown>> = (value, path, problems)
 };
 
 function obstacle(value: unknown, depth: number): string | undefined {
+  if (typeof value === "string") return textProblem(value);
+  if (typeof value === "number") return numberProblem(value);
   if (typeof value === "bigint") return `cannot be kept exactly: it holds ${value}`;
   if (typeof value !== "object" || value === null) return undefined;
   if (depth === MAX_DEPTH) return `nested deeper than ${MAX_DEPTH}`;
   if (Object.hasOwn(value, RESERVED_KEY)) return `the name ${RESERVED_KEY} is reserved`;
-  for (const child of Object.values(value)) {
-    const problem = obstacle(child, depth + 1);
+  for (const [key, child] of Object.entries(value)) {
+    const problem = textProblem(key) ?? obstacle(child, depth + 1);
     if (problem !== undefined) return problem;
   }
+}
+
+/** No client could read it back as it was. */
+function numberProblem(value: number): string | undefined {
+  if (!Number.isFinite(value)) return "holds a number that JSON has no word for";
+  return Number.isInteger(value) && !Number.isSafeInteger(value)
+    ? `holds a number beyond 2^53, which would be rounded: ${value}`
+    : undefined;
 }
 
 /** A field that Docker knows and this cluster cannot honour: anything but an empty value is a problem. */
@@ -193,23 +288,41 @@ export function refused(why: string): Shape<never> {
   };
 }
 
-/** An object with known fields, in the order given; an object without any is kept. */
+/** An object with known fields, in the order given, of which those `required` must not be absent or empty. */
 export function record<F extends Record<string, Shape<unknown>>>(
   fields: F,
+  required: readonly (keyof F & string)[] = [],
 ): Shape<{ [K in keyof F]?: Shaped<F[K]> }> {
   const entries = Object.entries(fields), names = fieldNames(Object.keys(fields));
   return (value, path, problems) => {
-    if (value === null) return {};
-    if (!isObject(value)) return mismatch(value, path || "body", "object", problems);
-    const given = fieldsOf(value, names), out: Record<string, unknown> = {};
+    if (value !== null && !isObject(value)) return mismatch(value, path || "body", "object", problems);
+    const given = fieldsOf(value ?? {}, names), out: Record<string, unknown> = {};
     for (const [key, shape] of entries) {
-      const field = given.get(key);
-      if (field === undefined) continue;
-      const shaped = shape(field, path === "" ? key : `${path}.${key}`, problems);
+      const field = given.get(key), at = path === "" ? key : `${path}.${key}`, before = problems.length;
+      const shaped = field === undefined ? undefined : shape(field, at, problems);
       if (shaped !== undefined) out[key] = shaped;
+      else if (problems.length === before && required.includes(key)) {
+        problems.push({ field: at, message: "is required" });
+      }
     }
     return out as { [K in keyof F]?: Shaped<F[K]> };
   };
+}
+
+/** Notes that `value` has more than `maxBytes` as JSON. */
+export function checkSize(value: unknown, path: string, maxBytes: number, problems: FieldProblem[]): void {
+  const json = JSON.stringify(value);
+  // In UTF-8 as many bytes as units at least, and three times as many at most.
+  const bytes = json.length * 3 > maxBytes ? new TextEncoder().encode(json).length : 0;
+  if (bytes > maxBytes) {
+    problems.push({ field: path, message: `has ${bytes} bytes, at most ${maxBytes} are allowed` });
+  }
+}
+
+/** A wrong value as a message may quote it; what an object says of itself is not asked. */
+export function quoted(value: unknown): string {
+  if (typeof value === "object" || typeof value === "symbol") return typeName(value);
+  return showable(String(value).slice(0, MAX_QUOTED_LENGTH));
 }
 
 /** True for a JSON object. */

@@ -1,26 +1,34 @@
 /** Normalizes and validates what `/swarm/init` and `/swarm/join` are asked. */
 import { CoveyError, type FieldProblem } from "../errors.ts";
 import type { NodeAvailability } from "../node.ts";
-import { anyObject, flag, list, oneOfFolded, record, type Shape, text, unsupported } from "./shape.ts";
+import { anyObject, flag, line, list, oneOfFolded, record, type Shape, unsupported } from "./shape.ts";
 
 const overlay = unsupported("overlay networks are not available yet");
 
 const common = {
-  ListenAddr: text,
-  AdvertiseAddr: text,
+  ListenAddr: line(),
+  AdvertiseAddr: line(),
   DataPathAddr: overlay,
   Availability: oneOfFolded(["active", "pause", "drain"], (word) => `invalid Availability: "${word}"`),
 };
+
+/** Docker's default, which its client always sends. */
+const SUBNET_SIZE = 24;
+
+function subnetSize(value: unknown, path: string, problems: FieldProblem[]): undefined {
+  if (value !== SUBNET_SIZE) overlay(value, path, problems);
+}
 
 const initShape = record({
   ...common,
   DataPathPort: overlay,
   DefaultAddrPool: overlay,
+  SubnetSize: subnetSize as Shape<never>,
   ForceNewCluster: flag,
   Spec: anyObject,
 });
 
-const joinShape = record({ ...common, RemoteAddrs: list(text), JoinToken: text });
+const joinShape = record({ ...common, RemoteAddrs: list(line()), JoinToken: line() });
 
 /** Addresses and availability of a node that starts or joins a swarm. */
 export interface MemberRequest {
@@ -51,12 +59,13 @@ export function forcesNewCluster(body: unknown): boolean {
 export function parseInitRequest(
   body: unknown,
 ): MemberRequest & { ForceNewCluster?: boolean; Spec?: Record<string, unknown> } {
-  const { DataPathAddr: _, DataPathPort: _port, DefaultAddrPool: _pool, ...request } = check(
-    initShape,
-    body,
-    "start a swarm",
-    () => {},
-  );
+  const { DataPathAddr: _, DataPathPort: _port, DefaultAddrPool: _pool, SubnetSize: _size, ...request } =
+    check(
+      initShape,
+      body,
+      "start a swarm",
+      () => {},
+    );
   return request;
 }
 

@@ -1,9 +1,11 @@
 /** The shape of `TaskTemplate`: resources, restart policy, placement, log driver. */
-import type { FieldProblem } from "../errors.ts";
+import { parseConstraint } from "../constraint.ts";
 import { containerShape } from "./container_shape.ts";
+import { genericResource } from "./generic_resource.ts";
 import {
   anyValue,
   integer,
+  line,
   list,
   nonZero,
   oneOf,
@@ -11,7 +13,6 @@ import {
   type Shape,
   stringMap,
   strings,
-  text,
   unsupported,
 } from "./shape.ts";
 
@@ -34,17 +35,12 @@ const memoryBytes: Shape<number> = (value, path, problems) => {
   return undefined;
 };
 
-const genericResource = record({
-  DiscreteResourceSpec: record({ Kind: text, Value: integer(1) }),
-  NamedResourceSpec: record({ Kind: text, Value: text }),
-});
-
 const resources = record({
   Limits: record({ NanoCPUs: nanoCPUs, MemoryBytes: memoryBytes, Pids: nonZero(integer(0)) }),
   Reservations: record({
     NanoCPUs: nanoCPUs,
     MemoryBytes: memoryBytes,
-    GenericResources: list(genericResource),
+    GenericResources: list(genericResource(1)),
   }),
   SwapBytes: unsupported("swap limits are not supported"),
   MemorySwappiness: unsupported("memory swappiness is not supported"),
@@ -57,28 +53,16 @@ const restartPolicy = record({
   Window: integer(0, undefined, "TaskSpec: restart-window cannot be negative"),
 });
 
-const CONSTRAINT = /^\s*([^=!\s]+)\s*(==|!=)\s*(.+?)\s*$/;
-const CONSTRAINT_KEY = /^[a-z_][a-z0-9_\-.]+$/i;
-const CONSTRAINT_VALUE = /^[a-z0-9:\-_\s.*()?+[\]\\^$|/]+$/i;
-
 const constraints: Shape<string[]> = (value, path, problems) => {
   const found = strings(value, path, problems);
-  found?.forEach((each, index) => checkConstraint(each, `${path}[${index}]`, problems));
+  found?.forEach((each, index) => {
+    const parsed = parseConstraint(each);
+    if (typeof parsed === "string") problems.push({ field: `${path}[${index}]`, message: parsed });
+  });
   return found;
 };
 
-function checkConstraint(constraint: string, path: string, problems: FieldProblem[]): void {
-  const match = CONSTRAINT.exec(constraint);
-  if (match === null) {
-    problems.push({ field: path, message: "constraint expected one operator from ==, !=" });
-  } else if (!CONSTRAINT_KEY.test(match[1]!)) {
-    problems.push({ field: path, message: `key '${match[1]}' is invalid` });
-  } else if (!CONSTRAINT_VALUE.test(match[3]!)) {
-    problems.push({ field: path, message: `value '${match[3]}' is invalid` });
-  }
-}
-
-const preferenceShape = record({ Spread: record({ SpreadDescriptor: text }) });
+const preferenceShape = record({ Spread: record({ SpreadDescriptor: line() }) });
 
 /** A preference of no kind says nothing, and is left out as Docker does. */
 const preference: Shape<{ Spread: { SpreadDescriptor: string } }> = (value, path, problems) => {
@@ -90,16 +74,19 @@ const placement = record({
   Constraints: constraints,
   Preferences: list(preference),
   MaxReplicas: nonZero(integer(0)),
-  Platforms: list(record({ Architecture: text, OS: text })),
+  Platforms: list(record({ Architecture: line(), OS: line() })),
 });
 
+/** Characters of a runtime's name: as many as a node's description takes. */
+const MAX_RUNTIME_LENGTH = 255;
+
 const processShape = record({
-  Command: text,
+  Command: line(),
   Args: strings,
   Env: strings,
-  Dir: text,
-  User: text,
-  StopSignal: text,
+  Dir: line(),
+  User: line(),
+  StopSignal: line(),
   StopGracePeriod: integer(0),
 });
 
@@ -114,8 +101,8 @@ export const taskShape = record({
   RestartPolicy: restartPolicy,
   Placement: placement,
   Networks: unsupported("networks are not available yet"),
-  LogDriver: record({ Name: text, Options: stringMap }),
+  LogDriver: record({ Name: line(), Options: stringMap }),
   // Counted up by one, which a number beyond would not notice.
   ForceUpdate: integer(0, Number.MAX_SAFE_INTEGER),
-  Runtime: text,
+  Runtime: line(MAX_RUNTIME_LENGTH),
 });

@@ -40,6 +40,8 @@ class Values implements StateMachine {
     this.#dirty.add(key);
   }
 
+  unreadable(): undefined {}
+
   image(): StateImage {
     const values = new Map<string, Uint8Array>();
     return {

@@ -1,10 +1,12 @@
 /** HTTP/1.1 on loopback, with the parts of which the control API's socket is made. */
-import { readBody } from "../../manager/http/front/request_body.ts";
+import { BodyBudget } from "../../manager/http/front/body_budget.ts";
+import { MAX_BODY_BYTES, readBody } from "../../manager/http/front/request_body.ts";
 import { readHead } from "../../manager/http/front/request_head.ts";
 import { writeAll } from "../../manager/http/front/response_writer.ts";
 import { SocketReader } from "../../manager/http/front/socket_reader.ts";
 
 const encoder = new TextEncoder();
+const bodies = new BodyBudget();
 
 /** Serves until the process ends; `answer` gets a request's target and body, and says what the answer's JSON is. */
 export async function servePuts(
@@ -20,7 +22,8 @@ export async function servePuts(
 async function serve(connection: Deno.TcpConn, answer: Parameters<typeof servePuts>[1]): Promise<void> {
   const reader = new SocketReader(connection);
   for (let head = await readHead(reader); head; head = await readHead(reader)) {
-    const body = await readBody(reader, head);
+    const buffer = bodies.buffer(MAX_BODY_BYTES, () => connection.close());
+    const body = await readBody(reader, head, buffer);
     let status = "200 OK", value: unknown;
     try {
       value = await answer(head.target, body);
@@ -34,5 +37,6 @@ async function serve(connection: Deno.TcpConn, answer: Parameters<typeof servePu
     encoder.encodeInto(start, message);
     message.set(text, start.length);
     await writeAll(connection, message);
+    buffer.release();
   }
 }

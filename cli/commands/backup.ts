@@ -4,7 +4,7 @@ import { BACKUP_PATH, BACKUP_TYPE, RESTORE_PATH, type RestoreResponse } from "..
 import { CoveyError } from "../../api/errors.ts";
 import { checkBackup, count, readBackupFile, writeBackupFile } from "../backup_file.ts";
 import { type Context, withClient } from "../context.ts";
-import { cannot, exists } from "../files.ts";
+import { exists, firstLineOf } from "../files.ts";
 import type { Output } from "../output.ts";
 import { formatBytes } from "../units.ts";
 
@@ -89,14 +89,8 @@ function report({ Objects, ClusterID, CreatedAt, NodeID, Addr, Managers }: Resto
     `Never start the managers of before on their old state: ${old}.\n`;
 }
 
-async function readPassphrase(path: string | undefined): Promise<string | undefined> {
-  if (path === undefined) return undefined;
-  const text = await Deno.readTextFile(path).catch((thrown) => {
-    throw cannot(`read the passphrase file ${path}`, thrown);
-  });
-  const [line = ""] = text.split(/\r?\n/, 1);
-  if (line !== "") return line;
-  throw new CoveyError("invalid_argument", `Cannot use the passphrase in ${path}: its first line is empty`);
+function readPassphrase(path: string | undefined): Promise<string | undefined> {
+  return path === undefined ? Promise.resolve(undefined) : firstLineOf(path, "passphrase");
 }
 
 function defaultName(nowMs: number): string {

@@ -1,4 +1,5 @@
 /** `covey service …` */
+import { showable } from "../../api/characters.ts";
 import type { Command } from "commander";
 import { CoveyError } from "../../api/errors.ts";
 import { isGlobal, replicas, type ServiceSpec } from "../../api/service.ts";
@@ -174,7 +175,7 @@ function update(service: Command, context: Context) {
     withClient(context, command, async (client) => {
       const current = await getService(client, reference);
       const warnings = await writeSpec(client, current, updatedSpec(current.Spec, options));
-      for (const warning of warnings) context.output.note(`${warning}\n`);
+      for (const warning of warnings) context.output.note(`${showable(warning)}\n`);
       context.output.write(`${reference}\n`);
       await converge(client, context, current.ID, options);
     })

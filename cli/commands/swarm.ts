@@ -1,9 +1,11 @@
 /** `covey swarm …` */
 import type { Command } from "commander";
 import { CoveyError } from "../../api/errors.ts";
+import { TOKEN_VARIABLE } from "../../api/handed_token.ts";
 import type { InfoView, SwarmView } from "../api_types.ts";
 import type { ControlClient } from "../client.ts";
 import { type Context, withClient } from "../context.ts";
+import { readJoinToken } from "../join_token.ts";
 import { parseChoice } from "../units.ts";
 
 const AVAILABILITIES = ["active", "pause", "drain"] as const;
@@ -48,7 +50,11 @@ const AFTER_FORCE =
 
 function join(swarm: Command, context: Context) {
   swarm.command("join").description("Join a cluster").argument("<host:port>", "a manager of the cluster")
-    .requiredOption("--token <token>", "join token, from `covey swarm join-token` on a manager")
+    .option(
+      "--token-file <file>",
+      "its first line is the join token, from `covey swarm join-token` on a manager",
+    )
+    .option("--token <token>", "the join token; - reads it from standard input, as other users can see flags")
     .option("--advertise-addr <address>", "HOST[:PORT] that other nodes reach this one at")
     .option("--listen-addr <address>", "HOST:PORT to listen on")
     .option("--availability <availability>", '"active", "pause" or "drain"', "active")
@@ -56,7 +62,7 @@ function join(swarm: Command, context: Context) {
       withClient(context, command, async (client) => {
         await client.post("/swarm/join", {
           RemoteAddrs: [address],
-          JoinToken: options.token,
+          JoinToken: await readJoinToken(options, context),
           AdvertiseAddr: options.advertiseAddr ?? "",
           ListenAddr: options.listenAddr ?? "",
           Availability: parseChoice("availability", options.availability, AVAILABILITIES),
@@ -110,10 +116,17 @@ async function printJoinCommand(
     );
   }
   const program = role === "worker"
-    ? `deno task run-agent --state-dir /var/lib/covey --join ${manager.Addr} --token ${token}`
-    : `deno task run-manager --state-dir /var/lib/covey --api /run/covey/covey.sock --join ${manager.Addr} --token ${token}`;
-  context.output.write(`To add a ${role} to this swarm, run on the device:\n\n    ${program}\n\n`);
+    ? `deno task run-agent --state-dir /var/lib/covey --join ${manager.Addr} --token -`
+    : `deno task run-manager --state-dir /var/lib/covey --api /run/covey/covey.sock --join ${manager.Addr} --token -`;
+  context.output.write(
+    `To add a ${role} to this swarm, run on the device:\n\n    ${program}\n\n${GIVE_TOKEN}    ${token}\n\n`,
+  );
 }
+
+/** Among the flags, everybody on the device could read it for as long as the program runs. */
+const GIVE_TOKEN =
+  "and give it this token as a line on its standard input. A file (--token-file FILE) or the variable " +
+  `${TOKEN_VARIABLE} will do as well:\n\n`;
 
 function leave(swarm: Command, context: Context) {
   swarm.command("leave").description("Leave the cluster")

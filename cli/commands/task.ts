@@ -17,7 +17,7 @@ export async function printTasks(
   const [hosts, services] = await Promise.all([hostnames(client), client.get<ServiceView[]>("/services")]);
   const serviceName = new Map(services.map((service) => [service.ID, service.Spec.Name]));
   const name = (task: TaskView) =>
-    `${serviceName.get(task.ServiceID) ?? task.ServiceID}.${task.Slot || task.NodeID}`;
+    `${serviceName.get(task.ServiceID) ?? task.ServiceID}.${task.Slot ?? task.NodeID}`;
   const sorted = tasks.toSorted((a, b) =>
     name(a).localeCompare(name(b), "en", { numeric: true }) || b.CreatedAt.localeCompare(a.CreatedAt)
   );

@@ -1,6 +1,7 @@
 /** A whole cluster on one machine: managers and device agents, each a process of its own with its own state folder. */
 import { fileURLToPath } from "node:url";
 import { CoveyError } from "../../api/errors.ts";
+import { TOKEN_VARIABLE } from "../../api/handed_token.ts";
 import { ControlClient } from "../client.ts";
 import type { NodeView, SwarmView } from "../api_types.ts";
 
@@ -20,6 +21,8 @@ const LAST_LINES = 12;
 interface Member {
   launcher: string;
   flags: string[];
+  /** To join with. */
+  token: string | undefined;
   child: Deno.ChildProcess;
   /** Resolves when the process and the copies of its output have ended. */
   done: Promise<void>;
@@ -74,10 +77,8 @@ export class Fleet {
     const nth = this.#addresses.length + 1;
     const address = `127.0.0.${nth}:${this.address.split(":")[1]}`;
     const { JoinTokens } = await this.client.get<SwarmView>("/swarm");
-    await this.#spawn(name, MANAGER_LAUNCHER, [
-      ...["--listen", address, "--advertise", address, "--api", this.socketOf(nth)],
-      ...["--join", this.address, "--token", JoinTokens.Manager],
-    ]);
+    const own = ["--listen", address, "--advertise", address, "--api", this.socketOf(nth)];
+    await this.#spawn(name, MANAGER_LAUNCHER, [...own, "--join", this.address], JoinTokens.Manager);
     await this.waitUntil(`${name} is a manager`, async () => {
       const nodes = await this.client.get<NodeView[]>("/nodes");
       return nodes.some(({ ManagerStatus: status }) =>
@@ -96,13 +97,7 @@ export class Fleet {
   /** Starts a device's agent with a worker's join token. */
   async startAgent(name: string, flags: string[] = []): Promise<void> {
     const { JoinTokens } = await this.client.get<SwarmView>("/swarm");
-    await this.#spawn(name, AGENT_LAUNCHER, [
-      "--join",
-      this.#addresses.join(),
-      "--token",
-      JoinTokens.Worker,
-      ...flags,
-    ]);
+    await this.#spawn(name, AGENT_LAUNCHER, ["--join", this.#addresses.join(), ...flags], JoinTokens.Worker);
   }
 
   /** Process ID of a member. */
@@ -120,8 +115,8 @@ export class Fleet {
 
   /** Starts an ended process again with the flags it had. */
   async restart(name: string): Promise<void> {
-    const { launcher, flags } = this.#member(name);
-    await this.#spawn(name, launcher, flags);
+    const { launcher, flags, token } = this.#member(name);
+    await this.#spawn(name, launcher, flags, token);
   }
 
   /** Starts every process again that has ended on its own or was killed by somebody else. */
@@ -185,12 +180,12 @@ export class Fleet {
     );
   }
 
-  async #spawn(name: string, launcher: string, flags: string[]): Promise<void> {
+  async #spawn(name: string, launcher: string, flags: string[], token?: string): Promise<void> {
     const { folder, deno, docker } = this.#options;
     const log = await Deno.open(`${folder}/${name}.txt`, { create: true, append: true });
     const child = new Deno.Command(launcher, {
       args: ["--state-dir", `${folder}/${name}`, "--hostname", name, "--docker", docker, ...flags],
-      env: { COVEY_DENO: deno },
+      env: { COVEY_DENO: deno, ...token ? { [TOKEN_VARIABLE]: token } : {} },
       stdin: "null",
       stdout: "piped",
       stderr: "piped",
@@ -198,11 +193,12 @@ export class Fleet {
       detached: true,
     }).spawn();
     const copies = [child.stdout, child.stderr].map((stream) => copy(stream, log));
-    const done = Promise.all([child.status, ...copies]).then(() => {
+    // A log that cannot be written, on a full disk, must not end the demo before its processes.
+    const done = Promise.allSettled([child.status, ...copies]).then(() => {
       member.ended = true;
       log.close();
     });
-    const member: Member = { launcher, flags, child, done, ended: false, wanted: true };
+    const member: Member = { launcher, flags, token, child, done, ended: false, wanted: true };
     this.#members.set(name, member);
   }
 }

@@ -124,7 +124,7 @@ export default function timerExecutor({ stateDir }: ExecutorContext): Executor {
   return {
     name: "timer",
     runtime: "timer",
-    capabilities: { logs: false, stats: false, exec: false },
+    capabilities: [],
     describe: () => Promise.resolve({}),
     // deno-lint-ignore require-await -- a bad spec rejects, it does not throw
     controller: async (task) => new TimerController(fileOf(task), payloadOf(task)),

@@ -1,14 +1,15 @@
 /** From a task to the body of `POST /containers/create` (moby `daemon/cluster/executor/container`). */
-import { SECOND_NS } from "../../api/duration.ts";
 import type { ContainerSpec, Mount } from "../../api/container_spec.ts";
 import { CoveyError, type FieldProblem } from "../../api/errors.ts";
 import type { GenericResource } from "../../api/objects.ts";
-import type { PortConfig } from "../../api/service.ts";
+import { type PortConfig, stopGraceMs } from "../../api/service.ts";
 import { type Task, taskName } from "../../api/task.ts";
 import { withDefaultTag } from "./image_ref.ts";
 
 /** Every container of a task has this label. */
 export const LABEL_TASK_ID = "com.docker.swarm.task.id";
+/** Every container of a task says on which node it is: several may share an engine. */
+export const LABEL_NODE_ID = "com.docker.swarm.node.id";
 /** Marks the containers of tasks among an engine's others. */
 export const LABEL_TASK = "com.docker.swarm.task";
 /** Period over which the processor limit is counted, in microseconds (moby). */
@@ -24,7 +25,7 @@ function systemLabels(task: Task, nodeID: string): Record<string, string> {
     [LABEL_TASK]: "",
     [LABEL_TASK_ID]: task.ID,
     "com.docker.swarm.task.name": taskName(task),
-    "com.docker.swarm.node.id": task.NodeID || nodeID,
+    [LABEL_NODE_ID]: task.NodeID || nodeID,
     "com.docker.swarm.service.id": task.ServiceID,
     "com.docker.swarm.service.name": task.ServiceAnnotations.Name,
   };
@@ -96,6 +97,7 @@ function securityOptions(privileges: Privileges): string[] {
 function hostConfig(task: Task, spec: ContainerSpec) {
   const { Limits, Reservations } = task.Spec.Resources ?? {};
   const { bindings } = hostPorts(task.Ports);
+  const log = task.Spec.LogDriver ?? task.LogDriver;
   const security = securityOptions(spec.Privileges ?? {});
   return defined({
     Memory: Limits?.MemoryBytes || undefined,
@@ -119,9 +121,7 @@ function hostConfig(task: Task, spec: ContainerSpec) {
     DnsSearch: spec.DNSConfig?.Search,
     DnsOptions: spec.DNSConfig?.Options,
     SecurityOpt: security.length > 0 ? security : undefined,
-    LogConfig: task.Spec.LogDriver?.Name
-      ? { Type: task.Spec.LogDriver.Name, Config: task.Spec.LogDriver.Options ?? {} }
-      : undefined,
+    LogConfig: log?.Name ? { Type: log.Name, Config: log.Options ?? {} } : undefined,
     NetworkMode: task.Spec.Networks?.[0]?.Target,
     // The agent restarts tasks, never the engine.
     RestartPolicy: { Name: "no" },
@@ -159,10 +159,20 @@ export function createBody(task: Task, nodeID: string): Record<string, unknown> 
   });
 }
 
+/**
+ * The API version from which on an engine knows all that `spec` asks for, if the usual one is too old: asked in that, it
+ * would leave the rest out without a word.
+ */
+export function versionFor({ Healthcheck, Mounts = [] }: ContainerSpec): string | undefined {
+  const binds = Mounts.map((each) => each.BindOptions ?? {});
+  const isRecursive = binds.some((bind) => bind.ReadOnlyNonRecursive || bind.ReadOnlyForceRecursive);
+  if (Healthcheck?.StartInterval || isRecursive) return "v1.44";
+  return binds.some((bind) => bind.CreateMountpoint) ? "v1.42" : undefined;
+}
+
 /** Grace period in whole seconds, rounded up; the engine counts no finer. */
 export function stopSeconds(spec: ContainerSpec): number {
-  const DEFAULT_SECONDS = 10;
-  return spec.StopGracePeriod === undefined ? DEFAULT_SECONDS : Math.ceil(spec.StopGracePeriod / SECOND_NS);
+  return Math.ceil(stopGraceMs({ ContainerSpec: spec }) / 1000);
 }
 
 /**

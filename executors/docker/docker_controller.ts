@@ -15,7 +15,7 @@ import type { PortConfig } from "../../api/service.ts";
 import { type ContainerStatus, type Task, taskName } from "../../api/task.ts";
 import type { Controller, Exit, Handle } from "../executor.ts";
 import { orAbort } from "../../api/or_abort.ts";
-import { createBody, LABEL_TASK_ID, stopSeconds } from "./container_config.ts";
+import { createBody, LABEL_TASK_ID, stopSeconds, versionFor } from "./container_config.ts";
 import type { EngineClient } from "./engine_client.ts";
 import type { ContainerInspect } from "./engine_types.ts";
 import type { EventHub } from "./event_hub.ts";
@@ -60,17 +60,24 @@ export class DockerController implements Controller {
 
   async prepare(signal: AbortSignal): Promise<void> {
     if (this.#id) return;
-    await this.#node.images.ensure(this.#task.Spec.ContainerSpec!.Image, signal);
+    const spec = this.#task.Spec.ContainerSpec!, auth = spec.PullOptions?.RegistryAuth;
+    const pullError = await this.#node.images.ensure(spec.Image, signal, auth);
+    const version = versionFor(spec);
     try {
       const { Id } = await this.#node.engine.call<{ Id: string }>("POST", "/containers/create", {
         query: { name: this.#name },
         body: createBody(this.#task, this.#node.nodeID),
+        ...(version !== undefined && { version }),
         signal,
       });
       this.#id = Id;
       this.#fresh = true;
     } catch (error) {
       const found = hasCode(error, "already_exists") ? await this.#find(signal) : undefined;
+      // Of a registry with a password it has to be told what it said.
+      if (hasCode(error, "not_found") && auth !== undefined && pullError !== undefined) {
+        throw new CoveyError(error.code, `${error.message} (${pullError})`, { cause: error });
+      }
       if (!found) throw error;
       this.#adopt(found);
     }
@@ -127,11 +134,7 @@ export class DockerController implements Controller {
     const id = this.#id ?? (await this.#find(signal))?.Id;
     if (id) {
       this.#node.events.forget(id);
-      const query = { force: "1", v: "1" };
-      for (let looks = 0; looks < MAX_REMOVAL_LOOKS; looks++) {
-        if (await this.#tolerant("DELETE", `/containers/${id}`, query, signal)) break;
-        await sleep(this.#node.clock, REMOVAL_LOOK_MS, signal);
-      }
+      await this.#delete(id, signal);
     }
     this.#id = undefined;
     this.#last = undefined;
@@ -253,6 +256,14 @@ export class DockerController implements Controller {
       if (hasCode(error, "not_found")) return undefined;
       throw error;
     }
+  }
+
+  async #delete(id: string, signal: AbortSignal): Promise<void> {
+    for (let looks = 0; looks < MAX_REMOVAL_LOOKS; looks++) {
+      if (await this.#tolerant("DELETE", `/containers/${id}`, { force: "1", v: "1" }, signal)) return;
+      await sleep(this.#node.clock, REMOVAL_LOOK_MS, signal);
+    }
+    throw new CoveyError("unavailable", `Cannot remove container ${id}: the engine is still at it`);
   }
 
   /** True if the call worked or the container is gone; false at a conflict (not running, being removed). */

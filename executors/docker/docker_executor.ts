@@ -3,11 +3,19 @@ import { type Clock, systemClock } from "../../api/clock.ts";
 import { CoveyError, hasCode } from "../../api/errors.ts";
 import { RUNTIME_CONTAINER } from "../../api/service.ts";
 import type { Task } from "../../api/task.ts";
-import type { Controller, Executor, ExecutorContext, ExecutorDescription, Handle } from "../executor.ts";
-import { checkContainerTask, LABEL_TASK_ID } from "./container_config.ts";
+import type {
+  Controller,
+  Executor,
+  ExecutorContext,
+  ExecutorDescription,
+  Handle,
+  Sweeper,
+} from "../executor.ts";
+import { sweepEach } from "../sweep_each.ts";
+import { checkContainerTask, LABEL_NODE_ID, LABEL_TASK_ID } from "./container_config.ts";
 import { DockerController, type EngineNode, HANDLE_VERSION } from "./docker_controller.ts";
 import { EngineClient } from "./engine_client.ts";
-import type { ContainerInspect, EngineInfo } from "./engine_types.ts";
+import type { ContainerInspect, ContainerSummary, EngineInfo } from "./engine_types.ts";
 import { EventHub } from "./event_hub.ts";
 import { ImagePuller } from "./image_puller.ts";
 
@@ -21,10 +29,10 @@ export interface DockerOptions {
 /** How long the engine may take to say what it is; a session is waiting for it. */
 const DESCRIBE_TIMEOUT_MS = 10_000;
 
-class DockerExecutor implements Executor {
+class DockerExecutor implements Executor, Sweeper {
   readonly name = "docker";
   readonly runtime = RUNTIME_CONTAINER;
-  readonly capabilities = { logs: false, stats: false, exec: false };
+  readonly capabilities = ["sweep"] as const;
   readonly #node: EngineNode;
 
   constructor(context: ExecutorContext, { socket, clock = systemClock }: DockerOptions) {
@@ -84,6 +92,23 @@ class DockerExecutor implements Executor {
     throw new CoveyError("not_found", `Cannot recover container: nothing is left of task ${task.ID}`);
   }
 
+  /** By label: another node's agent may share the engine, and so may anybody else. */
+  async sweep(keep: (taskID: string) => boolean, signal: AbortSignal): Promise<string[]> {
+    const { engine, nodeID } = this.#node;
+    const filters = JSON.stringify({ label: [LABEL_TASK_ID, `${LABEL_NODE_ID}=${nodeID}`] });
+    const query = { all: "1", filters };
+    const containers = await engine.call<ContainerSummary[]>("GET", "/containers/json", { query, signal });
+    const taskOf = new Map(containers.map(({ Id, Labels }) => [Id, Labels[LABEL_TASK_ID] ?? ""]));
+    const ids = await sweepEach(taskOf.keys(), (id) => keep(taskOf.get(id)!), signal, async (id) => {
+      await engine.call("DELETE", `/containers/${id}`, { query: { force: "1", v: "1" }, signal })
+        .catch((error) => {
+          // Gone by now, or being removed.
+          if (!hasCode(error, "not_found", "already_exists")) throw error;
+        });
+    });
+    return ids.map((id) => taskOf.get(id)!);
+  }
+
   async close(): Promise<void> {
     this.#node.images.close();
     await this.#node.events.close();
@@ -105,6 +130,6 @@ function pluginsOf({ Plugins }: EngineInfo): { Type: string; Name: string }[] {
 }
 
 /** An executor for the engine at `options.socket`; whether it can be reached shows at `describe`. */
-export function createDockerExecutor(context: ExecutorContext, options: DockerOptions): Executor {
+export function createDockerExecutor(context: ExecutorContext, options: DockerOptions): Executor & Sweeper {
   return new DockerExecutor(context, options);
 }

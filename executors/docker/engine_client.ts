@@ -108,21 +108,30 @@ export class EngineClient {
 /** What goes with a call. */
 export interface CallOptions {
   query?: Query;
+  headers?: Record<string, string>;
   body?: unknown;
   signal?: AbortSignal;
+  /** As `v1.44`: an engine that does not speak it refuses the call. @default API_VERSION */
+  version?: string;
   /** Called when a stream has begun, though nothing came through it yet. */
   onOpen?: () => void;
 }
 
-function requestBytes(method: string, path: string, { query = {}, body }: CallOptions): Uint8Array {
+function requestBytes(
+  method: string,
+  path: string,
+  { query = {}, headers = {}, body, version = API_VERSION }: CallOptions,
+): Uint8Array {
   // A URL escapes what must not stand in a request's first line: blanks, line breaks.
-  const url = new URL(`http://docker/${API_VERSION}${path}`);
+  const url = new URL(`http://docker/${version}${path}`);
   for (const [key, value] of Object.entries(query)) if (value !== undefined) url.searchParams.set(key, value);
   const text = body === undefined ? "" : JSON.stringify(body);
   const content = new TextEncoder().encode(text);
   const fields = body === undefined ? [] : ["Content-Type: application/json"];
   if (body !== undefined || method === "POST") fields.push(`Content-Length: ${content.length}`);
   const first = `${method} ${url.pathname}${url.search} HTTP/1.1`;
+  // As in the first line, a line break must not begin another.
+  for (const [name, value] of new Headers(headers)) fields.push(`${name}: ${value}`);
   const head = [first, "Host: docker", "Connection: close", ...fields, "", ""].join("\r\n");
   return new Uint8Array([...new TextEncoder().encode(head), ...content]);
 }

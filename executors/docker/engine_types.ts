@@ -19,6 +19,12 @@ export interface ContainerInspect {
   NetworkSettings?: { Ports?: Record<string, { HostPort: string }[] | null> | null };
 }
 
+/** One of `GET /containers/json` */
+export interface ContainerSummary {
+  Id: string;
+  Labels: Record<string, string>;
+}
+
 /** `GET /info` */
 export interface EngineInfo {
   ServerVersion: string;

@@ -2,7 +2,8 @@
 import { sleep } from "../../api/clock.ts";
 import { CoveyError } from "../../api/errors.ts";
 import type { Task } from "../../api/task.ts";
-import type { Controller, Executor, Handle } from "../executor.ts";
+import type { Controller, Executor, Handle, Sweeper } from "../executor.ts";
+import { sweepEach } from "../sweep_each.ts";
 import { MockController, type MockScript } from "./mock_controller.ts";
 import type { MockWorld } from "./mock_world.ts";
 
@@ -40,10 +41,10 @@ function scriptOf(task: Task): MockScript {
   return payload as MockScript;
 }
 
-class MockExecutor implements Executor {
+class MockExecutor implements Executor, Sweeper {
   readonly name = "mock";
   readonly runtime = RUNTIME_MOCK;
-  readonly capabilities = { logs: false, stats: false, exec: false };
+  readonly capabilities = ["sweep"] as const;
   readonly #world: MockWorld;
 
   constructor(world: MockWorld) {
@@ -68,12 +69,21 @@ class MockExecutor implements Executor {
     return new MockController(this.#world, task.ID, scriptOf(task));
   }
 
+  sweep(keep: (taskID: string) => boolean, signal: AbortSignal): Promise<string[]> {
+    return sweepEach(
+      [...this.#world.programs.keys()],
+      keep,
+      signal,
+      (id) => Promise.try(() => this.#world.vanish(id)),
+    );
+  }
+
   close(): Promise<void> {
     return Promise.resolve();
   }
 }
 
 /** A mock executor on `world`; another one on the same world finds its programs, as a restarted agent does. */
-export function createMockExecutor(world: MockWorld): Executor {
+export function createMockExecutor(world: MockWorld): Executor & Sweeper {
   return new MockExecutor(world);
 }

@@ -12,6 +12,8 @@ import { type Clock, sleep } from "../../api/clock.ts";
 export const MAX_LOG_BYTES = 2 * 1024 * 1024;
 /** Least time between two looks. */
 const LOOK_DELAY_MS = 1000;
+/** Pause after a look that failed. */
+const RETRY_MS = 30_000;
 /** A look may take this share of the time at most, whatever the number of logs. */
 const LOOK_SHARE = 0.02;
 
@@ -34,7 +36,7 @@ export class LogKeeper {
 
   /** Starts to keep the folder; calling it again does nothing. */
   open(): void {
-    this.#running ??= this.#run().catch((error) => log.warn("logs are not bounded: {error}", { error }));
+    this.#running ??= this.#run();
   }
 
   async close(): Promise<void> {
@@ -43,19 +45,27 @@ export class LogKeeper {
     await this.#running;
   }
 
+  /** Never rejects: what the system refuses now, a watch above all, it may grant later. */
   async #run(): Promise<void> {
     while (!this.#closed.signal.aborted) {
-      this.#watcher = Deno.watchFs(this.#dir, { recursive: false });
-      const began = this.#clock.monotonic();
-      const moved = await this.#trimAll();
-      const tookMs = this.#clock.monotonic() - began;
-      // Our own rotation is an event too, which the next round absorbs.
-      if (!moved) await this.#firstWrite(this.#watcher);
-      this.#watcher.close();
-      await sleep(this.#clock, Math.max(LOOK_DELAY_MS, tookMs / LOOK_SHARE), this.#closed.signal).catch(
-        () => {},
-      );
+      const pauseMs = await this.#round().catch((error) => {
+        if (!this.#closed.signal.aborted) log.warn("logs are not bounded for the moment: {error}", { error });
+        return RETRY_MS;
+      });
+      await sleep(this.#clock, pauseMs, this.#closed.signal).catch(() => {});
     }
+  }
+
+  /** Looks at all logs, then waits until one is written to; resolves with the pause until the next round. */
+  async #round(): Promise<number> {
+    using watcher = Deno.watchFs(this.#dir, { recursive: false });
+    this.#watcher = watcher;
+    const began = this.#clock.monotonic();
+    const moved = await this.#trimAll();
+    const tookMs = this.#clock.monotonic() - began;
+    // Our own rotation is an event too, which the next round absorbs.
+    if (!moved) await this.#firstWrite(watcher);
+    return Math.max(LOOK_DELAY_MS, tookMs / LOOK_SHARE);
   }
 
   async #firstWrite(watcher: Deno.FsWatcher): Promise<void> {

@@ -2,13 +2,22 @@
 import { fileURLToPath } from "node:url";
 import { type Clock, systemClock } from "../../api/clock.ts";
 import { CoveyError } from "../../api/errors.ts";
+import { makePrivateFolder } from "../../api/private_folder.ts";
 import { RUNTIME_PROCESS } from "../../api/service.ts";
 import type { Task } from "../../api/task.ts";
-import type { Controller, Executor, ExecutorContext, ExecutorDescription, Handle } from "../executor.ts";
+import type {
+  Controller,
+  Executor,
+  ExecutorContext,
+  ExecutorDescription,
+  Handle,
+  Sweeper,
+} from "../executor.ts";
+import { sweepEach } from "../sweep_each.ts";
 import { ExitWatch } from "./exit_watch.ts";
 import { LogKeeper, MAX_LOG_BYTES } from "./log_keeper.ts";
 import { deleteFiles, type Device, HANDLE_VERSION, ProcessController } from "./process_controller.ts";
-import { shimRequest } from "./process_spec.ts";
+import { isTaskID, shimRequest } from "./process_spec.ts";
 import { Shim } from "./shim.ts";
 
 /** What may be set; every default fits a device. */
@@ -30,10 +39,10 @@ export function defaultShim(): string {
   return fileURLToPath(new URL("./shim.sh", import.meta.url));
 }
 
-class ProcessExecutor implements Executor {
+class ProcessExecutor implements Executor, Sweeper {
   readonly name = "process";
   readonly runtime = RUNTIME_PROCESS;
-  readonly capabilities = { logs: false, stats: false, exec: false };
+  readonly capabilities = ["sweep"] as const;
   readonly #device: Device;
   readonly #logs: LogKeeper;
   readonly #path: string;
@@ -41,7 +50,7 @@ class ProcessExecutor implements Executor {
 
   constructor(stateDir: string, options: ProcessOptions) {
     const clock = options.clock ?? systemClock;
-    const exits = new ExitWatch(`${stateDir}/runs`);
+    const exits = new ExitWatch(`${stateDir}/runs`, clock);
     const shim = new Shim(options.shim ?? defaultShim(), stateDir, clock);
     this.#device = { shim, exits, clock, stateDir };
     this.#logs = new LogKeeper(`${stateDir}/logs`, clock, options.maxLogBytes ?? MAX_LOG_BYTES);
@@ -84,6 +93,26 @@ class ProcessExecutor implements Executor {
     throw new CoveyError("not_found", `Cannot recover process: nothing is left of task ${task.ID}`);
   }
 
+  async sweep(keep: (taskID: string) => boolean, signal: AbortSignal): Promise<string[]> {
+    const { shim, stateDir } = this.#device;
+    return await sweepEach(await this.#taskIDs(), keep, signal, async (id) => {
+      await shim.signal(id, "KILL");
+      await deleteFiles(stateDir, id);
+    });
+  }
+
+  /** Of every task that has a file here. */
+  async #taskIDs(): Promise<Set<string>> {
+    const ids = new Set<string>();
+    for (const folder of ["tasks", "runs", "logs"]) {
+      for await (const { name } of Deno.readDir(`${this.#device.stateDir}/${folder}`)) {
+        const id = folder === "logs" ? name.replace(/\.log(\.1)?$/, "") : name;
+        if (isTaskID(id)) ids.add(id);
+      }
+    }
+    return ids;
+  }
+
   async close(): Promise<void> {
     await Promise.all([this.#device.exits.close(), this.#logs.close(), this.#device.shim.close()]);
   }
@@ -97,9 +126,7 @@ class ProcessExecutor implements Executor {
 export async function createProcessExecutor(
   context: ExecutorContext,
   options: ProcessOptions = {},
-): Promise<Executor> {
-  for (const dir of ["tasks", "runs", "logs"]) {
-    await Deno.mkdir(`${context.stateDir}/${dir}`, { recursive: true, mode: 0o700 });
-  }
+): Promise<Executor & Sweeper> {
+  for (const dir of ["tasks", "runs", "logs"]) await makePrivateFolder(`${context.stateDir}/${dir}`);
   return new ProcessExecutor(context.stateDir, options);
 }

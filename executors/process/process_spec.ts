@@ -1,14 +1,28 @@
 /** From a task to what the shim is asked to run. */
 import { DAY_MS, toMs } from "../../api/duration.ts";
 import { CoveyError, type FieldProblem } from "../../api/errors.ts";
+import { stopGraceMs } from "../../api/service.ts";
 import type { Task } from "../../api/task.ts";
+import { userProblem } from "../../api/validate/process_user.ts";
+
+/** How the shim starts a program; numbers in decimal. */
+export interface ShimOptions {
+  /** The program's own PATH. */
+  path: string;
+  /** USER or USER:GROUP, names or numbers. */
+  user?: string;
+  dir?: string;
+  /** Bytes. */
+  memory?: string;
+  nano_cpus?: string;
+  pids?: string;
+}
 
 /** A program as the shim takes it. */
 export interface ShimRequest {
   id: string;
   command: string[];
-  /** `path` and, where they are set, `user`, `dir`, `memory` (bytes), `nano_cpus` and `pids`. */
-  options: Record<string, string>;
+  options: ShimOptions;
   /** The program's variables, `NAME=value`. */
   env: string[];
 }
@@ -20,14 +34,18 @@ export interface StopPolicy {
   graceMs: number;
 }
 
-/** Default time between the stop signal and SIGKILL (SwarmKit). */
-const DEFAULT_GRACE_MS = 10_000;
 /** Longest grace period that is taken, a day: beyond it a typing error is likelier. */
 const MAX_GRACE_MS = DAY_MS;
 /** The kernel refuses an argument or variable of 128 KiB or more (MAX_ARG_STRLEN). */
 const MAX_STRING_BYTES = 128 * 1024 - 1;
 /** Most variables of one program; the shim walks over them one by one. */
 const MAX_ENV = 1000;
+/** The kernel takes no more arguments and variables in all (a quarter of the stack's usual limit). */
+const MAX_TOTAL_BYTES = 2 * 1024 * 1024;
+/** Control characters that shells take as they are; two of them hold the texts of a request apart. */
+const SEPARATORS = [...Array(32).keys()].filter((code) => code > 1 && (code < 9 || code > 13)).map((code) =>
+  String.fromCharCode(code)
+);
 
 const SIGNALS = new Set(
   ("HUP INT QUIT ILL TRAP ABRT BUS FPE KILL USR1 SEGV USR2 PIPE ALRM TERM CHLD CONT STOP TSTP TTIN TTOU URG " +
@@ -43,17 +61,24 @@ function signalName(signal: string): string | undefined {
 
 /** How `task` wants to be stopped; its spec must have passed {@linkcode shimRequest}. */
 export function stopPolicy(task: Task): StopPolicy {
-  const { StopSignal, StopGracePeriod } = task.Spec.ProcessSpec!;
-  return {
-    signal: signalName(StopSignal || "SIGTERM")!,
-    graceMs: toMs(StopGracePeriod, DEFAULT_GRACE_MS),
-  };
+  const { StopSignal } = task.Spec.ProcessSpec!;
+  return { signal: signalName(StopSignal || "SIGTERM")!, graceMs: stopGraceMs(task.Spec) };
+}
+
+/** Control characters that none of `texts` has; fewer than two if they have nearly all of them. */
+export function separatorsFor(texts: readonly string[]): string[] {
+  return SEPARATORS.filter((separator) => !texts.some((text) => text.includes(separator)));
+}
+
+/** True for what can be the name of a task's files. */
+export function isTaskID(text: string): boolean {
+  return /^[A-Za-z0-9][A-Za-z0-9_.-]{0,127}$/.test(text);
 }
 
 function problemsOf(task: Task): FieldProblem[] {
   const problems: FieldProblem[] = [];
   const bad = (field: string, message: string) => problems.push({ field, message });
-  if (!/^[A-Za-z0-9][A-Za-z0-9_.-]{0,127}$/.test(task.ID)) bad("ID", `not a task ID: ${task.ID}`);
+  if (!isTaskID(task.ID)) bad("ID", `not a task ID: ${task.ID}`);
   const spec = task.Spec.ProcessSpec;
   if (!spec) return [...problems, { field: "ProcessSpec", message: "missing" }];
   const text = (field: string, value: string) => {
@@ -75,9 +100,14 @@ function problemsOf(task: Task): FieldProblem[] {
     else text(field, entry);
   });
   if (spec.Dir && !spec.Dir.startsWith("/")) bad("ProcessSpec.Dir", `must be an absolute path: ${spec.Dir}`);
-  if (spec.User && !/^[^\s:/]+(:[^\s:/]+)?$/.test(spec.User)) {
-    bad("ProcessSpec.User", `must be USER or USER:GROUP: ${spec.User}`);
+  else text("ProcessSpec.Dir", spec.Dir ?? "");
+  const user = userProblem(spec.User ?? "");
+  if (user) bad("ProcessSpec.User", user);
+  const texts = [spec.Command, spec.Dir ?? "", ...spec.Args ?? [], ...spec.Env ?? []];
+  if (texts.reduce((sum, value) => sum + value.length, 0) > MAX_TOTAL_BYTES) {
+    bad("ProcessSpec", `arguments and variables are longer than ${MAX_TOTAL_BYTES} bytes in all`);
   }
+  if (separatorsFor(texts).length < 2) bad("ProcessSpec", "its texts have nearly every control character");
   if (spec.StopSignal && !signalName(spec.StopSignal)) {
     bad("ProcessSpec.StopSignal", `no such signal: ${spec.StopSignal}`);
   }
@@ -101,7 +131,7 @@ export function shimRequest(task: Task, path: string): ShimRequest {
   const env = spec.Env ?? [];
   // The program is looked up in its own PATH, as a shell would.
   const own = env.findLast((entry) => entry.startsWith("PATH="))?.slice("PATH=".length);
-  const options: Record<string, string> = { path: own ?? path };
+  const options: ShimOptions = { path: own ?? path };
   if (spec.User) options.user = spec.User;
   if (spec.Dir) options.dir = spec.Dir;
   if (limits?.MemoryBytes) options.memory = String(limits.MemoryBytes);

@@ -1,8 +1,11 @@
-/** Talks to `shim.sh`, the only program that the agent's sandbox may run. */
+/** Talks to `shim.sh`, the only program that the agent's sandbox may run. `shim_server.sh` says how. */
 import type { Clock } from "../../api/clock.ts";
 import { CoveyError } from "../../api/errors.ts";
-import type { ShimRequest } from "./process_spec.ts";
+import { separatorsFor, type ShimRequest } from "./process_spec.ts";
 import { ServerLost, ShimServer } from "./shim_server.ts";
+
+/** The shell reads a request byte by byte: a longer one gets a server of its own, so that it holds up no other. */
+const MAX_SHARED_BYTES = 16 * 1024;
 
 /** What the shim knows of a task. `orphan`: the program runs but its shim is gone. */
 export type ShimState =
@@ -35,12 +38,14 @@ function printable(path: string): string {
 export class Shim {
   readonly #path: string;
   readonly #stateDir: string;
+  readonly #clock: Clock;
   readonly #server: ShimServer;
 
   constructor(path: string, stateDir: string, clock: Clock) {
     this.#path = path;
     this.#stateDir = stateDir;
-    this.#server = new ShimServer(() => this.#spawn(["serve", this.#stateDir], "piped"), clock);
+    this.#clock = clock;
+    this.#server = this.#newServer();
   }
 
   /**
@@ -49,9 +54,7 @@ export class Shim {
    * @throws {CoveyError} naming the field of the spec that keeps it from running.
    */
   async run(request: ShimRequest): Promise<number | undefined> {
-    const answer = await this.#server.ask("run", `${request.id}\n${linesOf(request)}.`).catch(
-      lostAsUndefined,
-    );
+    const answer = await this.#ask(`${request.id} ${encode(request)}`).catch(lostAsUndefined);
     if (answer === undefined || answer === "claimed") return undefined;
     const [word, rest = ""] = split(answer);
     if (word === "started") return Number(rest);
@@ -88,6 +91,20 @@ export class Shim {
     return this.#server.close();
   }
 
+  async #ask(request: string): Promise<string> {
+    if (request.length <= MAX_SHARED_BYTES) return await this.#server.ask("run", request);
+    const server = this.#newServer();
+    try {
+      return await server.ask("run", request);
+    } finally {
+      await server.close();
+    }
+  }
+
+  #newServer(): ShimServer {
+    return new ShimServer(() => this.#spawn(["serve", this.#stateDir], "piped"), this.#clock);
+  }
+
   /** What may be done twice is asked again where the answer was lost. */
   #askTwice(verb: string, rest: string): Promise<string> {
     return this.#server.ask(verb, rest).catch((error) => {
@@ -110,14 +127,13 @@ export class Shim {
   }
 }
 
-/** The lines in which the shim takes what it is to run, each with its end. */
-function linesOf({ command, options, env }: ShimRequest): string {
-  const entries = [
-    ...Object.entries(options).map(([name, value]) => `${name} ${value}`),
-    ...env.map((entry) => `env ${entry}`),
-    ...command.map((arg) => `arg ${arg}`),
-  ];
-  return entries.map((entry) => entry.replaceAll("\n", "\n+") + "\n").join("");
+/** The request as the shim takes it: two separators, and three lines of texts. */
+function encode({ command: [program = "", ...args], options, env }: ShimRequest): string {
+  const { path, user = "", dir = "", memory = "", nano_cpus = "", pids = "" } = options;
+  const lines = [[path, user, dir, memory, nano_cpus, pids, program], env, args];
+  const [separator = "", newline = ""] = separatorsFor(lines.flat());
+  const line = (texts: string[]) => texts.map((text) => text.replaceAll("\n", newline) + separator).join("");
+  return [`${separator} ${newline}`, ...lines.map(line)].join("\n");
 }
 
 function lostAsUndefined(error: unknown): undefined {

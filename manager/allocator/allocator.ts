@@ -6,6 +6,7 @@ import { timestamp } from "../../api/clock.ts";
 import type { Task } from "../../api/task.ts";
 import type { Commit, WriteTransaction } from "../store/store.ts";
 import { type ComponentOptions, LoopComponent } from "../leader/commit_loop.ts";
+import { showOnTask } from "../leader/show_reason.ts";
 import { isWanted, withStatus } from "../task/task.ts";
 
 /** One who must agree before a task can go on. */
@@ -20,7 +21,7 @@ export interface AllocationVoter {
 
 /** Moves tasks from `new` to `pending` once every voter agrees; there need not be any. */
 export class Allocator extends LoopComponent {
-  #tasks = new Set<string>();
+  readonly #tasks = this.list("task", showOnTask(this.options));
 
   constructor(options: ComponentOptions, readonly voters: readonly AllocationVoter[] = []) {
     super("allocator", options);
@@ -43,10 +44,8 @@ export class Allocator extends LoopComponent {
 
   protected override async run(): Promise<void> {
     const { store, clock } = this.options;
-    const taskIDs = [...this.#tasks];
-    this.#tasks.clear();
     const at = timestamp(clock);
-    await store.batch(taskIDs, (tx, id) => {
+    await this.#tasks.commit(store, (tx, id) => {
       const task = tx.get("tasks", id);
       if (task?.Status.State !== "new") return;
       if (isWanted(task) && !this.voters.every((voter) => voter.allocate(tx, task))) return;

@@ -12,6 +12,8 @@ export interface CACluster {
   joinTokens: ClusterRootCA["JoinTokens"];
   /** Life of node certificates, milliseconds. */
   nodeCertExpiryMs: number;
+  /** How long after its expiry a certificate may be renewed, milliseconds. */
+  renewalGraceMs: number;
   /** Whether the certificates of this node ID were revoked. */
   blocked: (nodeID: string) => boolean;
 }
@@ -23,6 +25,8 @@ export interface CANode {
   Role: NodeRole;
   /** True while somebody still has to accept the node. */
   Pending?: boolean;
+  /** SHA-256 of the public key that was certified last, hexadecimal; none of a first manager before its first renewal. */
+  PublicKeyDigest?: string;
 }
 
 /** A node to create. */

@@ -6,6 +6,7 @@ import {
   type IssueNodeCertificateRequest,
   type IssueNodeCertificateResponse,
 } from "../../api/ca.ts";
+import { DAY_MS } from "../../api/duration.ts";
 import type { Clock } from "../../api/clock.ts";
 import { CoveyError, type ErrorCode } from "../../api/errors.ts";
 import { newID, type Random } from "../../api/random.ts";
@@ -152,7 +153,28 @@ export class CAServer {
     if (!node || cluster.blocked(peer.nodeID)) {
       refuse("permission_denied", `node ${peer.nodeID} was removed from the cluster`);
     }
-    return await this.#answer(node, await readCertificateRequest(request.CSR), cluster);
+    const publicKey = await readCertificateRequest(request.CSR);
+    this.#checkInTime(peer, node, publicKeyDigest(publicKey), cluster);
+    return await this.#answer(node, publicKey, cluster);
+  }
+
+  /** An expired certificate is renewed within the grace, for the key that was certified last: a copy of an older one is not. */
+  #checkInTime(peer: CertificateIdentity, node: CANode, requested: string, cluster: CACluster): void {
+    const { notAfter, publicKeyDigest: shown } = readCertificate(peer.certificatePEM);
+    const now = this.#options.clock.now();
+    if (now <= notAfter) return;
+    const [expired, clock] = [notAfter, now].map((ms) => new Date(ms).toISOString());
+    const dates = `the certificate of node ${node.ID} expired on ${expired}, the clock says ${clock}`;
+    if (now - notAfter > cluster.renewalGraceMs) {
+      refuse(
+        "unauthenticated",
+        `${dates}, and it could be renewed for ${cluster.renewalGraceMs / DAY_MS} days`,
+      );
+    }
+    // Of a renewal whose answer was lost the cluster knows the new key, and the node shows the old certificate.
+    if (node.PublicKeyDigest !== undefined && ![shown, requested].includes(node.PublicKeyDigest)) {
+      refuse("permission_denied", `${dates}, and a newer one was issued since`);
+    }
   }
 
   async #join(request: IssueNodeCertificateRequest, cluster: CACluster) {

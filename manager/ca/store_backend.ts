@@ -1,4 +1,5 @@
 /** The certificate authority's view of the state store. */
+import { renewalGraceMs } from "../../api/cluster.ts";
 import { requireCluster } from "../cluster/cluster_object.ts";
 import { toMs } from "../../api/duration.ts";
 import { CoveyError } from "../../api/errors.ts";
@@ -22,7 +23,8 @@ export class StoreCABackend implements CABackend {
       rootKeyPEM: RootCA.CAKey,
       joinTokens: RootCA.JoinTokens,
       nodeCertExpiryMs: toMs(Spec.CAConfig.NodeCertExpiry),
-      blocked: (nodeID) => nodeID in BlacklistedCertificates,
+      renewalGraceMs: renewalGraceMs(Spec),
+      blocked: (nodeID) => Object.hasOwn(BlacklistedCertificates, nodeID),
     };
   }
 
@@ -59,5 +61,7 @@ export class StoreCABackend implements CABackend {
 }
 
 function asCANode(node: Node | undefined): CANode | undefined {
-  return node && { ID: node.ID, Role: node.Role };
+  if (!node) return undefined;
+  const { ID, Role, Certificate } = node;
+  return { ID, Role, ...(Certificate && { PublicKeyDigest: Certificate.PublicKeyDigest }) };
 }

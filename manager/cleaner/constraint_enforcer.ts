@@ -16,29 +16,25 @@ function suitabilityChanged(node: Node, old: Node): boolean {
     !deepEqual(node.Description, old.Description);
 }
 
-/**
- * The tasks on `node` (a node that takes tasks) that miss their service's present constraints or do not fit,
- * oldest kept first.
- */
-function misplacedTasks(view: ReadView, node: Node): Task[] {
-  const free = new NodeResources(node.Description?.Resources);
-  return view.find("tasks", "nodeID", node.ID).filter((task) => {
-    const { State } = task.Status;
-    if (compareStates(State, "assigned") < 0 || isTerminal(State)) return false;
-    if (isWanted(task)) {
-      // The service's constraints, because a task keeps its old spec when only its placement changed.
-      const service = view.get("services", task.ServiceID);
-      const placement = service ? service.Spec.TaskTemplate.Placement : task.Spec.Placement;
-      if (!nodeMatches(placement, node) || !free.fits(task)) return true;
-    }
-    free.take(task);
-    return false;
-  });
+/** True if a task on `node` (which takes tasks) misses its service's present constraints or does not fit into what is left. */
+function isMisplaced(view: ReadView, node: Node, free: NodeResources, task: Task): boolean {
+  const { State } = task.Status;
+  if (compareStates(State, "assigned") < 0 || isTerminal(State)) return false;
+  if (isWanted(task)) {
+    // The service's constraints, because a task keeps its old spec when only its placement changed.
+    const service = view.get("services", task.ServiceID);
+    const placement = service ? service.Spec.TaskTemplate.Placement : task.Spec.Placement;
+    if (!nodeMatches(placement, node) || !free.fits(task)) return true;
+  }
+  free.take(task);
+  return false;
 }
 
 /** Rejects misplaced tasks, whereupon the orchestrators replace them elsewhere. */
 export class ConstraintEnforcer extends LoopComponent {
-  #nodes = new Set<string>();
+  readonly #nodes = this.list("node");
+  /** Those that could not be judged. */
+  readonly #odd = this.list("task");
 
   constructor(options: ComponentOptions) {
     super("constraint enforcer", options);
@@ -60,19 +56,35 @@ export class ConstraintEnforcer extends LoopComponent {
 
   protected override async run(): Promise<void> {
     const { store, clock } = this.options;
+    for (const id of this.#odd.take()) this.#nodes.add(store.get("tasks", id)?.NodeID ?? "");
     const misplaced: Task[] = [];
-    for (const nodeID of this.#nodes) {
-      const node = store.get("nodes", nodeID);
-      if (node?.Spec.Availability === "active" && node.Description) {
-        misplaced.push(...misplacedTasks(store, node));
-      }
+    for (const nodeID of this.#nodes.take()) {
+      this.#nodes.attempt(nodeID, () => misplaced.push(...this.#misplacedTasks(nodeID)));
     }
-    this.#nodes.clear();
     const at = timestamp(clock);
     await store.batch(misplaced, (tx, { ID }) => {
       const task = tx.get("tasks", ID);
       if (task === undefined || !isWanted(task) || isTerminal(task.Status.State)) return;
-      tx.update("tasks", withStatus(task, at, "rejected", "assigned node no longer meets constraints"));
+      const why = "assigned node no longer meets constraints";
+      tx.update("tasks", withStatus(task, at, "rejected", "task rejected by constraint enforcer", why));
+    }, ({ NodeID }, outcome) => {
+      if (!outcome.committed) this.#nodes.failed(NodeID, outcome.error);
     });
+    this.#nodes.finish();
+    this.#odd.finish();
+  }
+
+  /** Oldest kept first. */
+  #misplacedTasks(nodeID: string): Task[] {
+    const { store } = this.options;
+    const node = store.get("nodes", nodeID), misplaced: Task[] = [];
+    if (node?.Spec.Availability !== "active" || !node.Description) return misplaced;
+    const free = new NodeResources(node.Description.Resources);
+    for (const task of store.find("tasks", "nodeID", nodeID)) {
+      this.#odd.attempt(task.ID, () => {
+        if (isMisplaced(store, node, free, task)) misplaced.push(task);
+      });
+    }
+    return misplaced;
   }
 }

@@ -2,11 +2,12 @@
 import { clusterOf } from "../cluster/cluster_object.ts";
 import type { CancelTimer } from "../../api/clock.ts";
 import type { Cluster } from "../../api/cluster.ts";
-import type { Task } from "../../api/task.ts";
+import { slotKey, type Task } from "../../api/task.ts";
 import { compareStates, isTerminal } from "../../api/task_state.ts";
 import type { Commit, ReadView } from "../store/store.ts";
 import { CommitLoop, type ComponentOptions } from "../leader/commit_loop.ts";
-import { isWanted, slotKey } from "../task/task.ts";
+import type { WorkList } from "../leader/work_list.ts";
+import { isWanted, lastToChange } from "../task/task.ts";
 
 /** Milliseconds from the first dirty slot to the next look. */
 const REAPER_BATCHING_MS = 250;
@@ -33,11 +34,16 @@ function isSettled(task: Task): boolean {
   return isTerminal(task.Status.State) || !isWanted(task);
 }
 
-/** The tasks of a slot (oldest first) to delete, so that `limit` stay, the live one included. */
+/**
+ * The tasks of a slot (oldest first) to delete, so that `limit` stay, the live one included. A slot at rest keeps the task
+ * that says so.
+ */
 export function tasksToReap(tasks: readonly Task[], limit: number): Task[] {
   if (limit < 0) return [];
+  const resting = tasks.some(isWanted) ? undefined : lastToChange(tasks);
   const deletable = tasks.filter((task) =>
-    !isWanted(task) && (isTerminal(task.Status.State) || compareStates(task.Status.State, "assigned") < 0)
+    !isWanted(task) && task !== resting &&
+    (isTerminal(task.Status.State) || compareStates(task.Status.State, "assigned") < 0)
   );
   return deletable.slice(0, Math.max(0, tasks.length - limit));
 }
@@ -45,8 +51,9 @@ export function tasksToReap(tasks: readonly Task[], limit: number): Task[] {
 /** Keeps the history of every slot short and removes what is marked for removal. */
 export class TaskReaper {
   #loop: CommitLoop;
-  #slots = new Set<string>();
-  #garbage = new Set<string>();
+  readonly #slots: WorkList;
+  /** Tasks to be deleted. */
+  readonly #doomed: WorkList;
   #cancelTimer: CancelTimer | undefined;
   #due = false;
 
@@ -56,6 +63,12 @@ export class TaskReaper {
       onCommit: (commit) => this.#onCommit(commit),
       run: () => this.#run(),
     });
+    this.#slots = this.#loop.list("slot");
+    this.#doomed = this.#loop.list("task");
+  }
+
+  get name(): string {
+    return this.#loop.name;
   }
 
   start(): void {
@@ -78,12 +91,12 @@ export class TaskReaper {
   }
 
   #look(task: Task): void {
-    if (isGarbage(this.options.store, task)) this.#garbage.add(task.ID);
+    if (isGarbage(this.options.store, task)) this.#doomed.add(task.ID);
     else this.#slots.add(slotKey(task));
   }
 
   #onCommit(commit: Commit): boolean {
-    const { store, clock } = this.options;
+    const { store } = this.options;
     for (const change of commit.changes) {
       if (change.table === "tasks" && change.action !== "remove") {
         if (change.action === "create" || isSettled(change.object)) this.#look(change.object);
@@ -94,11 +107,16 @@ export class TaskReaper {
         for (const task of store.find("tasks", "serviceID", change.object.ID)) this.#look(task);
       }
     }
-    const dirty = this.#slots.size + this.#garbage.size;
+    return this.#isTime();
+  }
+
+  /** True if it is time to work; if there is something to do a little later, that is arranged. */
+  #isTime(): boolean {
+    const dirty = this.#slots.size + this.#doomed.size;
     if (dirty === 0 || this.#due) return this.#due;
     if (dirty > MAX_DIRTY) this.#due = true;
     else {
-      this.#cancelTimer ??= clock.setTimer(REAPER_BATCHING_MS, () => {
+      this.#cancelTimer ??= this.options.clock.setTimer(REAPER_BATCHING_MS, () => {
         this.#due = true;
         this.#loop.wake();
       });
@@ -107,28 +125,31 @@ export class TaskReaper {
   }
 
   async #run(): Promise<void> {
-    if (!this.#due) return;
+    if (!this.#isTime()) return;
     this.#due = false;
     this.#cancelTimer?.();
     this.#cancelTimer = undefined;
     const { store } = this.options;
-    const doomed = [...this.#garbage];
-    for (const key of this.#slots) {
+    for (const key of this.#slots.take()) {
       const tasks = store.find("tasks", "slot", key);
-      if (tasks.length > 1) doomed.push(...tasksToReap(tasks, this.#limit(tasks[0]!)).map((task) => task.ID));
+      if (tasks.length < 2) continue;
+      this.#slots.attempt(key, () => {
+        for (const { ID } of tasksToReap(tasks, this.#limit(tasks))) this.#doomed.add(ID);
+      });
     }
-    this.#garbage.clear();
-    this.#slots.clear();
-    await store.batch(doomed, (tx, id) => {
+    this.#slots.finish();
+    await this.#doomed.commit(store, (tx, id) => {
       const task = tx.get("tasks", id);
       if (task && (isGarbage(tx, task) || !isWanted(task))) tx.delete("tasks", id);
     });
   }
 
-  /** A limited number of attempts needs all of them in the history, to be counted by the next leader. */
-  #limit(task: Task): number {
+  /** A limited number of attempts needs all of them in the history, to be counted: by each task's own policy. */
+  #limit(tasks: readonly Task[]): number {
     const { store } = this.options;
-    const attempts = store.get("services", task.ServiceID)?.Spec.TaskTemplate.RestartPolicy?.MaxAttempts ?? 0;
+    const service = store.get("services", tasks[0]!.ServiceID);
+    const specs = [...tasks.map(({ Spec }) => Spec), service?.Spec.TaskTemplate];
+    const attempts = Math.max(...specs.map((spec) => spec?.RestartPolicy?.MaxAttempts ?? 0));
     const limit = historyLimit(clusterOf(store));
     return attempts > 0 && limit >= 0 ? attempts + 1 : limit;
   }

@@ -1,6 +1,11 @@
 /** The first objects of a new cluster. Pure but for the keys it makes. */
 import { DAY_NS, SECOND_NS } from "../../api/duration.ts";
-import { type Cluster, type ClusterSpec, DEFAULT_CLUSTER_NAME } from "../../api/cluster.ts";
+import {
+  type Cluster,
+  type ClusterSpec,
+  DEFAULT_CLUSTER_NAME,
+  DEFAULT_RENEWAL_GRACE_NS,
+} from "../../api/cluster.ts";
 import type { Clock } from "../../api/clock.ts";
 import type { Meta } from "../../api/objects.ts";
 import type { Node, NodeAvailability } from "../../api/node.ts";
@@ -22,7 +27,7 @@ export function defaultClusterSpec(): ClusterSpec {
       HeartbeatTick: 1,
     },
     Dispatcher: { HeartbeatPeriod: 5 * SECOND_NS },
-    CAConfig: { NodeCertExpiry: 90 * DAY_NS },
+    CAConfig: { NodeCertExpiry: 90 * DAY_NS, RenewalGracePeriod: DEFAULT_RENEWAL_GRACE_NS },
     TaskDefaults: {},
     EncryptionConfig: { AutoLockManagers: false },
   };

@@ -27,6 +27,8 @@ export interface StateMachine {
    * see all or nothing of it.
    */
   apply(index: number, entry: Uint8Array, local?: unknown): void;
+  /** Why {@linkcode apply} would refuse these bytes; undefined if it would not. */
+  unreadable(entry: Uint8Array): Error | undefined;
   /** Begins a new state, which does not count before it is adopted. */
   image(): StateImage;
   /** Every record of the state as it is now, whatever is applied while they are read. */

@@ -1,6 +1,6 @@
 /** Reading and changing the cluster object (SwarmKit `controlapi/cluster.go`). */
 import { requireCluster } from "../cluster/cluster_object.ts";
-import { HOUR_MS } from "../../api/duration.ts";
+import { DAY_MS } from "../../api/duration.ts";
 import type { Clock } from "../../api/clock.ts";
 import type { ClusterRootCA, ClusterSpec } from "../../api/cluster.ts";
 import type { Random } from "../../api/random.ts";
@@ -8,8 +8,11 @@ import { createJoinToken } from "../../security/mod.ts";
 import type { Store } from "../store/store.ts";
 import { requireVersion } from "./version.ts";
 
-/** How long a refused certificate is remembered after it expired: clocks of devices may be behind (SwarmKit: 1 h). */
-const EXPIRED_CERT_GRACE_MS = HOUR_MS;
+/**
+ * How long a removed node is remembered by name after its certificate expired (SwarmKit: 7 days): clocks may be behind. From
+ * then on it is a node that the cluster does not know, which the CA renews as little, however long the grace for others is.
+ */
+const EXPIRED_CERT_MEMORY_MS = 7 * DAY_MS;
 
 /** Whose join token. */
 export type TokenRole = keyof ClusterRootCA["JoinTokens"];
@@ -37,6 +40,6 @@ export async function updateCluster(
 
 /** The refused certificates that somebody could still present. */
 export function dropExpired(blacklist: Record<string, string>, clock: Clock): Record<string, string> {
-  const oldest = clock.now() - EXPIRED_CERT_GRACE_MS;
+  const oldest = clock.now() - EXPIRED_CERT_MEMORY_MS;
   return Object.fromEntries(Object.entries(blacklist).filter(([, expiry]) => !(Date.parse(expiry) < oldest)));
 }

@@ -1,6 +1,6 @@
 /** Lists of nodes, services and tasks with Docker's filters. */
 import type { Node } from "../../api/node.ts";
-import { isGlobal, RUNTIME_CONTAINER, type Service } from "../../api/service.ts";
+import { modeOf, RUNTIME_CONTAINER, type Service } from "../../api/service.ts";
 import { type Task, taskName } from "../../api/task.ts";
 import { TASK_STATES } from "../../api/task_state.ts";
 import type { ReadView } from "../store/store.ts";
@@ -51,7 +51,7 @@ export function listServices(view: ReadView, filters: Filters): Service[] {
     matchesPrefix(filters, "name", Spec.Name) &&
     matchesPrefix(filters, "id", ID) &&
     matchesLabels(filters, "label", Spec.Labels) &&
-    matchesExactly(filters, "mode", isGlobal(Spec) ? "global" : "replicated") &&
+    matchesExactly(filters, "mode", modeOf(Spec)) &&
     matchesExactly(filters, "runtime", Spec.TaskTemplate.Runtime)
   );
 }

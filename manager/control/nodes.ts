@@ -109,12 +109,14 @@ async function untilLetGo(consensus: Quorum, clock: Clock, id: string): Promise<
 
 function refuseCertificate(tx: WriteTransaction, clock: Clock, node: Node): void {
   const cluster = requireCluster(tx);
+  // A manager may have signed a certificate for itself that nobody has recorded yet.
   const longest = new Date(clock.now() + toMs(cluster.Spec.CAConfig.NodeCertExpiry)).toISOString();
+  const recorded = node.Certificate?.ExpiresAt ?? "";
   tx.update("clusters", {
     ...cluster,
     BlacklistedCertificates: {
       ...dropExpired(cluster.BlacklistedCertificates, clock),
-      [node.ID]: node.Certificate?.ExpiresAt ?? longest,
+      [node.ID]: Date.parse(recorded) > Date.parse(longest) ? recorded : longest,
     },
   });
 }

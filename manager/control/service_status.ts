@@ -12,9 +12,11 @@ export interface ServiceStatus {
 /** Counts the tasks of `service`. */
 export function serviceStatus(view: ReadView, service: Service): ServiceStatus {
   const tasks = view.find("tasks", "serviceID", service.ID);
+  // What a node that is down last said of its tasks says nothing about now.
+  const isUp = (nodeID: string) => (view.get("nodes", nodeID)?.Status.State ?? "down") !== "down";
   const wanted = tasks.filter((task) => task.DesiredState === "running").length;
   return {
-    RunningTasks: tasks.filter((task) => task.Status.State === "running").length,
+    RunningTasks: tasks.filter((task) => task.Status.State === "running" && isUp(task.NodeID)).length,
     DesiredTasks: isGlobal(service.Spec) ? wanted : replicas(service.Spec),
     CompletedTasks: 0,
   };

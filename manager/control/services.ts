@@ -3,7 +3,7 @@ import type { Clock } from "../../api/clock.ts";
 import { timestamp } from "../../api/clock.ts";
 import { CoveyError } from "../../api/errors.ts";
 import { newID, type Random } from "../../api/random.ts";
-import type { Service, ServiceSpec } from "../../api/service.ts";
+import { modeOf, type Service, type ServiceSpec } from "../../api/service.ts";
 import type { Store, WriteTransaction } from "../store/store.ts";
 import { requireVersion } from "./version.ts";
 
@@ -41,7 +41,7 @@ export async function updateService(
 ): Promise<void> {
   await store.update((tx) => {
     const service = requireService(tx, id);
-    if ("Global" in service.Spec.Mode !== "Global" in spec.Mode) {
+    if (modeOf(service.Spec) !== modeOf(spec)) {
       throw new CoveyError("unimplemented", "service mode change is not allowed");
     }
     if (service.Spec.TaskTemplate.Runtime !== spec.TaskTemplate.Runtime) {

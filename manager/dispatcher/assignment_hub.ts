@@ -1,8 +1,11 @@
 /** Hands each commit's task changes to the streams of the nodes they concern: one store subscription for all nodes. */
+import { getLogger } from "@logtape/logtape";
 import type { Clock } from "../../api/clock.ts";
 import { CoveyError } from "../../api/errors.ts";
 import type { Commit, Store } from "../store/store.ts";
 import { AssignmentStream } from "./assignment_stream.ts";
+
+const logger = getLogger(["covey", "dispatcher"]);
 
 /** The open assignment streams by node; the work per commit is the number of its changes. */
 export class AssignmentHub {
@@ -34,21 +37,36 @@ export class AssignmentHub {
 
   /** Notes a commit. */
   apply(commit: Commit): void {
-    const touched = new Set<AssignmentStream>();
+    const touched = new Map<string, AssignmentStream>();
     for (const change of commit.changes) {
       if (change.table !== "tasks") continue;
       const { object: task, old } = change;
-      if (old && old.NodeID !== task.NodeID) {
-        const left = this.#streams.get(old.NodeID);
-        left?.remove(task.ID);
-        if (left) touched.add(left);
-      }
-      const stream = this.#streams.get(task.NodeID);
-      if (!stream) continue;
-      if (change.action === "remove") stream.remove(task.ID);
-      else stream.update(task);
-      touched.add(stream);
+      if (old && old.NodeID !== task.NodeID) this.#feed(touched, old.NodeID, (left) => left.remove(task.ID));
+      this.#feed(touched, task.NodeID, (stream) => {
+        if (change.action === "remove") stream.remove(task.ID);
+        else stream.update(task);
+      });
     }
-    for (const stream of touched) stream.committed(commit.index);
+    for (const nodeID of touched.keys()) {
+      this.#feed(touched, nodeID, (stream) => stream.committed(commit.index));
+    }
+  }
+
+  /** A stream that cannot be fed ends: the agent opens another one, which begins with everything. */
+  #feed(
+    touched: Map<string, AssignmentStream>,
+    nodeID: string,
+    feed: (stream: AssignmentStream) => void,
+  ): void {
+    const stream = this.#streams.get(nodeID);
+    if (stream === undefined) return;
+    touched.set(nodeID, stream);
+    try {
+      feed(stream);
+    } catch (error) {
+      logger.error("Cannot tell node {nodeID} of its tasks: {error}", { nodeID, error });
+      stream.end(new CoveyError("internal", "Cannot go on with the assignments: a change could not be told"));
+      this.#streams.delete(nodeID);
+    }
   }
 }

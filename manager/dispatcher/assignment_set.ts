@@ -4,6 +4,25 @@ import type { AssignmentChange } from "../../api/dispatcher.ts";
 import { compareStates } from "../../api/task_state.ts";
 import type { Task } from "../../api/task.ts";
 
+/** Bytes of tasks in one message: a frame of 4 MiB holds it, with a last task of the largest size. */
+const MAX_MESSAGE_BYTES = 2 * 1024 * 1024;
+/** Bytes of a UTF-16 unit of JSON at most, in UTF-8; numbers take no more. */
+const BYTES_PER_UNIT = 3;
+
+/** Specs and annotations are shared by tasks and never change. */
+const unitsOf = new WeakMap<object, number>();
+
+/** Bytes of a task at most. */
+function taskBytes({ Spec, ServiceAnnotations, ...rest }: Task): number {
+  return (units(Spec) + units(ServiceAnnotations) + JSON.stringify(rest).length) * BYTES_PER_UNIT;
+}
+
+function units(part: object): number {
+  let known = unitsOf.get(part);
+  if (known === undefined) unitsOf.set(part, known = JSON.stringify(part).length);
+  return known;
+}
+
 /** True for tasks that belong to a node's set: assigned or later, and not given up as orphaned. */
 function isAssigned(task: Task): boolean {
   return compareStates(task.Status.State, "assigned") >= 0 && task.Status.State !== "orphaned";
@@ -42,11 +61,13 @@ export class AssignmentSet {
     this.#pending.set(id, { Action: "remove", Kind: "task", ID: id });
   }
 
-  /** Takes up to `max` changes, oldest first. */
+  /** Takes up to `max` changes, oldest first, and no more than a message may have bytes. */
   take(max: number): AssignmentChange[] {
     const taken: AssignmentChange[] = [];
+    let bytes = 0;
     for (const [id, change] of this.#pending) {
-      if (taken.length === max) break;
+      bytes += change.Action === "update" ? taskBytes(change.Task) : 0;
+      if (taken.length === max || (taken.length > 0 && bytes > MAX_MESSAGE_BYTES)) break;
       taken.push(change);
       this.#pending.delete(id);
     }

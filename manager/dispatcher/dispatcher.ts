@@ -5,7 +5,6 @@
  */
 import { clusterOf } from "../cluster/cluster_object.ts";
 import { toMs } from "../../api/duration.ts";
-import { getLogger } from "@logtape/logtape";
 import type { CancelTimer, Clock } from "../../api/clock.ts";
 import { timestamp } from "../../api/clock.ts";
 import {
@@ -24,6 +23,7 @@ import { AssignmentHub } from "./assignment_hub.ts";
 import type { CallContext, Method } from "../../transport/mod.ts";
 import { callerHost, callerID } from "./call.ts";
 import { NodeKeeper } from "./node_keeper.ts";
+import { type Limited, NodeLimits } from "./node_limits.ts";
 import { Registration, SessionRate } from "./registration.ts";
 import { checkSessionID, checkSessionRequest, checkStatusUpdate } from "./requests.ts";
 import { type ReportedStatus, StatusWriter } from "./status_writer.ts";
@@ -31,6 +31,8 @@ import { Wakeup } from "./wakeup.ts";
 
 /** Heartbeat period where the cluster's settings name none. */
 const DEFAULT_HEARTBEAT_MS = 5000;
+/** The shortest period: agents that sent more often than this would flood by order of a setting. */
+const MIN_HEARTBEAT_MS = 100;
 /** A period is drawn from plus or minus this share of the setting, so that agents spread out. */
 const HEARTBEAT_JITTER = 0.1;
 /** Periods without a heartbeat after which a node is down. */
@@ -51,12 +53,13 @@ export interface DispatcherOptions {
 
 /** See the file's head. */
 export class Dispatcher {
+  readonly name = "dispatcher";
   readonly #options: DispatcherOptions;
-  readonly #logger = getLogger(["covey", "dispatcher"]);
   readonly #hub: AssignmentHub;
   readonly #nodes: NodeKeeper;
   readonly #statuses: StatusWriter;
   readonly #rate: SessionRate;
+  readonly #limits: NodeLimits;
   readonly #registrations = new Map<string, Registration>();
   readonly #graceTimers = new Map<string, CancelTimer>();
   #unsubscribe: (() => void) | undefined;
@@ -65,35 +68,40 @@ export class Dispatcher {
     const { store, clock } = options;
     this.#options = options;
     this.#hub = new AssignmentHub(store, clock);
-    this.#nodes = new NodeKeeper(store, clock, (error) => {
-      this.#logger.warn("Cannot write node state: {message}", { message: error.message });
-    });
+    this.#nodes = new NodeKeeper(options);
     this.#statuses = new StatusWriter(store, clock);
     this.#rate = new SessionRate(clock);
+    this.#limits = new NodeLimits(clock);
   }
 
   /**
    * This manager leads now: every node that is not down is unknown until it is heard from, for which it gets 6 heartbeat
-   * periods. Resolves when that is committed; calls are served at once.
+   * periods. Calls are served at once.
    */
-  async start(): Promise<void> {
+  start(): void {
     if (this.#unsubscribe) return;
-    const { store, clock } = this.#options;
-    this.#unsubscribe = store.subscribe((commit) => this.#apply(commit));
+    const { store } = this.#options;
+    this.#unsubscribe = store.subscribe((commit) => this.#apply(commit), this.name);
     this.#nodes.start();
     const alive = store.all("nodes").filter((node) => node.Status.State !== "down").map((node) => node.ID);
     for (const id of alive) {
-      const expire = () => {
-        this.#graceTimers.delete(id);
-        void this.#nodes.down(id, 'heartbeat failure for node in "unknown" state');
-      };
-      this.#graceTimers.set(id, clock.setTimer(NEW_LEADER_GRACE_PERIODS * this.#period(), expire));
+      this.#await(id, NEW_LEADER_GRACE_PERIODS, 'heartbeat failure for node in "unknown" state');
     }
-    await this.#nodes.unknown(alive);
+    this.#nodes.unknown(alive);
+  }
+
+  /** A node without a session is down unless it opens one in so many heartbeat periods. */
+  #await(nodeID: string, periods: number, otherwise: string): void {
+    this.#graceTimers.get(nodeID)?.();
+    const expire = () => {
+      this.#graceTimers.delete(nodeID);
+      this.#nodes.down(nodeID, otherwise);
+    };
+    this.#graceTimers.set(nodeID, this.#options.clock.setTimer(periods * this.#period(), expire));
   }
 
   /** This manager leads no longer: all streams end with `unavailable`, and node states stay as they are. */
-  stop(): void {
+  async stop(): Promise<void> {
     this.#unsubscribe?.();
     this.#unsubscribe = undefined;
     const reason = notLeading("serve agents", "this manager is not the leader");
@@ -101,8 +109,8 @@ export class Dispatcher {
     this.#graceTimers.clear();
     for (const registration of this.#registrations.values()) registration.end(reason);
     this.#registrations.clear();
-    this.#nodes.stop();
     this.#statuses.stop(reason);
+    await this.#nodes.stop();
   }
 
   /** Sends every session the managers and the root, if they changed. */
@@ -116,20 +124,18 @@ export class Dispatcher {
       [DISPATCHER_METHODS.session]: {
         kind: "server_stream",
         access: "node",
-        handler: (request, caller) => this.#session(checkSessionRequest(request), caller),
+        handler: (request, caller) => this.#session(request, caller),
       },
       [DISPATCHER_METHODS.assignments]: {
         kind: "server_stream",
         access: "node",
-        handler: (request, caller) =>
-          this.#assignments(checkSessionID("open assignments", request).SessionID, caller),
+        handler: (request, caller) => this.#assignments(request, caller),
       },
       [DISPATCHER_METHODS.heartbeat]: {
         kind: "unary",
         access: "node",
         // deno-lint-ignore require-await
-        handler: async (request, caller) =>
-          this.#heartbeat(checkSessionID("take a heartbeat", request).SessionID, caller),
+        handler: async (request, caller) => this.#heartbeat(request, caller),
       },
       [DISPATCHER_METHODS.updateTaskStatus]: {
         kind: "unary",
@@ -139,8 +145,9 @@ export class Dispatcher {
     };
   }
 
-  async *#session(request: SessionRequest, caller: CallContext): AsyncGenerator<SessionMessage, void> {
-    const registration = await this.#register(request, caller);
+  async *#session(request: unknown, caller: CallContext): AsyncGenerator<SessionMessage, void> {
+    this.#count(caller, "openings");
+    const registration = await this.#register(checkSessionRequest(request), caller);
     const wakeup = new Wakeup();
     const wake = () => wakeup.wake();
     const stopListening = registration.listen(wake);
@@ -163,8 +170,9 @@ export class Dispatcher {
     }
   }
 
-  async *#assignments(sessionID: string, caller: CallContext): AsyncGenerator<AssignmentsMessage, void> {
-    const registration = this.#registered(sessionID, caller);
+  async *#assignments(request: unknown, caller: CallContext): AsyncGenerator<AssignmentsMessage, void> {
+    this.#count(caller, "openings");
+    const registration = this.#registered(checkSessionID("open assignments", request).SessionID, caller);
     const stream = this.#hub.open(registration.nodeID);
     const onAbort = () => stream.end();
     const stopListening = registration.listen(() => {
@@ -180,14 +188,17 @@ export class Dispatcher {
     }
   }
 
-  #heartbeat(sessionID: string, caller: CallContext): HeartbeatResponse {
-    const registration = this.#registered(sessionID, caller);
+  #heartbeat(request: unknown, caller: CallContext): HeartbeatResponse {
+    this.#count(caller, "heartbeats");
+    const registration = this.#registered(checkSessionID("take a heartbeat", request).SessionID, caller);
     return { PeriodMs: this.#expectHeartbeat(registration), Time: timestamp(this.#options.clock) };
   }
 
   async #updateTaskStatus(value: unknown, caller: CallContext): Promise<Record<string, never>> {
+    this.#count(caller, "reports");
     const request = checkStatusUpdate(value);
     const { nodeID } = this.#registered(request.SessionID, caller);
+    this.#limits.countStatuses(nodeID, request.Updates);
     const updates: ReportedStatus[] = [];
     for (const { TaskID, Status } of request.Updates) {
       const task = this.#options.store.get("tasks", TaskID);
@@ -202,6 +213,13 @@ export class Dispatcher {
     }
     await this.#statuses.write(updates);
     return {};
+  }
+
+  /** Before a call is looked at: what is wrong with it costs time too. Throws as {@linkcode NodeLimits.count} does. */
+  #count(caller: CallContext, limited: Limited): void {
+    const nodeID = callerID(caller);
+    // Of nobody else is anything remembered.
+    if (this.#options.store.get("nodes", nodeID)) this.#limits.count(nodeID, limited);
   }
 
   /** Keeps the session that the request names, if it is the node's present one, else opens a new one. */
@@ -228,6 +246,10 @@ export class Dispatcher {
       await this.#nodes.ready(nodeID, request.Description, callerHost(caller));
     } catch (thrown) {
       this.#end(registration, CoveyError.from(thrown));
+      // Its agent may never come again, and somebody has to see that.
+      if (this.#unsubscribe && !this.#registrations.has(nodeID) && this.#options.store.get("nodes", nodeID)) {
+        this.#await(nodeID, GRACE_PERIODS, "heartbeat failure");
+      }
       throw thrown;
     }
     this.#expectHeartbeat(registration);
@@ -260,7 +282,7 @@ export class Dispatcher {
     registration.expect(GRACE_PERIODS * period, () => {
       const reason = `node ${registration.nodeID} sent no heartbeat in ${GRACE_PERIODS * period} ms`;
       this.#end(registration, new CoveyError("not_found", `Cannot go on with the session: ${reason}`));
-      void this.#nodes.down(registration.nodeID, "heartbeat failure");
+      this.#nodes.down(registration.nodeID, "heartbeat failure");
     });
     return period;
   }
@@ -276,7 +298,7 @@ export class Dispatcher {
   #period(): number {
     const { store, random } = this.#options;
     const setting = clusterOf(store)?.Spec.Dispatcher.HeartbeatPeriod;
-    const period = setting ? toMs(setting) : DEFAULT_HEARTBEAT_MS;
+    const period = setting ? Math.max(MIN_HEARTBEAT_MS, toMs(setting)) : DEFAULT_HEARTBEAT_MS;
     return Math.round(period * (1 + HEARTBEAT_JITTER * (2 * random.float() - 1)));
   }
 
@@ -294,24 +316,23 @@ export class Dispatcher {
 
   #apply(commit: Commit): void {
     this.#hub.apply(commit);
-    this.#nodes.apply(commit);
     for (const change of commit.changes) {
       if (change.table === "clusters") this.refresh();
-      if (change.table !== "nodes" || change.action === "create") continue;
-      const { ID } = change.object;
-      const registration = this.#registrations.get(ID);
-      if (change.action === "update") {
-        registration?.touch();
-        continue;
-      }
-      this.#rate.forget(ID);
-      this.#graceTimers.get(ID)?.();
-      this.#graceTimers.delete(ID);
-      if (registration) {
-        const message = `Cannot go on with the session: node ${ID} was removed from the cluster`;
-        this.#end(registration, new CoveyError("not_found", message));
-      }
+      else if (change.table === "nodes" && change.action === "update") {
+        this.#registrations.get(change.object.ID)?.touch();
+      } else if (change.table === "nodes" && change.action === "remove") this.#forget(change.object.ID);
     }
+  }
+
+  #forget(nodeID: string): void {
+    this.#rate.forget(nodeID);
+    this.#limits.forget(nodeID);
+    this.#graceTimers.get(nodeID)?.();
+    this.#graceTimers.delete(nodeID);
+    const registration = this.#registrations.get(nodeID);
+    if (registration === undefined) return;
+    const message = `Cannot go on with the session: node ${nodeID} was removed from the cluster`;
+    this.#end(registration, new CoveyError("not_found", message));
   }
 }
 

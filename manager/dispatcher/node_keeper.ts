@@ -1,54 +1,48 @@
 /** Writes what the dispatcher learns of nodes (ready, down, unknown), and gives up the tasks of nodes long gone. */
 import { DAY_MS } from "../../api/duration.ts";
-import type { CancelTimer, Clock } from "../../api/clock.ts";
+import type { CancelTimer } from "../../api/clock.ts";
 import { timestamp } from "../../api/clock.ts";
 import { CoveyError } from "../../api/errors.ts";
 import type { Node, NodeDescription, NodeState } from "../../api/node.ts";
 import { compareStates } from "../../api/task_state.ts";
-import type { Task } from "../../api/task.ts";
-import type { Commit, Store } from "../store/store.ts";
+import { isNodeBound, type Task } from "../../api/task.ts";
+import { type ComponentOptions, LoopComponent } from "../leader/commit_loop.ts";
+import type { Commit } from "../store/store.ts";
 import { isDeepStrictEqual } from "node:util";
 
 /** A node that was down for this long has its tasks orphaned (SwarmKit `defaultNodeDownPeriod`). */
 const ORPHAN_AFTER_MS = DAY_MS;
 
+/** What is to be written of a node, until that is committed or the node says otherwise. */
+interface Intent {
+  state: NodeState;
+  message: string;
+}
+
 /** Owner of `Node.Status` and `Node.Description`. */
-export class NodeKeeper {
-  readonly #store: Store;
-  readonly #clock: Clock;
-  readonly #onError: (error: CoveyError) => void;
+export class NodeKeeper extends LoopComponent {
   readonly #orphanTimers = new Map<string, CancelTimer>();
+  readonly #intents = new Map<string, Intent>();
+  readonly #states = this.list("node");
+  /** Nodes whose tasks are to be given up. */
+  readonly #orphans = this.list("node");
 
-  /** `onError` hears of writes that failed although nobody waits for them. */
-  constructor(store: Store, clock: Clock, onError: (error: CoveyError) => void) {
-    this.#store = store;
-    this.#clock = clock;
-    this.#onError = onError;
-  }
-
-  /** Starts the orphan timers of nodes that are down already. */
-  start(): void {
-    for (const node of this.#store.all("nodes")) this.#watch(node);
+  constructor(options: ComponentOptions) {
+    super("node keeper", options);
   }
 
   /** Stops all timers. */
-  stop(): void {
+  override async stop(): Promise<void> {
     for (const cancel of this.#orphanTimers.values()) cancel();
     this.#orphanTimers.clear();
-  }
-
-  /** Follows node states, whoever wrote them. */
-  apply(commit: Commit): void {
-    for (const change of commit.changes) {
-      if (change.table !== "nodes") continue;
-      if (change.action === "remove") this.#unwatch(change.object.ID);
-      else this.#watch(change.object);
-    }
+    this.#intents.clear();
+    await super.stop();
   }
 
   /** Commits that a node is there, with its description. Throws `not_found`. Writes nothing if nothing changed. */
   ready(nodeID: string, description: NodeDescription, addr: string): Promise<void> {
-    return this.#store.update((tx) => {
+    this.#intents.delete(nodeID);
+    return this.options.store.update((tx) => {
       const node = tx.get("nodes", nodeID);
       if (!node) {
         throw new CoveyError("not_found", `Cannot open a session: node ${nodeID} is not in the cluster`);
@@ -60,64 +54,87 @@ export class NodeKeeper {
     });
   }
 
-  /** Commits that a node was not heard from in time. */
-  async down(nodeID: string, message: string): Promise<void> {
-    await this.#setStates([nodeID], "down", message);
+  /** Has it committed that a node was not heard from in time, however often that is refused. */
+  down(nodeID: string, message: string): void {
+    this.#intend(nodeID, { state: "down", message });
   }
 
-  /** Commits that nothing is known of `nodeIDs` yet: this manager has just become the leader. */
-  async unknown(nodeIDs: string[]): Promise<void> {
-    await this.#setStates(nodeIDs, "unknown", "Node moved to unknown: the leader changed");
+  /** The same, that nothing is known of `nodeIDs` yet: this manager has just become the leader. */
+  unknown(nodeIDs: string[]): void {
+    const intent: Intent = { state: "unknown", message: "Node moved to unknown: the leader changed" };
+    for (const id of nodeIDs) this.#intend(id, intent);
   }
 
-  async #setStates(nodeIDs: string[], state: NodeState, message: string): Promise<void> {
-    if (nodeIDs.length === 0) return;
-    try {
-      await this.#store.batch(nodeIDs, (tx, id) => {
-        const node = tx.get("nodes", id);
-        if (!node || node.Status.State === state || node.Status.State === "down") return;
-        tx.update("nodes", { ...node, Status: { ...node.Status, State: state, Message: message } });
-      });
-    } catch (thrown) {
-      this.#onError(CoveyError.from(thrown));
+  #intend(nodeID: string, intent: Intent): void {
+    this.#intents.set(nodeID, intent);
+    this.#states.add(nodeID);
+    this.wake();
+  }
+
+  protected override resync(): void {
+    for (const node of this.options.store.all("nodes")) this.#watch(node);
+    for (const nodeID of this.#intents.keys()) this.#states.add(nodeID);
+  }
+
+  /** Follows node states, whoever wrote them. */
+  protected override onCommit(commit: Commit): boolean {
+    for (const change of commit.changes) {
+      if (change.table !== "nodes") continue;
+      if (change.action === "remove") this.#unwatch(change.object.ID);
+      else this.#watch(change.object);
     }
+    return false;
+  }
+
+  protected override async run(): Promise<void> {
+    await this.#states.commit(this.options.store, (tx, id) => {
+      const node = tx.get("nodes", id), intent = this.#intents.get(id);
+      if (!node || !intent || node.Status.State === intent.state || node.Status.State === "down") {
+        return intent;
+      }
+      const { state: State, message: Message } = intent;
+      tx.update("nodes", { ...node, Status: { ...node.Status, State, Message } });
+      return intent;
+    }, (written, id) => {
+      if (this.#intents.get(id) === written) this.#intents.delete(id);
+    });
+    await this.#orphans.each((id) => this.#orphan(id));
   }
 
   #watch(node: Node): void {
     if (node.Status.State !== "down") return this.#unwatch(node.ID);
     if (this.#orphanTimers.has(node.ID)) return;
-    const cancel = this.#clock.setTimer(ORPHAN_AFTER_MS, () => {
+    const cancel = this.options.clock.setTimer(ORPHAN_AFTER_MS, () => {
       this.#orphanTimers.delete(node.ID);
-      void this.#orphan(node.ID);
+      this.#orphans.add(node.ID);
+      this.wake();
     });
     this.#orphanTimers.set(node.ID, cancel);
   }
 
   #unwatch(nodeID: string): void {
+    this.#orphans.delete(nodeID);
     this.#orphanTimers.get(nodeID)?.();
     this.#orphanTimers.delete(nodeID);
   }
 
   async #orphan(nodeID: string): Promise<void> {
-    try {
-      const tasks = this.#store.find("tasks", "nodeID", nodeID).filter(canBeOrphaned);
-      await this.#store.batch(tasks, (tx, { ID }) => {
-        const task = tx.get("tasks", ID);
-        if (!task || !canBeOrphaned(task)) return;
-        const Message = "Task orphaned: its node has been down for 24 hours";
-        tx.update("tasks", {
-          ...task,
-          Status: { ...task.Status, State: "orphaned", Timestamp: timestamp(this.#clock), Message },
-        });
+    const { store, clock } = this.options;
+    const tasks = store.find("tasks", "nodeID", nodeID).filter(canBeOrphaned);
+    await store.batch(tasks, (tx, { ID }) => {
+      const task = tx.get("tasks", ID);
+      if (!task || !canBeOrphaned(task)) return;
+      const Message = "Task orphaned: its node has been down for 24 hours";
+      tx.update("tasks", {
+        ...task,
+        Status: { ...task.Status, State: "orphaned", Timestamp: timestamp(clock), Message },
       });
-    } catch (thrown) {
-      this.#onError(CoveyError.from(thrown));
-    }
+    });
   }
 }
 
-/** A global service's task (slot 0) stays its node's: nobody else can take its place, and an outage does not stop it. */
+/** A task that is bound to its node stays there: nobody else can take its place, and an outage does not stop it. */
 function canBeOrphaned(task: Task): boolean {
-  return task.Slot !== 0 && compareStates(task.Status.State, "assigned") >= 0 &&
+  return !isNodeBound(task) && compareStates(task.Status.State, "assigned") >= 0 &&
     compareStates(task.Status.State, "running") <= 0;
 }

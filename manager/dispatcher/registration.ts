@@ -67,15 +67,16 @@ export class SessionRate {
     this.#clock = clock;
   }
 
-  /** Counts one more session. Throws `unavailable` over the limit. */
+  /** Counts one more session. Throws `resource_exhausted`, retryable, over the limit. */
   count(nodeID: string): void {
     const now = this.#clock.monotonic();
     const recent = (this.#opened.get(nodeID) ?? []).filter((at) => now - at < RATE_WINDOW_MS);
     this.#opened.set(nodeID, recent);
     if (recent.length >= MAX_SESSIONS_PER_WINDOW) {
       throw new CoveyError(
-        "unavailable",
+        "resource_exhausted",
         `Cannot open a session: node ${nodeID} opened ${recent.length} in ${RATE_WINDOW_MS / 1000} s`,
+        { retryable: true },
       );
     }
     recent.push(now);

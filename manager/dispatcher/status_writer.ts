@@ -42,7 +42,7 @@ export class StatusWriter {
     this.#budget = burstBudget(clock);
   }
 
-  /** Resolves once the updates are durable. Rejects as `Store.batch` does, or `resource_exhausted`. */
+  /** Resolves once the updates are durable. Rejects with what kept one of them from that, or `resource_exhausted`. */
   write(updates: ReportedStatus[]): Promise<void> {
     if (updates.length === 0) return Promise.resolve();
     if (this.#count + updates.length > MAX_WAITING_UPDATES) {
@@ -82,8 +82,15 @@ export class StatusWriter {
     const now = this.#clock.now();
     try {
       const updates = batch.flatMap((waiting) => waiting.updates).filter((u) => this.#isNews(u));
-      if (updates.length > 0) await this.#store.batch(updates, (tx, u) => applyStatus(tx, u, now));
-      for (const waiting of batch) waiting.resolve();
+      const failures = new Map<ReportedStatus, Error>();
+      await this.#store.batch(updates, (tx, u) => applyStatus(tx, u, now), (update, outcome) => {
+        if (!outcome.committed) failures.set(update, outcome.error);
+      });
+      for (const { updates, resolve, reject } of batch) {
+        const failed = updates.find((update) => failures.has(update));
+        if (failed) reject(failures.get(failed)!);
+        else resolve();
+      }
     } catch (thrown) {
       for (const waiting of batch) waiting.reject(CoveyError.from(thrown));
     } finally {
@@ -114,8 +121,11 @@ function applyStatus(tx: WriteTransaction, update: ReportedStatus, now: number):
   tx.update("tasks", { ...task, Status: { ...update.Status, Timestamp: notAfter(update, now) } });
 }
 
-/** A device's clock may run ahead; nothing has happened later than now. */
+/**
+ * A device's clock may run ahead; nothing has happened later than now. Written anew, because `Date.parse` takes much that no
+ * client reads, years before the first one too.
+ */
 function notAfter(update: ReportedStatus, now: number): string {
   const at = Date.parse(update.Status.Timestamp);
-  return Number.isFinite(at) && at <= now ? update.Status.Timestamp : new Date(now).toISOString();
+  return new Date(at >= 0 && at <= now ? at : now).toISOString();
 }

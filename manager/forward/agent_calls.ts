@@ -2,6 +2,7 @@
  * Agents may be connected to any manager: one that does not lead hands their calls to the leader, in the agent's name. See
  * {@linkcode ForwardedCall} for what crosses the wire.
  */
+import { isShowable } from "../../api/characters.ts";
 import { CoveyError } from "../../api/errors.ts";
 import type {
   CallContext,
@@ -13,6 +14,9 @@ import type {
 import type { LeaderLink } from "./leader_link.ts";
 import { openStream } from "./leader_stream.ts";
 import { handedToFollower } from "../consensus/mod.ts";
+
+/** Characters of HOST:PORT: an IPv6 address with a zone, and slack. */
+const MAX_ADDRESS_LENGTH = 300;
 
 /**
  * Request of a call that one manager makes for an agent: only such a call has a `forwardedFor`, which only managers may
@@ -84,7 +88,10 @@ function optionsFor({ peer, signal }: CallContext): CallOptions {
 /** The agent's own request and context. Throws unless this manager leads: a call is handed on once. */
 function forwardedCall(name: string, value: unknown, caller: CallContext, link: LeaderLink) {
   const { RemoteAddress, Request } = (value ?? {}) as Partial<ForwardedCall>;
-  if (typeof RemoteAddress !== "string") {
+  if (
+    typeof RemoteAddress !== "string" || RemoteAddress.length > MAX_ADDRESS_LENGTH ||
+    !isShowable(RemoteAddress)
+  ) {
     throw new CoveyError("invalid_argument", `Cannot call ${name}: the agent's address is missing`);
   }
   if (!link.isLeader) throw handedToFollower();

@@ -5,7 +5,7 @@ import { CoveyError } from "../../api/errors.ts";
 import type { Dialer } from "../../transport/mod.ts";
 import type { Consensus, ConsensusStatus } from "../consensus/mod.ts";
 import { type LeaderAddress, LeaderConnections, type Lease, LINGER_MS } from "./leader_connections.ts";
-import { fateOf, noLeader, outcomeUnknown } from "./outcome.ts";
+import { fateOf, noLeader, notAManager, outcomeUnknown } from "./outcome.ts";
 import { canceled, within } from "./waiting.ts";
 
 /** How long a call waits for a leader that can be reached: ten elections of the slowest default (1 s). */
@@ -149,6 +149,7 @@ export class LeaderLink {
     } catch (thrown) {
       const problem = CoveyError.from(thrown);
       const fate = fateOf(problem);
+      if (problem.reason === "no_manager") throw notAManager(problem);
       if (signal?.aborted || fate === "answered") throw problem;
       if (fate !== "not_leader") lease.discard();
       if (fate === "unknown" && !idempotent) throw outcomeUnknown(problem);

@@ -1,5 +1,5 @@
 /** What became of a call to the leader that failed, and the errors that callers of this manager see. */
-import { NO_LEADER } from "../../api/docker_texts.ts";
+import { NO_LEADER, NOT_A_MANAGER } from "../../api/docker_texts.ts";
 import { CoveyError } from "../../api/errors.ts";
 
 /**
@@ -28,4 +28,11 @@ export function outcomeUnknown(cause: CoveyError): CoveyError {
     `Cannot tell whether the leader did it, look before you ask again: ${cause.message}`,
     { cause, reason: "outcome_unknown" },
   );
+}
+
+/** The cluster has made this node a worker, which it will hear of in a moment. */
+export function notAManager(cause: CoveyError): CoveyError {
+  return new CoveyError("unavailable", NOT_A_MANAGER + "It was demoted and is about to go on as a worker.", {
+    cause,
+  });
 }

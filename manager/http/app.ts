@@ -13,7 +13,7 @@ import {
   type RequestEnv,
   sendJSON,
 } from "./context.ts";
-import { dockerError } from "./docker_error.ts";
+import { dockerError, shownMessage } from "./docker_error.ts";
 import { connectEngine, type Engine } from "./engine.ts";
 import { EventHub } from "./events/event_hub.ts";
 import { isEnginePath } from "./engine_paths.ts";
@@ -89,7 +89,7 @@ export function controlAPI(options: ControlOptions): ControlAPI {
   );
   app.onError((thrown, c) => {
     const { status, message, reason } = dockerError(thrown, isDockerClient(c));
-    return sendJSON(c, { message, reason }, status as ContentfulStatusCode);
+    return sendJSON(c, { message: shownMessage(message), reason }, status as ContentfulStatusCode);
   });
   return {
     app,

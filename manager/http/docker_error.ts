@@ -1,4 +1,5 @@
 /** How errors look to Docker clients: moby's status codes, and its texts with gRPC's prefix where the swarm's core speaks. */
+import { showableLines } from "../../api/characters.ts";
 import { CoveyError, type ErrorCode, type ErrorReason } from "../../api/errors.ts";
 
 /** gRPC's name of a code as moby prints it; codes that moby's own layer reports carry no prefix. */
@@ -46,7 +47,7 @@ const CONSTRAINT_TEXTS = /^(?:constraint expected one operator|(?:key|value) '.*
 /** Texts of SwarmKit's checks of a spec. */
 const SWARMKIT_TEXTS = new RegExp(
   "^(?:meta: |name must be |(?:TaskSpec|ContainerSpec|EndpointSpec): |invalid (?:cpu|memory) value |" +
-    "minimum certificate |heartbeat time )",
+    "minimum certificate |heartbeat time |expanding )",
 );
 
 /** What Docker says to a spec with this one problem; undefined where Docker has no such problem. */
@@ -55,6 +56,14 @@ function dockerText(problem: string): string | undefined {
   if (CONSTRAINT_TEXTS.test(problem)) return `rpc error: code = Unknown desc = ${problem}`;
   if (SWARMKIT_TEXTS.test(problem)) return `rpc error: code = InvalidArgument desc = ${problem}`;
   return undefined;
+}
+
+/** Characters of an answer's message: what a terminal shows, not what a client sent. */
+const MAX_MESSAGE_LENGTH = 16 * 1024;
+
+/** A message as clients print it: it may quote what others sent. */
+export function shownMessage(message: string): string {
+  return showableLines(message.slice(0, MAX_MESSAGE_LENGTH));
 }
 
 /** How an error is answered; `reason` is for clients of ours, which decide by it. */

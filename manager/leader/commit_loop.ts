@@ -3,9 +3,12 @@
  * another.
  */
 import { getLogger } from "@logtape/logtape";
+import { Backoff, type BackoffLimits } from "../../api/backoff.ts";
 import type { CancelTimer, Clock } from "../../api/clock.ts";
 import type { Random } from "../../api/random.ts";
+import { SayOnce } from "../../api/say_once.ts";
 import type { Commit, Store } from "../store/store.ts";
+import { type ShowReason, WorkList } from "./work_list.ts";
 
 /** What a leader component works with. */
 export interface ComponentOptions {
@@ -16,7 +19,7 @@ export interface ComponentOptions {
 
 /** The parts of a component that its loop calls. */
 export interface LoopHandlers {
-  /** Marks everything dirty: at the start, and after a failed write. Reads the store's present state. */
+  /** Marks everything dirty: at the start, and after a failed step. Reads the store's present state. */
   resync(): void;
   /**
    * Remembers what `commit` made dirty; true if there is work. Synchronous, and bounded by the size of the
@@ -27,15 +30,18 @@ export interface LoopHandlers {
   run(): Promise<void>;
 }
 
-/**
- * Milliseconds before a component tries again after a failed write (SwarmKit retries at the next event only).
- */
-const RETRY_DELAY_MS = 1000;
+/** Before a component that failed as a whole begins anew from the store (SwarmKit waits for the next event only). */
+const RETRY_PAUSE: BackoffLimits = { minMs: 1_000, maxMs: 30_000 };
 
-const logger = getLogger(["covey", "orchestrator"]);
+const logger = getLogger(["covey", "leader"]);
 
-/** Runs a component's handlers: coalesced, serial, and again after a failure. */
+/** Runs a component's handlers: coalesced, serial, and again after a failure. Nothing that they throw gets out. */
 export class CommitLoop {
+  readonly clock: Clock;
+  readonly #store: Store;
+  readonly #lists: WorkList[] = [];
+  readonly #backoff = new Backoff(RETRY_PAUSE);
+  readonly #problem = new SayOnce();
   #unsubscribe: (() => void) | undefined;
   #cancelRetry: CancelTimer | undefined;
   #wanted = false;
@@ -43,22 +49,29 @@ export class CommitLoop {
 
   constructor(
     readonly name: string,
-    readonly options: Pick<ComponentOptions, "store" | "clock">,
+    options: Pick<ComponentOptions, "store" | "clock">,
     readonly handlers: LoopHandlers,
-  ) {}
+  ) {
+    this.clock = options.clock;
+    this.#store = options.store;
+  }
 
   get started(): boolean {
     return this.#unsubscribe !== undefined;
   }
 
+  /** A list of objects to look at, emptied at each stop. Whatever the loop does not finish is due again after a failure. */
+  list(kind: string, show?: ShowReason): WorkList {
+    const list = new WorkList(kind, this, show);
+    this.#lists.push(list);
+    return list;
+  }
+
   /** Subscribes, marks everything dirty and begins to work. */
   start(): void {
     if (this.started) return;
-    this.#unsubscribe = this.options.store.subscribe((commit) => {
-      if (this.handlers.onCommit(commit)) this.wake();
-    });
-    this.handlers.resync();
-    this.wake();
+    this.#unsubscribe = this.#store.subscribe((commit) => this.#follow(commit), this.name);
+    this.#begin();
   }
 
   /** Resolves when the step in progress has ended. */
@@ -66,8 +79,11 @@ export class CommitLoop {
     this.#unsubscribe?.();
     this.#unsubscribe = undefined;
     this.#cancelRetry?.();
+    this.#cancelRetry = undefined;
+    this.#backoff.reset();
     this.#wanted = false;
     await this.#running;
+    if (!this.started) { for (const list of this.#lists) list.clear(); }
   }
 
   /** Asks for a step; many calls before it begins make one step. */
@@ -77,26 +93,47 @@ export class CommitLoop {
     this.#running ??= this.#drive();
   }
 
+  #begin(): void {
+    try {
+      this.handlers.resync();
+    } catch (error) {
+      return this.#fail(error);
+    }
+    this.wake();
+  }
+
+  #follow(commit: Commit): void {
+    try {
+      if (this.handlers.onCommit(commit)) this.wake();
+    } catch (error) {
+      this.#fail(error);
+    }
+  }
+
   async #drive(): Promise<void> {
     await Promise.resolve();
     while (this.#wanted && this.started) {
       this.#wanted = false;
       try {
         await this.handlers.run();
+        if (this.#cancelRetry === undefined) this.#backoff.reset();
       } catch (error) {
-        if (!this.started) break;
-        logger.warn("{component} tries again after a failed step: {error}", { component: this.name, error });
-        this.#retryLater();
+        if (this.started) this.#fail(error);
       }
     }
     this.#running = undefined;
   }
 
-  #retryLater(): void {
-    this.#cancelRetry?.();
-    this.#cancelRetry = this.options.clock.setTimer(RETRY_DELAY_MS, () => {
-      this.handlers.resync();
-      this.wake();
+  /** It cannot go on from what it has noted, so it begins anew from the store, a little later. */
+  #fail(error: unknown): void {
+    if (this.#problem.isNew(String(error))) {
+      logger.error("{component} failed and begins anew: {error}", { component: this.name, error });
+    }
+    if (this.#cancelRetry) return;
+    this.#cancelRetry = this.clock.setTimer(this.#backoff.next(), () => {
+      this.#cancelRetry = undefined;
+      for (const list of this.#lists) list.restore();
+      this.#begin();
     });
   }
 }
@@ -105,7 +142,7 @@ export class CommitLoop {
 export abstract class LoopComponent {
   readonly #loop: CommitLoop;
 
-  constructor(name: string, protected readonly options: ComponentOptions) {
+  constructor(readonly name: string, protected readonly options: ComponentOptions) {
     this.#loop = new CommitLoop(name, options, {
       resync: () => this.resync(),
       onCommit: (commit) => this.onCommit(commit),
@@ -120,6 +157,16 @@ export abstract class LoopComponent {
   /** Resolves when the step in progress has ended. */
   stop(): Promise<void> {
     return this.#loop.stop();
+  }
+
+  /** See {@linkcode CommitLoop.list}. */
+  protected list(kind: string, show?: ShowReason): WorkList {
+    return this.#loop.list(kind, show);
+  }
+
+  /** See {@linkcode CommitLoop.wake}. */
+  protected wake(): void {
+    this.#loop.wake();
   }
 
   /** These three as {@linkcode LoopHandlers} says. */

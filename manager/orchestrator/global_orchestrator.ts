@@ -6,7 +6,8 @@
 import { clusterOf } from "../cluster/cluster_object.ts";
 import type { Node } from "../../api/node.ts";
 import { isGlobal, type Service } from "../../api/service.ts";
-import type { Task } from "../../api/task.ts";
+import { isNodeBound, slotKey, type Task } from "../../api/task.ts";
+import type { CoveyError } from "../../api/errors.ts";
 import { isTerminal } from "../../api/task_state.ts";
 import { nodeMatches } from "../placement/constraint.ts";
 import type { WriteTransaction } from "../store/store.ts";
@@ -30,7 +31,7 @@ export class GlobalOrchestrator extends ServiceOrchestrator {
   #services = new Map<string, Service>();
 
   constructor(options: ComponentOptions) {
-    super("global orchestrator", options, true);
+    super("global orchestrator", options, "global");
   }
 
   protected override onService(serviceID: string, service: Service | undefined): void {
@@ -57,30 +58,55 @@ export class GlobalOrchestrator extends ServiceOrchestrator {
   protected override async reconcileNodes(nodeIDs: string[]): Promise<void> {
     const { store } = this.options;
     const pairs: Pair[] = [];
+    const orphans: Task[] = [];
     for (const nodeID of nodeIDs) {
       const node = store.get("nodes", nodeID);
-      if (node === undefined) await this.#deleteTasks(store.find("tasks", "nodeID", nodeID));
-      else for (const service of this.#services.values()) pairs.push(this.#pair(service, node));
+      if (node === undefined) orphans.push(...store.find("tasks", "nodeID", nodeID));
+      else for (const service of this.#services.values()) this.#pairUp(pairs, service, node);
     }
-    await this.#apply(pairs);
-    const byService = Map.groupBy(pairs, (pair) => pair.service);
-    for (const [service, of] of byService) this.#update(service, of, true);
+    await this.#deleteTasks(orphans);
+    await this.#apply(pairs, ({ node }, error) => this.dirtyNodes.failed(node.ID, error));
+    for (const [service, of] of Map.groupBy(pairs, (pair) => pair.service)) {
+      this.dirtyServices.attempt(service.ID, () => this.#update(service, of, true));
+    }
   }
 
   protected override async reconcile(service: Service): Promise<void> {
     const { store } = this.options;
     const tasks = Map.groupBy(store.find("tasks", "serviceID", service.ID), (task) => task.NodeID);
-    const pairs = store.all("nodes").map((node) => this.#pair(service, node, tasks.get(node.ID) ?? []));
-    await this.#apply(pairs);
+    const pairs: Pair[] = [];
+    const odd = new Map<string, unknown>();
+    for (const node of store.all("nodes")) {
+      try {
+        pairs.push(this.#pair(service, node, tasks.get(node.ID) ?? []));
+      } catch (error) {
+        odd.set(node.ID, error);
+      }
+    }
+    // What fits no node at all is the service's own fault.
+    if (odd.size > 0 && pairs.length === 0) throw odd.values().next().value;
+    for (const [nodeID, error] of odd) this.dirtyNodes.failed(nodeID, error);
+    let failure: CoveyError | undefined;
+    await this.#apply(pairs, (_, error) => failure ??= error);
     this.#update(service, pairs, false);
+    if (failure) throw failure;
+  }
+
+  /** Where a service cannot be judged on a node, a look at all its nodes finds which of them is odd. */
+  #pairUp(pairs: Pair[], service: Service, node: Node): void {
+    try {
+      pairs.push(this.#pair(service, node));
+    } catch {
+      this.dirtyServices.add(service.ID);
+    }
   }
 
   #pair(
     service: Service,
     node: Node,
-    tasks = this.options.store.find("tasks", "slot", `${service.ID}/${node.ID}`),
+    tasks = this.options.store.find("tasks", "slot", slotKey({ ServiceID: service.ID, NodeID: node.ID })),
   ): Pair {
-    const live = this.supervisor.liveTasks(service, tasks.filter((task) => task.DesiredState !== "remove"));
+    const live = this.supervisor.liveTasks(this.options.store, service, tasks);
     return { service, node, live, verdict: globalVerdict(service, node) };
   }
 
@@ -91,8 +117,8 @@ export class GlobalOrchestrator extends ServiceOrchestrator {
     this.updater.update(service, slots, partial);
   }
 
-  /** Creates missing tasks and ends those that must not be. */
-  async #apply(pairs: Pair[]): Promise<void> {
+  /** Creates missing tasks and ends those that must not be; `failed` hears of each pair whose writes are not committed. */
+  async #apply(pairs: Pair[], failed: (pair: Pair, error: CoveyError) => void): Promise<void> {
     const { store, clock, random } = this.options;
     const cluster = clusterOf(store);
     const toDo = pairs.filter(({ verdict, live }) =>
@@ -103,11 +129,13 @@ export class GlobalOrchestrator extends ServiceOrchestrator {
       const place = tx.get("nodes", node.ID);
       if (current === undefined || place === undefined || globalVerdict(current, place) !== verdict) return;
       if (verdict === "run") {
-        const tasks = tx.find("tasks", "slot", `${service.ID}/${node.ID}`);
+        const tasks = tx.find("tasks", "slot", slotKey({ ServiceID: service.ID, NodeID: node.ID }));
         if (!tasks.some(isWanted)) {
           tx.create("tasks", newTask(current, { nodeID: node.ID }, cluster, clock, random));
         }
       } else this.#end(tx, live);
+    }, (pair, outcome) => {
+      if (!outcome.committed) failed(pair, outcome.error);
     });
   }
 
@@ -121,10 +149,12 @@ export class GlobalOrchestrator extends ServiceOrchestrator {
   /** Tasks of a node that was removed: nobody will ever report on them. */
   async #deleteTasks(tasks: Task[]): Promise<void> {
     await this.options.store.batch(tasks, (tx, { ID, ServiceID }) => {
-      const service = tx.get("services", ServiceID);
-      if (tx.get("tasks", ID)?.Slot === 0 && (service === undefined || isGlobal(service.Spec))) {
+      const task = tx.get("tasks", ID), service = tx.get("services", ServiceID);
+      if (task && isNodeBound(task) && (service === undefined || isGlobal(service.Spec))) {
         tx.delete("tasks", ID);
       }
+    }, ({ NodeID }, outcome) => {
+      if (!outcome.committed) this.dirtyNodes.failed(NodeID, outcome.error);
     });
   }
 }

@@ -1,12 +1,12 @@
 /** Keeps n tasks of each replicated service (SwarmKit `manager/orchestrator/replicated`). */
 import { clusterOf } from "../cluster/cluster_object.ts";
 import { replicas, type Service } from "../../api/service.ts";
-import type { Task } from "../../api/task.ts";
+import { slotKey, type Task } from "../../api/task.ts";
 import { isTerminal } from "../../api/task_state.ts";
 import type { ReadView, WriteTransaction } from "../store/store.ts";
 import type { ComponentOptions } from "../leader/commit_loop.ts";
 import { type NodeChange, ServiceOrchestrator } from "./service_orchestrator.ts";
-import { newTask, withDesired } from "../task/task.ts";
+import { isWanted, newTask, withDesired } from "../task/task.ts";
 
 /** Live tasks by slot, and what is left of slots without any. */
 interface Slots {
@@ -47,7 +47,7 @@ export function slotsToKeep(live: ReadonlyMap<number, readonly Task[]>): number[
 /** The orchestrator of replicated services. */
 export class ReplicatedOrchestrator extends ServiceOrchestrator {
   constructor(options: ComponentOptions) {
-    super("replicated orchestrator", options, false);
+    super("replicated orchestrator", options, "replicated");
   }
 
   protected override nodeMatters(change: NodeChange): boolean {
@@ -73,26 +73,27 @@ export class ReplicatedOrchestrator extends ServiceOrchestrator {
       const keep = new Set(slotsToKeep(live).slice(0, wanted));
       for (const slot of live.keys()) {
         if (keep.has(slot)) continue;
-        dead.push(...this.options.store.find("tasks", "slot", `${service.ID}/${slot}`));
+        const place = { ServiceID: service.ID, Slot: slot, NodeID: "" };
+        dead.push(...this.options.store.find("tasks", "slot", slotKey(place)));
         live.delete(slot);
       }
     }
     this.updater.update(service, [...live.values()]);
     const added = await this.#fill(service, wanted, live);
-    await this.#remove(dead.filter((task) => !added.has(task.Slot)));
+    await this.#remove(dead.filter(({ Slot }) => Slot === undefined || !added.has(Slot)));
   }
 
   #slots(service: Service): Slots {
     const all = new Map<number, Task[]>();
     for (const task of this.options.store.find("tasks", "serviceID", service.ID)) {
-      if (task.DesiredState === "remove") continue;
+      if (task.DesiredState === "remove" || task.Slot === undefined) continue;
       const slot = all.get(task.Slot);
       if (slot) slot.push(task);
       else all.set(task.Slot, [task]);
     }
     const slots: Slots = { live: new Map(), dead: [] };
     for (const [slot, tasks] of all) {
-      const live = this.supervisor.liveTasks(service, tasks);
+      const live = this.supervisor.liveTasks(this.options.store, service, tasks);
       if (live.length > 0) slots.live.set(slot, live);
       else slots.dead.push(...tasks);
     }
@@ -110,6 +111,8 @@ export class ReplicatedOrchestrator extends ServiceOrchestrator {
     await store.batch(free, (tx, slot) => {
       const current = tx.get("services", service.ID);
       if (current?.SpecVersion.Index !== service.SpecVersion.Index) return;
+      // There, if this was written before and the answer was lost.
+      if (tx.find("tasks", "slot", `${service.ID}/${slot}`).some(isWanted)) return;
       tx.create("tasks", newTask(current, { slot }, cluster, clock, random));
     });
     return new Set(free);

@@ -1,10 +1,12 @@
 /** What the orchestrators of both modes share: dirty sets, restarts, and the end of services. */
-import { isGlobal, type Service } from "../../api/service.ts";
+import { type ModeName, modeOf, type Service } from "../../api/service.ts";
 import type { Task } from "../../api/task.ts";
 import { isTerminal } from "../../api/task_state.ts";
 import type { Change, Commit, WriteTransaction } from "../store/store.ts";
 import { CommitLoop, type ComponentOptions } from "../leader/commit_loop.ts";
 import { type DelayedStart, RestartSupervisor } from "../restart/restart_supervisor.ts";
+import { showOnService, showOnTask } from "../leader/show_reason.ts";
+import type { WorkList } from "../leader/work_list.ts";
 import { isWanted, withDesired } from "../task/task.ts";
 import { Updater } from "../updater/updater.ts";
 
@@ -15,19 +17,20 @@ export type NodeChange = Extract<Change, { table: "nodes" }>;
 export abstract class ServiceOrchestrator {
   protected readonly supervisor: RestartSupervisor;
   protected readonly updater: Updater;
-  protected readonly dirtyServices = new Set<string>();
-  protected readonly dirtyNodes = new Set<string>();
-  readonly #restarts = new Set<string>();
-  readonly #removed = new Set<string>();
+  protected readonly dirtyServices: WorkList;
+  protected readonly dirtyNodes: WorkList;
+  readonly #restarts: WorkList;
+  /** Services that are gone, whose tasks are not. */
+  readonly #removed: WorkList;
   readonly #loop: CommitLoop;
   /**
-   * Tasks whose service was removed while nobody led are deleted at the start (SwarmKit `CheckTasks`), not
-   * marked.
+   * Services that were removed while nobody led: their tasks are deleted (SwarmKit `CheckTasks`), not marked.
    */
+  readonly #removedBefore = new Set<string>();
   #starting = false;
 
-  constructor(name: string, protected readonly options: ComponentOptions, readonly global: boolean) {
-    this.supervisor = new RestartSupervisor(options, global);
+  constructor(readonly name: string, protected readonly options: ComponentOptions, readonly mode: ModeName) {
+    this.supervisor = new RestartSupervisor(options, mode);
     this.updater = new Updater(options, this.supervisor, (serviceID) => {
       this.dirtyServices.add(serviceID);
       this.#loop.wake();
@@ -37,6 +40,10 @@ export abstract class ServiceOrchestrator {
       onCommit: (commit) => this.#onCommit(commit),
       run: () => this.#run(),
     });
+    this.dirtyServices = this.#loop.list("service", showOnService(options));
+    this.dirtyNodes = this.#loop.list("node");
+    this.#restarts = this.#loop.list("task", showOnTask(options));
+    this.#removed = this.#loop.list("removed service");
   }
 
   start(): void {
@@ -44,6 +51,7 @@ export abstract class ServiceOrchestrator {
     this.supervisor.start();
     this.updater.start();
     this.#loop.start();
+    this.#starting = false;
   }
 
   async stop(): Promise<void> {
@@ -52,7 +60,7 @@ export abstract class ServiceOrchestrator {
 
   /** Brings one service to its spec. */
   protected abstract reconcile(service: Service): Promise<void>;
-  /** Works off `dirtyNodes`. */
+  /** Works off `dirtyNodes`, of which `nodeIDs` were taken; those that fail are named to it. */
   protected abstract reconcileNodes(nodeIDs: string[]): Promise<void>;
   /** True if a change of a node can matter to this mode. */
   protected abstract nodeMatters(change: NodeChange): boolean;
@@ -67,25 +75,32 @@ export abstract class ServiceOrchestrator {
 
   /** Has another look at wanted tasks. */
   protected checkTasks(tasks: Iterable<Task>): void {
-    for (const task of tasks) {
-      if ((task.Slot === 0) === this.global && isWanted(task)) this.#restarts.add(task.ID);
-    }
+    for (const task of tasks) if (isWanted(task) && this.#serviceOf(task)) this.#restarts.add(task.ID);
+  }
+
+  /** The service of `task` if it exists and has this mode. */
+  #serviceOf(task: Task): Service | undefined {
+    const service = this.options.store.get("services", task.ServiceID);
+    return service && modeOf(service.Spec) === this.mode ? service : undefined;
   }
 
   #resync(): void {
     const { store } = this.options;
     for (const service of store.all("services")) {
-      if (isGlobal(service.Spec) !== this.global) continue;
+      if (modeOf(service.Spec) !== this.mode) continue;
       this.onService(service.ID, service);
       this.dirtyServices.add(service.ID);
     }
     for (const node of store.all("nodes")) this.dirtyNodes.add(node.ID);
     for (const task of store.all("tasks")) {
-      if ((task.Slot === 0) !== this.global) continue;
-      if (store.get("services", task.ServiceID) === undefined) this.#removed.add(task.ServiceID);
-      else if (isWanted(task) && this.judge(store, store.get("services", task.ServiceID)!, task) !== "keep") {
-        this.#restarts.add(task.ID);
+      const service = store.get("services", task.ServiceID);
+      if (service === undefined) {
+        // Tasks of no service are anybody's to delete: their mode is not known any more.
+        this.#removed.add(task.ServiceID);
+        if (this.#starting) this.#removedBefore.add(task.ServiceID);
       }
+      if (service === undefined || modeOf(service.Spec) !== this.mode) continue;
+      if (isWanted(task) && this.#mayEnd(service, task)) this.#restarts.add(task.ID);
       if (task.NodeID !== "" && store.get("nodes", task.NodeID) === undefined) {
         this.dirtyNodes.add(task.NodeID);
       }
@@ -102,67 +117,68 @@ export abstract class ServiceOrchestrator {
   }
 
   #onServiceChange(service: Service, removed: boolean): void {
-    if (isGlobal(service.Spec) !== this.global) return;
+    if (modeOf(service.Spec) !== this.mode) return;
     this.onService(service.ID, removed ? undefined : service);
     if (removed) this.dirtyServices.delete(service.ID);
     (removed ? this.#removed : this.dirtyServices).add(service.ID);
   }
 
   #onTaskChange(task: Task, removed: boolean): void {
-    if ((task.Slot === 0) !== this.global || !isWanted(task)) return;
+    const service = isWanted(task) ? this.#serviceOf(task) : undefined;
+    if (service === undefined) return;
     if (removed) {
       this.dirtyServices.add(task.ServiceID);
       return;
     }
-    const lost = () => {
-      const service = this.options.store.get("services", task.ServiceID);
-      return service !== undefined && this.judge(this.options.store, service, task) !== "keep";
-    };
-    if (isTerminal(task.Status.State) || (task.NodeID !== "" && lost())) this.#restarts.add(task.ID);
+    if (isTerminal(task.Status.State) || (task.NodeID !== "" && this.#mayEnd(service, task))) {
+      this.#restarts.add(task.ID);
+    }
+  }
+
+  /** False if the task is to be kept as it is. One that cannot be judged comes to its judgement, which names it. */
+  #mayEnd(service: Service, task: Task): boolean {
+    try {
+      return this.judge(this.options.store, service, task) !== "keep";
+    } catch {
+      return true;
+    }
   }
 
   async #run(): Promise<void> {
     await this.#removeTasks();
-    const nodes = [...this.dirtyNodes];
-    this.dirtyNodes.clear();
+    const nodes = this.dirtyNodes.take();
     if (nodes.length > 0) await this.reconcileNodes(nodes);
     await this.#restartTasks();
-    for (const serviceID of [...this.dirtyServices]) {
-      this.dirtyServices.delete(serviceID);
+    await this.dirtyServices.each(async (serviceID) => {
       const service = this.options.store.get("services", serviceID);
       if (service) await this.reconcile(service);
-    }
+    });
+    this.dirtyNodes.finish();
   }
 
   async #restartTasks(): Promise<void> {
-    if (this.#restarts.size === 0) return;
-    const taskIDs = [...this.#restarts];
-    this.#restarts.clear();
-    const starts: DelayedStart[] = [];
-    await this.options.store.batch(taskIDs, (tx, id) => {
+    await this.#restarts.commit(this.options.store, (tx, id): DelayedStart | undefined => {
       const task = tx.get("tasks", id);
       const service = task && tx.get("services", task.ServiceID);
       if (!task || !service || !isWanted(task)) return;
       const verdict = this.judge(tx, service, task);
       if (verdict === "end") tx.update("tasks", withDesired(task, "shutdown"));
-      if (verdict !== "restart") return;
-      const start = this.supervisor.restart(tx, service, task);
-      if (start) starts.push(start);
+      return verdict === "restart" ? this.supervisor.restart(tx, service, task) : undefined;
+    }, (start) => {
+      if (start) this.supervisor.delay(start);
     });
-    for (const start of starts) this.supervisor.delay(start);
   }
 
   async #removeTasks(): Promise<void> {
     const { store } = this.options;
-    for (const serviceID of [...this.#removed]) {
-      this.#removed.delete(serviceID);
+    await this.#removed.each(async (serviceID) => {
       await store.batch(store.find("tasks", "serviceID", serviceID), (tx, { ID }) => {
         const task = tx.get("tasks", ID);
         if (task === undefined || task.DesiredState === "remove") return;
-        if (this.#starting) tx.delete("tasks", ID);
+        if (this.#removedBefore.has(serviceID)) tx.delete("tasks", ID);
         else tx.update("tasks", withDesired(task, "remove"));
       });
-    }
-    this.#starting = false;
+      this.#removedBefore.delete(serviceID);
+    });
   }
 }

@@ -2,14 +2,25 @@
 import type { GenericResource, Resources } from "../../api/objects.ts";
 import type { Task } from "../../api/task.ts";
 
+/** What an earlier version stored may be of neither kind: it counts for nothing. */
+type StoredResource = Partial<
+  {
+    DiscreteResourceSpec: { Kind: string; Value: number };
+    NamedResourceSpec: { Kind: string; Value: string };
+  }
+>;
+
 /** The part of a task that says what it needs. */
 type Claimant = Pick<Task, "Spec" | "AssignedGenericResources">;
 
+function stored(resources: readonly GenericResource[] = []): readonly StoredResource[] {
+  return resources;
+}
+
 function* wantedKinds(reservations: Resources): Generator<[kind: string, count: number]> {
-  for (const resource of reservations.GenericResources ?? []) {
-    if ("DiscreteResourceSpec" in resource) {
-      yield [resource.DiscreteResourceSpec.Kind, resource.DiscreteResourceSpec.Value];
-    } else yield [resource.NamedResourceSpec.Kind, 1];
+  for (const { DiscreteResourceSpec, NamedResourceSpec } of stored(reservations.GenericResources)) {
+    if (DiscreteResourceSpec) yield [DiscreteResourceSpec.Kind, DiscreteResourceSpec.Value];
+    else if (NamedResourceSpec) yield [NamedResourceSpec.Kind, 1];
   }
 }
 
@@ -24,12 +35,12 @@ export class NodeResources {
   constructor(total: Resources | undefined) {
     this.#cpu = total?.NanoCPUs ?? 0;
     this.#memory = total?.MemoryBytes ?? 0;
-    for (const resource of total?.GenericResources ?? []) {
-      if ("DiscreteResourceSpec" in resource) {
-        const { Kind, Value } = resource.DiscreteResourceSpec;
+    for (const { DiscreteResourceSpec, NamedResourceSpec } of stored(total?.GenericResources)) {
+      if (DiscreteResourceSpec) {
+        const { Kind, Value } = DiscreteResourceSpec;
         this.#discrete.set(Kind, (this.#discrete.get(Kind) ?? 0) + Value);
-      } else {
-        const { Kind, Value } = resource.NamedResourceSpec;
+      } else if (NamedResourceSpec) {
+        const { Kind, Value } = NamedResourceSpec;
         for (const sets of [this.#named, this.#totalNamed]) {
           sets.set(Kind, (sets.get(Kind) ?? new Set()).add(Value));
         }
@@ -55,9 +66,9 @@ export class NodeResources {
   /** True if exactly what `task` reserved (named resources included) is still free. */
   fits(task: Claimant): boolean {
     const reservations = task.Spec.Resources?.Reservations;
-    for (const resource of task.AssignedGenericResources ?? []) {
-      if (!("NamedResourceSpec" in resource)) continue;
-      const { Kind, Value } = resource.NamedResourceSpec;
+    for (const { NamedResourceSpec } of stored(task.AssignedGenericResources)) {
+      if (!NamedResourceSpec) continue;
+      const { Kind, Value } = NamedResourceSpec;
       if (!this.#named.get(Kind)?.has(Value)) return false;
     }
     return this.room(reservations) >= 1;
@@ -94,12 +105,12 @@ export class NodeResources {
     if (reservations === undefined) return;
     this.#cpu += sign * (reservations.NanoCPUs ?? 0);
     this.#memory += sign * (reservations.MemoryBytes ?? 0);
-    for (const resource of task.AssignedGenericResources ?? []) {
-      if ("DiscreteResourceSpec" in resource) {
-        const { Kind, Value } = resource.DiscreteResourceSpec;
+    for (const { DiscreteResourceSpec, NamedResourceSpec } of stored(task.AssignedGenericResources)) {
+      if (DiscreteResourceSpec) {
+        const { Kind, Value } = DiscreteResourceSpec;
         this.#discrete.set(Kind, (this.#discrete.get(Kind) ?? 0) + sign * Value);
-      } else {
-        const { Kind, Value } = resource.NamedResourceSpec;
+      } else if (NamedResourceSpec) {
+        const { Kind, Value } = NamedResourceSpec;
         if (sign < 0) this.#named.get(Kind)?.delete(Value);
         else if (this.#totalNamed.get(Kind)?.has(Value)) this.#named.get(Kind)?.add(Value);
       }

@@ -1,11 +1,11 @@
 /** Platforms under their several names. */
 import type { Platform } from "../../api/objects.ts";
 
-const ALIASES: Record<string, string> = { x86_64: "amd64", aarch64: "arm64" };
+const ALIASES = new Map([["x86_64", "amd64"], ["aarch64", "arm64"]]);
 
 function architecture(name: string): string {
   const lower = name.toLowerCase();
-  return ALIASES[lower] ?? lower;
+  return ALIASES.get(lower) ?? lower;
 }
 
 /** True for two names of one architecture: `x86_64` and `amd64`, `aarch64` and `arm64`. */

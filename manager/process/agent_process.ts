@@ -68,11 +68,18 @@ export class AgentProcess {
     const backoff = new Backoff(RESTART_PAUSE);
     while (!signal.aborted) {
       const started = clock.monotonic();
-      await this.#runOnce(signal);
+      try {
+        await this.#runOnce(signal);
+      } catch (error) {
+        logger.error("Cannot run the agent of this node with {launcher}: {error}", {
+          launcher: this.#options.launcher,
+          error,
+        });
+      }
       if (signal.aborted) return;
       if (clock.monotonic() - started >= HEALTHY_MS) backoff.reset();
       const wait = backoff.next();
-      logger.warn("The agent of this node ended by itself; restarting it in {wait} ms", { wait });
+      logger.warn("The agent of this node does not run; starting it again in {wait} ms", { wait });
       await sleep(clock, wait, signal).catch(() => {});
     }
   }

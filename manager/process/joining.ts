@@ -110,7 +110,7 @@ export class Joining {
       return await joinCluster({
         ...join,
         signal,
-        getRootCA: () => told(ca.getRootCA(signal)),
+        getRootCA: (check) => told(ca.getRootCA(check, signal)),
         issueNodeCertificate: (issue, root) => told(ca.issueNodeCertificate(issue, root, signal)),
       });
     } catch (thrown) {

@@ -1,6 +1,8 @@
 /** The flags of `run-manager`: stable names, normalized, then validated with all problems at once. */
 import { parseArgs } from "node:util";
 import { CoveyError, type FieldProblem } from "../../api/errors.ts";
+import { withoutTokens } from "../../api/handed_token.ts";
+import type { Skip } from "../consensus/member/mod.ts";
 
 /** The cluster's port unless a flag says otherwise (Docker Swarm's). */
 const DEFAULT_PORT = 2377;
@@ -25,6 +27,8 @@ export interface ManagerOptions {
   agent: boolean;
   hostname: string | undefined;
   labels: Record<string, string>;
+  /** What this manager is to pass over, because it cannot be read (docs/operations/unreadable.md). */
+  skip: Skip;
   /** The local engine's socket; undefined for none. */
   dockerSocket: string | undefined;
   /** End when standard input does: the parent that holds its other side is gone, or wants it. */
@@ -39,12 +43,15 @@ export const MANAGER_USAGE = `Usage: run-manager [flags]
   --advertise HOST:PORT  address that other nodes reach this one at
   --api SOCKET           the control API's Unix socket             (default DIR/covey.sock)
   --join HOST:PORT[,...] join the cluster of these managers …
-  --token T              … with this token
+  --token-file FILE      … with the token in this file (or --token - for standard input, or the variable
+                         COVEY_JOIN_TOKEN; --token T shows it to other users)
   --idle                 with an empty DIR: wait for /swarm/init or /swarm/join
   --no-agent             do not run tasks on this node
   --hostname NAME        name of this node                         (default the machine's)
   --label k=v            engine label of this node; may be repeated
   --docker SOCKET|none   the local Docker Engine                   (default /var/run/docker.sock)
+  --skip-entry INDEX     pass over this entry of the log, which cannot be read; may be repeated
+  --skip-record KEY      the same for a record of the stored state, such as tasks/ID
 `;
 
 const FLAGS = {
@@ -62,10 +69,15 @@ const FLAGS = {
   // What an idle manager's front says to the manager; the addresses are for the launcher.
   "exit-with-parent": { type: "boolean", default: false },
   allow: { type: "string" },
+  "skip-entry": { type: "string", multiple: true, default: [] as string[] },
+  "skip-record": { type: "string", multiple: true, default: [] as string[] },
 } as const;
 
-/** Parses the flags. Throws `invalid_argument` with every problem; `cwd` makes paths absolute. */
-export function parseManagerOptions(args: string[], cwd: string): ManagerOptions {
+/**
+ * Parses the flags. Throws `invalid_argument` with every problem; `cwd` makes paths absolute, `token` is what the launcher has
+ * read of `--token` and `--token-file`.
+ */
+export function parseManagerOptions(args: string[], cwd: string, token?: string): ManagerOptions {
   const values = readFlags(args);
   const absolute = (path: string) => path.startsWith("/") ? path : `${cwd}/${path}`;
   const stateDir = absolute(values["state-dir"]);
@@ -78,13 +90,14 @@ export function parseManagerOptions(args: string[], cwd: string): ManagerOptions
     join: (values.join ?? "").split(",").filter((address) => address !== "").map((address) =>
       withPort(address)
     ),
-    token: values.token,
+    token: token ?? values.token,
     idle: values.idle,
     agent: !values["no-agent"],
     hostname: values.hostname,
     labels: Object.fromEntries(
       values.label.map((pair) => [pair.split("=", 1)[0]!, pair.slice(pair.indexOf("=") + 1)]),
     ),
+    skip: { entries: values["skip-entry"].map(Number), records: values["skip-record"] },
     dockerSocket: docker === "none" ? undefined : docker,
     exitWithParent: values["exit-with-parent"],
   };
@@ -97,13 +110,8 @@ function readFlags(args: string[]) {
   try {
     return parseArgs({ args, options: FLAGS, strict: true }).values;
   } catch (thrown) {
-    throw new CoveyError(
-      "invalid_argument",
-      `Cannot read the flags: ${(thrown as Error).message}; --help lists them`,
-      {
-        cause: thrown,
-      },
-    );
+    const why = withoutTokens((thrown as Error).message);
+    throw new CoveyError("invalid_argument", `Cannot read the flags: ${why}; --help lists them`);
   }
 }
 
@@ -130,6 +138,17 @@ function problemsOf(options: ManagerOptions, labels: readonly string[]): FieldPr
   if (options.idle && options.join.length > 0) add("--idle", "cannot be combined with --join");
   for (const label of labels) {
     if (!/^(?!__proto__=)[^=\s]+=/.test(label)) add("--label", `want k=v, current value is "${label}"`);
+  }
+  for (const index of options.skip.entries) {
+    if (!Number.isSafeInteger(index) || index < 1) {
+      add("--skip-entry", "want the index of an entry, from 1 on");
+    }
+  }
+  for (const key of options.skip.records) {
+    if (/^clusters\//.test(key)) add("--skip-record", "nothing goes without the cluster: restore a backup");
+    else if (!/^(?:nodes|services|tasks)\/\S+$/.test(key)) {
+      add("--skip-record", `want TABLE/ID, current value is "${key}"`);
+    }
   }
   for (const [flag, path] of [["--state-dir", options.stateDir], ["--api", options.apiSocket]] as const) {
     // The default socket stands in the state folder, of which the problem is told already.

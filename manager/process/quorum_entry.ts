@@ -44,8 +44,9 @@ export async function withdraw(
   try {
     await member.leave({ through, withdraw: true, ...(signal && { signal }) });
     return true;
-  } catch {
-    return false;
+  } catch (thrown) {
+    // The answer to an earlier try may have been lost: the cluster does not know the node any more.
+    return CoveyError.from(thrown).reason === "not_in_cluster";
   }
 }
 

@@ -42,18 +42,31 @@ export class RoleChanges {
       } catch (thrown) {
         if (signal.aborted) return;
         logger.warn("Cannot become a manager yet: {message}", { message: (thrown as Error).message });
-        await running.halt({ leave: false });
-        // The raft folder stays: the quorum may count on this member's vote already, so the next attempt must be the same member.
-        await running.work(before);
-        life.arrived(before);
+        await this.#goBack(before);
         sleep(clock, PROMOTION_RETRY_MS, signal).then(() => this.promote(), () => {});
       }
     });
   }
 
+  /**
+   * Never rejects. The raft folder stays: the quorum may count on this member's vote already, so the next attempt must be
+   * the same member.
+   */
+  async #goBack(before: NodeMembership): Promise<void> {
+    const { life, running } = this.#parts;
+    try {
+      await running.halt({ leave: false });
+      await running.work(before);
+      life.arrived(before);
+    } catch (thrown) {
+      life.failed((thrown as Error).message);
+      logger.error("Cannot go on as a worker: {message}", { message: life.error });
+    }
+  }
+
   /** The cluster has removed this manager: it goes on as a worker if it was demoted, and stops otherwise. */
   demote(manager: RunningManager): Promise<void> {
-    const { life, running, state } = this.#parts;
+    const { life, running, state, identities } = this.#parts;
     return life.enqueue(async () => {
       const before = life.membership;
       if (running.manager !== manager || !before) return;
@@ -61,10 +74,11 @@ export class RoleChanges {
         .map(({ Addr }) => Addr);
       life.waits(before, "This manager was removed from the cluster");
       logger.warn("Node {nodeID} was removed from the managers", { nodeID: before.nodeID });
-      await running.halt({ leave: false });
       const membership: NodeMembership = { ...before, managers, role: "worker", joined: false };
       try {
+        await running.halt({ leave: false });
         await this.#renewAs("worker", managers);
+        await identities.forgetPrevious();
         await state.wipeRaft();
         await state.save(membership);
         await running.work(membership);

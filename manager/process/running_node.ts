@@ -1,13 +1,20 @@
 /** What runs on a node in a cluster: the manager if it is one, the agent beside it, the renewal of its certificate. */
 import { getLogger } from "@logtape/logtape";
 import { CoveyError } from "../../api/errors.ts";
-import { type IdentityStore, type NodeIdentity, RemoteCA, Renewer } from "../../security/mod.ts";
+import {
+  createCertificateRequest,
+  type IdentityStore,
+  type NodeIdentity,
+  RemoteCA,
+  Renewer,
+  renewLate,
+} from "../../security/mod.ts";
 import { isForeign } from "./addresses.ts";
 import { AgentNotes } from "./agent_notes.ts";
 import { agentArguments, AgentProcess } from "./agent_process.ts";
 import type { NodeContext } from "./node_context.ts";
 import type { NodeMembership } from "./membership_file.ts";
-import { issueOwnIdentity } from "./own_identity.ts";
+import { isLastResort, issueOwnIdentity, maySignOwn, recordOwn } from "./own_identity.ts";
 import { RunningManager } from "../server/running_manager.ts";
 
 const logger = getLogger(["covey", "node"]);
@@ -85,6 +92,7 @@ export class RunningNode {
       random,
       answer,
       ...(joined && { join: true }),
+      skip: options.skip,
       ...(identity && { identity }),
       ...how,
     });
@@ -94,19 +102,52 @@ export class RunningNode {
     return manager;
   }
 
-  /** Listens with the certificate on disk, or with one of its own making where a first start was cut short. */
-  async listen({ nodeID }: NodeMembership): Promise<void> {
+  /**
+   * Listens with the certificate on disk. Where a first start was cut short before there was one, or it expired while this
+   * manager was off, the manager signs one for itself.
+   */
+  async listen(membership: NodeMembership): Promise<void> {
     const manager = this.#manager!;
-    const identity = await this.#identities.load() ??
-      await this.#identities.save(
-        await issueOwnIdentity(
-          manager.cluster,
-          nodeID,
-          await this.#identities.pendingKey(),
-          this.#context,
-        ),
+    const identity = await this.#identities.load();
+    const valid = identity && this.#context.clock.now() <= identity.notAfter
+      ? identity
+      : await this.#signOwn(membership, identity);
+    await manager.serve(valid);
+  }
+
+  /** A certificate of this manager's own making, or of the others' where its state does not say yet that it is a manager. */
+  async #signOwn(
+    { nodeID, managers }: NodeMembership,
+    expired: NodeIdentity | undefined,
+  ): Promise<NodeIdentity> {
+    const { clock, options: { token } } = this.#context;
+    const { store, consensus } = this.#manager!;
+    const privateKeyPEM = await this.#identities.pendingKey();
+    if (expired && !maySignOwn(store, nodeID)) {
+      const ca = new RemoteCA({ addresses: () => managers, clock });
+      const late = {
+        ca,
+        clock,
+        identity: expired,
+        token,
+        pendingKeyPEM: () => this.#identities.pendingKey(),
+      };
+      const csr = await createCertificateRequest(privateKeyPEM);
+      return await renewLate(late, csr, new AbortController().signal).then(
+        (certificateChainPEM) =>
+          this.#identities.save({ rootCAPEM: expired.rootCAPEM, certificateChainPEM, privateKeyPEM }),
+        ({ message }) => {
+          logger.warn("The certificate has expired, and nobody renews it: {message}", { message });
+          return expired;
+        },
       );
-    await manager.serve(identity);
+    }
+    const identity = await this.#identities.save(
+      await issueOwnIdentity(this.#manager!.cluster, nodeID, privateKeyPEM, this.#context),
+    );
+    if (expired) logger.warn("The certificate had expired: manager {nodeID} has signed its own", { nodeID });
+    if (consensus.status().isLeader) await recordOwn(store, identity, clock);
+    return identity;
   }
 
   /** A manager that listens and votes: the rest of what it does. */
@@ -150,7 +191,7 @@ export class RunningNode {
       random,
       store: this.#identities,
       identity,
-      renew: (csr, signal) => ca.renew(renewer.identity, csr, signal),
+      renew: (csr, signal) => this.#renewedChain(ca, renewer.identity, csr, signal),
       onRenewed: (renewed) => this.#manager?.useIdentity(renewed),
       onFailure: ({ message }, retryMs) =>
         logger.warn("Cannot renew the certificate, next try in {retryMs} ms: {message}", {
@@ -160,6 +201,35 @@ export class RunningNode {
     });
     this.#renewer = renewer;
     renewer.start();
+  }
+
+  /** The CA's certificate for `csr`; when time runs out and nobody issues one, a manager's own. */
+  async #renewedChain(
+    ca: RemoteCA,
+    identity: NodeIdentity,
+    csr: string,
+    signal: AbortSignal,
+  ): Promise<string> {
+    const { clock, options: { token } } = this.#context;
+    const pendingKeyPEM = () => this.#identities.pendingKey();
+    try {
+      return await renewLate({ ca, clock, identity, token, pendingKeyPEM }, csr, signal);
+    } catch (thrown) {
+      const manager = this.#manager;
+      if (signal.aborted || !manager || !maySignOwn(manager.store, identity.nodeID)) throw thrown;
+      if (!isLastResort(identity, clock.now())) throw thrown;
+      logger.warn("Manager {nodeID} signs its own certificate, which nobody renews: {message}", {
+        nodeID: identity.nodeID,
+        message: CoveyError.from(thrown).message,
+      });
+      const own = await issueOwnIdentity(
+        manager.cluster,
+        identity.nodeID,
+        await pendingKeyPEM(),
+        this.#context,
+      );
+      return own.certificateChainPEM;
+    }
   }
 
   #startAgent(managers: string[]): void {

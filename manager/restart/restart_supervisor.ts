@@ -2,20 +2,33 @@
 import { clusterOf } from "../cluster/cluster_object.ts";
 import { toMs } from "../../api/duration.ts";
 import type { CancelTimer } from "../../api/clock.ts";
-import type { Service } from "../../api/service.ts";
-import type { Task } from "../../api/task.ts";
+import { type ModeName, modeOf, type Service, stopGraceMs } from "../../api/service.ts";
+import { slotKey, type Task } from "../../api/task.ts";
 import { compareStates, isTerminal } from "../../api/task_state.ts";
-import type { Commit, WriteTransaction } from "../store/store.ts";
+import type { Commit, ReadView, WriteTransaction } from "../store/store.ts";
 import { CommitLoop, type ComponentOptions } from "../leader/commit_loop.ts";
-import { RestartHistory } from "./restart_history.ts";
-import { isStopped, isWanted, newTask, placeOf, slotKey, withDesired } from "../task/task.ts";
+import { showOnTask } from "../leader/show_reason.ts";
+import type { WorkList } from "../leader/work_list.ts";
+import { shouldRestart } from "./restart_policy.ts";
+import {
+  isStopped,
+  isTaskDirty,
+  isWanted,
+  lastToChange,
+  newTask,
+  placeOf,
+  withDesired,
+} from "../task/task.ts";
 
 /**
  * Milliseconds between the end of a task and the start of its replacement, unless the policy says otherwise.
  */
 const DEFAULT_RESTART_DELAY_MS = 5000;
-/** Milliseconds that a start waits at most for the old task to stop. */
-const OLD_TASK_TIMEOUT_MS = 60_000;
+/**
+ * Milliseconds beyond its own grace period that a start waits at most for the old task to stop, for a slow device and its
+ * report: with the default grace it is SwarmKit's minute. After less than the grace period two copies would run.
+ */
+const OLD_TASK_SLACK_MS = 50_000;
 
 /**
  * A task desired `ready` that shall become `running` after a delay and once the tasks in `waitFor` have
@@ -28,6 +41,8 @@ export interface DelayedStart {
 }
 
 interface Waiting {
+  /** Found in the store, so that its delay is the policy's; who asked for it may know better. */
+  found: boolean;
   delayed: boolean;
   waitFor: Set<string>;
   cancel: CancelTimer;
@@ -35,29 +50,29 @@ interface Waiting {
 }
 
 /**
- * Decides on restarts, and starts delayed tasks in time. One per orchestrator, for the services of its mode.
+ * Decides on restarts, and starts delayed tasks in time. One per orchestrator, for the services of its mode. What it waits
+ * for and what it counts follows from the commits that it sees, never from what was to be written: a write may be refused,
+ * or be committed although its answer was lost.
  */
 export class RestartSupervisor {
-  readonly history: RestartHistory;
   #loop: CommitLoop;
   #starts = new Map<string, Waiting>();
   /** Old task to the starts that wait for it. */
   #blockers = new Map<string, Set<string>>();
-  #due = new Set<string>();
+  readonly #due: WorkList;
   #recheck = false;
 
-  constructor(readonly options: ComponentOptions, readonly global: boolean) {
-    this.history = new RestartHistory(options.clock);
+  constructor(readonly options: ComponentOptions, readonly mode: ModeName) {
     this.#loop = new CommitLoop("restart supervisor", options, {
       resync: () => this.#resync(),
       onCommit: (commit) => this.#onCommit(commit),
       run: () => this.#run(),
     });
+    this.#due = this.#loop.list("task", showOnTask(options));
   }
 
-  /** Rebuilds the history and resumes delays that an earlier leader had begun. */
+  /** Resumes delays that an earlier leader had begun. */
   start(): void {
-    this.history.rebuild(this.options.store, this.global);
     this.#loop.start();
   }
 
@@ -66,57 +81,58 @@ export class RestartSupervisor {
     await this.#loop.stop();
   }
 
-  /** True if the policy of `task`, which has ended or must end, asks for a replacement. */
-  shouldRestart(task: Task): boolean {
-    const condition = task.Spec.RestartPolicy?.Condition ?? "any";
-    if (condition === "none") return false;
-    if (condition === "on-failure" && task.Status.State === "complete") return false;
-    return this.history.permits(task);
-  }
-
   /**
-   * The tasks of one slot (given in the order of creation) that count: the wanted ones, else the newest if it
-   * ended and its policy lets it rest. A rollback replaces resting tasks, so that it always reaches the
-   * previous spec everywhere.
+   * The tasks of one slot (given in the order of creation) that count: the wanted ones, else the last one if its policy
+   * lets it rest. A rollback replaces what rests of another spec, so that it always reaches the previous one everywhere.
    */
-  liveTasks(service: Service, tasks: readonly Task[]): Task[] {
+  liveTasks(view: ReadView, service: Service, tasks: readonly Task[]): Task[] {
     const wanted = tasks.filter(isWanted);
-    if (wanted.length > 0 || service.UpdateStatus?.State === "rollback_started") return wanted;
-    const newest = tasks.at(-1);
-    if (newest === undefined || newest.DesiredState === "remove") return [];
-    const ended = newest.Status.State;
-    if (ended !== "complete" && ended !== "failed" && ended !== "rejected") return [];
-    return this.shouldRestart(newest) ? [] : [newest];
+    if (wanted.length > 0) return wanted;
+    const slot = tasks.filter((task) => task.DesiredState !== "remove");
+    const last = lastToChange(slot);
+    if (last === undefined || shouldRestart(last, slot, this.options.clock.now())) return [];
+    const rollsBack = service.UpdateStatus?.State === "rollback_started";
+    return rollsBack && isTaskDirty(view, service, last) ? [] : [last];
   }
 
   /**
    * Ends `task` within `tx` and, if its policy permits, creates its replacement, desired `ready`. The caller
-   * hands the result to `delay` once the transaction is committed. A task that ended while its own start is
-   * delayed waits the delay out.
+   * hands the result to `delay` once the transaction is known to be committed; without that, the replacement
+   * waits out the delay of its policy. A task that ended while its own start is delayed waits the delay out.
    */
   restart(tx: WriteTransaction, service: Service, task: Task): DelayedStart | undefined {
     if (this.#starts.has(task.ID) || !isWanted(task)) return undefined;
     tx.update("tasks", withDesired(task, "shutdown"));
-    if (!this.shouldRestart(task)) return undefined;
     const { clock, random } = this.options;
+    const slot = tx.find("tasks", "slot", slotKey(task));
+    if (!shouldRestart(task, slot, clock.now())) return undefined;
     const replacement = newTask(service, placeOf(task), clusterOf(tx), clock, random);
     replacement.DesiredState = "ready";
     tx.create("tasks", replacement);
-    this.history.record(replacement);
     const draining = tx.get("nodes", task.NodeID)?.Spec.Availability === "drain";
     const delayMs = draining ? 0 : this.#delayMs(task);
     return { taskID: replacement.ID, delayMs, waitFor: isStopped(tx, task) ? [] : [task.ID] };
   }
 
   /**
-   * Starts the (committed) task once its delay is over and the old tasks have stopped; at the latest, after
-   * {@linkcode OLD_TASK_TIMEOUT_MS} (or its delay, if that is longer).
+   * Starts the (committed) task once its delay is over and the old tasks have stopped; at the latest,
+   * {@linkcode OLD_TASK_SLACK_MS} after the longest grace period of theirs (or its delay, if that is longer).
    */
-  delay({ taskID, delayMs, waitFor }: DelayedStart): void {
-    if (!this.#loop.started || this.#starts.has(taskID)) return;
+  delay(start: DelayedStart): void {
+    if (!this.#loop.started || this.options.store.get("tasks", start.taskID)?.DesiredState !== "ready") {
+      return;
+    }
+    const known = this.#starts.get(start.taskID);
+    if (known?.found === false) return;
+    this.#drop(start.taskID);
+    this.#wait(start, false);
+  }
+
+  #wait({ taskID, delayMs, waitFor }: DelayedStart, found: boolean): void {
     const { clock } = this.options;
     const nothing = () => {};
     const waiting: Waiting = {
+      found,
       delayed: delayMs > 0,
       waitFor: new Set(waitFor),
       cancel: nothing,
@@ -131,13 +147,19 @@ export class RestartSupervisor {
       });
     }
     if (waitFor.length > 0) {
-      waiting.cancelTimeout = clock.setTimer(Math.max(delayMs, OLD_TASK_TIMEOUT_MS), () => {
+      const timeoutMs = Math.max(delayMs, ...waitFor.map((old) => this.#stopTimeoutMs(old)));
+      waiting.cancelTimeout = clock.setTimer(timeoutMs, () => {
         for (const old of [...waiting.waitFor]) this.#unblock(old);
       });
       this.#recheck = true;
       this.#loop.wake();
     }
     this.#check(taskID, waiting);
+  }
+
+  #stopTimeoutMs(taskID: string): number {
+    const task = this.options.store.get("tasks", taskID);
+    return task === undefined ? 0 : stopGraceMs(task.Spec) + OLD_TASK_SLACK_MS;
   }
 
   #delayMs(task: Task): number {
@@ -180,13 +202,12 @@ export class RestartSupervisor {
         if (this.#blockers.has(task.ID) && (removed || isTerminal(task.Status.State))) this.#unblock(task.ID);
         // Let go before the orchestrator looks: a task that ended during its delay is restarted from now on.
         if (removed || task.DesiredState !== "ready") this.#drop(task.ID);
+        else this.#find(task);
       } else if (change.table === "nodes" && this.#blockers.size > 0) {
         this.#recheck ||= change.action === "remove" || change.object.Status.State === "down";
-      } else if (change.table === "services" && change.action === "remove") {
-        this.history.forget(change.object.ID);
       }
     }
-    return this.#recheck;
+    return this.#recheck || this.#due.size > 0;
   }
 
   async #run(): Promise<void> {
@@ -198,26 +219,36 @@ export class RestartSupervisor {
         if (task === undefined || isStopped(store, task)) this.#unblock(old);
       }
     }
-    const due = [...this.#due];
-    if (due.length === 0) return;
-    await store.batch(due, (tx, taskID) => {
+    await this.#due.commit(store, (tx, taskID) => {
       const task = tx.get("tasks", taskID);
       if (task && compareStates(task.DesiredState, "running") < 0) {
         tx.update("tasks", withDesired(task, "running"));
       }
     });
-    for (const taskID of due) this.#drop(taskID);
+  }
+
+  #isOfMode({ ServiceID }: Task): boolean {
+    const service = this.options.store.get("services", ServiceID);
+    return service !== undefined && modeOf(service.Spec) === this.mode;
   }
 
   #resync(): void {
+    for (const task of this.options.store.all("tasks")) this.#find(task);
+  }
+
+  /** Starts a task that waits for it as far as the store says when. */
+  #find(task: Task): void {
+    if (task.DesiredState !== "ready" || this.#starts.has(task.ID) || !this.#isOfMode(task)) return;
+    // One that ended before it was started is not waited for: its replacement has a delay of its own.
+    if (!isTerminal(task.Status.State)) this.#resume(task);
+  }
+
+  #resume(task: Task): void {
     const { store, clock } = this.options;
-    for (const task of store.all("tasks")) {
-      if (task.DesiredState !== "ready" || (task.Slot === 0) !== this.global) continue;
-      const waitFor = store.find("tasks", "slot", slotKey(task))
-        .filter((other) => other.ID !== task.ID && !isWanted(other) && !isStopped(store, other));
-      const age = clock.now() - Date.parse(task.CreatedAt);
-      const delayMs = Math.min(this.#delayMs(task), Math.max(0, this.#delayMs(task) - age));
-      this.delay({ taskID: task.ID, delayMs, waitFor: waitFor.map((other) => other.ID) });
-    }
+    const waitFor = store.find("tasks", "slot", slotKey(task))
+      .filter((other) => other.ID !== task.ID && !isWanted(other) && !isStopped(store, other));
+    const age = clock.now() - Date.parse(task.CreatedAt);
+    const delayMs = Math.min(this.#delayMs(task), Math.max(0, this.#delayMs(task) - age));
+    this.#wait({ taskID: task.ID, delayMs, waitFor: waitFor.map((other) => other.ID) }, true);
   }
 }

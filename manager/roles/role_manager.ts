@@ -24,6 +24,7 @@ const logger = getLogger(["covey", "roles"]);
 
 /** Makes the role of each node follow its spec, for as long as this manager leads. */
 export class RoleManager {
+  readonly name = "role manager";
   readonly #options: RoleManagerOptions;
   #unsubscribe = () => {};
   #cancelRetry: CancelTimer = () => {};
@@ -40,7 +41,7 @@ export class RoleManager {
     this.#stopped = false;
     this.#unsubscribe = this.#options.store.subscribe(({ changes }) => {
       if (changes.some(({ table }) => table === "nodes")) this.#wake();
-    });
+    }, this.name);
     this.#wake();
   }
 

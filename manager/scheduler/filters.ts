@@ -6,6 +6,7 @@ import type { Task } from "../../api/task.ts";
 import { nodeMatches } from "../placement/constraint.ts";
 import { platformMatches } from "../placement/platform.ts";
 import type { NodeInfo } from "./node_info.ts";
+import { hasPlugins } from "./plugins.ts";
 
 interface Filter {
   /** How many more tasks like this the node can take as far as this filter goes: 0, some, or Infinity. */
@@ -27,6 +28,10 @@ const FILTERS: readonly Filter[] = [
   {
     room: ({ Spec }, { free }) => free.room(Spec.Resources?.Reservations),
     explain: (nodes) => `insufficient resources on ${nodes}`,
+  },
+  {
+    room: (task, { node }) => hasPlugins(task, node) ? Infinity : 0,
+    explain: (nodes) => `missing plugin on ${nodes}`,
   },
   {
     room: ({ Spec }, { node }) => nodeMatches(Spec.Placement, node) ? Infinity : 0,

@@ -1,9 +1,15 @@
 /** Assigns pending tasks to nodes (SwarmKit `manager/scheduler`). */
+import { getLogger } from "@logtape/logtape";
 import { timestamp } from "../../api/clock.ts";
-import type { Task } from "../../api/task.ts";
+import { CoveyError } from "../../api/errors.ts";
+import type { Node } from "../../api/node.ts";
+import { SayOnce } from "../../api/say_once.ts";
+import { isNodeBound, type Task } from "../../api/task.ts";
 import { isTerminal } from "../../api/task_state.ts";
 import { CommitLoop, type ComponentOptions } from "../leader/commit_loop.ts";
 import { Debounce } from "../leader/debounce.ts";
+import { showOnTask } from "../leader/show_reason.ts";
+import type { WorkList } from "../leader/work_list.ts";
 import { isWanted, withStatus } from "../task/task.ts";
 import type { Change, Commit, WriteTransaction } from "../store/store.ts";
 import { explain, roomFor } from "./filters.ts";
@@ -14,6 +20,21 @@ import { createPlacer } from "./spread.ts";
 const COMMIT_DEBOUNCE_MS = 50;
 /** Milliseconds after which tasks are placed although commits keep coming. */
 const MAX_LATENCY_MS = 1000;
+
+const logger = getLogger(["covey", "scheduler"]);
+
+/** Why no node of `infos` takes `task`. */
+function reasonOn(task: Task, infos: Iterable<NodeInfo>): string {
+  try {
+    return explain(task, infos);
+  } catch (error) {
+    return oddity(error);
+  }
+}
+
+function oddity(error: unknown): string {
+  return `cannot be judged: ${CoveyError.from(error).message}`;
+}
 
 /** What is to be written for one task: a node, or the reason why there is none. */
 interface Decision {
@@ -33,8 +54,13 @@ export class Scheduler {
   /** Tasks of a preset node that are to be validated, and those that did not fit, by node. */
   #preassigned = new Map<string, Task>();
   #misfits = new Map<string, Map<string, Task>>();
-  #stale = new Set<string>();
+  /** Tasks to be ended, as nobody wants them any more. */
+  readonly #stale: WorkList;
+  /** Nodes and tasks to be taken in anew: those that could not be. */
+  readonly #oddNodes: WorkList;
+  readonly #oddTasks: WorkList;
   #placing = false;
+  readonly #oddPair = new SayOnce();
   /** Time of the step in progress, for the statuses it writes. */
   #at = "";
 
@@ -44,10 +70,17 @@ export class Scheduler {
       onCommit: (commit) => this.#onCommit(commit),
       run: () => this.#run(),
     });
+    this.#stale = this.#loop.list("task");
+    this.#oddNodes = this.#loop.list("node");
+    this.#oddTasks = this.#loop.list("task", showOnTask(options));
     this.#debounce = new Debounce(options.clock, COMMIT_DEBOUNCE_MS, MAX_LATENCY_MS, () => {
       this.#placing = true;
       this.#loop.wake();
     });
+  }
+
+  get name(): string {
+    return this.#loop.name;
   }
 
   start(): void {
@@ -62,45 +95,61 @@ export class Scheduler {
   #resync(): void {
     const { store } = this.options;
     this.#infos.clear();
-    for (const waiting of [this.#unassigned, this.#preassigned, this.#misfits, this.#stale]) waiting.clear();
-    for (const node of store.all("nodes")) this.#infos.set(node.ID, new NodeInfo(node));
-    for (const task of store.all("tasks")) this.#enqueue(task);
+    for (const waiting of [this.#unassigned, this.#preassigned, this.#misfits]) waiting.clear();
+    for (const node of store.all("nodes")) {
+      this.#oddNodes.attempt(node.ID, () => this.#infos.set(node.ID, new NodeInfo(node)));
+    }
+    for (const task of store.all("tasks")) this.#take(task);
     this.#placing = true;
   }
 
   #onCommit(commit: Commit): boolean {
     let relevant = false;
     for (const change of commit.changes) {
-      if (change.table === "tasks") relevant = this.#onTask(change) || relevant;
-      else if (change.table === "nodes") relevant = this.#onNode(change) || relevant;
-    }
-    if (this.#debounce.waiting || (relevant && this.#unassigned.size > 0)) this.#debounce.touch();
-    return this.#preassigned.size > 0 || this.#stale.size > 0;
-  }
-
-  #onNode(change: Extract<Change, { table: "nodes" }>): boolean {
-    const node = change.object;
-    const info = this.#infos.get(node.ID);
-    if (change.action === "remove") {
-      this.#infos.delete(node.ID);
-    } else if (info) {
-      info.node = node;
-    } else {
-      const fresh = new NodeInfo(node);
-      this.#infos.set(node.ID, fresh);
-      for (const task of this.options.store.find("tasks", "nodeID", node.ID)) {
-        if (occupies(task)) fresh.put(task);
+      if (change.table === "tasks") {
+        this.#oddTasks.attempt(change.object.ID, () => relevant = this.#onTask(change) || relevant);
+      } else if (change.table === "nodes") {
+        this.#onNode(change);
+        relevant = true;
       }
     }
+    if (this.#debounce.waiting || (relevant && this.#unassigned.size > 0)) this.#debounce.touch();
+    return this.#preassigned.size > 0 || this.#stale.size > 0 ||
+      this.#oddNodes.size + this.#oddTasks.size > 0;
+  }
+
+  #onNode({ object: node, action }: Extract<Change, { table: "nodes" }>): void {
+    if (action === "remove") {
+      this.#infos.delete(node.ID);
+      this.#oddNodes.delete(node.ID);
+    } else this.#takeNode(node);
     this.#retryMisfits(node.ID);
-    return true;
+  }
+
+  /** One that cannot be taken in gets no tasks until it is. */
+  #takeNode(node: Node): void {
+    const info = this.#infos.get(node.ID);
+    this.#infos.delete(node.ID);
+    this.#oddNodes.attempt(node.ID, () => {
+      if (info) info.node = node;
+      const known = info ?? new NodeInfo(node);
+      if (!info) {
+        for (const task of this.options.store.find("tasks", "nodeID", node.ID)) {
+          if (occupies(task)) this.#oddTasks.attempt(task.ID, () => known.put(task));
+        }
+      }
+      this.#infos.set(node.ID, known);
+    });
   }
 
   #onTask(change: Extract<Change, { table: "tasks" }>): boolean {
     const { object: task, old } = change;
-    if (change.action === "remove") return this.#forget(task);
+    if (change.action === "remove") {
+      this.#oddTasks.delete(task.ID);
+      return this.#forget(task);
+    }
     const failed = task.Status.State === "failed" || task.Status.State === "rejected";
-    if (failed && old && !isTerminal(old.Status.State) && task.Slot > 0 && isWanted(old)) {
+    if (failed && old && !isTerminal(old.Status.State) && !isNodeBound(task) && isWanted(old)) {
       this.#infos.get(task.NodeID)?.addFailure(groupKey(task), this.options.clock.monotonic());
     }
     return this.#enqueue(task);
@@ -152,6 +201,7 @@ export class Scheduler {
 
   async #run(): Promise<void> {
     this.#at = timestamp(this.options.clock);
+    this.#lookAtOdd();
     const decisions = this.#validatePreassigned();
     if (this.#placing) {
       this.#placing = false;
@@ -160,19 +210,39 @@ export class Scheduler {
     }
     await this.#endStale();
     await this.#write(decisions);
+    this.#oddTasks.finish();
+  }
+
+  #lookAtOdd(): void {
+    const { store } = this.options;
+    for (const id of this.#oddNodes.take()) {
+      const node = store.get("nodes", id);
+      if (node) this.#takeNode(node);
+      this.#placing = true;
+    }
+    this.#oddNodes.finish();
+    for (const id of this.#oddTasks.take()) {
+      const task = store.get("tasks", id);
+      if (task) this.#take(task);
+      this.#placing = true;
+    }
+  }
+
+  #take(task: Task): void {
+    this.#oddTasks.attempt(task.ID, () => this.#enqueue(task));
   }
 
   #validatePreassigned(): Decision[] {
     const decisions: Decision[] = [];
     for (const task of this.#preassigned.values()) {
       const info = this.#infos.get(task.NodeID);
-      if (info && roomFor(task, info) > 0) {
-        decisions.push(this.#assign(task, info, "scheduler confirmed task can run on preassigned node"));
+      if (info && this.#room(task, info) > 0) {
+        this.#assign(decisions, task, info, "scheduler confirmed task can run on preassigned node");
         continue;
       }
       const misfits = this.#misfits.get(task.NodeID) ?? new Map<string, Task>();
       this.#misfits.set(task.NodeID, misfits.set(task.ID, task));
-      this.#refuse(decisions, task, info ? explain(task, [info]) : "node does not exist");
+      this.#refuse(decisions, task, info ? reasonOn(task, [info]) : "node does not exist");
     }
     this.#preassigned.clear();
     return decisions;
@@ -181,43 +251,64 @@ export class Scheduler {
   #place(decisions: Decision[]): void {
     const now = this.options.clock.monotonic();
     for (const group of Map.groupBy(this.#unassigned.values(), groupKey).values()) {
-      const sample = group[0]!;
-      const placer = createPlacer(
-        Array.from(this.#infos.values(), (info) => ({
-          info,
-          room: roomFor(sample, info),
-          failures: info.failures(groupKey(sample), now),
-          serviceTasks: info.serviceTasks(sample.ServiceID),
-          total: info.total,
-        })),
-        sample.Spec.Placement?.Preferences,
-      );
-      let reason: string | undefined;
-      for (const task of group) {
-        const info = reason === undefined ? placer.next() : undefined;
-        if (info) {
-          this.#unassigned.delete(task.ID);
-          decisions.push(this.#assign(task, info, "scheduler assigned task to node"));
-        } else {
-          reason ??= this.#noSuitableNode(task);
-          this.#refuse(decisions, task, reason);
-        }
+      try {
+        this.#placeGroup(decisions, group, now);
+      } catch (error) {
+        for (const task of group) this.#refuse(decisions, task, oddity(error));
       }
     }
   }
 
+  #placeGroup(decisions: Decision[], group: Task[], now: number): void {
+    const sample = group[0]!;
+    const placer = createPlacer(
+      Array.from(this.#infos.values(), (info) => ({
+        info,
+        room: this.#room(sample, info),
+        failures: info.failures(groupKey(sample), now),
+        serviceTasks: info.serviceTasks(sample.ServiceID),
+        total: info.total,
+      })),
+      sample.Spec.Placement?.Preferences,
+    );
+    let reason: string | undefined;
+    for (const task of group) {
+      const info = reason === undefined ? placer.next() : undefined;
+      if (info) {
+        this.#unassigned.delete(task.ID);
+        this.#assign(decisions, task, info, "scheduler assigned task to node");
+      } else {
+        reason ??= this.#noSuitableNode(task);
+        this.#refuse(decisions, task, reason);
+      }
+    }
+  }
+
+  /** How many tasks like `task` the node can take; none if that cannot be judged. */
+  #room(task: Task, info: NodeInfo): number {
+    try {
+      return roomFor(task, info);
+    } catch (error) {
+      const why = `Cannot judge node ${info.node.ID} for tasks of service ${task.ServiceID}: ${error}`;
+      if (this.#oddPair.isNew(why)) logger.warn(why);
+      return 0;
+    }
+  }
+
   #noSuitableNode(task: Task): string {
-    const why = explain(task, this.#infos.values());
+    const why = reasonOn(task, this.#infos.values());
     return why === "" ? "no suitable node" : `no suitable node (${why})`;
   }
 
-  #assign(task: Task, info: NodeInfo, message: string): Decision {
-    const chosen = info.free.choose(task.Spec.Resources?.Reservations);
-    const assigned: Task = withStatus(task, this.#at, "assigned", message);
-    assigned.NodeID = info.node.ID;
-    if (chosen.length > 0) assigned.AssignedGenericResources = chosen;
-    info.put(assigned);
-    return { task: assigned, assigned: true };
+  #assign(decisions: Decision[], task: Task, info: NodeInfo, message: string): void {
+    this.#oddTasks.attempt(task.ID, () => {
+      const chosen = info.free.choose(task.Spec.Resources?.Reservations);
+      const assigned: Task = withStatus(task, this.#at, "assigned", message);
+      assigned.NodeID = info.node.ID;
+      if (chosen.length > 0) assigned.AssignedGenericResources = chosen;
+      info.put(assigned);
+      decisions.push({ task: assigned, assigned: true });
+    });
   }
 
   /** Shows why the task waits, unless that stands there already. */
@@ -229,16 +320,19 @@ export class Scheduler {
 
   async #write(decisions: Decision[]): Promise<void> {
     if (decisions.length === 0) return;
-    const lost: Task[] = [];
-    await this.options.store.batch(decisions, (tx, decision) => {
-      if (!this.#apply(tx, decision)) lost.push(decision.task);
-    });
-    for (const decided of lost) {
+    let hasLost = false;
+    const callback = (tx: WriteTransaction, decision: Decision) => this.#apply(tx, decision);
+    await this.options.store.batch(decisions, callback, ({ task: decided }, outcome) => {
+      if (outcome.committed && outcome.value) return;
+      // It goes on from what the store says: even a write that failed may have been committed.
       this.#infos.get(decided.NodeID)?.remove(decided.ID);
+      this.#drop(decided);
       const task = this.options.store.get("tasks", decided.ID);
-      if (task) this.#enqueue(task);
-    }
-    if (this.#unassigned.size > 0 && lost.length > 0) this.#debounce.touch();
+      if (!outcome.committed) this.#oddTasks.failed(decided.ID, outcome.error);
+      else hasLost = true;
+      if (task && (outcome.committed || task.Status.State !== "pending")) this.#take(task);
+    });
+    if (this.#unassigned.size > 0 && hasLost) this.#debounce.touch();
   }
 
   /** False if the world moved on since the decision: the task is then queued anew. */
@@ -255,9 +349,7 @@ export class Scheduler {
 
   /** Tasks that nobody wants any more before a node was found. */
   async #endStale(): Promise<void> {
-    const taskIDs = [...this.#stale];
-    this.#stale.clear();
-    await this.options.store.batch(taskIDs, (tx, id) => {
+    await this.#stale.commit(this.options.store, (tx, id) => {
       const task = tx.get("tasks", id);
       if (task?.Status.State !== "pending" || isWanted(task)) return;
       tx.update("tasks", withStatus(task, this.#at, "shutdown", "task is no longer wanted"));

@@ -2,7 +2,9 @@
  * Chooses nodes for many equal tasks: evenly over the branches of the spread preferences, then over the
  * nodes.
  */
+import type { Node } from "../../api/node.ts";
 import type { PlacementPreference } from "../../api/service.ts";
+import { labelReader } from "../placement/label.ts";
 import { Heap } from "./heap.ts";
 import type { NodeInfo } from "./node_info.ts";
 
@@ -78,21 +80,6 @@ class Fork implements Placer {
   }
 }
 
-/** The value of a descriptor such as `node.labels.zone` on a node; undefined if it names no label kind. */
-function labelReader(descriptor: string): ((info: NodeInfo) => string) | undefined {
-  for (const [prefix, labels] of LABEL_KINDS) {
-    if (descriptor.length <= prefix.length || !descriptor.toLowerCase().startsWith(prefix)) continue;
-    const label = descriptor.slice(prefix.length);
-    return (info) => labels(info)?.[label] ?? "";
-  }
-  return undefined;
-}
-
-const LABEL_KINDS: [string, (info: NodeInfo) => Record<string, string> | undefined][] = [
-  ["node.labels.", ({ node }) => node.Spec.Labels],
-  ["engine.labels.", ({ node }) => node.Description?.Engine.Labels],
-];
-
 /**
  * A placer over `candidates`; every preference adds a level of branches, a missing label being a branch of
  * its own.
@@ -106,10 +93,10 @@ export function createPlacer(
   return placerFor(candidates, readers);
 }
 
-function placerFor(candidates: Candidate[], readers: ((info: NodeInfo) => string)[]): Placer {
+function placerFor(candidates: Candidate[], readers: ((node: Node) => string)[]): Placer {
   const [reader, ...rest] = readers;
   if (reader === undefined) return new Leaf(candidates);
-  const groups = Map.groupBy(candidates, (candidate) => reader(candidate.info));
+  const groups = Map.groupBy(candidates, (candidate) => reader(candidate.info.node));
   return new Fork(
     [...groups.values()].map((group) => ({
       tasks: group.reduce((sum, candidate) => sum + candidate.serviceTasks, 0),

@@ -10,10 +10,13 @@ import type { RaftMember } from "../consensus/member/mod.ts";
 import type { Routing } from "../forward/mod.ts";
 import type { Store } from "../store/mod.ts";
 import { withdrawMethod } from "../roles/withdrawal.ts";
+import { JudgingRouter } from "./judging_router.ts";
+import type { Judge } from "./standing.ts";
 
 /** The parts that answer. */
 export interface ManagerRouterOptions {
   store: Store;
+  judge: Judge;
   consensus: RaftMember;
   dispatcher: Dispatcher;
   routing: Routing;
@@ -21,11 +24,15 @@ export interface ManagerRouterOptions {
   random: Random;
 }
 
-/** The calls of nodes, of joiners and of other managers; each says who may make it. */
+/** The calls of nodes, of joiners and of other managers; each says who may make it, and the store whether that still holds. */
 export function managerRouter(options: ManagerRouterOptions): Router {
-  const { store, consensus, dispatcher, routing, clock, random } = options;
+  const { store, judge, consensus, dispatcher, routing, clock, random } = options;
   const ca = new CAServer({ backend: new StoreCABackend(store), clock, random, leader: routing.caLeader });
-  const router = createRouter();
+  const router = new JudgingRouter({
+    router: createRouter(),
+    judge,
+    farewell: (refusal) => consensus.farewell(refusal),
+  });
   for (const { name, ...method } of ca.methods()) router.register(name, method as Method);
   const calls = {
     ...routing.methods(dispatcher.methods()),

@@ -2,8 +2,9 @@
 import { clusterOf } from "../cluster/cluster_object.ts";
 import type { Clock } from "../../api/clock.ts";
 import { CoveyError } from "../../api/errors.ts";
-import { type NodeIdentity, verifyPeerChain } from "../../security/mod.ts";
+import { CERT_BACKDATE_MS, type NodeIdentity, readCertificate, verifyPeerChain } from "../../security/mod.ts";
 import {
+  type Connection,
   type Dialer,
   type Listener,
   listenTLS,
@@ -11,51 +12,66 @@ import {
   type Router,
   tlsDialer,
 } from "../../transport/mod.ts";
-import type { Store } from "../store/store.ts";
+import { renewalGraceMs } from "../../api/cluster.ts";
+import { type Certified, checkManager, type Judge, welcome } from "./standing.ts";
 
 /** How a manager reaches other nodes, and they it: mutual TLS, or a simulated network. */
 export interface ManagerNetwork {
   /** Opens connections to other managers as this node. */
   readonly dialer: Dialer;
   /** The state to judge by, as soon as there is one. */
-  useStore(store: Store): void;
+  useJudge(judge: Judge): void;
+  /** What the certificate of a peer says of itself; undefined if it cannot be read. */
+  certified(peer: PeerIdentity): Certified | undefined;
   /** The certificate to show from now on. */
   useIdentity(identity: NodeIdentity): void;
-  /** Serves `router` at `listen`, HOST:PORT. */
-  listen(listen: string, router: Router): Promise<Listener>;
+  /** Serves `router` at `listen`, HOST:PORT; `onConnection` is told of each connection that is accepted. */
+  listen(listen: string, router: Router, onConnection: (connection: Connection) => void): Promise<Listener>;
 }
 
-/** The cluster's root and blacklist from the store; before the state has arrived, the root this node joined with. */
+/** The cluster's root from the store, and who is still in it; before the state has arrived, the root this node joined with. */
 export class PeerTrust implements ManagerNetwork {
   readonly dialer: Dialer;
   readonly #clock: Clock;
-  #store: Store | undefined;
+  /** Read once for each connection that there is a doubt about. */
+  readonly #certified = new WeakMap<PeerIdentity, Certified | undefined>();
+  #judge: Judge | undefined;
   #identity: NodeIdentity | undefined;
 
   constructor(clock: Clock) {
     this.#clock = clock;
     this.dialer = tlsDialer({
       identity: () => this.#identity && this.#material(),
-      verifyPeer: (chain) => this.#verify(chain),
+      verifyPeer: (chain) => this.#verifyManager(chain),
       clock,
     });
   }
 
-  useStore(store: Store): void {
-    this.#store = store;
+  useJudge(judge: Judge): void {
+    this.#judge = judge;
+  }
+
+  certified(peer: PeerIdentity): Certified | undefined {
+    if (!this.#certified.has(peer)) this.#certified.set(peer, readCertified(peer.certificatePEM));
+    return this.#certified.get(peer);
   }
 
   useIdentity(identity: NodeIdentity): void {
     this.#identity = identity;
   }
 
-  listen(listen: string, router: Router): Promise<Listener> {
+  listen(
+    listen: string,
+    router: Router,
+    onConnection: (connection: Connection) => void,
+  ): Promise<Listener> {
     return listenTLS({
       listen,
       identity: () => this.#material(),
-      verifyPeer: (chain) => this.#verify(chain),
+      verifyPeer: (chain) => this.#welcome(chain),
       router,
       clock: this.#clock,
+      onConnection,
     });
   }
 
@@ -65,23 +81,43 @@ export class PeerTrust implements ManagerNetwork {
     return { certificatePEM: certificateChainPEM, privateKeyPEM };
   }
 
-  /** The node that a chain proves; undefined without one. Throws what is wrong with it. */
-  #verify(chainPEM: string | undefined): PeerIdentity | undefined {
+  /** The manager at the other end of a dial: managers dial each other only. Throws what is wrong with it. */
+  #verifyManager(chainPEM: string | undefined): PeerIdentity {
+    const peer = verifyPeerChain(chainPEM ?? "", { ...this.#trusted(), now: this.#clock.now() });
+    checkManager(peer, this.#judge);
+    return peer;
+  }
+
+  /**
+   * The node that dials; undefined without a certificate. One that has expired may be renewed for a while; a node that is
+   * gone is refused. Throws what is wrong.
+   */
+  #welcome(chainPEM: string | undefined): PeerIdentity | undefined {
     if (chainPEM === undefined) return undefined;
-    return verifyPeerChain(chainPEM, { ...this.#trusted(), now: this.#clock.now() });
+    const cluster = this.#judge && clusterOf(this.#judge.view);
+    const peer = verifyPeerChain(chainPEM, {
+      ...this.#trusted(),
+      now: this.#clock.now(),
+      ...(cluster && { expiredGraceMs: renewalGraceMs(cluster.Spec) }),
+    });
+    return this.#judge ? welcome(peer, this.#judge) : peer;
   }
 
   #trusted() {
-    const cluster = this.#store && clusterOf(this.#store);
+    const cluster = this.#judge && clusterOf(this.#judge.view);
     if (cluster) {
-      const { ID, RootCA, BlacklistedCertificates } = cluster;
-      return {
-        roots: [RootCA.CACert],
-        clusterID: ID,
-        blocked: (nodeID: string) => nodeID in BlacklistedCertificates,
-      };
+      return { roots: [cluster.RootCA.CACert], clusterID: cluster.ID };
     }
     if (this.#identity) return { roots: [this.#identity.rootCAPEM], clusterID: this.#identity.clusterID };
     throw new CoveyError("unavailable", "Cannot judge a certificate: the cluster is still being created");
+  }
+}
+
+function readCertified(pem: string): Certified | undefined {
+  try {
+    const { publicKeyDigest, notBefore } = readCertificate(pem);
+    return { publicKeyDigest, issuedAt: notBefore + CERT_BACKDATE_MS };
+  } catch {
+    return undefined;
   }
 }

@@ -8,15 +8,18 @@ import type { Random } from "../../api/random.ts";
 import type { NodeIdentity } from "../../security/mod.ts";
 import type { Listener } from "../../transport/mod.ts";
 import { Dispatcher } from "../dispatcher/mod.ts";
+import { Leadership } from "../leader/leadership.ts";
 import type { ManagerHandle } from "../http/lifecycle.ts";
-import { RaftMember, type RaftMemberOptions } from "../consensus/member/mod.ts";
+import { RaftMember, type RaftMemberOptions, type Skip } from "../consensus/member/mod.ts";
 import { type Answer, type ControlRequest, Routing } from "../forward/mod.ts";
 import { createStore, type Store } from "../store/mod.ts";
-import { leaderComponents, Leadership } from "./leader_components.ts";
+import { ConnectionKeeper } from "./connection_keeper.ts";
+import { leaderComponents } from "./leader_components.ts";
 import { leaderTeller } from "./leader_teller.ts";
 import { managerRouter } from "./manager_router.ts";
 import { type ManagerNetwork, PeerTrust } from "./peer_trust.ts";
-import { followRaftTiming } from "./raft_timing.ts";
+import { followRaftSettings } from "./raft_settings.ts";
+import type { Judge } from "./standing.ts";
 
 const logger = getLogger(["covey", "node"]);
 
@@ -40,6 +43,8 @@ export interface RunningManagerOptions {
   join?: boolean;
   /** Make this manager the only one, after the majority was lost for good. */
   forceNewCluster?: boolean;
+  /** What the quorum's member is to pass over, because it cannot be read. */
+  skip?: Skip;
   /** The certificate, where there is one already. */
   identity?: NodeIdentity;
 }
@@ -73,6 +78,7 @@ export class RunningManager implements ManagerHandle {
   readonly #leadership: Leadership;
   readonly #routing: Routing;
   readonly #network: ManagerNetwork;
+  readonly #judge: Judge;
   #listener: Listener | undefined;
   #unsubscribe = () => {};
   readonly #untime: () => void;
@@ -82,12 +88,14 @@ export class RunningManager implements ManagerHandle {
     consensus: RaftMember,
     store: Store,
     network: ManagerNetwork,
+    judge: Judge,
   ) {
     this.#options = options;
     this.#network = network;
+    this.#judge = judge;
     this.consensus = consensus;
     this.store = store;
-    this.#untime = followRaftTiming(consensus, store);
+    this.#untime = followRaftSettings(consensus, store);
     this.nodeID = options.nodeID;
     this.advertiseAddr = options.advertise;
     const { clock, random, nodeID, answer } = options;
@@ -100,7 +108,7 @@ export class RunningManager implements ManagerHandle {
       rootCA: () => this.cluster.RootCA.CACert,
     });
     this.#leadership = new Leadership(
-      () => leaderComponents({ store, clock, random, dispatcher: this.#dispatcher, members: consensus }),
+      leaderComponents({ store, clock, random, dispatcher: this.#dispatcher, members: consensus }),
       clock,
     );
   }
@@ -110,7 +118,7 @@ export class RunningManager implements ManagerHandle {
     options: RunningManagerOptions,
     { network, openMember }: ManagerEffects = systemEffects(options),
   ): Promise<RunningManager> {
-    const { nodeID, advertise, clock, random, join, forceNewCluster, identity } = options;
+    const { nodeID, advertise, clock, random, join, forceNewCluster, skip, identity } = options;
     if (identity) network.useIdentity(identity);
     const consensus = await openMember({
       nodeID,
@@ -120,16 +128,22 @@ export class RunningManager implements ManagerHandle {
       dialer: network.dialer,
       ...(join && { join }),
       ...(forceNewCluster && { forceNewCluster }),
+      ...(skip && { skip }),
     });
     const store = createStore(consensus, clock);
-    network.useStore(store);
+    const judge: Judge = {
+      view: store,
+      leads: () => consensus.status().isLeader,
+      certified: (peer) => network.certified(peer),
+    };
+    network.useJudge(judge);
     try {
       await consensus.start(store);
     } catch (thrown) {
       await consensus.stop();
       throw thrown;
     }
-    return new RunningManager(options, consensus, store, network);
+    return new RunningManager(options, consensus, store, network, judge);
   }
 
   /** The cluster object; throws `unavailable` before it was created. */
@@ -143,19 +157,33 @@ export class RunningManager implements ManagerHandle {
     const router = managerRouter({
       ...this.#options,
       store: this.store,
+      judge: this.#judge,
       consensus: this.consensus,
       dispatcher: this.#dispatcher,
       routing: this.#routing,
     });
-    this.#listener = await this.#network.listen(this.#options.listen, router);
+    const keeper = new ConnectionKeeper(this.#judge, this.#options.clock);
+    this.#listener = await this.#network.listen(
+      this.#options.listen,
+      router,
+      (connection) => keeper.add(connection),
+    );
+    const unfollow = this.store.subscribe((commit) => keeper.follow(commit));
     const tell = leaderTeller(this.nodeID, (level, line) => logger[level](line));
     tell(this.consensus.status());
-    this.#unsubscribe = this.consensus.subscribe((status) => {
+    let led = false;
+    const unsubscribe = this.consensus.subscribe((status) => {
       tell(status);
-      void this.#leadership.set(status.isLeader);
+      if (status.isLeader && !led) keeper.reviewAll();
+      led = status.isLeader;
+      void this.#leadership.follow(status);
       this.#dispatcher.refresh();
     });
-    void this.#leadership.set(this.consensus.status().isLeader);
+    this.#unsubscribe = () => {
+      unfollow();
+      unsubscribe();
+    };
+    void this.#leadership.follow(this.consensus.status());
   }
 
   /** Puts a renewed certificate to use; connections stay. */
@@ -172,7 +200,7 @@ export class RunningManager implements ManagerHandle {
     this.#unsubscribe();
     this.#untime();
     this.#routing.close();
-    await this.#leadership.set(false);
+    await this.#leadership.follow({ isLeader: false, term: 0 });
     // The listener closes last: stopping hands leadership over, and for that the others must still be heard.
     await this.consensus.stop();
     await this.#listener?.close();

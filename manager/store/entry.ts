@@ -6,8 +6,9 @@
  * commands: applying one twice is harmless. Record of an object: the key `table/ID`, the CBOR array
  * `[order, object]`.
  */
-import { Encoder } from "cbor-x/index-no-eval";
+import { CoveyError } from "../../api/errors.ts";
 import type { Meta } from "../../api/objects.ts";
+import { CBORWriter } from "../../transport/mod.ts";
 import type { StateRecord } from "../consensus/state_machine.ts";
 import type { ObjectReader } from "./object_reader.ts";
 import { TABLE_NAMES, type TableName } from "./tables.ts";
@@ -44,14 +45,29 @@ export interface ObjectRecord {
 /** Bytes that the frame of an entry takes at most: array header and version. */
 export const ENTRY_OVERHEAD_BYTES = 16;
 
-const cbor = new Encoder({ useRecords: false, mapsAsObjects: true, variableMapSize: true });
+/**
+ * It takes what {@linkcode ObjectReader} gives back as it was, and nothing else: whatever was encoded can be read by every
+ * manager, for ever. A property of `tests/manager/store/entry_test.ts`, which is why nothing is decoded again here.
+ */
+const cbor = new CBORWriter({ exact: true });
 const ACTIONS = { create: "c", update: "u", remove: "r" } as const;
-const ACTION_NAMES: Record<string, Write["action"]> = { c: "create", u: "update", r: "remove" };
+const ACTION_NAMES = new Map<unknown, Write["action"]>([["c", "create"], ["u", "update"], ["r", "remove"]]);
+/** Levels of an entry above a change: the array. */
+const CHANGE_DEPTH = 1;
 
-/** The bytes of one change. */
+/** The bytes of one change. Throws `invalid_argument` for an object that could not be read back. */
 export function encodedWrite(write: Write): Uint8Array {
-  const payload = write.action === "remove" ? write.object.ID : write.object;
-  return write.encoded ??= cbor.encode({ a: ACTIONS[write.action], t: write.table, o: payload });
+  return write.encoded ??= encodeWrite(write);
+}
+
+function encodeWrite({ action, table, object }: Write): Uint8Array {
+  try {
+    const payload = action === "remove" ? object.ID : object;
+    return cbor.encode({ a: ACTIONS[action], t: table, o: payload }, CHANGE_DEPTH);
+  } catch (cause) {
+    const why = (cause as Error).message;
+    throw new CoveyError("invalid_argument", `Cannot write ${table} ${object.ID}: ${why}`, { cause });
+  }
 }
 
 /** Puts encoded changes together without encoding them again. */
@@ -67,24 +83,30 @@ export function joinEntry(version: number, writes: readonly Uint8Array[]): Uint8
   return entry;
 }
 
-/** Reads an entry back. Throws on bytes that are none. */
+/**
+ * Reads an entry back. Throws `data_loss` on bytes that are none, and `unimplemented` on a change that only another version
+ * knows.
+ */
 export function decodeEntry(entry: Uint8Array, reader: ObjectReader): StoreEntry {
-  const [version, ...changes] = reader.read(entry) as [
-    number,
-    ...{ a: string; t: TableName; o: Meta | string }[],
-  ];
-  return {
-    version,
-    changes: changes.map(({ a, t, o }) => {
-      const action = ACTION_NAMES[a];
-      if (action === undefined || !TABLE_NAMES.includes(t)) {
-        throw new TypeError(`Cannot read change ${a} of ${t}`);
-      }
-      return typeof o === "string"
-        ? { action, table: t, id: o, object: undefined }
-        : { action, table: t, id: o.ID, object: o };
-    }),
-  };
+  const whole = reader.read(entry);
+  if (!Array.isArray(whole) || typeof whole[0] !== "number") {
+    throw new CoveyError("data_loss", "Cannot read the state: an entry is not one");
+  }
+  return { version: whole[0], changes: whole.slice(1).map(asChange) };
+}
+
+function asChange(value: unknown): EntryChange {
+  const { a, t, o } = (value ?? {}) as { a: unknown; t: TableName; o: Meta | string | null };
+  const action = ACTION_NAMES.get(a);
+  if (action === undefined || !TABLE_NAMES.includes(t)) {
+    throw new CoveyError(
+      "unimplemented",
+      `Cannot read change ${a} of ${t}: this version does not know it, a newer one may`,
+    );
+  }
+  if (typeof o === "string") return { action, table: t, id: o, object: undefined };
+  if (typeof o?.ID === "string") return { action, table: t, id: o.ID, object: o };
+  throw new CoveyError("data_loss", `Cannot read the state: a change of ${t} has no object`);
 }
 
 /** The key of an object's record. */
@@ -111,15 +133,18 @@ export function parseKey(key: string): { name: TableName; id: string } {
   return { name: key.slice(0, slash) as TableName, id: key.slice(slash + 1) };
 }
 
-/** Reads the record value of an object. Throws on bytes that are none. */
+/** Reads the record value of an object. Throws `data_loss` on bytes that are none. */
 export function decodeRecord(value: Uint8Array, reader: ObjectReader): ObjectRecord {
-  const [order, object] = reader.read(value) as [number, Meta];
-  return { order, object };
+  const [order, object] = reader.read(value) as [number, Meta | null];
+  if (typeof order === "number" && typeof object?.ID === "string") return { order, object };
+  throw new CoveyError("data_loss", "Cannot read the state: a record has no object");
 }
 
-/** Reads the record value of the version counter. */
+/** Reads the record value of the version counter. Throws `data_loss` on bytes that are none. */
 export function decodeVersion(value: Uint8Array, reader: ObjectReader): number {
-  return reader.read(value) as number;
+  const version = reader.read(value);
+  if (typeof version === "number") return version;
+  throw new CoveyError("data_loss", "Cannot read the state: its version is no number");
 }
 
 function arrayHeader(length: number): number[] {

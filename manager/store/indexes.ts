@@ -1,4 +1,5 @@
 /** How objects are found other than by ID: one line for every index of every table. */
+import { slotKey } from "../../api/task.ts";
 import type { Indexes, TableName, Tables } from "./tables.ts";
 
 /** An index: the key of an object (undefined: not in the index) and how a lookup key is normalized. */
@@ -31,6 +32,6 @@ export const INDEXES: { readonly [T in TableName]: Readonly<Record<Indexes[T], I
   tasks: {
     serviceID: { key: (task) => task.ServiceID },
     nodeID: { key: (task) => task.NodeID },
-    slot: { key: (task) => `${task.ServiceID}/${task.Slot === 0 ? task.NodeID : task.Slot}` },
+    slot: { key: slotKey },
   },
 };

@@ -2,6 +2,7 @@
  * The store: tables in memory, written through consensus in rounds of group commit, and the state machine
  * behind it.
  */
+import { getLogger } from "@logtape/logtape";
 import type { CancelTimer, Clock } from "../../api/clock.ts";
 import { timestamp } from "../../api/clock.ts";
 import { CoveyError } from "../../api/errors.ts";
@@ -12,7 +13,7 @@ import type { DirtyRecord, StateImage, StateMachine, StateRecord } from "../cons
 import { INDEXES } from "./indexes.ts";
 import { type Job, type Proposal, runRound } from "./round.ts";
 import { State } from "./state.ts";
-import type { Commit, Store, WriteTransaction } from "./store.ts";
+import type { Commit, ItemOutcome, Store, WriteTransaction } from "./store.ts";
 import { MAX_CHANGES_PER_TRANSACTION } from "./store.ts";
 import { Table } from "./table.ts";
 import type { Indexes, TableName, Tables } from "./tables.ts";
@@ -46,13 +47,15 @@ export function createStore(
   return new MemoryStore(consensus, clock, options);
 }
 
+const logger = getLogger(["covey", "store"]);
+
 class MemoryStore implements Store, StateMachine {
   readonly #consensus: Consensus;
   readonly #clock: Clock;
   readonly #seal: (object: Meta) => void;
   readonly #tables: TableSet = newTables();
   readonly #state = new State(this.#tables);
-  readonly #listeners = new Set<(commit: Commit) => void>();
+  readonly #listeners = new Set<{ listener: (commit: Commit) => void; name: string }>();
   readonly #queue: Job[] = [];
   #draining = false;
   /** Callbacks in the last round, and until when the next one waits for as many. */
@@ -87,8 +90,8 @@ class MemoryStore implements Store, StateMachine {
     return this.#tables[table].find(index, key);
   }
 
-  subscribe(listener: (commit: Commit) => void): () => void {
-    const own = (commit: Commit) => listener(commit);
+  subscribe(listener: (commit: Commit) => void, name = "a watcher"): () => void {
+    const own = { listener, name };
     this.#listeners.add(own);
     return () => void this.#listeners.delete(own);
   }
@@ -111,24 +114,34 @@ class MemoryStore implements Store, StateMachine {
     });
   }
 
-  async batch<I>(
+  async batch<I, R>(
     items: Iterable<I>,
-    callback: (tx: WriteTransaction, item: I) => void,
-  ): Promise<{ item: I; error: Error }[]> {
-    const errors: { item: I; error: Error }[] = [];
-    let window: Promise<void>[] = [];
-    for (const item of items) {
-      window.push(this.#runItem(item, callback, errors));
-      if (window.length < MAX_CHANGES_PER_TRANSACTION) continue;
-      await Promise.all(window);
+    callback: (tx: WriteTransaction, item: I) => R,
+    settle?: (item: I, outcome: ItemOutcome<R>) => void,
+  ): Promise<void> {
+    let failure: CoveyError | undefined;
+    const consume = settle ?? ((_, outcome) => {
+      if (!outcome.committed) failure ??= outcome.error;
+    });
+    let window: [I, Promise<ItemOutcome<R>>][] = [];
+    const settleWindow = async () => {
+      for (const [item, outcome] of window) consume(item, await outcome);
       window = [];
+    };
+    for (const item of items) {
+      window.push([item, this.#runItem(item, callback)]);
+      if (window.length === MAX_CHANGES_PER_TRANSACTION) await settleWindow();
     }
-    await Promise.all(window);
-    return errors;
+    await settleWindow();
+    if (failure) throw failure;
   }
 
   apply(index: number, entry: Uint8Array, local?: unknown): void {
     this.#publish(this.#state.apply(index, entry, local));
+  }
+
+  unreadable(entry: Uint8Array): Error | undefined {
+    return this.#state.unreadable(entry);
   }
 
   image(): StateImage {
@@ -151,27 +164,30 @@ class MemoryStore implements Store, StateMachine {
   #publish(commit: Commit): void {
     this.#version = Math.max(this.#version, this.#state.version);
     if (commit.changes.length === 0) return;
-    for (const listener of [...this.#listeners]) {
-      if (this.#listeners.has(listener)) listener(commit);
+    for (const own of [...this.#listeners]) {
+      if (!this.#listeners.has(own)) continue;
+      try {
+        own.listener(commit);
+      } catch (error) {
+        logger.error("{name} failed at commit {index}: {error}", {
+          name: own.name,
+          index: commit.index,
+          error,
+        });
+      }
     }
   }
 
-  #runItem<I>(
-    item: I,
-    callback: (tx: WriteTransaction, item: I) => void,
-    errors: { item: I; error: Error }[],
-  ): Promise<void> {
-    return new Promise((resolve, reject) =>
+  #runItem<I, R>(item: I, callback: (tx: WriteTransaction, item: I) => R): Promise<ItemOutcome<R>> {
+    return new Promise((resolve) => {
+      const fail = (error: CoveyError) => resolve({ committed: false, error });
       this.#enqueue({
         callback: (tx) => callback(tx, item),
-        done: () => resolve(),
-        refused: (error) => {
-          errors.push({ item, error: error instanceof Error ? error : CoveyError.from(error) });
-          resolve();
-        },
-        failed: reject,
-      })
-    );
+        done: (value) => resolve({ committed: true, value: value as R }),
+        refused: (error) => fail(CoveyError.from(error)),
+        failed: (error) => fail(CoveyError.from(error, "unavailable")),
+      });
+    });
   }
 
   #enqueue(job: Job): void {

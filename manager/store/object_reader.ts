@@ -42,6 +42,11 @@ export class ObjectReader extends CBORReader {
     }
   }
 
+  /** An earlier version stored such numbers; JSON and arithmetic want plain ones. */
+  protected override long(value: bigint): number {
+    return Number(value);
+  }
+
   protected override field(key: string, depth: number): unknown {
     if (SHARED_FIELDS.has(key)) return this.#shared(depth);
     if (REPEATED_FIELDS.has(key) && this.isText()) return this.keptText(this.#texts);

@@ -2,6 +2,7 @@
  * The replicated state: applies entries to the tables, remembers what is dirty, and turns itself into
  * records and back.
  */
+import { CoveyError, hasCode } from "../../api/errors.ts";
 import type { Meta } from "../../api/objects.ts";
 import type { DirtyRecord, StateRecord } from "../consensus/state_machine.ts";
 import {
@@ -19,6 +20,7 @@ import {
 } from "./entry.ts";
 import { ObjectReader } from "./object_reader.ts";
 import type { Change, Commit } from "./store.ts";
+import { withObjects } from "./unreadable.ts";
 import { TABLE_NAMES, type TableName } from "./tables.ts";
 import { anyTable, type TableSet } from "./transaction.ts";
 
@@ -56,8 +58,17 @@ export class State {
     return this.#version;
   }
 
+  /** Why {@linkcode apply} would refuse these bytes, naming the objects. */
+  unreadable(bytes: Uint8Array): Error | undefined {
+    try {
+      this.#decode(bytes);
+    } catch (thrown) {
+      return thrown as Error;
+    }
+  }
+
   apply(index: number, bytes: Uint8Array, local?: unknown): Commit {
-    const entry = local === undefined ? decodeEntry(bytes, this.#reader) : fromLocal(local as LocalEntry);
+    const entry = local === undefined ? this.#decode(bytes) : fromLocal(local as LocalEntry);
     const changes: Change[] = [];
     for (const [position, change] of entry.changes.entries()) {
       const made = this.#applyChange(change, index * MAX_ENTRY_CHANGES + position);
@@ -75,17 +86,26 @@ export class State {
     tables: TableSet,
   ): { add(record: DirtyRecord): void; adopt(index: number, watched: boolean): Commit } {
     let version = 0;
+    const add = ({ key, value }: DirtyRecord) => {
+      if (key === VERSION_KEY) {
+        return void (version = Math.max(version, decodeVersion(value!, this.#reader)));
+      }
+      const { name, id } = parseKey(key);
+      const table = anyTable(tables, name);
+      if (value !== undefined) {
+        const { order, object } = decodeRecord(value, this.#reader);
+        table.put(object, order);
+      } else if (table.get(id) !== undefined) table.remove(id);
+    };
     return {
-      add: ({ key, value }) => {
-        if (key === VERSION_KEY) {
-          return void (version = Math.max(version, decodeVersion(value!, this.#reader)));
+      add: (record) => {
+        try {
+          add(record);
+        } catch (cause) {
+          if (!hasCode(cause, "data_loss")) throw cause;
+          const message = `Cannot read record ${record.key} of the state: ${cause.message}`;
+          throw new CoveyError("data_loss", message, { cause });
         }
-        const { name, id } = parseKey(key);
-        const table = anyTable(tables, name);
-        if (value !== undefined) {
-          const { order, object } = decodeRecord(value, this.#reader);
-          table.put(object, order);
-        } else if (table.get(id) !== undefined) table.remove(id);
       },
       adopt: (index, watched) => {
         const compared = watched ? TABLE_NAMES : [];
@@ -129,6 +149,14 @@ export class State {
         const table = anyTable(this.#tables, name), object = table.get(id);
         yield { key, value: object && encodeRecord(table.order(object.ID)!, object) };
       }
+    }
+  }
+
+  #decode(bytes: Uint8Array): StoreEntry {
+    try {
+      return decodeEntry(bytes, this.#reader);
+    } catch (thrown) {
+      throw withObjects(thrown, bytes, this.#reader);
     }
   }
 

@@ -3,6 +3,7 @@
  * written by one writer through consensus, watched as ordered commits. Objects are immutable: read them
  * freely, never change them in place.
  */
+import { CoveyError } from "../../api/errors.ts";
 import type { Indexes, TableName, Tables } from "./tables.ts";
 
 /** Synchronous reads. Within one turn of the event loop, all reads see the same state. */
@@ -61,21 +62,39 @@ export interface Store extends ReadView {
    */
   update<R>(callback: (tx: WriteTransaction) => R): Promise<R>;
   /**
-   * Applies `items` in as few transactions as limits allow, each item atomically, in order. An item whose
-   * callback throws is skipped and reported; the others go on.
+   * Applies `items` in as few transactions as limits allow, each item atomically, in order; one that fails does not keep
+   * the others from their turn. Rejects, once all had it, with the first error if any item is not known to be committed.
    */
-  batch<I>(
-    items: Iterable<I>,
-    callback: (tx: WriteTransaction, item: I) => void,
-  ): Promise<{ item: I; error: Error }[]>;
+  batch<I>(items: Iterable<I>, callback: (tx: WriteTransaction, item: I) => unknown): Promise<void>;
   /**
-   * Calls `listener` synchronously with each commit, in order, after it is visible. Subscribing and reading
-   * in the same turn misses nothing and sees nothing twice. A throwing listener is a bug and stops the
-   * manager.
+   * The same for who treats each item by itself: `settle` is told what became of it, with what its callback returned. All
+   * that is to be remembered about an item belongs there: a callback may run, and its writes be refused. Resolves when
+   * every item is settled; rejects only with what `settle` throws.
    */
-  subscribe(listener: (commit: Commit) => void): () => void;
+  batch<I, R>(
+    items: Iterable<I>,
+    callback: (tx: WriteTransaction, item: I) => R,
+    settle: (item: I, outcome: ItemOutcome<R>) => void,
+  ): Promise<void>;
+  /**
+   * Calls `listener` synchronously with each commit, in order, after it is visible. Subscribing and reading in the same
+   * turn misses nothing and sees nothing twice. What a listener throws is logged under `name` and keeps neither the
+   * commit nor other listeners from going on; a listener that must not miss a commit catches for itself.
+   */
+  subscribe(listener: (commit: Commit) => void, name?: string): () => void;
   /** The consensus index of the last visible commit. */
   readonly index: number;
+}
+
+/** What became of one item of a batch: its writes are durable and visible, or not known to be. */
+export type ItemOutcome<R> = { committed: true; value: R } | { committed: false; error: CoveyError };
+
+/**
+ * True if `error` says that a commit failed, so that the same write can succeed later; false if the object or the code that
+ * handles it is at fault. Of code `unknown`, the write may even have succeeded.
+ */
+export function isCommitFailure(error: unknown): boolean {
+  return error instanceof CoveyError && (error.retryable || error.code === "unknown");
 }
 
 /** Changes in one transaction of a batch (SwarmKit `MaxChangesPerTransaction`). */

@@ -27,11 +27,10 @@ let tentative = 0;
 
 /** The table of any kind of object. */
 export function anyTable(tables: TableSet, name: TableName): Table<Meta> {
-  const table = tables[name] as unknown as Table<Meta> | undefined;
-  if (table === undefined) {
+  if (!Object.hasOwn(tables, name)) {
     throw new CoveyError("internal", `Cannot use table ${name}: there is no such table`);
   }
-  return table;
+  return tables[name] as unknown as Table<Meta>;
 }
 
 /** One running callback's view of the store. */

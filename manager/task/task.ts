@@ -5,37 +5,21 @@ import { newID, type Random } from "../../api/random.ts";
 import type { PortConfig, Service, TaskSpec } from "../../api/service.ts";
 import type { Task } from "../../api/task.ts";
 import { compareStates, isTerminal, type TaskState } from "../../api/task_state.ts";
-import { clusterOf } from "../cluster/cluster_object.ts";
 import { nodeMatches } from "../placement/constraint.ts";
 import type { ReadView } from "../store/store.ts";
 import { deepEqual } from "../../api/deep_equal.ts";
 
-/** Where a task belongs: a slot number from 1 of a replicated service, or the node of a global one. */
+/** Where a task belongs: a numbered slot, or the node that it is made for. */
 export type Place = { slot: number } | { nodeID: string };
-
-/**
- * The key of a task's place in the index `slot`: `serviceID/slot` or, for a global service,
- * `serviceID/nodeID`.
- */
-export function slotKey(task: Pick<Task, "ServiceID" | "Slot" | "NodeID">): string {
-  return `${task.ServiceID}/${task.Slot === 0 ? task.NodeID : task.Slot}`;
-}
 
 /** The place of `task`, for a replacement. */
 export function placeOf(task: Pick<Task, "Slot" | "NodeID">): Place {
-  return task.Slot === 0 ? { nodeID: task.NodeID } : { slot: task.Slot };
+  return task.Slot === undefined ? { nodeID: task.NodeID } : { slot: task.Slot };
 }
 
 function hostPorts(service: Service): PortConfig[] | undefined {
   const ports = service.Spec.EndpointSpec?.Ports?.filter((port) => port.PublishMode === "host");
   return ports?.length ? ports : undefined;
-}
-
-/** The task spec of `service` with the cluster's defaults filled in. */
-function effectiveSpec(service: Service, cluster: Cluster | undefined): TaskSpec {
-  const spec = service.Spec.TaskTemplate;
-  const driver = cluster?.Spec.TaskDefaults.LogDriver;
-  return driver === undefined || spec.LogDriver !== undefined ? spec : { ...spec, LogDriver: driver };
 }
 
 /** A new task of `service`, observed `new` and desired `running`; a global one has its node preset. */
@@ -48,19 +32,21 @@ export function newTask(
 ): Task {
   const now = timestamp(clock);
   const ports = hostPorts(service);
+  const Spec = service.Spec.TaskTemplate;
+  const logDriver = Spec.LogDriver === undefined ? cluster?.Spec.TaskDefaults.LogDriver : undefined;
   return {
     ID: newID(random),
     Version: { Index: 0 },
     CreatedAt: now,
     UpdatedAt: now,
-    Spec: effectiveSpec(service, cluster),
+    Spec,
     SpecVersion: service.SpecVersion,
     ServiceID: service.ID,
-    Slot: "slot" in place ? place.slot : 0,
-    NodeID: "nodeID" in place ? place.nodeID : "",
+    ...("slot" in place ? { Slot: place.slot, NodeID: "" } : { NodeID: place.nodeID }),
     ServiceAnnotations: { Name: service.Spec.Name, Labels: service.Spec.Labels },
     Status: { Timestamp: now, State: "new", Message: "created" },
     DesiredState: "running",
+    ...(logDriver && { LogDriver: logDriver }),
     ...(ports && { Ports: ports }),
   };
 }
@@ -72,12 +58,21 @@ export function newTask(
 export function isTaskDirty(view: ReadView, service: Service, task: Task): boolean {
   if (task.SpecVersion?.Index === service.SpecVersion.Index) return false;
   if (!deepEqual(hostPorts(service), task.Ports)) return true;
-  const wanted = effectiveSpec(service, clusterOf(view));
-  if (deepEqual(wanted, task.Spec)) return false;
+  // Once the image is there, it does not matter with which credentials it was to be pulled.
+  const isPulled = compareStates(task.Status.State, "ready") >= 0;
+  const [wanted, present] = [service.Spec.TaskTemplate, task.Spec]
+    .map((spec) => isPulled ? withoutAuth(spec) : spec) as [TaskSpec, TaskSpec];
+  if (deepEqual(wanted, present)) return false;
   const { Placement: placement, ...rest } = wanted;
-  const { Placement: _, ...taskRest } = task.Spec;
+  const { Placement: _, ...taskRest } = present;
   const node = view.get("nodes", task.NodeID);
   return !(deepEqual(rest, taskRest) && node !== undefined && nodeMatches(placement, node));
+}
+
+function withoutAuth(spec: TaskSpec): TaskSpec {
+  if (spec.ContainerSpec?.PullOptions === undefined) return spec;
+  const { PullOptions: _, ...ContainerSpec } = spec.ContainerSpec;
+  return { ...spec, ContainerSpec };
 }
 
 /** True while the task is wanted: desired at most `running`. */
@@ -106,4 +101,11 @@ export function isStopped(view: ReadView, task: Task): boolean {
   const node = view.get("nodes", task.NodeID);
   return node === undefined || node.Status.State === "down" ||
     compareStates(task.Status.State, "assigned") < 0;
+}
+
+/** The task of a slot (oldest first) that was the last to change, by which the slot is judged when none is wanted. */
+export function lastToChange(slot: readonly Task[]): Task | undefined {
+  let last: Task | undefined;
+  for (const task of slot) if (last === undefined || task.Version.Index >= last.Version.Index) last = task;
+  return last;
 }

@@ -14,13 +14,14 @@
 import { clusterOf } from "../cluster/cluster_object.ts";
 import { toMs } from "../../api/duration.ts";
 import { type CancelTimer, timestamp } from "../../api/clock.ts";
+import type { CoveyError } from "../../api/errors.ts";
 import type { Service, UpdateConfig, UpdateStatus } from "../../api/service.ts";
-import type { Task } from "../../api/task.ts";
+import { isNodeBound, slotKey, type Task } from "../../api/task.ts";
 import { compareStates, isTerminal } from "../../api/task_state.ts";
 import type { ReadView, WriteTransaction } from "../store/store.ts";
 import type { ComponentOptions } from "../leader/commit_loop.ts";
 import type { DelayedStart, RestartSupervisor } from "../restart/restart_supervisor.ts";
-import { isStopped, isTaskDirty, isWanted, newTask, placeOf, slotKey, withDesired } from "../task/task.ts";
+import { isStopped, isTaskDirty, isWanted, newTask, placeOf, withDesired } from "../task/task.ts";
 
 /** Milliseconds that a new task is watched for failure, unless the update config says otherwise. */
 const DEFAULT_MONITOR_MS = 5000;
@@ -43,6 +44,8 @@ interface Policy {
   ratio: number;
   startFirst: boolean;
   rollback: boolean;
+  /** For how long an old task is kept beside a new one that runs: while a failure would bring the old one back. */
+  keepOldMs: number;
 }
 
 function policyOf(service: Service): Policy {
@@ -50,15 +53,19 @@ function policyOf(service: Service): Policy {
   const config = rollback ? service.Spec.RollbackConfig : service.Spec.UpdateConfig;
   const delayMs = toMs(config?.Delay, 0);
   const monitorMs = toMs(config?.Monitor || undefined, DEFAULT_MONITOR_MS);
+  const watchMs = delayMs >= monitorMs ? delayMs + 1000 : monitorMs;
   const parallelism = config?.Parallelism ?? 1;
+  const action = config?.FailureAction ?? "pause";
+  const startFirst = config?.Order === "start-first";
   return {
     parallelism: parallelism === 0 ? Infinity : parallelism,
     delayMs,
-    monitorMs: delayMs >= monitorMs ? delayMs + 1000 : monitorMs,
-    action: config?.FailureAction ?? "pause",
+    monitorMs: watchMs,
+    action,
     ratio: config?.MaxFailureRatio ?? 0,
-    startFirst: config?.Order === "start-first",
+    startFirst,
     rollback,
+    keepOldMs: startFirst && action === "rollback" && !rollback ? watchMs : 0,
   };
 }
 
@@ -78,6 +85,10 @@ export class UpdateRun {
   /** Tasks made by this run, with the monotonic time at which they were first seen running. */
   #made = new Map<string, number | undefined>();
   #failed = new Set<string>();
+  /** New tasks that run, with the monotonic time at which the old tasks beside them are ended. */
+  readonly #proving = new Map<string, number>();
+  /** Slots whose writes failed: whether they were committed all the same is seen when their turn comes again. */
+  readonly #doubtful = new Set<string>();
   #lastRunningAt = 0;
   #timer: { at: number; cancel: CancelTimer } | undefined;
 
@@ -144,7 +155,7 @@ export class UpdateRun {
     await this.#land();
     if (await this.#actOnFailures()) return true;
     await this.#launch();
-    if (this.#queue.length > 0 || this.#flights.size > 0) return false;
+    if (this.#queue.length > 0 || this.#flights.size > 0 || this.#proving.size > 0) return false;
     return await this.#finish(service);
   }
 
@@ -152,24 +163,38 @@ export class UpdateRun {
   async #land(): Promise<void> {
     const { store, clock } = this.options;
     const now = clock.monotonic();
-    const oldTasks: string[] = [];
-    for (const [key, flight] of this.#flights) {
-      if (flight.doneAt === undefined) {
-        const task = store.get("tasks", flight.newTaskID);
-        if (!this.#isDone(task)) continue;
-        flight.doneAt = now;
-        if (task?.Status.State === "running") {
-          const others = store.find("tasks", "slot", slotKey(task)).filter((t) =>
-            t.ID !== task.ID && isWanted(t)
-          );
-          oldTasks.push(...others.map((other) => other.ID));
-        }
-      }
-      const freeAt = flight.doneAt + this.#policy.delayMs;
+    for (const flight of this.#flights.values()) {
+      if (flight.doneAt !== undefined) continue;
+      const task = store.get("tasks", flight.newTaskID);
+      if (!this.#isDone(task)) continue;
+      flight.doneAt = now;
+      if (task?.Status.State === "running") this.#proving.set(task.ID, now + this.#policy.keepOldMs);
+    }
+    await this.#endOld(now);
+    for (const [key, { doneAt }] of this.#flights) {
+      if (doneAt === undefined) continue;
+      const freeAt = doneAt + this.#policy.delayMs;
       if (freeAt <= now || this.#queue.length === 0) this.#flights.delete(key);
       else this.#wakeAt(freeAt);
     }
-    if (oldTasks.length > 0) await this.#shutDown(oldTasks);
+  }
+
+  /** Ends the old tasks beside new ones that have proven themselves. They are due until they are known to be told. */
+  async #endOld(now: number): Promise<void> {
+    const due = [...this.#proving].filter(([, at]) => at <= now).map(([taskID]) => taskID);
+    const old = due.flatMap((taskID) => this.#besides(taskID));
+    if (old.length > 0) await this.#shutDown(old);
+    for (const taskID of due) this.#proving.delete(taskID);
+    for (const at of this.#proving.values()) this.#wakeAt(at);
+  }
+
+  /** The wanted tasks in the slot of a task that runs; none if it does not run any more. */
+  #besides(taskID: string): string[] {
+    const { store } = this.options;
+    const task = store.get("tasks", taskID);
+    if (task?.Status.State !== "running" || !isWanted(task)) return [];
+    const inSlot = store.find("tasks", "slot", slotKey(task));
+    return inSlot.filter((other) => other.ID !== taskID && isWanted(other)).map((other) => other.ID);
   }
 
   /**
@@ -196,27 +221,46 @@ export class UpdateRun {
     const free = this.#policy.parallelism - this.#flights.size;
     const slots = this.#queue.slice(0, Math.max(0, free));
     if (slots.length === 0) return;
-    const starts: DelayedStart[] = [];
-    await store.batch(slots, (tx, slot) => {
-      const start = this.#replace(tx, slot);
-      if (start === undefined) return;
-      this.#flights.set(slotKey(slot), { newTaskID: start.taskID, doneAt: undefined });
-      if (!this.#policy.startFirst) starts.push(start);
+    let failure: CoveyError | undefined;
+    await store.batch(slots, (tx, slot) => this.#replace(tx, slot), (slot, outcome) => {
+      if (!outcome.committed) {
+        failure ??= outcome.error;
+        this.#doubtful.add(slotKey(slot));
+        return;
+      }
+      this.#queue.splice(this.#queue.indexOf(slot), 1);
+      if (outcome.value) this.#takeOff(slot, outcome.value);
     });
-    this.#queue.splice(0, slots.length);
-    for (const start of starts) this.supervisor.delay(start);
+    if (failure) throw failure;
     this.wake();
+  }
+
+  /** The slot's new task is committed. */
+  #takeOff(slot: Task, start: DelayedStart): void {
+    const { store, clock } = this.options;
+    const next = store.get("tasks", start.taskID);
+    this.#flights.set(slotKey(slot), { newTaskID: start.taskID, doneAt: undefined });
+    if (next && compareStates(next.Status.State, "running") < 0) this.#made.set(next.ID, undefined);
+    else if (next && this.#policy.keepOldMs > 0) this.#made.set(next.ID, clock.monotonic());
+    if (!this.#policy.startFirst) this.supervisor.delay(start);
   }
 
   /** Puts a task of the present spec into the slot; undefined if there is nothing to replace any more. */
   #replace(tx: WriteTransaction, slot: Task): DelayedStart | undefined {
     const service = tx.get("services", this.service.ID);
     if (service === undefined || !this.serves(service)) return undefined;
-    const live = this.supervisor.liveTasks(service, tx.find("tasks", "slot", slotKey(slot)));
-    if (!isSlotDirty(tx, service, live)) return undefined;
+    const live = this.supervisor.liveTasks(tx, service, tx.find("tasks", "slot", slotKey(slot)));
+    if (!isSlotDirty(tx, service, live)) {
+      // What this run wrote before may have been committed although the answer was lost.
+      const [own] = this.#doubtful.has(slotKey(slot)) ? live : [];
+      return own && isWanted(own)
+        ? { taskID: own.ID, delayMs: 0, waitFor: this.#toStop(tx, own) }
+        : undefined;
+    }
     const clean = live.filter((task) => !isTaskDirty(tx, service, task));
-    // The newest one that runs already, if any: nothing that works is thrown away.
-    let next = clean.findLast((task) => task.DesiredState === "running") ?? clean.at(-1);
+    // One that runs, if any, before one that only shall: nothing that works is thrown away.
+    let next = clean.find((task) => task.Status.State === "running") ??
+      clean.findLast((task) => task.DesiredState === "running") ?? clean.at(-1);
     const { clock, random } = this.options;
     if (next === undefined) {
       next = newTask(service, placeOf(slot), clusterOf(tx), clock, random);
@@ -225,7 +269,6 @@ export class UpdateRun {
     } else if (this.#policy.startFirst && next.DesiredState === "ready") {
       tx.update("tasks", withDesired(next, "running"));
     }
-    if (compareStates(next.Status.State, "running") < 0) this.#made.set(next.ID, undefined);
     const old = live.filter((task) => task.ID !== next.ID && isWanted(task));
     if (!this.#policy.startFirst) {
       for (const task of old) {
@@ -237,6 +280,13 @@ export class UpdateRun {
       delayMs: 0,
       waitFor: old.filter((task) => !isStopped(tx, task)).map((task) => task.ID),
     };
+  }
+
+  /** Tasks of the slot that `next` waits for. */
+  #toStop(tx: WriteTransaction, next: Task): string[] {
+    return tx.find("tasks", "slot", slotKey(next))
+      .filter((task) => task.ID !== next.ID && !isWanted(task) && !isStopped(tx, task))
+      .map((task) => task.ID);
   }
 
   /** True if the failures so far end the run: paused, or rolled back. */
@@ -268,7 +318,11 @@ export class UpdateRun {
         ...rest,
         Spec: PreviousSpec,
         SpecVersion: PreviousSpecVersion ?? service.SpecVersion,
-        UpdateStatus: { State: "rollback_started", StartedAt: timestamp(clock), Message: message },
+        UpdateStatus: {
+          State: "rollback_started",
+          StartedAt: service.UpdateStatus?.StartedAt ?? timestamp(clock),
+          Message: message,
+        },
       });
       return true;
     });
@@ -277,7 +331,7 @@ export class UpdateRun {
   async #finish(service: Service): Promise<boolean> {
     const now = this.options.clock.monotonic();
     const watchUntil = this.#lastRunningAt + this.#policy.monitorMs;
-    if (this.#policy.action !== "continue" && this.#lastRunningAt > 0 && now < watchUntil) {
+    if (this.#lastRunningAt > 0 && now < watchUntil) {
       this.#wakeAt(watchUntil);
       return false;
     }
@@ -313,7 +367,7 @@ export class UpdateRun {
 /** How many tasks of an update wait for a device that is not there. */
 function deferredTasks(view: ReadView, service: Service): number {
   return view.find("tasks", "serviceID", service.ID).filter((task) => {
-    if (task.Slot !== 0 || !isWanted(task)) return false;
+    if (!isNodeBound(task) || !isWanted(task)) return false;
     const node = view.get("nodes", task.NodeID);
     return node?.Status.State !== "ready" &&
       (isTaskDirty(view, service, task) || compareStates(task.Status.State, "running") < 0);

@@ -4,6 +4,8 @@ import type { Task } from "../../api/task.ts";
 import type { Commit } from "../store/store.ts";
 import { CommitLoop, type ComponentOptions } from "../leader/commit_loop.ts";
 import type { RestartSupervisor } from "../restart/restart_supervisor.ts";
+import { showOnService } from "../leader/show_reason.ts";
+import type { WorkList } from "../leader/work_list.ts";
 import { isSlotDirty, UpdateRun } from "./update_run.ts";
 
 /**
@@ -13,7 +15,7 @@ import { isSlotDirty, UpdateRun } from "./update_run.ts";
 export class Updater {
   #loop: CommitLoop;
   #runs = new Map<string, UpdateRun>();
-  #dirty = new Set<string>();
+  readonly #dirty: WorkList;
 
   constructor(
     readonly options: ComponentOptions,
@@ -26,6 +28,7 @@ export class Updater {
       onCommit: (commit) => this.#onCommit(commit),
       run: () => this.#run(),
     });
+    this.#dirty = this.#loop.list("service", showOnService(options));
   }
 
   start(): void {
@@ -96,14 +99,13 @@ export class Updater {
   }
 
   async #run(): Promise<void> {
-    for (const serviceID of [...this.#dirty]) {
-      this.#dirty.delete(serviceID);
+    await this.#dirty.each(async (serviceID) => {
       const run = this.#runs.get(serviceID);
-      if (run === undefined) continue;
+      if (run === undefined) return;
       const over = await run.step();
-      if (!over || this.#runs.get(serviceID) !== run) continue;
+      if (!over || this.#runs.get(serviceID) !== run) return;
       this.cancel(serviceID);
       this.onDone(serviceID);
-    }
+    });
   }
 }

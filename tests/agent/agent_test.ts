@@ -270,6 +270,21 @@ Deno.test("Agent: a node removed from the cluster says so, tries seldom and keep
     assert.deepEqual(c.device.running, ["a"]);
   }));
 
+Deno.test("Agent: a removed node that is not even let in says so and tries as seldom", () =>
+  withCluster(async (c) => {
+    await c.assign("a");
+    c.refusal = new CoveyError("permission_denied", "Cannot accept connection: removed", {
+      reason: "not_in_cluster",
+    });
+    c.stopManager();
+    await c.clock.advance(10_000);
+    assert.equal(c.agent.state, "removed");
+    const dials = c.dials.length;
+    await c.clock.advance(180_000);
+    assert.ok(c.dials.length - dials <= 4);
+    assert.deepEqual(c.device.running, ["a"]);
+  }));
+
 Deno.test("Agent: an older set of assignments is refused, until it must be a restored cluster", () =>
   withCluster(async (c) => {
     await c.assign("a");
@@ -320,4 +335,69 @@ Deno.test("Agent: a removal that the agent did not live to finish is finished by
     await c.startAgent();
     assert.deepEqual(c.device.running, []);
     assert.deepEqual([...c.state.tasks()], []);
+  }));
+
+Deno.test("Agent: a removal given up is swept later, and so is what nobody remembers, but never before the tasks are known", () =>
+  withCluster(async (c) => {
+    await c.assign("a");
+    await c.assign("b");
+    const busy = new CoveyError("unavailable", "Cannot remove: busy");
+    c.device.program("a").errors.remove = Array.from({ length: 30 }, () => busy);
+    c.device.program("a").errors.shutdown = [new CoveyError("internal", "Cannot stop: confused")];
+    c.device.program("stray").running = true;
+    await c.remove("a");
+    await c.clock.advance(20 * 60_000);
+    assert.deepEqual([...c.state.tasks()].map(({ task }) => task.ID), ["b"]);
+    c.device.program("a").running = true;
+    await c.clock.advance(60 * 60_000);
+    assert.deepEqual(c.device.running, ["b"]);
+    c.device.program("stray").running = true;
+    await c.stopAgent();
+    c.stopManager();
+    await c.startAgent();
+    const sweeps = c.device.sweeps;
+    await c.clock.advance(120 * 60_000);
+    assert.equal(c.device.sweeps, sweeps);
+    assert.deepEqual(c.device.running, ["b", "stray"]);
+    await c.startManager();
+    await c.clock.advance(20_000);
+    assert.deepEqual(c.device.running, ["b"]);
+  }));
+
+Deno.test("Agent: an agent that lost its state takes nothing that runs for a leftover", () =>
+  withCluster(async (c) => {
+    await c.assign("a");
+    await c.stopAgent();
+    await c.forgetState();
+    await c.startAgent();
+    assert.equal(c.device.program("a").count("shutdown") + c.device.program("a").count("remove"), 0);
+    assert.deepEqual(c.device.running, ["a"]);
+  }));
+
+Deno.test("Agent: a task whose executor makes the agent itself throw is set aside and reported, the others go on", () =>
+  withCluster(async (c) => {
+    await c.assign("a");
+    c.device.program("b").handleData = { number: 1n };
+    await c.assign("b");
+    assert.equal(c.status("b").State, "failed");
+    assert.match(c.status("b").Err!, /BigInt/);
+    assert.equal(c.agent.state, "connected");
+    await c.assign("c");
+    assert.deepEqual([c.status("a").State, c.status("c").State], ["running", "running"]);
+    await c.clock.advance(60 * 60_000);
+    assert.deepEqual(c.device.running, ["a", "c"]);
+  }));
+
+Deno.test("Agent: a task whose executor reports impossible numbers is reported without them", () =>
+  withCluster(async (c) => {
+    for (const [i, pid] of [2 ** 60, -(2 ** 64), 1.5, NaN, "7", new Uint8Array(8), {}].entries()) {
+      const id = `t${i}`;
+      c.device.program(id).pid = pid;
+      await c.assign(id);
+      assert.equal(c.status(id).State, "running");
+      assert.equal(c.status(id).ContainerStatus, undefined);
+    }
+    await c.assign("right");
+    assert.equal(c.status("right").ContainerStatus?.PID, 7);
+    assert.equal(c.agent.state, "connected");
   }));

@@ -6,6 +6,11 @@ import { RealManager } from "./support/real_manager.ts";
 
 const HOSTILE = fileURLToPath(new URL("./support/hostile_executor.ts", import.meta.url));
 
+/** What the launcher lets the agent run: a shell that takes nothing from its environment has it easier. */
+const SHIM = new Deno.Command("/bin/sh", { args: ["-p", "-c", ":"] }).outputSync().success
+  ? "shim_clean.sh"
+  : "shim.sh";
+
 async function permissions(...flags: string[]): Promise<string[]> {
   const { stdout } = await new Deno.Command("sh", { args: [LAUNCHER, "--print-permissions", ...flags] })
     .output();
@@ -15,14 +20,15 @@ async function permissions(...flags: string[]): Promise<string[]> {
 Deno.test("launch.sh: grants the managers' ports, the state folder and the shim, and nothing else", async () => {
   const dir = await Deno.makeTempDir();
   const root = LAUNCHER.replace("/agent/launch.sh", "");
-  await Deno.writeTextFile(`${dir}/managers`, "10.0.0.9:2499\n");
+  await Deno.writeTextFile(`${dir}/managers`, "10.0.0.9:2499\nc:2377\n[fd00::9]:2400\nd:22\n");
   const join = "a:2400,[::1]:2500,host,::1,[fe80::1],b:2400";
   assert.deepEqual(await permissions("--state-dir", dir, `--join=${join}`, "--docker", "none"), [
     `--allow-read=${root},${dir},/proc/sys/kernel/random/boot_id`,
     `--allow-write=${dir}`,
     `--deny-write=${dir}/program`,
-    "--allow-net=0.0.0.0/0:2377,0.0.0.0/0:2400,a:2400,0.0.0.0/0:2500,[::1]:2500,host:2377,[::1]:2377,[fe80::1]:2377,b:2400,0.0.0.0/0:2499",
-    `--allow-run=${root}/executors/process/shim.sh`,
+    "--allow-net=0.0.0.0/0:2377,0.0.0.0/0:2400,a:2400,0.0.0.0/0:2500,[::1]:2500,host:2377,[::1]:2377,[fe80::1]:2377,b:2400,c:2377,[fd00::9]:2400",
+    `--allow-run=${root}/executors/process/${SHIM}`,
+    "--allow-env=COVEY_JOIN_TOKEN",
     "--allow-sys=systemMemoryInfo",
   ]);
   const more = await permissions(
@@ -40,6 +46,46 @@ Deno.test("launch.sh: grants the managers' ports, the state folder and the shim,
   );
   assert.equal(more[1], `--allow-write=${dir},/d.sock`);
   assert.match(more[3]!, /unix:\/d\.sock$/);
+  await Deno.remove(dir, { recursive: true });
+});
+
+Deno.test("launch.sh: what the agent keeps opens no port to it; what its --join named is remembered where it cannot write", async () => {
+  const dir = await Deno.makeTempDir(), flags = ["--state-dir", dir, "--docker", "none"];
+  await Deno.writeTextFile(
+    `${dir}/managers`,
+    "10.0.0.1:22\nhost:22\n[fd00::1]:22\n*\n10.0.0.1:7000\nhost:7000\n",
+  );
+  const net = async (...more: string[]) => (await permissions(...flags, ...more))[3];
+  assert.equal(await net(), "--allow-net=0.0.0.0/0:2377");
+  await help(LAUNCHER, dir, Deno.execPath(), "--join", "10.0.0.1:7000");
+  assert.equal(await net(), "--allow-net=0.0.0.0/0:2377,0.0.0.0/0:7000,host:7000");
+  assert.equal(await net("--join", "a"), "--allow-net=0.0.0.0/0:2377,a:2377");
+  await Deno.remove(dir, { recursive: true });
+});
+
+Deno.test("Launchers: look for nothing in folders that somebody put into PATH, and take deno by its absolute path only", async () => {
+  const dir = await Deno.makeTempDir();
+  for (const name of ["cat", "head", "find", "cksum", "mkdir", "sed", "tr", "chmod"]) {
+    await Deno.writeTextFile(`${dir}/${name}`, `#!/bin/sh\n>${dir}/hijacked\nexec /usr/bin/${name} "$@"\n`, {
+      mode: 0o755,
+    });
+  }
+  await Deno.mkdir(`${dir}/state`);
+  await Deno.writeTextFile(`${dir}/state/managers`, "a:1\n");
+  for (const launcher of [LAUNCHER, LAUNCHER.replace("agent/", "manager/")]) {
+    const start = async (deno: string) => {
+      const { code, stderr } = await new Deno.Command("/bin/sh", {
+        args: [launcher, "--state-dir", `${dir}/state`, "--docker", "none", "--help"],
+        env: { PATH: `${dir}:${Deno.env.get("PATH")}`, COVEY_DENO: deno },
+      }).output();
+      return [code, new TextDecoder().decode(stderr)] as const;
+    };
+    assert.equal((await start(Deno.execPath()))[0], 0);
+    const [code, said] = await start("bin/deno");
+    assert.equal(code, 1);
+    assert.match(said, /COVEY_DENO must be deno's absolute path, current value is "bin\/deno"/);
+  }
+  assert.ok(![...Deno.readDirSync(dir)].some(({ name }) => name === "hijacked"));
   await Deno.remove(dir, { recursive: true });
 });
 

@@ -72,13 +72,33 @@ Deno.test("StateFolder: a second agent on the folder is refused, a damaged state
       path,
       "this is no database, but it is long enough to be taken for a broken one ".repeat(80),
     );
-    const folder = StateFolder.open(dir);
+    const folder = await StateFolder.open(dir);
     const state = await folder.openState();
     assert.deepEqual([...state.tasks()], []);
     await state.close();
     await folder.saveManagers(["10.0.0.1:2377", "10.0.0.2:2377"]);
     assert.deepEqual(await folder.managers(), ["10.0.0.1:2377", "10.0.0.2:2377"]);
-    assert.throws(() => StateFolder.open(dir), { code: "failed_precondition" });
+    await assert.rejects(StateFolder.open(dir), { code: "failed_precondition" });
     folder.close();
-    StateFolder.open(dir).close();
+    (await StateFolder.open(dir)).close();
+  }));
+
+Deno.test("StateFolder: is closed to others, and so is the tasks' database, if both were there before", () =>
+  withFolder(async (path) => {
+    const dir = path.replace("/tasks.kv", ""), before = await LocalState.open(path);
+    before.put(record("t"));
+    await before.close();
+    await Deno.chmod(dir, 0o755);
+    await Deno.chmod(path, 0o644);
+    const folder = await StateFolder.open(dir), state = await folder.openState();
+    state.put(record("u"));
+    await state.flush();
+    const modes = ["", ...[...Deno.readDirSync(dir)].map(({ name }) => `/${name}`)].map((name) => {
+      const { mode } = Deno.statSync(dir + name);
+      return `${name} ${(mode! & 0o777).toString(8)}`;
+    });
+    assert.deepEqual(modes.filter((text) => !/ [67]00$/.test(text)), []);
+    assert.ok(modes.length >= 3, modes.join());
+    await state.close();
+    folder.close();
   }));

@@ -27,6 +27,7 @@ async function portsOf(
   const manager = new TaskManager(record, false, {
     clock,
     executor: executor(device),
+    node: () => Promise.reject(new Error("nobody asks")),
     limiter: new StartLimiter(clock, 1),
     connected: () => true,
     rebooted: false,

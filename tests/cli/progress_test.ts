@@ -63,10 +63,11 @@ Deno.test("Progress: a message that only repeats the state is left out", () => {
 });
 
 Deno.test("Progress: a device that is down does not hold a global service up", () => {
-  const tasks = [
-    task(0, "running", { NodeID: "a" }),
-    task(0, "running", { NodeID: "b", Status: { ...task(0, "ready").Status } }),
-  ];
+  const bound = (state: TaskState, NodeID: string): TaskView => {
+    const { Slot: _, ...rest } = task(0, state, { NodeID });
+    return rest;
+  };
+  const tasks = [bound("running", "a"), bound("ready", "b")];
   const nodes = [node("a", "ready"), node("b", "down")];
   const progress = progressOf(service({ Global: {} }), tasks, nodes);
   assert.deepEqual([progress.running, progress.wanted, progress.converged], [1, 1, true]);

@@ -17,6 +17,12 @@ const CALLERS = [
   "other cluster",
   "removed node",
   "removed while connected",
+  "removed manager",
+  "removed manager while connected",
+  "unknown manager",
+  "demoted manager",
+  "demoted while connected",
+  "demoted manager forwarding for a manager",
   "worker forwarding for the manager",
   "nobody forwarding for the manager",
 ] as const;
@@ -29,10 +35,16 @@ interface Entry {
   outcome: Record<Caller, Outcome>;
 }
 
-/** What every call answers alike: the first two cannot even connect. */
+/** What every call answers alike: who is gone cannot even connect, and loses the connection that was open. */
 const REFUSED = {
   "other cluster": "unauthenticated",
   "removed node": "permission_denied",
+  "removed while connected": "unavailable",
+  "removed manager": "permission_denied",
+  "removed manager while connected": "unavailable",
+  "unknown manager": "permission_denied",
+  "demoted while connected": "unavailable",
+  "demoted manager forwarding for a manager": "permission_denied",
   "worker forwarding for the manager": "permission_denied",
   "nobody forwarding for the manager": "permission_denied",
 } as const;
@@ -41,7 +53,7 @@ const NODES_ONLY = {
   "no certificate": "unauthenticated",
   worker: "let in",
   manager: "let in",
-  "removed while connected": "not_found",
+  "demoted manager": "let in", // its agent may have no other certificate yet
 } as const;
 
 const csr = await createCertificateRequest(await createPrivateKeyPEM());
@@ -91,7 +103,7 @@ const TABLE: Entry[] = [
       "no certificate": "let in",
       worker: "let in",
       manager: "let in",
-      "removed while connected": "let in", // as anybody without a certificate
+      "demoted manager": "let in",
     },
   },
   {
@@ -102,7 +114,7 @@ const TABLE: Entry[] = [
       "no certificate": "let in",
       worker: "let in", // its own renewal: the token is ignored
       manager: "let in",
-      "removed while connected": "permission_denied",
+      "demoted manager": "let in",
     },
   },
   {
@@ -113,7 +125,7 @@ const TABLE: Entry[] = [
       "no certificate": "unauthenticated",
       worker: "let in",
       manager: "let in",
-      "removed while connected": "permission_denied",
+      "demoted manager": "let in", // as the worker that it is
     },
   },
   {
@@ -144,7 +156,7 @@ const TABLE: Entry[] = [
       "no certificate": "unauthenticated",
       worker: "permission_denied",
       manager: LEAVING.has(call) ? "failed_precondition" : "let in",
-      "removed while connected": "permission_denied",
+      "demoted manager": "permission_denied",
     },
   })),
 ];
@@ -166,12 +178,22 @@ interface Line {
 async function callers(port: ManagerPort, other: ManagerPort): Promise<Record<Caller, Line>> {
   const worker = await port.join();
   const [removed, removedLater] = [await port.join(), await port.join()];
+  const managers = port.cluster.RootCA.JoinTokens.Manager;
+  const [gone, goneLater, unknown] = [
+    await port.join(managers),
+    await port.join(managers),
+    await port.join(managers),
+  ];
+  const [demoted, demotedLater] = [await port.join(managers), await port.join(managers)];
   const forManager = { forwardedFor: peerOf(port.own.identity) };
   const line = async (identity: NodeIdentity | undefined, options: CallOptions = {}): Promise<Line> => {
     const connection = await dialAs(port.address, identity).catch(CoveyError.from);
     return { connection, options, sessionID: "none" };
   };
   await port.removeNode(removed.nodeID);
+  await port.removeNode(gone.nodeID);
+  await port.store.update((tx) => tx.delete("nodes", unknown.nodeID));
+  await port.demoteNode(demoted.nodeID);
   const lines: Record<Caller, Line> = {
     "no certificate": await line(undefined),
     worker: await line(worker),
@@ -179,13 +201,39 @@ async function callers(port: ManagerPort, other: ManagerPort): Promise<Record<Ca
     "other cluster": await line(await other.join()),
     "removed node": await line(removed),
     "removed while connected": await line(removedLater),
+    "removed manager": await line(gone),
+    "removed manager while connected": await line(goneLater),
+    "unknown manager": await line(unknown),
+    "demoted manager": await line(demoted),
+    "demoted while connected": await line(demotedLater),
+    "demoted manager forwarding for a manager": await line(demoted, forManager),
     "worker forwarding for the manager": await line(worker, forManager),
     "nobody forwarding for the manager": await line(undefined, forManager),
   };
-  for (const name of ["worker", "manager", "removed while connected"] as const) {
+  for (const name of ["worker", "manager", "demoted manager", "removed while connected"] as const) {
     lines[name].sessionID = await openSession(lines[name].connection as Connection);
   }
+  for (
+    const name of [
+      "removed while connected",
+      "removed manager while connected",
+      "demoted while connected",
+    ] as const
+  ) {
+    assert.ok(!(lines[name].connection instanceof CoveyError), `${name}: ${lines[name].connection}`);
+  }
   await port.removeNode(removedLater.nodeID);
+  await port.removeNode(goneLater.nodeID);
+  await port.demoteNode(demotedLater.nodeID);
+  for (
+    const name of [
+      "removed while connected",
+      "removed manager while connected",
+      "demoted while connected",
+    ] as const
+  ) {
+    await (lines[name].connection as Connection).closed;
+  }
   return lines;
 }
 
@@ -242,6 +290,35 @@ Deno.test("Access: every registered call lets in whom the table names, and nobod
   assert.deepEqual(actual, expected);
 });
 
+Deno.test("Access: what a node has open ends with its role, answered or not", async () => {
+  await using port = await ManagerPort.start();
+  const [removed, demoted] = [await port.join(), await port.join(port.cluster.RootCA.JoinTokens.Manager)];
+  const [session, messages] = [await dialAs(port.address, removed), await dialAs(port.address, demoted)];
+  const untilEnd = Array.fromAsync(
+    session.serverStream(DISPATCHER_METHODS.session, { Description: DESCRIPTION }),
+  );
+  const never = Promise.withResolvers<void>();
+  async function* hello() {
+    yield helloTo(port);
+    await never.promise;
+  }
+  const sending = messages.clientStream(RAFT_METHODS.messages, hello());
+  const ended = [
+    assert.rejects(untilEnd, /the node was removed from the cluster/),
+    assert.rejects(sending, /the node is no manager any more/),
+  ];
+  await port.removeNode(removed.nodeID);
+  await port.demoteNode(demoted.nodeID);
+  await Promise.all(ended);
+  never.resolve();
+  // The worker that it is now still gets its certificate.
+  const { Role } = await (await dialAs(port.address, demoted)).call<{ Role: string }>(
+    CA_METHODS.issueNodeCertificate,
+    { CSR: csr },
+  );
+  assert.equal(Role, "worker");
+});
+
 Deno.test("Access: a call that is registered without an entry in the table fails the walk", async () => {
   await using port = await ManagerPort.start();
   port.router.register("raft.everything", {
@@ -260,16 +337,19 @@ Deno.test("Access: a manager speaks for itself only, whatever it says it is", as
   const NodeID = port.own.identity.nodeID, Addr = port.address, MemberID = memberID(port);
   await assert.rejects(connection.call(RAFT_METHODS.join, { NodeID, MemberID, Addr }), refused);
   await assert.rejects(connection.call(RAFT_METHODS.leave, { NodeID }), refused);
-  // Who withdraws is who calls.
-  assert.deepEqual(await connection.call(RAFT_METHODS.withdraw, { NodeID }), {});
-  assert.equal(port.store.get("nodes", other.nodeID), undefined);
-  assert.equal(port.member.status().members.length, 1);
   for (const method of [RAFT_METHODS.messages, RAFT_METHODS.snapshot]) {
     await assert.rejects(connection.clientStream(method, stream([helloTo(port, MemberID)])), refused);
   }
   const vote = { type: "vote", from: 2, to: MemberID, term: 99, lastIndex: 99, lastTerm: 99, transfer: true };
   const forged = stream([helloTo(port), { Messages: [vote] }]);
   await assert.rejects(connection.clientStream(RAFT_METHODS.messages, forged), refused);
+  // Who withdraws is who calls.
+  assert.deepEqual(await connection.call(RAFT_METHODS.withdraw, { NodeID }), {});
+  assert.equal(port.store.get("nodes", other.nodeID), undefined);
+  assert.equal(port.member.status().members.length, 1);
+  // It hears that, and nothing else any more.
+  await assert.rejects(connection.call(RAFT_METHODS.health, {}), { reason: "not_in_cluster" });
+  assert.match((await connection.closed)!.message, /the cluster has no such node/);
 });
 
 Deno.test("Access: a worker gets its own certificate only, whatever it asks for", async () => {

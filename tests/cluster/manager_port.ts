@@ -5,6 +5,7 @@ import type { Cluster } from "../../api/cluster.ts";
 import { newID, systemRandom } from "../../api/random.ts";
 import { Dispatcher } from "../../manager/dispatcher/mod.ts";
 import { firstNode, newCluster } from "../../manager/cluster/new_cluster.ts";
+import { ConnectionKeeper } from "../../manager/server/connection_keeper.ts";
 import { managerRouter } from "../../manager/server/manager_router.ts";
 import { issueOwnIdentity } from "../../manager/process/own_identity.ts";
 import { PeerTrust } from "../../manager/server/peer_trust.ts";
@@ -21,6 +22,7 @@ import {
 import {
   type Connection,
   type Listener,
+  type PeerIdentity,
   type Router,
   tlsDialer,
   type TLSMaterial,
@@ -99,11 +101,18 @@ export class ManagerPort {
       clock: systemClock,
       answer: () => new Response(null),
     });
-    const router = managerRouter({ ...CONTEXT, store, consensus: member, dispatcher, routing });
+    const judge = {
+      view: store,
+      leads: () => member.status().isLeader,
+      certified: (peer: PeerIdentity) => trust.certified(peer),
+    };
+    const router = managerRouter({ ...CONTEXT, store, judge, consensus: member, dispatcher, routing });
     const files = await issueOwnIdentity(created, node.ID, await createPrivateKeyPEM(), CONTEXT);
     const own = ownIdentity(assembleIdentity(files), (identity) => trust.useIdentity(identity));
-    trust.useStore(store);
-    const listener = await trust.listen(address, router);
+    trust.useJudge(judge);
+    const keeper = new ConnectionKeeper(judge, systemClock);
+    store.subscribe((commit) => keeper.follow(commit));
+    const listener = await trust.listen(address, router, (connection) => keeper.add(connection));
     await dispatcher.start();
     return new ManagerPort(store, router, listener, dispatcher, routing, member, own);
   }
@@ -122,7 +131,7 @@ export class ManagerPort {
       token,
       privateKeyPEM: await createPrivateKeyPEM(),
       clock: systemClock,
-      getRootCA: () => remote.getRootCA(),
+      getRootCA: (check) => remote.getRootCA(check),
       issueNodeCertificate: (request, rootCAPEM) => remote.issueNodeCertificate(request, rootCAPEM),
     });
   }
@@ -136,6 +145,14 @@ export class ManagerPort {
       const BlacklistedCertificates = { ...cluster.BlacklistedCertificates, [nodeID]: until };
       tx.update("clusters", { ...cluster, BlacklistedCertificates });
       tx.delete("nodes", nodeID);
+    });
+  }
+
+  /** Makes a manager a worker, as the role manager does once it has left the quorum. */
+  async demoteNode(nodeID: string): Promise<void> {
+    await this.store.update((tx) => {
+      const node = tx.get("nodes", nodeID)!;
+      tx.update("nodes", { ...node, Role: "worker", Spec: { ...node.Spec, Role: "worker" } });
     });
   }
 

@@ -2,7 +2,7 @@
 import assert from "node:assert/strict";
 import { CoveyError } from "../../api/errors.ts";
 import type { Task } from "../../api/task.ts";
-import type { Controller, Executor } from "../../executors/executor.ts";
+import { brokenPromises, can, type Controller, type Executor } from "../../executors/executor.ts";
 
 /** What a task's program does. */
 export type Program =
@@ -67,6 +67,7 @@ export function executorConformance(name: string, open: () => Promise<Fixture>):
   lifeCycle(test);
   recovery(test);
   refusals(test);
+  capabilities(test);
 }
 
 type Register = (behaviour: string, run: (fixture: Fixture, executor: Executor) => Promise<void>) => void;
@@ -317,4 +318,45 @@ function refusals(test: Register): void {
     await controller.remove(never);
     await controller.close();
   });
+}
+
+/** What an executor has to do that names a capability; for one that does not, there is nothing to see. */
+function capabilities(test: Register): void {
+  test("has the methods of every capability that it names", (_fixture, executor) => {
+    assert.deepEqual(brokenPromises(executor), []);
+    return Promise.resolve();
+  });
+
+  test(
+    "sweep removes what is left of unknown tasks, running or ended, and nothing else",
+    async (fixture, executor) => {
+      if (!can(executor, "sweep")) return;
+      const [kept, running, ended] = [
+        fixture.task("forever")!,
+        fixture.task("forever")!,
+        fixture.task({ exit: 1 })!,
+      ];
+      const controllers = [];
+      for (const task of [kept, running, ended]) controllers.push(await begun(executor, task));
+      await controllers[2]!.wait(never);
+      const before = await controllers[0]!.status(), handle = controllers[0]!.handle()!;
+      for (const controller of controllers) await controller.close();
+      await executor.close();
+
+      const next = await fixture.executor();
+      try {
+        assert.ok(can(next, "sweep"));
+        const swept = await next.sweep((id) => id === kept.ID, never);
+        assert.deepEqual(swept.toSorted(), [running.ID, ended.ID].toSorted());
+        assert.deepEqual(await next.sweep((id) => id === kept.ID, never), []);
+        for (const task of [running, ended]) assert.deepEqual(await fixture.traces(task), []);
+        const controller = await next.recover(kept, handle);
+        assert.deepEqual(await controller.status(), before);
+        await controller.remove(never);
+        await controller.close();
+      } finally {
+        await next.close();
+      }
+    },
+  );
 }

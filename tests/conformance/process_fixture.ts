@@ -33,6 +33,9 @@ export async function shimsOf(stateDir: string, taskID: string): Promise<number[
   return pids;
 }
 
+/** Looks at all processes until none is a task's shim; each takes some milliseconds. */
+const MAX_LOOKS = 100;
+
 /** The process executor on a folder of its own. */
 export async function processFixture(options: ProcessOptions = {}): Promise<Fixture & { stateDir: string }> {
   const stateDir = await Deno.makeTempDir({ prefix: "covey-process-" });
@@ -46,7 +49,12 @@ export async function processFixture(options: ProcessOptions = {}): Promise<Fixt
       Deno.kill(PID, "SIGKILL");
     },
     traces: async (task) => {
-      const found = (await shimsOf(stateDir, task.ID)).map((pid) => `shim ${pid}`);
+      // A shim says that it ends and then does; on a busy machine it is still seen for a moment.
+      let shims = await shimsOf(stateDir, task.ID);
+      for (let looks = 0; shims.length > 0 && looks < MAX_LOOKS; looks++) {
+        shims = await shimsOf(stateDir, task.ID);
+      }
+      const found = shims.map((pid) => `shim ${pid}`);
       for (const path of [`tasks/${task.ID}`, `runs/${task.ID}`, `logs/${task.ID}.log`]) {
         if (await Deno.stat(`${stateDir}/${path}`).then(() => true, () => false)) found.push(path);
       }

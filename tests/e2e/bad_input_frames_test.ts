@@ -2,17 +2,11 @@
 import assert from "node:assert/strict";
 import net from "node:net";
 import tls from "node:tls";
-import { systemClock } from "../../api/clock.ts";
 import { CoveyError } from "../../api/errors.ts";
-import { parseAddress, tlsDialer, type TLSMaterial } from "../../transport/mod.ts";
+import { parseAddress, type TLSMaterial } from "../../transport/mod.ts";
+import { dialWith, materialOf } from "../support/node_material.ts";
 import { joinToken, startManager, withManager } from "../support/one_manager.ts";
 import { freePort, start } from "../support/programs.ts";
-
-/** Certificate and key that an agent keeps in its state folder. */
-async function materialOf(stateDir: string): Promise<TLSMaterial> {
-  const read = (name: string) => Deno.readTextFile(`${stateDir}/certificates/${name}`);
-  return { certificatePEM: await read("swarm-node.crt"), privateKeyPEM: await read("swarm-node.key") };
-}
 
 /** Sends `bytes`, then waits for the manager to hang up; resolves with what it said. */
 function send(address: string, bytes: Uint8Array, material?: TLSMaterial | "plain"): Promise<string> {
@@ -76,9 +70,8 @@ Deno.test("Frames: oversized, truncated and random ones end their own connection
 
 /** The code that a call by `material` ends with. */
 async function codeOf(address: string, method: string, material?: TLSMaterial): Promise<string> {
-  const dialer = tlsDialer({ identity: () => material, verifyPeer: () => undefined, clock: systemClock });
   try {
-    const connection = await dialer.dial(address);
+    const connection = await dialWith(address, material);
     try {
       await connection.call(method, { SessionID: "x" });
     } finally {

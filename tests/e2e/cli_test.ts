@@ -50,7 +50,8 @@ async function swarm({ ok, fails }: Covey, fleet: Fleet) {
   const token = (await ok("swarm", "join-token", "-q", "worker")).trim();
   assert.match(token, /^SWMTKN-1-/);
   const shown = await ok("swarm", "join-token", "worker");
-  assert.ok(shown.includes(`run-agent --state-dir /var/lib/covey --join ${fleet.address} --token ${token}`));
+  assert.ok(shown.includes(`run-agent --state-dir /var/lib/covey --join ${fleet.address} --token -\n`));
+  assert.ok(shown.includes(`    ${token}\n`));
   assert.match(
     await ok("swarm", "join-token", "--rotate", "manager"),
     /rotated manager join token[^]*run-manager/,
@@ -59,7 +60,7 @@ async function swarm({ ok, fails }: Covey, fleet: Fleet) {
   await fails(1, /already part of a swarm/, "swarm", "init");
   await fails(1, /already part of a swarm/, "swarm", "join", "--token", token, fleet.address);
   await fails(1, /Use `--force`/, "swarm", "leave");
-  await fails(2, /required option '--token/, "swarm", "join", fleet.address);
+  await fails(2, /no token; give --token-file/, "swarm", "join", fleet.address);
   await fails(2, /role as one of worker, manager/, "swarm", "join-token", "x");
 }
 

@@ -254,6 +254,8 @@ export const NOT_YET: Record<string, RegExp> = {
   "secret create mystery /etc/hostname": /secrets are not available yet/,
   "config create settings /etc/hostname": /configs are not available yet/,
   "service logs seen": /service logs are not available yet/,
+  "swarm ca --rotate --detach": /rotating the root certificate is not available yet/,
+  "swarm update --max-snapshots 3": /old snapshots are not available/,
 };
 
 /** Run with every version of the client that is installed. */

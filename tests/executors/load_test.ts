@@ -4,6 +4,9 @@ import { loadExecutors } from "../../executors/load.ts";
 
 const timer = fileURLToPath(new URL("../../examples/executor/timer.ts", import.meta.url));
 
+/** What every executor has. */
+const METHODS = "describe() {}, controller() {}, recover() {}, close() {}";
+
 async function inFolder(run: (stateDir: string) => Promise<void>) {
   const stateDir = await Deno.makeTempDir({ prefix: "covey-load-" });
   try {
@@ -36,6 +39,11 @@ Deno.test("Load: a module that is no executor is refused by name", () =>
       [[data("export default 1")], /its default export is not a function$/],
       [[data("export default () => ({ runtime: 'x', describe() {} })")], /without controller recover close/],
       [[data("export default () => undefined")], /it makes no executor/],
+      [
+        [data(`export default () => ({ runtime: 'xyz', capabilities: ["sweep"], ${METHODS} })`)],
+        /names the capability sweep without sweep$/,
+      ],
+      [[data(`export default () => ({ runtime: "a\\nb", ${METHODS} })`)], /runtime "a\\nb" is no word/],
       [[timer, timer], /runtime timer is served by timer already$/],
     ];
     for (const [modules, message] of cases) await assert.rejects(load(...modules), message);

@@ -130,3 +130,25 @@ Deno.test("Identity store: saving what is there already writes nothing", async (
   assert.equal(fs.changes - before, 1, "only the removal of a pending key that is not there");
   assert.deepEqual(fs.files, files);
 });
+
+Deno.test("Identity store: the identity before can be erased, and the present one stays", async () => {
+  const cluster = await createTestCluster();
+  const [manager, worker] = [
+    await cluster.node("n", "swarm-manager"),
+    await cluster.node("n", "swarm-worker"),
+  ];
+  const fs = new MemoryFileSystem();
+  const store = new IdentityStore(fs, "/state");
+  await store.save(manager);
+  await store.save(worker);
+  const holding = (secret: string) =>
+    [...fs.files].filter(([, file]) => new TextDecoder().decode(file).includes(secret));
+  assert.ok(
+    holding(manager.privateKeyPEM).length > 0,
+    "until then it is kept, in case the renewal is cut short",
+  );
+  await store.forgetPrevious();
+  await store.forgetPrevious();
+  assert.deepEqual(holding(manager.privateKeyPEM), []);
+  assert.deepEqual(await store.load(), worker);
+});

@@ -154,11 +154,30 @@ Deno.test("Remote CA: dead, foreign and pretending managers do not keep the next
   assert.ok(port.store.get("nodes", joined.nodeID));
   const afterAll = remoteOf(dead, fake.listener.address, port.address);
   assert.ok(port.store.get("nodes", (await port.join(undefined, afterAll)).nodeID));
-  await assert.rejects(remoteOf(dead).getRootCA(), refused("unavailable", /Cannot connect to 127\.0\.0\.1/));
-  await assert.rejects(remoteOf().getRootCA(), refused("unavailable", /no address is known/));
-  const moved = remoteOf(other.address, port.address);
-  moved.getRootCA = () => port.remote.getRootCA();
-  assert.ok(port.store.get("nodes", (await port.join(undefined, moved)).nodeID));
+  await assert.rejects(
+    remoteOf(dead).getRootCA(() => {}),
+    refused("unavailable", /Cannot connect to 127\.0\.0\.1/),
+  );
+  await assert.rejects(remoteOf().getRootCA(() => {}), refused("unavailable", /no address is known/));
+  // Another cluster's manager has the address now: it is passed over, with words if nobody else is there.
+  assert.ok(
+    port.store.get("nodes", (await port.join(undefined, remoteOf(other.address, port.address))).nodeID),
+  );
+  await assert.rejects(
+    port.join(undefined, remoteOf(other.address, other.address)),
+    refused(
+      "permission_denied",
+      /Cannot find a manager that helps at 2 addresses: 127.* the join token names .*; 127/,
+    ),
+  );
+  const there = (check: (root: string) => void) => remoteOf(other.address, dead).getRootCA(check);
+  await assert.rejects(
+    there(() => {
+      throw new CoveyError("permission_denied", "Cannot trust root CA: it is another");
+    }),
+    (e) => hasCode(e, "unavailable") && e.retryable && /it is another; .*Cannot connect/.test(e.message),
+    "the one that is away may be the right one, so that both are asked again",
+  );
   assert.deepEqual(fake.stolen, []);
 });
 

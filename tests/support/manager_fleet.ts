@@ -37,6 +37,11 @@ export class ManagerFleet {
     return `127.0.0.${name.slice(1)}:${this.#port}`;
   }
 
+  /** The process of a manager that was started. */
+  pid(name: string): number {
+    return this.#running.get(name)!.child.pid;
+  }
+
   /** A client of this manager's control API. */
   client(name: string): ControlClient {
     let client = this.#clients.get(name);

@@ -30,7 +30,8 @@ export class RawPeer {
     far.start({
       data: (bytes) => {
         this.writes++;
-        reader.push(bytes, (frame) => this.frames.push(frame));
+        reader.add(bytes);
+        while (reader.next((frame) => this.frames.push(frame)));
       },
       drain: () => {},
       closed: () => this.ended = true,

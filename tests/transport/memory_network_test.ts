@@ -92,14 +92,23 @@ Deno.test("memoryNetwork: dials are refused without listener and over a cut link
 Deno.test("Listener: limits on connections, with and without certificate, are told to the dialer", async () => {
   const clock = new FakeClock();
   const network = memoryNetwork();
-  const limits = { maxConnections: 2, maxAnonymousConnections: 1 };
+  const limits = { maxConnections: 2, maxAnonymousConnections: 1, managerReserve: 0 };
   const identity = () => identityOf("m1", "swarm-manager");
-  const listener = await network.listen({ listen: "m:0", identity, router: routerOf({}), clock, limits });
+  let waiting = false;
+  const wait: Method = {
+    kind: "unary",
+    access: "anyone",
+    handler: () => new Promise(() => waiting = true),
+  };
+  const router = routerOf({ "t.wait": wait });
+  const listener = await network.listen({ listen: "m:0", identity, router, clock, limits });
   const dial = (nodeID?: string) =>
     network.dialer({ host: "w", identity: () => nodeID ? identityOf(nodeID) : undefined, clock }).dial(
       listener.address,
     );
   const open: Connection[] = [await dial()];
+  const waits = open[0]!.call("t.wait", 1).catch(() => {});
+  await until(() => waiting);
   await assert.rejects(dial(), { code: "resource_exhausted", message: /1 connections without certificate/ });
   open.push(await dial("w1"));
   await assert.rejects(dial("w2"), {
@@ -112,6 +121,7 @@ Deno.test("Listener: limits on connections, with and without certificate, are to
   open.push(await dial("w2"));
   await listener.close();
   for (const connection of open) await connection.closed;
+  await waits;
   assert.equal(clock.pending, 0);
 });
 

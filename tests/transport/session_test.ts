@@ -1,9 +1,10 @@
 import assert from "node:assert/strict";
 import fc from "fast-check";
 import { FrameType } from "../../transport/frames.ts";
-import { type Limits, MAX_METHOD_NAME_LENGTH, QUEUE_OVERDRAFT_BYTES } from "../../transport/limits.ts";
+import { type Limits, MAX_METHOD_NAME_LENGTH } from "../../transport/limits.ts";
 import type { Method } from "../../transport/types.ts";
 import { settle } from "../support/fake_clock.ts";
+import { collectGarbage } from "../support/gc.ts";
 import { RawPeer } from "../support/raw_peer.ts";
 import { identityOf, routerOf, until } from "../support/transport.ts";
 
@@ -109,9 +110,86 @@ Deno.test("Session: a stream item without credit ends the connection", async () 
 
 Deno.test("Session: an oversized frame is refused by its length alone, earlier without certificate", async () => {
   const peer = new RawPeer({ dialed: false, router: routerOf(methods) });
-  peer.sendBytes(new Uint8Array([0, 1, 0, 1]));
+  peer.sendBytes(new Uint8Array([0, 0, 64, 1]));
   await until(() => peer.ended);
-  assert.match(goodbye(peer), /^resource_exhausted: .*65537 bytes exceed the limit of 65536/);
+  assert.match(goodbye(peer), /^resource_exhausted: .*16385 bytes exceed the limit of 16384/);
+  await finish(peer);
+});
+
+Deno.test("Session: without certificate a frame has few values, and few calls are open", async () => {
+  const values = (count: number) => open(1, "unary", "t.echo", new Array(count).fill(0), 0, 0);
+  const nobody = () => new RawPeer({ dialed: false, router: routerOf(methods) });
+  const [modest, greedy, busy] = [nobody(), nobody(), nobody()];
+  modest.send(values(40));
+  await until(() => modest.frames.some(([type]) => type === FrameType.result));
+  greedy.send(values(50));
+  await until(() => greedy.ended);
+  assert.match(goodbye(greedy), /more than 50 values/);
+  busy.send(...[1, 3, 5, 7, 9].map((id) => open(id, "client_stream", "t.stuck")));
+  await until(() => busy.frames.some(([type]) => type === FrameType.fail));
+  const failed = busy.frames.find(([type]) => type === FrameType.fail)!;
+  assert.match((failed[2] as { message: string }).message, /4 calls are open, the limit/);
+  for (const peer of [modest, greedy, busy]) await finish(peer);
+});
+
+Deno.test("Session: without certificate a peer that does not read is cut off early", async () => {
+  const peer = new RawPeer({ dialed: false, router: routerOf(methods) });
+  await settle();
+  peer.fromSession.stalled = true;
+  const name = "x".repeat(MAX_METHOD_NAME_LENGTH);
+  peer.send(...Array.from({ length: 1000 }, (_, i) => open(2 * i + 1, "unary", name)));
+  assert.match((await peer.session.closed)!.message, /the peer does not read, 13\d{4} bytes are queued/);
+  peer.fromSession.stalled = false;
+  await finish(peer);
+});
+
+Deno.test("Session: what the open requests of a worker hold is bounded, values counted", async () => {
+  const peer = new RawPeer({
+    dialed: false,
+    router: routerOf({ "t.wait": { kind: "unary", access: "node", handler: () => new Promise(() => {}) } }),
+    peer: identityOf("w1"),
+  });
+  const junk = new Array(90_000).fill(0);
+  peer.send(...[1, 3].map((id) => open(id, "unary", "t.wait", junk, 0, 0)));
+  await until(() => peer.frames.some(([type]) => type === FrameType.fail));
+  const [, id, error] = peer.frames.find(([type]) => type === FrameType.fail)!;
+  assert.equal(id, 3);
+  assert.match((error as { message: string }).message, /requests of \d+ bytes are open/);
+  peer.send([FrameType.cancel, 1]);
+  await finish(peer);
+});
+
+Deno.test("Session: a request is let go once its handler has it", async () => {
+  const seen: WeakRef<object>[] = [];
+  const peer = new RawPeer({
+    dialed: false,
+    router: routerOf({
+      "t.wait": {
+        kind: "unary",
+        access: "anyone",
+        handler: (request) => {
+          seen.push(new WeakRef(request as object));
+          return new Promise(() => {});
+        },
+      },
+    }),
+  });
+  peer.send(open(1, "unary", "t.wait", { Field: "x" }, 0, 0));
+  await until(() => seen.length === 1);
+  await settle();
+  collectGarbage();
+  assert.equal(seen[0]!.deref(), undefined);
+  await finish(peer);
+});
+
+Deno.test("Session: a flood of pings is handled a few at a time, and what it sends is held back meanwhile", async () => {
+  const peer = accepting();
+  const other: string[] = [];
+  peer.send(...Array.from({ length: 5000 }, () => [FrameType.ping]));
+  queueMicrotask(() => other.push("went on"));
+  await until(() => peer.frames.filter(([type]) => type === FrameType.pong).length === 5000);
+  assert.deepEqual(other, ["went on"]);
+  assert.ok(peer.writes > 5, `${peer.writes} writes`);
   await finish(peer);
 });
 
@@ -171,11 +249,11 @@ Deno.test("Session: frames of one tick leave in one write", async () => {
 });
 
 Deno.test("Session: a peer that asks and never reads is cut off", async () => {
-  const peer = accepting({ maxQueuedBytes: 1000 });
+  const peer = accepting({ maxQueuedBytes: 1000, queueOverdraftBytes: 100_000 });
   await settle();
   peer.fromSession.stalled = true;
   const name = "x".repeat(MAX_METHOD_NAME_LENGTH);
-  const answers = Math.ceil(QUEUE_OVERDRAFT_BYTES / name.length);
+  const answers = Math.ceil(100_000 / name.length);
   peer.send(...Array.from({ length: answers }, (_, i) => open(2 * i + 1, "unary", name)));
   assert.match((await peer.session.closed)!.message, /the peer does not read, \d+ bytes are queued/);
   peer.fromSession.stalled = false;

@@ -18,6 +18,8 @@ import {
   type TLSMaterial,
 } from "../../transport/mod.ts";
 import { FakeClock } from "../support/fake_clock.ts";
+import { collectGarbage } from "../support/gc.ts";
+import { freePort } from "../support/programs.ts";
 import { OpenSSLAuthority } from "../support/openssl.ts";
 import { routerOf, until, verifyAgainst } from "../support/transport.ts";
 
@@ -381,4 +383,24 @@ Deno.test("TLS: a sandboxed program that may reach one port only dials and calls
     assert.equal(report, "w1 swarm-worker cluster1; another port: refused", new TextDecoder().decode(stderr));
     assert.equal(code, 0);
   });
+});
+
+Deno.test("TLS: a dial that is refused leaves nothing behind", async () => {
+  const port = freePort();
+  const dialer = dialerOf(worker);
+  const round = async () => {
+    for (let i = 0; i < 200; i++) {
+      await assert.rejects(dialer.dial(`127.0.0.1:${port}`), {
+        code: "unavailable",
+        message: /ECONNREFUSED/,
+      });
+    }
+    await new Promise((resolve) => setTimeout(resolve, 20));
+    collectGarbage();
+    return Deno.memoryUsage().heapUsed;
+  };
+  await round();
+  const before = await round();
+  const grown = (await round() - before) / 200;
+  assert.ok(grown < 2000, `${Math.round(grown)} bytes a dial stay`);
 });

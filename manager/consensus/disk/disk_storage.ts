@@ -37,6 +37,13 @@ export interface StoredMembership {
   addresses: MemberAddress[];
 }
 
+/** What an operator had this member pass over, because it cannot be read. */
+export interface Skipped {
+  entries: readonly { index: number; term: number }[];
+  /** Keys of the state's records; each counts only while it cannot be read. */
+  records: readonly string[];
+}
+
 /** What becomes durable together. */
 export interface Save {
   /** Left out if neither term nor vote changed and no entry changes the membership: one record less to write. */
@@ -59,6 +66,7 @@ interface Named {
   identity: Identity | undefined;
   hardState: HardState;
   membership: StoredMembership;
+  skipped: Skipped;
 }
 
 /** How all records are laid out; stands in the identity's. 2: log entries in batches. */
@@ -76,6 +84,7 @@ export class DiskStorage {
     identity: undefined,
     hardState: { term: 0, vote: 0, commit: 0 },
     membership: { confState: EMPTY_CONF_STATE, addresses: [] },
+    skipped: { entries: [], records: [] },
   };
 
   private constructor(disk: Disk, clock: Clock | undefined, checkpoint: Checkpoint, log: DiskLog) {
@@ -98,7 +107,7 @@ export class DiskStorage {
     let membershipIndex = -1;
     for await (const { key, value } of disk.list(["member"])) {
       const name = key[1] as keyof Named;
-      if (!(name in storage.#named)) throw damaged(key, "there is no such record");
+      if (!Object.hasOwn(storage.#named, name)) throw damaged(key, "there is no such record");
       const { payload, minor } = unseal(key, value);
       // An earlier version wrote no index with it: then it is that of the checkpoint.
       if (name === "membership") membershipIndex = minor === 0 ? checkpoint.index : minor;
@@ -121,6 +130,21 @@ export class DiskStorage {
 
   get membership(): StoredMembership {
     return this.#named.membership;
+  }
+
+  get skipped(): Skipped {
+    return this.#named.skipped;
+  }
+
+  /** Remembers more to pass over; what the log holds no longer is forgotten. */
+  async skip({ entries, records }: Skipped): Promise<void> {
+    const before = this.#named.skipped;
+    const skipped = {
+      entries: [...before.entries, ...entries].filter(({ index }) => index >= this.log.firstIndex),
+      records: [...new Set([...before.records, ...records])],
+    };
+    await this.#disk.commit([this.#setting("skipped", skipped)]);
+    this.#named.skipped = skipped;
   }
 
   /** Index up to which the stored state is complete; the log goes on from there. */

@@ -34,7 +34,7 @@ export interface CheckpointPace {
   hurries: () => boolean;
 }
 
-/** Entries kept behind a checkpoint for followers that are a little late (SwarmKit `LogEntriesForSlowFollowers`). */
+/** Entries kept behind a checkpoint for followers that are a little late, unless the cluster's spec says otherwise. */
 const KEPT_ENTRIES = 500;
 /** Bytes of them at most: they are in memory too. */
 const KEPT_BYTES = 4 * 1024 * 1024;
@@ -44,6 +44,7 @@ const KEPT_BYTES = 4 * 1024 * 1024;
  */
 const MAX_KEPT_BYTES = 64 * 1024 * 1024;
 
+const NOTHING = new Uint8Array();
 const KINDS: readonly EntryType[] = ["normal", "conf_change"];
 
 /** One member's log. Every method that writes rejects with the disk's error, which is final. */
@@ -52,6 +53,8 @@ export class RaftDisk implements Storage {
   readonly #log: MemoryStorage;
   /** Committed entries up to here were looked at for membership changes. */
   #looked = 0;
+  /** Entries kept behind a checkpoint, from the next one on: the spec's `LogEntriesForSlowFollowers`. */
+  keptEntries = KEPT_ENTRIES;
   /** Makes the metadata of a snapshot for a member, if one can be sent; set by the driver. */
   offer: (to: MemberID) => SnapshotMeta | null = () => null;
 
@@ -63,7 +66,10 @@ export class RaftDisk implements Storage {
   /** Reads the log into memory. Throws `data_loss` if it is damaged. */
   static async open(disk: DiskStorage): Promise<RaftDisk> {
     const { hardState, membership: { confState }, checkpointIndex: applied, log } = disk;
-    let entries = (await Array.fromAsync(log.read(log.firstIndex, log.lastIndex))).map(asEntry);
+    const skipped = new Map(disk.skipped.entries.map(({ index, term }) => [index, term]));
+    let entries = (await Array.fromAsync(log.read(log.firstIndex, log.lastIndex))).map(asEntry)
+      // Like the empty entry of a new leader, it changes nothing, here and at whoever still lacks it.
+      .map((entry) => skipped.get(entry.index) === entry.term ? { ...entry, data: NOTHING } : entry);
     // The core wants index and term of the entry before its log. If that is not the checkpoint's, the first entry is taken
     // out of the log and stands for it.
     let compacted = { index: log.firstIndex - 1, term: disk.term(log.firstIndex - 1) ?? -1 };
@@ -102,6 +108,11 @@ export class RaftDisk implements Storage {
   /** Index up to which the stored state is complete. */
   get checkpointIndex(): number {
     return this.#disk.checkpointIndex;
+  }
+
+  /** Keys of records that are passed over if they cannot be read. */
+  get skippedRecords(): readonly string[] {
+    return this.#disk.skipped.records;
   }
 
   get addresses(): MemberAddress[] {
@@ -184,7 +195,7 @@ export class RaftDisk implements Storage {
   #lastSpare(index: number): number {
     let [spare, bytes] = [index, 0];
     const first = this.firstIndex();
-    while (spare >= first && index - spare < KEPT_ENTRIES) {
+    while (spare >= first && index - spare < this.keptEntries) {
       bytes += entrySize(this.entries(spare, spare + 1, 0)[0]!);
       if (bytes > KEPT_BYTES) break;
       spare--;

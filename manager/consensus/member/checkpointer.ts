@@ -31,12 +31,19 @@ export interface CheckpointerOptions {
 /** Writes one checkpoint at a time. */
 export class Checkpointer {
   readonly #options: CheckpointerOptions;
+  #limits: CheckpointLimits;
   #bytes = 0;
   #running: Promise<void> | undefined;
   #held = false;
 
   constructor(options: CheckpointerOptions) {
     this.#options = options;
+    this.#limits = options.limits;
+  }
+
+  /** A checkpoint is due after so many entries from now on; the bytes stay as they are, which bound the memory. */
+  set entries(entries: number) {
+    this.#limits = { ...this.#limits, entries };
   }
 
   /** An entry of so many bytes was applied. */
@@ -80,7 +87,6 @@ export class Checkpointer {
 
   /** Whether the log holds enough since the checkpoint at `index`. */
   #isDue(index: number): boolean {
-    const { limits } = this.#options;
-    return this.#options.index() - index >= limits.entries || this.#bytes >= limits.bytes;
+    return this.#options.index() - index >= this.#limits.entries || this.#bytes >= this.#limits.bytes;
   }
 }

@@ -23,8 +23,9 @@ import {
 } from "../../raft/mod.ts";
 import { frameAddress, frameState, unframe } from "./entry_frame.ts";
 import { Checkpointer } from "./checkpointer.ts";
-import type { DriverOptions } from "./driver_options.ts";
+import type { DriverOptions, LogLimits } from "./driver_options.ts";
 import { FollowerLog } from "./follower_log.ts";
+import { addOrSkip, unreadableEntry } from "./skipping.ts";
 import {
   type ArrivedSnapshot,
   type IncomingSnapshot,
@@ -92,7 +93,7 @@ export class Driver {
   static async load(options: DriverOptions, machine: StateMachine): Promise<Driver> {
     const image = machine.image();
     // Each record goes into the image while the disk reads the next ones; the bytes of all are never held at once.
-    await options.disk.loadState((record) => image.add(record));
+    await options.disk.loadState((record) => addOrSkip(image, record, options.disk.skippedRecords));
     image.adopt(options.disk.checkpointIndex);
     return new Driver(options, machine);
   }
@@ -138,6 +139,12 @@ export class Driver {
     if (this.#isOver) return;
     this.#raw.retime(timing);
     this.#electionTicks = timing.electionTicks;
+  }
+
+  /** See `RaftMember.limitLog`. */
+  limitLog({ checkpointEntries, keptEntries }: LogLimits): void {
+    this.#checkpointer.entries = checkpointEntries;
+    this.#options.disk.keptEntries = keptEntries;
   }
 
   status(): RaftStatus {
@@ -410,7 +417,11 @@ export class Driver {
 
   #apply(committed: readonly Entry[], confState: ConfState | null): void {
     for (const { index, term, type, data } of committed) {
-      if (type === "normal" && data.length > 0) this.#applyFramed(index, term, data);
+      try {
+        if (type === "normal" && data.length > 0) this.#applyFramed(index, term, data);
+      } catch (thrown) {
+        throw unreadableEntry(index, term, thrown);
+      }
       this.#applied = index;
       this.#checkpointer.applied(data.length);
     }

@@ -19,6 +19,14 @@ export interface DriverHooks {
   failed(error: Error): void;
 }
 
+/** What a member's log keeps, in entries; each has a bound in bytes too. */
+export interface LogLimits {
+  /** Until the next checkpoint is due. */
+  checkpointEntries: number;
+  /** Behind a checkpoint, for followers that are a little late. */
+  keptEntries: number;
+}
+
 /** What a driver works with. */
 export interface DriverOptions {
   disk: RaftDisk;

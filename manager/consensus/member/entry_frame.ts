@@ -31,14 +31,14 @@ export function frameAddress({ memberID, nodeID, address }: MemberAddress): Uint
   return framed;
 }
 
-/** The inverse. Throws `data_loss` on an unknown kind: to skip an entry would make this member differ from others. */
+/** The inverse. Throws `unimplemented` on an unknown kind: to skip an entry would make this member differ from others. */
 export function unframe(entry: Uint8Array): Framed {
   const data = entry.subarray(FRAME_BYTES);
   if (entry[0] === KIND_STATE) return { kind: "state", data };
   if (entry[0] !== KIND_ADDRESS) {
     throw new CoveyError(
-      "data_loss",
-      `Cannot apply an entry: its kind is ${entry[0]}, made by a newer version?`,
+      "unimplemented",
+      `Cannot read the entry: its kind is ${entry[0]}, made by a newer version?`,
     );
   }
   const [memberID, nodeID, address] = cbor.decode(data) as [number, string, string];

@@ -1,10 +1,11 @@
 /** Consensus by a Raft quorum, of one member or of many. */
 import { dirname } from "node:path";
+import { getLogger } from "@logtape/logtape";
 import { type Clock, sleep } from "../../../api/clock.ts";
 import { CoveyError } from "../../../api/errors.ts";
 import { RAFT_METHODS, type RaftLeaveRequest } from "../../../api/raft.ts";
 import type { Random } from "../../../api/random.ts";
-import type { Dialer, Method } from "../../../transport/mod.ts";
+import type { ClientStreamHandler, Dialer, Method } from "../../../transport/mod.ts";
 import { type Consensus, type ConsensusStatus, MAX_ENTRY_BYTES, type Member } from "../consensus.ts";
 import { type Disk, openKvDisk } from "../disk/disk.ts";
 import { lockFolder, type Unlock } from "../disk/folder_lock.ts";
@@ -12,12 +13,14 @@ import type { StateMachine } from "../state_machine.ts";
 import { DiskStorage } from "../disk/disk_storage.ts";
 import { DEFAULT_RAFT_CONFIG, type Message, type RaftTiming } from "../../raft/mod.ts";
 import { CHECKPOINT_BYTES, CHECKPOINT_ENTRIES } from "./checkpointer.ts";
+import type { LogLimits } from "./driver_options.ts";
 import { Driver } from "./driver.ts";
 import { FRAME_BYTES } from "./entry_frame.ts";
 import { memberIDs, MembershipChanges } from "../membership/membership_changes.ts";
 import { callLeader } from "../membership/membership_client.ts";
 import { PeerNetwork } from "../peers/peer_network.ts";
 import { RaftDisk } from "../disk/raft_disk.ts";
+import { noteSkips, type Skip } from "./skipping.ts";
 import { RaftService, type ServedMember } from "./raft_service.ts";
 
 /** Options of {@linkcode RaftMember.open}. */
@@ -33,6 +36,8 @@ export interface RaftMemberOptions {
   join?: boolean;
   /** Makes this member the only one, after the majority was lost for good. */
   forceNewCluster?: boolean;
+  /** What to pass over from now on, because it cannot be read. */
+  skip?: Skip;
   /** Ticks of 100 ms without a leader before an election. @default DEFAULT_RAFT_CONFIG.electionTicks */
   electionTicks?: number;
   /** Longest wait for an answer to a join, and again until this member votes. @default JOIN_TIMEOUT_MS, CATCH_UP_TIMEOUT_MS */
@@ -66,6 +71,8 @@ const JOIN_ASK_MS = 5_000;
 const FAREWELL_ASK_MS = 500;
 /** Longest wait until the cluster has let a member go. */
 const LEAVE_TIMEOUT_MS = 15_000;
+
+const logger = getLogger(["covey", "quorum"]);
 
 /** One member of the quorum. */
 export class RaftMember implements Consensus {
@@ -148,6 +155,7 @@ export class RaftMember implements Consensus {
     this.#phase = "starting";
     const { clock, dialer } = this.#options;
     const self = this.#self;
+    await noteSkips(this.#storage, machine, this.#options.skip ?? { entries: [], records: [] });
     const disk = await this.#prepareDisk();
     const network: PeerNetwork = new PeerNetwork({
       self,
@@ -197,9 +205,23 @@ export class RaftMember implements Consensus {
     this.#member?.driver.retime(timing);
   }
 
+  /** How much the log keeps, from now on. */
+  limitLog(limits: LogLimits): void {
+    this.#member?.driver.limitLog(limits);
+  }
+
   /** What other managers call, to be registered with the transport. */
   methods(): Record<string, Method> {
-    return new RaftService(() => this.#phase === "running" ? this.#member : undefined).methods();
+    return this.#service().methods();
+  }
+
+  /** The answer to `raft.messages` for a node that is no manager any more. See {@linkcode RaftService.farewell}. */
+  farewell(refusal: CoveyError): ClientStreamHandler {
+    return (items) => this.#service().farewell(items, refusal);
+  }
+
+  #service(): RaftService {
+    return new RaftService(() => this.#phase === "running" ? this.#member : undefined);
   }
 
   /** Whether this member votes, as far as it knows. */
@@ -373,7 +395,7 @@ export class RaftMember implements Consensus {
     if (before.isLeader && !this.#status.isLeader) this.#member.network.cancelSnapshots();
     this.#member.network.forget(this.#member.driver.confState.removed);
     const status = this.status();
-    for (const listener of [...this.#listeners]) if (this.#listeners.has(listener)) listener(status);
+    for (const listener of [...this.#listeners]) if (this.#listeners.has(listener)) tell(listener, status);
   }
 
   #currentStatus({ driver, network, self }: ServedMember): ConsensusStatus {
@@ -440,6 +462,15 @@ export class RaftMember implements Consensus {
     if (this.#phase !== "stopped") this.#refresh();
     if (this.#isRemoved) this.#reportRemoval(error);
     else this.#reportFailure(error);
+  }
+}
+
+/** What a listener throws is its own fault, and no reason for the member to stop. */
+function tell(listener: (status: ConsensusStatus) => void, status: ConsensusStatus): void {
+  try {
+    listener(status);
+  } catch (error) {
+    logger.error("A listener failed at a change of the quorum's status: {error}", { error });
   }
 }
 

@@ -15,12 +15,13 @@ import {
   parseAddress,
   type PeerIdentity,
 } from "../../../transport/mod.ts";
+import { quoted } from "../../../api/validate/mod.ts";
 import type { MemberAddress } from "../disk/disk_storage.ts";
 import type { Driver } from "./driver.ts";
 import type { MembershipChanges } from "../membership/membership_changes.ts";
 import type { PeerNetwork } from "../peers/peer_network.ts";
 import { receiveSnapshot } from "../peers/snapshot_stream.ts";
-import { decodeHello, decodeMessage } from "../peers/wire.ts";
+import { decodeHello, decodeMessage, isAddress } from "../peers/wire.ts";
 
 /** The parts of a running member that calls reach. */
 export interface ServedMember {
@@ -64,6 +65,14 @@ export class RaftService {
         handler: (request, { peer }) => this.#leave(request, peer!),
       },
     };
+  }
+
+  /** Tells a node that is no manager any more that its member is out; fails with `refusal` where that is not known here. */
+  async farewell(items: AsyncIterable<unknown>, refusal: CoveyError): Promise<RaftStreamEnd> {
+    const { driver } = this.#running();
+    const { From } = decodeHello((await items[Symbol.asyncIterator]().next()).value);
+    if (driver.confState.removed.includes(From)) return { Removed: true };
+    throw refusal;
   }
 
   #running(): ServedMember {
@@ -116,7 +125,7 @@ export class RaftService {
     const { driver, changes, self } = this.#running();
     const { NodeID, MemberID, Addr } = (request ?? {}) as Partial<RaftJoinRequest>;
     if (NodeID !== peer!.nodeID) throw notYours(peer!, NodeID);
-    if (!Number.isSafeInteger(MemberID) || MemberID! <= 0 || typeof Addr !== "string") {
+    if (!Number.isSafeInteger(MemberID) || MemberID! <= 0 || !isAddress(Addr)) {
       throw new CoveyError("invalid_argument", "Cannot join: the request lacks the member's ID or address");
     }
     const elsewhere = leaderOf(driver, self);
@@ -147,7 +156,7 @@ function takeMessages(
   from: number,
   peer: PeerIdentity,
 ): "removed_sender" | undefined {
-  const { Messages } = item as { Messages: unknown };
+  const { Messages } = (item ?? {}) as { Messages?: unknown };
   if (!Array.isArray(Messages)) {
     throw new CoveyError("invalid_argument", "Cannot read Raft messages: none came");
   }
@@ -180,7 +189,7 @@ function checkSender({ From, To }: RaftHello, peer: PeerIdentity, driver: Driver
 function notYours(peer: PeerIdentity, claimed: unknown): CoveyError {
   return new CoveyError(
     "permission_denied",
-    `Cannot act as ${String(claimed)}: the certificate is of ${peer.nodeID}`,
+    `Cannot act as ${quoted(claimed)}: the certificate is of ${peer.nodeID}`,
   );
 }
 

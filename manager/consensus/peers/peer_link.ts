@@ -55,7 +55,13 @@ export async function askWhetherOut(
   hello: RaftHello,
   signal: AbortSignal,
 ): Promise<boolean> {
-  const connection = await dialManager(dialer, address, DIAL_TIMEOUT_MS, signal);
+  let connection: Connection;
+  try {
+    connection = await dialManager(dialer, address, DIAL_TIMEOUT_MS, signal);
+  } catch (thrown) {
+    if (CoveyError.from(thrown).reason === "not_in_cluster") return true;
+    throw thrown;
+  }
   try {
     const options = { signal, timeoutMs: DIAL_TIMEOUT_MS };
     const end = await connection.clientStream<RaftStreamEnd>(RAFT_METHODS.messages, only(hello), options);
@@ -141,8 +147,10 @@ export class PeerLink {
       const items = isPeer ? queue : only(hello);
       const end = await connection.clientStream<RaftStreamEnd>(RAFT_METHODS.messages, items, { signal });
       if (end?.Removed === true) removed();
-    } catch {
+    } catch (thrown) {
       this.#reachable = false;
+      // Refused by a manager: the dialer takes nobody else for one.
+      if (CoveyError.from(thrown).reason === "not_in_cluster") removed();
     } finally {
       queue.end();
       connection?.close();

@@ -1,6 +1,8 @@
 /** The core's messages as they travel: entries without what follows from their place. */
+import { isShowable } from "../../../api/characters.ts";
 import { CoveyError } from "../../../api/errors.ts";
 import type { RaftHello, SnapshotChunk, SnapshotHead } from "../../../api/raft.ts";
+import { quoted } from "../../../api/validate/mod.ts";
 import type { MemberAddress } from "../disk/disk_storage.ts";
 import type { Entry, EntryType, Message } from "../../raft/mod.ts";
 
@@ -34,10 +36,15 @@ export function encodeMessage(message: Message): unknown {
 /** Reads a message from another member. Throws `invalid_argument`; numbers in it are for the core to judge. */
 export function decodeMessage(value: unknown): Message {
   const fields = record(value, "message");
+  if (typeof fields.type !== "string" || !Object.hasOwn(FIELDS, fields.type)) {
+    throw refuse(`its type is ${quoted(fields.type)}`);
+  }
   const expected = FIELDS[fields.type as Message["type"]];
-  if (expected === undefined) throw refuse(`its type is ${String(fields.type)}`);
   for (const [name, type] of Object.entries({ from: "number", to: "number", term: "number", ...expected })) {
-    if (typeof fields[name] !== type || fields[name] === null) throw refuse(`${name} is missing`);
+    const field = fields[name], found: string = typeof field;
+    if (found !== type || field === null || (type === "number" && !isCount(field))) {
+      throw refuse(`${name} is missing or wrong`);
+    }
   }
   if (fields.type === "append") return { ...fields, entries: decodeEntries(fields) } as unknown as Message;
   if (fields.type === "snapshot") checkSnapshot(record(fields.snapshot, "snapshot"));
@@ -50,13 +57,15 @@ export function messageBytes(message: Message): number {
   return message.entries.reduce((sum, { data }) => sum + data.length + ENTRY_BYTES, MESSAGE_BYTES);
 }
 
+/** Characters of HOST:PORT: a DNS name and a port, with slack. */
+const MAX_ADDRESS_LENGTH = 300;
 const MESSAGE_BYTES = 128;
 const ENTRY_BYTES = 16;
 
 /** Reads the first item of a stream. */
 export function decodeHello(value: unknown): RaftHello {
   const { From, To, Addr } = record(value, "hello");
-  if (typeof From === "number" && typeof To === "number" && typeof Addr === "string") {
+  if (isCount(From) && isCount(To) && isAddress(Addr)) {
     return { From, To, Addr };
   }
   throw refuse("the stream does not say who sends it");
@@ -71,7 +80,7 @@ export function decodeSnapshotHead(
   if (message.type !== "snapshot" || !Array.isArray(Members)) throw refuse("it is not a snapshot");
   const addresses = Members.map((each) => {
     const { MemberID, NodeID, Addr } = record(each, "member");
-    if (typeof MemberID !== "number" || typeof NodeID !== "string" || typeof Addr !== "string") {
+    if (!isCount(MemberID) || typeof NodeID !== "string" || !isAddress(Addr)) {
       throw refuse("a member lacks its address");
     }
     return { memberID: MemberID, nodeID: NodeID, address: Addr };
@@ -94,8 +103,9 @@ function decodeEntries(fields: Record<string, unknown>): Entry[] {
   const entries: Entry[] = [];
   let index = fields.prevIndex as number;
   for (let at = 0; at < parts.length; at += 3) {
-    const [term, type, data] = [parts[at], ENTRY_TYPES[parts[at + 1] as number], parts[at + 2]];
-    if (typeof term !== "number" || type === undefined || !(data instanceof Uint8Array)) {
+    const [term, kind, data] = [parts[at], parts[at + 1], parts[at + 2]];
+    const type = isCount(kind) ? ENTRY_TYPES[kind] : undefined;
+    if (!isCount(term) || type === undefined || !(data instanceof Uint8Array)) {
       throw refuse("an entry is not one");
     }
     // The decoder's bytes are a view of the whole frame, which must not stay in memory for one entry.
@@ -106,10 +116,22 @@ function decodeEntries(fields: Record<string, unknown>): Entry[] {
 
 function checkSnapshot(snapshot: Record<string, unknown>): void {
   const conf = record(snapshot.confState, "membership");
-  const isList = (list: unknown) => Array.isArray(list) && list.every((id) => typeof id === "number");
-  if (typeof snapshot.term !== "number" || !CONF_LISTS.every((name) => isList(conf[name]))) {
+  const isList = (list: unknown) => Array.isArray(list) && list.every(isCount);
+  if (
+    !isCount(snapshot.term) || !isCount(snapshot.index) || !CONF_LISTS.every((name) => isList(conf[name]))
+  ) {
     throw refuse("its membership is incomplete");
   }
+}
+
+/** An index, term, ID or count: a number that is exact. */
+function isCount(value: unknown): value is number {
+  return Number.isSafeInteger(value) && value as number >= 0;
+}
+
+/** HOST:PORT, as it may be dialled, shown and logged. */
+export function isAddress(value: unknown): value is string {
+  return typeof value === "string" && value.length <= MAX_ADDRESS_LENGTH && isShowable(value);
 }
 
 function record(value: unknown, what: string): Record<string, unknown> {

@@ -3,18 +3,27 @@
  * others go to the container engine byte by byte. See `docs/decisions/0020-control-socket.md`.
  */
 import { getLogger } from "@logtape/logtape";
+import { Backoff } from "../../../api/backoff.ts";
+import { sleep, systemClock } from "../../../api/clock.ts";
 import { CoveyError } from "../../../api/errors.ts";
-import { dockerError } from "../docker_error.ts";
+import { SayOnce } from "../../../api/say_once.ts";
+import { ownDescriptors } from "../../../transport/descriptors.ts";
+import { DockerError, dockerError } from "../docker_error.ts";
 import { isSwarmPath, isUploadPath } from "../engine_paths.ts";
+import { BodyBudget } from "./body_budget.ts";
+import { type Client, ClientTable } from "./client_table.ts";
 import { type EngineEntry, pipeToEngine } from "./engine_pipe.ts";
-import { bodyPieces, readBody } from "./request_body.ts";
+import { bodyPieces, MAX_BODY_BYTES, readBody } from "./request_body.ts";
 import { readHead, type RequestHead } from "./request_head.ts";
 import { ResponseWriter, writeAll } from "./response_writer.ts";
 import { SocketReader } from "./socket_reader.ts";
 import { SocketRequest } from "./socket_request.ts";
 
-/** Connections open at once: each client holds one or two, and a process has 1,024 descriptors by default. */
+/** Connections open at once: each client holds one or two. */
 const MAX_CONNECTIONS = 512;
+/** First and longest pause after a connection could not be accepted: others must let go of something first. */
+const MIN_ACCEPT_PAUSE_MS = 20;
+const MAX_ACCEPT_PAUSE_MS = 1_000;
 
 /** Bytes that are read and dropped after a refusal; a client that sends more is cut off. */
 const MAX_DRAINED_BYTES = 64 * 1024 * 1024;
@@ -46,18 +55,27 @@ export async function serveControlSocket(options: ControlSocketOptions): Promise
   await removeStale(options.path);
   const listener = listenOn(options.path);
   await Deno.chmod(options.path, 0o600);
-  const connections = new Map<Deno.UnixConn, Promise<void>>();
-  const accepting = accept(listener, options, connections);
+  const { control } = await ownDescriptors();
+  // A connection that is handed to the engine takes two.
+  const table = new ClientTable(Math.min(MAX_CONNECTIONS, Math.floor(control / 2)));
+  const stopped = new AbortController();
+  const accepting = accept(listener, { ...options, table, bodies: new BodyBudget() }, stopped.signal);
   return {
     path: options.path,
     async close() {
+      stopped.abort();
       listener.close();
-      for (const connection of connections.keys()) quietly(() => connection.close());
       await accepting;
-      await Promise.all(connections.values());
+      await table.close();
       await Deno.remove(options.path).catch(() => {});
     },
   };
+}
+
+/** What connections are served with. */
+interface Serving extends ControlSocketOptions {
+  table: ClientTable;
+  bodies: BodyBudget;
 }
 
 function listenOn(path: string): Deno.UnixListener {
@@ -87,72 +105,108 @@ async function removeStale(path: string): Promise<void> {
   throw new Deno.errors.AddrInUse(`Cannot listen on ${path}: another process serves it`);
 }
 
-async function accept(
-  listener: Deno.UnixListener,
-  options: ControlSocketOptions,
-  connections: Map<Deno.UnixConn, Promise<void>>,
-): Promise<void> {
-  for await (const connection of listener) {
-    if (connections.size >= MAX_CONNECTIONS) {
-      logger.warn("Refused a connection: {count} are open already", { count: connections.size });
-      connection.close();
-      continue;
+/** Accepts until `stopped`. That descriptors have run out ends nothing: who keeps us waiting gives way, and it goes on. */
+async function accept(listener: Deno.UnixListener, options: Serving, stopped: AbortSignal): Promise<void> {
+  const backoff = new Backoff({ minMs: MIN_ACCEPT_PAUSE_MS, maxMs: MAX_ACCEPT_PAUSE_MS });
+  const said = new SayOnce();
+  const warn = (problem: string) => {
+    if (said.isNew(problem)) logger.warn("Cannot take a connection: {problem}", { problem });
+  };
+  const { table } = options;
+  while (!stopped.aborted) {
+    try {
+      const connection = await listener.accept();
+      if (!table.admit(connection, (client) => serveConnection(client, options))) {
+        warn(`${table.size} are open already, and all are at work`);
+        connection.close();
+      }
+      backoff.reset();
+    } catch (error) {
+      if (stopped.aborted) return;
+      warn(CoveyError.from(error).message);
+      table.dropOldest();
+      await sleep(systemClock, backoff.next(), stopped).catch(() => {});
     }
-    const served = serveConnection(connection, options).finally(() => {
-      quietly(() => connection.close());
-      connections.delete(connection);
-    });
-    connections.set(connection, served);
-  }
-}
-
-function quietly(run: () => void): void {
-  try {
-    run();
-  } catch {
-    // Closed already.
   }
 }
 
 /** Serves one connection until it ends. Never rejects: a client that vanishes is nothing to report. */
-async function serveConnection(connection: Deno.UnixConn, options: ControlSocketOptions): Promise<void> {
+async function serveConnection(client: Client, options: Serving): Promise<void> {
+  const { connection } = client;
   const reader = new SocketReader(connection);
-  const writer = new ResponseWriter(connection, reader, options.headers);
+  const writer = new ResponseWriter(client, reader, options.headers);
   let head: RequestHead | undefined;
   try {
     for (;;) {
       // Before the next one is there, an error is not about the last.
       head = undefined;
+      client.waits();
       head = await readHead(reader);
       if (head === undefined) return;
       if (options.engine !== undefined && !isSwarmPath(head.target)) {
-        return await pipeToEngine(connection, reader, head, options.engine);
+        return await serveByEngine(client, reader, head, options);
       }
       if (head.expectsContinue) await writeAll(connection, CONTINUE);
       if (isUploadPath(head.target)) {
-        return await serveUpload(reader, writer, head, options);
+        return await serveUpload(client, reader, writer, head, options);
       }
-      const body = await readBody(reader, head);
-      const request = new SocketRequest(head, body) as unknown as Request;
-      if (!await writer.write(head, await options.fetch(request))) return;
+      if (!await serveRequest(client, reader, writer, head, options)) return;
     }
   } catch (error) {
     if (isGone(error)) return;
-    await answerError(writer, head, error).then(() => drain(connection, reader)).catch(() => {});
+    await answerError(writer, head, error).then(() => drain(client, reader)).catch(() => {});
   }
+}
+
+/** One request; whether the connection can take another. */
+async function serveRequest(
+  client: Client,
+  reader: SocketReader,
+  writer: ResponseWriter,
+  head: RequestHead,
+  { fetch, bodies }: Serving,
+): Promise<boolean> {
+  const buffer = bodies.buffer(MAX_BODY_BYTES, () => client.close());
+  try {
+    const body = await readBody(reader, head, buffer);
+    client.works();
+    const request = new SocketRequest(head, body) as unknown as Request;
+    return await writer.write(head, await fetch(request));
+  } finally {
+    buffer.release();
+  }
+}
+
+async function serveByEngine(
+  client: Client,
+  reader: SocketReader,
+  head: RequestHead,
+  { engine, table }: Serving,
+): Promise<void> {
+  client.works();
+  const pipe = () => pipeToEngine(client.connection, reader, head, engine!);
+  if (await table.whilePiped(pipe)) return;
+  throw new DockerError(
+    503,
+    "unavailable",
+    "Cannot ask the container engine: too many connections to it are open",
+  );
 }
 
 /** One request whose body is taken as it comes; the connection ends after it. */
 async function serveUpload(
+  client: Client,
   reader: SocketReader,
   writer: ResponseWriter,
   head: RequestHead,
-  { fetch }: ControlSocketOptions,
+  { fetch }: Serving,
 ): Promise<void> {
   const body = bodyPieces(reader, head);
   const stream = new ReadableStream<Uint8Array>({
     async pull(controller) {
+      client.waits();
       const { done, value } = await body.next();
+      client.works();
       if (done) controller.close();
       else controller.enqueue(value);
     },
@@ -189,8 +243,9 @@ async function answerError(
 }
 
 /** Takes in what is still being sent: a client whose writing fails may never look for the answer. */
-async function drain(connection: Deno.UnixConn, reader: SocketReader): Promise<void> {
-  await connection.closeWrite();
+async function drain(client: Client, reader: SocketReader): Promise<void> {
+  client.waits();
+  await client.connection.closeWrite();
   for (let left = MAX_DRAINED_BYTES; left > 0 && await reader.fill();) {
     const count = reader.peek().length;
     reader.skip(count);

@@ -1,45 +1,72 @@
 /** The body of a request for the swarm: read as a whole because it is small, except for an upload. */
 import { CoveyError } from "../../../api/errors.ts";
 import { DockerError } from "../docker_error.ts";
+import type { BodyBuffer } from "./body_budget.ts";
 import type { RequestHead } from "./request_head.ts";
 import type { SocketReader } from "./socket_reader.ts";
 
 /** Bytes of the longest body (SwarmKit's RPC maximum). */
 export const MAX_BODY_BYTES = 4 * 1024 * 1024;
+/** Chunks of the longest body: of 16 bytes each, less than any client sends at once. */
+const MAX_CHUNKS = MAX_BODY_BYTES / 16;
+/** Chunks before the event loop has a turn: about a millisecond, however small they are. */
+const MAX_TURN_CHUNKS = 64;
+/** Lines after the last chunk. */
+const MAX_TRAILERS = 64;
 /** Bytes of the longest line that announces a chunk. */
 const MAX_CHUNK_LINE = 1024;
 
 const decoder = new TextDecoder();
 
-/** Reads the body that `head` announces. Throws 413 beyond {@linkcode MAX_BODY_BYTES}, `invalid_argument` for a broken one. */
-export async function readBody(reader: SocketReader, head: RequestHead): Promise<Uint8Array<ArrayBuffer>> {
-  if (head.length === 0) return new Uint8Array();
-  if (head.length !== undefined) {
-    checkSize(head.length);
-    return await readExactly(reader, head.length);
+/**
+ * Reads the body that `head` announces into `buffer`. Throws 413 beyond {@linkcode MAX_BODY_BYTES}, `invalid_argument` for a
+ * broken one, and as {@linkcode BodyBudget.take} does.
+ */
+export async function readBody(
+  reader: SocketReader,
+  head: RequestHead,
+  buffer: BodyBuffer,
+): Promise<Uint8Array<ArrayBuffer>> {
+  const { length } = head;
+  if (length === 0) return new Uint8Array();
+  if (length !== undefined) {
+    checkSize(length);
+    // Nearly always it is there already.
+    if (reader.peek().length >= length) return reader.take(length);
+    await readExactly(reader, length, buffer);
+    return buffer.finish();
   }
-  const chunks: Uint8Array<ArrayBuffer>[] = [];
-  for (let total = 0;;) {
+  for (let chunks = 1; chunks <= MAX_CHUNKS; chunks++) {
+    if (chunks % MAX_TURN_CHUNKS === 0) await reader.rest();
     const size = await readChunkSize(reader);
-    checkSize(total += size);
-    if (size === 0) break;
-    chunks.push(await readExactly(reader, size));
+    checkSize(buffer.length + size);
+    if (size === 0) {
+      await readTrailers(reader);
+      return buffer.finish();
+    }
+    await readExactly(reader, size, buffer);
     await readLine(reader);
   }
-  while (await readLine(reader) !== "") { /* trailers say nothing of interest */ }
-  return new Uint8Array(await new Blob(chunks).arrayBuffer());
+  throw broken(`it has more than ${MAX_CHUNKS} chunks`);
 }
 
 /** The body in pieces as they come: for what is too long to be held. Errors are those of {@linkcode readBody}. */
 export async function* bodyPieces(reader: SocketReader, head: RequestHead): AsyncGenerator<Uint8Array, void> {
   if (head.length !== undefined) return yield* pieces(reader, head.length);
-  for (;;) {
+  for (let chunks = 1;; chunks++) {
+    if (chunks % MAX_TURN_CHUNKS === 0) await reader.rest();
     const size = await readChunkSize(reader);
     if (size === 0) break;
     yield* pieces(reader, size);
     await readLine(reader);
   }
-  while (await readLine(reader) !== "") { /* trailers say nothing of interest */ }
+  await readTrailers(reader);
+}
+
+/** They say nothing of interest. */
+async function readTrailers(reader: SocketReader): Promise<void> {
+  for (let lines = 0; lines < MAX_TRAILERS; lines++) if (await readLine(reader) === "") return;
+  throw broken(`it has more than ${MAX_TRAILERS} trailers`);
 }
 
 async function* pieces(reader: SocketReader, count: number): AsyncGenerator<Uint8Array, void> {
@@ -70,11 +97,8 @@ function broken(what: string): CoveyError {
   return new CoveyError("invalid_argument", `Cannot read the request body: ${what}`);
 }
 
-async function readExactly(reader: SocketReader, count: number): Promise<Uint8Array<ArrayBuffer>> {
-  while (reader.peek().length < count) {
-    if (!await reader.fill()) throw broken(`it ends after ${reader.peek().length} of ${count} bytes`);
-  }
-  return reader.take(count);
+async function readExactly(reader: SocketReader, count: number, buffer: BodyBuffer): Promise<void> {
+  for await (const piece of pieces(reader, count)) buffer.append(piece);
 }
 
 async function readLine(reader: SocketReader): Promise<string> {

@@ -1,10 +1,15 @@
 /** Buffered reading from a connection, with a read that can stay pending while a response is written. */
 
+import { setImmediate } from "node:timers";
+
 /** The part of `Deno.Conn` that reading takes. */
 export type ByteSource = Pick<Deno.Conn, "read">;
 
 /** Bytes asked of the kernel at once; also the first size of the buffer. */
 const READ_BYTES = 16 * 1024;
+/** Bytes and reads of one connection before the event loop has a turn. */
+const MAX_TURN_BYTES = READ_BYTES;
+const MAX_TURN_READS = 64;
 
 /** Reads a connection byte by byte as a parser needs them. */
 export class SocketReader {
@@ -12,6 +17,9 @@ export class SocketReader {
   #buffer = new Uint8Array(READ_BYTES);
   #start = 0;
   #end = 0;
+  /** Bytes and reads since everybody else has had a turn: a read of what is there already is done at once. */
+  #turnBytes = 0;
+  #turnReads = 0;
   #pending: Promise<boolean> | undefined;
 
   constructor(source: ByteSource) {
@@ -46,12 +54,21 @@ export class SocketReader {
     return this.#pending;
   }
 
+  /** Lets the event loop have a turn. */
+  async rest(): Promise<void> {
+    await new Promise<void>((resolve) => setImmediate(resolve));
+    this.#turnBytes = this.#turnReads = 0;
+  }
+
   async #read(): Promise<boolean> {
+    if (this.#turnBytes >= MAX_TURN_BYTES || this.#turnReads >= MAX_TURN_READS) await this.rest();
     this.#makeRoom();
     const at = this.#end;
     const count = await this.#source.read(this.#buffer.subarray(at));
     if (count === null) return false;
     this.#end = at + count;
+    this.#turnBytes += count;
+    this.#turnReads++;
     return true;
   }
 

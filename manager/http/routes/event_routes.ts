@@ -36,6 +36,8 @@ function eventStream(options: StreamOptions): ReadableStream<Uint8Array> {
   const abort = new AbortController();
   const stops: (() => void)[] = [() => abort.abort()];
   const stop = () => stops.splice(0).forEach((each) => each());
+  let onDemand = () => {};
+  stops.push(() => onDemand());
   return new ReadableStream<Uint8Array>({
     start(controller) {
       const end = () => {
@@ -61,9 +63,15 @@ function eventStream(options: StreamOptions): ReadableStream<Uint8Array> {
       }
       if (engine !== undefined) {
         const past = until !== undefined && until <= clock.now();
-        copyEngineEvents(options, controller, abort.signal).then(() => past && end());
+        // The engine's lines wait in the engine until the client has read what is here.
+        const demand = () => {
+          if (abort.signal.aborted || (controller.desiredSize ?? 0) > 0) return Promise.resolve();
+          return new Promise<void>((resolve) => onDemand = resolve);
+        };
+        copyEngineEvents(options, controller, abort.signal, demand).then(() => past && end());
       }
     },
+    pull: () => onDemand(),
     cancel: stop,
   });
 }
@@ -73,12 +81,14 @@ async function copyEngineEvents(
   { context: { engine }, enginePath }: StreamOptions,
   controller: ReadableStreamDefaultController<Uint8Array>,
   signal: AbortSignal,
+  demand: () => Promise<void>,
 ): Promise<void> {
   try {
     const response = await engine?.stream(enginePath, signal);
     for await (const chunk of response?.body ?? []) {
       if (signal.aborted) return;
       controller.enqueue(chunk);
+      await demand();
     }
   } catch {
     // The engine went away or the client did; the swarm's own events go on or have ended already.

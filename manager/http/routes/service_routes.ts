@@ -1,6 +1,5 @@
 /** `/services`. */
 import { CoveyError } from "../../../api/errors.ts";
-import type { Service } from "../../../api/service.ts";
 import { parseServiceSpec } from "../../../api/validate/mod.ts";
 import { parseFilters } from "../../control/filters.ts";
 import { listServices, SERVICE_FILTERS } from "../../control/lists.ts";
@@ -21,6 +20,7 @@ import {
   sendJSON,
   updateRequest,
 } from "../context.ts";
+import { keptAuth, registryAuth, withAuth } from "../registry_auth.ts";
 import { asRequested } from "../older_clients.ts";
 import { serviceView } from "../views/service_view.ts";
 
@@ -38,10 +38,10 @@ export function serviceRoutes(app: ControlApp, context: ControlContext): void {
   });
   app.post("/services/create", async (c) => {
     const body = await readJSON(c);
-    const { store } = requireManager(context), { random } = context;
+    const { store } = requireManager(context), { random } = context, auth = registryAuth(c);
     const spec = parseServiceSpec(body, { newName: () => freeName(store, random) });
     return sendJSON(c, {
-      ID: await createService(store, random, asRequested(c.req.raw.url, spec)),
+      ID: await createService(store, random, withAuth(asRequested(c.req.raw.url, spec), auth)),
     }, 201);
   });
   app.get("/services/:id", async (c) => {
@@ -55,16 +55,18 @@ export function serviceRoutes(app: ControlApp, context: ControlContext): void {
   app.post("/services/:id/update", async (c) => {
     const { body, version, manager } = await updateRequest(c, context, "service");
     const rollback = c.req.query("rollback") ?? "";
+    const auth = registryAuth(c);
     const { store } = manager;
     const service = await lookUp(manager, (state) => findService(state, c.req.param("id")));
     // What is wrong with a request is told in Docker's order.
     const spec = rollback === "previous"
       ? undefined
       : asRequested(c.req.raw.url, parseServiceSpec(body, { current: service.Spec }));
-    checkAuthFrom(c.req.query("registryAuthFrom") ?? "", service);
+    const kept = auth ?? keptAuth(c.req.query("registryAuthFrom") ?? "", service);
     if (spec === undefined) await rollbackService(store, context.clock, service.ID, version);
-    else if (rollback === "" || rollback === "none") await updateService(store, service.ID, version, spec);
-    else throw new CoveyError("unknown", `unrecognized rollback option ${rollback}`);
+    else if (rollback !== "" && rollback !== "none") {
+      throw new CoveyError("unknown", `unrecognized rollback option ${rollback}`);
+    } else await updateService(store, service.ID, version, withAuth(spec, kept));
     return sendJSON(c, { Warnings: null });
   });
   app.delete("/services/:id", async (c) => {
@@ -73,14 +75,4 @@ export function serviceRoutes(app: ControlApp, context: ControlContext): void {
     await removeService(manager.store, ID);
     return c.body(null, 200);
   });
-}
-
-/** Whose registry credentials an update goes on with, where it brings none. */
-function checkAuthFrom(word: string, { PreviousSpec }: Service): void {
-  if (!["", "spec", "previous-spec"].includes(word)) {
-    throw new CoveyError("unknown", "unsupported registryAuthFrom value");
-  }
-  if (word === "previous-spec" && PreviousSpec === undefined) {
-    throw new CoveyError("unknown", "service does not have a previous spec");
-  }
 }

@@ -1,11 +1,13 @@
 /** How the cluster is shown: never with its CA key. */
-import type { Cluster } from "../../../api/cluster.ts";
+import { type Cluster, DEFAULT_RENEWAL_GRACE_NS } from "../../../api/cluster.ts";
 import { rootTLSInfo } from "../../../security/mod.ts";
 import { inOrder } from "./task_spec_view.ts";
 
 /** Docker's data path port, shown because clients print it; no overlay network uses it here. */
 const DATA_PATH_PORT = 4789;
-/** Docker's default subnet size, shown for the same reason. */
+/** Docker's default pool of addresses, shown for the same reason, */
+const DEFAULT_POOL = ["10.0.0.0/8"];
+/** and its default subnet size. */
 const SUBNET_SIZE = 24;
 
 /** The Engine API's `ClusterInfo`. */
@@ -28,17 +30,17 @@ export function clusterInfo(cluster: Cluster): Record<string, unknown> {
         "HeartbeatTick",
       ]),
       Dispatcher: Spec.Dispatcher,
-      CAConfig: inOrder({ ...Spec.CAConfig, ForceRotate: Spec.CAConfig.ForceRotate || undefined }, [
-        "NodeCertExpiry",
-        "ForceRotate",
-      ]),
+      CAConfig: {
+        NodeCertExpiry: Spec.CAConfig.NodeCertExpiry,
+        // A cluster that is older than the setting has its default.
+        RenewalGracePeriod: Spec.CAConfig.RenewalGracePeriod ?? DEFAULT_RENEWAL_GRACE_NS,
+      },
       TaskDefaults: Spec.TaskDefaults,
       EncryptionConfig: Spec.EncryptionConfig,
     },
     TLSInfo: tlsInfo(cluster.RootCA.CACert),
     RootRotationInProgress: false,
-    // As Docker shows where no pool was asked for.
-    DefaultAddrPool: null,
+    DefaultAddrPool: DEFAULT_POOL,
     SubnetSize: SUBNET_SIZE,
     DataPathPort: DATA_PATH_PORT,
   };

@@ -60,7 +60,10 @@ function privilegesView(privileges: Record<string, unknown>): Record<string, unk
   };
 }
 
-function containerView(container: ContainerSpec, defaults: boolean): Record<string, unknown> {
+function containerView(
+  { PullOptions: _secret, ...container }: ContainerSpec,
+  defaults: boolean,
+): Record<string, unknown> {
   const filled = {
     ...(defaults && CONTAINER_DEFAULTS),
     ...container,

@@ -23,7 +23,7 @@ export function taskView(task: Task): Record<string, unknown> {
     Labels: {},
     Spec: taskSpecView(task.Spec, false, true),
     ServiceID: task.ServiceID,
-    Slot: task.Slot || undefined,
+    Slot: task.Slot,
     NodeID: task.NodeID || undefined,
     Status: statusView(task.Status),
     DesiredState: task.DesiredState,

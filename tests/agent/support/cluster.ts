@@ -34,6 +34,8 @@ export class Cluster {
   dispatcher!: Awaited<ReturnType<typeof testDispatcher>>["dispatcher"];
   connection: DirectConnection | undefined;
   reachable = true;
+  /** What a manager refuses a dial with. */
+  refusal: Failure | undefined;
   agent!: Agent;
   state!: LocalState;
 
@@ -79,6 +81,11 @@ export class Cluster {
     await this.state.close();
   }
 
+  /** The agent's file is damaged and put aside, between two agents. */
+  async forgetState(): Promise<void> {
+    for (const suffix of ["", "-wal", "-shm"]) await Deno.remove(this.#path + suffix).catch(() => {});
+  }
+
   async stop(): Promise<void> {
     await this.stopAgent();
     this.dispatcher.stop();
@@ -115,6 +122,7 @@ export class Cluster {
 
   #dial(): Promise<DirectConnection> {
     this.dials.push(this.clock.now());
+    if (this.refusal) return Promise.reject(this.refusal);
     if (!this.reachable) return Promise.reject(new Failure("unavailable", "Cannot dial: no route to host"));
     this.connection = new DirectConnection(this.dispatcher.methods(), "n1");
     return Promise.resolve(this.connection);

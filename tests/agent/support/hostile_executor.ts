@@ -9,6 +9,8 @@ const ATTEMPTS: Record<string, (context: ExecutorContext) => unknown> = {
   "write the next agent's code": ({ stateDir }) =>
     Deno.writeTextFileSync(`${stateDir}/../program/agent.js`, ""),
   "move the next agent's code": ({ stateDir }) => Deno.renameSync(`${stateDir}/../program`, `${stateDir}/p`),
+  "open a port at the next start": ({ stateDir }) =>
+    Deno.writeTextFileSync(`${stateDir}/../program/join`, "host:22"),
   "other port": () => Deno.connect({ hostname: "127.0.0.1", port: 9 }),
   "listen": () => Deno.listen({ port: 0 }),
   "run": () => new Deno.Command("/bin/true").outputSync(),
@@ -31,7 +33,7 @@ export default async function create(context: ExecutorContext): Promise<Executor
   return {
     name: "hostile",
     runtime: "hostile",
-    capabilities: { logs: false, stats: false, exec: false },
+    capabilities: [],
     describe: () =>
       Promise.resolve({ Engine: { EngineVersion: "", Labels: { refused: refused.join(", ") } } }),
     controller: unused,

@@ -1,7 +1,14 @@
 /** An executor whose tasks do as they are told, and go on when the agent is gone. */
 import { CoveyError } from "../../../api/errors.ts";
 import type { Task } from "../../../api/task.ts";
-import type { Controller, Executor, ExecutorDescription, Exit, Handle } from "../../../executors/executor.ts";
+import type {
+  Controller,
+  Executor,
+  ExecutorDescription,
+  Exit,
+  Handle,
+  Sweeper,
+} from "../../../executors/executor.ts";
 
 /** One program: `exit` ends it. */
 export class Program {
@@ -11,6 +18,10 @@ export class Program {
     {};
   /** While set, the call of that name waits. */
   readonly blocks: Partial<Record<"prepare" | "start", Promise<void>>> = {};
+  /** What its controller's handle holds besides the ID; a fault of an executor may put anything there. */
+  handleData: Record<string, unknown> = {};
+  /** Its container's process ID, or what an executor takes for one. */
+  pid: unknown = 7;
   running = false;
   ended: Exit | undefined;
   #listeners = new Set<(exit: Exit) => void>();
@@ -52,6 +63,8 @@ export class Device {
   readonly programs = new Map<string, Program>();
   /** Undefined: the executor cannot describe itself now. */
   hostname: string | undefined = "device";
+  /** Looks for leftovers so far. */
+  sweeps = 0;
   /** Thrown by the next recoveries. */
   recoverErrors: CoveyError[] = [];
 
@@ -74,10 +87,10 @@ export class Device {
   }
 }
 
-class ScriptedExecutor implements Executor {
+class ScriptedExecutor implements Executor, Sweeper {
   readonly name = "scripted";
   readonly runtime = "process";
-  readonly capabilities = { logs: false, stats: false, exec: false };
+  readonly capabilities = ["sweep"] as const;
   readonly #device: Device;
 
   constructor(device: Device) {
@@ -107,6 +120,13 @@ class ScriptedExecutor implements Executor {
       return Promise.reject(new CoveyError("not_found", "Cannot recover: nothing is left"));
     }
     return Promise.resolve(new ScriptedController(program));
+  }
+
+  sweep(keep: (taskID: string) => boolean): Promise<string[]> {
+    this.#device.sweeps++;
+    const left = this.#device.running.filter((id) => !keep(id));
+    for (const id of left) this.#device.program(id).running = false;
+    return Promise.resolve(left);
   }
 
   close(): Promise<void> {
@@ -174,11 +194,13 @@ class ScriptedController implements Controller {
   }
 
   handle(): Handle | undefined {
-    return this.#prepared ? { version: 1, data: { id: this.#program.id } } : undefined;
+    return this.#prepared
+      ? { version: 1, data: { ...this.#program.handleData, id: this.#program.id } as Handle["data"] }
+      : undefined;
   }
 
   status() {
-    return Promise.resolve({ ContainerID: this.#program.id, PID: 7, ExitCode: 0 });
+    return Promise.resolve({ ContainerID: this.#program.id, PID: this.#program.pid as number, ExitCode: 0 });
   }
 
   close(): Promise<void> {

@@ -1,5 +1,6 @@
 import assert from "node:assert/strict";
 import fc from "fast-check";
+import { renewalGraceMs } from "../../../api/cluster.ts";
 import { CoveyError } from "../../../api/errors.ts";
 import {
   mergeClusterSpec,
@@ -135,8 +136,9 @@ Deno.test("Service spec: runtime and runtime spec must fit", () => {
   });
   const task = (TaskTemplate: unknown) => () => parseServiceSpec({ Name: "a", TaskTemplate });
   assert.deepEqual(problems(task({ Runtime: "process" })), { "TaskTemplate.ProcessSpec": mismatch });
-  assert.deepEqual(problems(task({ Runtime: "process", ProcessSpec: { Env: ["=x"] } })), {
+  assert.deepEqual(problems(task({ Runtime: "process", ProcessSpec: { Env: ["=x"], User: "4294967296" } })), {
     "TaskTemplate.ProcessSpec.Command": "a program must be provided",
+    "TaskTemplate.ProcessSpec.User": "a number must be 0 to 2147483647: 4294967296",
     "TaskTemplate.ProcessSpec.Env[0]": 'must read NAME=value: current value is "=x"',
   });
   assert.deepEqual(problems(task({ Runtime: "plugin", GenericSpec: { Payload: 1 } })), {
@@ -199,9 +201,107 @@ Deno.test("Swarm spec: what is absent stays, and any ticks are taken", () => {
     merge({ Raft: { ElectionTick: 0 }, Orchestration: { TaskHistoryRetentionLimit: null } }),
     defaults,
   );
+  const certificates = merge({ CAConfig: { RenewalGracePeriod: 0 } }).CAConfig;
+  assert.deepEqual(certificates, { ...defaults.CAConfig, RenewalGracePeriod: 0 });
+  const days = 86_400e9;
+  assert.equal(renewalGraceMs({ CAConfig: certificates }), 0);
+  assert.equal(
+    renewalGraceMs({ CAConfig: { NodeCertExpiry: days } }),
+    180 * 86_400_000,
+    "of an older cluster",
+  );
+  for (const RenewalGracePeriod of [-1, 3651 * days, "180d"]) {
+    assert.deepEqual(Object.keys(problems(() => merge({ CAConfig: { RenewalGracePeriod } }))!), [
+      "CAConfig.RenewalGracePeriod",
+    ]);
+  }
   assert.deepEqual(problems(() => merge({ Name: "x", CAConfig: { NodeCertExpiry: 5, ExternalCAs: [{}] } })), {
     "Name": 'swarm spec must be named "default"',
     "CAConfig.NodeCertExpiry": "minimum certificate expiry time is: 1h0m0s",
     "CAConfig.ExternalCAs": "external certificate authorities are not available yet",
   });
+});
+
+Deno.test("Service spec: text that no program or terminal takes is refused where it stands", () => {
+  const wrong = problems(() =>
+    parseServiceSpec(
+      spec({
+        ContainerSpec: {
+          Image: "busybox",
+          Args: ["fine\nin\tlines", "a\0b", "\ud800"],
+          Hostname: "a\u202eb",
+          Privileges: { Seccomp: { Mode: "custom", Profile: "no base64" }, SELinuxContext: { User: 5 } },
+          Mounts: [{ Type: "tmpfs", Target: "/t", TmpfsOptions: { Mode: 2 ** 32 } }],
+        },
+        LogDriver: { Name: "x\u001b[2J", Options: { "a\nb": "x", c: "fine\nin lines", d: "\u2066" } },
+        Placement: { Preferences: [{}, { Spread: {} }] },
+      }),
+    )
+  );
+  assert.deepEqual(Object.keys(wrong).sort(), [
+    "TaskTemplate.ContainerSpec.Args[1]",
+    "TaskTemplate.ContainerSpec.Args[2]",
+    "TaskTemplate.ContainerSpec.Hostname",
+    "TaskTemplate.ContainerSpec.Mounts[0].TmpfsOptions.Mode",
+    "TaskTemplate.ContainerSpec.Privileges.SELinuxContext.User",
+    "TaskTemplate.ContainerSpec.Privileges.Seccomp.Profile",
+    "TaskTemplate.LogDriver.Name",
+    "TaskTemplate.LogDriver.Options.a b",
+    "TaskTemplate.LogDriver.Options.d",
+  ]);
+});
+
+Deno.test("Service spec: a generic resource has one kind and a value, a preference a label", () => {
+  const reserve = (...GenericResources: unknown[]) => () =>
+    parseServiceSpec(spec({ Resources: { Reservations: { GenericResources } } }));
+  const field = "TaskTemplate.Resources.Reservations.GenericResources[0]";
+  for (
+    const resource of [
+      {},
+      { DiscreteResourceSpec: {} },
+      { DiscreteResourceSpec: { Kind: "gpu" } },
+      { NamedResourceSpec: { Value: "a" } },
+      { DiscreteResourceSpec: { Kind: "gpu", Value: 1 }, NamedResourceSpec: { Kind: "gpu", Value: "a" } },
+    ]
+  ) assert.deepEqual(Object.keys(problems(reserve(resource))), [field]);
+  assert.deepEqual(
+    Object.keys(problems(reserve({ DiscreteResourceSpec: { Kind: "gpu", Value: 2 ** 53 } }))),
+    [
+      `${field}.DiscreteResourceSpec.Value`,
+    ],
+  );
+  assert.deepEqual(problems(reserve({ DiscreteResourceSpec: { Kind: "constructor", Value: 1 } })), {});
+  // One without a label used to end the scheduler.
+  const { Preferences } = parseServiceSpec(spec({ Placement: { Preferences: [{}, { Spread: {} }] } }))
+    .TaskTemplate.Placement!;
+  assert.deepEqual(Preferences, [{ Spread: { SpreadDescriptor: "" } }]);
+});
+
+Deno.test("Service spec: one that would not fit twice into an entry of the log is refused", () => {
+  const Env = (bytes: number) => [`A=${"ü".repeat(bytes / 4)}`, `B=${"ü".repeat(bytes / 4)}`];
+  const sized = (bytes: number) => () =>
+    parseServiceSpec(spec({ ContainerSpec: { Image: "busybox", Env: Env(bytes) } }));
+  assert.deepEqual(problems(sized(250_000)), {});
+  assert.match(problems(sized(262_144))["spec"]!, /^has \d+ bytes, at most 262144 are allowed$/);
+});
+
+Deno.test("Service spec: a payload of somebody else's executor is kept only if it can be kept as it is", () => {
+  const payload = (Payload: unknown) => () =>
+    parseServiceSpec({ Name: "x", TaskTemplate: { Runtime: "timer", GenericSpec: { Payload } } });
+  for (const wrong of [2 ** 53, [1e400], { a: "\ud800" }, { "\udfff": 1 }, "a\0b"]) {
+    assert.deepEqual(Object.keys(problems(payload(wrong))), ["TaskTemplate.GenericSpec.Payload"]);
+  }
+  assert.deepEqual(problems(payload({ constructor: { toString: [1.5, null, true, 2 ** 53 - 1] } })), {});
+});
+
+Deno.test("Problems: as many are listed as anybody mends at a time, and none quotes a whole file", () => {
+  const Labels = Object.fromEntries(Array.from({ length: 500 }, (_, nth) => [`l${nth}`, nth]));
+  try {
+    parseServiceSpec(spec({}, { Labels }));
+    assert.fail("it was taken");
+  } catch (error) {
+    assert.ok(error instanceof CoveyError);
+    assert.equal(error.problems.length, 100);
+    assert.match(error.message, /; and 400 more$/);
+  }
 });

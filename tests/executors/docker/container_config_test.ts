@@ -1,5 +1,6 @@
 import assert from "node:assert/strict";
-import { checkContainerTask, createBody } from "../../../executors/docker/container_config.ts";
+import type { Mount } from "../../../api/container_spec.ts";
+import { checkContainerTask, createBody, versionFor } from "../../../executors/docker/container_config.ts";
 import { isPinned, withDefaultTag } from "../../../executors/docker/image_ref.ts";
 import { containerTask } from "../../conformance/docker_fixture.ts";
 
@@ -55,6 +56,7 @@ Deno.test("Container: limits, ports, hosts and privileges arrive in the engine's
     { Protocol: "udp", TargetPort: 53, PublishMode: "host" },
     { Protocol: "tcp", TargetPort: 81, PublishedPort: 81, PublishMode: "ingress" },
   ];
+  task.LogDriver = { Name: "journald" };
   const body = createBody(task, "node");
   assert.deepEqual(body.Env, ["DOCKER_RESOURCE_GPU=a,b"]);
   assert.equal(body.StopTimeout, 2);
@@ -91,4 +93,23 @@ Deno.test("Container: image references get a default tag only where they name no
   assert.equal(withDefaultTag("registry:5000/app:2"), "registry:5000/app:2");
   assert.equal(withDefaultTag(`app@${digest}`), `app@${digest}`);
   assert.ok(isPinned(`app:1@${digest}`) && !isPinned("app:1"));
+});
+
+Deno.test("Container: the cluster's log driver serves a task whose spec names none", () => {
+  const task = containerTask({});
+  task.LogDriver = { Name: "journald", Options: { tag: "x" } };
+  const { LogConfig } = createBody(task, "node").HostConfig as Record<string, unknown>;
+  assert.deepEqual(LogConfig, { Type: "journald", Config: { tag: "x" } });
+});
+
+Deno.test("Container: an engine is asked in the version that knows all of the spec", () => {
+  const bind = (BindOptions: Mount["BindOptions"] & object) => ({
+    Image: "x",
+    Mounts: [{ Type: "bind" as const, Source: "/a", Target: "/b", BindOptions }],
+  });
+  assert.equal(versionFor({ Image: "x", Healthcheck: { Interval: 1e9 } }), undefined);
+  assert.equal(versionFor(bind({ NonRecursive: true })), undefined);
+  assert.equal(versionFor(bind({ CreateMountpoint: true })), "v1.42");
+  assert.equal(versionFor(bind({ CreateMountpoint: true, ReadOnlyNonRecursive: true })), "v1.44");
+  assert.equal(versionFor({ Image: "x", Healthcheck: { StartInterval: 1e9 } }), "v1.44");
 });

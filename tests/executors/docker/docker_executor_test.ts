@@ -106,6 +106,23 @@ onEngine("Docker: another container with the task's name is not touched", async 
   await executor.close();
 });
 
+Deno.test("Docker: what only newer engines know is asked of those, and older ones refuse it in their words", async () => {
+  const tooNew = "client version 1.44 is too new. Maximum supported API version is 1.41";
+  for (const old of [false, true]) {
+    const engine = await fakeEngine((_, route) => {
+      if (route !== "POST /v1.44/containers/create") return Response.json({ Id: "image" });
+      return old ? failure(400, tooNew) : Response.json({ Id: "c".repeat(64) });
+    });
+    const executor = createDockerExecutor(context, { socket: engine.socket });
+    const controller = await executor.controller(containerTask({ Healthcheck: { StartInterval: 2e9 } }));
+    if (old) await assert.rejects(controller.prepare(never), { code: "invalid_argument", message: tooNew });
+    else await controller.prepare(never);
+    assert.ok(engine.calls.includes("POST /v1.44/containers/create"));
+    await executor.close();
+    await engine.close();
+  }
+});
+
 const health = (command: string) => ({
   Command: ["sleep", "1000"],
   StopGracePeriod: 0,
@@ -207,6 +224,62 @@ Deno.test("Docker: an end that was missed while the event stream was broken is f
   assert.equal((await waiting).ExitCode, 6);
   await executor.close();
   streams[1]!.close();
+  await engine.close();
+});
+
+Deno.test("Docker: a removal that the engine never finishes is no success, but one to be tried again", async () => {
+  const clock = new FakeClock(), task = containerTask({}), id = "d".repeat(64);
+  const labels = { "com.docker.swarm.task.id": task.ID };
+  const engine = await fakeEngine((_, route) => {
+    if (route.startsWith("DELETE")) return failure(409, `removal of container ${id} is already in progress`);
+    return Response.json({
+      Id: id,
+      Config: { Labels: labels },
+      State: { Status: "removing", StartedAt: "" },
+    });
+  });
+  const executor = createDockerExecutor(context, { socket: engine.socket, clock });
+  const controller = await executor.recover(task, { version: 1, data: { ContainerID: id } });
+  let failed: CoveyError | undefined;
+  const removing = controller.remove(never).catch((error) => void (failed = error));
+  while (failed === undefined) {
+    await settle(1);
+    if (clock.pending > 0) await clock.advance(100);
+  }
+  await removing;
+  assert.equal(failed?.retryable, true);
+  assert.match(failed!.message, /Cannot remove container d+: the engine is still at it/);
+  assert.deepEqual(controller.handle()?.data, { ContainerID: id });
+  await executor.close();
+  await engine.close();
+});
+
+Deno.test("Docker: a sweep asks for this node's containers alone, and one that stays holds up no other", async () => {
+  const containers = ["a", "b", "c"].map((task) => ({
+    Id: task.repeat(64),
+    Labels: { "com.docker.swarm.task.id": task },
+  }));
+  let filters: { label: string[] } | undefined;
+  const engine = await fakeEngine((request, route) => {
+    if (route === "GET /containers/json") {
+      filters = JSON.parse(new URL(request.url).searchParams.get("filters")!);
+      return Response.json(containers);
+    }
+    return route.includes("bbb")
+      ? failure(500, "device or resource busy")
+      : new Response(null, { status: 204 });
+  });
+  const executor = createDockerExecutor(context, { socket: engine.socket });
+  await assert.rejects(executor.sweep((id) => id === "a", never), /device or resource busy/);
+  assert.deepEqual(filters?.label, [
+    "com.docker.swarm.task.id",
+    `com.docker.swarm.node.id=${NODE_ID}`,
+  ]);
+  assert.deepEqual(
+    engine.calls.slice(1).map((call) => call.slice(0, "DELETE /containers/x".length)),
+    ["DELETE /containers/b", "DELETE /containers/c"],
+  );
+  await executor.close();
   await engine.close();
 });
 

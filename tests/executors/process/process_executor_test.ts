@@ -3,9 +3,10 @@ import { CoveyError } from "../../../api/errors.ts";
 import type { ProcessSpec } from "../../../api/service.ts";
 import type { Task } from "../../../api/task.ts";
 import type { Controller, Exit } from "../../../executors/executor.ts";
-import { createProcessExecutor, defaultShim } from "../../../executors/process/process_executor.ts";
+import { createProcessExecutor } from "../../../executors/process/process_executor.ts";
 import { processFixture, processTask, shimsOf } from "../../conformance/process_fixture.ts";
 import { NODE_ID } from "../../conformance/tasks.ts";
+import { copyShim } from "./hostile_agent.ts";
 
 const never = new AbortController().signal;
 type World = Awaited<ReturnType<typeof processFixture>>;
@@ -260,9 +261,11 @@ Deno.test("Process: more memory than the limit ends a program, and the reason sa
 
 Deno.test("Process: an allow-list decides what may run", () =>
   inWorld(async (world) => {
-    const list = `${world.stateDir}/allow`, shim = `${world.stateDir}/shim.sh`;
-    const text = await Deno.readTextFile(defaultShim());
-    await Deno.writeTextFile(shim, text.replace("ALLOW=/etc/covey/allow", `ALLOW=${list}`), { mode: 0o755 });
+    const list = `${world.stateDir}/allow`,
+      shim = await copyShim(
+        world.stateDir,
+        (text) => text.replace("ALLOW=/etc/covey/allow", `ALLOW=${list}`),
+      );
     const sleep = await Deno.realPath("/usr/bin/sleep");
     await Deno.writeTextFile(list, `# two programs\n${sleep}\n${world.stateDir}/apps/*`);
     const executor = await createProcessExecutor({ stateDir: world.stateDir, nodeID: NODE_ID }, { shim });
@@ -276,7 +279,7 @@ Deno.test("Process: an allow-list decides what may run", () =>
     await assert.rejects(tryOut({ Command: `${world.stateDir}/apps/../shim.sh` }), /ProcessSpec.Command: no/);
     await assert.rejects(
       tryOut({ Command: "sleep", Env: ["LD_PRELOAD=/x.so"] }),
-      /ProcessSpec.Env\[0\]: LD_/,
+      /ProcessSpec.Env\[0\]: LD_PRELOAD is refused/,
     );
     await executor.close();
   }));

@@ -6,8 +6,15 @@ import { processTask } from "../../conformance/process_fixture.ts";
 import { NODE_ID } from "../../conformance/tasks.ts";
 
 const never = new AbortController().signal;
-const BUSYBOX = "/bin/busybox";
+const BUSYBOX = await firstOf("/bin/busybox", "/usr/bin/busybox");
+const SERVER = defaultShim().replace("shim.sh", "shim_server.sh");
 const GROUPS = ["/sys/fs/cgroup/covey", "/sys/fs/cgroup/unified/covey", "/sys/fs/cgroup/pids/covey"];
+
+/** The first of `paths` that is there; empty if none is. */
+async function firstOf(...paths: string[]): Promise<string> {
+  for (const path of paths) if (await Deno.stat(path).then(() => true, () => false)) return path;
+  return "";
+}
 
 class World {
   readonly stateDir: string;
@@ -92,6 +99,28 @@ Deno.test("Shim server: text reaches a program as it is, whatever its lines look
     assert.equal(log, [...args, "one\n.\nrun 1 x\n"].map((text) => `<${text}>`).join(""));
   }));
 
+Deno.test("Shim server: a start with many and long arguments holds up no other", () =>
+  World.run(async (world) => {
+    const long = "line\n".repeat(20_000), args = Array.from({ length: 60_000 }, (_, i) => `argument ${i}`);
+    const order: string[] = [];
+    const count = 'printf "%s %s %s" "$#" "$1" "${#2}"';
+    const large = world.ran({ Command: "sh", Args: ["-c", count, "sh", "", long, ...args] });
+    const small = world.ran({ Command: "true" });
+    await Promise.all([large.then(() => order.push("large")), small.then(() => order.push("small"))]);
+    assert.deepEqual(await large, [0, `${args.length + 2}  ${long.length}`]);
+    assert.deepEqual(order, ["small", "large"]);
+  }));
+
+Deno.test("Shim server: texts that leave no control character to hold them apart are refused", () =>
+  World.run(async (world) => {
+    const all = [...Array(31).keys()].map((i) => String.fromCharCode(i + 1)).join("");
+    await assert.rejects(world.ran({ Command: "true", Args: [all] }), /nearly every control character/);
+    const most = all.slice(0, -2);
+    assert.deepEqual(await world.ran({ Command: "printf", Args: ["%s", most] }), [0, most]);
+    const total = Array.from({ length: 20 }, () => "x".repeat(120_000));
+    await assert.rejects(world.ran({ Command: "true", Args: total }), /longer than 2097152 bytes in all/);
+  }));
+
 Deno.test("Shim server: a program takes every stop signal, INT and QUIT too", () =>
   World.run(async (world) => {
     assert.deepEqual(
@@ -124,10 +153,10 @@ Deno.test("Shim server: programs that cannot start leave no control groups behin
 
 Deno.test({
   name: "Shim server: does the same in busybox sh",
-  ignore: !await Deno.stat(BUSYBOX).then(() => true, () => false), // what Alpine and OpenWrt have for a shell
+  ignore: BUSYBOX === "", // what Alpine and OpenWrt have for a shell
   fn: async () => {
     const shim = await Deno.makeTempFile({ prefix: "covey-busybox-" });
-    await Deno.writeTextFile(shim, `#!/bin/sh\nexec setsid ${BUSYBOX} sh ${defaultShim()} "$@"\n`);
+    await Deno.writeTextFile(shim, `#!/bin/sh\nexec setsid ${BUSYBOX} sh ${SERVER} "$@"\n`);
     await Deno.chmod(shim, 0o755);
     await World.run(async (world) => {
       assert.deepEqual(await world.ran({ Command: "sh", Args: ["-c", 'printf %s "$0"; exit 3', "a\nb"] }), [

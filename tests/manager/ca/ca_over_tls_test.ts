@@ -37,7 +37,6 @@ async function startManager() {
         roots: [backend.current.rootCertPEM],
         now: systemClock.now(),
         clusterID: backend.current.ID,
-        blocked: backend.current.blocked,
       }),
   });
   const remote = new RemoteCA({ addresses: () => [listener.address], clock: systemClock });
@@ -46,7 +45,7 @@ async function startManager() {
       token,
       privateKeyPEM: await createPrivateKeyPEM(),
       clock: systemClock,
-      getRootCA: () => remote.getRootCA(),
+      getRootCA: (check) => remote.getRootCA(check),
       issueNodeCertificate: (request, rootCAPEM) => remote.issueNodeCertificate(request, rootCAPEM),
     });
   return { backend, listener, remote, join };

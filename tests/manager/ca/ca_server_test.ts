@@ -15,7 +15,7 @@ import {
   verifyPeerChain,
 } from "../../../security/mod.ts";
 import { decodeSinglePEM, encodePEM } from "../../../security/pem.ts";
-import { openssl } from "../../security/fixtures.ts";
+import { DAY_MS, openssl } from "../../security/fixtures.ts";
 import { MemoryBackend } from "./memory_backend.ts";
 
 const ANYONE: CACallContext = { peer: undefined, remoteAddress: "192.0.2.1:40000" };
@@ -155,6 +155,55 @@ Deno.test("CA server: removed nodes and other clusters' nodes cannot renew", asy
   );
 });
 
+Deno.test("CA server: an expired certificate is renewed within the grace, by the key that was certified last", async () => {
+  const { backend, issue, csr, join } = await setup();
+  const { clock } = backend.testCluster;
+  const [peer, superseded, removed] = [await join(), await join(), await join()];
+  await issue({ CSR: await csr() }, { ...ANYONE, peer: superseded });
+  await clock.advance(190 * DAY_MS);
+
+  await assert.rejects(
+    issue({ CSR: await csr() }, { ...ANYONE, peer: superseded }),
+    refused("permission_denied", /expired on 2026-04-01T.* and a newer one was issued since/),
+  );
+  backend.nodes.delete(removed.nodeID);
+  await assert.rejects(
+    issue({ CSR: await csr() }, { ...ANYONE, peer: removed }),
+    refused("permission_denied", /was removed from the cluster/),
+  );
+  // The answer is lost, and the node asks again with its old certificate and the same new key.
+  const CSR = await csr();
+  for (const context of [{ ...ANYONE, peer }, { ...ANYONE, peer }, { ...ANYONE, forwardedFor: peer }]) {
+    assert.equal((await issue({ CSR }, context)).NodeID, peer.nodeID);
+  }
+  await assert.rejects(
+    issue({ CSR: await csr() }, { ...ANYONE, peer }),
+    refused("permission_denied", /a newer one was issued since/),
+    "a copy of the old key is of no use",
+  );
+});
+
+Deno.test("CA server: beyond the grace only a token helps, which restores the same node for its key", async () => {
+  const { backend, issue, verify } = await setup();
+  const { clock } = backend.testCluster;
+  const Token = backend.current.joinTokens.Worker;
+  const privateKeyPEM = await createPrivateKeyPEM();
+  const CSR = await createCertificateRequest(privateKeyPEM);
+  const peer = verify((await issue({ CSR, Token })).Certificate);
+  await clock.advance(270 * DAY_MS + 1_000);
+  await assert.rejects(
+    issue({ CSR }, { ...ANYONE, peer }),
+    refused("unauthenticated", /expired on 2026-04-01.*, and it could be renewed for 180 days/),
+  );
+  const again = await issue({ CSR, Token, ReissueNodeID: peer.nodeID });
+  assert.deepEqual([again.NodeID, backend.nodes.size], [peer.nodeID, 1]);
+  const late = verify(again.Certificate);
+  await clock.advance(270 * DAY_MS);
+  assert.equal((await issue({ CSR }, { ...ANYONE, peer: late })).NodeID, peer.nodeID, "the last moment");
+  backend.current.renewalGraceMs = 0;
+  await assert.rejects(issue({ CSR }, { ...ANYONE, peer: late }), refused("unauthenticated", /for 0 days/));
+});
+
 Deno.test("CA server: the same key asked for twice, even at once, is one node", async () => {
   const { backend, issue, csr } = await setup();
   const request = { CSR: await csr(), Token: backend.current.joinTokens.Worker };
@@ -221,10 +270,13 @@ Deno.test("CA server: every bad field is named, all of them at once", async () =
     (e) => {
       assert.ok(hasCode(e, "invalid_argument"));
       assert.deepEqual(e.problems, [
-        { field: "CSR", message: "must be text, it is number" },
+        { field: "CSR", message: "cannot unmarshal number into string" },
         { field: "Token", message: "has 257 characters, at most 256 are allowed" },
-        { field: "ReissueNodeID", message: "must be text, it is object" },
-        { field: "Availability", message: "must be one of active, pause, drain" },
+        {
+          field: "Availability",
+          message: 'must be one of active, pause, drain: current value is "gone"',
+        },
+        { field: "ReissueNodeID", message: "cannot unmarshal object into string" },
       ]);
       return true;
     },
@@ -235,7 +287,10 @@ Deno.test("CA server: every bad field is named, all of them at once", async () =
     refused("invalid_argument", /9000 characters, at most 8192/),
   );
   for (const request of [undefined, null, 1, "x", []]) {
-    await assert.rejects(issue(request), refused("invalid_argument", /the request is not an object/));
+    await assert.rejects(
+      issue(request),
+      refused("invalid_argument", /body: cannot unmarshal \w+ into object/),
+    );
   }
 });
 
@@ -315,7 +370,7 @@ Deno.test("CA server: a follower checks, then passes on who asks; what proves no
 Deno.test("CA server: one address or node that asks too often waits, others do not", async () => {
   const { backend, issue, csr, join } = await setup();
   const Token = createJoinTokens(backend.current.rootCertPEM, systemRandom).Worker;
-  const request: IssueNodeCertificateRequest = { CSR: "", Token };
+  const request: IssueNodeCertificateRequest = { CSR: "x", Token };
   const peer = await join();
   for (let i = 1; i < MAX_ISSUE_BURST; i++) {
     const context = { ...ANYONE, remoteAddress: `192.0.2.1:${i}` };

@@ -20,6 +20,7 @@ export class MemoryBackend implements CABackend {
       rootKeyPEM: testCluster.root.privateKeyPEM,
       joinTokens: createJoinTokens(testCluster.root.certificatePEM, systemRandom),
       nodeCertExpiryMs: 90 * DAY_MS,
+      renewalGraceMs: 180 * DAY_MS,
       blocked: (id) => this.blocked.has(id),
     };
   }

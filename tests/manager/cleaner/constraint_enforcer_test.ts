@@ -17,8 +17,8 @@ Deno.test("ConstraintEnforcer: what no longer fits a shrunk node is rejected and
   await shrink(fleet, "a", 2);
   await fleet.clock.advance(100);
   const rejected = fleet.all(id).filter((task) => task.Status.State === "rejected");
-  assert.deepEqual(rejected.map((task) => task.Status.Message), [
-    "assigned node no longer meets constraints",
+  assert.deepEqual(rejected.map(({ Status }) => [Status.Message, Status.Err]), [
+    ["task rejected by constraint enforcer", "assigned node no longer meets constraints"],
   ]);
   await fleet.clock.advance(6000);
   assert.deepEqual(fleet.placement(id), { a: 2, b: 1 });

@@ -53,10 +53,43 @@ Deno.test("TaskReaper: never deletes what an agent may still run (71)", async ()
   await using fleet = await Fleet.of([]);
   const tasks = [ended(fleet, 1), ended(fleet, 1), ended(fleet, 1)];
   const stopping: Task = { ...tasks[1]!, Status: { ...tasks[1]!.Status, State: "running" } };
-  const list = [tasks[0]!, stopping, tasks[2]!];
+  const live = newTask(service, { slot: 1 }, undefined, fleet.clock, fleet.random);
+  const list = [tasks[0]!, stopping, tasks[2]!, live];
   assert.deepEqual(tasksToReap(list, 1), [tasks[0], tasks[2]]);
-  assert.deepEqual(tasksToReap(list, 2), [tasks[0]]);
+  assert.deepEqual(tasksToReap(list, 3), [tasks[0]]);
   assert.deepEqual(tasksToReap(list, -1), []);
+});
+
+Deno.test("TaskReaper: a slot at rest keeps the task that says so, whatever the limit (71)", async () => {
+  await using fleet = new Fleet(() => "complete");
+  await fleet.store.update((tx) => tx.create("clusters", makeCluster(0)));
+  await fleet.node("a");
+  fleet.lead();
+  const once = { template: { RestartPolicy: { Condition: "none" as const } } };
+  const ids = [await fleet.replicated("job", 1, once), await fleet.global("probe", once)];
+  for (let leader = 0; leader < 3; leader++) {
+    await fleet.clock.advance(10_000);
+    for (const id of ids) assert.equal(fleet.all(id).length, 1);
+    await fleet.stepDown();
+    fleet.lead();
+  }
+  assert.equal(fleet.agents.log.filter((line) => line.endsWith("complete")).length, 2);
+});
+
+Deno.test("TaskReaper: a task's own attempts are kept while its service asks for less (71)", async () => {
+  await using fleet = await Fleet.of(["a"]);
+  const options = { UpdateConfig: { Parallelism: 1 } };
+  const template = { RestartPolicy: { MaxAttempts: 7 } };
+  const id = await fleet.replicated("web", 1, { ...options, template });
+  await crash(fleet, id, 6);
+  await fleet.store.update((tx) => {
+    const current = tx.get("services", id)!;
+    const TaskTemplate = { ...current.Spec.TaskTemplate, RestartPolicy: { MaxAttempts: 1 } };
+    const UpdateStatus = { State: "paused" as const, Message: "" };
+    tx.update("services", { ...current, Spec: { ...current.Spec, TaskTemplate }, UpdateStatus });
+  });
+  await crash(fleet, id, 1);
+  assert.equal(fleet.all(id).length, 8);
 });
 
 Deno.test("TaskReaper: deletes tasks marked remove once unassigned or ended, keeps running ones (72)", async () => {

@@ -1,5 +1,5 @@
 /** A dispatcher on a test store, and connections to it that skip only the network. */
-import type { WeightedPeer } from "../../../api/dispatcher.ts";
+import type { SessionMessage, WeightedPeer } from "../../../api/dispatcher.ts";
 import { CoveyError } from "../../../api/errors.ts";
 import type { Node, NodeDescription } from "../../../api/node.ts";
 import type { Random } from "../../../api/random.ts";
@@ -8,7 +8,7 @@ import type { TaskState } from "../../../api/task_state.ts";
 import { Dispatcher } from "../../../manager/dispatcher/mod.ts";
 import type { Store } from "../../../manager/store/store.ts";
 import type { CallContext, Method } from "../../../transport/mod.ts";
-import type { FakeClock } from "../../support/fake_clock.ts";
+import { type FakeClock, settle } from "../../support/fake_clock.ts";
 
 /** Numbers from a seed; `float` is uniform. */
 export function seededRandom(seed = 1): Random {
@@ -77,7 +77,8 @@ export async function testDispatcher(store: Store, clock: FakeClock) {
     managers: () => shown.managers,
     rootCA: () => shown.root,
   });
-  await dispatcher.start();
+  dispatcher.start();
+  await settle();
   return { dispatcher, shown };
 }
 
@@ -161,4 +162,39 @@ export class DirectConnection {
       release: () => forward.forEach((stop) => stop()),
     };
   }
+}
+
+/** A stream read in the background. */
+export class Reader<T> {
+  readonly messages: T[] = [];
+  error: unknown;
+  done: Promise<void>;
+  constructor(stream: AsyncIterable<T>) {
+    this.done = (async () => {
+      try {
+        for await (const message of stream) this.messages.push(message);
+      } catch (thrown) {
+        this.error = thrown;
+      }
+    })();
+  }
+  get last(): T {
+    return this.messages.at(-1)!;
+  }
+}
+
+/** Opens a session of the node that `connection` is of. */
+export async function openSession(
+  connection: DirectConnection,
+  SessionID?: string,
+  Description: unknown = DESCRIPTION,
+) {
+  const reader = new Reader(
+    connection.serverStream<SessionMessage>("dispatcher.session", {
+      ...(SessionID ? { SessionID } : {}),
+      Description,
+    }),
+  );
+  await settle();
+  return reader;
 }

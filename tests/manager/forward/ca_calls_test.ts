@@ -3,6 +3,7 @@ import { CA_METHODS, type IssueNodeCertificateResponse } from "../../../api/ca.t
 import { CoveyError } from "../../../api/errors.ts";
 import { LEADER_WAIT_MS } from "../../../manager/forward/leader_link.ts";
 import { createCertificateRequest, createPrivateKeyPEM, verifyPeerChain } from "../../../security/mod.ts";
+import { createTestCluster } from "../../security/fixtures.ts";
 import { settle } from "../../support/fake_clock.ts";
 import { identityOf } from "../../support/transport.ts";
 import { type Quorum, withQuorum } from "./quorum.ts";
@@ -38,9 +39,11 @@ Deno.test("CA: a device joins through a follower", async () => {
 
 Deno.test("CA: a renewal through a follower is the device's, also when the device is a manager or the follower itself", async () => {
   await withQuorum(async (quorum) => {
+    const issuer = await createTestCluster();
     for (const id of ["w1", "m2", "m3"]) {
       const role = id === "w1" ? "swarm-worker" : "swarm-manager";
-      const connection = await quorum.dial("m2", identityOf(id, role));
+      const { certificatePEM } = await issuer.node(id, role);
+      const connection = await quorum.dial("m2", { ...identityOf(id, role), certificatePEM });
       const answer = await connection.call<IssueNodeCertificateResponse>(issue, { CSR: await csr() });
       const named = certified(quorum, answer);
       assert.deepEqual([named.nodeID, named.role], [id, role]);

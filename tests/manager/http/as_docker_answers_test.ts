@@ -34,10 +34,11 @@ Deno.test("Docker's answers: a container comes back as Docker shows it", async (
   });
 });
 
-Deno.test("Docker's answers: the swarm shows that it has no address pool of its own", async () => {
+Deno.test("Docker's answers: the swarm shows the address pool that Docker has by default", async () => {
   const { call } = await testAPI(new FakeClock());
-  assert.equal((await call("GET", "/swarm")).json.DefaultAddrPool, null);
-  assert.equal((await call("GET", "/info")).json.Swarm.Cluster.DefaultAddrPool, null);
+  for (const shown of [(await call("GET", "/swarm")).json, (await call("GET", "/info")).json.Swarm.Cluster]) {
+    assert.deepEqual([shown.DefaultAddrPool, shown.SubnetSize], [["10.0.0.0/8"], 24]);
+  }
 });
 
 Deno.test("Docker's answers: refusals have moby's status and words", async () => {

@@ -47,7 +47,6 @@ export function schemaOf(schema: Schema): Schema {
 
 /** What the engine answers with null where its description does not say so. */
 const NULLABLE = [
-  ["ClusterInfo", "DefaultAddrPool"],
   ["TaskSpec", "ContainerSpec", "Privileges", "CredentialSpec"],
   ["TaskSpec", "ContainerSpec", "Privileges", "SELinuxContext"],
   ["ServiceUpdateResponse", "Warnings"],

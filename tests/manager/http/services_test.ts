@@ -156,6 +156,9 @@ Deno.test("Services: the status counts running and wanted tasks", async () => {
     tx.create("tasks", testTask(service, "t1"));
     tx.create("tasks", testTask(service, "t2", { DesiredState: "shutdown" }));
     tx.create("tasks", testTask(service, "t3", { Status: { Timestamp: "", State: "pending", Message: "" } }));
+    // On a node that is down, and on one that is not there.
+    tx.create("nodes", { ...tx.all("nodes")[0]!, ID: "lost", Status: { State: "down", Addr: "" } });
+    for (const NodeID of ["lost", "gone"]) tx.create("tasks", testTask(service, NodeID, { NodeID }));
   });
   const { json } = await call("GET", "/services?status=true");
   assert.deepEqual(json[0].ServiceStatus, { RunningTasks: 2, DesiredTasks: 4, CompletedTasks: 0 });

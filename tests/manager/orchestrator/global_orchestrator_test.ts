@@ -149,3 +149,17 @@ Deno.test("GlobalOrchestrator: tasks of a removed service are removed (26)", asy
   await fleet.clock.advance(1000);
   assert.deepEqual(fleet.all(id), []);
 });
+
+Deno.test("GlobalOrchestrator: condition none rests through a drain, a label and a new leader (35)", async () => {
+  await using fleet = await Fleet.of(["a"], () => "complete");
+  const id = await fleet.global("once", { template: { RestartPolicy: { Condition: "none" } } });
+  const running = await fleet.global("runs", { template: { RestartPolicy: { Condition: "none" } } });
+  for (const availability of ["drain", "active"] as const) {
+    await fleet.availability("a", availability);
+    await fleet.update(id, (spec) => ({ ...spec, Labels: { availability } }));
+    await fleet.stepDown();
+    fleet.lead();
+    await fleet.clock.advance(20_000);
+  }
+  for (const service of [id, running]) assert.equal(fleet.all(service).length, 1);
+});

@@ -13,6 +13,7 @@ import {
   TaskReaper,
 } from "../../../manager/orchestrator/mod.ts";
 import { Scheduler } from "../../../manager/scheduler/mod.ts";
+import type { ComponentOptions } from "../../../manager/leader/commit_loop.ts";
 import type { Store } from "../../../manager/store/store.ts";
 import { FakeAgents, type Fate } from "../../support/fake_agent.ts";
 import { FakeClock } from "../../support/fake_clock.ts";
@@ -131,15 +132,15 @@ export class Fleet implements AsyncDisposable {
     return fleet;
   }
 
-  /** Starts a new leader's components, as after an election. */
-  lead(): void {
-    const options = { store: this.store, clock: this.clock, random: this.random };
+  /** Starts a new leader's components, as after an election; what they write goes through `store`. */
+  lead(store = this.store, allocator = (options: ComponentOptions) => new Allocator(options)): void {
+    const options = { store, clock: this.clock, random: this.random };
     this.#components = [
       new ReplicatedOrchestrator(options),
       new GlobalOrchestrator(options),
       new TaskReaper(options),
       new ConstraintEnforcer(options),
-      new Allocator(options),
+      allocator(options),
       new Scheduler(options),
     ];
     for (const component of this.#components) component.start();
@@ -254,7 +255,7 @@ export class Fleet implements AsyncDisposable {
   }
 
   slots(serviceID: string): number[] {
-    return this.running(serviceID).map((task) => task.Slot).sort((a, b) => a - b);
+    return this.running(serviceID).map((task) => task.Slot!).sort((a, b) => a - b);
   }
 
   /** Running tasks by version of the program (`""` before the first release). */

@@ -148,3 +148,15 @@ Deno.test("ReplicatedOrchestrator: goes on after a failed write", async () => {
   await fleet.clock.advance(10_000);
   assert.deepEqual(fleet.slots(service.ID), [1, 2]);
 });
+
+Deno.test("ReplicatedOrchestrator: a task in slot 0 is its service's, not its node's", async () => {
+  await using fleet = await Fleet.of(["a", "b"]);
+  const id = await fleet.replicated("web", 1);
+  const [task] = fleet.running(id);
+  await fleet.store.update((tx) => tx.update("tasks", { ...tx.get("tasks", task!.ID)!, Slot: 0 }));
+  await fleet.clock.advance(0);
+  await fleet.agents.report(task!.ID, "failed");
+  await fleet.clock.advance(6000);
+  assert.equal(fleet.running(id).length, 1);
+  assert.deepEqual(fleet.slots(id), [0]);
+});

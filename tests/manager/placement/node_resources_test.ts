@@ -54,3 +54,16 @@ Deno.test("NodeResources: counted resources go down and come back", () => {
   free.give(held);
   assert.equal(free.room(wants(1)), 3);
 });
+
+Deno.test("NodeResources: a resource of no kind, which an earlier version stored, counts for nothing", () => {
+  const GenericResources = [{}, ...gpus] as GenericResource[];
+  const free = new NodeResources({ GenericResources });
+  assert.equal(free.room({ GenericResources }), 3);
+  assert.deepEqual(free.choose({ GenericResources: [{}] as GenericResource[] }), []);
+  const odd = task({}, GenericResources);
+  assert.equal(free.fits(odd), true);
+  free.take(odd);
+  assert.equal(free.room(wants(1)), 0);
+  free.give(odd);
+  assert.equal(free.room(wants(1)), 3);
+});

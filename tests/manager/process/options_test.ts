@@ -27,7 +27,8 @@ Deno.test("run-manager: every flag is taken", () => {
       "--token",
       "T",
     ]
-      .concat("--no-agent", "--hostname", "pi", "--label", "a=b=c", "--label", "d=", "--docker", "none"),
+      .concat("--no-agent", "--hostname", "pi", "--label", "a=b=c", "--label", "d=", "--docker", "none")
+      .concat("--skip-entry", "7", "--skip-entry=9", "--skip-record", "tasks/abc"),
     "/here",
   );
   assert.deepEqual(options, {
@@ -41,6 +42,7 @@ Deno.test("run-manager: every flag is taken", () => {
     agent: false,
     hostname: "pi",
     labels: { a: "b=c", d: "" },
+    skip: { entries: [7, 9], records: ["tasks/abc"] },
     dockerSocket: undefined,
     exitWithParent: false,
   });
@@ -75,4 +77,18 @@ Deno.test("run-manager: an address without a port gets the cluster's", () => {
   assert.equal(withPort("10.0.0.1:99"), "10.0.0.1:99");
   assert.equal(withPort("[::1]"), "[::1]:2377");
   assert.equal(withPort("fe80::1"), "[fe80::1]:2377");
+});
+
+Deno.test("run-manager: passes over entries by index and records by key, but not the cluster itself", () => {
+  const flags = ["--skip-entry", "x", "--skip-record", "clusters/c", "--skip-record", "tasks"];
+  assert.throws(() => parseManagerOptions(flags, "/here"), (error) => {
+    assert.ok(error instanceof CoveyError);
+    assert.deepEqual(error.problems.map(({ field }) => field), [
+      "--skip-entry",
+      "--skip-record",
+      "--skip-record",
+    ]);
+    assert.match(error.message, /restore a backup/);
+    return true;
+  });
 });

@@ -1,5 +1,5 @@
 import assert from "node:assert/strict";
-import type { PortConfig } from "../../../api/service.ts";
+import type { PortConfig, TaskSpec } from "../../../api/service.ts";
 import { Fleet, type NodeOptions } from "../orchestrator/harness.ts";
 
 async function fleetOf(nodes: Record<string, NodeOptions>): Promise<Fleet> {
@@ -160,6 +160,62 @@ Deno.test("Scheduler: a node without the runtime is no candidate, and that is ex
   const web = await fleet.replicated("web", 1, { template: { Runtime: "container" } });
   assert.deepEqual(pendingReasons(fleet, web), [
     "no suitable node (no container runtime on 2 nodes; 1 node not available for new tasks)",
+  ]);
+});
+
+Deno.test("Scheduler: a volume or log driver that the engine lacks is explained (63)", async () => {
+  await using fleet = await fleetOf({
+    plain: { runtimes: ["container"] },
+    rich: { runtimes: ["container"] },
+  });
+  const Plugins = [["Volume", "nfs:latest"], ["Log", "json-file"], ["Log", "fluent"]]
+    .map(([Type, Name]) => ({ Type: Type!, Name: Name! }));
+  await fleet.setNode("rich", (node) => ({
+    ...node,
+    Description: { ...node.Description!, Engine: { EngineVersion: "0", Plugins } },
+  }));
+  let count = 0;
+  const placed = async (template: Partial<TaskSpec>) => {
+    const id = await fleet.replicated(`s${count++}`, 2, {
+      template: {
+        Runtime: "container",
+        ContainerSpec: { Image: "x" },
+        ...template,
+        Placement: { MaxReplicas: 1 },
+      },
+    });
+    return [Object.keys(fleet.placement(id)).sort().join(), ...pendingReasons(fleet, id)];
+  };
+  const volume = (Name?: string) => ({
+    ContainerSpec: {
+      Image: "x",
+      Mounts: [{
+        Type: "volume" as const,
+        Target: "/v",
+        VolumeOptions: { DriverConfig: Name ? { Name } : {} },
+      }],
+    },
+  });
+  const both = ["plain,rich"];
+  const onlyRich = [
+    "rich",
+    "no suitable node (missing plugin on 1 node; max replicas per node limit exceed)",
+  ];
+  assert.deepEqual(await placed({}), both);
+  assert.deepEqual(await placed(volume()), both);
+  assert.deepEqual(await placed(volume("local")), both);
+  assert.deepEqual(await placed(volume("nfs")), onlyRich);
+  assert.deepEqual(await placed(volume("nf")), [
+    "",
+    ...Array(2).fill("no suitable node (missing plugin on 2 nodes)"),
+  ]);
+  // An engine that reports no log driver at all may have any.
+  assert.deepEqual(await placed({ LogDriver: { Name: "fluent" } }), both);
+  assert.deepEqual(await placed({ LogDriver: { Name: "none" } }), both);
+  assert.deepEqual(await placed({ LogDriver: { Options: { tag: "x" } } }), both);
+  assert.deepEqual(await placed({ LogDriver: { Name: "syslog" } }), [
+    "plain",
+    "no suitable node (missing plugin on 1 node; max replicas per node limit exceed)",
   ]);
 });
 

@@ -1,6 +1,6 @@
 import { deepStrictEqual, ok, rejects, strictEqual } from "node:assert/strict";
 import { CoveyError, hasCode } from "../../../api/errors.ts";
-import type { Commit } from "../../../manager/store/store.ts";
+import { type Commit, isCommitFailure } from "../../../manager/store/store.ts";
 import { FakeClock } from "../../support/fake_clock.ts";
 import { testStore } from "../../support/store.ts";
 import { node, service, task } from "./objects.ts";
@@ -109,12 +109,15 @@ Deno.test("Store: a failing callback changes nothing and tells nobody", async ()
 Deno.test("Store: a batch of more than 200 changes makes several commits, each item whole", async () => {
   const { store } = testStore();
   const commits = commitsOf(store);
-  const errors = await store.batch(Array.from({ length: 500 }, (_, i) => i), (tx, i) => {
+  const errors: [number, string][] = [];
+  await store.batch(Array.from({ length: 500 }, (_, i) => i), (tx, i) => {
     tx.create("services", service(`a${i}`));
     if (i === 100) throw new Error("item 100");
     tx.create("services", service(`b${i}`));
+  }, (item, outcome) => {
+    if (!outcome.committed) errors.push([item, outcome.error.message]);
   });
-  deepStrictEqual(errors.map(({ item, error }) => [item, error.message]), [[100, "item 100"]]);
+  deepStrictEqual(errors, [[100, "item 100"]]);
   strictEqual(store.count("services"), 998);
   ok(commits.length >= 5);
   for (const { changes } of commits) ok(changes.length <= 200 && changes.length % 2 === 0);
@@ -127,6 +130,55 @@ Deno.test("Store: a batch rejects when its commit fails", async () => {
   };
   await rejects(store.batch([1], (tx) => tx.create("services", service("a"))), /disk/);
   strictEqual(store.count("services"), 0);
+});
+
+Deno.test("Store: a batch without a judge of its items rejects with the first error, after each had its turn", async () => {
+  const { store } = testStore();
+  const tried: number[] = [];
+  const batch = store.batch([1, 2, 3], (tx, i) => {
+    tried.push(i);
+    if (i === 2) throw new Error("item 2");
+    tx.create("services", service(`s${i}`));
+  });
+  await rejects(batch, /item 2/);
+  deepStrictEqual(tried, [1, 2, 3]);
+  strictEqual(store.count("services"), 2);
+});
+
+Deno.test("Store: of a batch whose second commit is refused, each item says what became of it", async () => {
+  const { store, consensus } = testStore();
+  let commits = 0;
+  consensus.beforeCommit = () => {
+    if (++commits === 2) throw new CoveyError("unavailable", "Cannot propose: refused");
+  };
+  const outcomes = new Map<number, boolean>();
+  let values = 0;
+  const items = Array.from({ length: 500 }, (_, i) => i);
+  await store.batch(items, (tx, i) => tx.create("services", service(`s${i}`)) ?? i, (item, outcome) => {
+    outcomes.set(item, outcome.committed);
+    if (outcome.committed) values += Number(outcome.value === item);
+    else ok(isCommitFailure(outcome.error));
+  });
+  deepStrictEqual(
+    items.filter((i) => outcomes.get(i)),
+    store.all("services").map(({ ID }) => Number(ID.slice(1))),
+  );
+  strictEqual(outcomes.size, 500);
+  strictEqual(values, 300);
+  strictEqual(store.count("services"), 300);
+});
+
+Deno.test("Store: a watcher that throws keeps neither the commit nor other watchers from going on", async () => {
+  const { store } = testStore();
+  const seen: number[] = [];
+  store.subscribe(() => {
+    throw new Error("odd");
+  }, "an odd watcher");
+  const commits = commitsOf(store);
+  store.subscribe(({ index }) => seen.push(index));
+  await store.update((tx) => tx.create("services", service("a")));
+  await store.update((tx) => tx.create("services", service("b")));
+  deepStrictEqual([commits.length, seen.length, store.count("services")], [2, 2, 2]);
 });
 
 Deno.test("Store: updates that wait for a commit share the next one and see each other", async () => {

@@ -1,9 +1,10 @@
 import assert from "node:assert/strict";
 import { deepEqual } from "../../../api/deep_equal.ts";
-import { isTaskDirty, newTask, slotKey } from "../../../manager/task/task.ts";
+import { slotKey } from "../../../api/task.ts";
+import { isTaskDirty, newTask } from "../../../manager/task/task.ts";
 import { FakeClock } from "../../support/fake_clock.ts";
 import { testStore } from "../../support/store.ts";
-import { makeCluster, makeNode, makeService, seededRandom } from "../orchestrator/harness.ts";
+import { Fleet, makeCluster, makeNode, makeService, seededRandom } from "../orchestrator/harness.ts";
 
 const clock = new FakeClock();
 const random = seededRandom();
@@ -31,7 +32,7 @@ Deno.test("newTask: carries the service's spec, version, labels and host ports",
 
 Deno.test("newTask: a global task has its node preset and no slot", () => {
   const task = newTask(makeService("web", { Global: {} }), { nodeID: "n" }, undefined, clock, random);
-  assert.deepEqual([task.Slot, task.NodeID, slotKey(task)], [0, "n", "web-id/n"]);
+  assert.deepEqual([task.Slot, task.NodeID, slotKey(task)], [undefined, "n", "web-id/n"]);
 });
 
 Deno.test("isTaskDirty: same version, or same content, is clean", async () => {
@@ -41,12 +42,44 @@ Deno.test("isTaskDirty: same version, or same content, is clean", async () => {
   cluster.Spec.TaskDefaults = { LogDriver: { Name: "journald" } };
   await store.update((tx) => tx.create("clusters", cluster));
   const task = newTask(service, { slot: 1 }, cluster, clock, random);
-  assert.deepEqual(task.Spec.LogDriver, { Name: "journald" });
   assert.equal(isTaskDirty(store, service, task), false);
   const later = { ...service, SpecVersion: { Index: 9 } };
   assert.equal(isTaskDirty(store, later, task), false);
   const changed = { ...later.Spec, TaskTemplate: { ...later.Spec.TaskTemplate, ForceUpdate: 1 } };
   assert.equal(isTaskDirty(store, { ...later, Spec: changed }, task), true);
+});
+
+Deno.test("isTaskDirty: the cluster's log driver is no part of a task's spec; a change of it replaces nothing", async () => {
+  await using fleet = new Fleet();
+  const cluster = makeCluster(5);
+  const setDriver = (Name: string) =>
+    fleet.store.update((tx) => {
+      const TaskDefaults = { LogDriver: { Name } };
+      tx.update("clusters", {
+        ...cluster,
+        ...tx.get("clusters", cluster.ID),
+        Spec: { ...cluster.Spec, TaskDefaults },
+      });
+    });
+  await fleet.store.update((tx) => tx.create("clusters", cluster));
+  await setDriver("journald");
+  await fleet.node("a");
+  fleet.lead();
+  const id = await fleet.replicated("web", 1);
+  const own = await fleet.replicated("own", 1, { template: { LogDriver: { Name: "syslog" } } });
+  const [task] = fleet.running(id);
+  assert.deepEqual([task!.LogDriver, task!.Spec.LogDriver], [{ Name: "journald" }, undefined]);
+  assert.deepEqual([fleet.running(own)[0]!.LogDriver, fleet.running(own)[0]!.Spec.LogDriver?.Name], [
+    undefined,
+    "syslog",
+  ]);
+  await setDriver("local");
+  await fleet.update(id, (spec) => ({ ...spec, Labels: { team: "x" } }));
+  await fleet.clock.advance(20_000);
+  assert.deepEqual(fleet.running(id).map(({ ID }) => ID), [task!.ID]);
+  await fleet.agents.report(task!.ID, "failed");
+  await fleet.clock.advance(10_000);
+  assert.deepEqual(fleet.running(id)[0]!.LogDriver, { Name: "local" });
 });
 
 Deno.test("isTaskDirty: other placement is clean while the node matches (52), other host ports are dirty", async () => {

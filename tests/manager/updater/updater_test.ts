@@ -135,6 +135,17 @@ Deno.test("Updater: pauses at the first failure and stays so until the next upda
   assert.equal(fleet.service(id).UpdateStatus?.State, "completed");
 });
 
+Deno.test("Updater: continue waits out its monitor period before it says that it is done (48)", async () => {
+  await using fleet = await Fleet.of(["a"]);
+  const id = await fleet.replicated("web", 2, config({ FailureAction: "continue", Monitor: 20 * SECOND }));
+  await fleet.release(id, "v2");
+  await fleet.clock.advance(19_000);
+  assert.deepEqual(fleet.versions(id), { v2: 2 });
+  assert.equal(fleet.service(id).UpdateStatus?.State, "updating");
+  await fleet.clock.advance(2000);
+  assert.equal(fleet.service(id).UpdateStatus?.State, "completed");
+});
+
 Deno.test("Updater: continue replaces all in spite of failures (48)", async () => {
   await using fleet = await Fleet.of(["a"], failing("v2"));
   const id = await fleet.replicated("web", 3, config({ FailureAction: "continue" }));
@@ -165,6 +176,16 @@ Deno.test("Updater: rollback restores the previous spec everywhere (49)", async 
   assert.equal(fleet.service(id).UpdateStatus?.State, "rollback_completed");
   assert.equal(fleet.service(id).UpdateStatus?.Message, "rollback completed");
   assert.deepEqual(fleet.versions(id), { "": 4 });
+});
+
+Deno.test("Updater: a rollback keeps the time at which the update was started (49)", async () => {
+  await using fleet = await Fleet.of(["a"]);
+  const started = new Date(fleet.clock.now() + 200).toISOString();
+  const id = await failHalfWay(fleet);
+  assert.equal(fleet.service(id).UpdateStatus?.StartedAt, started);
+  await fleet.clock.advance(30_000);
+  assert.equal(fleet.service(id).UpdateStatus?.State, "rollback_completed");
+  assert.equal(fleet.service(id).UpdateStatus?.StartedAt, started);
 });
 
 Deno.test("Updater: a rollback that fails only pauses (49)", async () => {
@@ -293,4 +314,60 @@ Deno.test("Updater: a device that vanishes in mid-update is not waited for", asy
   await fleet.clock.advance(2000);
   assert.deepEqual(fleet.versions(id), { v2: 3 });
   assert.equal(fleet.wanted(id).length, 3);
+});
+
+Deno.test("Updater: a start-first update that is rolled back never stops the healthy old task (46, 49)", async () => {
+  for (const RollbackOrder of ["stop-first", "start-first"] as const) {
+    for (const Delay of [undefined, 0, 0.1 * SECOND]) {
+      for (const MaxFailureRatio of [0, 0.4]) {
+        await using fleet = await Fleet.of(["a", "b"], failing("v2"));
+        const id = await fleet.replicated("web", 3, {
+          ...config({ Order: "start-first", FailureAction: "rollback", MaxFailureRatio, Parallelism: 0 }),
+          RollbackConfig: { Parallelism: 1, Order: RollbackOrder },
+          template: { RestartPolicy: Delay === undefined ? {} : { Delay } },
+        });
+        const old = fleet.running(id).map(({ ID }) => ID);
+        await fleet.release(id, "v2");
+        await fleet.clock.advance(60_000);
+        const why = `rollback ${RollbackOrder}, delay ${Delay}, ratio ${MaxFailureRatio}`;
+        assert.equal(fleet.service(id).UpdateStatus?.State, "rollback_completed", why);
+        assert.deepEqual(fleet.running(id).map(({ ID }) => ID), old, why);
+        assert.equal(fleet.wanted(id).length, 3, why);
+      }
+    }
+  }
+});
+
+Deno.test("Updater: start-first with rollback keeps the old task while the new one may still fail (46, 49)", async () => {
+  for (const changeOfLeader of [false, true]) {
+    await using fleet = await Fleet.of(["a", "b"]);
+    const id = await fleet.replicated("web", 2, config({ Order: "start-first", FailureAction: "rollback" }));
+    const old = fleet.running(id).map(({ ID }) => ID);
+    await fleet.release(id, "v2");
+    await fleet.clock.advance(1000);
+    assert.deepEqual(fleet.versions(id), { "": 2, v2: 2 });
+    if (changeOfLeader) {
+      await fleet.stepDown();
+      fleet.lead();
+    }
+    await fleet.clock.advance(3000);
+    // It ran for a while, and then fails.
+    fleet.agents.fate = failing("v2");
+    const bad = fleet.running(id).find((task) => versionOf(task) === "v2")!;
+    await fleet.agents.report(bad.ID, "failed");
+    await fleet.clock.advance(60_000);
+    assert.equal(fleet.service(id).UpdateStatus?.State, "rollback_completed");
+    assert.deepEqual(fleet.running(id).map(({ ID }) => ID), old);
+    assert.equal(fleet.wanted(id).length, 2);
+  }
+});
+
+Deno.test("Updater: start-first with rollback ends the old task once the new one has held (46)", async () => {
+  await using fleet = await Fleet.of(["a", "b"]);
+  const id = await fleet.replicated("web", 2, config({ Order: "start-first", FailureAction: "rollback" }));
+  await fleet.release(id, "v2");
+  await fleet.clock.advance(10_000);
+  assert.deepEqual(fleet.versions(id), { v2: 2 });
+  assert.equal(fleet.wanted(id).length, 2);
+  assert.equal(fleet.service(id).UpdateStatus?.State, "completed");
 });

@@ -3,6 +3,7 @@ import { crc32 } from "node:zlib";
 import type { ConsensusStatus } from "../../../manager/consensus/consensus.ts";
 import type { Commit } from "../../../manager/store/store.ts";
 import { Violation } from "../raft/checker.ts";
+import { IntentChecker } from "./intent_checker.ts";
 import { Replica } from "./replica.ts";
 import { TaskChecker } from "./task_checker.ts";
 import type { World } from "./world.ts";
@@ -33,6 +34,7 @@ export class ManagerView {
 /** The rules about managers, checked as each of them applies, shows and promises. */
 export class ClusterChecker {
   readonly tasks: TaskChecker;
+  readonly intents: IntentChecker;
   /** The highest index that was acknowledged, by the term of its leader. */
   readonly #acknowledged = new Map<number, number>();
   readonly #world: World;
@@ -43,6 +45,7 @@ export class ClusterChecker {
   constructor(world: World) {
     this.#world = world;
     this.tasks = new TaskChecker(world);
+    this.intents = new IntentChecker(world);
   }
 
   /** Entries that changed the state. */
@@ -128,6 +131,7 @@ export class ClusterChecker {
   publishes(view: ManagerView, commit: Commit): void {
     view.replica.take(view.name, commit);
     this.tasks.sees(commit);
+    if (this.tasks.first) this.intents.sees(commit);
   }
 
   /** DU: part one, it was applied. Part two is LC, part three {@linkcode survives}. */

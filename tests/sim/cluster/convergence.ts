@@ -2,9 +2,10 @@
 import { RUNTIME_MOCK } from "../../../executors/mock/mock_executor.ts";
 import type { MockScript } from "../../../executors/mock/mock_controller.ts";
 import type { Service } from "../../../api/service.ts";
-import type { Task } from "../../../api/task.ts";
-import { isWanted, slotKey } from "../../../manager/task/task.ts";
+import { slotKey, type Task } from "../../../api/task.ts";
+import { isWanted } from "../../../manager/task/task.ts";
 import type { ReadView } from "../../../manager/store/store.ts";
+import { restAfter } from "./intent_checker.ts";
 import type { SimAgent } from "./agent.ts";
 
 /** What is not yet as it must be; undefined if all is. */
@@ -22,12 +23,17 @@ export function unsettled(state: ReadView, agents: readonly SimAgent[]): string 
 }
 
 function unsettledService(state: ReadView, service: Service, nodes: number): string | undefined {
-  const wanted = state.find("tasks", "serviceID", service.ID).filter(isWanted);
+  const tasks = state.find("tasks", "serviceID", service.ID);
+  const wanted = tasks.filter(isWanted);
   const { Mode } = service.Spec;
   const expected = "Global" in Mode ? nodes : Mode.Replicated.Replicas;
   const slots = new Set(wanted.map(slotKey));
-  if (slots.size !== expected || wanted.length !== expected) {
-    return `${wanted.length} tasks in ${slots.size} places of ${expected}`;
+  let resting = 0;
+  for (const [key, ofSlot] of Map.groupBy(tasks, slotKey)) {
+    if (!slots.has(key) && restAfter(ofSlot.at(-1)!) !== undefined) resting++;
+  }
+  if (slots.size + resting !== expected || wanted.length + resting !== expected) {
+    return `${wanted.length} tasks in ${slots.size} places of ${expected}, ${resting} at rest`;
   }
   // Programs that end by themselves are always somewhere between two runs.
   const idle = wanted.find((task) => goesOn(task) && task.Status.State !== "running");

@@ -1,5 +1,5 @@
 /** A device's programs, and an executor whose calls die with the agent that makes them. */
-import type { Controller, Executor } from "../../../executors/executor.ts";
+import type { Controller, Executor, Sweeper } from "../../../executors/executor.ts";
 import { createMockExecutor } from "../../../executors/mock/mock_executor.ts";
 import { type MockProgram, MockWorld } from "../../../executors/mock/mock_world.ts";
 import { START_MS, type World } from "./world.ts";
@@ -50,7 +50,7 @@ export class SimDevice extends MockWorld {
 }
 
 /** The mock executor for the present life of `host`: what it is asked, and what it answers, ends with that. */
-export function executorOn(device: SimDevice, host: Host): Executor {
+export function executorOn(device: SimDevice, host: Host): Executor & Sweeper {
   const { life } = host;
   const tied = <T>(work: () => Promise<T>): Promise<T> =>
     new Promise((resolve, reject) =>
@@ -81,6 +81,7 @@ export function executorOn(device: SimDevice, host: Host): Executor {
     describe: (signal) => tied(() => executor.describe(signal)),
     controller: (task) => tied(() => executor.controller(task)).then(tiedController),
     recover: (task, handle) => tied(() => executor.recover(task, handle)).then(tiedController),
+    sweep: (keep, signal) => tied(() => executor.sweep(keep, signal)),
     close: () => executor.close(),
   };
 }

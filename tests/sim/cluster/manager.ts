@@ -5,6 +5,7 @@ import { controlAPI } from "../../../manager/http/mod.ts";
 import type { ControlAPI } from "../../../manager/http/app.ts";
 import type { NodeLifecycle } from "../../../manager/http/lifecycle.ts";
 import { type ManagerEffects, RunningManager } from "../../../manager/server/running_manager.ts";
+import type { Certified } from "../../../manager/server/standing.ts";
 import { RaftMember } from "../../../manager/consensus/member/mod.ts";
 import { RaftInvariantError } from "../../../manager/raft/invariant.ts";
 import type { NodeIdentity } from "../../../security/mod.ts";
@@ -18,6 +19,7 @@ import type { DiskChecker } from "./disk_checker.ts";
 import { type Faults, withoutVote } from "./faults.ts";
 import { Host } from "./host.ts";
 import { addressOf, type SimNetwork } from "./network.ts";
+import type { Refusals } from "./refusals.ts";
 import { watchedDialer } from "./watched_dialer.ts";
 import { watched } from "./watched_member.ts";
 import type { World } from "./world.ts";
@@ -29,6 +31,7 @@ export interface ManagerSurroundings {
   checker: ClusterChecker;
   disks: DiskChecker;
   faults: Faults;
+  refusals: Refusals;
   /** Entries between two checkpoints: few, so that a short run has several. */
   checkpointEntries: number;
   /** Ticks without a leader before an election; with few of them, two managers more often try at once. */
@@ -59,6 +62,8 @@ export class SimManager {
   view: ManagerView;
   readonly #all: ManagerSurroundings;
   #process: Process | undefined;
+  /** When the cluster last gave it a certificate, milliseconds since 1970. */
+  #certifiedAt = 0;
   /** It votes, as far as its disk says. */
   #joined = false;
 
@@ -153,6 +158,7 @@ export class SimManager {
     this.disk.wipe();
     this.#all.disks.wiped(this.name);
     this.view = new ManagerView(this.name, 0);
+    this.#certifiedAt = this.host.clock().now();
     this.#joined = false;
     this.state = "down";
   }
@@ -183,13 +189,13 @@ export class SimManager {
 
   #open(join: boolean): Promise<RunningManager> {
     const { host, name, address } = this;
-    const { world, network, checker, disks, faults, checkpointEntries, electionTicks } = this.#all;
+    const { world, network, checker, disks, faults, refusals, checkpointEntries, electionTicks } = this.#all;
     const clock = host.clock(), random = host.random();
     const identity: PeerIdentity = {
       nodeID: name,
       clusterID: "cluster",
       role: "swarm-manager",
-      certificatePEM: `certificate of ${name}`,
+      certificatePEM: `certificate of ${name} at ${this.#certifiedAt}`,
     };
     const effects: ManagerEffects = {
       network: {
@@ -197,13 +203,21 @@ export class SimManager {
           network.dialer(host, identity, clock),
           (message) => checker.guard(() => disks.sends(name, message)),
         ),
-        useStore: () => {},
+        useJudge: () => {},
+        certified,
         useIdentity: () => {},
-        listen: (_, router) => Promise.resolve(network.listen(host, identity, router, clock)),
+        listen: (_, router, onConnection) =>
+          Promise.resolve(network.listen(host, identity, { router, clock, onConnection })),
       },
       openMember: async (options) => {
         const all = { ...options, checkpointEntries, electionTicks };
-        return watched(await RaftMember.openOnDisk(this.disk.open(), all), checker, this.view, faults);
+        return watched(
+          await RaftMember.openOnDisk(this.disk.open(), all),
+          checker,
+          this.view,
+          faults,
+          refusals,
+        );
       },
     };
     const answer = (request: Request, caller: Caller) => this.#process!.api.answer(request, caller);
@@ -248,8 +262,11 @@ export class SimManager {
     const { world } = this.#all;
     const error = thrown instanceof RaftInvariantError ? thrown : CoveyError.from(thrown);
     world.log.note(`${this.name} ends: ${error.message}`);
-    // Somebody had it removed while it was still joining.
-    if (!this.#joined && error instanceof CoveyError && hasCode(error, "failed_precondition")) {
+    // Somebody had it removed while it was still joining, or has not made it a manager again.
+    if (
+      !this.#joined && error instanceof CoveyError &&
+      hasCode(error, "failed_precondition", "permission_denied")
+    ) {
       return this.#isOut(this.host.life);
     }
     const { damaged, hasFailed } = this.disk;
@@ -271,4 +288,9 @@ async function answerOf(api: ControlAPI, request: Request): Promise<ControlAnswe
   } catch {
     return { kind: "broken" };
   }
+}
+
+/** What a simulated certificate says of itself. */
+function certified({ certificatePEM }: PeerIdentity): Certified {
+  return { publicKeyDigest: certificatePEM, issuedAt: Number(certificatePEM.split(" at ")[1] ?? 0) };
 }

@@ -4,6 +4,7 @@ import type { SimAgent } from "./agent.ts";
 import type { Host } from "./host.ts";
 import type { SimManager } from "./manager.ts";
 import type { SimNetwork } from "./network.ts";
+import type { Refusals } from "./refusals.ts";
 import { FAIR } from "./path.ts";
 import type { World } from "./world.ts";
 
@@ -11,6 +12,9 @@ import type { World } from "./world.ts";
 const PAUSES_MS = [300, 900, 2500];
 /** How often somebody looks for managers that are down and shall not be. */
 const REPAIR_MS = 400;
+
+/** How long writes fail while a device is silent: long enough for it to be missed. */
+const SILENCE_MS = 8_000;
 
 /** A kind of fault. */
 export type Deed =
@@ -24,6 +28,7 @@ export type Deed =
     | "duel"
     | "refuse"
     | "badWeather"
+    | "refuseProposals"
   )
   | ("stopOrderly" | "pause" | "pauseLeader" | "jumpClock" | "slowDisk" | "failDisk" | "rot" | "loseDisk")
   | ("crashAgent" | "pauseAgent" | "cutAgent");
@@ -32,6 +37,7 @@ export type Deed =
 export class Nemesis {
   readonly #world: World;
   readonly #network: SimNetwork;
+  readonly #refusals: Refusals;
   readonly #managers: readonly SimManager[];
   readonly #agents: readonly SimAgent[];
   readonly #random: SeededRandom;
@@ -40,6 +46,7 @@ export class Nemesis {
   /** Share of votes after which the voter is restarted at once. */
   readonly #hunt: number;
   #started = false;
+  #silent: SimAgent | undefined;
   /** The manager that decides the duel under way. */
   #dueling = "";
   /** Managers that stay down for a while. */
@@ -50,6 +57,7 @@ export class Nemesis {
   constructor(
     world: World,
     network: SimNetwork,
+    refusals: Refusals,
     managers: readonly SimManager[],
     agents: readonly SimAgent[],
     spoils: boolean,
@@ -57,6 +65,7 @@ export class Nemesis {
   ) {
     this.#world = world;
     this.#network = network;
+    this.#refusals = refusals;
     this.#managers = managers;
     this.#agents = agents;
     this.#spoils = spoils;
@@ -82,6 +91,7 @@ export class Nemesis {
       duel: () => this.#duel(),
       refuse: () => this.#refuse(),
       badWeather: () => this.#badWeather(),
+      refuseProposals: () => this.#refuseProposals(),
       stopOrderly: () => this.#stopOrderly(),
       pause: () => this.#pause(),
       pauseLeader: () => this.#pauseLeader(),
@@ -106,6 +116,7 @@ export class Nemesis {
   heal(): void {
     this.#world.log.note("everything is healed");
     this.#network.heal();
+    this.#refusals.end();
     this.#resting.clear();
     for (const manager of this.#managers) {
       manager.host.resume();
@@ -114,6 +125,20 @@ export class Nemesis {
       manager.host.wallOffsetMs = 0;
     }
     for (const { host } of this.#agents) host.resume();
+  }
+
+  /**
+   * A device soon loses its power and gets it back when asked for; meanwhile many of the leader's writes fail. Where the
+   * leader has changed just before, the device may be gone before it could be welcomed.
+   */
+  silence(agent: SimAgent): () => void {
+    this.#silent = agent;
+    if (this.#random.chance(0.5)) this.#restart(this.#leader());
+    this.#world.queue.after(this.#random.next() * 3_000, () => agent.crash(false));
+    this.#refusals.refused = 0.6;
+    this.#refusals.lost = 0.2;
+    this.#world.queue.after(SILENCE_MS, () => this.#refusals.end());
+    return () => this.#silent = undefined;
   }
 
   async #disturb(): Promise<void> {
@@ -135,7 +160,9 @@ export class Nemesis {
           this.#world.spawn(manager.start(this.#othersOf(manager)));
         }
       }
-      for (const agent of this.#agents) if (!agent.host.running) this.#world.spawn(agent.start());
+      for (const agent of this.#agents) {
+        if (!agent.host.running && agent !== this.#silent) this.#world.spawn(agent.start());
+      }
     }
   }
 
@@ -236,6 +263,15 @@ export class Nemesis {
     this.#network.weather = this.#random.chance(0.3)
       ? FAIR
       : { slow: this.#random.pick([0.1, 0.5]), slowMs: this.#random.pick([20, 200, 1500]) };
+  }
+
+  /** The leader goes on leading, but not every write of it gets through, or is known to. */
+  #refuseProposals(): void {
+    const refusals = this.#refusals;
+    refusals.refused = this.#random.pick([0, 0.2, 0.7, 1]);
+    refusals.lost = this.#random.pick([0, 0.1, 0.5]);
+    this.#world.log.note(`proposals: ${refusals.refused} refused, ${refusals.lost} of the answers lost`);
+    this.#world.queue.after(this.#random.between(100, 3000), () => this.#world.calm || refusals.end());
   }
 
   #pause(): void {

@@ -1,12 +1,11 @@
 /** A simulated network under the production transport: its codec, sessions, calls, limits and time-outs. */
 import { CoveyError } from "../../../api/errors.ts";
 import type { Clock } from "../../../api/clock.ts";
-import { Acceptor } from "../../../transport/acceptor.ts";
+import { Acceptor, type AcceptorOptions } from "../../../transport/acceptor.ts";
 import { awaitWelcome, DialTimer } from "../../../transport/dialing.ts";
 import { DEFAULT_LIMITS } from "../../../transport/limits.ts";
 import { Session } from "../../../transport/session.ts";
 import type { CallOptions, Connection, Dialer, Listener, PeerIdentity } from "../../../transport/types.ts";
-import type { Router } from "../../../transport/types.ts";
 import type { SeededRandom } from "../raft/random.ts";
 import type { Host } from "./host.ts";
 import { FAIR, NetworkPath, type Weather } from "./path.ts";
@@ -50,9 +49,9 @@ export class SimNetwork {
     this.#hosts.set(host.name, host);
   }
 
-  /** Serves `router` on the present life of `host`, at its address. */
-  listen(host: Host, identity: PeerIdentity, router: Router, clock: Clock): Listener {
-    const acceptor = new Acceptor({ router, clock });
+  /** Serves on the present life of `host`, at its address. */
+  listen(host: Host, identity: PeerIdentity, served: AcceptorOptions): Listener {
+    const acceptor = new Acceptor(served);
     const endpoint = { host, life: host.life, acceptor, identity };
     this.#endpoints.set(host.name, endpoint);
     return {

@@ -8,6 +8,8 @@ const MS_NS = 1e6;
 /** Between two deeds, milliseconds, at most. */
 const PAUSE_MS = 2_500;
 const SERVICES = 3;
+/** Changes of services in the end. */
+const MORE_CHANGES = 8;
 const RETRY_MS = 300;
 
 interface View {
@@ -55,12 +57,24 @@ export class Operator {
     for (const { name } of this.#managers) await restore(name, { Role: "manager" });
   }
 
+  /** Changes services some more times, without a look at what comes of it. */
+  async changeServices(): Promise<void> {
+    for (let nth = 0; nth < MORE_CHANGES; nth++) {
+      await this.#random.pick(this.#serviceDeeds())();
+      await this.#world.sleep(this.#random.next() * PAUSE_MS / 2);
+    }
+  }
+
+  #serviceDeeds(): (() => Promise<void>)[] {
+    const create = () => this.#create(), update = () => this.#update();
+    return [create, create, update, update, () => this.#remove()];
+  }
+
   async #run(): Promise<void> {
     const random = this.#random;
     const deeds = this.#changesManagers ? [() => this.#demote(), () => this.#leave()] : [];
     if (this.#workers.length > 0) {
-      deeds.push(() => this.#create(), () => this.#create(), () => this.#update(), () => this.#update());
-      deeds.push(() => this.#remove(), () => this.#changeWorker(), () => this.#changeWorker());
+      deeds.push(...this.#serviceDeeds(), () => this.#changeWorker(), () => this.#changeWorker());
       await this.#create();
     }
     while (!this.#world.calm && deeds.length > 0) {
@@ -82,17 +96,19 @@ export class Operator {
   /** Programs that go on for ever, or that end after a while. */
   #template() {
     const random = this.#random;
+    const ends = random.chance(0.3);
     const Payload = {
       PrepareMs: random.pick([0, 10, 500]),
       StartMs: random.pick([0, 10, 500]),
-      ...(random.chance(0.3) && { RunMs: random.between(200, 4000), ExitCode: random.pick([0, 1]) }),
+      ...(ends && { RunMs: random.between(200, 4000), ExitCode: random.pick([0, 1]) }),
     };
+    const MaxAttempts = ends ? random.pick([0, 0, 2, 4]) : 0;
     return {
       Labels: { nth: String(++this.#count) },
       TaskTemplate: {
         Runtime: RUNTIME_MOCK,
         GenericSpec: { Payload },
-        RestartPolicy: { Condition: "any", Delay: random.pick([100, 1000]) * MS_NS },
+        RestartPolicy: { Condition: "any", Delay: random.pick([100, 1000]) * MS_NS, MaxAttempts },
       },
       UpdateConfig: {
         Parallelism: random.between(0, 2),

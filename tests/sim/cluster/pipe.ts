@@ -20,7 +20,8 @@ export class SimPipe implements BytePipe {
   readonly #toPeer: NetworkPath;
   #other!: SimPipe;
   #events: PipeEvents | undefined;
-  /** What came before anybody listened. */
+  #paused = false;
+  /** What came before anybody listened, or while nobody wanted it. */
   #early: (() => void)[] = [];
   #buffered = 0;
   /** Nothing arrives earlier than what was sent before it. */
@@ -70,6 +71,15 @@ export class SimPipe implements BytePipe {
     });
   }
 
+  pause(): void {
+    this.#paused = true;
+  }
+
+  resume(): void {
+    this.#paused = false;
+    for (const run of this.#early.splice(0)) queueMicrotask(run);
+  }
+
   end(): void {
     if (this.#closed || this.#ending || this.#gone) return;
     this.#ending = true;
@@ -114,7 +124,7 @@ export class SimPipe implements BytePipe {
       if (this.host.powered && !this.#closed) this.abandon();
       return;
     }
-    if (this.#events === undefined) this.#early.push(() => this.#receive(tell));
+    if (this.#events === undefined || this.#paused) this.#early.push(() => this.#receive(tell));
     else {
       const events = this.#events;
       this.host.enter(this.#life, () => this.#closed || tell(events));

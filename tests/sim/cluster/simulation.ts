@@ -7,6 +7,9 @@ import { unsettled } from "./convergence.ts";
 import { DiskChecker } from "./disk_checker.ts";
 import type { Faults } from "./faults.ts";
 import { foundCluster } from "./founding.ts";
+import type { ReadView } from "../../../manager/store/store.ts";
+import { MAX_STANDING_MS, unseenSilence } from "./intent_checker.ts";
+import { Refusals } from "./refusals.ts";
 import { SimManager } from "./manager.ts";
 import { type Deed, Nemesis } from "./nemesis.ts";
 import { SimNetwork } from "./network.ts";
@@ -51,9 +54,11 @@ export class ClusterSimulation {
     const { random } = world;
     this.network = new SimNetwork(world);
     this.checker = new ClusterChecker(world);
+    const refusals = new Refusals(world);
     const surroundings = {
       world,
       faults,
+      refusals,
       network: this.network,
       checker: this.checker,
       disks: this.#disks,
@@ -71,7 +76,7 @@ export class ClusterSimulation {
     // Whoever removes a manager while another one's disk is being lost has no quorum left, and no bug found.
     const spoils = random.chance(0.5);
     this.#operator = new Operator(world, this.managers, this.#workers, !spoils);
-    this.#nemesis = new Nemesis(world, this.network, this.managers, this.agents, spoils, deeds);
+    this.#nemesis = new Nemesis(world, this.network, refusals, this.managers, this.agents, spoils, deeds);
     this.#disks.onTerm = (name) => this.#nemesis.huntVoter(name);
   }
 
@@ -104,14 +109,12 @@ export class ClusterSimulation {
   }
 
   async #recover(): Promise<void> {
-    const { world, managers, agents, checker } = this;
+    const { world, managers, checker } = this;
     await this.#until("every node is as it shall be", RECOVERY_MS, this.#operator.restoreNodes());
     await this.#within("a manager is not up", () => managers.find(({ manager }) => !manager)?.name);
     await this.#until("clients can read everything", RECOVERY_MS, this.clients.readAll());
-    await this.#within("not settled", () => {
-      const leader = managers.find(({ isLeader }) => isLeader);
-      return leader ? unsettled(leader.manager!.store, agents) : "there is no leader";
-    });
+    await this.#settle();
+    await this.#loseDevice();
     await this.#within("managers differ", () => {
       const applied = managers.map(({ manager }) => manager?.consensus.status().appliedIndex);
       return new Set(applied).size === 1 ? undefined : applied.join();
@@ -122,6 +125,34 @@ export class ClusterSimulation {
       view.replica.checkAgainst(name, store);
     }
     world.log.note("well");
+  }
+
+  async #settle(): Promise<void> {
+    await this.#within(
+      "not settled",
+      this.#asLeader((state) => unsettled(state, this.agents) ?? this.checker.intents.forgotten(state)),
+    );
+  }
+
+  /** A last disturbance: a device is gone for a while. It is missed, and all is well again when it is back. */
+  async #loseDevice(): Promise<void> {
+    const [agent] = this.agents;
+    if (!agent) return;
+    const restore = this.#nemesis.silence(agent);
+    await this.#until("services are changed once more", RECOVERY_MS, this.#operator.changeServices());
+    await this.#within("a device is not missed", this.#asLeader((state) => unseenSilence(state, agent.name)));
+    restore();
+    await this.#settle();
+    // What was forgotten shows by standing still.
+    await this.world.run(this.world.now + MAX_STANDING_MS + LOOK_MS);
+    await this.#settle();
+  }
+
+  #asLeader(problem: (state: ReadView) => string | undefined): () => string | undefined {
+    return () => {
+      const leader = this.managers.find(({ isLeader }) => isLeader);
+      return leader ? problem(leader.manager!.store) : "there is no leader";
+    };
   }
 
   /** LV: what must become so after healing; `problem` says what is in the way. */

@@ -1,7 +1,6 @@
 /** Rules for tasks, checked on each change of the cluster's state and on each program that starts on a device. */
-import type { Task } from "../../../api/task.ts";
+import { slotKey, type Task } from "../../../api/task.ts";
 import { compareStates, isTerminal } from "../../../api/task_state.ts";
-import { slotKey } from "../../../manager/task/task.ts";
 import type { Commit } from "../../../manager/store/store.ts";
 import { Violation } from "../raft/checker.ts";
 import type { World } from "./world.ts";

@@ -4,6 +4,7 @@ import type { RaftMember } from "../../../manager/consensus/member/mod.ts";
 import type { Store } from "../../../manager/store/mod.ts";
 import type { ClusterChecker, ManagerView } from "./checker.ts";
 import type { Faults } from "./faults.ts";
+import type { Refusals } from "./refusals.ts";
 
 /** Shows `checker` what `member` does; everything else goes through to the production code. */
 export function watched(
@@ -11,6 +12,7 @@ export function watched(
   checker: ClusterChecker,
   view: ManagerView,
   faults: Faults,
+  refusals: Refusals,
 ): RaftMember {
   member.subscribe((status) => checker.guard(() => checker.status(view, status)));
   const own: Partial<RaftMember> = {
@@ -23,7 +25,7 @@ export function watched(
     },
     async propose(entry, local) {
       const { term } = member.status();
-      const index = await member.propose(entry, local);
+      const index = await refusals.propose(() => member.propose(entry, local));
       checker.guard(() => checker.acknowledges(view.name, term, index, entry));
       return index;
     },
@@ -46,6 +48,7 @@ function watchedMachine(
   return {
     apply: (index, entry, local) =>
       checker.guard(() => checker.applies(view, index, entry, () => machine.apply(index, entry, local))),
+    unreadable: (entry) => machine.unreadable(entry),
     image() {
       const image = machine.image(), records: DirtyRecord[] = [];
       return {

@@ -283,3 +283,53 @@ Deno.test("Control socket: says so when the engine cannot be reached", async () 
     );
   });
 });
+
+/** Runs `run` as if the process might have so few descriptors that the socket serves eight connections. */
+async function withFewDescriptors(run: () => Promise<void>) {
+  Deno.env.set("COVEY_DESCRIPTORS", "256");
+  try {
+    await run();
+  } finally {
+    Deno.env.delete("COVEY_DESCRIPTORS");
+  }
+}
+
+Deno.test("Control socket: clients that are slow, or say nothing, lock nobody out", () =>
+  withFewDescriptors(() =>
+    withSocket({}, async (connect) => {
+      const slow: Client[] = [];
+      for (let i = 0; i < 40; i++) {
+        slow.push(await connect());
+        if (i % 3 === 0) await slow.at(-1)!.send("GET /x HTTP/1.1\r\nX-A: ");
+        if (i % 3 === 1) await slow.at(-1)!.send("POST /x HTTP/1.1\r\nContent-Length: 999999\r\n\r\na");
+      }
+      using quick = await connect();
+      await quick.send("GET /nodes HTTP/1.1\r\n\r\n");
+      await quick.until("GET /nodes []");
+      for (const client of slow) client.connection.close();
+    })
+  ));
+
+Deno.test("Control socket: clients whose answer is under way keep their places", () =>
+  withFewDescriptors(async () => {
+    const answers: PromiseWithResolvers<Response>[] = [];
+    const fetch = () => {
+      answers.push(Promise.withResolvers<Response>());
+      return answers.at(-1)!.promise;
+    };
+    await withSocket({ fetch }, async (connect) => {
+      const clients: Client[] = [];
+      for (let i = 0; i < 8; i++) {
+        clients.push(await connect());
+        await clients[i]!.send("GET /x HTTP/1.1\r\n\r\n");
+        while (answers.length <= i) await new Promise((resolve) => setTimeout(resolve, 1));
+      }
+      using late = await connect();
+      assert.equal(await late.until(), "", "it is closed without an answer");
+      for (const { resolve } of answers) resolve(new Response("done"));
+      for (const client of clients) {
+        await client.until("done");
+        client.connection.close();
+      }
+    });
+  }));

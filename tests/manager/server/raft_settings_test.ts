@@ -1,11 +1,12 @@
-/** The spec's ElectionTick and HeartbeatTick reach every running member, at once and after a restart. */
+/** What the spec says of Raft reaches every running member, at once and after a restart. */
 import assert from "node:assert/strict";
 import type { ClusterSpec } from "../../../api/cluster.ts";
 import { systemRandom } from "../../../api/random.ts";
 import { defaultClusterSpec, newCluster } from "../../../manager/cluster/new_cluster.ts";
-import { followRaftTiming, raftTiming } from "../../../manager/server/raft_timing.ts";
+import { followRaftSettings, raftTiming } from "../../../manager/server/raft_settings.ts";
 import { DEFAULT_RAFT_CONFIG } from "../../../manager/raft/mod.ts";
 import { MemoryQuorum } from "../consensus/member/memory_quorum.ts";
+import { service } from "../store/objects.ts";
 
 const TICK_MS = 100;
 /** How late a test may look. */
@@ -13,7 +14,7 @@ const STEP_MS = 50;
 
 function follow(quorum: MemoryQuorum, id: string): void {
   const { member, store } = quorum.running.get(id)!;
-  followRaftTiming(member, store);
+  followRaftSettings(member, store);
 }
 
 /** Three members of a cluster with Docker's defaults. */
@@ -98,4 +99,36 @@ Deno.test("Raft timing: what does not fit together is mended, what is out of all
   assert.deepEqual(ofTicks(3, 5), { electionTicks: 6, heartbeatTicks: 5 });
   assert.deepEqual(ofTicks(2 ** 32 - 1, 1), { electionTicks: 300, heartbeatTicks: 1 });
   assert.deepEqual(ofTicks(1, 2 ** 32 - 1), { electionTicks: 300, heartbeatTicks: 299 });
+});
+
+/** Entries in the log after 60 writes by one member with these settings. */
+async function logAfterWrites(raft: Partial<ClusterSpec["Raft"]>): Promise<number> {
+  const quorum = new MemoryQuorum();
+  const { store } = await quorum.start("m1");
+  const cluster = await newCluster("c1", {}, { clock: quorum.clock, random: systemRandom });
+  await quorum.settle(store.update((tx) => tx.create("clusters", cluster)));
+  follow(quorum, "m1");
+  await setRaft(quorum, raft);
+  for (let i = 0; i < 60; i++) {
+    await quorum.settle(store.update((tx) => tx.create("services", service(`s${i}`, `s${i}`))));
+  }
+  await quorum.clock.advance(10_000);
+  await quorum.kill("m1");
+  const log = await Array.fromAsync(quorum.disks.get("m1")!.open().list(["log"]));
+  await quorum.close();
+  return log.length;
+}
+
+Deno.test("Raft settings: a checkpoint cuts the log after SnapshotInterval entries", async () => {
+  const cut = await logAfterWrites({ SnapshotInterval: 20, LogEntriesForSlowFollowers: 1 });
+  assert.ok(cut <= 25, `${cut} entries`);
+  const whole = await logAfterWrites({ SnapshotInterval: 1000, LogEntriesForSlowFollowers: 1 });
+  assert.ok(whole >= 60, `${whole} entries`);
+});
+
+Deno.test("Raft settings: LogEntriesForSlowFollowers stay behind a checkpoint", async () => {
+  const some = await logAfterWrites({ SnapshotInterval: 20, LogEntriesForSlowFollowers: 30 });
+  assert.ok(some >= 30 && some <= 55, `${some} entries`);
+  const all = await logAfterWrites({ SnapshotInterval: 20, LogEntriesForSlowFollowers: 500 });
+  assert.ok(all >= 60, `${all} entries`);
 });

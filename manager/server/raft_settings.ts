@@ -1,4 +1,4 @@
-/** The timing of the quorum as the cluster's spec says it. */
+/** The quorum as the cluster's spec sets it: its timing, and how much its logs keep. */
 import { clusterOf } from "../cluster/cluster_object.ts";
 import { type ClusterSpec, MAX_ELECTION_TICK } from "../../api/cluster.ts";
 import { DEFAULT_RAFT_CONFIG, type RaftTiming } from "../raft/mod.ts";
@@ -16,12 +16,17 @@ export function raftTiming({ ElectionTick, HeartbeatTick }: ClusterSpec["Raft"])
   return { electionTicks, heartbeatTicks };
 }
 
-/** Keeps a member's timing as the cluster object says; returns the way to stop. To be called once the state is loaded. */
-export function followRaftTiming(member: Pick<RaftMember, "retime">, store: Store): () => void {
+/** Keeps a member as the cluster object says; returns the way to stop. To be called once the state is loaded. */
+export function followRaftSettings(
+  member: Pick<RaftMember, "retime" | "limitLog">,
+  store: Store,
+): () => void {
   let { electionTicks, heartbeatTicks }: RaftTiming = DEFAULT_RAFT_CONFIG;
   const follow = () => {
     const cluster = clusterOf(store);
     if (!cluster) return;
+    const { SnapshotInterval, LogEntriesForSlowFollowers } = cluster.Spec.Raft;
+    member.limitLog({ checkpointEntries: SnapshotInterval, keptEntries: LogEntriesForSlowFollowers });
     const wanted = raftTiming(cluster.Spec.Raft);
     if (wanted.electionTicks === electionTicks && wanted.heartbeatTicks === heartbeatTicks) return;
     member.retime(wanted);

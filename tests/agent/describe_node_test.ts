@@ -1,0 +1,51 @@
+import assert from "node:assert/strict";
+import { describeNode } from "../../agent/describe_node.ts";
+import type { FieldProblem } from "../../api/errors.ts";
+import { parseNodeDescription } from "../../api/validate/mod.ts";
+import type { Executor, ExecutorDescription } from "../../executors/executor.ts";
+import { FACTS } from "./support/cluster.ts";
+
+const never = new AbortController().signal;
+
+/** An executor of which only the description matters. */
+function executor(runtime: string, description: unknown): Executor {
+  const unused = () => Promise.reject(new Error("not used"));
+  return {
+    name: runtime,
+    runtime,
+    capabilities: [],
+    describe: () => Promise.resolve(description as ExecutorDescription),
+    controller: unused,
+    recover: unused,
+    close: () => Promise.resolve(),
+  };
+}
+
+Deno.test("Node description: an executor that says what no manager takes is missing, with the field; the node is not", async () => {
+  const cases: [unknown, RegExp][] = [
+    [{ Resources: { GenericResources: [{}] } }, /Resources\.GenericResources\[0\]: must have one of/],
+    [{ Resources: { NanoCPUs: 2 ** 63 } }, /Resources\.NanoCPUs: must be/],
+    [{ Resources: { MemoryBytes: 10n ** 20n } }, /Resources\.MemoryBytes: cannot unmarshal/],
+    [{ Hostname: "pi\x1b[2J" }, /Hostname: must not hold control or direction characters/],
+    [{ Hostname: "gpj\u202eexe" }, /Hostname: must not hold control or direction characters/],
+    [{ Hostname: "x".repeat(300) }, /Hostname: has 300 characters/],
+    [
+      { Engine: { EngineVersion: "1", Labels: JSON.parse('{"__proto__":"x"}') } },
+      /Engine\.Labels\.__proto__/,
+    ],
+    [{ Platform: "linux" }, /Platform: cannot unmarshal string into object/],
+    [undefined, /cannot unmarshal undefined into object/],
+    [null, /cannot unmarshal null into object/],
+  ];
+  for (const [description, reason] of cases) {
+    const good = executor("good", { Hostname: "pi", Resources: { NanoCPUs: 4e9, MemoryBytes: 1e9 } });
+    const node = await describeNode(FACTS, [executor("bad", description), good], never);
+    assert.deepEqual(node.Runtimes, ["good"]);
+    assert.match(node.MissingRuntimes!.bad!, reason);
+    assert.match(node.MissingRuntimes!.bad!, /^Cannot use what the executor says of itself: /);
+    assert.equal(node.Hostname, "pi");
+    const problems: FieldProblem[] = [];
+    parseNodeDescription(node, "Description", problems);
+    assert.deepEqual(problems, []);
+  }
+});

@@ -1,0 +1,85 @@
+/**
+ * Knows how long each task has stood still, and what a healed cluster must not leave standing: whatever the leader once
+ * decided and could not write at once, somebody must still intend.
+ */
+import { slotKey, type Task } from "../../../api/task.ts";
+import { compareStates, isTerminal } from "../../../api/task_state.ts";
+import type { Commit, ReadView } from "../../../manager/store/store.ts";
+import { isWanted } from "../../../manager/task/task.ts";
+import type { World } from "./world.ts";
+
+/** Longer than anything takes in a healed cluster: delays and programs of these runs last 4 s at most. */
+export const MAX_STANDING_MS = 15_000;
+
+/** See the file's head. */
+export class IntentChecker {
+  readonly #world: World;
+  /** When a task last changed. */
+  readonly #changedAt = new Map<string, number>();
+
+  constructor(world: World) {
+    this.#world = world;
+  }
+
+  /** The first manager tells of a commit. */
+  sees({ changes }: Commit): void {
+    for (const { table, object, action } of changes) {
+      if (table !== "tasks") continue;
+      if (action === "remove") this.#changedAt.delete(object.ID);
+      else this.#changedAt.set(object.ID, this.#world.now);
+    }
+  }
+
+  /** What a healed cluster must not have, with the first example; undefined if it is well. */
+  forgotten(state: ReadView): string | undefined {
+    for (const task of state.all("tasks")) {
+      const problem = this.#stands(task) ? forgottenTask(task) : undefined;
+      if (problem) return problem;
+    }
+    return unspentAttempts(state);
+  }
+
+  #stands({ ID }: Task): boolean {
+    return this.#world.now - (this.#changedAt.get(ID) ?? this.#world.now) > MAX_STANDING_MS;
+  }
+}
+
+/** What somebody should have done about a task that has not changed for long. */
+function forgottenTask({ ID, DesiredState, Status }: Task): string | undefined {
+  if (DesiredState === "ready") return `task ${ID} waits for a start that nobody will give`;
+  if (DesiredState === "running" && isTerminal(Status.State)) {
+    return `task ${ID} has ended as ${Status.State} and is not replaced`;
+  }
+  if (DesiredState === "running" && compareStates(Status.State, "running") < 0) {
+    return `task ${ID} is ${Status.State} and nobody brings it further`;
+  }
+  if (DesiredState === "remove") return `task ${ID} is to be removed and nobody does it`;
+  return undefined;
+}
+
+/** A slot at rest has used up its attempts: no restart was counted that did not happen. */
+function unspentAttempts(state: ReadView): string | undefined {
+  for (const tasks of Map.groupBy(state.all("tasks"), slotKey).values()) {
+    const newest = tasks.at(-1)!, attempts = restAfter(newest);
+    if (attempts === undefined) continue;
+    const made = tasks.filter(({ SpecVersion }) => SpecVersion?.Index === newest.SpecVersion?.Index).length;
+    if (made < attempts + 1) {
+      return `slot ${slotKey(newest)} rests after ${made} tasks, of ${attempts} restarts permitted`;
+    }
+  }
+  return undefined;
+}
+
+/** The restarts after which `task`, the newest of its slot, rests; undefined if it does not rest. */
+export function restAfter(task: Task): number | undefined {
+  const attempts = task.Spec.RestartPolicy?.MaxAttempts ?? 0;
+  return attempts > 0 && isTerminal(task.Status.State) && !isWanted(task) && task.DesiredState !== "remove"
+    ? attempts
+    : undefined;
+}
+
+/** A node that nobody hears from is down. */
+export function unseenSilence(state: ReadView, node: string): string | undefined {
+  const status = state.get("nodes", node)?.Status.State;
+  return status === "down" ? undefined : `node ${node} is silent and ${status}`;
+}
