@@ -124,6 +124,7 @@ async function fill(side: Side, text: string): Promise<string> {
 
 interface Found {
   ID?: string;
+  Slot?: number;
   Version?: { Index: number };
   Spec?: { Mode: { Replicated?: { Replicas: number } } };
 }
@@ -141,9 +142,10 @@ async function look(side: Side, kind: string, of: string): Promise<string> {
     case "spec":
       return JSON.stringify(found.Spec ?? {});
     default: {
-      const filters = encodeURIComponent(JSON.stringify({ service: [of] }));
+      const filters = encodeURIComponent(JSON.stringify({ service: [of], "desired-state": ["running"] }));
       const tasks: Found[] = JSON.parse((await side.send("GET", `/tasks?filters=${filters}`)).text);
-      return tasks[0]?.ID ?? "nothing";
+      // Their order is that of IDs; the first slot's is one and the same on both sides.
+      return tasks.find(({ Slot }) => Slot === 1)?.ID ?? "nothing";
     }
   }
 }

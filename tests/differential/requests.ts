@@ -3,9 +3,10 @@ import fc, { type Arbitrary } from "fast-check";
 import { texts, valuesOf } from "./schema_values.ts";
 
 /**
- * One request, the same for both sides. In `path` and `body`, `~service.web-a~` is the ID of service web-a, `~version.web-a~` its version,
- * `~spec.web-a~` its spec, `~task.web-a~` the ID of a task of it; `~service.node~` … and `~service.swarm~` … are those of the node and
- * the swarm. Each side puts in its own; what does not exist is `nothing`, of version 1.
+ * One request, the same for both sides. In `path` and `body`, `~service.web-a~` is the ID of service web-a, `~version.web-a~`
+ * its version, `~spec.web-a~` its spec, `~task.web-a~` the ID of the task in its first slot; `~service.node~` … and
+ * `~service.swarm~` … are those of the node and the swarm. Each side puts in its own; what does not exist is `nothing`, of
+ * version 1.
  */
 export interface Step {
   method: "GET" | "POST" | "DELETE";
