@@ -143,9 +143,9 @@ async function look(side: Side, kind: string, of: string): Promise<string> {
       return JSON.stringify(found.Spec ?? {});
     default: {
       const filters = encodeURIComponent(JSON.stringify({ service: [of], "desired-state": ["running"] }));
-      const tasks: Found[] = JSON.parse((await side.send("GET", `/tasks?filters=${filters}`)).text);
-      // Their order is that of IDs; the first slot's is one and the same on both sides.
-      return tasks.find(({ Slot }) => Slot === 1)?.ID ?? "nothing";
+      const tasks: Found[] | Found = JSON.parse((await side.send("GET", `/tasks?filters=${filters}`)).text);
+      // Their order is that of IDs; the first slot's is one and the same on both sides. No list is there without the service.
+      return (Array.isArray(tasks) && tasks.find(({ Slot }) => Slot === 1)?.ID) || "nothing";
     }
   }
 }
