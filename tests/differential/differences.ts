@@ -108,6 +108,10 @@ export const DIFFERENCES: readonly Difference[] = [
     explains: ({ docker, covey }) => docker.status === 501 && covey.status === 400,
   },
   {
+    reason: "a pool of addresses is shown, which Docker has or not by the client that started the swarm",
+    explains: (_exchange, { at }) => at.endsWith(".DefaultAddrPool"),
+  },
+  {
     reason: "a node says which kinds of tasks it runs",
     explains: (_exchange, { at }) => /\.Description\.Runtimes$/.test(at),
   },
