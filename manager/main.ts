@@ -48,6 +48,8 @@ async function run(options: ManagerOptions): Promise<number> {
     answer: (request, caller) => api.answer(request, caller),
     agentLauncher: fileURLToPath(new URL("../agent/launch.sh", import.meta.url)),
     agentEnv: { COVEY_DENO: Deno.execPath() },
+    version: VERSION,
+    hostname: () => Deno.hostname(),
     lookUp: systemLookUp,
     interfaces: () => Deno.networkInterfaces(),
     onFatal: (error) => {

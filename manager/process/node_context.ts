@@ -16,6 +16,10 @@ export interface NodeContext {
   /** Path of the agent's launcher. */
   agentLauncher: string;
   agentEnv: Record<string, string>;
+  /** Covey's version. */
+  version: string;
+  /** The machine's name. */
+  hostname: () => string;
   interfaces: () => NetworkInterface[];
   lookUp: LookUp;
   /** The state cannot be trusted any more: the process must end. */

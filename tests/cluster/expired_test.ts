@@ -77,6 +77,8 @@ class Managers {
       answer: () => new Response(null),
       agentLauncher: "",
       agentEnv: {},
+      version: "0",
+      hostname: () => "machine",
       interfaces: () => Deno.networkInterfaces(),
       lookUp: () => Promise.resolve([]),
       onFatal: (error) => {

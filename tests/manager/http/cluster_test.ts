@@ -231,3 +231,28 @@ Deno.test("Events: follow what happens, filtered, until the time given", async (
   }]);
   assert.match((await call("GET", "/events?since=soon")).json.message, /invalid value for since: soon/);
 });
+
+Deno.test("Nodes: a manager without an agent tells of itself, but not over what an agent that runs has told", async () => {
+  const { call, store } = await testAPI(new FakeClock());
+  await store().update((tx) => {
+    tx.create("nodes", testNode("alone", { Role: "manager", State: "unknown" }));
+    tx.create("nodes", testNode("worker"));
+  });
+  const description = {
+    ...testNode("x").Description!,
+    Hostname: "attic",
+    Runtimes: [],
+    ManagerOnly: true,
+  };
+  const tell = (id: string, body: unknown = description) =>
+    call("POST", `/covey/nodes/${id}/description`, body);
+  assert.equal((await tell("alone")).status, 200);
+  const { Description, Status } = (await call("GET", "/nodes/alone")).json;
+  assert.deepEqual([Description.Hostname, Description.ManagerOnly, Status.State], ["attic", true, "unknown"]);
+  assert.match(Status.Message, /runs no tasks/);
+  assert.equal((await tell(NODE_ID)).status, 200);
+  assert.equal((await call("GET", `/nodes/${NODE_ID}`)).json.Description.Hostname, `${NODE_ID}.local`);
+  assert.equal((await tell("worker")).status, 400);
+  assert.equal((await tell("nobody")).status, 404);
+  assert.equal((await tell("alone", { Hostname: 5 })).status, 400);
+});

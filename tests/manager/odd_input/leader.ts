@@ -26,6 +26,8 @@ import { seededRandom } from "../dispatcher/harness.ts";
 
 const MANAGER = "m1";
 const ADDRESS = "m1:2377";
+/** Virtual milliseconds that a call may take. */
+const MAX_CALL_MS = 5 * 60_000;
 /** Virtual milliseconds of a step of the clock. */
 const STEP_MS = 100;
 
@@ -77,7 +79,7 @@ export class Leader {
     let over = false;
     const done = work.finally(() => over = true);
     done.catch(() => {});
-    while (!over) await this.pass(STEP_MS);
+    await this.until("the call ends", () => over, MAX_CALL_MS);
     return await done;
   }
 
