@@ -38,7 +38,9 @@ export const DIFFERENCES: readonly Difference[] = [
   },
   {
     reason: "what this kind of cluster never has is refused by name, where Docker ignores it",
-    explains: ({ covey }) => covey.status === 400 && /(?:is|are) not supported|on Linux"/.test(covey.text),
+    explains: ({ covey }) =>
+      covey.status === 400 &&
+      /(?:is|are) not supported|on Linux"|old snapshots are not available/.test(covey.text),
   },
   {
     reason: "of a request with several mistakes we may tell of the object that does not exist first",

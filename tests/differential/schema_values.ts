@@ -5,15 +5,29 @@ import { HINTS, LEFT_OUT, MUST_BE_THERE, NEVER_ALONE } from "./hints.ts";
 
 /** Deepest nesting that is generated; the description of specs ends before. */
 const MAX_DEPTH = 8;
-/** Of all optional members, one in so many is there. */
-const ONE_IN = 4;
+/** Of all optional members, one in so many is there: most specs are short, and some reach every corner. */
+const ONE_IN = { short: 4, long: 2 } as const;
+type Length = keyof typeof ONE_IN;
 
 /** Values of one of Docker's definitions, such as `ServiceSpec`; members that the description leaves open come from the hints. */
 export function valuesOf(definition: string): Arbitrary<unknown> {
-  return values({ $ref: `#/definitions/${definition}` }, definition, 0);
+  const of = (length: Length) =>
+    values({ $ref: `#/definitions/${definition}` }, { path: definition, depth: 0, length });
+  return fc.oneof({ withCrossShrink: true }, { weight: 2, arbitrary: of("short") }, {
+    weight: 1,
+    arbitrary: of("long"),
+  });
 }
 
-function values(schema: Schema, path: string, depth: number): Arbitrary<unknown> {
+/** Where in a value we are. */
+interface Place {
+  path: string;
+  depth: number;
+  length: Length;
+}
+
+function values(schema: Schema, place: Place): Arbitrary<unknown> {
+  const { path, depth } = place;
   const hint = HINTS.find(([pattern]) => pattern.test(path));
   if (hint !== undefined) return fc.constantFrom(...hint[1]);
   const whole = schemaOf(schema);
@@ -26,10 +40,12 @@ function values(schema: Schema, path: string, depth: number): Arbitrary<unknown>
     case "number":
       return fc.constantFrom(0, 0.25, 1);
     case "array":
-      return fc.array(values(whole.items ?? {}, `${path}[]`, depth + 1), { maxLength: 2 });
+      return fc.array(values(whole.items ?? {}, { ...place, path: `${path}[]`, depth: depth + 1 }), {
+        maxLength: 2,
+      });
     case "object":
       if (depth >= MAX_DEPTH) return fc.constant({});
-      return whole.properties ? members(whole.properties, path, depth) : labels();
+      return whole.properties ? members(whole.properties, place) : labels();
     default:
       return fc.constantFrom("a", "some", "");
   }
@@ -41,13 +57,17 @@ function labels(): Arbitrary<unknown> {
   });
 }
 
-function members(properties: Record<string, Schema>, path: string, depth: number): Arbitrary<unknown> {
+function members(properties: Record<string, Schema>, place: Place): Arbitrary<unknown> {
+  const { path, depth, length } = place;
   const each = Object.entries(properties).filter(([key]) => !LEFT_OUT.test(`${path}.${key}`));
   const record = Object.fromEntries(each.map(([key, schema]) => {
     const at = `${path}.${key}`;
-    const value = values(schema, at, depth + 1);
+    const value = values(schema, { ...place, path: at, depth: depth + 1 });
     if (MUST_BE_THERE.test(at)) return [key, value];
-    const absent = { weight: NEVER_ALONE.test(at) ? 40 : ONE_IN - 1, arbitrary: fc.constant(undefined) };
+    const absent = {
+      weight: NEVER_ALONE.test(at) ? 40 : ONE_IN[length] - 1,
+      arbitrary: fc.constant(undefined),
+    };
     return [key, fc.oneof({ withCrossShrink: true }, absent, { weight: 1, arbitrary: value })];
   }));
   // Through text: what is undefined is not there.
