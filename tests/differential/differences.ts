@@ -49,6 +49,16 @@ export const DIFFERENCES: readonly Difference[] = [
       / not found"/.test(covey.text),
   },
   {
+    reason: "of a request with several mistakes we may tell of the spec first, Docker of the parameter",
+    explains: ({ docker, covey }) =>
+      docker.status === 500 && covey.status === 400 &&
+      /unrecognized rollback option|registryAuthFrom|have a previous spec/.test(docker.text),
+  },
+  {
+    reason: "of a field that is there twice, null says nothing; Docker forgets what the first one said",
+    explains: ({ step }) => step.body !== undefined && /"[a-z]+":null/.test(step.body),
+  },
+  {
     reason: "what follows the JSON of a body is refused, where Docker does not look at it",
     explains: ({ step, covey }) =>
       covey.status === 400 && /after JSON at/.test(covey.text) && !isJSON(step.body ?? ""),
