@@ -108,16 +108,20 @@ export async function readJSON(c: Context): Promise<unknown> {
   }
 }
 
+/** What Go's parser takes for a version. */
+const MAX_UINT64 = 2n ** 64n - 1n;
+
 /** The `version` parameter, which updates of a `kind` need. Throws `invalid_argument` in Go's words. */
 function versionParameter(c: Context, kind: string): number {
   const raw = c.req.query("version") ?? "";
-  const isNumber = /^\d+$/.test(raw);
-  // One beyond what a JavaScript number tells apart is no version of ours: it is out of sequence, as it should be.
-  if (isNumber && Number(raw) < 2 ** 64) return Number(raw);
-  const why = isNumber ? "value out of range" : "invalid syntax";
+  const isWhole = /^\d{1,100}$/.test(raw);
+  // What a number would round is a version that no object has.
+  if (isWhole && BigInt(raw) <= MAX_UINT64) return Number(raw);
   throw new CoveyError(
     "invalid_argument",
-    `invalid ${kind} version '${raw}': strconv.ParseUint: parsing ${JSON.stringify(raw)}: ${why}`,
+    `invalid ${kind} version '${raw}': strconv.ParseUint: parsing ${JSON.stringify(raw)}: ${
+      isWhole ? "value out of range" : "invalid syntax"
+    }`,
   );
 }
 

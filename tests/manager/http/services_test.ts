@@ -94,6 +94,12 @@ Deno.test("Services: malformed requests say what is wrong", async () => {
     noVersion.json.message,
     `invalid service version '': strconv.ParseUint: parsing "": invalid syntax`,
   );
+  const versioned = async (version: string) =>
+    (await call("POST", `/services/web/update?version=${version}`, serviceBody("web"))).json.message;
+  for (const version of ["9007199254740993", "18446744073709551615"]) {
+    assert.match(await versioned(version), /update out of sequence$/);
+  }
+  assert.match(await versioned("18446744073709551616"), /"18446744073709551616": value out of range$/);
 });
 
 Deno.test("Services: one without a name gets one, which no other has", async () => {
