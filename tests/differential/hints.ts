@@ -31,6 +31,8 @@ export const HINTS: readonly (readonly [RegExp, readonly unknown[]])[] = [
   [/SpreadDescriptor$/, ["node.labels.zone", "engine.labels.rack"]],
   [/Replicated$/, [{ Replicas: 0 }, { Replicas: 1 }, { Replicas: 2 }, {}]],
   [/\.Replicas$/, [0, 1, 2]],
+  // Docker starts as many workers for an update, whatever there is to do.
+  [/Parallelism$/, [0, 1, 2, 5]],
   [/\.Mode\.Global$/, [{}]],
   [/\.Env\[\]$/, ["A=b", "C", "A=c"]],
   [/\.(?:Command|Args)\[\]$/, ["sleep", "1000", ""]],

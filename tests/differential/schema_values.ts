@@ -130,8 +130,9 @@ function write(value: unknown): string {
 /** TypeScript does not know it yet. */
 const { rawJSON } = JSON as unknown as { rawJSON(text: string): unknown };
 
-/** Docker would really make as many tasks. */
-const MOST_REPLICAS = 3;
+/** Docker would really make as many tasks, and as many workers for an update: a billion of them take all of the memory. */
+const MADE_ONE_BY_ONE = /^(?:replicas|parallelism)$/i;
+const MOST_AT_ONCE = 3;
 
 function change(root: unknown, { member, kind, value: given }: Change): unknown {
   const copy = structuredClone(root);
@@ -140,7 +141,7 @@ function change(root: unknown, { member, kind, value: given }: Change): unknown 
   if (places.length === 0) return copy;
   const [holder, key] = places[member % places.length]!;
   const old = holder[key];
-  const value = key === "Replicas" && Number(given) > MOST_REPLICAS ? MOST_REPLICAS : given;
+  const value = MADE_ONE_BY_ONE.test(key) && Number(given) > MOST_AT_ONCE ? MOST_AT_ONCE : given;
   switch (kind) {
     case "set":
       holder[key] = value;
