@@ -38,6 +38,7 @@ const RESERVED_KEY = "__proto__";
 function typeName(value: unknown): string {
   if (value === null) return "null";
   if (Array.isArray(value)) return "array";
+  if (typeof value === "bigint") return "number";
   return typeof value === "boolean" ? "bool" : typeof value;
 }
 
@@ -112,8 +113,10 @@ export const onlyTrue: Shape<boolean> = (value, path, problems) => flag(value, p
 
 /** A finite number. */
 export const decimal: Shape<number> = (value, path, problems) => {
-  if (typeof value !== "number" || !Number.isFinite(value)) return mismatch(value, path, "number", problems);
-  return value;
+  // Of a fraction's digits nobody keeps more than a number holds.
+  const found = typeof value === "bigint" ? Number(value) : value;
+  if (typeof found !== "number" || !Number.isFinite(found)) return mismatch(value, path, "number", problems);
+  return found;
 };
 
 /** The largest JavaScript number that an `int64` holds. */

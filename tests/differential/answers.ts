@@ -19,6 +19,8 @@ export interface Exchange {
   divergences: Divergence[];
 }
 
+/** A name that was made up for a service without one; those that are given have no underscore. */
+const MADE_UP = /"Name": ?"[a-z]+_[a-z]+\d?"/g;
 /** A time that says there was none is no chance. */
 const TIME_ZERO = /"0001-01-01T00:00:00Z"/g;
 
@@ -34,7 +36,9 @@ export function divergences(step: Step, docker: BareAnswer, covey: BareAnswer): 
 }
 
 function body(step: Step, { text }: BareAnswer): unknown {
-  const masked = normalizeDocker(text.replaceAll(TIME_ZERO, '"<never>"'));
+  const masked = normalizeDocker(
+    text.replaceAll(TIME_ZERO, '"<never>"').replaceAll(MADE_UP, '"Name":"<made up>"'),
+  );
   let value: unknown;
   try {
     // `normalizeDocker` writes versions and numbers of processes as bare words.

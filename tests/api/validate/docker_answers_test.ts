@@ -41,3 +41,12 @@ Deno.test("Specs: 0 for a certificate's validity is none given", () => {
   assert.deepEqual(parseClusterSpec({ Name: "default", CAConfig: { NodeCertExpiry: 0 } }).CAConfig, {});
   assert.throws(() => parseClusterSpec({ CAConfig: { NodeCertExpiry: 1 } }), /minimum certificate expiry/);
 });
+
+Deno.test("Specs: a number of many digits is a number wherever one is wanted, and named as one elsewhere", () => {
+  const huge = 18_446_744_073_709_551_616n;
+  assert.throws(
+    () => parseServiceSpec({ ...service({}), UpdateConfig: { MaxFailureRatio: huge } }),
+    /cannot be less than 0 or bigger than 1/,
+  );
+  assert.throws(() => containerOf({ Hostname: huge }), /cannot unmarshal number into string/);
+});
