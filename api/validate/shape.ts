@@ -1,7 +1,7 @@
 /**
  * Checkers of untrusted JSON. A shape takes a value, notes every problem with its field path and returns the normalized
  * value: unknown fields dropped, `null` and (as Go's `omitempty` does) empty values left out. As Go's decoder does, keys
- * are taken in any case, and `null` in a list or a map is the empty value of its kind.
+ * are taken in any case, and `null` among texts is an empty one.
  */
 import { isShowable, isShowableInLines, showable } from "../characters.ts";
 import type { FieldProblem } from "../errors.ts";
@@ -298,8 +298,8 @@ export function record<F extends Record<string, Shape<unknown>>>(
 ): Shape<{ [K in keyof F]?: Shaped<F[K]> }> {
   const entries = Object.entries(fields), names = fieldNames(Object.keys(fields));
   return (value, path, problems) => {
-    if (value !== null && !isObject(value)) return mismatch(value, path || "body", "object", problems);
-    const given = fieldsOf(value ?? {}, names), out: Record<string, unknown> = {};
+    if (!isObject(value)) return mismatch(value, path || "body", "object", problems);
+    const given = fieldsOf(value, names), out: Record<string, unknown> = {};
     for (const [key, shape] of entries) {
       const field = given.get(key), at = path === "" ? key : `${path}.${key}`, before = problems.length;
       const shaped = field === undefined ? undefined : shape(field, at, problems);

@@ -66,7 +66,7 @@ const preferenceShape = record({ Spread: record({ SpreadDescriptor: line() }) })
 
 /** A preference of no kind says nothing, and is left out as Docker does. */
 const preference: Shape<{ Spread: { SpreadDescriptor: string } }> = (value, path, problems) => {
-  const spread = preferenceShape(value, path, problems)?.Spread;
+  const spread = value === null ? undefined : preferenceShape(value, path, problems)?.Spread;
   return spread && { Spread: { SpreadDescriptor: spread.SpreadDescriptor ?? "" } };
 };
 
