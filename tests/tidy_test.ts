@@ -256,7 +256,7 @@ function exportsOf({ text }: Source): { name: string; isType: boolean }[] {
 }
 
 /** What stands in for the real thing in tests and simulations, next to what it stands in for. */
-const STAND_INS = /^(transport\/memory_network|executors\/mock\/\w+|manager\/placement\/constraint)\.ts$/;
+const STAND_INS = /^(transport\/memory_network|executors\/mock\/\w+)\.ts$/;
 
 const isEntryPoint = (path: string) => ENTRY_POINTS.test(path) && !/\/mod\.ts$/.test(path);
 
