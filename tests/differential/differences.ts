@@ -55,8 +55,15 @@ export const DIFFERENCES: readonly Difference[] = [
       /unrecognized rollback option|registryAuthFrom|have a previous spec/.test(docker.text),
   },
   {
-    reason: "of a field that is there twice, null says nothing; Docker forgets what the first one said",
-    explains: ({ step }) => step.body !== undefined && /"[a-z]+":null/.test(step.body),
+    reason:
+      "null where an object has to stand is refused with its place, where Docker breaks down or makes an empty one",
+    explains: ({ covey }) => covey.status === 400 && /cannot unmarshal null into object/.test(covey.text),
+  },
+  {
+    reason: "why a placeholder cannot be filled in is said in our words",
+    explains: ({ docker, covey }, { at }) =>
+      at === ".message" && /expanding \w+ failed/.test(docker.text) &&
+      /expanding \w+ failed/.test(covey.text),
   },
   {
     reason: "what follows the JSON of a body is refused, where Docker does not look at it",

@@ -134,6 +134,9 @@ const { rawJSON } = JSON as unknown as { rawJSON(text: string): unknown };
 const MADE_ONE_BY_ONE = /^(?:replicas|parallelism)$/i;
 const MOST_AT_ONCE = 3;
 
+/** As long as they stay nothing runs; what a container does is not what is compared. */
+const KEEPS_IDLE = /^(?:placement|constraints)$/i;
+
 function change(root: unknown, { member, kind, value: given }: Change): unknown {
   const copy = structuredClone(root);
   const places: [holder: Json, key: string][] = [];
@@ -141,6 +144,7 @@ function change(root: unknown, { member, kind, value: given }: Change): unknown 
   if (places.length === 0) return copy;
   const [holder, key] = places[member % places.length]!;
   const old = holder[key];
+  if (KEEPS_IDLE.test(key) && kind !== "fold") return copy;
   const value = MADE_ONE_BY_ONE.test(key) && Number(given) > MOST_AT_ONCE ? MOST_AT_ONCE : given;
   switch (kind) {
     case "set":
@@ -156,7 +160,8 @@ function change(root: unknown, { member, kind, value: given }: Change): unknown 
       if (!Array.isArray(holder)) holder.Nonsense = value;
       break;
     case "again":
-      if (!Array.isArray(holder)) holder[key.toLowerCase()] = value;
+      // Null after a value says nothing to us; Docker forgets the value if it was an object.
+      if (!Array.isArray(holder) && value !== null) holder[key.toLowerCase()] = value;
       break;
     case "fold":
       if (Array.isArray(holder)) break;
