@@ -131,6 +131,12 @@ export const DIFFERENCES: readonly Difference[] = [
     explains: (_exchange, { at }) => at.endsWith(".DefaultAddrPool"),
   },
   {
+    reason:
+      "Docker now and then writes why a task has no node only with the scheduler's next pass, whenever that is",
+    explains: (_exchange, { at, docker, covey }) =>
+      at.endsWith(".Status.Err") && docker === undefined && /^no suitable node/.test(String(covey)),
+  },
+  {
     reason: "a node says which kinds of tasks it runs",
     explains: (_exchange, { at }) => /\.Description\.Runtimes$/.test(at),
   },
