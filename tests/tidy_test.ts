@@ -48,7 +48,7 @@ const AGENT_EXECUTOR_DOOR = ["executors/executor.ts", "executors/load.ts"];
 
 /** Files that a person or another program starts or points at, so that nothing imports them. */
 const ENTRY_POINTS =
-  /^(mod|(manager|agent|cli)\/main|cli\/demo\/main|bench\/[^/]+|examples\/.*|(.*\/)?mod)\.ts$/;
+  /^(mod|(manager|agent|cli)\/main|manager\/idle|cli\/demo\/main|bench\/[^/]+|examples\/.*|(.*\/)?mod)\.ts$/;
 
 /** Decides by its own check's words which of two states a task gets; to end with the next work on the shim. */
 const READS_MESSAGES = ["executors/process/shim.ts"];

@@ -38,6 +38,7 @@ const RESERVED_KEY = "__proto__";
 function typeName(value: unknown): string {
   if (value === null) return "null";
   if (Array.isArray(value)) return "array";
+  if (typeof value === "bigint") return "number";
   return typeof value === "boolean" ? "bool" : typeof value;
 }
 
@@ -112,8 +113,10 @@ export const onlyTrue: Shape<boolean> = (value, path, problems) => flag(value, p
 
 /** A finite number. */
 export const decimal: Shape<number> = (value, path, problems) => {
-  if (typeof value !== "number" || !Number.isFinite(value)) return mismatch(value, path, "number", problems);
-  return value;
+  // Of a fraction's digits nobody keeps more than a number holds.
+  const found = typeof value === "bigint" ? Number(value) : value;
+  if (typeof found !== "number" || !Number.isFinite(found)) return mismatch(value, path, "number", problems);
+  return found;
 };
 
 /** The largest JavaScript number that an `int64` holds. */
@@ -137,9 +140,9 @@ export function integer(min: number, max = MAX_INT64, message?: string): Shape<n
   };
 }
 
-/** As `shape`, with 0 counting as absent. */
+/** As `shape`, with 0 counting as absent, also where `shape` has a minimum. */
 export function nonZero(shape: Shape<number>): Shape<number> {
-  return (value, path, problems) => shape(value, path, problems) || undefined;
+  return (value, path, problems) => value === 0 ? undefined : shape(value, path, problems);
 }
 
 /**
@@ -276,6 +279,14 @@ export function unsupported(why: string): Shape<never> {
     const empty = value === "" || value === 0 || value === false ||
       (Array.isArray(value) && value.length === 0) || (isObject(value) && Object.keys(value).length === 0);
     if (!empty) problems.push({ field: path, message: why });
+    return undefined;
+  };
+}
+
+/** A field that must not be there, also not as an empty object. */
+export function refused(why: string): Shape<never> {
+  return (_value, path, problems) => {
+    problems.push({ field: path, message: why });
     return undefined;
   };
 }
