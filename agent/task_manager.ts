@@ -8,7 +8,7 @@ import { getLogger } from "../api/log.ts";
 import { compareStates, isTerminal, type TaskState } from "../api/task_state.ts";
 import type { ContainerStatus, Task, TaskStatus } from "../api/task.ts";
 import { parseTaskStatus } from "../api/validate/task_status.ts";
-import { can, type Controller, type Executor, type Exit } from "../executors/executor.ts";
+import { can, type Controller, type Dependencies, type Executor, type Exit } from "../executors/executor.ts";
 import { afterError, afterSuccess, type ControllerCall, nextStep, type Outcome } from "./advance.ts";
 import { callBackoff } from "./backoff.ts";
 import type { TaskRecord } from "./local_state.ts";
@@ -28,6 +28,8 @@ export interface TaskEnvironment {
   /** Serves the task's runtime; undefined if no executor does. */
   executor: Executor | undefined;
   limiter: StartLimiter;
+  /** The secrets and configs that the task references. */
+  dependencies: Dependencies;
   /** Whether a manager can be reached now. */
   connected: () => boolean;
   /** True if the machine was started anew since the task was last run. */
@@ -208,7 +210,7 @@ export class TaskManager {
   /** The controller, made or found again; undefined if there is nothing to call and the phase was moved instead. */
   async #ensureController(call: ControllerCall): Promise<Controller | undefined> {
     if (this.#controller) return this.#controller;
-    const { executor } = this.#env;
+    const { executor, dependencies } = this.#env;
     const { task, handle } = this.#record;
     if (!executor) {
       throw new CoveyError(
@@ -217,7 +219,7 @@ export class TaskManager {
       );
     }
     if (this.#recovering && handle) {
-      this.#controller = await executor.recover(task, handle).catch((thrown) => {
+      this.#controller = await executor.recover(task, handle, dependencies).catch((thrown) => {
         if (hasCode(thrown, "not_found")) return undefined;
         throw thrown;
       });
@@ -225,7 +227,7 @@ export class TaskManager {
     const found = this.#controller !== undefined;
     if (found) this.#recoveredAt = this.#env.clock.monotonic();
     this.#recovering = false;
-    this.#controller ??= await executor.controller(task);
+    this.#controller ??= await executor.controller(task, dependencies);
     if (found || call === "prepare" || call === "shutdown") return this.#controller;
     this.#enter("preparing");
     return undefined;

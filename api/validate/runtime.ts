@@ -4,6 +4,7 @@ import type { FieldProblem } from "../errors.ts";
 import { type ProcessSpec, RUNTIME_CONTAINER, RUNTIME_PROCESS, type TaskSpec } from "../service.ts";
 import { checkImage } from "./container_shape.ts";
 import { userProblem } from "./process_user.ts";
+import { checkContainerReferences, checkProcessReferences } from "./reference_shape.ts";
 import type { Shaped } from "./shape.ts";
 import { processFromShown } from "./shown_container.ts";
 import type { taskShape } from "./task_shape.ts";
@@ -29,7 +30,10 @@ export function settleRuntime(
   if (Runtime === RUNTIME_CONTAINER) {
     if (ProcessSpec !== undefined) mismatch("TaskTemplate.ProcessSpec", problems);
     if (ContainerSpec === undefined) mismatch("TaskTemplate.ContainerSpec", problems);
-    else checkImage(ContainerSpec.Image, "TaskTemplate.ContainerSpec.Image", problems);
+    else {
+      checkImage(ContainerSpec.Image, "TaskTemplate.ContainerSpec.Image", problems);
+      checkContainerReferences(ContainerSpec, "TaskTemplate.ContainerSpec", problems);
+    }
     return { ContainerSpec: { Image: "", ...ContainerSpec } as ContainerSpec, ...common, ...end };
   }
   if (Runtime === RUNTIME_PROCESS) {
@@ -66,7 +70,9 @@ function settleProcess(
   problems: FieldProblem[],
 ): ProcessSpec {
   if (given === undefined && shown !== undefined && current !== undefined) {
-    return processFromShown(shown, current, problems);
+    const edited = processFromShown(shown, current, problems);
+    checkProcessReferences(edited, "TaskTemplate.ContainerSpec", problems);
+    return edited;
   }
   const process = given ?? current;
   if (process === undefined) mismatch("TaskTemplate.ProcessSpec", problems);
@@ -82,5 +88,6 @@ function settleProcess(
       message: `must read NAME=value: current value is "${entry}"`,
     });
   }
+  checkProcessReferences(process ?? {}, "TaskTemplate.ProcessSpec", problems);
   return { ...process, Command: process?.Command ?? "" };
 }

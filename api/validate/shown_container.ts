@@ -3,6 +3,7 @@
  * know. So every other runtime is shown as a container, and what a client changed in that view is mapped back.
  */
 import type { ContainerSpec } from "../container_spec.ts";
+import type { ConfigReference, SecretReference } from "../dependency.ts";
 import type { FieldProblem } from "../errors.ts";
 import { type ProcessSpec, RUNTIME_PROCESS, type TaskSpec } from "../service.ts";
 
@@ -16,6 +17,8 @@ const MAPPED = new Set([
   "User",
   "StopSignal",
   "StopGracePeriod",
+  "Secrets",
+  "Configs",
 ]);
 
 /** The container that stands for a task of another runtime. */
@@ -65,5 +68,15 @@ export function processFromShown(
     ...(edited.User !== undefined && { User: edited.User }),
     ...(edited.StopSignal !== undefined && { StopSignal: edited.StopSignal }),
     ...(edited.StopGracePeriod !== undefined && { StopGracePeriod: edited.StopGracePeriod }),
+    ...(edited.Secrets !== undefined && { Secrets: withVariables(edited.Secrets, current.Secrets) }),
+    ...(edited.Configs !== undefined && { Configs: withVariables(edited.Configs, current.Configs) }),
   };
+}
+
+/** Stock clients do not know `Env` of a reference, and leave it out of what they write back. */
+function withVariables<R extends SecretReference | ConfigReference>(edited: R[], current: R[] = []): R[] {
+  return edited.map((each) => {
+    const known = current.find(({ File }) => File.Name === each.File.Name);
+    return known?.Env === undefined ? each : { ...each, Env: known.Env };
+  });
 }

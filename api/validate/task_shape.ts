@@ -2,6 +2,7 @@
 import { parseConstraint } from "../constraint.ts";
 import { containerShape } from "./container_shape.ts";
 import { genericResource } from "./generic_resource.ts";
+import { configReferences, secretReferences } from "./reference_shape.ts";
 import {
   anyValue,
   integer,
@@ -88,6 +89,8 @@ const processShape = record({
   User: line(),
   StopSignal: line(),
   StopGracePeriod: integer(0),
+  Secrets: secretReferences,
+  Configs: configReferences,
 });
 
 /** The shape of a task template before its runtime is looked at. */

@@ -14,6 +14,7 @@ import { backupRoutes } from "./routes/backup_routes.ts";
 import { LeadersRequests } from "./hand_on.ts";
 import { eventRoutes } from "./routes/event_routes.ts";
 import { nodeRoutes } from "./routes/node_routes.ts";
+import { payloadRoutes } from "./routes/payload_routes.ts";
 import { serviceRoutes } from "./routes/service_routes.ts";
 import { swarmRoutes } from "./routes/swarm_routes.ts";
 import { systemRoutes } from "./routes/system_routes.ts";
@@ -66,6 +67,7 @@ export function controlAPI(options: ControlOptions): ControlAPI {
   nodeRoutes(app, context);
   serviceRoutes(app, context);
   taskRoutes(app, context);
+  payloadRoutes(app, context);
   backupRoutes(app, context);
   app.notFound((c) =>
     engine === undefined && isEnginePath(c.req.path)
