@@ -6,6 +6,7 @@
  * the same call can help later; any other error ends the task (rejected before `start`, failed from `start` on).
  */
 import type { DependencyKind } from "../api/dependency.ts";
+import { CoveyError } from "../api/errors.ts";
 import type { NodeDescription } from "../api/node.ts";
 import type { ContainerStatus, Task } from "../api/task.ts";
 
@@ -190,6 +191,14 @@ export interface Dependencies {
    */
   read(kind: DependencyKind, id: string): Promise<Uint8Array>;
 }
+
+/** What a task may read that references nothing. */
+export const NO_DEPENDENCIES: Dependencies = {
+  read: (kind, id) =>
+    Promise.reject(
+      new CoveyError("permission_denied", `Cannot read ${kind} ${id}: the task does not reference it`),
+    ),
+};
 
 /**
  * Runs the tasks of one runtime.

@@ -34,7 +34,13 @@ export async function loadExecutors(
   try {
     if (choice.docker !== "none") {
       const { createDockerExecutor } = await import("./docker/docker_executor.ts");
-      add(executors, createDockerExecutor(context, { socket: choice.docker, ...time }));
+      add(
+        executors,
+        createDockerExecutor({ ...context, ...memoryOf(context, "docker") }, {
+          socket: choice.docker,
+          ...time,
+        }),
+      );
     }
     if (choice.process) {
       const { createProcessExecutor } = await import("./process/process_executor.ts");
@@ -56,7 +62,11 @@ export async function loadExecutors(
 async function ownFolder(context: ExecutorContext, name: string): Promise<ExecutorContext> {
   const stateDir = join(context.stateDir, name);
   await makePrivateFolder(stateDir);
-  return { ...context, stateDir };
+  return { ...context, stateDir, ...memoryOf(context, name) };
+}
+
+function memoryOf({ memoryDir }: ExecutorContext, name: string): Pick<ExecutorContext, "memoryDir"> {
+  return { memoryDir: memoryDir && join(memoryDir, name) };
 }
 
 function refused(module: string, message: string, cause?: unknown): CoveyError {

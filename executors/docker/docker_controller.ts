@@ -12,9 +12,11 @@
 import { type Clock, sleep } from "../../api/clock.ts";
 import { CoveyError, hasCode } from "../../api/errors.ts";
 import { type ContainerStatus, type Task, taskName } from "../../api/task.ts";
-import type { Controller, Exit, Handle } from "../executor.ts";
+import type { Controller, Dependencies, Exit, Handle } from "../executor.ts";
+import type { MemoryFolder } from "../memory_folder.ts";
 import { orAbort } from "../../api/or_abort.ts";
 import { createBody, LABEL_TASK_ID, stopSeconds, versionFor } from "./container_config.ts";
+import { type ContainerFiles, containerFiles } from "./container_files.ts";
 import type { EngineClient } from "./engine_client.ts";
 import type { ContainerInspect } from "./engine_types.ts";
 import type { EventHub } from "./event_hub.ts";
@@ -33,6 +35,7 @@ export interface EngineNode {
   events: EventHub;
   clock: Clock;
   nodeID: string;
+  memory: MemoryFolder;
 }
 
 /** Runs one task as a container. */
@@ -40,6 +43,9 @@ export class DockerController implements Controller {
   readonly #node: EngineNode;
   readonly #task: Task;
   readonly #name: string;
+  readonly #dependencies: Dependencies;
+  /** Written by this very agent: memory forgets them with a reboot. */
+  #files: ContainerFiles | undefined;
   #id: string | undefined;
   /** False if an earlier agent may have started the container. */
   #fresh = false;
@@ -49,10 +55,11 @@ export class DockerController implements Controller {
   #exitCode: number | undefined;
   #news = Promise.withResolvers<void>();
 
-  constructor(node: EngineNode, task: Task, found?: ContainerInspect) {
+  constructor(node: EngineNode, task: Task, dependencies: Dependencies, found?: ContainerInspect) {
     this.#node = node;
     this.#task = task;
     this.#name = taskName(task);
+    this.#dependencies = dependencies;
     if (found) this.#adopt(found);
   }
 
@@ -64,7 +71,7 @@ export class DockerController implements Controller {
     try {
       const { Id } = await this.#node.engine.call<{ Id: string }>("POST", "/containers/create", {
         query: { name: this.#name },
-        body: createBody(this.#task, this.#node.nodeID),
+        body: createBody(this.#task, this.#node.nodeID, await this.#writeFiles()),
         ...(version !== undefined && { version }),
         signal,
       });
@@ -132,6 +139,8 @@ export class DockerController implements Controller {
     }
     this.#id = undefined;
     this.#last = undefined;
+    await this.#node.memory.remove(this.#task.ID);
+    this.#files = undefined;
   }
 
   handle(): Handle | undefined {
@@ -151,6 +160,7 @@ export class DockerController implements Controller {
   }
 
   async #start(signal: AbortSignal): Promise<void> {
+    await this.#writeFiles();
     // Also if the start fails: the engine then notes an exit code.
     this.#dirty = true;
     try {
@@ -161,6 +171,10 @@ export class DockerController implements Controller {
       // In the words that `docker service ps` shows.
       throw new CoveyError(error.code, `starting container failed: ${error.message}`, { cause: error });
     }
+  }
+
+  async #writeFiles(): Promise<ContainerFiles> {
+    return this.#files ??= await containerFiles(this.#task, this.#dependencies, this.#node.memory);
   }
 
   #adopt(found: ContainerInspect): void {

@@ -5,12 +5,15 @@ import { RUNTIME_CONTAINER } from "../../api/service.ts";
 import type { Task } from "../../api/task.ts";
 import type {
   Controller,
+  Dependencies,
   Executor,
   ExecutorContext,
   ExecutorDescription,
   Handle,
   Sweeper,
 } from "../executor.ts";
+import { NO_DEPENDENCIES } from "../executor.ts";
+import { MemoryFolder } from "../memory_folder.ts";
 import { sweepEach } from "../sweep_each.ts";
 import { checkContainerTask, LABEL_NODE_ID, LABEL_TASK_ID } from "./container_config.ts";
 import { DockerController, type EngineNode, HANDLE_VERSION } from "./docker_controller.ts";
@@ -43,6 +46,7 @@ class DockerExecutor implements Executor, Sweeper {
       images: new ImagePuller(engine, clock),
       events: new EventHub(engine, clock),
       nodeID: context.nodeID,
+      memory: new MemoryFolder(context.memoryDir),
     };
   }
 
@@ -67,12 +71,17 @@ class DockerExecutor implements Executor, Sweeper {
   }
 
   // deno-lint-ignore require-await -- a spec that cannot run rejects, it does not throw
-  async controller(task: Task): Promise<Controller> {
+  async controller(task: Task, dependencies = NO_DEPENDENCIES): Promise<Controller> {
     checkContainerTask(task);
-    return new DockerController(this.#node, task);
+    this.#node.memory.of(task);
+    return new DockerController(this.#node, task, dependencies);
   }
 
-  async recover(task: Task, handle: Handle): Promise<Controller> {
+  async recover(
+    task: Task,
+    handle: Handle,
+    dependencies: Dependencies = NO_DEPENDENCIES,
+  ): Promise<Controller> {
     checkContainerTask(task);
     const id = handle.data.ContainerID;
     if (handle.version !== HANDLE_VERSION || typeof id !== "string" || !/^[0-9a-f]{64}$/.test(id)) {
@@ -87,7 +96,7 @@ class DockerExecutor implements Executor, Sweeper {
       },
     );
     if (found?.Config.Labels?.[LABEL_TASK_ID] === task.ID) {
-      return new DockerController(this.#node, task, found);
+      return new DockerController(this.#node, task, dependencies, found);
     }
     throw new CoveyError("not_found", `Cannot recover container: nothing is left of task ${task.ID}`);
   }
@@ -106,6 +115,7 @@ class DockerExecutor implements Executor, Sweeper {
           if (!hasCode(error, "not_found", "already_exists")) throw error;
         });
     });
+    for (const id of await this.#node.memory.taskIDs()) if (!keep(id)) await this.#node.memory.remove(id);
     return ids.map((id) => taskOf.get(id)!);
   }
 

@@ -7,12 +7,15 @@ import { RUNTIME_PROCESS } from "../../api/service.ts";
 import type { Task } from "../../api/task.ts";
 import type {
   Controller,
+  Dependencies,
   Executor,
   ExecutorContext,
   ExecutorDescription,
   Handle,
   Sweeper,
 } from "../executor.ts";
+import { NO_DEPENDENCIES } from "../executor.ts";
+import { MemoryFolder } from "../memory_folder.ts";
 import { sweepEach } from "../sweep_each.ts";
 import { ExitWatch } from "./exit_watch.ts";
 import { LogKeeper, MAX_LOG_BYTES } from "./log_keeper.ts";
@@ -48,11 +51,11 @@ class ProcessExecutor implements Executor, Sweeper {
   readonly #path: string;
   #description: ExecutorDescription | undefined;
 
-  constructor(stateDir: string, options: ProcessOptions) {
+  constructor({ stateDir, memoryDir }: ExecutorContext, options: ProcessOptions) {
     const clock = options.clock ?? systemClock;
     const exits = new ExitWatch(`${stateDir}/runs`, clock);
     const shim = new Shim(options.shim ?? defaultShim(), stateDir, clock);
-    this.#device = { shim, exits, clock, stateDir };
+    this.#device = { shim, exits, clock, stateDir, memory: new MemoryFolder(memoryDir) };
     this.#logs = new LogKeeper(`${stateDir}/logs`, clock, options.maxLogBytes ?? MAX_LOG_BYTES);
     this.#path = options.path ?? DEFAULT_PATH;
   }
@@ -71,13 +74,13 @@ class ProcessExecutor implements Executor, Sweeper {
   }
 
   // deno-lint-ignore require-await -- a spec that cannot run rejects, it does not throw
-  async controller(task: Task): Promise<Controller> {
-    const controller = this.#create(task);
+  async controller(task: Task, dependencies?: Dependencies): Promise<Controller> {
+    const controller = this.#create(task, dependencies);
     this.#logs.open();
     return controller;
   }
 
-  async recover(task: Task, handle: Handle): Promise<Controller> {
+  async recover(task: Task, handle: Handle, dependencies?: Dependencies): Promise<Controller> {
     if (handle.version !== HANDLE_VERSION || handle.data.TaskID !== task.ID) {
       throw new CoveyError(
         "not_found",
@@ -85,25 +88,25 @@ class ProcessExecutor implements Executor, Sweeper {
       );
     }
     this.#logs.open();
-    const controller = this.#create(task);
+    const controller = this.#create(task, dependencies);
     this.#device.exits.open();
     if (await controller.adopt(await this.#device.shim.check(task.ID))) return controller;
     await controller.close();
-    await deleteFiles(this.#device.stateDir, task.ID);
+    await deleteFiles(this.#device, task.ID);
     throw new CoveyError("not_found", `Cannot recover process: nothing is left of task ${task.ID}`);
   }
 
   async sweep(keep: (taskID: string) => boolean, signal: AbortSignal): Promise<string[]> {
-    const { shim, stateDir } = this.#device;
+    const { shim } = this.#device;
     return await sweepEach(await this.#taskIDs(), keep, signal, async (id) => {
       await shim.signal(id, "KILL");
-      await deleteFiles(stateDir, id);
+      await deleteFiles(this.#device, id);
     });
   }
 
   /** Of every task that has a file here. */
   async #taskIDs(): Promise<Set<string>> {
-    const ids = new Set<string>();
+    const ids = new Set((await this.#device.memory.taskIDs()).filter(isTaskID));
     for (const folder of ["tasks", "runs", "logs"]) {
       for await (const { name } of Deno.readDir(`${this.#device.stateDir}/${folder}`)) {
         const id = folder === "logs" ? name.replace(/\.log(\.1)?$/, "") : name;
@@ -117,8 +120,9 @@ class ProcessExecutor implements Executor, Sweeper {
     await Promise.all([this.#device.exits.close(), this.#logs.close(), this.#device.shim.close()]);
   }
 
-  #create(task: Task): ProcessController {
-    return new ProcessController(this.#device, task, shimRequest(task, this.#path));
+  #create(task: Task, dependencies: Dependencies = NO_DEPENDENCIES): ProcessController {
+    const request = shimRequest(task, this.#path, this.#device.memory.of(task));
+    return new ProcessController(this.#device, task, request, dependencies);
   }
 }
 
@@ -128,5 +132,5 @@ export async function createProcessExecutor(
   options: ProcessOptions = {},
 ): Promise<Executor & Sweeper> {
   for (const dir of ["tasks", "runs", "logs"]) await makePrivateFolder(`${context.stateDir}/${dir}`);
-  return new ProcessExecutor(context.stateDir, options);
+  return new ProcessExecutor(context, options);
 }

@@ -12,6 +12,8 @@ export interface ShimOptions {
   /** USER or USER:GROUP, names or numbers. */
   user?: string;
   dir?: string;
+  /** The folder of its secrets and configs. */
+  memory_dir?: string;
   /** Bytes. */
   memory?: string;
   nano_cpus?: string;
@@ -119,16 +121,16 @@ function problemsOf(task: Task): FieldProblem[] {
 }
 
 /**
- * What the shim is asked to run for `task`. `path` is the node's PATH.
+ * What the shim is asked to run for `task`. `path` is the node's PATH, `memoryDir` the folder of its secrets and configs.
  *
  * @throws {CoveyError} `invalid_argument` with every problem of the spec.
  */
-export function shimRequest(task: Task, path: string): ShimRequest {
+export function shimRequest(task: Task, path: string, memoryDir?: string): ShimRequest {
   const problems = problemsOf(task);
   if (problems.length > 0) throw CoveyError.invalid("run task as a process", problems);
   const spec = task.Spec.ProcessSpec!;
   const limits = task.Spec.Resources?.Limits;
-  const env = spec.Env ?? [];
+  const env = [...spec.Env ?? []];
   // The program is looked up in its own PATH, as a shell would.
   const own = env.findLast((entry) => entry.startsWith("PATH="))?.slice("PATH=".length);
   const options: ShimOptions = { path: own ?? path };
@@ -137,5 +139,9 @@ export function shimRequest(task: Task, path: string): ShimRequest {
   if (limits?.MemoryBytes) options.memory = String(limits.MemoryBytes);
   if (limits?.NanoCPUs) options.nano_cpus = String(limits.NanoCPUs);
   if (limits?.Pids) options.pids = String(limits.Pids);
+  if (memoryDir !== undefined) {
+    options.memory_dir = memoryDir;
+    env.push(`COVEY_SECRETS_DIR=${memoryDir}/secrets`, `COVEY_CONFIGS_DIR=${memoryDir}/configs`);
+  }
   return { id: task.ID, command: [spec.Command, ...spec.Args ?? []], options, env };
 }

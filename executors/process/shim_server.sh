@@ -12,7 +12,7 @@
 #     signal NUMBER ID NAME  signals the program's whole process group, KILL spares nothing; answers  done
 #   shim.sh describe       answers  MEMORY_KIB HOSTNAME
 #
-# The lines of `run` are PATH, user, folder, memory (bytes), NanoCPUs, processes and command; the variables, NAME=TEXT; and
+# The lines of `run` are PATH, user, folder, folder of secrets, memory (bytes), NanoCPUs, processes and command; the variables, NAME=TEXT; and
 # the arguments. SEPARATOR, a control character that is in none of them, ends each text, and NEWLINE, another, stands for a
 # newline: so the shell splits them in one go, where a loop over arguments would copy all of them for each. They are data:
 # nothing of them is ever taken as code. shim_rules.sh says what may run, and checks each number and name, whatever the agent
@@ -218,6 +218,13 @@ shift 4
 (trap "" PIPE && echo "$number started $pid" >&3)
 exec "$@" 3>&-'
 
+# Variables that are secret: from files, as everybody can read a command line. Names that begin so are no task's.
+READ_KEPT='for covey_file in "$1"/env/*; do
+  covey_value=$(/bin/cat "$covey_file" && echo .) && export "${covey_file##*/}=${covey_value%.}"
+done
+shift
+exec "$@"'
+
 # Sets note to the interpreter that the program's first line names, if it is not there: all that the kernel says of it is 127.
 find_lost() {
   line=$(head -c 256 <"$program" | head -n 1) 2>/dev/null
@@ -245,17 +252,18 @@ become() {
   cd "${folder:-.}" 2>/dev/null || refuse ProcessSpec.Dir "cannot enter $folder"
   umask 022
   # The program's variables come last, given to it alone: what runs before it is ours, and part of it runs as root.
-  shown=${program%%"$NEWLINE"*}
+  shown=${program%%"$NEWLINE"*} kept_env=
+  [ -z "$kept_names" ] || kept_env="/bin/sh${separator}-c${separator}$READ_KEPT${separator}sh${separator}$kept"
   set -f
   IFS=$separator
   if [ -n "$drop" ]; then
     trap - PIPE
     exec /usr/bin/setsid $drop /bin/sh -c "$CHECK_AGAIN" sh "$number" "$pid" "$program" "$shown" \
-      /usr/bin/env -i "PATH=$path" $variables "$program" $arguments
+      /usr/bin/env -i "PATH=$path" $variables $kept_env "$program" $arguments
   fi
   echo "$number started $pid" >&3
   trap - PIPE
-  exec /usr/bin/setsid /usr/bin/env -i "PATH=$path" $variables "$program" $arguments 3>&-
+  exec /usr/bin/setsid /usr/bin/env -i "PATH=$path" $variables $kept_env "$program" $arguments 3>&-
 }
 
 # Sets text to `line` with its newlines.
@@ -280,8 +288,8 @@ take_request() {
   set -- $text
   unset IFS
   set +f
-  [ $# = 7 ] || refuse request "$# options"
-  path=$1 user=$2 folder=$3 memory=$4 nano_cpus=$5 processes=$6 command=$7
+  [ $# = 8 ] || refuse request "$# options"
+  path=$1 user=$2 folder=$3 kept=$4 memory=$5 nano_cpus=$6 processes=$7 command=$8
   for amount in "$memory" "$nano_cpus" "$processes"; do
     [ -z "$amount" ] || is_number "$amount" $MAX_AMOUNT || refuse Resources.Limits "no number: $amount"
   done
@@ -321,6 +329,7 @@ shim() {
   case $program in *=*) refuse ProcessSpec.Command "no program whose path has = in it can be run: $program" ;; esac
   check_allowed
   check_variables
+  check_kept
   find_user
   make_groups
   (become)
