@@ -19,7 +19,7 @@ export interface RawRun {
 /** The lines of a request that no agent of ours would send. */
 export function runLines({ id, command, args = [], variables = [], user = "", memory = "" }: RawRun): string {
   const line = (texts: string[]) => texts.map((text) => text + SEPARATOR).join("");
-  const options = ["/usr/bin:/bin", user, "", memory, "", "", command];
+  const options = ["/usr/bin:/bin", user, "", "", memory, "", "", command];
   const head = `run 1 ${id} ${SEPARATOR} ${NEWLINE}`;
   return [head, line(options), line(variables), line(args), ""].join("\n");
 }
