@@ -7,6 +7,7 @@ import type { Dependencies } from "../../../executors/executor.ts";
 import { createProcessExecutor } from "../../../executors/process/process_executor.ts";
 import { processTask } from "../../conformance/process_fixture.ts";
 import { NODE_ID } from "../../conformance/tasks.ts";
+import { filesWith, processesWith } from "../../support/search_bytes.ts";
 
 const never = new AbortController().signal;
 const UID = Deno.uid() ?? 0;
@@ -76,32 +77,6 @@ async function ran(
     const left = await Array.fromAsync(Deno.readDir(place.memoryDir)).catch(() => []);
     assert.deepEqual(left, [], "nothing is left in memory");
   }
-}
-
-/** Every file below `folder` that holds `word`. */
-async function filesWith(folder: string, word: string): Promise<string[]> {
-  const found: string[] = [];
-  for await (const { name, isDirectory, isFile } of Deno.readDir(folder)) {
-    const path = `${folder}/${name}`;
-    if (isDirectory) found.push(...await filesWith(path, word));
-    else if (isFile && new TextDecoder("latin1").decode(await Deno.readFile(path)).includes(word)) {
-      found.push(path);
-    }
-  }
-  return found;
-}
-
-/** The processes that show `word` in their command line or environment. */
-async function processesWith(word: string): Promise<number[]> {
-  const found: number[] = [];
-  for await (const { name } of Deno.readDir("/proc")) {
-    if (!/^\d+$/.test(name)) continue;
-    for (const part of ["cmdline", "environ"]) {
-      const text = await Deno.readTextFile(`/proc/${name}/${part}`).catch(() => "");
-      if (text.includes(word)) found.push(Number(name));
-    }
-  }
-  return found;
 }
 
 Deno.test("Process: a program finds its secrets and configs as files in memory, and nowhere else", () =>
