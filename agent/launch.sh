@@ -78,17 +78,6 @@ if [ "$docker" != none ]; then
   net=$net,unix:$docker read=$read,$docker write=$write,$docker
 fi
 
-# Files of secrets are never on a disk: a folder in memory, of this state folder's own.
-memory=''
-for place in /dev/shm /run; do
-  [ -z "$memory" ] && grep -q "^[^ ]* $place \(tmpfs\|ramfs\) " /proc/mounts 2>/dev/null || continue
-  mine=$place/covey-$(id -u)
-  if [ -e "$mine" ]; then [ ! -L "$mine" ] && [ -O "$mine" ] || continue
-  else [ -w "$place" ] || continue; fi
-  memory=$mine/$(printf %s "$state_dir" | cksum | tr ' ' -)
-done
-if [ -n "$memory" ]; then read=$read,$memory write=$write,$memory; fi
-
 shim=$root/executors/process/shim.sh
 # Not every shell has it; bash needs it.
 if /bin/sh -p -c : 2>/dev/null; then shim=$root/executors/process/shim_clean.sh; fi
@@ -102,10 +91,6 @@ permissions="--allow-read=$read
 if [ "$print" = yes ]; then printf '%s\n' "$permissions"; exit 0; fi
 case $deno in /*) ;; *) echo "Cannot start the agent: COVEY_DENO must be deno's absolute path, current value is \"$deno\"" >&2; exit 1 ;; esac
 take_token "$token_flag" "$token"
-# Users of tasks pass through both, and see no names.
-if [ -n "$memory" ]; then
-  { mkdir -p "$memory" && [ ! -L "${memory%/*}" ] && [ -O "${memory%/*}" ] && chmod 711 "${memory%/*}" "$memory"; } || memory=''
-fi
 [ -d "$state_dir" ] || (umask 077 && mkdir -p "$state_dir")
 if [ -n "$join" ] && [ "$(cat "$program/join" 2>/dev/null)" != "$join" ]; then
   (umask 077 && mkdir -p "$program" && printf '%s\n' "$join" >"$program/join") 2>/dev/null || :
@@ -152,7 +137,6 @@ for path in $executors; do compile "$path" 2>/dev/null || true; done
 
 # The last --state-dir wins; relative paths of the other flags are the caller's, so the folder is not changed.
 set -- "$@" --state-dir "$state_dir" --shim "$shim"
-[ -z "$memory" ] || set -- "$@" --memory-dir "$memory"
 # One word per line: options.ts is to refuse a path with blanks, not the shell to tear it apart.
 IFS='
 '

@@ -24,8 +24,6 @@ export interface AgentOptionsFromFlags {
   identityDir: string | undefined;
   /** Absolute path of the process executor's shim; undefined for the one beside its module. */
   shim: string | undefined;
-  /** A folder of this agent's own in memory, for what no disk may see; undefined where the launcher found none. */
-  memoryDir: string | undefined;
   /** End when standard input does. */
   exitWithParent: boolean;
 }
@@ -53,7 +51,6 @@ const FLAGS = {
   executor: { type: "string", multiple: true, default: [] as string[] },
   identity: { type: "string" },
   shim: { type: "string" },
-  "memory-dir": { type: "string" },
   "exit-with-parent": { type: "boolean", default: false },
 } as const;
 
@@ -74,7 +71,6 @@ export function parseAgentOptions(args: string[], cwd: string, token?: string): 
     executors: values.executor.map(absolute),
     identityDir: values.identity === undefined ? undefined : absolute(values.identity),
     shim: values.shim,
-    memoryDir: values["memory-dir"],
     exitWithParent: values["exit-with-parent"],
   };
   const problems = problemsOf(options, values.label);

@@ -77,7 +77,7 @@ async function serve(
       process: options.shim === undefined ? {} : { shim: options.shim },
       modules: options.executors,
     },
-    { stateDir: folder.path, memoryDir: options.memoryDir, nodeID: identity.current.nodeID },
+    { stateDir: folder.path, nodeID: identity.current.nodeID },
   );
   const executors = [...loaded.values()];
   const state = await folder.openState();

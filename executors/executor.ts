@@ -242,8 +242,6 @@ export interface Executor {
 export interface ExecutorContext {
   /** A folder of the executor's own inside the agent's state folder; created before use. */
   stateDir: string;
-  /** A folder of the executor's own that no disk ever sees; undefined where the device has no memory file system. */
-  memoryDir?: string | undefined;
   nodeID: string;
 }
 

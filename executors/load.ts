@@ -34,13 +34,7 @@ export async function loadExecutors(
   try {
     if (choice.docker !== "none") {
       const { createDockerExecutor } = await import("./docker/docker_executor.ts");
-      add(
-        executors,
-        createDockerExecutor({ ...context, ...memoryOf(context, "docker") }, {
-          socket: choice.docker,
-          ...time,
-        }),
-      );
+      add(executors, createDockerExecutor(context, { socket: choice.docker, ...shimOf(choice), ...time }));
     }
     if (choice.process) {
       const { createProcessExecutor } = await import("./process/process_executor.ts");
@@ -59,14 +53,14 @@ export async function loadExecutors(
   }
 }
 
+function shimOf({ process }: ExecutorChoice): { shim?: string } {
+  return process && process.shim !== undefined ? { shim: process.shim } : {};
+}
+
 async function ownFolder(context: ExecutorContext, name: string): Promise<ExecutorContext> {
   const stateDir = join(context.stateDir, name);
   await makePrivateFolder(stateDir);
-  return { ...context, stateDir, ...memoryOf(context, name) };
-}
-
-function memoryOf({ memoryDir }: ExecutorContext, name: string): Pick<ExecutorContext, "memoryDir"> {
-  return { memoryDir: memoryDir && join(memoryDir, name) };
+  return { ...context, stateDir };
 }
 
 function refused(module: string, message: string, cause?: unknown): CoveyError {

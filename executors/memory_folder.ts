@@ -1,9 +1,10 @@
 /**
- * The files of secrets and configs that tasks read, in a folder that only memory holds:
+ * The files of secrets and configs that tasks read, in a folder that only memory holds. The shim makes it (the agent's sandbox
+ * leads to no such place) and knows where it is:
  *
  *     TASK/secrets/NAME   TASK/configs/NAME   TASK/env/VARIABLE
  *
- * Only the task's user gets into TASK; what the files are to each other's users, their own modes say.
+ * Only the task's user gets into TASK; what the files are to that user, their own modes say.
  */
 import { dependenciesOf, type Dependency } from "../api/dependency.ts";
 import { CoveyError } from "../api/errors.ts";
@@ -16,69 +17,82 @@ export interface PlacedFile {
   path: string;
 }
 
-/** One executor's part of the memory. */
+/** The folder of one executor's tasks. */
 export class MemoryFolder {
-  readonly #path: string | undefined;
+  readonly #shim: string;
+  readonly #stateDir: string;
 
-  /** `path` is undefined where the device has no memory file system. */
-  constructor(path: string | undefined) {
-    this.#path = path;
-  }
-
-  /** The folder of `task`; undefined if it references nothing. Throws `failed_precondition` where there can be none. */
-  of({ ID, Spec }: Task): string | undefined {
-    if (dependenciesOf(Spec).length === 0) return undefined;
-    if (this.#path !== undefined) return `${this.#path}/${ID}`;
-    const why = "this device has no memory file system for them, and they are never written to a disk";
-    throw new CoveyError("failed_precondition", `Cannot prepare the task's secrets and configs: ${why}`);
+  /** `shim` is the absolute path of `shim.sh`; no two executors have the same `stateDir`. */
+  constructor(shim: string, stateDir: string) {
+    this.#shim = shim;
+    this.#stateDir = stateDir;
   }
 
   /**
    * Writes the files of `task` anew. `name` says under which name a reference's file is kept. Rejects as
-   * {@linkcode Dependencies.read} does, and with `failed_precondition` where a file cannot get its owner.
+   * {@linkcode Dependencies.read} does, and with `failed_precondition` where there is no such memory, or where a file cannot
+   * get its owner.
    */
   async write(
     task: Task,
     dependencies: Dependencies,
     name: (dependency: Dependency, index: number) => string,
   ): Promise<PlacedFile[]> {
-    const folder = this.of(task);
-    if (folder === undefined) return [];
     const references = dependenciesOf(task.Spec);
+    if (references.length === 0) return [];
     // Read first: a task that may not have all of it gets nothing.
     const contents = await Promise.all(references.map(({ Kind, ID }) => dependencies.read(Kind, ID)));
-    await removeFolder(folder);
-    // Users of tasks pass through it, and see no names.
-    await Deno.mkdir(this.#path!, { recursive: true });
-    await Deno.chmod(this.#path!, 0o711);
-    await Deno.mkdir(folder, { mode: 0o700 });
-    for (const part of ["secrets", "configs", "env"]) await makeFolder(`${folder}/${part}`);
+    await this.remove(task);
     const placed: PlacedFile[] = [];
     for (const [index, dependency] of references.entries()) {
       const { Kind, File: { UID, GID, Mode }, Env } = dependency, bytes = contents[index]!;
-      const path = `${folder}/${Kind}s/${name(dependency, index)}`;
-      await writeFile(path, bytes, Mode);
-      await giveTo(path, dependency.Name, UID, GID);
+      const owned = [Mode.toString(8).padStart(4, "0"), UID, GID];
+      const path = await this.#keep(task, [`${Kind}s`, name(dependency, index), ...owned], bytes);
       placed.push({ dependency, path });
-      if (Env !== undefined) await writeFile(`${folder}/env/${Env}`, asVariable(dependency, bytes), 0o444);
+      if (Env !== undefined) {
+        await this.#keep(task, ["env", Env, "0444", "0", "0"], asVariable(dependency, bytes));
+      }
     }
     return placed;
   }
 
   /** Removes what is kept of a task. */
-  async remove(taskID: string): Promise<void> {
-    if (this.#path !== undefined) await removeFolder(`${this.#path}/${taskID}`);
+  async remove({ ID, Spec }: Task): Promise<void> {
+    if (dependenciesOf(Spec).length > 0) await this.#ask(["forget", this.#stateDir, ID]);
   }
 
-  /** IDs of all tasks that something is kept of. */
-  async taskIDs(): Promise<string[]> {
-    if (this.#path === undefined) return [];
-    try {
-      return (await Array.fromAsync(Deno.readDir(this.#path))).map(({ name }) => name);
-    } catch (error) {
-      if (error instanceof Deno.errors.NotFound) return [];
-      throw error;
-    }
+  /** Removes what is kept of tasks for which `keep` says false. */
+  async sweep(keep: (taskID: string) => boolean): Promise<string[]> {
+    const ids = (await this.#ask(["kept", this.#stateDir])).split("\n").filter((id) =>
+      id !== "" && !keep(id)
+    );
+    for (const id of ids) await this.#ask(["forget", this.#stateDir, id]);
+    return ids;
+  }
+
+  async #keep(task: Task, words: string[], bytes: Uint8Array): Promise<string> {
+    const answer = (await this.#ask(["keep", this.#stateDir, task.ID, ...words], bytes)).trimEnd();
+    if (answer.startsWith("kept ")) return answer.slice("kept ".length);
+    const why = answer.startsWith("refused ") ? answer.slice("refused ".length) : "the shim does not say why";
+    throw new CoveyError(
+      "failed_precondition",
+      `Cannot keep the task's secrets and configs in memory: ${why}`,
+    );
+  }
+
+  /** One call of the shim, with `input` on its standard input: whoever lists processes sees names only. */
+  async #ask(args: string[], input: Uint8Array = new Uint8Array()): Promise<string> {
+    const command = new Deno.Command(this.#shim, {
+      args,
+      clearEnv: true,
+      stdin: "piped",
+      stdout: "piped",
+      stderr: "null",
+    });
+    const child = command.spawn();
+    const writing = new Response(input as Uint8Array<ArrayBuffer>).body!.pipeTo(child.stdin);
+    const [{ stdout }] = await Promise.all([child.output(), writing.catch(() => {})]);
+    return new TextDecoder().decode(stdout);
   }
 }
 
@@ -89,32 +103,4 @@ export function asVariable({ Kind, Name, Env }: Dependency, bytes: Uint8Array): 
     "invalid_argument",
     `Cannot put ${Kind} ${Name} into the variable ${Env}: it holds a zero byte`,
   );
-}
-
-async function makeFolder(path: string): Promise<void> {
-  await Deno.mkdir(path);
-  await Deno.chmod(path, 0o755);
-}
-
-async function writeFile(path: string, bytes: Uint8Array, mode: number): Promise<void> {
-  // Nobody else shall have it open while its mode is not set.
-  await Deno.writeFile(path, bytes, { createNew: true, mode: 0o600 });
-  await Deno.chmod(path, mode);
-}
-
-/** An agent that is not root cannot give files away: then 0, which is what nobody has chosen, stays its own. */
-async function giveTo(path: string, title: string, uid: string, gid: string): Promise<void> {
-  try {
-    await Deno.chown(path, Number(uid), Number(gid));
-  } catch (cause) {
-    if (uid === "0" && gid === "0") return;
-    const why = `only an agent that runs as root can give it to ${uid}:${gid}`;
-    throw new CoveyError("failed_precondition", `Cannot prepare ${title}: ${why}`, { cause });
-  }
-}
-
-async function removeFolder(path: string): Promise<void> {
-  await Deno.remove(path, { recursive: true }).catch((error) => {
-    if (!(error instanceof Deno.errors.NotFound)) throw error;
-  });
 }

@@ -11,8 +11,8 @@ import { integer, line, list, record, type Shape, type Shaped, text, unsupported
 
 /** References of one task: each is a file, and most often a mount, on the device. */
 const MAX_REFERENCES = 500;
-/** Permission bits with set-user-ID and the like, which no file of ours has. */
-const MAX_MODE = 0o7777;
+/** Permission bits, without set-user-ID and the like: what is kept is no program. */
+const MAX_MODE = 0o777;
 /** Docker's: everybody may read it, in a place that only the task sees. */
 const DEFAULT_MODE = 0o444;
 /** Largest number of a user or group; what is larger wraps. */

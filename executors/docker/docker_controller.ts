@@ -139,7 +139,7 @@ export class DockerController implements Controller {
     }
     this.#id = undefined;
     this.#last = undefined;
-    await this.#node.memory.remove(this.#task.ID);
+    await this.#node.memory.remove(this.#task);
     this.#files = undefined;
   }
 

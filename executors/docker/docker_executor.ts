@@ -13,6 +13,7 @@ import type {
   Sweeper,
 } from "../executor.ts";
 import { NO_DEPENDENCIES } from "../executor.ts";
+import { defaultShim } from "../default_shim.ts";
 import { MemoryFolder } from "../memory_folder.ts";
 import { sweepEach } from "../sweep_each.ts";
 import { checkContainerTask, LABEL_NODE_ID, LABEL_TASK_ID } from "./container_config.ts";
@@ -26,6 +27,8 @@ import { ImagePuller } from "./image_puller.ts";
 export interface DockerOptions {
   /** Absolute path of the engine's socket. */
   socket: string;
+  /** Absolute path of `shim.sh`, which keeps secrets in memory. */
+  shim?: string | undefined;
   clock?: Clock;
 }
 
@@ -38,7 +41,10 @@ class DockerExecutor implements Executor, Sweeper {
   readonly capabilities = ["sweep"] as const;
   readonly #node: EngineNode;
 
-  constructor(context: ExecutorContext, { socket, clock = systemClock }: DockerOptions) {
+  constructor(
+    context: ExecutorContext,
+    { socket, shim = defaultShim(), clock = systemClock }: DockerOptions,
+  ) {
     const engine = new EngineClient(socket);
     this.#node = {
       engine,
@@ -46,7 +52,7 @@ class DockerExecutor implements Executor, Sweeper {
       images: new ImagePuller(engine, clock),
       events: new EventHub(engine, clock),
       nodeID: context.nodeID,
-      memory: new MemoryFolder(context.memoryDir),
+      memory: new MemoryFolder(shim, `${context.stateDir}/docker`),
     };
   }
 
@@ -73,7 +79,6 @@ class DockerExecutor implements Executor, Sweeper {
   // deno-lint-ignore require-await -- a spec that cannot run rejects, it does not throw
   async controller(task: Task, dependencies = NO_DEPENDENCIES): Promise<Controller> {
     checkContainerTask(task);
-    this.#node.memory.of(task);
     return new DockerController(this.#node, task, dependencies);
   }
 
@@ -115,8 +120,7 @@ class DockerExecutor implements Executor, Sweeper {
           if (!hasCode(error, "not_found", "already_exists")) throw error;
         });
     });
-    for (const id of await this.#node.memory.taskIDs()) if (!keep(id)) await this.#node.memory.remove(id);
-    return ids.map((id) => taskOf.get(id)!);
+    return [...new Set([...ids.map((id) => taskOf.get(id)!), ...await this.#node.memory.sweep(keep)])];
   }
 
   async close(): Promise<void> {

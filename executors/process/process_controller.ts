@@ -39,8 +39,7 @@ export interface Device {
 }
 
 /** Deletes what the device keeps of a task whose program has ended. */
-export async function deleteFiles({ stateDir, memory }: Device, id: string): Promise<void> {
-  await memory.remove(id);
+export async function deleteFiles(stateDir: string, id: string): Promise<void> {
   for (const path of [`logs/${id}.log`, `logs/${id}.log.1`, `tasks/${id}`, `runs/${id}`]) {
     await Deno.remove(`${stateDir}/${path}`, { recursive: true }).catch((error) => {
       if (!(error instanceof Deno.errors.NotFound)) throw error;
@@ -117,8 +116,7 @@ export class ProcessController implements Controller {
   async remove(signal: AbortSignal): Promise<void> {
     await this.terminate(signal);
     this.#forget();
-    await deleteFiles(this.#device, this.#request.id);
-    this.#prepared = this.#hasFiles = false;
+    await this.#deleteFiles();
   }
 
   handle(): Handle | undefined {
@@ -169,7 +167,7 @@ export class ProcessController implements Controller {
       const found = await shim.check(id);
       if (found.state === "new") continue;
       if (await this.adopt(found)) return this.#pid;
-      await deleteFiles(this.#device, id);
+      await this.#deleteFiles();
       await this.prepare();
     }
     throw new CoveyError("aborted", `Cannot start process: task ${id} is being started by another agent`);
@@ -181,10 +179,15 @@ export class ProcessController implements Controller {
     } catch (error) {
       // A program that never ran leaves no trace, so that a retry starts afresh.
       this.#forget();
-      await deleteFiles(this.#device, this.#request.id);
-      this.#prepared = this.#hasFiles = false;
+      await this.#deleteFiles();
       throw error;
     }
+  }
+
+  async #deleteFiles(): Promise<void> {
+    await deleteFiles(this.#device.stateDir, this.#request.id);
+    await this.#device.memory.remove(this.#task);
+    this.#prepared = this.#hasFiles = false;
   }
 
   #isRunning(): boolean {

@@ -1,5 +1,4 @@
 /** Runs programs on the device itself, each under a small shim that outlives the agent (design section 9). */
-import { fileURLToPath } from "node:url";
 import { type Clock, systemClock } from "../../api/clock.ts";
 import { CoveyError } from "../../api/errors.ts";
 import { makePrivateFolder } from "../../api/private_folder.ts";
@@ -14,6 +13,7 @@ import type {
   Handle,
   Sweeper,
 } from "../executor.ts";
+import { defaultShim } from "../default_shim.ts";
 import { NO_DEPENDENCIES } from "../executor.ts";
 import { MemoryFolder } from "../memory_folder.ts";
 import { sweepEach } from "../sweep_each.ts";
@@ -37,11 +37,6 @@ export interface ProcessOptions {
 /** Where programs are looked up when nothing else is said. */
 const DEFAULT_PATH = "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin";
 
-/** The shim beside this file. */
-export function defaultShim(): string {
-  return fileURLToPath(new URL("./shim.sh", import.meta.url));
-}
-
 class ProcessExecutor implements Executor, Sweeper {
   readonly name = "process";
   readonly runtime = RUNTIME_PROCESS;
@@ -51,11 +46,11 @@ class ProcessExecutor implements Executor, Sweeper {
   readonly #path: string;
   #description: ExecutorDescription | undefined;
 
-  constructor({ stateDir, memoryDir }: ExecutorContext, options: ProcessOptions) {
+  constructor(stateDir: string, options: ProcessOptions) {
     const clock = options.clock ?? systemClock;
     const exits = new ExitWatch(`${stateDir}/runs`, clock);
-    const shim = new Shim(options.shim ?? defaultShim(), stateDir, clock);
-    this.#device = { shim, exits, clock, stateDir, memory: new MemoryFolder(memoryDir) };
+    const path = options.shim ?? defaultShim(), shim = new Shim(path, stateDir, clock);
+    this.#device = { shim, exits, clock, stateDir, memory: new MemoryFolder(path, stateDir) };
     this.#logs = new LogKeeper(`${stateDir}/logs`, clock, options.maxLogBytes ?? MAX_LOG_BYTES);
     this.#path = options.path ?? DEFAULT_PATH;
   }
@@ -92,21 +87,23 @@ class ProcessExecutor implements Executor, Sweeper {
     this.#device.exits.open();
     if (await controller.adopt(await this.#device.shim.check(task.ID))) return controller;
     await controller.close();
-    await deleteFiles(this.#device, task.ID);
+    await deleteFiles(this.#device.stateDir, task.ID);
+    await this.#device.memory.remove(task);
     throw new CoveyError("not_found", `Cannot recover process: nothing is left of task ${task.ID}`);
   }
 
   async sweep(keep: (taskID: string) => boolean, signal: AbortSignal): Promise<string[]> {
-    const { shim } = this.#device;
-    return await sweepEach(await this.#taskIDs(), keep, signal, async (id) => {
+    const { shim, stateDir, memory } = this.#device;
+    const ids = await sweepEach(await this.#taskIDs(), keep, signal, async (id) => {
       await shim.signal(id, "KILL");
-      await deleteFiles(this.#device, id);
+      await deleteFiles(stateDir, id);
     });
+    return [...new Set([...ids, ...await memory.sweep(keep)])];
   }
 
   /** Of every task that has a file here. */
   async #taskIDs(): Promise<Set<string>> {
-    const ids = new Set((await this.#device.memory.taskIDs()).filter(isTaskID));
+    const ids = new Set<string>();
     for (const folder of ["tasks", "runs", "logs"]) {
       for await (const { name } of Deno.readDir(`${this.#device.stateDir}/${folder}`)) {
         const id = folder === "logs" ? name.replace(/\.log(\.1)?$/, "") : name;
@@ -121,8 +118,7 @@ class ProcessExecutor implements Executor, Sweeper {
   }
 
   #create(task: Task, dependencies: Dependencies = NO_DEPENDENCIES): ProcessController {
-    const request = shimRequest(task, this.#path, this.#device.memory.of(task));
-    return new ProcessController(this.#device, task, request, dependencies);
+    return new ProcessController(this.#device, task, shimRequest(task, this.#path), dependencies);
   }
 }
 
@@ -132,5 +128,5 @@ export async function createProcessExecutor(
   options: ProcessOptions = {},
 ): Promise<Executor & Sweeper> {
   for (const dir of ["tasks", "runs", "logs"]) await makePrivateFolder(`${context.stateDir}/${dir}`);
-  return new ProcessExecutor(context, options);
+  return new ProcessExecutor(context.stateDir, options);
 }

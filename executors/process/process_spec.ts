@@ -1,4 +1,5 @@
 /** From a task to what the shim is asked to run. */
+import { dependenciesOf } from "../../api/dependency.ts";
 import { DAY_MS, toMs } from "../../api/duration.ts";
 import { CoveyError, type FieldProblem } from "../../api/errors.ts";
 import { stopGraceMs } from "../../api/service.ts";
@@ -12,8 +13,8 @@ export interface ShimOptions {
   /** USER or USER:GROUP, names or numbers. */
   user?: string;
   dir?: string;
-  /** The folder of its secrets and configs. */
-  memory_dir?: string;
+  /** It has a folder with secrets and configs. */
+  kept?: "yes";
   /** Bytes. */
   memory?: string;
   nano_cpus?: string;
@@ -121,16 +122,16 @@ function problemsOf(task: Task): FieldProblem[] {
 }
 
 /**
- * What the shim is asked to run for `task`. `path` is the node's PATH, `memoryDir` the folder of its secrets and configs.
+ * What the shim is asked to run for `task`. `path` is the node's PATH.
  *
  * @throws {CoveyError} `invalid_argument` with every problem of the spec.
  */
-export function shimRequest(task: Task, path: string, memoryDir?: string): ShimRequest {
+export function shimRequest(task: Task, path: string): ShimRequest {
   const problems = problemsOf(task);
   if (problems.length > 0) throw CoveyError.invalid("run task as a process", problems);
   const spec = task.Spec.ProcessSpec!;
   const limits = task.Spec.Resources?.Limits;
-  const env = [...spec.Env ?? []];
+  const env = spec.Env ?? [];
   // The program is looked up in its own PATH, as a shell would.
   const own = env.findLast((entry) => entry.startsWith("PATH="))?.slice("PATH=".length);
   const options: ShimOptions = { path: own ?? path };
@@ -139,9 +140,6 @@ export function shimRequest(task: Task, path: string, memoryDir?: string): ShimR
   if (limits?.MemoryBytes) options.memory = String(limits.MemoryBytes);
   if (limits?.NanoCPUs) options.nano_cpus = String(limits.NanoCPUs);
   if (limits?.Pids) options.pids = String(limits.Pids);
-  if (memoryDir !== undefined) {
-    options.memory_dir = memoryDir;
-    env.push(`COVEY_SECRETS_DIR=${memoryDir}/secrets`, `COVEY_CONFIGS_DIR=${memoryDir}/configs`);
-  }
+  if (dependenciesOf(task.Spec).length > 0) options.kept = "yes";
   return { id: task.ID, command: [spec.Command, ...spec.Args ?? []], options, env };
 }

@@ -129,8 +129,8 @@ export class Shim {
 
 /** The request as the shim takes it: two separators, and three lines of texts. */
 function encode({ command: [program = "", ...args], options, env }: ShimRequest): string {
-  const { path, user = "", dir = "", memory_dir = "", memory = "", nano_cpus = "", pids = "" } = options;
-  const lines = [[path, user, dir, memory_dir, memory, nano_cpus, pids, program], env, args];
+  const { path, user = "", dir = "", kept = "", memory = "", nano_cpus = "", pids = "" } = options;
+  const lines = [[path, user, dir, kept, memory, nano_cpus, pids, program], env, args];
   const [separator = "", newline = ""] = separatorsFor(lines.flat());
   const line = (texts: string[]) => texts.map((text) => text.replaceAll("\n", newline) + separator).join("");
   return [`${separator} ${newline}`, ...lines.map(line)].join("\n");

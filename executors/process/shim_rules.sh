@@ -55,30 +55,6 @@ check_variables() {
   set +f
 }
 
-# Checks the folder of the task's secrets and configs, and sets kept_names to the variables that it holds. It is one that only
-# the launcher and the agent can have made, without a link on the way, because it gets the program's user for its owner.
-check_kept() {
-  kept_names=
-  [ -n "$kept" ] || return 0
-  mine=covey-$(id -u)
-  case $kept in
-    *..* | *//*) refuse Secrets "no folder of this task: $kept" ;;
-    /dev/shm/"$mine"/*/process/"$id" | /run/"$mine"/*/process/"$id") ;;
-    *) refuse Secrets "no folder of this task: $kept" ;;
-  esac
-  dir=$kept
-  while [ "${dir##*/}" != "$mine" ]; do
-    [ -d "$dir" ] && [ ! -L "$dir" ] && [ -O "$dir" ] || refuse Secrets "not a folder of the agent's own: $dir"
-    dir=${dir%/*}
-  done
-  [ ! -L "$dir" ] && [ -O "$dir" ] || refuse Secrets "not a folder of the agent's own: $dir"
-  for file in "$kept"/env/*; do
-    [ -f "$file" ] || continue
-    [ -z "$listed" ] || ! is_loader "${file##*/}" || refuse Secrets "${file##*/} is refused while there is $ALLOW"
-    kept_names="$kept_names ${file##*/}"
-  done
-}
-
 # True for a variable by which the dynamic loader, a shell or an interpreter takes code from elsewhere, or finds other programs.
 is_loader() {
   case $1 in

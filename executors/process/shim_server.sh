@@ -11,8 +11,12 @@
 #     check NUMBER ID      answers  new | running PID | orphan PID | gone | exit CODE [oom | lost INTERPRETER]
 #     signal NUMBER ID NAME  signals the program's whole process group, KILL spares nothing; answers  done
 #   shim.sh describe       answers  MEMORY_KIB HOSTNAME
+#   shim.sh keep STATE ID PART NAME MODE UID GID
+#                          keeps standard input in memory as a file of the task: answers  kept PATH | refused MESSAGE
+#   shim.sh forget STATE ID  removes all files that are kept of the task
+#   shim.sh kept STATE     answers with the IDs of the tasks that files are kept of
 #
-# The lines of `run` are PATH, user, folder, folder of secrets, memory (bytes), NanoCPUs, processes and command; the variables, NAME=TEXT; and
+# The lines of `run` are PATH, user, folder, whether files are kept, memory (bytes), NanoCPUs, processes and command; the variables, NAME=TEXT; and
 # the arguments. SEPARATOR, a control character that is in none of them, ends each text, and NEWLINE, another, stands for a
 # newline: so the shell splits them in one go, where a loop over arguments would copy all of them for each. They are data:
 # nothing of them is ever taken as code. shim_rules.sh says what may run, and checks each number and name, whatever the agent
@@ -36,6 +40,8 @@ umask 077
 
 # shellcheck source=shim_rules.sh
 . "${0%/*}/shim_rules.sh"
+# shellcheck source=shim_memory.sh
+. "${0%/*}/shim_memory.sh"
 
 boot_id() { read -r boot </proc/sys/kernel/random/boot_id; }
 
@@ -329,7 +335,7 @@ shim() {
   case $program in *=*) refuse ProcessSpec.Command "no program whose path has = in it can be run: $program" ;; esac
   check_allowed
   check_variables
-  check_kept
+  find_kept
   find_user
   make_groups
   (become)
@@ -415,13 +421,16 @@ serve() {
   [ $# = 0 ] || rmdir "$@" 2>/dev/null
 }
 
-state=$2
+state=${2-}
 case $1 in
+  keep) shift 2 && keep "$@" ;;
+  forget) is_id "$3" && find_memory && rm -rf -- "${kept_base:?}/$3" ;;
+  kept) find_memory && [ -d "$kept_base" ] && ls "$kept_base" ;;
   serve) serve ;;
   describe)
     while read -r key value _; do [ "$key" = MemTotal: ] && break; done </proc/meminfo
     read -r name </proc/sys/kernel/hostname
     echo "$value $name"
     ;;
-  *) echo "usage: shim.sh serve STATE | describe" >&2 && exit 2 ;;
+  *) echo "usage: shim.sh serve STATE | describe | keep | forget | kept" >&2 && exit 2 ;;
 esac

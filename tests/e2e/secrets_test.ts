@@ -6,6 +6,7 @@ import assert from "node:assert/strict";
 import type { ServiceView } from "../../cli/api_types.ts";
 import type { Fleet } from "../../cli/demo/fleet.ts";
 import { runningTasks, waitNode, waitRunning, withFleet } from "../support/e2e.ts";
+import { memoryFolderOf, namesIn } from "../support/memory_folder.ts";
 import { eventually, run } from "../support/programs.ts";
 import { filesWith, processesWith } from "../support/search_bytes.ts";
 import { NO_ENGINE, TEST_ENGINE } from "../support/test_engine.ts";
@@ -73,12 +74,6 @@ function outputOf(fleet: Fleet, taskID: string): Promise<string> {
   return Deno.readTextFile(`${folderOf(fleet)}/pi/process/logs/${taskID}.log`).catch(() => "");
 }
 
-/** Where the agent of the device keeps its tasks' files, by its own flags. */
-async function memoryOf(fleet: Fleet): Promise<string> {
-  const flags = await Deno.readTextFile(`/proc/${fleet.pid("pi")}/cmdline`);
-  return /\0--memory-dir\0([^\0]+)\0/.exec(`${flags}\0`)![1]!;
-}
-
 Deno.test("Secrets: a program on a device has them, and has them again without any manager; nobody else does", () =>
   withFleet({}, async (fleet) => {
     await fleet.startManager("manager", ["--no-agent"]);
@@ -92,14 +87,12 @@ Deno.test("Secrets: a program on a device has them, and has them again without a
     const says = (text: string) =>
       eventually("the program has its secrets", async () => await outputOf(fleet, task!.ID) === text);
     await says(wanted);
-    const memory = await memoryOf(fleet);
+    const memory = await memoryFolderOf(`${folderOf(fleet)}/pi/process`);
     const hidden = async () => {
       for (const secret of [key, token]) {
         assert.deepEqual(await filesWith(`${folderOf(fleet)}/pi`, secret), []);
         assert.ok(
-          (await filesWith(memory, secret)).every((path) =>
-            path.startsWith(`${memory}/process/${task!.ID}/`)
-          ),
+          (await filesWith(memory, secret)).every((path) => path.startsWith(`${memory}/${task!.ID}/`)),
         );
         for (const log of ["pi", "manager"]) assert.ok(!(await fleet.log(log)).includes(secret));
       }
@@ -131,7 +124,7 @@ Deno.test("Secrets: a program on a device has them, and has them again without a
     await ok("covey", fleet, "service", "rm", "app");
     await eventually(
       "the task's files are gone",
-      async () => (await Array.fromAsync(Deno.readDir(`${memory}/process`))).length === 0,
+      async () => (await namesIn(memory)).length === 0,
     );
     await ok("covey", fleet, "secret", "rm", "key", "token");
     await ok("covey", fleet, "config", "rm", "settings");

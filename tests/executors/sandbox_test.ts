@@ -1,6 +1,6 @@
 import assert from "node:assert/strict";
 import { fileURLToPath } from "node:url";
-import { defaultShim } from "../../executors/process/process_executor.ts";
+import { defaultShim } from "../../executors/default_shim.ts";
 import { containerTask, ENGINE_SOCKET, NO_ENGINE } from "../conformance/docker_fixture.ts";
 import { processTask } from "../conformance/process_fixture.ts";
 

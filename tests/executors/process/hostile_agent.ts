@@ -1,6 +1,6 @@
 /** Talks to the shim as an agent would that somebody took over: with whatever it likes to send. */
 import { dirname } from "node:path";
-import { defaultShim } from "../../../executors/process/process_executor.ts";
+import { defaultShim } from "../../../executors/default_shim.ts";
 
 /** The part of the shim that takes requests, to be run by a shell of the test's choice. */
 export const SERVER = defaultShim().replace("shim.sh", "shim_server.sh");
@@ -63,7 +63,7 @@ export async function copyShim(
   folder: string,
   change: (text: string) => string = (text) => text,
 ): Promise<string> {
-  for (const name of ["shim.sh", "shim_clean.sh", "shim_server.sh", "shim_rules.sh"]) {
+  for (const name of ["shim.sh", "shim_clean.sh", "shim_server.sh", "shim_rules.sh", "shim_memory.sh"]) {
     const text = await Deno.readTextFile(`${dirname(defaultShim())}/${name}`);
     await Deno.writeTextFile(`${folder}/${name}`, change(text));
     await Deno.chmod(`${folder}/${name}`, 0o755);

@@ -4,9 +4,12 @@ import type { Dependency, References } from "../../../api/dependency.ts";
 import { CoveyError } from "../../../api/errors.ts";
 import type { ProcessSpec } from "../../../api/service.ts";
 import type { Dependencies } from "../../../executors/executor.ts";
+import { defaultShim } from "../../../executors/default_shim.ts";
 import { createProcessExecutor } from "../../../executors/process/process_executor.ts";
 import { processTask } from "../../conformance/process_fixture.ts";
 import { NODE_ID } from "../../conformance/tasks.ts";
+import { copyShim } from "./hostile_agent.ts";
+import { memoryFolderOf, namesIn } from "../../support/memory_folder.ts";
 import { filesWith, processesWith } from "../../support/search_bytes.ts";
 
 const never = new AbortController().signal;
@@ -42,15 +45,12 @@ interface Place {
 
 async function inPlace(test: (place: Place) => Promise<void>): Promise<void> {
   const stateDir = await Deno.makeTempDir({ prefix: "covey-secrets-" });
-  const own = `/dev/shm/covey-${UID}/test-${crypto.randomUUID()}`;
-  await Deno.mkdir(own, { recursive: true });
-  await Deno.chmod(`/dev/shm/covey-${UID}`, 0o711);
-  await Deno.chmod(own, 0o711);
+  const memoryDir = await memoryFolderOf(stateDir);
   try {
-    await test({ stateDir, memoryDir: `${own}/process` });
+    await test({ stateDir, memoryDir });
   } finally {
     await Deno.remove(stateDir, { recursive: true });
-    await Deno.remove(own, { recursive: true });
+    await Deno.remove(memoryDir, { recursive: true }).catch(() => {});
   }
 }
 
@@ -61,7 +61,7 @@ async function ran(
   spec: References & Partial<ProcessSpec>,
   held: Record<string, string>,
 ) {
-  const executor = await createProcessExecutor({ ...place, nodeID: NODE_ID });
+  const executor = await createProcessExecutor({ stateDir: place.stateDir, nodeID: NODE_ID });
   const task = processTask({ Command: "/bin/sh", Args: ["-c", script], ...spec });
   const controller = await executor.controller(task, dependenciesWith(held));
   try {
@@ -74,8 +74,7 @@ async function ran(
     await controller.remove(never);
     await controller.close();
     await executor.close();
-    const left = await Array.fromAsync(Deno.readDir(place.memoryDir)).catch(() => []);
-    assert.deepEqual(left, [], "nothing is left in memory");
+    assert.deepEqual(await namesIn(place.memoryDir), [], "nothing is left in memory");
   }
 }
 
@@ -104,7 +103,7 @@ Deno.test("Process: a secret in a variable is the program's alone, whatever it h
 
 Deno.test("Process: while a program runs, its secrets are in no file of the agent, in no command line and no other's environment", () =>
   inPlace(async (place) => {
-    const executor = await createProcessExecutor({ ...place, nodeID: NODE_ID });
+    const executor = await createProcessExecutor({ stateDir: place.stateDir, nodeID: NODE_ID });
     const spec = { Secrets: [secret("key"), secret("token", { Env: "TOKEN" })] };
     const task = processTask({ Command: "/bin/sleep", Args: ["1000"], ...spec });
     const held = { "secret/id-key": WORD, "secret/id-token": `${WORD}-token` };
@@ -118,7 +117,7 @@ Deno.test("Process: while a program runs, its secrets are in no file of the agen
     assert.ok(shown.every((pid) => pid === PID), `${shown} is not ${PID}`);
     assert.equal((await filesWith(place.memoryDir, WORD)).length, 3);
     await controller.remove(never);
-    assert.deepEqual(await Array.fromAsync(Deno.readDir(place.memoryDir)), []);
+    assert.deepEqual(await namesIn(place.memoryDir), []);
     await controller.close();
     await executor.close();
   }));
@@ -141,23 +140,22 @@ Deno.test({
 });
 
 Deno.test("Process: without a memory file system a task with secrets is refused, and nothing is written", async () => {
-  const stateDir = await Deno.makeTempDir({ prefix: "covey-secrets-" });
-  const executor = await createProcessExecutor({ stateDir, nodeID: NODE_ID });
+  const folder = await Deno.makeTempDir({ prefix: "covey-secrets-" }), stateDir = `${folder}/state`;
+  const shim = await copyShim(folder, (text) => text.replace("in /dev/shm /run;", "in /nowhere;"));
+  const executor = await createProcessExecutor({ stateDir, nodeID: NODE_ID }, { shim });
   const task = processTask({ Command: "/bin/true", Secrets: [secret("key")] });
-  await assert.rejects(
-    executor.controller(task, dependenciesWith({ "secret/id-key": WORD })),
-    /no memory file system .* never written to a disk/,
-  );
+  const controller = await executor.controller(task, dependenciesWith({ "secret/id-key": WORD }));
+  await assert.rejects(controller.prepare(never), /no memory file system .* never written to a disk/);
   assert.deepEqual(await filesWith(stateDir, WORD), []);
   await executor.close();
-  await Deno.remove(stateDir, { recursive: true });
+  await Deno.remove(folder, { recursive: true });
 });
 
 Deno.test("Process: a task whose secret is missing is not prepared, and gets none of the others", () =>
   inPlace(async (place) => {
     const spec = { Secrets: [secret("key"), secret("gone")] };
     await assert.rejects(ran(place, ":", spec, { "secret/id-key": WORD }), { code: "not_found" });
-    const executor = await createProcessExecutor({ ...place, nodeID: NODE_ID });
+    const executor = await createProcessExecutor({ stateDir: place.stateDir, nodeID: NODE_ID });
     const controller = await executor.controller(processTask({ Command: "/bin/true", ...spec }));
     await assert.rejects(controller.prepare(never), { code: "permission_denied" });
     await executor.close();
@@ -171,50 +169,57 @@ Deno.test("Process: memory that a reboot has emptied is filled again before the 
       Args: ["-c", 'cat "$COVEY_SECRETS_DIR/key"'],
       Secrets: [secret("key")],
     });
-    const first = await createProcessExecutor({ ...place, nodeID: NODE_ID });
+    const first = await createProcessExecutor({ stateDir: place.stateDir, nodeID: NODE_ID });
     const prepared = await first.controller(task, held);
     await prepared.prepare(never);
     const handle = prepared.handle()!;
     await first.close();
     await Deno.remove(place.memoryDir, { recursive: true });
-    const next = await createProcessExecutor({ ...place, nodeID: NODE_ID });
+    const next = await createProcessExecutor({ stateDir: place.stateDir, nodeID: NODE_ID });
     const controller = await next.recover(task, handle, held);
     await controller.start(never);
     assert.equal((await controller.wait(never)).ExitCode, 0);
     assert.equal(await Deno.readTextFile(`${place.stateDir}/logs/${task.ID}.log`), WORD);
     assert.deepEqual(await next.sweep(() => false, never), [task.ID]);
-    assert.deepEqual(await Array.fromAsync(Deno.readDir(place.memoryDir)), []);
+    assert.deepEqual(await namesIn(place.memoryDir), []);
     await next.close();
   }));
 
-Deno.test("Shim: only a folder of the agent's own in memory is given to a program's user", async () => {
-  const { Shim } = await import("../../../executors/process/shim.ts");
-  const { defaultShim } = await import("../../../executors/process/process_executor.ts");
-  const { systemClock } = await import("../../../api/clock.ts");
-  await inPlace(async ({ stateDir, memoryDir }) => {
-    await Deno.mkdir(`${stateDir}/runs`);
-    await Deno.mkdir(`${stateDir}/logs`);
-    await Deno.mkdir(memoryDir);
-    const shim = new Shim(defaultShim(), stateDir, systemClock);
-    await Deno.symlink("/etc", `${memoryDir}/t3`);
-    const folders = [
-      "/etc",
-      `${memoryDir}/../process/t1`,
-      `${memoryDir}/t9`,
-      `${memoryDir}/t3`,
-      stateDir,
-      "/dev/shm",
-    ];
-    for (const [index, memory_dir] of folders.entries()) {
-      const id = `t${index}`;
-      await Deno.mkdir(`${stateDir}/tasks/${id}`, { recursive: true });
-      const options = { path: "/bin:/usr/bin", memory_dir };
-      await assert.rejects(
-        shim.run({ id, command: ["true"], options, env: [] }),
-        /no folder of this task|not a folder of the agent's own/,
-        memory_dir,
-      );
-    }
-    await shim.close();
+/** What the shim answers to words that no agent of ours would say. */
+async function answerOf(stateDir: string, words: string[]): Promise<string> {
+  const child = new Deno.Command(defaultShim(), {
+    args: [words[0]!, stateDir, ...words.slice(1)],
+    clearEnv: true,
+    stdin: "null",
+    stdout: "piped",
+    stderr: "null",
   });
-});
+  return new TextDecoder().decode((await child.output()).stdout);
+}
+
+Deno.test("Shim: what an agent keeps in memory stays in the folder of a task, and is no program of another user's", () =>
+  inPlace(async ({ stateDir, memoryDir }) => {
+    const right = ["keep", "t", "secrets", "key", "0400", String(UID), "0"];
+    const wrong: [number, string[]][] = [
+      [1, ["", ".", "..", "../t", "a/b", "-x"]],
+      [2, ["", "..", "other", "secrets/.."]],
+      [3, ["", ".", "..", "../../x", "a/b"]],
+      [4, ["4755", "04755", "0999", "a", "u+s"]],
+      [5, ["root", "-1", "4294967296", "x[$(reboot)]"]],
+      [6, ["root", "4294967295"]],
+    ];
+    for (const [at, values] of wrong) {
+      for (const value of values) {
+        assert.match(await answerOf(stateDir, right.with(at, value)), /^refused /, value);
+      }
+    }
+    assert.deepEqual(await namesIn(memoryDir), []);
+    assert.equal(await answerOf(stateDir, right), `kept ${memoryDir}/t/secrets/key\n`);
+    // Whose program had the folder may have put a link into it.
+    await Deno.remove(`${memoryDir}/t`, { recursive: true });
+    await Deno.symlink("/tmp", `${memoryDir}/t`);
+    assert.match(await answerOf(stateDir, right), /^refused not a folder of the agent's own/);
+    await answerOf(stateDir, ["forget", "../.."]);
+    await answerOf(stateDir, ["forget", "t"]);
+    assert.deepEqual([await namesIn(memoryDir), (await Deno.stat("/tmp")).isDirectory], [[], true]);
+  }));
