@@ -71,6 +71,8 @@ export class Agent {
   readonly #abort = new AbortController();
   #sessionID: string | undefined;
   #managersTold = false;
+  /** What the node last said of itself. */
+  #description: NodeDescription | undefined;
   #running: Promise<void> | undefined;
   #state: AgentState = "stopped";
 
@@ -86,6 +88,7 @@ export class Agent {
       state: options.state,
       dependencies: this.#dependencies,
       bootID: options.bootID ?? "",
+      node: async () => this.#description ?? await this.#describe(this.#abort.signal),
       onStatus: (taskID, status) => this.#reporter.report(taskID, status),
     });
   }
@@ -212,6 +215,7 @@ export class Agent {
     );
     try {
       const description = await describeNode(facts, executors, abort.signal);
+      this.#description = description;
       if (!signal.aborted) this.#options.onMissingRuntimes?.(description.MissingRuntimes ?? {});
       return description;
     } finally {

@@ -5,6 +5,7 @@ import { CoveyError } from "../api/errors.ts";
 import { getLogger } from "../api/log.ts";
 import { isTerminal } from "../api/task_state.ts";
 import type { Task, TaskStatus } from "../api/task.ts";
+import type { NodeDescription } from "../api/node.ts";
 import type { Executor } from "../executors/executor.ts";
 import type { DependencyKeeper } from "./dependencies.ts";
 import { Leftovers } from "./leftovers.ts";
@@ -25,6 +26,8 @@ export interface WorkerOptions {
   dependencies: DependencyKeeper;
   /** Identifies the machine's present boot; empty if the system does not say. */
   bootID: string;
+  /** See `TaskEnvironment`. */
+  node: () => Promise<NodeDescription>;
   onStatus: (taskID: string, status: TaskStatus) => void;
 }
 
@@ -155,6 +158,7 @@ export class Worker {
       executor: this.#executors.get(Spec.Runtime),
       limiter: this.#limiter(Spec.Runtime),
       dependencies: this.#options.dependencies.forTask(record.task),
+      node: this.#options.node,
       connected: () => this.#connected,
       rebooted: this.#rebooted,
       onRecord: (next) => state.put(next),

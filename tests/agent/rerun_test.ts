@@ -25,6 +25,7 @@ function takeUp(record: TaskRecord, world: MockWorld, clock: FakeClock, records:
     dependencies: { read: () => Promise.reject(new Error("nothing is referenced")) },
     clock,
     executor: createMockExecutor(world),
+    node: () => Promise.reject(new Error("nobody asks")),
     limiter: new StartLimiter(clock, 1),
     connected: () => false,
     rebooted: true,

@@ -1,5 +1,4 @@
 /** `/secrets` and `/configs`. */
-import type { Hono } from "@hono/hono";
 import { DEPENDENCY_KINDS } from "../../../api/dependency.ts";
 import { parsePayloadSpec } from "../../../api/validate/mod.ts";
 import { parseFilters } from "../../control/filters.ts";
@@ -7,6 +6,7 @@ import { listPayloads, PAYLOAD_FILTERS } from "../../control/lists.ts";
 import { findPayload } from "../../control/lookup.ts";
 import { createPayload, removePayload, updatePayload } from "../../control/payloads.ts";
 import {
+  type ControlApp,
   type ControlContext,
   lookUp,
   managerForReading,
@@ -18,7 +18,7 @@ import {
 import { payloadView } from "../views/payload_view.ts";
 
 /** Adds the routes. */
-export function payloadRoutes(app: Hono, context: ControlContext): void {
+export function payloadRoutes(app: ControlApp, context: ControlContext): void {
   for (const kind of DEPENDENCY_KINDS) {
     const path = `/${kind}s`;
     app.get(path, async (c) => {
