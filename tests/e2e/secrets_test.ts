@@ -74,6 +74,12 @@ function outputOf(fleet: Fleet, taskID: string): Promise<string> {
   return Deno.readTextFile(`${folderOf(fleet)}/pi/process/logs/${taskID}.log`).catch(() => "");
 }
 
+/** The process ID in the record that the shim keeps of a task. */
+async function programOf(fleet: Fleet, taskID: string): Promise<number | undefined> {
+  const record = await Deno.readTextFile(`${folderOf(fleet)}/pi/process/runs/${taskID}`).catch(() => "");
+  return record.split("\n").length > 2 ? Number(record.split("\n")[1]!.split(" ")[1]) : undefined;
+}
+
 Deno.test("Secrets: a program on a device has them, and has them again without any manager; nobody else does", () =>
   withFleet({}, async (fleet) => {
     await fleet.startManager("manager", ["--no-agent"]);
@@ -112,7 +118,12 @@ Deno.test("Secrets: a program on a device has them, and has them again without a
     Deno.kill(task!.Status.ContainerStatus!.PID, "SIGKILL");
     await Deno.remove(memory, { recursive: true });
     await fleet.restart("pi");
-    await says(wanted + wanted);
+    // It runs anew, in a folder of its own, and its output begins anew as well.
+    await eventually("another program runs", async () => {
+      const pid = await programOf(fleet, task!.ID);
+      return pid !== undefined && pid !== task!.Status.ContainerStatus!.PID;
+    });
+    await says(wanted);
     await hidden();
     await fleet.restart("manager");
     await fleet.waitUntil(
