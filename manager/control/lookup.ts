@@ -35,6 +35,11 @@ export function findTask(view: ReadView, input: string): Task {
   return only("task", input, [], () => view.all("tasks"));
 }
 
+/** The secret or config of this name, whatever its case. */
+export function payloadsNamed(view: ReadView, kind: DependencyKind, name: string): (Secret | Config)[] {
+  return kind === "secret" ? view.find("secrets", "name", name) : view.find("configs", "name", name);
+}
+
 /** The secret or config called `input`. Throws as {@linkcode findService}. */
 export function findPayload(view: ReadView, kind: DependencyKind, input: string): Secret | Config {
   const table = TABLE_OF[kind];
@@ -42,7 +47,7 @@ export function findPayload(view: ReadView, kind: DependencyKind, input: string)
     only(
       kind,
       input,
-      view.find(table, "name", input).filter((each) => each.Spec.Name === input),
+      payloadsNamed(view, kind, input).filter((each) => each.Spec.Name === input),
       () => view.all(table),
     );
 }

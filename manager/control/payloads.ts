@@ -5,6 +5,7 @@ import { newID, type Random } from "../../api/random.ts";
 import type { TaskSpec } from "../../api/service.ts";
 import { parsePayloadUpdate } from "../../api/validate/mod.ts";
 import { type ReadView, type Store, TABLE_OF, type WriteTransaction } from "../store/mod.ts";
+import { payloadsNamed } from "./lookup.ts";
 import { requireVersion } from "./version.ts";
 
 /** Stores a new secret or config and resolves with its ID. Throws `already_exists` if the name is taken. */
@@ -16,7 +17,7 @@ export async function createPayload(
 ): Promise<string> {
   const ID = newID(random), table = TABLE_OF[kind];
   await store.update((tx) => {
-    if (tx.find(table, "name", spec.Name).length > 0) {
+    if (payloadsNamed(tx, kind, spec.Name).length > 0) {
       throw new CoveyError("already_exists", `${kind} ${spec.Name} already exists`);
     }
     tx.create(table, { ID, Version: { Index: 0 }, CreatedAt: "", UpdatedAt: "", Spec: spec });

@@ -167,7 +167,7 @@ async function refusals(fleet: Fleet): Promise<void> {
 Deno.test({
   name:
     "Secrets: the stock client's secrets and configs reach containers as files in memory, with owner and mode",
-  ignore: NO_ENGINE !== "",
+  ignore: NO_ENGINE !== "", // a reason is in the variable
   fn: () =>
     withFleet({ docker: TEST_ENGINE }, async (fleet) => {
       await fleet.startManager("manager");

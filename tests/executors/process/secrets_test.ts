@@ -124,7 +124,7 @@ Deno.test("Process: while a program runs, its secrets are in no file of the agen
 
 Deno.test({
   name: "Process: a program of another user gets at its own secrets, and at nobody else's",
-  ignore: !IS_ROOT,
+  ignore: !IS_ROOT, // only root can become another user
   fn: () =>
     inPlace(async (place) => {
       const held = { "secret/id-key": WORD, "secret/id-root": `${WORD}-root` };

@@ -1,5 +1,6 @@
 /** `/secrets` and `/configs`: Docker's schema, its limits and its words, and that a secret's bytes never come back. */
 import assert from "node:assert/strict";
+import { ADMINISTRATOR } from "../../../manager/control/caller.ts";
 import { FakeClock } from "../../support/fake_clock.ts";
 import { responseProblems } from "./docker_schema.ts";
 import { processBody, serviceBody, testAPI } from "./fake_node.ts";
@@ -17,7 +18,7 @@ async function fixture() {
       method,
       headers: { "User-Agent": "Docker-Client/28" },
       ...(body !== undefined && { body: JSON.stringify(body) }),
-    });
+    }, { caller: ADMINISTRATOR });
     const text = await response.text(), json = text === "" ? undefined : JSON.parse(text);
     // The schema says `Id`; Docker's own answer, and what its clients read, is `ID`.
     const described = json?.ID !== undefined && path.endsWith("/create") ? { ...json, Id: json.ID } : json;
@@ -239,7 +240,7 @@ Deno.test("API: events tell of secrets and configs by name, and of nothing they 
   const events = async (filters: object) => {
     const until = Math.ceil(clock.now() / 1000) + 1;
     const query = `since=0&until=${until}&filters=${encodeURIComponent(JSON.stringify(filters))}`;
-    const response = await api.app.request(`/events?${query}`);
+    const response = await api.app.request(`/events?${query}`, {}, { caller: ADMINISTRATOR });
     await clock.advance(2000);
     const text = await response.text();
     assert.ok(!text.includes(btoa("very secret")) && !text.includes("very secret"));
