@@ -6,10 +6,17 @@
  *                       |               '--- the device's key is another: unreadable, until a manager sends it again
  *                       '--- the last task that needs it is gone, or the node is removed: forgotten in both places
  */
-import { dependenciesOf, type DependencyKind, type DependencyPayload } from "../api/dependency.ts";
+import {
+  dependenciesOf,
+  type Dependency,
+  type DependencyKind,
+  type DependencyPayload,
+} from "../api/dependency.ts";
 import type { AssignmentChange } from "../api/dispatcher.ts";
 import { CoveyError } from "../api/errors.ts";
 import { getLogger } from "../api/log.ts";
+import type { NodeDescription } from "../api/node.ts";
+import { expandPayload } from "../api/task_template.ts";
 import type { Task } from "../api/task.ts";
 import type { Dependencies } from "../executors/executor.ts";
 import {
@@ -30,11 +37,16 @@ const KEY_RECORD = "key";
 /** The device's private keys (PEM), the present one first, then the one before. */
 export type DeviceKeys = () => Promise<string[]>;
 
+interface Held {
+  bytes: Uint8Array<ArrayBuffer>;
+  isTemplate: boolean;
+}
+
 /** Keeps what tasks of this node depend on. */
 export class DependencyKeeper {
   readonly #state: LocalState;
   readonly #keys: DeviceKeys;
-  readonly #held = new Map<string, Uint8Array<ArrayBuffer>>();
+  readonly #held = new Map<string, Held>();
   readonly #unreadable = new Set<string>();
   #dataKey: SealKey | undefined;
   /** The private key that the data key on disk is sealed for. */
@@ -57,7 +69,7 @@ export class DependencyKeeper {
     this.#dataKey = await this.#findKey();
     for (const [name, bytes] of sealed) {
       const plain = this.#dataKey && await unseal(this.#dataKey, bytes, name);
-      if (plain) this.#held.set(name, plain);
+      if (plain) this.#held.set(name, { bytes: plain.subarray(1), isTemplate: plain[0] === 1 });
       else this.#unreadable.add(name);
     }
     if (this.#unreadable.size > 0) {
@@ -89,11 +101,10 @@ export class DependencyKeeper {
     else this.#keep(change.Kind, change.Payload);
   }
 
-  /** What `task` may read. */
-  forTask({ ID, Spec }: Task): Dependencies {
-    const references = dependenciesOf(Spec);
+  /** What `task` may read; placeholders are filled in with what `node` says. */
+  forTask(task: Task, node: () => Promise<NodeDescription>): Dependencies {
+    const { ID } = task, references = dependenciesOf(task.Spec);
     return {
-      // deno-lint-ignore require-await -- a refusal rejects, it does not throw
       read: async (kind, id) => {
         const reference = references.find((each) => each.Kind === kind && each.ID === id);
         if (!reference) {
@@ -103,7 +114,8 @@ export class DependencyKeeper {
           );
         }
         const name = recordName(kind, id), held = this.#held.get(name);
-        if (held) return held;
+        if (held?.isTemplate) return filledIn(reference, held.bytes, task, await node());
+        if (held) return held.bytes;
         throw this.#missing(kind, reference.Name, name);
       },
     };
@@ -140,16 +152,20 @@ export class DependencyKeeper {
       : new CoveyError("unavailable", `Cannot read ${kind} ${title}: no manager has sent it yet`);
   }
 
-  #keep(kind: DependencyKind, { ID, Data }: DependencyPayload): void {
+  #keep(kind: DependencyKind, { ID, Data, Templating }: DependencyPayload): void {
     const bytes = Uint8Array.fromBase64(Data), name = recordName(kind, ID), before = this.#held.get(name);
-    if (before && same(before, bytes)) return;
-    this.#held.set(name, bytes);
+    const held: Held = { bytes, isTemplate: Templating !== undefined };
+    if (before && same(before.bytes, bytes) && before.isTemplate === held.isTemplate) return;
+    this.#held.set(name, held);
     this.#unreadable.delete(name);
     this.#enqueue(async () => {
       const key = await this.#ensureKey();
       if (!key) return;
-      const sealed = await seal(key, bytes, name);
-      if (this.#held.get(name) === bytes) this.#state.putSealed(name, sealed);
+      const record = new Uint8Array(1 + bytes.length);
+      record[0] = held.isTemplate ? 1 : 0;
+      record.set(bytes, 1);
+      const sealed = await seal(key, record, name);
+      if (this.#held.get(name) === held) this.#state.putSealed(name, sealed);
     });
   }
 
@@ -209,6 +225,22 @@ function isPayload(change: AssignmentChange): change is Exclude<AssignmentChange
 
 function recordName(kind: DependencyKind, id: string): string {
   return `${kind}/${id}`;
+}
+
+/** A template as `task` gets it. What is wrong is said without a word of a secret. */
+function filledIn(
+  { Kind, Name }: Dependency,
+  bytes: Uint8Array,
+  task: Task,
+  node: NodeDescription,
+): Uint8Array {
+  try {
+    const text = new TextDecoder("utf-8", { fatal: true, ignoreBOM: true }).decode(bytes);
+    return new TextEncoder().encode(expandPayload(task, node, text));
+  } catch (cause) {
+    const why = Kind === "secret" ? "a placeholder cannot be filled in" : CoveyError.from(cause).message;
+    throw new CoveyError("invalid_argument", `Cannot expand ${Kind} ${Name}: ${why}`);
+  }
 }
 
 function same(a: Uint8Array, b: Uint8Array): boolean {

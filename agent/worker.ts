@@ -157,7 +157,7 @@ export class Worker {
       clock,
       executor: this.#executors.get(Spec.Runtime),
       limiter: this.#limiter(Spec.Runtime),
-      dependencies: this.#options.dependencies.forTask(record.task),
+      dependencies: this.#options.dependencies.forTask(record.task, this.#options.node),
       node: this.#options.node,
       connected: () => this.#connected,
       rebooted: this.#rebooted,

@@ -5,6 +5,13 @@ import type { TaskSpec } from "./service.ts";
 /** What the user gave: a name and bytes, in base64. The bytes never change; another version is another object. */
 export interface PayloadSpec extends Annotations {
   Data: string;
+  /** It is text with placeholders, filled in for each task. */
+  Templating?: Templating;
+}
+
+/** How placeholders are written: as in Go's templates. */
+export interface Templating {
+  Name: "golang";
 }
 
 /** Bytes that nobody sees but the tasks that reference it. */
@@ -66,6 +73,7 @@ export interface Dependency {
 export interface DependencyPayload {
   ID: string;
   Data: string;
+  Templating?: Templating;
 }
 
 /** What tasks of `spec` need, in the order of the spec, secrets first. */

@@ -2,7 +2,7 @@
 import type { DependencyKind, PayloadSpec } from "../dependency.ts";
 import { CoveyError, type FieldProblem } from "../errors.ts";
 import { base64, base64Bytes, base64Length } from "./base64.ts";
-import { checkSize, record, type Shape, stringMap, text, unsupported } from "./shape.ts";
+import { checkSize, oneOf, record, type Shape, stringMap, text, unsupported } from "./shape.ts";
 
 /** SwarmKit's: a secret has fewer bytes than this. */
 const MAX_SECRET_BYTES = 500 * 1024;
@@ -32,7 +32,10 @@ function shapeOf(kind: DependencyKind) {
     // Twice as long as it may be: what is somewhat too long is told in Docker's words.
     Data: base64(2 * base64Length(MAX_BYTES[kind])),
     Driver: unsupported(`${kind} drivers are not supported`),
-    Templating: unsupported("templates are not available yet"),
+    Templating: record({
+      Name: oneOf(["golang"], (name) => `template driver "${name}" is not supported`),
+      Options: unsupported("template drivers have no options"),
+    }),
   });
 }
 
@@ -41,7 +44,7 @@ const SHAPES = { secret: shapeOf("secret"), config: shapeOf("config") };
 /** The spec of a new secret or config. Throws `invalid_argument` with every problem, of which none quotes the data. */
 export function parsePayloadSpec(kind: DependencyKind, body: unknown): PayloadSpec {
   const problems: FieldProblem[] = [];
-  const { Name, Labels = {}, Data = "" } = SHAPES[kind](body, "", problems) ?? {};
+  const { Name, Labels = {}, Data = "", Templating } = SHAPES[kind](body, "", problems) ?? {};
   const isWrong = (field: string) => problems.some((each) => each.field === field);
   if (Name === undefined && !isWrong("Name")) {
     problems.push({ field: "Name", message: "name must be provided" });
@@ -51,9 +54,10 @@ export function parsePayloadSpec(kind: DependencyKind, body: unknown): PayloadSp
     const message = `${kind} data must be larger than 0 and less than ${maxBytes} bytes`;
     problems.push({ field: "Data", message });
   }
+  const isTemplate = Templating?.Name !== undefined;
   checkSize(Labels, "Labels", MAX_LABELS_BYTES, problems);
   if (problems.length > 0) throw CoveyError.invalid(`use the ${kind} spec`, problems);
-  return { Name: Name!, Labels, Data };
+  return { Name: Name!, Labels, Data, ...(isTemplate && { Templating: { Name: "golang" as const } }) };
 }
 
 /** What an update of `current` may change: its labels. Throws `invalid_argument` where more differs, or is wrong. */

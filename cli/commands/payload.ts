@@ -31,10 +31,17 @@ function create(group: Command, context: Context, kind: DependencyKind) {
   group.command("create").description(`Create a ${kind} from a file`)
     .argument("<name>").argument("<file>", "file with what it holds, or - for standard input")
     .option("-l, --label <key=value>", `label of the ${kind}`, collect, [])
+    .option("--template-driver <driver>", '"golang": fill in placeholders for each task')
     .action((Name: string, file: string, options, command) =>
       withClient(context, command, async (client) => {
         const Data = (await readFile(file)).toBase64();
-        const body = { Name, Labels: parseLabels(options.label), Data };
+        const driver = options.templateDriver as string | undefined;
+        const body = {
+          Name,
+          Labels: parseLabels(options.label),
+          Data,
+          ...(driver !== undefined && { Templating: { Name: driver } }),
+        };
         const { ID } = await client.post<{ ID: string }>(`/${kind}s/create`, body);
         context.output.write(`${ID}\n`);
       })

@@ -106,7 +106,9 @@ export class AssignmentSet {
   #change(pending: Pending): AssignmentChange | undefined {
     if (pending.Action === "remove" || pending.Kind === "task") return pending;
     const { Action, Kind, ID } = pending, found = this.#payloads.find(Kind, ID);
-    return found && { Action, Kind, Payload: { ID, Data: found.Spec.Data } };
+    if (found === undefined) return undefined;
+    const { Data, Templating } = found.Spec;
+    return { Action, Kind, Payload: { ID, Data, ...(Templating && { Templating }) } };
   }
 }
 

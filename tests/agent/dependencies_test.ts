@@ -5,7 +5,7 @@ import type { AssignmentChange } from "../../api/dispatcher.ts";
 import { DependencyKeeper } from "../../agent/dependencies.ts";
 import { LocalState } from "../../agent/local_state.ts";
 import { createPrivateKeyPEM } from "../../security/mod.ts";
-import { testTask } from "../manager/dispatcher/harness.ts";
+import { DESCRIPTION, testTask } from "../manager/dispatcher/harness.ts";
 import { Cluster } from "./support/cluster.ts";
 
 const WORD = `s3cret-${crypto.randomUUID()}`;
@@ -20,11 +20,18 @@ const references = (...ids: string[]) => ({
     Runtime: "process",
   },
 });
-const update = (ID: string, text: string, Kind: DependencyKind = "secret"): AssignmentChange => ({
+const update = (
+  ID: string,
+  text: string,
+  Kind: DependencyKind = "secret",
+  Templating?: { Name: "golang" },
+): AssignmentChange => ({
   Action: "update",
   Kind,
-  Payload: { ID, Data: new TextEncoder().encode(text).toBase64() },
+  Payload: { ID, Data: new TextEncoder().encode(text).toBase64(), ...(Templating && { Templating }) },
 });
+
+const node = () => Promise.resolve(DESCRIPTION);
 
 /** A node's disk, on which one agent after the other works. */
 class Disk {
@@ -83,7 +90,7 @@ async function onDisk(test: (disk: Disk) => Promise<void>): Promise<void> {
 }
 
 const reading = (keeper: DependencyKeeper, id: string, ...referenced: string[]) =>
-  keeper.forTask(testTask("t", "n1", references(...(referenced.length > 0 ? referenced : [id])))).read(
+  keeper.forTask(testTask("t", "n1", references(...(referenced.length > 0 ? referenced : [id]))), node).read(
     "secret",
     id,
   )
@@ -95,7 +102,7 @@ Deno.test("Dependencies: a task reads what it references, and is denied the rest
     keeper.applyComplete([update("s1", WORD), update("s2", "other"), update("c1", "config", "config")]);
     assert.equal(await reading(keeper, "s1"), WORD);
     await assert.rejects(reading(keeper, "s2", "s1"), { code: "permission_denied" });
-    await assert.rejects(keeper.forTask(testTask("t", "n1", references("s1"))).read("config", "c1"), {
+    await assert.rejects(keeper.forTask(testTask("t", "n1", references("s1")), node).read("config", "c1"), {
       code: "permission_denied",
     });
     await keeper.settled();
@@ -157,6 +164,27 @@ Deno.test("Dependencies: behind the last user and with the node's removal nothin
     assert.deepEqual(disk.records(), []);
     const next = await disk.start();
     await assert.rejects(reading(next, "c1"), { code: "unavailable" });
+  }));
+
+Deno.test("Dependencies: a template is filled in for each task, after a reboot as well; what cannot be says no word of a secret", () =>
+  onDisk(async (disk) => {
+    const golang = { Name: "golang" } as const;
+    const first = await disk.start();
+    const wrong = `${WORD} {{.Nobody.Knows}}`, plain = "{{.Node.Hostname}}";
+    first.applyComplete([
+      update("s1", "{{.Node.Hostname}} {{.Task.Name}}", "secret", golang),
+      update("s2", wrong, "secret", golang),
+      update("s3", plain),
+    ]);
+    await first.settled();
+    for (const keeper of [first, await disk.start()]) {
+      assert.equal(await reading(keeper, "s1"), "device web.1.t");
+      assert.equal(await reading(keeper, "s3"), plain);
+      await assert.rejects(reading(keeper, "s2"), {
+        code: "invalid_argument",
+        message: "Cannot expand secret s2: a placeholder cannot be filled in",
+      });
+    }
   }));
 
 Deno.test("Dependencies: the same set again writes nothing", () =>

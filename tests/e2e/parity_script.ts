@@ -222,7 +222,7 @@ config ls
 secret ls
 secret create --label a=b mystery /etc/hostname
 secret create mystery /etc/hostname
-secret create --template-driver golang bad..name- /etc/hostname
+secret create --template-driver golang bad-name- /etc/hostname
 config create settings /etc/hostname
 secret ls --format '{{.Name}} {{.Labels}}'
 secret inspect mystery --format '{{json .Spec}}'

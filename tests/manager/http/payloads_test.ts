@@ -60,7 +60,8 @@ for (const kind of KINDS) {
   Deno.test(`API: a ${kind} is made, found, relabelled and removed as Docker does it`, async () => {
     const { call, create } = await fixture();
     const id = await create(kind, "a", { Labels: { x: "y" } });
-    await create(kind, "b");
+    await create(kind, "b", { Templating: { Name: "golang" } });
+    assert.deepEqual((await call("GET", `/${kind}s/b`)).json.Spec.Templating, { Name: "golang" });
     const Data = kind === "config" ? { Data: "YWJj" } : {};
     const shown = (await call("GET", `/${kind}s/a`)).json;
     assert.deepEqual(shown.Spec, { Name: "a", Labels: { x: "y" }, ...Data });
@@ -103,7 +104,7 @@ for (const kind of KINDS) {
       assert.equal(answer.status, 400);
       assert.ok(answer.text.length < 300, "the data is not quoted");
     }
-    for (const more of [{ Templating: { Name: "golang" } }, { Driver: { Name: "x" } }]) {
+    for (const more of [{ Templating: { Name: "other" } }, { Driver: { Name: "x" } }]) {
       assert.equal((await call(...make({ Name: "a", Data: "YQ==", ...more }))).status, 400);
     }
     assert.equal((await call(...make({ Name: "big", Data: base64(max - 1) }))).status, 201);
