@@ -8,8 +8,11 @@
  */
 import { dependenciesOf, type Dependency } from "../api/dependency.ts";
 import { CoveyError } from "../api/errors.ts";
+import { getLogger } from "../api/log.ts";
 import type { Task } from "../api/task.ts";
 import type { Dependencies } from "./executor.ts";
+
+const log = getLogger(["covey", "secrets"]);
 
 /** A reference, and the file that holds what it names. */
 export interface PlacedFile {
@@ -61,6 +64,13 @@ export class MemoryFolder {
     if (dependenciesOf(Spec).length > 0) await this.#ask(["forget", this.#stateDir, ID]);
   }
 
+  /** The same once nobody reads it any more; what cannot be removed now is when the task is. */
+  async removeUnread(task: Task): Promise<void> {
+    await this.remove(task).catch((error) => {
+      log.warn("cannot remove the secrets of task {id} yet: {error}", { id: task.ID, error });
+    });
+  }
+
   /** Removes what is kept of tasks for which `keep` says false. */
   async sweep(keep: (taskID: string) => boolean): Promise<string[]> {
     const ids = (await this.#ask(["kept", this.#stateDir])).split("\n").filter((id) =>
@@ -82,17 +92,22 @@ export class MemoryFolder {
 
   /** One call of the shim, with `input` on its standard input: whoever lists processes sees names only. */
   async #ask(args: string[], input: Uint8Array = new Uint8Array()): Promise<string> {
-    const command = new Deno.Command(this.#shim, {
-      args,
-      clearEnv: true,
-      stdin: "piped",
-      stdout: "piped",
-      stderr: "null",
-    });
-    const child = command.spawn();
+    const child = this.#spawn(args);
     const writing = new Response(input as Uint8Array<ArrayBuffer>).body!.pipeTo(child.stdin);
     const [{ stdout }] = await Promise.all([child.output(), writing.catch(() => {})]);
     return new TextDecoder().decode(stdout);
+  }
+
+  #spawn(args: string[]): Deno.ChildProcess {
+    const options = { args, clearEnv: true, stdin: "piped", stdout: "piped", stderr: "null" } as const;
+    try {
+      return new Deno.Command(this.#shim, options).spawn();
+    } catch (cause) {
+      // Out of processes or memory: that passes.
+      throw new CoveyError("unavailable", `Cannot run ${this.#shim}: ${CoveyError.from(cause).message}`, {
+        cause,
+      });
+    }
   }
 }
 

@@ -112,7 +112,10 @@ export class DockerController implements Controller {
       const reason = State.OOMKilled ? "out of memory" : State.Error;
       return { ExitCode: State.ExitCode, ...reason ? { Reason: reason } : {} };
     });
-    if (exit !== "unhealthy") return exit;
+    if (exit !== "unhealthy") {
+      await this.#forgetFiles();
+      return exit;
+    }
     await this.#refuseUnhealthy();
     return await this.wait(signal);
   }
@@ -126,6 +129,7 @@ export class DockerController implements Controller {
     const seconds = stopSeconds(this.#task.Spec.ContainerSpec!);
     await this.#tolerant("POST", `/containers/${this.#id}/stop`, { t: String(seconds) }, signal);
     this.#dirty = true;
+    await this.#forgetFiles();
   }
 
   async terminate(signal: AbortSignal): Promise<void> {
@@ -183,6 +187,12 @@ export class DockerController implements Controller {
       // In the words that `docker service ps` shows.
       throw new CoveyError(error.code, `starting container failed: ${error.message}`, { cause: error });
     }
+  }
+
+  /** Nobody reads the secrets of a container that has ended. */
+  async #forgetFiles(): Promise<void> {
+    this.#files = undefined;
+    await this.#node.memory.removeUnread(this.#task);
   }
 
   async #writeFiles(): Promise<ContainerFiles> {

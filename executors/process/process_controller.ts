@@ -95,7 +95,9 @@ export class ProcessController implements Controller {
   }
 
   async wait(signal: AbortSignal): Promise<Exit> {
-    return this.#exit ?? await orAbort(this.#ended.promise, signal);
+    const exit = this.#exit ?? await orAbort(this.#ended.promise, signal);
+    await this.#forgetFiles();
+    return exit;
   }
 
   update(): Promise<void> {
@@ -105,8 +107,8 @@ export class ProcessController implements Controller {
   async shutdown(signal: AbortSignal): Promise<void> {
     if (!this.#isRunning()) return;
     await this.#device.shim.signal(this.#request.id, this.#stop.signal);
-    if (await this.#endsWithin(this.#stop.graceMs, signal)) return;
-    await this.terminate(signal);
+    if (!await this.#endsWithin(this.#stop.graceMs, signal)) await this.terminate(signal);
+    await this.#forgetFiles();
   }
 
   async terminate(signal: AbortSignal): Promise<void> {
@@ -186,6 +188,12 @@ export class ProcessController implements Controller {
       await this.#deleteFiles();
       throw error;
     }
+  }
+
+  /** Nobody reads the secrets of a program that has ended. */
+  async #forgetFiles(): Promise<void> {
+    this.#hasFiles = false;
+    await this.#device.memory.removeUnread(this.#task);
   }
 
   async #deleteFiles(): Promise<void> {

@@ -68,6 +68,7 @@ async function ran(
     await controller.prepare(never);
     await controller.start(never);
     const { ExitCode } = await controller.wait(never);
+    assert.deepEqual(await namesIn(place.memoryDir), [], "nobody reads them any more");
     const log = await Deno.readTextFile(`${place.stateDir}/logs/${task.ID}.log`);
     return { ExitCode, log };
   } finally {
