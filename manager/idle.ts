@@ -1,4 +1,4 @@
-/** An idle manager's front: see `docs/decisions/0045-idle-front.md`. Started by `launch.sh`, which makes its sandbox. */
+/** An idle manager's front: see `docs/decisions/0021-idle-front.md`. Started by `launch.sh`, which makes its sandbox. */
 import { getLogger } from "@logtape/logtape";
 import { fileURLToPath } from "node:url";
 import { systemClock } from "../api/clock.ts";

@@ -1,6 +1,6 @@
 #!/bin/sh
 # Starts a manager with the smallest set of Deno permissions that its flags need, in this very process (exec), so that a service
-# manager's signals reach it. With --idle and nothing in the state folder that is its front (docs/decisions/0045), which has no
+# manager's signals reach it. With --idle and nothing in the state folder that is its front (docs/decisions/0021), which has no
 # address at all and starts this again for the manager itself. COVEY_DENO names the deno program; `deno` on the PATH is the
 # fallback. The PATH of all else is fixed.
 #   launch.sh [run-manager flags]             see manager/process/options.ts
