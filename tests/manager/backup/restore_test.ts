@@ -56,7 +56,7 @@ Deno.test("Restore: every object comes back, in order and with its version, from
     try {
       assert.deepEqual(contents(state.store), contents(store));
       assert.equal(restored.ClusterID, "the-cluster");
-      assert.equal(restored.Objects, 1 + 3 + 2 * 1200);
+      assert.equal(restored.Objects, 1 + 3 + 2 + 2 * 1200);
     } finally {
       await state.stop();
     }
