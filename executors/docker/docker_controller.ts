@@ -183,6 +183,7 @@ export class DockerController implements Controller {
       await this.#node.engine.call("POST", `/containers/${this.#id}/start`, { signal });
       this.#fresh = false;
     } catch (error) {
+      await this.#forgetFiles();
       if (!(error instanceof CoveyError)) throw error;
       // In the words that `docker service ps` shows.
       throw new CoveyError(error.code, `starting container failed: ${error.message}`, { cause: error });
