@@ -34,6 +34,7 @@ export {
   type Capabilities,
   type Capability,
   type Controller,
+  type Dependencies,
   type Executor,
   type ExecutorContext,
   type ExecutorDescription,

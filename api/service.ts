@@ -2,6 +2,7 @@
 import type { Annotations, Limits, Meta, Platform, Resources, Version } from "./objects.ts";
 import type { ContainerSpec } from "./container_spec.ts";
 import type { DenoSpec } from "./deno_spec.ts";
+import type { References } from "./dependency.ts";
 import { toMs } from "./duration.ts";
 
 /**
@@ -12,7 +13,7 @@ import { toMs } from "./duration.ts";
  * const clock: ProcessSpec = { Command: "/bin/sh", Args: ["-c", "while :; do date; sleep 60; done"] };
  * ```
  */
-export interface ProcessSpec {
+export interface ProcessSpec extends References {
   /** The program: an absolute path, or a name looked up in the node's PATH. */
   Command: string;
   Args?: string[];

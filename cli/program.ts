@@ -9,6 +9,7 @@ import type { Context } from "./context.ts";
 import { backupCommands } from "./commands/backup.ts";
 import { doctorCommand } from "./commands/doctor.ts";
 import { nodeCommands } from "./commands/node.ts";
+import { payloadCommands } from "./commands/payload.ts";
 import { serviceCommands } from "./commands/service.ts";
 import { swarmCommands } from "./commands/swarm.ts";
 import { taskCommands } from "./commands/task.ts";
@@ -40,6 +41,7 @@ export async function runCovey(args: string[], context: Context): Promise<number
   nodeCommands(program, context);
   serviceCommands(program, context);
   taskCommands(program, context);
+  payloadCommands(program, context);
   backupCommands(program, context);
   doctorCommand(program, context);
   inheritSettings(program);

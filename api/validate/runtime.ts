@@ -12,6 +12,7 @@ import {
 import { checkImage } from "./container_shape.ts";
 import { denoProblems } from "./deno_problems.ts";
 import { userProblem } from "./process_user.ts";
+import { checkContainerReferences, checkProcessReferences } from "./reference_shape.ts";
 import type { Shaped } from "./shape.ts";
 import { denoFromShown, processFromShown } from "./shown_container.ts";
 import type { taskShape } from "./task_shape.ts";
@@ -39,7 +40,10 @@ export function settleRuntime(
     if (ProcessSpec !== undefined) mismatch("TaskTemplate.ProcessSpec", problems);
     if (DenoSpec !== undefined) mismatch("TaskTemplate.DenoSpec", problems);
     if (ContainerSpec === undefined) mismatch("TaskTemplate.ContainerSpec", problems);
-    else checkImage(ContainerSpec.Image, "TaskTemplate.ContainerSpec.Image", problems);
+    else {
+      checkImage(ContainerSpec.Image, "TaskTemplate.ContainerSpec.Image", problems);
+      checkContainerReferences(ContainerSpec, "TaskTemplate.ContainerSpec", problems);
+    }
     return { ContainerSpec: { Image: "", ...ContainerSpec } as ContainerSpec, ...common, ...end };
   }
   if ((Runtime === RUNTIME_PROCESS || Runtime === RUNTIME_DENO) && common.LogDriver !== undefined) {
@@ -83,7 +87,9 @@ function settleProcess(
   problems: FieldProblem[],
 ): ProcessSpec {
   if (given === undefined && shown !== undefined && current !== undefined) {
-    return processFromShown(shown, current, problems);
+    const edited = processFromShown(shown, current, problems);
+    checkProcessReferences(edited, "TaskTemplate.ContainerSpec", problems);
+    return edited;
   }
   const process = given ?? current;
   if (process === undefined) mismatch("TaskTemplate.ProcessSpec", problems);
@@ -91,6 +97,7 @@ function settleProcess(
     problems.push({ field: "TaskTemplate.ProcessSpec.Command", message: "a program must be provided" });
   }
   checkProgram("TaskTemplate.ProcessSpec", process, problems);
+  checkProcessReferences(process ?? {}, "TaskTemplate.ProcessSpec", problems);
   return { ...process, Command: process?.Command ?? "" };
 }
 

@@ -10,6 +10,7 @@ import { cannot } from "../files.ts";
 import { getService, parseFilters } from "../lookup.ts";
 import { printList, printObjects, shownID, sortedByName } from "../output.ts";
 import { waitConverged } from "../progress.ts";
+import { addReferenceFlags, withReferences } from "../reference_flags.ts";
 import { addServiceFlags } from "../service_flags.ts";
 import { addDenoFlags } from "../deno_flags.ts";
 import { specFromFlags, updatedSpec } from "../service_spec.ts";
@@ -48,17 +49,15 @@ function create(service: Command, context: Context) {
     .option("--hostname <name>", "host name inside the containers")
     .option("-d, --detach", "do not wait until the service has converged")
     .option("-q, --quiet", "no progress");
-  addDenoFlags(addServiceFlags(command)).passThroughOptions().action((
-    first: string,
-    rest: string[],
-    options,
-  ) =>
+  addReferenceFlags(addDenoFlags(addServiceFlags(command)), true).passThroughOptions();
+  command.action((first: string, rest: string[], options) =>
     withClient(context, command, async (client) => {
       const content = options.executor === "deno" ? await readScript(first) : undefined;
-      const { ID } = await client.post<{ ID: string }>(
-        "/services/create",
-        specFromFlags([first, ...rest], options, content),
-      );
+      const spec = await withReferences(client, specFromFlags([first, ...rest], options, content), {
+        secret: { add: options.secret, rm: [] },
+        config: { add: options.config, rm: [] },
+      });
+      const { ID } = await client.post<{ ID: string }>("/services/create", spec);
       context.output.write(`${ID}\n`);
       await converge(client, context, ID, options);
     })
@@ -189,11 +188,15 @@ function update(service: Command, context: Context) {
     .option("--force", "replace every task although nothing changed")
     .option("-d, --detach", "do not wait until the service has converged")
     .option("-q, --quiet", "no progress");
-  addServiceFlags(command).action((reference: string, options) =>
+  addReferenceFlags(addServiceFlags(command), false).action((reference: string, options) =>
     withClient(context, command, async (client) => {
       const current = await getService(client, reference);
       const content = options.file === undefined ? undefined : await readScript(options.file);
-      const warnings = await writeSpec(client, current, updatedSpec(current.Spec, options, content));
+      const spec = await withReferences(client, updatedSpec(current.Spec, options, content), {
+        secret: { add: options.secretAdd, rm: options.secretRm },
+        config: { add: options.configAdd, rm: options.configRm },
+      });
+      const warnings = await writeSpec(client, current, spec);
       for (const warning of warnings) context.output.note(`${showable(warning)}\n`);
       context.output.write(`${reference}\n`);
       await converge(client, context, current.ID, options);

@@ -5,6 +5,7 @@ import { CoveyError } from "../../api/errors.ts";
 import { newID, type Random } from "../../api/random.ts";
 import { modeOf, type Service, type ServiceSpec } from "../../api/service.ts";
 import type { Store, WriteTransaction } from "../store/store.ts";
+import { requireDependencies } from "./payloads.ts";
 import { requireVersion } from "./version.ts";
 
 /** Creates a service and resolves with its ID. Throws `already_exists` if the name is taken. */
@@ -24,6 +25,7 @@ export async function createService(store: Store, random: Random, spec: ServiceS
         `name conflicts with an existing object: service ${spec.Name} already exists`,
       );
     }
+    requireDependencies(tx, spec.TaskTemplate);
     tx.create("services", service);
   });
   return service.ID;
@@ -51,6 +53,7 @@ export async function updateService(
       throw new CoveyError("unimplemented", "renaming services is not supported");
     }
     requireVersion(service, version);
+    requireDependencies(tx, spec.TaskTemplate);
     const { UpdateStatus: _reset, ...kept } = service;
     tx.update("services", {
       ...kept,
@@ -75,6 +78,8 @@ export async function rollbackService(
       throw new CoveyError("failed_precondition", `service ${id} does not have a previous spec`);
     }
     requireVersion(service, version);
+    // What the present spec does not use may have been removed meanwhile.
+    requireDependencies(tx, service.PreviousSpec.TaskTemplate);
     tx.update("services", {
       ...service,
       Spec: service.PreviousSpec,

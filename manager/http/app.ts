@@ -23,6 +23,7 @@ import { eventRoutes } from "./routes/event_routes.ts";
 import { managerRoutes } from "./routes/manager_routes.ts";
 import { noEngineRoutes } from "./routes/no_engine_routes.ts";
 import { nodeRoutes } from "./routes/node_routes.ts";
+import { payloadRoutes } from "./routes/payload_routes.ts";
 import { serviceRoutes } from "./routes/service_routes.ts";
 import { swarmRoutes } from "./routes/swarm_routes.ts";
 import { rightFor } from "./rights.ts";
@@ -81,6 +82,7 @@ export function controlAPI(options: ControlOptions): ControlAPI {
   nodeRoutes(app, context);
   serviceRoutes(app, context);
   taskRoutes(app, context);
+  payloadRoutes(app, context);
   backupRoutes(app, context);
   managerRoutes(app, context);
   if (engine === undefined) noEngineRoutes(app);

@@ -23,6 +23,8 @@ import { fieldOf, requestFields, sampleOf, withField } from "./request_fields.ts
 
 type Json = Record<string, unknown>;
 
+const FILE = { Name: "f", UID: "0", GID: "0", Mode: 0o444 };
+
 /** Fields by the beginning of their path, and who reads them: a file, and the word for it there if it is not the field's. */
 type Readers = Record<string, [file: string, word?: string]>;
 
@@ -32,6 +34,12 @@ type Notes = Record<string, string>;
 const UPDATER = "manager/updater/update_run.ts";
 
 const SERVICE_READERS: Readers = {
+  "TaskTemplate.ContainerSpec.Secrets[].Secret": ["api/dependency.ts"],
+  "TaskTemplate.ContainerSpec.Configs[].Config": ["api/dependency.ts"],
+  "TaskTemplate.ContainerSpec.Secrets[].File": ["executors/memory_folder.ts"],
+  "TaskTemplate.ContainerSpec.Configs[].File": ["executors/memory_folder.ts"],
+  "TaskTemplate.ContainerSpec.Secrets[].File.Name": ["executors/docker/container_files.ts"],
+  "TaskTemplate.ContainerSpec.Configs[].File.Name": ["executors/docker/container_files.ts"],
   "Name": ["manager/store/indexes.ts"],
   "Labels": ["manager/task/task.ts"],
   "TaskTemplate.Resources.Reservations": ["manager/placement/node_resources.ts"],
@@ -83,6 +91,10 @@ const VALUES: Json = {
   "TaskTemplate.ContainerSpec.Healthcheck.StartPeriod": 2e9,
   "TaskTemplate.ContainerSpec.Healthcheck.StartInterval": 2e9,
   "TaskTemplate.ContainerSpec.Mounts[].Type": "npipe",
+  "TaskTemplate.ContainerSpec.Secrets[].File.UID": "1",
+  "TaskTemplate.ContainerSpec.Secrets[].File.GID": "1",
+  "TaskTemplate.ContainerSpec.Configs[].File.UID": "1",
+  "TaskTemplate.ContainerSpec.Configs[].File.GID": "1",
   "TaskTemplate.Resources.Limits.NanoCPUs": 1e9,
   "TaskTemplate.Resources.Limits.MemoryBytes": 64e6,
   "TaskTemplate.Resources.Reservations.NanoCPUs": 1e9,
@@ -101,6 +113,8 @@ const BESIDE: Record<string, Json> = {
   "TaskTemplate.ContainerSpec.Mounts[].": { Type: "bind", Target: "/t" },
   "TaskTemplate.Resources.Reservations.GenericResources[].NamedResourceSpec.": { Kind: "gpu", Value: "a" },
   "TaskTemplate.Resources.Reservations.GenericResources[].DiscreteResourceSpec.": { Kind: "gpu", Value: 1 },
+  "TaskTemplate.ContainerSpec.Secrets[].": { File: FILE, SecretID: "s1", SecretName: "s" },
+  "TaskTemplate.ContainerSpec.Configs[].": { File: FILE, ConfigID: "c1", ConfigName: "c" },
   "TaskTemplate.LogDriver.": { Name: "json-file" },
   "EndpointSpec.Ports[].": { TargetPort: 80, PublishMode: "host" },
   "Role": { Availability: "active" },
@@ -220,11 +234,15 @@ Deno.test("Requests: each field of a process spec is read by its executor; a log
     User: "nobody",
     StopSignal: "SIGINT",
     StopGracePeriod: 7e9,
+    Secrets: [{ File: FILE, SecretID: "s1", SecretName: "s" }],
+    Configs: [{ File: FILE, ConfigID: "c1", ConfigName: "c", Env: "C" }],
   };
   const TaskTemplate = { Runtime: "process", ProcessSpec };
   assert.deepEqual(parseServiceSpec({ Name: "web", TaskTemplate }).TaskTemplate.ProcessSpec, ProcessSpec);
   for (const name of Object.keys(ProcessSpec)) {
-    assert.ok(await isRead(name, ["executors/process/process_spec.ts"]), name);
+    const isReference = name === "Secrets" || name === "Configs";
+    const reader = isReference ? "api/dependency.ts" : "executors/process/process_spec.ts";
+    assert.ok(await isRead(name, [reader]), name);
   }
   const logged = { Name: "web", TaskTemplate: { ...TaskTemplate, LogDriver: { Name: "journald" } } };
   assert.throws(() => parseServiceSpec(logged), /TaskTemplate.LogDriver: log drivers are not available/);

@@ -105,8 +105,7 @@ Deno.test("Service spec: what is not there yet is refused by name, never ignored
   const body = spec({
     ContainerSpec: {
       Image: "busybox",
-      Secrets: [{}],
-      Configs: [{}],
+      Configs: [{ Runtime: { X: 1 } }],
       Mounts: [{ Type: "cluster", Target: "/x" }],
     },
     Networks: [{ Target: "net" }],
@@ -120,9 +119,8 @@ Deno.test("Service spec: what is not there yet is refused by name, never ignored
     "EndpointSpec.Ports[0].PublishMode",
     "Mode.GlobalJob",
     "Mode.ReplicatedJob",
-    `${container}.Configs`,
+    `${container}.Configs[0].Runtime`,
     `${container}.Mounts[0].Type`,
-    `${container}.Secrets`,
     "TaskTemplate.Networks",
     "TaskTemplate.PluginSpec",
   ]);
