@@ -2,6 +2,7 @@
 import type { Annotations, Limits, Meta, Platform, Resources, Version } from "./objects.ts";
 import type { ContainerSpec } from "./container_spec.ts";
 import { toMs } from "./duration.ts";
+import type { Rollout, RolloutConfig } from "./rollout.ts";
 
 /**
  * A program run on the device itself by the process executor (`Runtime: "process"`).
@@ -134,6 +135,8 @@ export interface UpdateConfig {
   Monitor?: number;
   MaxFailureRatio?: number;
   Order?: "stop-first" | "start-first";
+  /** Stages of a fleet rollout: an extension of the Engine API. */
+  Rollout?: RolloutConfig;
 }
 
 /**
@@ -198,6 +201,8 @@ export interface UpdateStatus {
   StartedAt?: string;
   CompletedAt?: string;
   Message: string;
+  /** How far it is: an extension of the Engine API. */
+  Rollout?: Rollout;
 }
 
 /**
