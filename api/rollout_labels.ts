@@ -93,7 +93,9 @@ function apply(config: RolloutConfig, stages: RolloutStage[], key: string, text:
   if (field === undefined) return "no such setting of a rollout";
   const value = valueOf(field, text);
   if (value === undefined) return `cannot be read: current value is "${text}"`;
-  const meant = number === undefined ? stages : stages.slice(Number(number) - 1, Number(number));
+  // Nothing comes after the last stage, so "all are promoted by hand" means those before.
+  const all = field === "Promotion" && stages.length > 1 ? stages.slice(0, -1) : stages;
+  const meant = number === undefined ? all : stages.slice(Number(number) - 1, Number(number));
   if (meant.length === 0) return number === undefined ? "there are no stages" : `there is no stage ${number}`;
   for (const stage of meant) Object.assign(stage, { [field]: value });
 }

@@ -3,6 +3,7 @@ import { CoveyError, type FieldProblem } from "../errors.ts";
 import type { EndpointSpec, PortConfig, ServiceMode, ServiceSpec, UpdateConfig } from "../service.ts";
 import { checkName } from "./name.ts";
 import { port } from "./port.ts";
+import { checkRollout, keepRollout, rolloutShape } from "./rollout.ts";
 import { settleRuntime } from "./runtime.ts";
 import {
   anyObject,
@@ -31,6 +32,7 @@ const updateShape = record({
   Monitor: nonZero(integer(0, undefined, "TaskSpec: update-monitor cannot be negative")),
   MaxFailureRatio: ratio,
   Order: oneOf(["stop-first", "start-first"], (word) => `unrecognized update order ${word}`),
+  Rollout: rolloutShape,
 });
 
 function ratio(value: unknown, path: string, problems: FieldProblem[]): number | undefined {
@@ -107,9 +109,13 @@ export function parseServiceSpec(body: unknown, current?: ServiceSpec): ServiceS
     TaskTemplate: task,
     Mode: settleMode(checked.Mode, problems),
   };
-  if (checked.UpdateConfig !== undefined) spec.UpdateConfig = settleUpdate(checked.UpdateConfig);
+  if (checked.UpdateConfig !== undefined) {
+    const raw = (body as { UpdateConfig?: unknown }).UpdateConfig;
+    spec.UpdateConfig = keepRollout(settleUpdate(checked.UpdateConfig), raw, current?.UpdateConfig);
+  }
   if (checked.RollbackConfig !== undefined) spec.RollbackConfig = settleUpdate(checked.RollbackConfig);
   if (checked.EndpointSpec !== undefined) spec.EndpointSpec = settleEndpoint(checked.EndpointSpec, problems);
+  checkRollout(spec, problems);
   checkSize(spec, "spec", MAX_SPEC_BYTES, problems);
   if (problems.length > 0) throw CoveyError.invalid("use the service spec", problems);
   return spec;
@@ -133,6 +139,8 @@ function settleUpdate(update: Shaped<typeof updateShape>): UpdateConfig {
     ...(update.Monitor !== undefined && { Monitor: update.Monitor }),
     MaxFailureRatio: update.MaxFailureRatio ?? 0,
     Order: update.Order ?? "stop-first",
+    ...(update.Rollout !== undefined && Object.keys(update.Rollout).length > 0 &&
+      { Rollout: update.Rollout }),
   };
 }
 
