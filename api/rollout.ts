@@ -84,6 +84,8 @@ export interface Rollout {
   /** Places that wait for a device that is offline or paused. */
   Deferred: number;
   Returned: { Total: number; Failed: number };
+  /** It was completed once; a pause since then holds those that come back. */
+  Ended?: true;
   /** Places whose failed task shall be tried once more. */
   Retry?: string[];
 }

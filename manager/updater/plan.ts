@@ -58,7 +58,7 @@ export function tally({ rollout, slots }: Pick<PlanState, "rollout" | "slots">, 
   const failures = withNewFailures(rollout, slots, policy);
   const ended = rollout.State === "completed";
   let total = 0, done = 0, deferred = 0, returned = 0, unlisted = 0;
-  const listed = new Set(failures.map(({ Place }) => Place));
+  const listed = new Set(failures.map(({ Place }) => Place)), retried = new Set(rollout.Retry);
   for (const slot of slots) {
     if (slot.deferred !== undefined) {
       if (slot.dirty || slot.runningMs === undefined) deferred++;
@@ -68,7 +68,7 @@ export function tally({ rollout, slots }: Pick<PlanState, "rollout" | "slots">, 
     if (slot.returned) returned++;
     else total++;
     if (!slot.dirty && slot.runningMs !== undefined && !listed.has(slot.place)) done++;
-    if (!listed.has(slot.place) && hasFailed(slot, policy, rollout)) unlisted++;
+    if (!listed.has(slot.place) && !retried.has(slot.place) && hasFailed(slot, policy, rollout)) unlisted++;
   }
   return {
     ...rollout,
@@ -116,9 +116,10 @@ class Planner {
   readonly #unproven = new Map<number, number>();
 
   constructor(readonly state: PlanState, readonly policy: Policy) {
-    this.#rollout = tally(state, policy);
-    this.#failed = new Set(this.#rollout.Failures.map(({ Place }) => Place));
-    this.#retry = new Set(this.#rollout.Retry);
+    const counted = tally(state, policy);
+    this.#failed = new Set(counted.Failures.map(({ Place }) => Place));
+    this.#retry = new Set(stillToRetry(state));
+    this.#rollout = withRetry(counted, [...this.#retry]);
   }
 
   decide(): Plan {
@@ -276,11 +277,9 @@ class Planner {
   }
 
   #noteRetries(): void {
-    if (this.#retry.size === (this.#rollout.Retry?.length ?? 0)) return;
-    const { Retry: _, ...rest } = this.#rollout;
     const left = [...this.#retry];
-    const change = left.length > 0 ? { ...rest, Retry: left } : rest;
-    this.#actions.push({ do: "record", rollout: change });
+    if (left.length === (this.#rollout.Retry?.length ?? 0)) return;
+    this.#actions.push({ do: "record", rollout: withRetry(this.#rollout, left) });
   }
 
   /** The present stage; true if the rollout is over. */
@@ -344,11 +343,24 @@ class Planner {
 
   #leaveStage(stage: StagePolicy): boolean {
     const isLast = this.#rollout.Stage === this.policy.stages.length - 1;
-    if (isLast) this.#record({ State: "completed" });
+    if (isLast) this.#record({ State: "completed", Ended: true });
     else if (stage.manual) this.#record({ State: "awaiting_promotion" });
     else this.#record(nextStage(this.#rollout, this.state.nowMs));
     return isLast;
   }
+}
+
+/** Places to be tried again in which nothing runs and nothing is on its way. */
+function stillToRetry({ rollout, slots }: PlanState): string[] {
+  if (rollout.Retry === undefined) return [];
+  const asked = new Set(rollout.Retry);
+  return slots.filter(({ place, runningMs, first }) =>
+    asked.has(place) && runningMs === undefined && first?.state !== "starting" && first?.state !== "running"
+  ).map(({ place }) => place);
+}
+
+function withRetry({ Retry: _, ...rollout }: Rollout, places: string[]): Rollout {
+  return places.length === 0 ? rollout : { ...rollout, Retry: places };
 }
 
 /** What changes when a rollout goes on to its next stage. */
@@ -359,5 +371,6 @@ export function nextStage({ Stage }: Rollout, nowMs: number): Partial<Rollout> {
 /** True if there is nothing to write. */
 function sameProgress(a: Rollout, b: Rollout): boolean {
   return a.Failures === b.Failures && a.Total === b.Total && a.Done === b.Done && a.Failed === b.Failed &&
-    a.Deferred === b.Deferred && a.Returned.Total === b.Returned.Total && a.State === b.State;
+    a.Deferred === b.Deferred && a.Returned.Total === b.Returned.Total && a.State === b.State &&
+    a.Retry?.length === b.Retry?.length;
 }

@@ -60,7 +60,7 @@ export function slotFacts(
   const clean = live.filter((each) => !isTaskDirty(view, service, each));
   const best = clean.find((each) => each.Status.State === "running" && isWanted(each)) ?? clean.at(-1);
   const made = tasks.filter((each) => each.Rollout?.Number === number);
-  const first = made.find((each) => !each.Rollout!.Restarted);
+  const first = made.findLast((each) => !each.Rollout!.Restarted);
   const mark = (first ?? made[0])?.Rollout;
   return {
     key: slotKey(task),

@@ -200,7 +200,7 @@ export class UpdateRun {
   /** In the words of Docker, which names the task. */
   #reason(view: ReadView, { because, failed = "" }: Stop): string {
     const key = `${this.service.ID}/${failed}`;
-    const task = view.find("tasks", "slot", key).find((each) => each.Rollout && !each.Rollout.Restarted);
+    const task = view.find("tasks", "slot", key).findLast((each) => each.Rollout && !each.Rollout.Restarted);
     return because.endsWith("of a task") && task
       ? `${because.slice(0, -"a task".length)}task ${task.ID}`
       : because;
@@ -263,6 +263,7 @@ function newRollout(service: Service, { State }: Pick<UpdateStatus, "State">, no
   return {
     Number: service.Version.Index,
     SpecVersion: service.SpecVersion.Index,
+    ...(ended && { Ended: true }),
     State: ended ? "completed" : State === "paused" || State === "rollback_paused" ? "paused" : "rolling",
     Stage: 0,
     StageStartedAt: now,

@@ -57,7 +57,8 @@ export class Updater {
     if (state === "paused" || state === "rollback_paused") return;
     const { store } = this.options;
     if (run === undefined) {
-      const open = state === "updating" || state === "rollback_started";
+      const open = state === "updating" || state === "rollback_started" ||
+        service.UpdateStatus?.Rollout?.Retry !== undefined;
       const isDirty = slots.some((tasks) => isSlotDirty(store, service, tasks));
       if (!isDirty && (partial || !open)) return;
       run = new UpdateRun(this.options, this.supervisor, service, () => this.#wake(service.ID));

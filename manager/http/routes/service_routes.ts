@@ -5,6 +5,7 @@ import { parseServiceSpec } from "../../../api/validate/mod.ts";
 import { parseFilters } from "../../control/filters.ts";
 import { listServices, SERVICE_FILTERS } from "../../control/lists.ts";
 import { findService } from "../../control/lookup.ts";
+import { controlRollout, ROLLOUT_ACTIONS, rolloutView } from "../../control/rollouts.ts";
 import { serviceStatus } from "../../control/service_status.ts";
 import { createService, removeService, rollbackService, updateService } from "../../control/services.ts";
 import {
@@ -54,6 +55,21 @@ export function serviceRoutes(app: Hono, context: ControlContext): void {
     else if (rollback !== "" && rollback !== "none") {
       throw new CoveyError("unknown", `unrecognized rollback option ${rollback}`);
     } else await updateService(store, service.ID, version, parseServiceSpec(body, service.Spec));
+    return sendJSON(c, {});
+  });
+  app.get("/services/:id/rollout", async (c) => {
+    const { store } = await managerForReading(context);
+    return sendJSON(c, rolloutView(store, findService(store, c.req.param("id")), context.clock.now()));
+  });
+  app.post("/services/:id/rollout/:action", async (c) => {
+    const action = ROLLOUT_ACTIONS.find((each) => each === c.req.param("action"));
+    if (action === undefined) {
+      const wanted = `want ${ROLLOUT_ACTIONS.join(", ")}, current value is "${c.req.param("action")}"`;
+      throw new CoveyError("invalid_argument", `Cannot control the rollout: ${wanted}`);
+    }
+    const manager = requireManager(context);
+    const { ID } = await lookUp(manager, (state) => findService(state, c.req.param("id")));
+    await controlRollout(manager.store, context.clock, ID, action);
     return sendJSON(c, {});
   });
   app.delete("/services/:id", async (c) => {
