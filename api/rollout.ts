@@ -13,7 +13,10 @@
 export interface RolloutStage {
   Percent?: number;
   Constraint?: string;
-  /** Share of the stage's devices that must have done well; default what the failure threshold leaves. */
+  /**
+   * Share of the stage's devices that must do well, those that vanish meanwhile included; by default, the failure threshold
+   * alone decides.
+   */
   SuccessThreshold?: number;
   /** Share of the stage's devices that may fail; default the update's `MaxFailureRatio`. */
   FailureThreshold?: number;

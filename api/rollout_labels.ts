@@ -13,7 +13,7 @@ import type { RolloutConfig, RolloutStage } from "./rollout.ts";
 import type { ServiceSpec } from "./service.ts";
 
 /** What all these labels begin with. */
-export const ROLLOUT_LABELS = "covey.rollout.";
+const ROLLOUT_LABELS = "covey.rollout.";
 
 type StageField = Exclude<keyof RolloutStage, "Percent" | "Constraint">;
 

@@ -222,6 +222,8 @@ export interface Service extends Meta {
   SpecVersion: Version;
   PreviousSpec?: ServiceSpec;
   PreviousSpecVersion?: Version;
+  /** The last spec that went through all stages, where that is neither the present nor the previous one. */
+  Proven?: { Spec: ServiceSpec; SpecVersion: Version };
   UpdateStatus?: UpdateStatus;
 }
 

@@ -16,8 +16,8 @@ import { swarmCommands } from "./commands/swarm.ts";
 import { taskCommands } from "./commands/task.ts";
 
 /**
- * Exit codes: 0 done, 1 refused or failed, 2 wrong usage, 3 no manager in reach (worth retrying), 4 to 8 an update that came to
- * rest without being done (`ENDING_EXIT`), 130 ended by Ctrl-C.
+ * Exit codes: 0 done, 1 refused or failed, 2 wrong usage, 3 no manager in reach (worth retrying), 4 to 8 an update that came
+ * to rest without being done (`ENDING_EXIT`), 130 ended by Ctrl-C.
  */
 const EXIT = { ok: 0, failed: 1, usage: 2, unavailable: 3, interrupted: 130 } as const;
 

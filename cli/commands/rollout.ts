@@ -13,7 +13,7 @@ import { waitConverged } from "../progress.ts";
 const MAX_SHOWN = 20;
 
 /** `GET /services/{id}/rollout` */
-export interface RolloutView extends Rollout {
+interface RolloutView extends Rollout {
   Service: { ID: string; Name: string };
   UpdateState: UpdateStatus["State"];
   Message: string;
@@ -68,7 +68,7 @@ function status(rollout: Command, context: Context): void {
 }
 
 /** A rollout for people. `names` has host names by node ID. */
-export function rolloutText(view: RolloutView, names: ReadonlyMap<string, string>): string {
+function rolloutText(view: RolloutView, names: ReadonlyMap<string, string>): string {
   const { Total, Done, Failed, Deferred, Returned } = view;
   const name = (place: string) => names.get(place) ?? place;
   const lines = [

@@ -5,6 +5,7 @@ import { CoveyError } from "../../api/errors.ts";
 import { newID, type Random } from "../../api/random.ts";
 import { modeOf, type Service, type ServiceSpec } from "../../api/service.ts";
 import type { Store, WriteTransaction } from "../store/store.ts";
+import { forNewcomer } from "../task/gate.ts";
 import { requireVersion } from "./version.ts";
 
 /** Creates a service and resolves with its ID. Throws `already_exists` if the name is taken. */
@@ -51,13 +52,15 @@ export async function updateService(
       throw new CoveyError("unimplemented", "renaming services is not supported");
     }
     requireVersion(service, version);
-    const { UpdateStatus: _reset, ...kept } = service;
+    const { UpdateStatus: _reset, Proven: _, ...kept } = service;
+    const base = forNewcomer(service);
     tx.update("services", {
       ...kept,
       Spec: spec,
       SpecVersion: { Index: version },
       PreviousSpec: service.Spec,
       PreviousSpecVersion: service.SpecVersion,
+      ...(base !== service && { Proven: { Spec: base.Spec, SpecVersion: base.SpecVersion } }),
     });
   });
 }
@@ -75,8 +78,9 @@ export async function rollbackService(
       throw new CoveyError("failed_precondition", `service ${id} does not have a previous spec`);
     }
     requireVersion(service, version);
+    const { Proven: _, ...kept } = service;
     tx.update("services", {
-      ...service,
+      ...kept,
       Spec: service.PreviousSpec,
       SpecVersion: service.PreviousSpecVersion ?? { Index: 0 },
       PreviousSpec: service.Spec,

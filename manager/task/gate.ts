@@ -7,10 +7,18 @@ import { isTaskDirty } from "./task.ts";
 
 /** The service as a device sees it that is new to it: before the rollout is over, with the spec before. */
 export function forNewcomer(service: Service): Service {
-  const { PreviousSpec, PreviousSpecVersion, UpdateStatus } = service;
-  const open = UpdateStatus?.Rollout?.State !== "completed" && !UpdateStatus?.State.startsWith("rollback");
+  const { PreviousSpec, UpdateStatus } = service;
+  const open = UpdateStatus?.Rollout?.Ended === undefined && !UpdateStatus?.State.startsWith("rollback");
   if (PreviousSpec === undefined || !open || stagesOf(service.Spec).length === 0) return service;
-  return { ...service, Spec: PreviousSpec, SpecVersion: PreviousSpecVersion ?? { Index: 0 } };
+  return { ...service, ...provenBefore(service) };
+}
+
+/** The spec to go back to from a rollout by stages: not one that itself never got to its end. */
+export function provenBefore(
+  { Proven, PreviousSpec, PreviousSpecVersion }: Service,
+): Pick<Service, "Spec" | "SpecVersion"> | undefined {
+  if (Proven !== undefined) return Proven;
+  return PreviousSpec && { Spec: PreviousSpec, SpecVersion: PreviousSpecVersion ?? { Index: 0 } };
 }
 
 /** `replacement` of `task`, a task of `service`: the same program again where only the rollout may change it. */

@@ -12,7 +12,7 @@ import type { Policy, StagePolicy } from "./policy.ts";
 import type { SlotFacts } from "./slot_facts.ts";
 
 /** Failures that are listed by place. All count; more say nothing more, and the service has to fit into an entry. */
-export const MAX_LISTED_FAILURES = 1000;
+const MAX_LISTED_FAILURES = 1000;
 
 /** A service's rollout as the store has it, and the time (Unix milliseconds). */
 export interface PlanState {
@@ -103,6 +103,11 @@ function withNewFailures(
     added.push({ Place: slot.place, Stage: slot.stage!, ...(slot.returned && { Returned: true }) });
   }
   return added.length === 0 ? rollout.Failures : [...rollout.Failures, ...added];
+}
+
+/** It has the new spec from the rollout, not from coming back after the end. */
+function isReached({ stage, returned, dirty }: SlotFacts): boolean {
+  return stage !== undefined && !returned && !dirty;
 }
 
 class Planner {
@@ -230,27 +235,29 @@ class Planner {
 
   /** Places of the present stage: those that it has reached, and those that it has yet to reach. */
   #targeted(stage: StagePolicy): number {
-    return this.#reached() + this.#candidates(stage).filter((slot) => slot.stage === undefined).length;
+    return this.#reached().length +
+      this.#candidates(stage).filter((slot) => !this.#retry.has(slot.place)).length;
   }
 
-  #reached(): number {
-    return this.state.slots.filter((slot) => slot.stage === this.#rollout.Stage && !slot.returned).length;
+  /** Places of the present stage that have the new spec, whatever came of it. */
+  #reached(): SlotFacts[] {
+    return this.state.slots.filter((slot) => isReached(slot) && slot.stage === this.#rollout.Stage);
   }
 
-  /** Places that the present stage has yet to reach, in order. */
+  /** Places that the present stage has yet to reach, in order; those to be tried again first. */
   #candidates(stage: StagePolicy): SlotFacts[] {
     const { slots } = this.state;
     const open = slots.filter((slot) => this.#isDue(slot));
     if (stage.share === 1) return open;
-    const again = open.filter((slot) => slot.stage !== undefined),
-      fresh = open.filter((slot) => slot.stage === undefined);
+    const again = open.filter((slot) => this.#retry.has(slot.place));
+    const fresh = open.filter((slot) => !this.#retry.has(slot.place));
     if (stage.share === undefined) {
       return [...again, ...fresh.filter((slot) => slot.matches.includes(this.#rollout.Stage))];
     }
-    const reached = slots.filter((slot) => slot.stage !== undefined && !slot.returned).length;
-    const fleet = reached +
-      slots.filter((slot) => slot.stage === undefined && slot.deferred === undefined && slot.dirty).length;
-    return [...again, ...fresh.slice(0, Math.max(0, Math.ceil(stage.share * fleet) - reached))];
+    // A device that vanished with the new spec keeps its place in the stage: the spec may be why.
+    const reached = slots.filter(isReached).length;
+    const waiting = slots.filter((slot) => slot.dirty && slot.deferred === undefined).length;
+    return [...again, ...fresh.slice(0, Math.max(0, Math.ceil(stage.share * (reached + waiting)) - reached))];
   }
 
   /** Not there yet, and nothing is on its way: also where the first task vanished without a word. */
@@ -294,7 +301,12 @@ class Planner {
       this.#noteRetries();
       return false;
     }
-    if (due.length === 0 && !this.#isWatching() && this.#hasProof()) return this.#pass(stage);
+    const verdict = due.length > 0 || this.#isWatching() ? "wait" : this.#verdict(stage);
+    if (verdict === "pass") return this.#pass(stage);
+    if (verdict === "fail") {
+      this.#fail("because too few devices of the stage did well");
+      return true;
+    }
     if (stage.timeoutMs === 0) return false;
     if (timeoutMs <= nowMs) {
       this.#stop({ state: "timed_out", because: `because stage ${index + 1} took longer than its timeout` });
@@ -304,13 +316,25 @@ class Planner {
     return false;
   }
 
-  /** A stage without a device says nothing: the first one waits for a device, unless there is nothing to do at all. */
-  #hasProof(): boolean {
-    if (this.policy.stages.length === 1 || this.#rollout.Stage === this.policy.stages.length - 1) {
-      return !this.#isCrowded();
+  /**
+   * What a stage comes to of which nothing is on its way. Without a device that holds it says nothing: then the rollout
+   * waits for one, unless there is nothing to do at all.
+   */
+  #verdict({ success }: StagePolicy): "pass" | "fail" | "wait" {
+    const { slots } = this.state;
+    const reached = this.#reached(), good = reached.filter((slot) => this.#isGood(slot));
+    if (reached.length > 0 && good.length / reached.length < success) {
+      return reached.every((slot) => this.#failed.has(slot.place) || this.#isGood(slot)) ? "fail" : "wait";
     }
-    if (this.state.slots.some((slot) => slot.stage !== undefined && !slot.returned)) return true;
-    return !this.state.slots.some((slot) => slot.dirty);
+    if (this.#rollout.Stage === this.policy.stages.length - 1) return this.#isCrowded() ? "wait" : "pass";
+    const isProof = (slot: SlotFacts) => isReached(slot) && this.#isGood(slot);
+    return slots.some(isProof) || !slots.some(({ dirty, stage }) => dirty || stage !== undefined)
+      ? "pass"
+      : "wait";
+  }
+
+  #isGood({ place, deferred, runningMs }: SlotFacts): boolean {
+    return deferred === undefined && runningMs !== undefined && !this.#failed.has(place);
   }
 
   #isCrowded(): boolean {
@@ -321,12 +345,7 @@ class Planner {
 
   /** All of the stage is updated, and proven or failed. */
   #pass(stage: StagePolicy): boolean {
-    const reached = this.#reached(), failed = this.#failuresOf(this.#rollout.Stage);
-    if (this.policy.action !== "continue" && reached > 0 && (reached - failed) / reached < stage.success) {
-      this.#fail("because too few devices of the stage did well");
-      return true;
-    }
-    if (stage.bakeMs > 0 && reached > 0) {
+    if (stage.bakeMs > 0 && this.#reached().length > 0) {
       this.#record({ State: "baking", BakeStartedAt: new Date(this.state.nowMs).toISOString() });
       this.#wakeAt(this.state.nowMs + stage.bakeMs);
       return false;

@@ -13,6 +13,7 @@ const DEFAULT_RETRIES = 3, DEFAULT_INTERVAL_MS = 30_000;
 export interface StagePolicy {
   /** Share of the fleet, 0 to 1; undefined for a stage by constraint. */
   share: number | undefined;
+  /** Of all its devices, those that vanished meanwhile too; 0 where the failure threshold alone decides. */
   success: number;
   failure: number;
   bakeMs: number;
@@ -67,7 +68,7 @@ function stagePolicy(stage: RolloutStage, ratio: number): StagePolicy {
   return {
     share: stage.Percent === undefined ? undefined : stage.Percent / 100,
     failure,
-    success: stage.SuccessThreshold ?? 1 - failure,
+    success: stage.SuccessThreshold ?? 0,
     bakeMs: toMs(stage.Bake, 0),
     timeoutMs: toMs(stage.Timeout, 0),
     manual: stage.Promotion === "manual",

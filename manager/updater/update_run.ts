@@ -19,6 +19,7 @@ import { clusterOf } from "../cluster/cluster_object.ts";
 import type { ComponentOptions } from "../leader/commit_loop.ts";
 import type { RestartSupervisor } from "../restart/restart_supervisor.ts";
 import type { ReadView, WriteTransaction } from "../store/store.ts";
+import { provenBefore } from "../task/gate.ts";
 import { isTaskDirty, isWanted, newTask, placeOf, withDesired } from "../task/task.ts";
 import { type Action, plan, type Stop } from "./plan.ts";
 import { policyOf } from "./policy.ts";
@@ -211,8 +212,9 @@ export class UpdateRun {
     await store.update((tx) => {
       const service = tx.get("services", this.service.ID);
       if (service === undefined || !this.serves(service)) return;
-      const { PreviousSpec, PreviousSpecVersion, ...rest } = service;
-      if (PreviousSpec === undefined) return;
+      const before = provenBefore(service);
+      if (before === undefined) return;
+      const { PreviousSpec: _, PreviousSpecVersion: _version, Proven: _proven, ...rest } = service;
       const because = this.#reason(tx, {
         state: "paused",
         because: "due to failure or early termination of a task",
@@ -220,8 +222,7 @@ export class UpdateRun {
       });
       tx.update("services", {
         ...rest,
-        Spec: PreviousSpec,
-        SpecVersion: PreviousSpecVersion ?? service.SpecVersion,
+        ...before,
         UpdateStatus: {
           State: "rollback_started",
           StartedAt: service.UpdateStatus?.StartedAt ?? timestamp(clock),

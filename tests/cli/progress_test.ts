@@ -107,7 +107,9 @@ Deno.test("Progress: a rollout shows its stage and why devices are deferred", ()
           Done: 1,
           Failed: 0,
         },
-        ...{ Failures: [], Deferred: 1, Returned: { Total: 0, Failed: 0 } },
+        Failures: [],
+        Deferred: 1,
+        Returned: { Total: 0, Failed: 0 },
       },
     },
   });

@@ -9,8 +9,17 @@ const TEMPLATE = { Runtime: "process", ForceUpdate: 0, ProcessSpec: { Command: "
 
 function rollout(State: RolloutState) {
   return {
-    ...{ Number: 1, SpecVersion: 1, State, Stage: 0, StageStartedAt: "", Total: 10, Done: 1, Failed: 1 },
-    ...{ Failures: [{ Place: "n2", Stage: 0 }], Deferred: 1, Returned: { Total: 0, Failed: 0 } },
+    Number: 1,
+    SpecVersion: 1,
+    State,
+    Stage: 0,
+    StageStartedAt: "",
+    Total: 10,
+    Done: 1,
+    Failed: 1,
+    Failures: [{ Place: "n2", Stage: 0 }],
+    Deferred: 1,
+    Returned: { Total: 0, Failed: 0 },
   };
 }
 

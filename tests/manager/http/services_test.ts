@@ -173,8 +173,16 @@ Deno.test("Services: a rollout is shown and controlled, and what makes no sense 
     /Cannot show the rollout of probe: there is none: the service was not updated$/,
   );
   const Rollout = {
-    ...{ Number: 3, SpecVersion: 3, State: "awaiting_promotion" as const, Stage: 0, Total: 10, Done: 1 },
-    ...{ StageStartedAt: "2026-01-01T00:00:00Z", Failed: 0, Failures: [], Deferred: 0 },
+    Number: 3,
+    SpecVersion: 3,
+    State: "awaiting_promotion" as const,
+    Stage: 0,
+    Total: 10,
+    Done: 1,
+    StageStartedAt: "2026-01-01T00:00:00Z",
+    Failed: 0,
+    Failures: [],
+    Deferred: 0,
     Returned: { Total: 0, Failed: 0 },
   };
   await store().update((tx) => {

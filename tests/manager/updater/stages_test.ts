@@ -2,6 +2,7 @@ import assert from "node:assert/strict";
 import type { RolloutStage } from "../../../api/rollout.ts";
 import type { Task } from "../../../api/task.ts";
 import { controlRollout, type RolloutAction, rolloutView } from "../../../manager/control/rollouts.ts";
+import { updateService } from "../../../manager/control/services.ts";
 import { Fleet, type ServiceOptions, versionOf } from "../orchestrator/harness.ts";
 
 const SECOND = 1e9;
@@ -246,4 +247,49 @@ Deno.test("Rollout: devices that are away are shown with the reason, and a pause
   await fleet.clock.advance(60_000);
   assert.deepEqual(fleet.versions(id), { v2: 20 });
   assert.deepEqual(fleet.service(id).UpdateStatus!.Rollout!.Returned, { Total: 2, Failed: 0 });
+});
+
+Deno.test("Rollout: a canary that vanishes proves nothing, and no other device takes its place", async () => {
+  const { fleet, id } = await staged([{ Percent: 5 }, { Percent: 100 }]);
+  await using _ = fleet;
+  fleet.agents.fate = (task) => isNew(task) ? undefined : "running";
+  await fleet.release(id, "v2");
+  await fleet.clock.advance(1000);
+  const [canary] = reached(fleet, id);
+  await fleet.state(canary!, "down");
+  await fleet.clock.advance(600_000);
+  assert.deepEqual(reached(fleet, id), new Set([canary]));
+  assert.equal(state(fleet, id), "rolling");
+  fleet.agents.fate = () => "running";
+  await fleet.state(canary!, "ready");
+  await fleet.clock.advance(60_000);
+  assert.equal(state(fleet, id), "completed");
+});
+
+Deno.test("Rollout: who joins gets, and a failed update goes back to, the last spec that went through all stages", async () => {
+  const Rollout = { Stages: [{ Percent: 10 }, { Percent: 100 }] };
+  const { fleet, id } = await staged(
+    Rollout.Stages,
+    (task) => versionOf(task) !== "" && task.NodeID !== "joins",
+  );
+  await using _ = fleet;
+  const update = async (version: string, FailureAction: "pause" | "rollback") => {
+    const service = fleet.service(id);
+    const ProcessSpec = { Command: "run", Args: [version] };
+    await updateService(fleet.store, id, service.Version.Index, {
+      ...service.Spec,
+      TaskTemplate: { ...service.Spec.TaskTemplate, ProcessSpec },
+      UpdateConfig: { Parallelism: 0, FailureAction, Rollout },
+    });
+    await fleet.clock.advance(10_000);
+  };
+  await update("v2", "pause");
+  await update("v3", "pause");
+  await fleet.node("joins");
+  await fleet.clock.advance(10_000);
+  assert.equal(versionOf(fleet.running(id).find(({ NodeID }) => NodeID === "joins")!), "");
+  await update("v4", "rollback");
+  await fleet.clock.advance(60_000);
+  assert.equal(fleet.service(id).UpdateStatus!.State, "rollback_completed");
+  assert.deepEqual(fleet.versions(id), { "": 21 });
 });
