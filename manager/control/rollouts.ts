@@ -6,7 +6,7 @@ import { stagesOf } from "../../api/rollout_labels.ts";
 import type { Service, UpdateStatus } from "../../api/service.ts";
 import { liveTasks } from "../restart/restart_policy.ts";
 import type { ReadView, Store } from "../store/store.ts";
-import { nextStage, tally } from "../updater/plan.ts";
+import { isHeldUp, nextStage, tally } from "../updater/plan.ts";
 import { policyOf } from "../updater/policy.ts";
 import { readSlots } from "../updater/slot_table.ts";
 
@@ -120,7 +120,7 @@ export function rolloutView(view: ReadView, service: Service, nowMs: number): Ro
     liveTasks: (...[store, of, tasks]: Parameters<LiveTasks>) => liveTasks(store, of, tasks, nowMs),
   };
   const slots = readSlots(view, live, service, rollout, nowMs);
-  const deferred = slots.filter((slot) => slot.deferred && (slot.dirty || slot.runningMs === undefined));
+  const deferred = slots.filter(isHeldUp);
   return {
     ...tally({ rollout, slots }, policyOf(service)),
     Service: { ID: service.ID, Name: service.Spec.Name },

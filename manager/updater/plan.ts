@@ -61,7 +61,7 @@ export function tally({ rollout, slots }: Pick<PlanState, "rollout" | "slots">, 
   const listed = new Set(failures.map(({ Place }) => Place)), retried = new Set(rollout.Retry);
   for (const slot of slots) {
     if (slot.deferred !== undefined) {
-      if (slot.dirty || slot.runningMs === undefined) deferred++;
+      if (isHeldUp(slot)) deferred++;
       if (slot.stage === undefined) continue;
     }
     if (slot.stage === undefined && (!slot.dirty || ended)) continue;
@@ -79,6 +79,11 @@ export function tally({ rollout, slots }: Pick<PlanState, "rollout" | "slots">, 
     Deferred: deferred,
     Returned: { Total: returned, Failed: failures.filter((failure) => failure.Returned).length },
   };
+}
+
+/** It waits for its device, and will follow. */
+export function isHeldUp({ deferred, dirty, runningMs }: SlotFacts): boolean {
+  return deferred !== undefined && deferred !== "leaving" && (dirty || runningMs === undefined);
 }
 
 /** A failure counts within the monitor period, and for a device of a stage that is watched for longer within that. */

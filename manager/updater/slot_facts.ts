@@ -1,5 +1,6 @@
 /** What a rollout has to know about one place, read from the store. */
 import { stagesOf } from "../../api/rollout_labels.ts";
+import type { Node } from "../../api/node.ts";
 import type { Service } from "../../api/service.ts";
 import { slotKey, type Task } from "../../api/task.ts";
 import { compareStates, isTerminal } from "../../api/task_state.ts";
@@ -23,7 +24,7 @@ export interface SlotFacts {
   /** Node ID or slot number. */
   place: string;
   /** Why it is not waited for. */
-  deferred: "offline" | "paused" | undefined;
+  deferred: "offline" | "paused" | "leaving" | undefined;
   /** It has no task of the spec that is rolled out. */
   dirty: boolean;
   /** Since when its task of that spec runs. */
@@ -54,8 +55,9 @@ export function slotFacts(
   const isBound = task.Slot === undefined;
   const node = isBound ? view.get("nodes", task.NodeID) : undefined;
   if (isBound) {
-    if (node === undefined || node.Spec.Availability === "drain") return undefined;
-    if (!nodeMatches(service.Spec.TaskTemplate.Placement, node)) return undefined;
+    if (node === undefined) return undefined;
+    // It is a part of the rollout until what it has is told to end.
+    if (isLeaving(service, node) && !live.some(isWanted)) return undefined;
   }
   const clean = live.filter((each) => !isTaskDirty(view, service, each));
   const best = clean.find((each) => each.Status.State === "running" && isWanted(each)) ?? clean.at(-1);
@@ -65,8 +67,7 @@ export function slotFacts(
   return {
     key: slotKey(task),
     place: isBound ? task.NodeID : String(task.Slot),
-    deferred: node &&
-      (node.Status.State !== "ready" ? "offline" : node.Spec.Availability === "pause" ? "paused" : undefined),
+    deferred: node && reasonToDefer(service, node),
     dirty: best === undefined,
     runningMs: best?.Status.State === "running" ? ranSince(best, nowMs) : undefined,
     crowded: best !== undefined && live.length > 1,
@@ -79,6 +80,16 @@ export function slotFacts(
         Constraint !== undefined && nodeMatches(placementOf(Constraint), node) ? [index] : []
       ),
   };
+}
+
+function isLeaving(service: Service, node: Node): boolean {
+  return node.Spec.Availability === "drain" || !nodeMatches(service.Spec.TaskTemplate.Placement, node);
+}
+
+function reasonToDefer(service: Service, node: Node): SlotFacts["deferred"] {
+  if (isLeaving(service, node)) return "leaving";
+  if (node.Status.State !== "ready") return "offline";
+  return node.Spec.Availability === "pause" ? "paused" : undefined;
 }
 
 const placements = new Map<string, { Constraints: string[] }>();
