@@ -141,7 +141,8 @@ export class Operator {
     const isBad = service !== undefined && random.chance(0.7);
     const Payload = isBad
       ? { Error: `bad ${nth}`, RunMs: random.pick([0, 200, 1000]), ExitCode: 1 }
-      : { Error: `good ${nth}` };
+      // The first version may end by itself, so that it is restarted in the midst of a rollout.
+      : { Error: `good ${nth}`, ...(service === undefined && random.chance(0.5) && { RunMs: 4000 }) };
     const spec = {
       Name: STAGED,
       Mode: { Global: {} },
