@@ -52,7 +52,7 @@ export function progressOf(service: ServiceView, tasks: TaskView[], nodes: NodeV
   const waiting = counted.filter((task) => !isUp(task)).map((task) => ({
     place: slotOf(task, hostname),
     state: task.Status.State,
-    reason: task.Status.Err || lastFailure(tasks, task) || task.Status.Message,
+    reason: reasonOf(tasks, task),
   }));
   const deferred = current.filter((task) => isLeft(task) && !isUp(task)).map((task) => ({
     place: slotOf(task, hostname),
@@ -115,6 +115,11 @@ function newestBySlot(tasks: TaskView[]): TaskView[] {
 /** What a task's successors share with it: the slot, or in a global service the node, shown by its name in `hostnames`. */
 function slotOf({ Slot, NodeID = "" }: TaskView, hostnames?: Map<string, string>): string {
   return Slot === undefined ? hostnames?.get(NodeID) ?? NodeID : String(Slot);
+}
+
+function reasonOf(tasks: TaskView[], task: TaskView): string {
+  if (task.Status.State === "running") return "has the old version";
+  return task.Status.Err || lastFailure(tasks, task) || task.Status.Message;
 }
 
 /** Why the task before this one in the same slot ended, while this one waits to be restarted. */

@@ -117,6 +117,6 @@ Deno.test("Progress: a rollout shows its stage and why devices are deferred", ()
   const nodes = [node("a", "ready"), node("b", "ready"), node("c", "down")];
   assert.equal(
     progressLine(progressOf(view, tasks, nodes)),
-    "overall progress: 1 out of 2 tasks (stage 1 of 2, baking)   [pi-b: running; pi-c: deferred, node is down]",
+    "overall progress: 1 out of 2 tasks (stage 1 of 2, baking)   [pi-b: running, has the old version; pi-c: deferred, node is down]",
   );
 });

@@ -126,3 +126,10 @@ Deno.test("Rollout: start-first is refused where two copies cannot stand on a no
   assert.equal(problems({ ...BODY, ...order, TaskTemplate }).length, 2);
   assert.deepEqual(problems({ ...BODY, ...order }), []);
 });
+
+Deno.test("Rollout: the example is taken as it stands", async () => {
+  const path = new URL("../../../examples/staged_rollout.json", import.meta.url);
+  const spec = parseServiceSpec(JSON.parse(await Deno.readTextFile(path)));
+  assert.deepEqual(stagesOf(spec).map(({ Percent }) => Percent), [1, 50, 100]);
+  assert.equal(stagesOf(spec)[0]!.Bake, 10e9);
+});
