@@ -67,6 +67,8 @@ export class Agent {
   readonly #abort = new AbortController();
   #sessionID: string | undefined;
   #managersTold = false;
+  /** What the node last said of itself. */
+  #description: NodeDescription | undefined;
   #running: Promise<void> | undefined;
   #state: AgentState = "stopped";
 
@@ -80,6 +82,7 @@ export class Agent {
       executors: options.executors,
       state: options.state,
       bootID: options.bootID ?? "",
+      node: async () => this.#description ?? await this.#describe(this.#abort.signal),
       onStatus: (taskID, status) => this.#reporter.report(taskID, status),
     });
   }
@@ -202,6 +205,7 @@ export class Agent {
     );
     try {
       const description = await describeNode(facts, executors, abort.signal);
+      this.#description = description;
       if (!signal.aborted) this.#options.onMissingRuntimes?.(description.MissingRuntimes ?? {});
       return description;
     } finally {

@@ -6,6 +6,9 @@ import { type Clock, sleep, timestamp } from "../api/clock.ts";
 import { CoveyError, type FieldProblem, hasCode } from "../api/errors.ts";
 import { getLogger } from "../api/log.ts";
 import { compareStates, isTerminal, type TaskState } from "../api/task_state.ts";
+import type { NodeDescription } from "../api/node.ts";
+import type { PortConfig } from "../api/service.ts";
+import { expandTask, hasTemplates } from "../api/task_template.ts";
 import type { ContainerStatus, Task, TaskStatus } from "../api/task.ts";
 import { parseTaskStatus } from "../api/validate/task_status.ts";
 import { can, type Controller, type Executor, type Exit } from "../executors/executor.ts";
@@ -28,6 +31,8 @@ export interface TaskEnvironment {
   /** Serves the task's runtime; undefined if no executor does. */
   executor: Executor | undefined;
   limiter: StartLimiter;
+  /** What the node is, for the placeholders in a task's spec. */
+  node: () => Promise<NodeDescription>;
   /** Whether a manager can be reached now. */
   connected: () => boolean;
   /** True if the machine was started anew since the task was last run. */
@@ -56,6 +61,8 @@ export class TaskManager {
   #recoveredAt = -Infinity;
   #updated: Task | undefined;
   #attempt = 0;
+  /** Undefined until this agent has asked. */
+  #ports: PortConfig[] | undefined;
   readonly #backoff = callBackoff();
   #restarts: number[] = [];
   /** Aborts the call or pause in progress. */
@@ -196,7 +203,14 @@ export class TaskManager {
       return;
     }
     const container = await this.#containerStatus(outcome.exitCode);
+    this.#ports = outcome.state === "running" ? await this.#portsNow() : [];
     this.#move(outcome, container);
+  }
+
+  async #portsNow(): Promise<PortConfig[]> {
+    // Where the executor does not tell, ports are what the service says.
+    const asked = this.task.Ports?.filter(({ PublishedPort }) => PublishedPort !== undefined) ?? [];
+    return await this.#controller?.ports?.().catch(() => undefined) ?? asked;
   }
 
   /** A running task that was found at last has no error to show any more. */
@@ -205,11 +219,17 @@ export class TaskManager {
     if (Err) this.#setStatus(State, Message, undefined, ContainerStatus);
   }
 
+  /** The task with its placeholders filled in. */
+  async #expanded(): Promise<Task> {
+    const { task } = this.#record;
+    return hasTemplates(task) ? expandTask(task, await this.#env.node()) : task;
+  }
+
   /** The controller, made or found again; undefined if there is nothing to call and the phase was moved instead. */
   async #ensureController(call: ControllerCall): Promise<Controller | undefined> {
     if (this.#controller) return this.#controller;
     const { executor } = this.#env;
-    const { task, handle } = this.#record;
+    const { handle } = this.#record, task = await this.#expanded();
     if (!executor) {
       throw new CoveyError(
         "unimplemented",
@@ -328,10 +348,17 @@ export class TaskManager {
       Message: message,
       ...(err ? { Err: err } : {}),
       ...(container ? { ContainerStatus: container } : {}),
-      ...(before.PortStatus ? { PortStatus: before.PortStatus } : {}),
+      ...this.#portStatus(State, before),
     });
     this.#keep({ status });
     this.#env.onStatus(this.task.ID, status);
+  }
+
+  /** Ports are a running task's; one that was found again still has those of before. */
+  #portStatus(state: TaskState, before: TaskStatus): Pick<TaskStatus, "PortStatus"> {
+    if (state !== "running") return {};
+    const Ports = this.#ports ?? before.PortStatus?.Ports ?? [];
+    return Ports.length > 0 ? { PortStatus: { Ports } } : {};
   }
 
   /** An executor's words and numbers as a manager takes them; a status that it refuses would never arrive. */
@@ -344,7 +371,7 @@ export class TaskManager {
       id: this.task.ID,
       message,
     });
-    const { ContainerStatus: _refused, ...rest } = status;
+    const { ContainerStatus: _refused, PortStatus: _ports, ...rest } = status;
     return rest;
   }
 

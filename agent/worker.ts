@@ -5,6 +5,7 @@ import { CoveyError } from "../api/errors.ts";
 import { getLogger } from "../api/log.ts";
 import { isTerminal } from "../api/task_state.ts";
 import type { Task, TaskStatus } from "../api/task.ts";
+import type { NodeDescription } from "../api/node.ts";
 import type { Executor } from "../executors/executor.ts";
 import { Leftovers } from "./leftovers.ts";
 import type { LocalState, TaskRecord } from "./local_state.ts";
@@ -23,6 +24,8 @@ export interface WorkerOptions {
   state: LocalState;
   /** Identifies the machine's present boot; empty if the system does not say. */
   bootID: string;
+  /** See `TaskEnvironment`. */
+  node: () => Promise<NodeDescription>;
   onStatus: (taskID: string, status: TaskStatus) => void;
 }
 
@@ -145,6 +148,7 @@ export class Worker {
       clock,
       executor: this.#executors.get(Spec.Runtime),
       limiter: this.#limiter(Spec.Runtime),
+      node: this.#options.node,
       connected: () => this.#connected,
       rebooted: this.#rebooted,
       onRecord: (next) => state.put(next),

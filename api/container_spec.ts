@@ -81,4 +81,6 @@ export interface ContainerSpec {
   CapabilityDrop?: string[];
   Ulimits?: Ulimit[];
   OomScoreAdj?: number;
+  /** Credentials for the image's registry, as the engine takes them: never shown, and never taken from a client's spec. */
+  PullOptions?: { RegistryAuth: string };
 }

@@ -4,7 +4,7 @@ import { deepEqual } from "../api/deep_equal.ts";
 import { isGlobal, replicas } from "../api/service.ts";
 import { compareStates, isTerminal } from "../api/task_state.ts";
 import { stagesOf } from "../api/rollout_labels.ts";
-import { endingOf, requireDone } from "./ending.ts";
+import { type Ending, endingOf, requireDone } from "./ending.ts";
 import type { NodeView, ServiceView, TaskView } from "./api_types.ts";
 import type { ControlClient } from "./client.ts";
 import type { Output } from "./output.ts";
@@ -99,7 +99,7 @@ function stageOf({ Spec, UpdateStatus }: ServiceView): string {
 function isCurrent(service: ServiceView, task: TaskView): boolean {
   const a = service.Spec.TaskTemplate, b = task.Spec;
   return (a.ForceUpdate ?? 0) === (b.ForceUpdate ?? 0) && a.ContainerSpec?.Image === b.ContainerSpec?.Image &&
-    deepEqual(a.ProcessSpec, b.ProcessSpec) && deepEqual(a.GenericSpec, b.GenericSpec);
+    deepEqual([a.ProcessSpec, a.DenoSpec, a.GenericSpec], [b.ProcessSpec, b.DenoSpec, b.GenericSpec]);
 }
 
 function newestBySlot(tasks: TaskView[]): TaskView[] {
@@ -149,13 +149,15 @@ export function progressLine(progress: Progress): string {
 /**
  * Shows progress until the service has converged and stayed so for a second. Throws {@linkcode EndedError} if its update
  * comes to rest without being done.
- * Aborting the signal (Ctrl-C) ends the watching only; the service goes on in the background.
+ * Aborting the signal (Ctrl-C) ends the watching only; the service goes on in the background. An end that was
+ * `asked` for is what done is.
  */
 export async function waitConverged(
   client: ControlClient,
   output: Output,
   serviceID: string,
   signal: AbortSignal,
+  asked?: Ending,
 ): Promise<void> {
   let shown = "", shownAt = 0, convergedAt: number | undefined;
   while (!signal.aborted) {
@@ -175,7 +177,7 @@ export async function waitConverged(
     if (ending !== undefined && ending !== "rolled back") requireDone(service.UpdateStatus);
     convergedAt = progress.converged ? convergedAt ?? now : undefined;
     if (convergedAt !== undefined && now - convergedAt >= STABLE_MS) {
-      requireDone(service.UpdateStatus);
+      if (endingOf(service.UpdateStatus) !== asked) requireDone(service.UpdateStatus);
       break;
     }
     await pause(POLL_MS, signal);

@@ -6,6 +6,7 @@
  * the same call can help later; any other error ends the task (rejected before `start`, failed from `start` on).
  */
 import type { NodeDescription } from "../api/node.ts";
+import type { PortConfig } from "../api/service.ts";
 import type { ContainerStatus, Task } from "../api/task.ts";
 
 /**
@@ -168,6 +169,8 @@ export interface Controller {
   handle(): Handle | undefined;
   /** Identifiers of the running thing, for the task's status. */
   status(): Promise<ContainerStatus | undefined>;
+  /** Optional: the host's ports that the running thing has, those included that were chosen for it. */
+  ports?(): Promise<PortConfig[]>;
   /** Lets go of the controller's own resources (watchers, sockets); the program goes on. */
   close(): Promise<void>;
 }

@@ -1,6 +1,7 @@
 /** Normalizes and validates a `ServiceSpec` as it comes from a client. Rules and texts: SwarmKit `controlapi/service.go`. */
 import { CoveyError, type FieldProblem } from "../errors.ts";
 import type { EndpointSpec, PortConfig, ServiceMode, ServiceSpec, UpdateConfig } from "../service.ts";
+import { checkTemplates } from "../task_template.ts";
 import { checkName } from "./name.ts";
 import { port } from "./port.ts";
 import { checkRollout, keepRollout, rolloutShape } from "./rollout.ts";
@@ -87,12 +88,16 @@ const MAX_SPEC_BYTES = 256 * 1024;
 
 /**
  * The spec to store. `current` is the service's present spec on an update: what a stock client cannot carry is taken from
- * it. Throws `invalid_argument` with every problem.
+ * it. `newName` names a service that is given no name. Throws `invalid_argument` with every problem.
  */
-export function parseServiceSpec(body: unknown, current?: ServiceSpec): ServiceSpec {
+export function parseServiceSpec(
+  body: unknown,
+  { current, newName }: { current?: ServiceSpec; newName?: () => string } = {},
+): ServiceSpec {
   const problems: FieldProblem[] = [];
   const checked = serviceShape(body, "", problems) ?? {};
-  checkName(checked.Name, "Name", problems);
+  const Name = checked.Name ?? (problems.some(({ field }) => field === "Name") ? undefined : newName?.());
+  checkName(Name, "Name", problems);
   const task = settleRuntime(checked.TaskTemplate ?? {}, current?.TaskTemplate, problems);
   if (task.RestartPolicy !== undefined) {
     const { Condition = "any", Delay, MaxAttempts = 0, Window } = task.RestartPolicy;
@@ -104,7 +109,7 @@ export function parseServiceSpec(body: unknown, current?: ServiceSpec): ServiceS
     };
   }
   const spec: ServiceSpec = {
-    Name: checked.Name ?? "",
+    Name: Name ?? "",
     Labels: checked.Labels ?? {},
     TaskTemplate: task,
     Mode: settleMode(checked.Mode, problems),
@@ -117,6 +122,7 @@ export function parseServiceSpec(body: unknown, current?: ServiceSpec): ServiceS
   if (checked.EndpointSpec !== undefined) spec.EndpointSpec = settleEndpoint(checked.EndpointSpec, problems);
   checkRollout(spec, problems);
   checkSize(spec, "spec", MAX_SPEC_BYTES, problems);
+  if (problems.length === 0) checkTemplates(spec, problems);
   if (problems.length > 0) throw CoveyError.invalid("use the service spec", problems);
   return spec;
 }

@@ -11,6 +11,7 @@
  */
 import { type Clock, sleep } from "../../api/clock.ts";
 import { CoveyError, hasCode } from "../../api/errors.ts";
+import type { PortConfig } from "../../api/service.ts";
 import { type ContainerStatus, type Task, taskName } from "../../api/task.ts";
 import type { Controller, Exit, Handle } from "../executor.ts";
 import { orAbort } from "../../api/or_abort.ts";
@@ -19,6 +20,7 @@ import type { EngineClient } from "./engine_client.ts";
 import type { ContainerInspect } from "./engine_types.ts";
 import type { EventHub } from "./event_hub.ts";
 import type { ImagePuller } from "./image_puller.ts";
+import { publishedPorts } from "./published_ports.ts";
 
 /** Format of the handles. */
 export const HANDLE_VERSION = 1;
@@ -58,8 +60,8 @@ export class DockerController implements Controller {
 
   async prepare(signal: AbortSignal): Promise<void> {
     if (this.#id) return;
-    const spec = this.#task.Spec.ContainerSpec!;
-    await this.#node.images.ensure(spec.Image, signal);
+    const spec = this.#task.Spec.ContainerSpec!, auth = spec.PullOptions?.RegistryAuth;
+    const pullError = await this.#node.images.ensure(spec.Image, signal, auth);
     const version = versionFor(spec);
     try {
       const { Id } = await this.#node.engine.call<{ Id: string }>("POST", "/containers/create", {
@@ -72,6 +74,10 @@ export class DockerController implements Controller {
       this.#fresh = true;
     } catch (error) {
       const found = hasCode(error, "already_exists") ? await this.#find(signal) : undefined;
+      // Of a registry with a password it has to be told what it said.
+      if (hasCode(error, "not_found") && auth !== undefined && pullError !== undefined) {
+        throw new CoveyError(error.code, `${error.message} (${pullError})`, { cause: error });
+      }
       if (!found) throw error;
       this.#adopt(found);
     }
@@ -143,6 +149,12 @@ export class DockerController implements Controller {
     if (this.#dirty || !this.#last) await this.#inspect();
     const { Id, State } = this.#last!;
     return { ContainerID: Id, PID: State.Pid, ExitCode: State.ExitCode };
+  }
+
+  async ports(): Promise<PortConfig[]> {
+    if (!this.#id) return [];
+    if (this.#dirty || !this.#last) await this.#inspect();
+    return publishedPorts(this.#last!);
   }
 
   close(): Promise<void> {

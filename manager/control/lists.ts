@@ -4,7 +4,14 @@ import { modeOf, RUNTIME_CONTAINER, type Service } from "../../api/service.ts";
 import { type Task, taskName } from "../../api/task.ts";
 import { TASK_STATES } from "../../api/task_state.ts";
 import type { ReadView } from "../store/store.ts";
-import { type Filters, matchesExactly, matchesLabels, matchesPrefix, requireKnown } from "./filters.ts";
+import {
+  type Filters,
+  matchesExactly,
+  matchesFolded,
+  matchesLabels,
+  matchesPrefix,
+  requireKnown,
+} from "./filters.ts";
 import { findNode, findService } from "./lookup.ts";
 import { isTaskDirty } from "../orchestrator/mod.ts";
 
@@ -33,8 +40,8 @@ export function listNodes(view: ReadView, filters: Filters): Node[] {
     matchesPrefix(filters, "id", node.ID) &&
     matchesLabels(filters, "label", node.Description?.Engine.Labels) &&
     matchesLabels(filters, "node.label", node.Spec.Labels) &&
-    matchesExactly(filters, "role", node.Role) &&
-    matchesExactly(filters, "membership", "accepted")
+    matchesFolded(filters, "role", node.Role) &&
+    matchesFolded(filters, "membership", "accepted")
   );
 }
 
@@ -71,7 +78,13 @@ export function listTasks(view: ReadView, filters: Filters): Task[] {
   );
 }
 
+/**
+ * True for a task of its service's present spec that can be waited for. The stock client, which asks for these alone, waits
+ * until each of them runs: what a device that is down keeps does not hold it up.
+ */
 function upToDate(view: ReadView, task: Task): boolean {
   const service = view.get("services", task.ServiceID);
-  return service !== undefined && !isTaskDirty(view, service, task);
+  if (service === undefined || isTaskDirty(view, service, task)) return false;
+  const state = view.get("nodes", task.NodeID)?.Status.State ?? "down";
+  return task.NodeID === "" || state !== "down";
 }

@@ -24,6 +24,7 @@ function takeUp(record: TaskRecord, world: MockWorld, clock: FakeClock, records:
   return new TaskManager(record, true, {
     clock,
     executor: createMockExecutor(world),
+    node: () => Promise.reject(new Error("nobody asks")),
     limiter: new StartLimiter(clock, 1),
     connected: () => false,
     rebooted: true,

@@ -102,6 +102,15 @@ Deno.test("covey service update: each end has its own words and its own exit cod
   }
 });
 
+Deno.test("covey service rollback: what was asked for is done", async () => {
+  const { code, noted } = await covey(["service", "rollback", "probe"], {
+    State: "rollback_completed",
+    Message: "m",
+  });
+  assert.equal(code, 0);
+  assert.match(noted, /Service converged\n$/);
+});
+
 Deno.test("covey rollout status: shows stages, counts, and who failed and who is deferred why", async () => {
   const status = {
     State: "updating" as const,
@@ -127,6 +136,8 @@ Deno.test("covey rollout: every action is asked of the manager", async () => {
   for (const action of ["promote", "pause", "resume", "abort", "retry"]) {
     const { code, posted } = await covey(["rollout", action, "probe"], completed);
     assert.equal(code, 0);
-    assert.deepEqual(posted, [`/v1.41/services/probe/rollout/${action}`]);
+    assert.deepEqual(posted.map((path) => path.replace(/^\/v[0-9.]+/, "")), [
+      `/services/probe/rollout/${action}`,
+    ]);
   }
 });

@@ -130,6 +130,15 @@ async function services({ ok, json, fails }: Covey) {
   assert.match(await ok("task", "ls", "--filter", "service=web"), /web\.1/);
   assert.match(await ok("node", "ps", "pi"), /web\.3/);
   await fails(1, /update paused due to failure/, "service", "update", "--workdir", "/no/dir", "web");
+  const [stopped] = await json<ServiceView[]>("service", "ls", "--no-trunc");
+  assert.ok((await ok("service", "ls", "--no-trunc")).includes(stopped!.ID), "the whole ID");
+  await ok("service", "rollback", "web");
+  assert.equal(
+    (await json<ServiceView[]>("service", "inspect", "web"))[0]!.UpdateStatus?.State,
+    "rollback_completed",
+  );
+  const here = await ok("node", "ps", "-q", "--filter", "desired-state=running", "pi");
+  assert.equal(here.trim().split("\n").length, 3);
   await fails(1, /service web already exists/, "service", "create", "-d", "--name", "web", ...SLEEP);
   await fails(1, /service nobody not found/, "service", "ps", "nobody");
   await fails(2, /want SERVICE=REPLICAS/, "service", "scale", "web");

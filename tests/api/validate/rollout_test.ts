@@ -62,9 +62,9 @@ Deno.test("Rollout: labels say the same, and win over members", () => {
 
 Deno.test("Rollout: a client that does not know the member does not lose it; an empty one drops it", () => {
   const current: ServiceSpec = parseServiceSpec({ ...BODY, UpdateConfig: { Rollout: { Stages: STAGES } } });
-  const back = parseServiceSpec({ ...BODY, UpdateConfig: { Parallelism: 2 } }, current);
+  const back = parseServiceSpec({ ...BODY, UpdateConfig: { Parallelism: 2 } }, { current });
   assert.deepEqual(back.UpdateConfig!.Rollout, { Stages: STAGES });
-  const dropped = parseServiceSpec({ ...BODY, UpdateConfig: { Parallelism: 2, Rollout: {} } }, current);
+  const dropped = parseServiceSpec({ ...BODY, UpdateConfig: { Parallelism: 2, Rollout: {} } }, { current });
   assert.equal(dropped.UpdateConfig!.Rollout, undefined);
 });
 

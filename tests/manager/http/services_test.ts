@@ -40,7 +40,7 @@ Deno.test("Services: an update keeps the previous spec, bumps the spec's version
   const before = (await call("GET", "/services/web")).json;
   const update = `/services/web/update?version=${before.Version.Index}`;
   const scaled = { ...before.Spec, Mode: { Replicated: { Replicas: 3 } } };
-  assert.deepEqual(await call("POST", update, scaled), { status: 200, json: {} });
+  assert.deepEqual(await call("POST", update, scaled), { status: 200, json: { Warnings: null } });
   const stored = store().get("services", ID)!;
   assert.deepEqual(stored.SpecVersion, before.Version);
   assert.deepEqual(stored.PreviousSpecVersion, { Index: 0 });
@@ -94,6 +94,42 @@ Deno.test("Services: malformed requests say what is wrong", async () => {
     noVersion.json.message,
     `invalid service version '': strconv.ParseUint: parsing "": invalid syntax`,
   );
+  const versioned = async (version: string) =>
+    (await call("POST", `/services/web/update?version=${version}`, serviceBody("web"))).json.message;
+  for (const version of ["9007199254740993", "18446744073709551615"]) {
+    assert.match(await versioned(version), /update out of sequence$/);
+  }
+  assert.match(await versioned("18446744073709551616"), /"18446744073709551616": value out of range$/);
+});
+
+Deno.test("Services: one without a name gets one, which no other has", async () => {
+  const { call, store } = await testAPI(new FakeClock());
+  const { Name: _, ...nameless } = serviceBody("");
+  for (const body of [nameless, { ...nameless, Name: "" }, { ...nameless, Name: null }]) {
+    assert.equal((await call("POST", "/services/create", body)).status, 201);
+  }
+  const names = store().all("services").map(({ Spec }) => Spec.Name);
+  assert.equal(new Set(names).size, 3);
+  for (const name of names) assert.match(name, /^[a-z]+_[a-z]+(_[0-9a-z]{8})?$/);
+  assert.match(
+    (await call("POST", "/services/create", { ...nameless, Name: 5 })).json.message,
+    /Name: cannot unmarshal number into string/,
+  );
+});
+
+Deno.test("Services: null filters nothing", async () => {
+  const { call } = await testAPI(new FakeClock());
+  await call("POST", "/services/create", serviceBody("web"));
+  for (const path of ["/services", "/nodes", "/tasks", "/secrets"]) {
+    const all = (await call("GET", path)).json;
+    for (const filters of ["null", '{"label":null}', '{"label":{}}']) {
+      assert.deepEqual((await call("GET", `${path}?filters=${encodeURIComponent(filters)}`)).json, all);
+    }
+  }
+  for (const role of ["Manager", "MANAGER", ""]) {
+    assert.equal((await call("GET", `/nodes?filters={"role":["${role}"]}`)).json.length, 1);
+  }
+  assert.equal((await call("GET", '/nodes?filters={"role":["worker"],"label":null}')).json.length, 0);
 });
 
 Deno.test("Services: filters by name, ID, label, mode and runtime; unknown ones are refused", async () => {

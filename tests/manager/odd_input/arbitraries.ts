@@ -86,9 +86,9 @@ const genericResource = mostly<object>(
 
 const constraint = mostly(
   fc.tuple(
-    fc.constantFrom("node.labels.", "engine.labels.", "node.", "node.platform.", ""),
+    fc.constantFrom("node.labels.", "engine.labels.", "node.", "node.platform."),
     fc.constantFrom("constructor", "__proto__", "toString", "zone", "id", "ip", "arch", "role", "hostname"),
-    fc.constantFrom("==", "!=", "=", " == "),
+    fc.constantFrom("==", "!=", " == "),
     fc.constantFrom(
       "x",
       "constructor",
@@ -98,7 +98,6 @@ const constraint = mostly(
       "worker",
       "(",
       "[z-a]",
-      "",
     ),
   ).map((parts) => parts.join("")),
   text,
@@ -156,13 +155,19 @@ const container = fc.record({
 
 const payload = mostly<unknown>(
   fc.oneof(
-    fc.jsonValue({ maxDepth: 3 }),
+    fc.jsonValue({ maxDepth: 3 }).filter((value) => value !== null),
     fc.constantFrom(new Array(500).fill(0), { constructor: { prototype: 1 } }),
   ),
   fc.constantFrom<unknown>(2 ** 60, "\ud800", "z".repeat(300_000), null),
 );
 const runtime = fc.oneof(
-  { weight: 3, arbitrary: fc.record({ ContainerSpec: container }) },
+  {
+    weight: 3,
+    arbitrary: fc.record({
+      ContainerSpec: container,
+      LogDriver: part({ Name: text, Options: map }),
+    }, { requiredKeys: ["ContainerSpec"], noNullPrototype: true }),
+  },
   {
     weight: 4,
     arbitrary: fc.record({
@@ -175,6 +180,23 @@ const runtime = fc.oneof(
         User: text,
         StopGracePeriod: duration,
       }, { requiredKeys: ["Command"], noNullPrototype: true }),
+    }),
+  },
+  {
+    weight: 2,
+    arbitrary: fc.record({
+      Runtime: fc.constant("deno"),
+      DenoSpec: fc.record({
+        Source: mostly(fc.constant("1"), text),
+        Args: some(text),
+        Env: some(mostly(fc.constantFrom("A=b", "__proto__=x"), text)),
+        Permissions: part({
+          Net: fc.oneof(some(mostly(fc.constant("192.0.2.1:80"), text)), fc.boolean()),
+          Read: some(mostly(fc.constantFrom(".", "/srv"), text)),
+          Env: some(mostly(fc.constant("constructor"), text)),
+        }),
+        StopGracePeriod: duration,
+      }, { requiredKeys: ["Source"], noNullPrototype: true }),
     }),
   },
   {
@@ -213,7 +235,6 @@ const template = fc.tuple(
       MaxReplicas: integer(0, 1, LARGE),
       Platforms: some(part({ Architecture: word("arm64", "constructor", "__proto__"), OS: word("linux") })),
     }),
-    LogDriver: part({ Name: text, Options: map }),
     ForceUpdate: integer(0, 1, LARGE),
   }),
 ).map(([what, how]) => ({ ...how, ...what }));

@@ -1,4 +1,5 @@
 /** A whole manager on a real folder, in virtual time, and the nodes that are connected to it through the transport's twin. */
+import { ADMINISTRATOR, type Caller } from "../../../manager/control/caller.ts";
 import { deepStrictEqual, ok } from "node:assert/strict";
 import {
   type AssignmentsMessage,
@@ -25,6 +26,8 @@ import { seededRandom } from "../dispatcher/harness.ts";
 
 const MANAGER = "m1";
 const ADDRESS = "m1:2377";
+/** Virtual milliseconds that a call may take. */
+const MAX_CALL_MS = 5 * 60_000;
 /** Virtual milliseconds of a step of the clock. */
 const STEP_MS = 100;
 
@@ -76,14 +79,17 @@ export class Leader {
     let over = false;
     const done = work.finally(() => over = true);
     done.catch(() => {});
-    while (!over) await this.pass(STEP_MS);
+    await this.until("the call ends", () => over, MAX_CALL_MS);
     return await done;
   }
 
   /** Makes a request of the control API. */
   async call(method: string, path: string, body?: unknown): Promise<{ status: number; text: string }> {
     const text = body === undefined ? {} : { body: JSON.stringify(body) };
-    const work = this.#api!.app.fetch(new Request(`http://docker/v1.41${path}`, { method, ...text }));
+    const work = this.#api!.fetch(
+      new Request(`http://docker/v1.41${path}`, { method, ...text }),
+      ADMINISTRATOR,
+    );
     const response = await this.settled(Promise.resolve(work));
     return { status: response.status, text: await response.text() };
   }
@@ -110,7 +116,7 @@ export class Leader {
 
   async #open(): Promise<void> {
     const { clock } = this, random = this.#random, identity = identityOf(MANAGER, "swarm-manager");
-    const answer = (request: Request) => this.#api!.answer(request);
+    const answer = (request: Request, caller: Caller) => this.#api!.answer(request, caller);
     const opening = RunningManager.open(
       { raftDir: "", nodeID: MANAGER, listen: ADDRESS, advertise: ADDRESS, clock, random, answer },
       {

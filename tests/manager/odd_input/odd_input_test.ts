@@ -12,6 +12,8 @@ import { HonestNode, Leader, OddNode } from "./leader.ts";
 /** Inputs in all. COVEY_ODD_INPUTS=10000 takes some minutes. */
 const INPUTS = Number(Deno.env.get("COVEY_ODD_INPUTS") ?? 1000);
 const SEED = Number(Deno.env.get("COVEY_ODD_SEED") ?? 1);
+/** A long run says how far it is. */
+const TELLS = Deno.env.has("COVEY_ODD_INPUTS");
 const BATCH = 200;
 const ODD_NODES = ["o1", "o2", "o3", "o4", "o5", "o6", "o7", "o8"];
 /** Odd services at a time: their tasks are what statuses are reported of. */
@@ -215,9 +217,10 @@ Deno.test("Odd input: specs, descriptions and statuses of all sorts leave every 
       await leader.restart();
       await trial.plainLife(`${from}-after`);
       await trial.look();
+      if (TELLS) console.log(`${from + BATCH} of ${INPUTS}`);
     }
     const taken = Object.entries(trial.counts).filter(([key]) => /taken|20[01]$/.test(key));
-    if (Deno.env.has("COVEY_ODD_INPUTS")) console.log(trial.counts);
+    if (TELLS) console.log(trial.counts);
     // Without it, all might have been refused at the door.
     deepStrictEqual(
       taken.map(([key]) => key).sort(),

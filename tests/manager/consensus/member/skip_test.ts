@@ -7,6 +7,7 @@ import { DiskStorage } from "../../../../manager/consensus/disk/disk_storage.ts"
 import { frameState } from "../../../../manager/consensus/member/entry_frame.ts";
 import { encodedWrite, joinEntry } from "../../../../manager/store/entry.ts";
 import { service, task } from "../../store/objects.ts";
+import { MemoryQuorum } from "./memory_quorum.ts";
 import { open, withFolder } from "./one_member.ts";
 
 /** As an earlier version wrote, which took what no reader takes. */
@@ -134,3 +135,35 @@ Deno.test("RaftMember: a record of the state that it cannot read is named, and p
     deepStrictEqual(await services(folder, skip), ["kept"]);
     deepStrictEqual(await services(folder), ["kept", "more1"]);
   }));
+
+Deno.test("Quorum: an entry that stops all followers is passed over by all members, and nothing else is lost", async () => {
+  const quorum = await MemoryQuorum.ofThree();
+  await quorum.write("before");
+  await quorum.agree("before");
+  const stopped = new Map<string, string>();
+  for (const id of ["m2", "m3"]) {
+    void quorum.running.get(id)!.member.failed.then(({ message }) => stopped.set(id, message));
+  }
+  // As a leader of an earlier version did: it applies its own objects, not the bytes.
+  const beside = service("beside"), version = 99;
+  const writes = [["tasks", poisoned], ["services", beside]] as const;
+  const bytes = writes.map(([t, o]) => old.encode({ a: "c", t, o }));
+  const local = { version, writes: writes.map(([table, object]) => ({ action: "create", table, object })) };
+  quorum.running.get("m1")!.member.propose(joinEntry(version, bytes), local).catch(() => {});
+  await quorum.until("the followers stop", () => stopped.size === 2);
+  const named = [...stopped.values()].map((message) => /^Cannot apply entry (\d+) of term/.exec(message)![1]);
+  deepStrictEqual(named, [named[0], named[0]]);
+
+  const skip = { entries: [Number(named[0])], records: [] };
+  for (const id of ["m1", "m2", "m3"]) await quorum.kill(id);
+  for (const id of ["m1", "m2", "m3"]) await quorum.start(id, { skip });
+  await quorum.write("after");
+  await quorum.agree("before", "after");
+  // Whoever joins later hears nothing of it, and the next start needs to be told nothing.
+  await quorum.join("m4");
+  await quorum.kill("m1");
+  await quorum.start("m1");
+  await quorum.write("later");
+  await quorum.agree("before", "after", "later");
+  await quorum.close();
+});
