@@ -14,7 +14,9 @@ export class SlotTable {
   #facts: Map<string, SlotFacts> | undefined;
   #version = -1;
   readonly #touched = new Set<string>();
-  #ordered: SlotFacts[] | undefined;
+  /** Keys in order; undefined once a place has come or gone. */
+  #order: string[] | undefined;
+  #read: readonly SlotFacts[] | undefined;
 
   constructor(readonly options: ComponentOptions, readonly supervisor: RestartSupervisor) {}
 
@@ -29,16 +31,20 @@ export class SlotTable {
     if (this.#facts === undefined || this.#version !== rollout.Number) {
       this.#version = rollout.Number;
       this.#facts = new Map();
+      this.#order = this.#read = undefined;
       for (const key of slotKeys(store, service)) this.#touched.add(key);
     }
-    if (this.#touched.size === 0 && this.#ordered) return this.#ordered;
+    if (this.#touched.size === 0 && this.#read) return this.#read;
+    const known = this.#facts;
     for (const key of this.#touched) {
       const facts = readSlot(store, this.supervisor, service, rollout.Number, key, nowMs);
-      if (facts) this.#facts.set(key, facts);
-      else this.#facts.delete(key);
+      if (known.has(key) !== (facts !== undefined)) this.#order = undefined;
+      if (facts) known.set(key, facts);
+      else known.delete(key);
     }
     this.#touched.clear();
-    return this.#ordered = inOrder([...this.#facts.values()], rollout.Number, shuffled);
+    this.#order ??= inOrder([...known.values()], rollout.Number, shuffled).map(({ key }) => key);
+    return this.#read = this.#order.map((key) => known.get(key)!);
   }
 }
 
