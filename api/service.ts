@@ -4,6 +4,7 @@ import type { ContainerSpec } from "./container_spec.ts";
 import type { DenoSpec } from "./deno_spec.ts";
 import type { References } from "./dependency.ts";
 import { toMs } from "./duration.ts";
+import type { Rollout, RolloutConfig } from "./rollout.ts";
 
 /**
  * A program run on the device itself by the process executor (`Runtime: "process"`).
@@ -137,6 +138,8 @@ export interface UpdateConfig {
   Monitor?: number;
   MaxFailureRatio?: number;
   Order?: "stop-first" | "start-first";
+  /** Stages of a fleet rollout: an extension of the Engine API. */
+  Rollout?: RolloutConfig;
 }
 
 /**
@@ -201,6 +204,8 @@ export interface UpdateStatus {
   StartedAt?: string;
   CompletedAt?: string;
   Message: string;
+  /** How far it is: an extension of the Engine API. */
+  Rollout?: Rollout;
 }
 
 /**
@@ -220,6 +225,8 @@ export interface Service extends Meta {
   SpecVersion: Version;
   PreviousSpec?: ServiceSpec;
   PreviousSpecVersion?: Version;
+  /** The last spec that went through all stages, where that is neither the present nor the previous one. */
+  Proven?: { Spec: ServiceSpec; SpecVersion: Version };
   UpdateStatus?: UpdateStatus;
 }
 

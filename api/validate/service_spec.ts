@@ -4,6 +4,7 @@ import type { EndpointSpec, PortConfig, ServiceMode, ServiceSpec, UpdateConfig }
 import { checkTemplates } from "../task_template.ts";
 import { checkName } from "./name.ts";
 import { port } from "./port.ts";
+import { checkRollout, keepRollout, rolloutShape } from "./rollout.ts";
 import { settleRuntime } from "./runtime.ts";
 import {
   anyObject,
@@ -32,6 +33,7 @@ const updateShape = record({
   Monitor: nonZero(integer(0, undefined, "TaskSpec: update-monitor cannot be negative")),
   MaxFailureRatio: ratio,
   Order: oneOf(["stop-first", "start-first"], (word) => `unrecognized update order ${word}`),
+  Rollout: rolloutShape,
 });
 
 function ratio(value: unknown, path: string, problems: FieldProblem[]): number | undefined {
@@ -112,9 +114,13 @@ export function parseServiceSpec(
     TaskTemplate: task,
     Mode: settleMode(checked.Mode, problems),
   };
-  if (checked.UpdateConfig !== undefined) spec.UpdateConfig = settleUpdate(checked.UpdateConfig);
+  if (checked.UpdateConfig !== undefined) {
+    const raw = (body as { UpdateConfig?: unknown }).UpdateConfig;
+    spec.UpdateConfig = keepRollout(settleUpdate(checked.UpdateConfig), raw, current?.UpdateConfig);
+  }
   if (checked.RollbackConfig !== undefined) spec.RollbackConfig = settleUpdate(checked.RollbackConfig);
   if (checked.EndpointSpec !== undefined) spec.EndpointSpec = settleEndpoint(checked.EndpointSpec, problems);
+  checkRollout(spec, problems);
   checkSize(spec, "spec", MAX_SPEC_BYTES, problems);
   if (problems.length === 0) checkTemplates(spec, problems);
   if (problems.length > 0) throw CoveyError.invalid("use the service spec", problems);
@@ -139,6 +145,8 @@ function settleUpdate(update: Shaped<typeof updateShape>): UpdateConfig {
     ...(update.Monitor !== undefined && { Monitor: update.Monitor }),
     MaxFailureRatio: update.MaxFailureRatio ?? 0,
     Order: update.Order ?? "stop-first",
+    ...(update.Rollout !== undefined && Object.keys(update.Rollout).length > 0 &&
+      { Rollout: update.Rollout }),
   };
 }
 

@@ -5,6 +5,7 @@ import { CoveyError } from "../../api/errors.ts";
 import { isGlobal, replicas, type ServiceSpec } from "../../api/service.ts";
 import type { ServiceView, TaskView } from "../api_types.ts";
 import type { ControlClient } from "../client.ts";
+import type { Ending } from "../ending.ts";
 import { collect, type Context, forEachReference, listFlags, withClient } from "../context.ts";
 import { cannot } from "../files.ts";
 import { getService, parseFilters } from "../lookup.ts";
@@ -76,12 +77,13 @@ async function converge(
   context: Context,
   id: string,
   options: { detach?: boolean; quiet?: boolean },
+  asked?: Ending,
 ) {
   if (options.detach) return;
   const output = options.quiet
     ? { ...context.output, nowMs: context.output.nowMs, note() {} }
     : context.output;
-  await waitConverged(client, output, id, context.signal);
+  await waitConverged(client, output, id, context.signal, asked);
 }
 
 function list(service: Command, context: Context) {
@@ -215,7 +217,7 @@ function rollback(service: Command, context: Context) {
         const query = { version: Version.Index, rollback: "previous" };
         await client.post(`/services/${ID}/update`, Spec, query);
         context.output.write(`${reference}\n`);
-        await converge(client, context, ID, options);
+        await converge(client, context, ID, options, "rolled back");
       })
     );
 }

@@ -6,6 +6,7 @@ import { newID, type Random } from "../../api/random.ts";
 import { modeOf, type Service, type ServiceSpec } from "../../api/service.ts";
 import type { Store, WriteTransaction } from "../store/store.ts";
 import { requireDependencies } from "./payloads.ts";
+import { forNewcomer } from "../task/gate.ts";
 import { requireVersion } from "./version.ts";
 
 /** Creates a service and resolves with its ID. Throws `already_exists` if the name is taken. */
@@ -54,13 +55,15 @@ export async function updateService(
     }
     requireVersion(service, version);
     requireDependencies(tx, spec.TaskTemplate);
-    const { UpdateStatus: _reset, ...kept } = service;
+    const { UpdateStatus: _reset, Proven: _, ...kept } = service;
+    const base = forNewcomer(service);
     tx.update("services", {
       ...kept,
       Spec: spec,
       SpecVersion: { Index: version },
       PreviousSpec: service.Spec,
       PreviousSpecVersion: service.SpecVersion,
+      ...(base !== service && { Proven: { Spec: base.Spec, SpecVersion: base.SpecVersion } }),
     });
   });
 }
@@ -80,8 +83,9 @@ export async function rollbackService(
     requireVersion(service, version);
     // What the present spec does not use may have been removed meanwhile.
     requireDependencies(tx, service.PreviousSpec.TaskTemplate);
+    const { Proven: _, ...kept } = service;
     tx.update("services", {
-      ...service,
+      ...kept,
       Spec: service.PreviousSpec,
       SpecVersion: service.PreviousSpecVersion ?? { Index: 0 },
       PreviousSpec: service.Spec,

@@ -3,7 +3,7 @@ import { type Clock, timestamp } from "../../api/clock.ts";
 import type { Cluster } from "../../api/cluster.ts";
 import { newID, type Random } from "../../api/random.ts";
 import type { PortConfig, Service, TaskSpec } from "../../api/service.ts";
-import type { Task } from "../../api/task.ts";
+import type { Task, TaskStatus } from "../../api/task.ts";
 import { compareStates, isTerminal, type TaskState } from "../../api/task_state.ts";
 import { nodeMatches } from "../placement/constraint.ts";
 import type { ReadView } from "../store/store.ts";
@@ -83,6 +83,12 @@ export function isWanted(task: Pick<Task, "DesiredState">): boolean {
 /** `task` with a desired state at least `state`: a desired state never decreases. */
 export function withDesired(task: Task, state: TaskState): Task {
   return compareStates(task.DesiredState, state) >= 0 ? task : { ...task, DesiredState: state };
+}
+
+/** `task` with what its agent reports at `now` (RFC 3339). A device's own clock may be wrong; when it began to run is the manager's. */
+export function withReport(task: Task, status: TaskStatus, now: string): Task {
+  const begins = status.State === "running" && task.RunningAt === undefined;
+  return { ...task, Status: status, ...(begins && { RunningAt: now }) };
 }
 
 /** `task` observed in `state` at `at` (RFC 3339). */

@@ -1,6 +1,7 @@
 /** Changes of the store as Docker's events (moby `daemon/events.go`). */
 import type { DependencyKind, Secret } from "../../../api/dependency.ts";
 import type { Node } from "../../../api/node.ts";
+import type { Rollout } from "../../../api/rollout.ts";
 import { isGlobal, replicas, type Service } from "../../../api/service.ts";
 import type { Change } from "../../store/store.ts";
 
@@ -70,7 +71,14 @@ function serviceAttributes(service: Service, old: Service | undefined): Record<s
   if (service.UpdateStatus !== undefined) {
     note(attributes, "updatestate", old.UpdateStatus?.State, service.UpdateStatus.State);
   }
+  const before = old.UpdateStatus?.Rollout, after = service.UpdateStatus?.Rollout;
+  note(attributes, "rollout.state", before?.State, after?.State);
+  note(attributes, "rollout.stage", stageNumber(before), stageNumber(after));
   return attributes;
+}
+
+function stageNumber(rollout: Rollout | undefined): string | undefined {
+  return rollout && String(rollout.Stage + 1);
 }
 
 /** The event as a line of JSON. Nanoseconds exceed what a JavaScript number holds, so they are written as digits. */

@@ -4,6 +4,7 @@ import { parseServiceSpec } from "../../../api/validate/mod.ts";
 import { parseFilters } from "../../control/filters.ts";
 import { listServices, SERVICE_FILTERS } from "../../control/lists.ts";
 import { findService } from "../../control/lookup.ts";
+import { controlRollout, ROLLOUT_ACTIONS, rolloutView } from "../../control/rollouts.ts";
 import { serviceStatus } from "../../control/service_status.ts";
 import { freeName } from "../../control/service_name.ts";
 import { createService, removeService, rollbackService, updateService } from "../../control/services.ts";
@@ -68,6 +69,21 @@ export function serviceRoutes(app: ControlApp, context: ControlContext): void {
       throw new CoveyError("unknown", `unrecognized rollback option ${rollback}`);
     } else await updateService(store, service.ID, version, withAuth(spec, kept));
     return sendJSON(c, { Warnings: null });
+  });
+  app.get("/services/:id/rollout", async (c) => {
+    const { store } = await managerForReading(context);
+    return sendJSON(c, rolloutView(store, findService(store, c.req.param("id")), context.clock.now()));
+  });
+  app.post("/services/:id/rollout/:action", async (c) => {
+    const action = ROLLOUT_ACTIONS.find((each) => each === c.req.param("action"));
+    if (action === undefined) {
+      const wanted = `want ${ROLLOUT_ACTIONS.join(", ")}, current value is "${c.req.param("action")}"`;
+      throw new CoveyError("invalid_argument", `Cannot control the rollout: ${wanted}`);
+    }
+    const manager = requireManager(context);
+    const { ID } = await lookUp(manager, (state) => findService(state, c.req.param("id")));
+    await controlRollout(manager.store, context.clock, ID, action);
+    return sendJSON(c, {});
   });
   app.delete("/services/:id", async (c) => {
     const manager = requireManager(context);

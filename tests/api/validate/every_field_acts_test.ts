@@ -31,7 +31,7 @@ type Readers = Record<string, [file: string, word?: string]>;
 /** Fields that are their user's own notes, or change nothing yet for the reason given. */
 type Notes = Record<string, string>;
 
-const UPDATER = "manager/updater/update_run.ts";
+const UPDATER = "manager/updater/policy.ts";
 
 const SERVICE_READERS: Readers = {
   "TaskTemplate.ContainerSpec.Secrets[].Secret": ["api/dependency.ts"],
