@@ -3,6 +3,7 @@ import { parseConstraint } from "../constraint.ts";
 import { containerShape } from "./container_shape.ts";
 import { MAX_SOURCE_LENGTH } from "./deno_problems.ts";
 import { genericResource } from "./generic_resource.ts";
+import { networksShape } from "./network_shape.ts";
 import {
   anyValue,
   integer,
@@ -128,7 +129,7 @@ export const taskShape = record({
   Resources: resources,
   RestartPolicy: restartPolicy,
   Placement: placement,
-  Networks: unsupported("networks are not available yet"),
+  Networks: networksShape,
   LogDriver: record({ Name: line(), Options: stringMap }),
   // Counted up by one, which a number beyond would not notice.
   ForceUpdate: integer(0, Number.MAX_SAFE_INTEGER),

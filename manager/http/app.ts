@@ -21,6 +21,7 @@ import { backupRoutes } from "./routes/backup_routes.ts";
 import { LeadersRequests } from "./hand_on.ts";
 import { eventRoutes } from "./routes/event_routes.ts";
 import { managerRoutes } from "./routes/manager_routes.ts";
+import { networkRoutes } from "./routes/network_routes.ts";
 import { noEngineRoutes } from "./routes/no_engine_routes.ts";
 import { nodeRoutes } from "./routes/node_routes.ts";
 import { serviceRoutes } from "./routes/service_routes.ts";
@@ -81,6 +82,7 @@ export function controlAPI(options: ControlOptions): ControlAPI {
   nodeRoutes(app, context);
   serviceRoutes(app, context);
   taskRoutes(app, context);
+  networkRoutes(app, context);
   backupRoutes(app, context);
   managerRoutes(app, context);
   if (engine === undefined) noEngineRoutes(app);

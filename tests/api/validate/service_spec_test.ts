@@ -109,7 +109,7 @@ Deno.test("Service spec: what is not there yet is refused by name, never ignored
       Configs: [{}],
       Mounts: [{ Type: "cluster", Target: "/x" }],
     },
-    Networks: [{ Target: "net" }],
+    Networks: [{ Target: "net" }, { Aliases: ["a"] }],
     PluginSpec: { Name: "x" },
   }, {
     Mode: { ReplicatedJob: {}, GlobalJob: {} },
@@ -123,7 +123,8 @@ Deno.test("Service spec: what is not there yet is refused by name, never ignored
     `${container}.Configs`,
     `${container}.Mounts[0].Type`,
     `${container}.Secrets`,
-    "TaskTemplate.Networks",
+    "TaskTemplate.Networks[0].Target",
+    "TaskTemplate.Networks[1].Target",
     "TaskTemplate.PluginSpec",
   ]);
   assert.deepEqual(problems(() => parseServiceSpec(spec({ Networks: [] }, { Networks: null }))), {});
