@@ -83,10 +83,11 @@ Deno.test("Networks: clients from before API 1.25 name them beside the task temp
   const { json } = await call(
     "POST",
     "/v1.24/services/create",
-    serviceBody("web", { Networks: [{ Target: "host" }] }),
+    serviceBody("web", { Networks: [{ Target: "host" }], EndpointSpec: {} }),
   );
-  const { Spec } = (await call("GET", `/services/${json.ID}`)).json;
+  const { Spec, Endpoint } = (await call("GET", `/services/${json.ID}`)).json;
   assert.equal(Spec.TaskTemplate.Networks.length, 1);
+  assert.deepEqual(Endpoint, { Spec: { Mode: "vip" } });
 });
 
 Deno.test("Networks: the ID that the local engine gives its own is understood", async () => {
