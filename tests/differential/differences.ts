@@ -54,6 +54,12 @@ export const DIFFERENCES: readonly Difference[] = [
       /\.VirtualIPs$/.test(at) && covey === undefined && !JSON.stringify(docker).includes("Addr"),
   },
   {
+    reason:
+      "an endpoint that has nothing to publish any more is shown as one that never had, where Docker keeps its mode",
+    explains: (_exchange, { at, docker, covey }) =>
+      /\.Endpoint\.Spec\.Mode$/.test(at) && docker === "vip" && covey === undefined,
+  },
+  {
     reason: "networks are shown in the task template, also of clients that named them beside it",
     explains: (_exchange, { at }) => /\.(?:Previous)?Spec(?:\.TaskTemplate)?\.Networks$/.test(at),
   },

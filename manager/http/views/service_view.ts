@@ -53,8 +53,10 @@ function serviceSpecView(spec: ServiceSpec, { defaults = false, asContainer = fa
 /** A service. */
 export function serviceView(service: Service, options: ServiceViewOptions = {}): Record<string, unknown> {
   const { EndpointSpec, TaskTemplate } = service.Spec;
-  // As Docker does, which allocates an endpoint only where there is something to publish or a network to be in.
-  const isAllocated = EndpointSpec?.Ports !== undefined || TaskTemplate.Networks !== undefined;
+  // As Docker does, which allocates an endpoint only where there is something to publish or a network to have
+  // an address in.
+  const isAllocated = EndpointSpec?.Ports !== undefined ||
+    (TaskTemplate.Networks !== undefined && EndpointSpec?.Mode !== "dnsrr");
   return inOrder({
     ID: service.ID,
     Version: service.Version,

@@ -88,6 +88,9 @@ Deno.test("Networks: clients from before API 1.25 name them beside the task temp
   const { Spec, Endpoint } = (await call("GET", `/services/${json.ID}`)).json;
   assert.equal(Spec.TaskTemplate.Networks.length, 1);
   assert.deepEqual(Endpoint, { Spec: { Mode: "vip" } });
+  const dnsrr = serviceBody("dnsrr", { Networks: [{ Target: "host" }], EndpointSpec: { Mode: "dnsrr" } });
+  await call("POST", "/services/create", dnsrr);
+  assert.deepEqual((await call("GET", "/services/dnsrr")).json.Endpoint, { Spec: {} });
 });
 
 Deno.test("Networks: the ID that the local engine gives its own is understood", async () => {
