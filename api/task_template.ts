@@ -75,9 +75,10 @@ export function checkTemplates({ Name, Labels, TaskTemplate }: ServiceSpec, prob
       return expand(text, context);
     } catch (thrown) {
       const { message } = CoveyError.from(thrown);
+      const group = what.startsWith("mount") ? "mounts" : what;
       problems.push({
         field,
-        message: `expanding ${what} failed: expanding ${what} ${JSON.stringify(text)}: ${message}`,
+        message: `expanding ${group} failed: expanding ${what} ${JSON.stringify(text)}: ${message}`,
       });
       return text;
     }

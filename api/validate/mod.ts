@@ -1,4 +1,5 @@
 export { type ClusterSpecChanges, mergeClusterSpec, parseClusterSpec } from "./cluster_spec.ts";
+export { ENGINE_NETWORK_ID, networkMissing } from "./network_shape.ts";
 export { parseNodeDescription } from "./node_description.ts";
 export { parseNodeSpec } from "./node_spec.ts";
 export { parsePayloadSpec, parsePayloadUpdate } from "./payload_spec.ts";

@@ -50,6 +50,10 @@ export function settleRuntime(
     const message = "log drivers are not available for programs, whose logs their device keeps";
     problems.push({ field: "TaskTemplate.LogDriver", message });
   }
+  if (common.Networks !== undefined) {
+    const message = "networks are for containers: anything else is in its device's own";
+    problems.push({ field: "TaskTemplate.Networks", message });
+  }
   if (Runtime === RUNTIME_PROCESS) {
     if (DenoSpec !== undefined) mismatch("TaskTemplate.DenoSpec", problems);
     const known = current?.Runtime === RUNTIME_PROCESS ? current.ProcessSpec : undefined;

@@ -5,6 +5,7 @@ import { checkTemplates } from "../task_template.ts";
 import { checkName } from "./name.ts";
 import { port } from "./port.ts";
 import { checkRollout, keepRollout, rolloutShape } from "./rollout.ts";
+import { networksShape } from "./network_shape.ts";
 import { settleRuntime } from "./runtime.ts";
 import {
   anyObject,
@@ -76,7 +77,7 @@ const serviceShape = record({
   Mode: modeShape,
   UpdateConfig: updateShape,
   RollbackConfig: updateShape,
-  Networks: unsupported("networks are not available yet"),
+  Networks: networksShape,
   EndpointSpec: endpointShape,
 });
 
@@ -98,7 +99,10 @@ export function parseServiceSpec(
   const checked = serviceShape(body, "", problems) ?? {};
   const Name = checked.Name ?? (problems.some(({ field }) => field === "Name") ? undefined : newName?.());
   checkName(Name, "Name", problems);
-  const task = settleRuntime(checked.TaskTemplate ?? {}, current?.TaskTemplate, problems);
+  const template = checked.TaskTemplate ?? {};
+  // Where clients before API 1.25 say it; the task template's own count first.
+  if (checked.Networks !== undefined) template.Networks ??= checked.Networks;
+  const task = settleRuntime(template, current?.TaskTemplate, problems);
   if (task.RestartPolicy !== undefined) {
     const { Condition = "any", Delay, MaxAttempts = 0, Window } = task.RestartPolicy;
     task.RestartPolicy = {

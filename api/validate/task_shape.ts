@@ -4,6 +4,7 @@ import { containerShape } from "./container_shape.ts";
 import { MAX_SOURCE_LENGTH } from "./deno_problems.ts";
 import { genericResource } from "./generic_resource.ts";
 import { configReferences, secretReferences } from "./reference_shape.ts";
+import { networksShape } from "./network_shape.ts";
 import {
   anyValue,
   integer,
@@ -133,7 +134,7 @@ export const taskShape = record({
   Resources: resources,
   RestartPolicy: restartPolicy,
   Placement: placement,
-  Networks: unsupported("networks are not available yet"),
+  Networks: networksShape,
   LogDriver: record({ Name: line(), Options: stringMap }),
   // Counted up by one, which a number beyond would not notice.
   ForceUpdate: integer(0, Number.MAX_SAFE_INTEGER),

@@ -125,6 +125,7 @@ function hostConfig(task: Task, spec: ContainerSpec, files: ContainerFiles) {
     DnsOptions: spec.DNSConfig?.Options,
     SecurityOpt: security.length > 0 ? security : undefined,
     LogConfig: log?.Name ? { Type: log.Name, Config: log.Options ?? {} } : undefined,
+    // One that every engine has: those know neither aliases nor options.
     NetworkMode: task.Spec.Networks?.[0]?.Target,
     // The agent restarts tasks, never the engine.
     RestartPolicy: { Name: "no" },
@@ -136,7 +137,6 @@ const NO_FILES: ContainerFiles = { mounts: [], env: [] };
 /** The body that creates `task`'s container; the spec must have passed {@linkcode checkContainerTask}. */
 export function createBody(task: Task, nodeID: string, files = NO_FILES): Record<string, unknown> {
   const spec = task.Spec.ContainerSpec!;
-  const network = task.Spec.Networks?.[0];
   return defined({
     Image: withDefaultTag(spec.Image),
     // A command replaces the image's whole invocation; arguments alone go to its entry point.
@@ -154,13 +154,6 @@ export function createBody(task: Task, nodeID: string, files = NO_FILES): Record
     Healthcheck: spec.Healthcheck,
     ExposedPorts: hostPorts(task.Ports).exposed,
     HostConfig: hostConfig(task, spec, files),
-    NetworkingConfig: network?.Aliases
-      ? {
-        EndpointsConfig: {
-          [network.Target]: defined({ Aliases: network.Aliases, DriverOpts: network.DriverOpts }),
-        },
-      }
-      : undefined,
   });
 }
 

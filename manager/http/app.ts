@@ -21,6 +21,7 @@ import { backupRoutes } from "./routes/backup_routes.ts";
 import { LeadersRequests } from "./hand_on.ts";
 import { eventRoutes } from "./routes/event_routes.ts";
 import { managerRoutes } from "./routes/manager_routes.ts";
+import { networkRoutes } from "./routes/network_routes.ts";
 import { noEngineRoutes } from "./routes/no_engine_routes.ts";
 import { nodeRoutes } from "./routes/node_routes.ts";
 import { payloadRoutes } from "./routes/payload_routes.ts";
@@ -83,6 +84,7 @@ export function controlAPI(options: ControlOptions): ControlAPI {
   serviceRoutes(app, context);
   taskRoutes(app, context);
   payloadRoutes(app, context);
+  networkRoutes(app, context);
   backupRoutes(app, context);
   managerRoutes(app, context);
   if (engine === undefined) noEngineRoutes(app);

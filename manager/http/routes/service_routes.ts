@@ -22,6 +22,7 @@ import {
   updateRequest,
 } from "../context.ts";
 import { keptAuth, registryAuth, withAuth } from "../registry_auth.ts";
+import { withNetworkNames } from "../service_networks.ts";
 import { asRequested } from "../older_clients.ts";
 import { serviceView } from "../views/service_view.ts";
 
@@ -40,7 +41,8 @@ export function serviceRoutes(app: ControlApp, context: ControlContext): void {
   app.post("/services/create", async (c) => {
     const body = await readJSON(c);
     const { store } = requireManager(context), { random } = context, auth = registryAuth(c);
-    const spec = parseServiceSpec(body, { newName: () => freeName(store, random) });
+    const parsed = parseServiceSpec(body, { newName: () => freeName(store, random) });
+    const spec = await withNetworkNames(parsed, context.engine);
     return sendJSON(c, {
       ID: await createService(store, random, withAuth(asRequested(c.req.raw.url, spec), auth)),
     }, 201);
@@ -60,9 +62,10 @@ export function serviceRoutes(app: ControlApp, context: ControlContext): void {
     const { store } = manager;
     const service = await lookUp(manager, (state) => findService(state, c.req.param("id")));
     // What is wrong with a request is told in Docker's order.
-    const spec = rollback === "previous"
-      ? undefined
-      : asRequested(c.req.raw.url, parseServiceSpec(body, { current: service.Spec }));
+    const spec = rollback === "previous" ? undefined : asRequested(
+      c.req.raw.url,
+      await withNetworkNames(parseServiceSpec(body, { current: service.Spec }), context.engine),
+    );
     const kept = auth ?? keptAuth(c.req.query("registryAuthFrom") ?? "", service);
     if (spec === undefined) await rollbackService(store, context.clock, service.ID, version);
     else if (rollback !== "" && rollback !== "none") {

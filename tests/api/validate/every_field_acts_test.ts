@@ -59,6 +59,11 @@ const SERVICE_READERS: Readers = {
 };
 const SERVICE_NOTES: Notes = {
   "EndpointSpec.Mode": "without networks no service has a virtual address, which is what dnsrr asks for",
+  "TaskTemplate.Networks[].Aliases": "of networks that a swarm makes; Docker drops them of others as well",
+  "TaskTemplate.Networks[].DriverOpts": "as aliases",
+  "Networks[].Target": "kept as the task template's, which is what counts",
+  "Networks[].Aliases": "as those of the task template",
+  "Networks[].DriverOpts": "as those of the task template",
   "EndpointSpec.Ports[].Name": "the user's name for a port",
   "TaskTemplate.ContainerSpec.Mounts[].Consistency": "of a desktop's file shares; Docker drops it as well",
 };
@@ -68,6 +73,7 @@ const SWARM_READERS: Readers = {
   "Raft": ["manager/server/raft_settings.ts"],
   "Dispatcher.HeartbeatPeriod": ["manager/dispatcher/dispatcher.ts"],
   "CAConfig.NodeCertExpiry": ["manager/ca/store_backend.ts"],
+  "CAConfig.ForceRotate": ["manager/control/cluster.ts"],
   "TaskDefaults.LogDriver": ["manager/task/task.ts", "TaskDefaults.LogDriver"],
 };
 const SWARM_NOTES: Notes = { "Labels": "the user's own" };
@@ -102,6 +108,8 @@ const VALUES: Json = {
   "TaskTemplate.RestartPolicy.Condition": "none",
   "TaskTemplate.Placement.Constraints": ["node.id==x"],
   "TaskTemplate.Runtime": "mock",
+  "TaskTemplate.Networks[].Target": "none",
+  "Networks[].Target": "host",
   "CAConfig.NodeCertExpiry": 4e12,
   "Mode.Global": {},
 };
@@ -116,6 +124,8 @@ const BESIDE: Record<string, Json> = {
   "TaskTemplate.ContainerSpec.Secrets[].": { File: FILE, SecretID: "s1", SecretName: "s" },
   "TaskTemplate.ContainerSpec.Configs[].": { File: FILE, ConfigID: "c1", ConfigName: "c" },
   "TaskTemplate.LogDriver.": { Name: "json-file" },
+  "TaskTemplate.Networks[].": { Target: "host" },
+  "Networks[].": { Target: "host" },
   "EndpointSpec.Ports[].": { TargetPort: 80, PublishMode: "host" },
   "Role": { Availability: "active" },
   "Availability": { Role: "worker" },

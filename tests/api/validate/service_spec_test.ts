@@ -108,7 +108,7 @@ Deno.test("Service spec: what is not there yet is refused by name, never ignored
       Configs: [{ Runtime: { X: 1 } }],
       Mounts: [{ Type: "cluster", Target: "/x" }],
     },
-    Networks: [{ Target: "net" }],
+    Networks: [{ Target: "net" }, { Aliases: ["a"] }],
     PluginSpec: { Name: "x" },
   }, {
     Mode: { ReplicatedJob: {}, GlobalJob: {} },
@@ -121,7 +121,8 @@ Deno.test("Service spec: what is not there yet is refused by name, never ignored
     "Mode.ReplicatedJob",
     `${container}.Configs[0].Runtime`,
     `${container}.Mounts[0].Type`,
-    "TaskTemplate.Networks",
+    "TaskTemplate.Networks[0].Target",
+    "TaskTemplate.Networks[1].Target",
     "TaskTemplate.PluginSpec",
   ]);
   assert.deepEqual(problems(() => parseServiceSpec(spec({ Networks: [] }, { Networks: null }))), {});
