@@ -27,6 +27,7 @@ async function run(): Promise<number> {
   const socket = await serveControlSocket({
     path: options.apiSocket,
     fetch: (request) => front.fetch(request),
+    passOn: (target) => front.passOn(target),
     engine,
   });
   getLogger(["covey", "manager"]).info("The control API is at unix://{socket}", {

@@ -13,6 +13,7 @@ const VERSIONS_KEPT_MS = 30_000;
 export interface Engine {
   /** Path of its Unix socket. */
   readonly socket: string;
+  readonly name: string;
   /** An object from a GET, or undefined if the engine does not answer. */
   getObject(path: string): Promise<Record<string, unknown> | undefined>;
   /** Headers of `/_ping`, or undefined if the engine does not answer. */
@@ -56,6 +57,7 @@ export function connectEngine(socket: string, clock: Clock): Engine {
   };
   return {
     socket,
+    name: "the container engine",
     getObject,
     async target(target) {
       const range = await versions();

@@ -18,6 +18,9 @@ const POLL_MS = 25;
 /** Time for an orderly end, which includes the agent's, before the manager is killed. */
 const STOP_GRACE_MS = 10_000;
 
+/** Characters of a path and query: URLs of Deno's client have 64 KiB at most, and a character may take six there. */
+const MAX_RELAYED_TARGET = 10_000;
+
 const logger = getLogger(["covey", "manager"]);
 
 /** What the front is made of. */
@@ -116,6 +119,16 @@ export class IdleFront {
     const { code } = await inner.child.status;
     cancel();
     if (this.#code === 0) this.#code = code;
+  }
+
+  /** The manager, for a request that is longer than what a client here can ask; undefined for all others. */
+  passOn(target: string): { socket: string; name: string; target(as: string): Promise<string> } | undefined {
+    if (target.length <= MAX_RELAYED_TARGET) return undefined;
+    const whenReady = async (as: string) => {
+      await this.#ready;
+      return as;
+    };
+    return { socket: this.#socket, name: "the manager", target: whenReady };
   }
 
   /** Hands a request on, after the manager was started again where the request needs it. */

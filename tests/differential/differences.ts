@@ -43,6 +43,10 @@ export const DIFFERENCES: readonly Difference[] = [
       /(?:is|are) not supported|on Linux"|old snapshots are not available/.test(covey.text),
   },
   {
+    reason: "a mount without a target is refused by name, where Docker takes it and fails on the node",
+    explains: ({ covey }) => covey.status === 400 && covey.text.includes("mount target must be provided"),
+  },
+  {
     reason:
       "a network that is not there is a mistake of the request (400), and told of with those of the spec",
     explains: ({ covey }) =>

@@ -17,6 +17,17 @@ async function startIdle(folder: string, name: string, ...flags: string[]): Prom
   return { socket, program, client: new ControlClient(`unix://${socket}`) };
 }
 
+/** Status and body of a GET that no client of Deno's can send. */
+async function longGet(socket: string, target: string): Promise<string> {
+  using connection = await Deno.connect({ transport: "unix", path: socket });
+  const writer = connection.writable.getWriter();
+  await writer.write(
+    new TextEncoder().encode(`GET ${target} HTTP/1.1\r\nHost: docker\r\nConnection: close\r\n\r\n`),
+  );
+  const answer = await new Response(connection.readable).text();
+  return `${answer.split(" ", 2)[1]} ${answer.split("\r\n\r\n")[1]!.trim()}`;
+}
+
 const init = ({ client }: Idle, address: string) =>
   client.post<string>("/swarm/init", { ListenAddr: address, AdvertiseAddr: address });
 
@@ -49,6 +60,9 @@ Deno.test("Idle manager: founds a cluster at any address, again and again, each 
         assert.match(JSON.stringify(Swarm.RemoteManagers), new RegExp(address));
         assert.deepEqual(await allowed(await innerOf(a)), ["0.0.0.0/0:2377", port(address)]);
         assert.deepEqual(await allowed(a.program.pid), []);
+        // As clients ask that send a whole spec beside their parameters too.
+        const long = { filters: "{}", spec: "x".repeat(150_000) };
+        assert.deepEqual(await longGet(a.socket, `/services?${new URLSearchParams(long)}`), "200 []");
         await assert.rejects(init(a, "127.0.0.1:1"), /already part of a swarm/);
         assert.deepEqual(await allowed(await innerOf(a)), ["0.0.0.0/0:2377", port(address)]);
         await a.client.post("/swarm/leave", undefined, { force: true });

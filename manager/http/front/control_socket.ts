@@ -41,6 +41,8 @@ export interface ControlSocketOptions {
   headers?: Readonly<Record<string, string>>;
   /** The local container engine, if there is one. */
   engine?: EngineEntry | undefined;
+  /** Where a request with this path and query goes as it is, instead of to `fetch`. */
+  passOn?: (target: string) => EngineEntry | undefined;
 }
 
 /** A socket that is being served. */
@@ -143,9 +145,8 @@ async function serveConnection(client: Client, options: Serving): Promise<void> 
       client.waits();
       head = await readHead(reader);
       if (head === undefined) return;
-      if (options.engine !== undefined && !isSwarmPath(head.target)) {
-        return await serveByEngine(client, reader, head, options);
-      }
+      const entry = entryFor(head.target, options);
+      if (entry !== undefined) return await serveElsewhere(client, reader, head, entry, options);
       if (head.expectsContinue) await writeAll(connection, CONTINUE);
       if (isUploadPath(head.target)) {
         return await serveUpload(client, reader, writer, head, options);
@@ -177,19 +178,25 @@ async function serveRequest(
   }
 }
 
-async function serveByEngine(
+/** Who takes a request byte by byte. */
+function entryFor(target: string, { engine, passOn }: Serving): EngineEntry | undefined {
+  return engine !== undefined && !isSwarmPath(target) ? engine : passOn?.(target);
+}
+
+async function serveElsewhere(
   client: Client,
   reader: SocketReader,
   head: RequestHead,
-  { engine, table }: Serving,
+  entry: EngineEntry,
+  { table }: Serving,
 ): Promise<void> {
   client.works();
-  const pipe = () => pipeToEngine(client.connection, reader, head, engine!);
+  const pipe = () => pipeToEngine(client.connection, reader, head, entry);
   if (await table.whilePiped(pipe)) return;
   throw new DockerError(
     503,
     "unavailable",
-    "Cannot ask the container engine: too many connections to it are open",
+    `Cannot ask ${entry.name}: too many connections to it are open`,
   );
 }
 

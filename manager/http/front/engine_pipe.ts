@@ -10,6 +10,8 @@ const encoder = new TextEncoder();
 export interface EngineEntry {
   /** Path of its Unix socket. */
   readonly socket: string;
+  /** What it is, for errors. */
+  readonly name: string;
   /** Path and query of a request, in a version that the engine speaks. */
   target(target: string): Promise<string>;
 }
@@ -29,7 +31,7 @@ export async function pipeToEngine(
   engine: EngineEntry,
 ): Promise<void> {
   const target = await engine.target(head.target);
-  using connection = await connect(engine.socket);
+  using connection = await connect(engine);
   await writeAll(connection, encoder.encode(engineHead({ ...head, target })));
   const upload = copyUp(client, reader, connection);
   await copyDown(connection, client);
@@ -39,12 +41,12 @@ export async function pipeToEngine(
   await upload;
 }
 
-async function connect(path: string): Promise<Deno.UnixConn> {
+async function connect({ socket: path, name }: EngineEntry): Promise<Deno.UnixConn> {
   try {
     return await Deno.connect({ transport: "unix", path });
   } catch (cause) {
     const { message } = CoveyError.from(cause);
-    const text = `Cannot reach the container engine on this node: ${message}`;
+    const text = `Cannot reach ${name} on this node: ${message}`;
     throw new CoveyError("unavailable", text, { cause });
   }
 }

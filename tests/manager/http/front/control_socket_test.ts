@@ -64,6 +64,7 @@ class Client implements Disposable {
 /** The way to an engine of version 1.41. */
 const engineAt = (socket: string): EngineEntry => ({
   socket,
+  name: "the container engine",
   target: (target) => Promise.resolve(withinVersions(target, { oldest: "1.40", newest: "1.41" })),
 });
 
