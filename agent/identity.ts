@@ -40,6 +40,7 @@ export interface IdentityOptions {
 
 /** The node's identity, always the newest. */
 export interface IdentityKeeper {
+  readonly nodeID: string;
   readonly current: NodeIdentity;
   /** Called before each dial. */
   refresh(): Promise<void>;
@@ -75,6 +76,7 @@ export async function ownIdentity(
   });
   renewer.start();
   return {
+    nodeID: identity.nodeID,
     get current() {
       return renewer.identity;
     },
@@ -136,6 +138,7 @@ export async function sharedIdentity(options: IdentityOptions): Promise<Identity
   learnTime(clock, current);
   let identity = current;
   return {
+    nodeID: identity.nodeID,
     get current() {
       return identity;
     },

@@ -96,6 +96,18 @@ if [ -n "$join" ] && [ "$(cat "$program/join" 2>/dev/null)" != "$join" ]; then
   (umask 077 && mkdir -p "$program" && printf '%s\n' "$join" >"$program/join") 2>/dev/null || :
 fi
 
+# A disk that is full when the device reboots must not keep its tasks from starting: room for their records is set aside, and
+# given back at a start that finds no other.
+reserve=$state_dir/reserve kilobytes=512
+free=$(df -Pk "$state_dir" 2>/dev/null | while read -r _ _ _ available _; do echo "$available"; done | tail -n 1)
+case $free in
+  '' | *[!0-9]*) ;;
+  *) if [ "$free" -lt $kilobytes ]; then rm -f "$reserve"
+    elif [ ! -e "$reserve" ] && [ "$free" -gt $((4 * kilobytes)) ]; then
+      (umask 077 && head -c $((kilobytes * 1024)) /dev/zero >"$reserve") 2>/dev/null || rm -f "$reserve"
+    fi ;;
+esac
+
 # A device's memory is for its tasks, and its SD card wears: no optimizing compiler and no threads for it or for the
 # collector (an agent computes little; 4 MB), garbage collected when the agent says so (heap_keeper.ts), no code cache (4 MB,
 # and 7 MB written at every start), one malloc arena (1 MB), no question to the network for a newer Deno (1 MB), nothing

@@ -11,6 +11,8 @@ import { systemFileSystem } from "../security/file_system.ts";
 import { Agent, type AgentState } from "./agent.ts";
 import { HeapKeeper } from "./heap_keeper.ts";
 import { identityDialer, type IdentityKeeper, ownIdentity, sharedIdentity, tlsInfo } from "./identity.ts";
+import { LateIdentity } from "./late_identity.ts";
+import type { LocalState } from "./local_state.ts";
 import type { AgentOptionsFromFlags } from "./options.ts";
 import { readBootID, StateFolder } from "./state_folder.ts";
 
@@ -38,9 +40,13 @@ export async function runAgent(
     });
     await clock.load();
     const managers = [...new Set([...options.join, ...await folder.managers()])];
-    const identity = await openIdentity(options, clock, managers, signal);
+    const state = await folder.openState(clock, signal);
+    const open = () => openIdentity(options, clock, managers, signal);
+    // Tasks on record run without a certificate: it may be damaged, or every manager away.
+    const [task] = state.tasks();
+    const identity = task ? new LateIdentity(task.task.NodeID, open) : await open();
     try {
-      await serve(options, folder, clock, identity, managers, ended);
+      await serve(options, folder, clock, identity, state, managers, ended);
     } finally {
       identity.stop();
       await clock.persist();
@@ -67,6 +73,7 @@ async function serve(
   folder: StateFolder,
   clock: ClockFloor,
   identity: IdentityKeeper,
+  state: LocalState,
   managers: string[],
   ended: Promise<EndRequest>,
 ): Promise<void> {
@@ -76,10 +83,9 @@ async function serve(
       process: options.shim === undefined ? {} : { shim: options.shim },
       modules: options.executors,
     },
-    { stateDir: folder.path, nodeID: identity.current.nodeID },
+    { stateDir: folder.path, nodeID: identity.nodeID },
   );
   const executors = [...loaded.values()];
-  const state = await folder.openState();
   const agent = new Agent({
     dialer: identityDialer(identity, clock),
     executors,
@@ -108,7 +114,7 @@ async function serve(
       );
     },
     onSession: roleKeeper(options, folder),
-    onState: logState(identity.current.nodeID),
+    onState: logState(identity.nodeID),
     onMissingRuntimes: logMissingRuntimes(),
   });
   agent.start();
