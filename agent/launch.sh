@@ -57,12 +57,14 @@ absolute() { case $1 in /*) printf %s "$1" ;; *) printf '%s/%s' "$PWD" "$1" ;; e
 
 state_dir=$(absolute "$state_dir")
 
-# What is in there, only this launcher writes: what is run of the state folder, and the addresses of the last --join.
-program=$state_dir/program
-[ -n "$join" ] || [ ! -r "$program/join" ] || join=$(cat "$program/join")
+# What is in there, only this launcher writes: what is run of the state folder, and the addresses of --join, the last ones first:
+# a device that was given another one may still need those before.
+program=$state_dir/program given=''
+[ ! -r "$program/join" ] || given=$(cat "$program/join")
+joins=$(printf '%s\n%s\n' "$join" "$given" | tr , '\n' | awk 'NF && !seen[$0]++' | head -n 16)
 set -f
-# shellcheck disable=SC2046,SC2086 # one word per address
-allow_net $(printf %s "$join" | tr , ' ')
+# shellcheck disable=SC2086 # one word per address
+allow_net $joins
 # The managers that the cluster told the agent of are in a file that the agent writes, so they open no port: a manager with a port
 # of its own has to be named in --join.
 known=''
@@ -92,8 +94,10 @@ if [ "$print" = yes ]; then printf '%s\n' "$permissions"; exit 0; fi
 case $deno in /*) ;; *) echo "Cannot start the agent: COVEY_DENO must be deno's absolute path, current value is \"$deno\"" >&2; exit 1 ;; esac
 take_token "$token_flag" "$token"
 [ -d "$state_dir" ] || (umask 077 && mkdir -p "$state_dir")
-if [ -n "$join" ] && [ "$(cat "$program/join" 2>/dev/null)" != "$join" ]; then
-  (umask 077 && mkdir -p "$program" && printf '%s\n' "$join" >"$program/join") 2>/dev/null || :
+if [ "$given" != "$joins" ]; then
+  # A full disk must not empty it.
+  (umask 077 && mkdir -p "$program" && printf '%s\n' "$joins" >"$program/join.$$" && mv "$program/join.$$" "$program/join") 2>/dev/null ||
+    rm -f "$program/join.$$"
 fi
 
 # A disk that is full when the device reboots must not keep its tasks from starting: room for their records is set aside, and

@@ -59,7 +59,11 @@ Deno.test("launch.sh: what the agent keeps opens no port to it; what its --join 
   assert.equal(await net(), "--allow-net=0.0.0.0/0:2377");
   await help(LAUNCHER, dir, Deno.execPath(), "--join", "10.0.0.1:7000");
   assert.equal(await net(), "--allow-net=0.0.0.0/0:2377,0.0.0.0/0:7000,host:7000");
-  assert.equal(await net("--join", "a"), "--allow-net=0.0.0.0/0:2377,a:2377");
+  assert.equal(await net("--join", "a"), "--allow-net=0.0.0.0/0:2377,a:2377,0.0.0.0/0:7000,host:7000");
+  for (const join of ["host:7000", "b:1", "c:2,host:7000"]) {
+    await help(LAUNCHER, dir, Deno.execPath(), "--join", join);
+  }
+  assert.equal(await Deno.readTextFile(`${dir}/program/join`), "c:2\nhost:7000\nb:1\n10.0.0.1:7000\n");
   await Deno.remove(dir, { recursive: true });
 });
 
