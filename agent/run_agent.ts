@@ -5,9 +5,11 @@ import { systemClock } from "../api/clock.ts";
 import type { SessionMessage } from "../api/dispatcher.ts";
 import { CoveyError } from "../api/errors.ts";
 import { systemRandom } from "../api/random.ts";
+import type { Executor } from "../executors/executor.ts";
 import { loadExecutors } from "../executors/load.ts";
 import { ClockFloor } from "../security/clock_floor.ts";
 import { systemFileSystem } from "../security/file_system.ts";
+import { IdentityStore } from "../security/identity_store.ts";
 import { Agent, type AgentState } from "./agent.ts";
 import { HeapKeeper } from "./heap_keeper.ts";
 import { identityDialer, type IdentityKeeper, ownIdentity, sharedIdentity, tlsInfo } from "./identity.ts";
@@ -15,6 +17,7 @@ import { LateIdentity } from "./late_identity.ts";
 import type { LocalState } from "./local_state.ts";
 import type { AgentOptionsFromFlags } from "./options.ts";
 import { readBootID, StateFolder } from "./state_folder.ts";
+import { Worker } from "./worker.ts";
 
 /** Version of the agent, shown where no engine has a version. */
 const VERSION = "0.1.0";
@@ -41,6 +44,7 @@ export async function runAgent(
     await clock.load();
     const managers = [...new Set([...options.join, ...await folder.managers()])];
     const state = await folder.openState(clock, signal);
+    if (options.leave) return await leaveCluster(options, folder, clock, state);
     const open = () => openIdentity(options, clock, managers, signal);
     // Tasks on record run without a certificate: it may be damaged, or every manager away.
     const [task] = state.tasks();
@@ -68,6 +72,38 @@ function openIdentity(
     : sharedIdentity({ ...shared, folder: options.identityDir });
 }
 
+/** Ends what the node runs and forgets its cluster, with no word to a manager: none may be in reach, or let this node in. */
+async function leaveCluster(
+  options: AgentOptionsFromFlags,
+  folder: StateFolder,
+  clock: ClockFloor,
+  state: LocalState,
+): Promise<void> {
+  const [task] = state.tasks();
+  const executors = await loadFor(options, folder, task?.task.NodeID ?? "");
+  const worker = new Worker({ clock, executors, state, bootID: readBootID(), onStatus: () => {} });
+  worker.start();
+  const { size } = worker;
+  await worker.removeAll();
+  await worker.stop();
+  state.setNode({ index: 0 });
+  await state.close();
+  await Promise.all(executors.map((executor) => executor.close()));
+  await new IdentityStore(systemFileSystem, folder.path).remove();
+  await folder.saveManagers([]);
+  logger.info("This node has left its cluster; {size} tasks were stopped", { size });
+}
+
+async function loadFor(
+  options: AgentOptionsFromFlags,
+  folder: StateFolder,
+  nodeID: string,
+): Promise<Executor[]> {
+  const { docker, shim, executors: modules } = options;
+  const choice = { docker, process: shim === undefined ? {} : { shim }, modules };
+  return [...(await loadExecutors(choice, { stateDir: folder.path, nodeID })).values()];
+}
+
 async function serve(
   options: AgentOptionsFromFlags,
   folder: StateFolder,
@@ -77,15 +113,7 @@ async function serve(
   managers: string[],
   ended: Promise<EndRequest>,
 ): Promise<void> {
-  const loaded = await loadExecutors(
-    {
-      docker: options.docker,
-      process: options.shim === undefined ? {} : { shim: options.shim },
-      modules: options.executors,
-    },
-    { stateDir: folder.path, nodeID: identity.nodeID },
-  );
-  const executors = [...loaded.values()];
+  const executors = await loadFor(options, folder, identity.nodeID);
   const agent = new Agent({
     dialer: identityDialer(identity, clock),
     executors,

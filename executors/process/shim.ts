@@ -78,9 +78,9 @@ export class Shim {
     await this.#askTwice("signal", `${id} ${name}`);
   }
 
-  /** The device's memory and name. */
+  /** The device's memory and name; ends programs whose state folder was deleted, for whom no task is known any more. */
   async describe(): Promise<{ memoryBytes: number; hostname: string }> {
-    const child = this.#spawn(["describe"], "null");
+    const child = this.#spawn(["describe", this.#stateDir], "null");
     const [text] = await Promise.all([new Response(child.stdout).text(), child.status]);
     const [kibibytes, hostname = ""] = split(text.trim());
     return { memoryBytes: Number(kibibytes) * 1024, hostname };

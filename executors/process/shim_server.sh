@@ -10,7 +10,8 @@
 #                          and `ended` when the shim ends, which is after its only child, the program
 #     check NUMBER ID      answers  new | running PID | orphan PID | gone | exit CODE [oom | lost INTERPRETER]
 #     signal NUMBER ID NAME  signals the program's whole process group, KILL spares nothing; answers  done
-#   shim.sh describe       answers  MEMORY_KIB HOSTNAME
+#   shim.sh describe [STATE]
+#                          answers  MEMORY_KIB HOSTNAME, and ends the programs of a STATE that was deleted
 #
 # The lines of `run` are PATH, user, folder, memory (bytes), NanoCPUs, processes and command; the variables, NAME=TEXT; and
 # the arguments. SEPARATOR, a control character that is in none of them, ends each text, and NEWLINE, another, stands for a
@@ -116,6 +117,23 @@ sweep_groups() {
     [ -n "$lives" ] || set -- "$@" "$dir"
   done
   [ $# = 0 ] || rmdir "$@" 2>/dev/null
+}
+
+# Ends the programs of a state folder that was emptied while they ran: nobody knows of them any more, and the tasks would run
+# twice. Their shims still hold their records, which the system shows as deleted.
+sweep_deleted() {
+  boot_id
+  find_base
+  pattern=$(printf %s "$state" | sed 's/[][\\.*^$|]/\\&/g')
+  for link in $(ls -l /proc/[0-9]*/fd/9 2>/dev/null | sed -n "s|.* \\(/proc/[0-9]*/fd/9\\) -> $pattern/runs/.* (deleted)\$|\\1|p"); do
+    record=$link
+    read_shim && [ "$want_boot" = "$boot" ] && read_program || continue
+    leader=$want_pid
+    stat_of "$leader" && [ "$start" = "$want_start" ] && is_ours || continue
+    kill -s KILL -- "-$leader" 2>/dev/null
+    [ -n "$base" ] || sweep_session "$leader"
+    kill_groups
+  done
 }
 
 # limit CONTROLLER FILE VALUE [FILE VALUE]: sets v1 or v2 limits, joins the group to those the program enters.
@@ -406,13 +424,15 @@ serve() {
   [ $# = 0 ] || rmdir "$@" 2>/dev/null
 }
 
-state=$2
+state=${2-}
 case $1 in
   serve) serve ;;
   describe)
+    # Asked for before the cluster assigns anything.
+    [ -z "$state" ] || sweep_deleted
     while read -r key value _; do [ "$key" = MemTotal: ] && break; done </proc/meminfo
     read -r name </proc/sys/kernel/hostname
     echo "$value $name"
     ;;
-  *) echo "usage: shim.sh serve STATE | describe" >&2 && exit 2 ;;
+  *) echo "usage: shim.sh serve STATE | describe [STATE]" >&2 && exit 2 ;;
 esac
