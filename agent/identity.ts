@@ -5,6 +5,7 @@
 import { SayOnce } from "../api/say_once.ts";
 import { getLogger } from "../api/log.ts";
 import { sleep } from "../api/clock.ts";
+import { inWords } from "../api/duration.ts";
 import { CoveyError } from "../api/errors.ts";
 import type { NodeDescription } from "../api/node.ts";
 import type { Random } from "../api/random.ts";
@@ -61,6 +62,7 @@ export async function ownIdentity(
   const ca = new RemoteCA({ addresses: managers, clock });
   const identity = await store.load() ?? await store.save(await join(options, store, ca, token));
   learnTime(clock, identity);
+  const said = new SayOnce();
   const renewer: Renewer = new Renewer({
     clock,
     random,
@@ -70,9 +72,15 @@ export async function ownIdentity(
       const late = { ca, clock, identity: renewer.identity, pendingKeyPEM: () => store.pendingKey(), token };
       return renewLate(late, csr, signal);
     },
-    onRenewed: (renewed) => clock.observe(renewed.notBefore),
-    onFailure: ({ message }, retryMs) =>
-      logger.warn("Cannot renew the certificate, next try in {retryMs} ms: {message}", { retryMs, message }),
+    onRenewed: (renewed) => {
+      said.reset();
+      clock.observe(renewed.notBefore);
+    },
+    onFailure: ({ message }, retryMs) => {
+      if (!said.isNew(message)) return;
+      const pause = inWords(retryMs);
+      logger.warn("Cannot renew the certificate, next try in {pause}: {message}", { pause, message });
+    },
   });
   renewer.start();
   return {

@@ -1,5 +1,5 @@
 /** An agent as a process: puts the parts together and ends them in order. */
-import { SayOnce } from "../api/say_once.ts";
+import { SayOnce, withoutNumbers } from "../api/say_once.ts";
 import { getLogger } from "../api/log.ts";
 import { systemClock } from "../api/clock.ts";
 import type { SessionMessage } from "../api/dispatcher.ts";
@@ -180,12 +180,19 @@ function roleKeeper({ identityDir }: AgentOptionsFromFlags, folder: StateFolder)
 /** Says what changed, once: an agent that goes on trying says nothing new. */
 function logState(nodeID: string): (state: AgentState, error: CoveyError | undefined) => void {
   const said = new SayOnce();
+  let before: AgentState | undefined;
   return (state, error) => {
     if (state === "connecting" && error === undefined) return;
-    const line = `${state} ${error?.message ?? ""}`;
-    if (!said.isNew(line)) return;
-    if (error) logger.warn("Node {nodeID} is {state}: {message}", { nodeID, state, message: error.message });
-    else logger.info("Node {nodeID} is {state}", { nodeID, state });
+    if (error === undefined) {
+      if (state === before) return;
+      said.reset();
+      before = state;
+      return logger.info("Node {nodeID} is {state}", { nodeID, state });
+    }
+    before = state;
+    if (!said.isNew(`${state} ${error.message}`)) return;
+    const now = state === "connecting" ? "has no manager to talk to and tries again" : `is ${state}`;
+    logger.warn("Node {nodeID} {now}: {message}", { nodeID, now, message: error.message });
   };
 }
 
@@ -194,7 +201,7 @@ function logMissingRuntimes(): (reasons: Record<string, string>) => void {
   let before: Record<string, string> = {};
   return (reasons) => {
     for (const [runtime, message] of Object.entries(reasons)) {
-      if (before[runtime] === message) continue;
+      if (withoutNumbers(before[runtime] ?? "") === withoutNumbers(message)) continue;
       logger.warn("This node offers no {runtime} runtime: {message}", { runtime, message });
     }
     for (const runtime of Object.keys(before)) {

@@ -93,7 +93,7 @@ export class Shim {
 
   async #ask(request: string): Promise<string> {
     if (request.length <= MAX_SHARED_BYTES) return await this.#server.ask("run", request);
-    const server = this.#newServer();
+    const server = this.#newServer("once");
     try {
       return await server.ask("run", request);
     } finally {
@@ -101,8 +101,8 @@ export class Shim {
     }
   }
 
-  #newServer(): ShimServer {
-    return new ShimServer(() => this.#spawn(["serve", this.#stateDir], "piped"), this.#clock);
+  #newServer(...more: string[]): ShimServer {
+    return new ShimServer(() => this.#spawn(["serve", this.#stateDir, ...more], "piped"), this.#clock);
   }
 
   /** What may be done twice is asked again where the answer was lost. */

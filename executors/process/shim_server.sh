@@ -1,9 +1,12 @@
 # Runs programs for the process executor; they outlive the agent that asked for them. shim.sh starts it, with an environment
 # that is empty.
 #
-#   shim.sh serve STATE    takes requests on standard input until that ends, and forks a shim for each program: a fork
+#   shim.sh serve STATE [once]
+#                          takes requests on standard input until that ends, and forks a shim for each program: a fork
 #                          costs a fraction of a shell that is loaded. One line a request, then one an answer, in any
 #                          order, each beginning with the request's NUMBER:
+#                          In the end it leaves a process behind that bounds the logs until the next one comes, but
+#                          for `once`, which serves beside another one.
 #     run NUMBER ID SEPARATOR NEWLINE
 #                          starts a program; three lines that say more follow. Answers
 #                            started PID | claimed | refused FIELD MESSAGE
@@ -30,6 +33,8 @@
 PATH=/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin
 # Control groups made at once; an unused one costs the kernel some kilobytes.
 MAX_AHEAD=8
+# Size at which a log becomes the older one, that of log_keeper.ts.
+MAX_LOG_BYTES=2097152
 LC_ALL=C
 NEWLINE='
 '
@@ -391,6 +396,26 @@ signal() {
   say done
 }
 
+# True while a program of this state folder runs.
+any_alive() {
+  for record in "$state"/runs/*; do read_exit || { read_shim && alive && return; }; done
+  return 1
+}
+
+# Bounds the logs while no agent does, as log_keeper.ts would: started when the agent has ended, ends when another one has come or
+# no program is left. The next server removes the file; on a full disk there may be none.
+keep_logs() {
+  exec 3>&- </dev/null
+  while sleep 1 && { [ -z "$serving" ] || [ -e "$serving" ]; } && any_alive; do
+    for log in $(find "$state/logs" -name '*.log' -size +$((MAX_LOG_BYTES / 512))); do
+      [ ! -L "$log" ] && [ ! -L "$log.1" ] || continue
+      tail -c $MAX_LOG_BYTES "$log" >"$log.1"
+      # Programs append, so it goes on from its start.
+      : >"$log"
+    done
+  done
+} 2>/dev/null
+
 # Takes requests. What an agent did not finish asking for is not done.
 serve() {
   boot_id && stat_of self || exit 125
@@ -399,6 +424,12 @@ serve() {
   server=$pid-$start made=0 ahead=1 spare=
   find_base
   [ -z "$base" ] || sweep_groups
+  if [ -z "$once" ]; then
+    set -- "$state"/serving.*
+    [ ! -e "$1" ] || rm -f "$@"
+    serving=$state/serving.$server
+    { : >"$serving"; } 2>/dev/null || serving=
+  fi
   # An agent that died meanwhile is no reason not to start a program: PIPE as well.
   trap '' HUP INT QUIT TERM PIPE
   while read -r request number id name; do
@@ -422,9 +453,11 @@ serve() {
   set -f
   for name in $spare; do set -- "$@" "$base/$name"; done
   [ $# = 0 ] || rmdir "$@" 2>/dev/null
+  set +f
+  [ -n "$once" ] || ! any_alive || keep_logs &
 }
 
-state=${2-}
+state=${2-} once=${3-}
 case $1 in
   serve) serve ;;
   describe)
@@ -434,5 +467,5 @@ case $1 in
     read -r name </proc/sys/kernel/hostname
     echo "$value $name"
     ;;
-  *) echo "usage: shim.sh serve STATE | describe [STATE]" >&2 && exit 2 ;;
+  *) echo "usage: shim.sh serve STATE [once] | describe [STATE]" >&2 && exit 2 ;;
 esac
