@@ -16,7 +16,7 @@ import type { ManagerConnection, ManagerDialer } from "./connection.ts";
 import { DESCRIBE_TIMEOUT_MS, describeNode, type NodeFacts } from "./describe_node.ts";
 import type { LocalState } from "./local_state.ts";
 import { Managers } from "./managers.ts";
-import { CALL_TIMEOUT_MS, runSession, type SessionEvents } from "./session.ts";
+import { runSession, type SessionEvents } from "./session.ts";
 import { type SendStatuses, StatusReporter } from "./status_reporter.ts";
 import { Worker } from "./worker.ts";
 
@@ -155,17 +155,20 @@ export class Agent {
     }
     let connection: ManagerConnection | undefined;
     let opening = false;
+    const patience = this.#managers.patience(address);
     const events = this.#events(address, () => opening = false);
     try {
-      connection = await this.#options.dialer.dial(address, { signal, timeoutMs: CALL_TIMEOUT_MS });
+      const { clock, dialer } = this.#options;
+      connection = await dialer.dial(address, { signal, timeoutMs: patience.ms });
       while (true) {
         opening = true;
-        await runSession(this.#options.clock, connection, this.#sessionID, events, signal);
+        await runSession(clock, connection, patience, this.#sessionID, events, signal);
       }
     } catch (thrown) {
       const error = CoveyError.from(thrown);
       if (hasCode(error, "not_found", "invalid_argument", "aborted")) this.#sessionID = undefined;
       this.#managers.observe(address, false);
+      if (hasCode(error, "deadline_exceeded")) patience.ranOut();
       return { error, opening };
     } finally {
       this.#worker.setConnected(false);

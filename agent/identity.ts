@@ -110,9 +110,10 @@ async function join(
   const backoff = sessionBackoff(random);
   const said = new SayOnce();
   const sayWhy = (thrown: unknown): never => {
-    const { message, retryable } = CoveyError.from(thrown);
-    if (retryable && said.isNew(message)) {
-      logger.warn("Cannot join yet, trying again: {message}", { message });
+    const error = CoveyError.from(thrown);
+    if (mayPass(error) && said.isNew(error.message)) {
+      const hint = error.reason === "dates" ? "; is the clock of this device right?" : "";
+      logger.warn("Cannot join yet, trying again: {message}{hint}", { message: error.message, hint });
     }
     throw thrown;
   };
@@ -128,10 +129,15 @@ async function join(
       });
     } catch (thrown) {
       const error = CoveyError.from(thrown);
-      if (!error.retryable || signal.aborted) throw error;
+      if (!mayPass(error) || signal.aborted) throw error;
       await sleep(clock, backoff.next(), signal);
     }
   }
+}
+
+/** A device's clock may be years off at its start, until somebody or some service sets it. */
+function mayPass({ retryable, reason }: CoveyError): boolean {
+  return retryable || reason === "dates";
 }
 
 /** The identity of the manager beside this agent: read when needed, never written; waits until there is one. */

@@ -1,6 +1,7 @@
 /** The managers an agent may connect to, and which one to try next (SwarmKit `remotes`). Pure. */
 import type { WeightedPeer } from "../api/dispatcher.ts";
 import type { Random } from "../api/random.ts";
+import { Patience } from "./patience.ts";
 
 /** What a good or a bad experience counts, and how fast the newest one outweighs those before. */
 const OBSERVATION = 10;
@@ -16,6 +17,7 @@ const UNLISTED_SHARE = 0.2;
 
 interface Candidate {
   weight: number;
+  readonly patience: Patience;
   listed: boolean;
   /** Given by whoever started the agent, or found to be a manager's. */
   proven: boolean;
@@ -30,7 +32,7 @@ export class Managers {
   constructor(random: Random, addresses: Iterable<string>) {
     this.#random = random;
     for (const address of addresses) {
-      this.#candidates.set(address, { weight: OBSERVATION, listed: true, proven: true });
+      this.#candidates.set(address, candidate(true));
     }
   }
 
@@ -51,6 +53,11 @@ export class Managers {
       if (left < 0) break;
     }
     return last;
+  }
+
+  /** The patience with `address`; one of its own for an address that is no candidate any more. */
+  patience(address: string): Patience {
+    return this.#candidates.get(address)?.patience ?? new Patience();
   }
 
   /** Notes how a connection to `address` went. */
@@ -78,10 +85,14 @@ export class Managers {
     }
     for (const address of next) {
       if (this.#candidates.has(address)) continue;
-      this.#candidates.set(address, { weight: OBSERVATION, listed: true, proven: false });
+      this.#candidates.set(address, candidate(false));
     }
     return before.join() !== this.addresses.join();
   }
+}
+
+function candidate(proven: boolean): Candidate {
+  return { weight: OBSERVATION, patience: new Patience(), listed: true, proven };
 }
 
 function share({ weight, listed }: Candidate): number {
