@@ -3,6 +3,7 @@ import type { ContainerSpec } from "../container_spec.ts";
 import type { FieldProblem } from "../errors.ts";
 import { type ProcessSpec, RUNTIME_CONTAINER, RUNTIME_PROCESS, type TaskSpec } from "../service.ts";
 import { checkImage } from "./container_shape.ts";
+import { commandProblem } from "./process_command.ts";
 import { userProblem } from "./process_user.ts";
 import type { Shaped } from "./shape.ts";
 import { processFromShown } from "./shown_container.ts";
@@ -66,13 +67,16 @@ function settleProcess(
   problems: FieldProblem[],
 ): ProcessSpec {
   if (given === undefined && shown !== undefined && current !== undefined) {
-    return processFromShown(shown, current, problems);
+    const edited = processFromShown(shown, current, problems);
+    checkCommand(edited.Command, problems);
+    return edited;
   }
   const process = given ?? current;
   if (process === undefined) mismatch("TaskTemplate.ProcessSpec", problems);
   else if (process.Command === undefined) {
     problems.push({ field: "TaskTemplate.ProcessSpec.Command", message: "a program must be provided" });
   }
+  checkCommand(process?.Command, problems);
   const user = userProblem(process?.User ?? "");
   if (user) problems.push({ field: "TaskTemplate.ProcessSpec.User", message: user });
   for (const [index, entry] of (process?.Env ?? []).entries()) {
@@ -83,4 +87,10 @@ function settleProcess(
     });
   }
   return { ...process, Command: process?.Command ?? "" };
+}
+
+/** What no device could ever run is refused here, not by each device in turn. */
+function checkCommand(command: string | undefined, problems: FieldProblem[]): void {
+  const message = commandProblem(command ?? "");
+  if (message) problems.push({ field: "TaskTemplate.ProcessSpec.Command", message });
 }

@@ -3,6 +3,7 @@ import { DAY_MS, toMs } from "../../api/duration.ts";
 import { CoveyError, type FieldProblem } from "../../api/errors.ts";
 import { stopGraceMs } from "../../api/service.ts";
 import type { Task } from "../../api/task.ts";
+import { commandProblem } from "../../api/validate/process_command.ts";
 import { userProblem } from "../../api/validate/process_user.ts";
 
 /** How the shim starts a program; numbers in decimal. */
@@ -88,9 +89,9 @@ function problemsOf(task: Task): FieldProblem[] {
     }
   };
   if (!spec.Command) bad("ProcessSpec.Command", "missing");
-  else if (spec.Command.includes("/") && !spec.Command.startsWith("/")) {
-    bad("ProcessSpec.Command", `must be an absolute path or a name without slash: ${spec.Command}`);
-  } else text("ProcessSpec.Command", spec.Command);
+  const command = commandProblem(spec.Command ?? "");
+  if (command) bad("ProcessSpec.Command", command);
+  else text("ProcessSpec.Command", spec.Command);
   spec.Args?.forEach((arg, i) => text(`ProcessSpec.Args[${i}]`, arg));
   if ((spec.Env?.length ?? 0) > MAX_ENV) bad("ProcessSpec.Env", `more than ${MAX_ENV} variables`);
   spec.Env?.forEach((entry, i) => {
