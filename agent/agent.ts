@@ -13,6 +13,7 @@ import type { Random } from "../api/random.ts";
 import type { Executor } from "../executors/executor.ts";
 import { sessionBackoff } from "./backoff.ts";
 import type { ManagerConnection, ManagerDialer } from "./connection.ts";
+import { DependencyKeeper } from "./dependencies.ts";
 import { DESCRIBE_TIMEOUT_MS, describeNode, type NodeFacts } from "./describe_node.ts";
 import type { LocalState } from "./local_state.ts";
 import { Managers } from "./managers.ts";
@@ -46,6 +47,8 @@ export interface AgentOptions {
   dialer: ManagerDialer;
   executors: readonly Executor[];
   state: LocalState;
+  /** Secrets and configs, with what an earlier agent kept loaded; else they are in memory only. */
+  dependencies?: DependencyKeeper;
   clock: Clock;
   random: Random;
   /** HOST:PORT of the managers known so far. */
@@ -69,12 +72,15 @@ export interface AgentOptions {
 export class Agent {
   readonly #options: AgentOptions;
   readonly #worker: Worker;
+  readonly #dependencies: DependencyKeeper;
   readonly #reporter: StatusReporter;
   readonly #managers: Managers;
   readonly #backoff: Backoff;
   readonly #abort = new AbortController();
   #sessionID: string | undefined;
   #managersTold = false;
+  /** What the node last said of itself. */
+  #description: NodeDescription | undefined;
   #running: Promise<void> | undefined;
   #state: AgentState = "stopped";
 
@@ -83,11 +89,14 @@ export class Agent {
     this.#reporter = new StatusReporter(options.clock);
     this.#managers = new Managers(options.random, options.managers);
     this.#backoff = sessionBackoff(options.random);
+    this.#dependencies = options.dependencies ?? new DependencyKeeper(options.state);
     this.#worker = new Worker({
       clock: options.clock,
       executors: options.executors,
       state: options.state,
+      dependencies: this.#dependencies,
       bootID: options.bootID ?? "",
+      node: async () => this.#description ?? await this.#describe(this.#abort.signal),
       onStatus: (taskID, status) => this.#reporter.report(taskID, status),
     });
   }
@@ -110,6 +119,7 @@ export class Agent {
     await this.#running;
     await this.#worker.stop();
     this.#reporter.disconnect();
+    await this.#dependencies.settled();
     await this.#options.state.flush();
     this.#setState("stopped", undefined);
   }
@@ -132,6 +142,7 @@ export class Agent {
       const removed = failure.error.reason === "not_in_cluster" ||
         (failure.opening && hasCode(failure.error, "not_found"));
       this.#setState(removed ? "removed" : "connecting", failure.error);
+      if (removed) await this.#dependencies.wipe();
       if (removed && again) await this.#retire(signal);
       const pause = removed ? REMOVED_RETRY_MS : this.#backoff.next();
       await sleep(clock, pause, signal).catch(() => {});
@@ -207,6 +218,8 @@ export class Agent {
     const changed = this.#managers.replace(message.Managers);
     if (changed || !this.#managersTold) this.#options.onManagers?.(this.#managers.addresses);
     this.#managersTold = true;
+    // The node's key may be a new one: a renewal is told of here.
+    void this.#dependencies.rekey();
     this.#options.onSession?.(message);
   }
 
@@ -223,6 +236,7 @@ export class Agent {
     );
     try {
       const description = await describeNode(facts, executors, abort.signal);
+      this.#description = description;
       if (!signal.aborted) this.#options.onMissingRuntimes?.(description.MissingRuntimes ?? {});
       return description;
     } finally {

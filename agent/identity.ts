@@ -43,6 +43,8 @@ export interface IdentityOptions {
 export interface IdentityKeeper {
   readonly nodeID: string;
   readonly current: NodeIdentity;
+  /** The private keys (PEM) that the node has and last had, the present one first. */
+  keys(): Promise<string[]>;
   /** Called before each dial. */
   refresh(): Promise<void>;
   stop(): void;
@@ -88,6 +90,7 @@ export async function ownIdentity(
     get current() {
       return renewer.identity;
     },
+    keys: () => store.keys(),
     refresh: () => Promise.resolve(),
     stop: () => renewer.stop(),
   };
@@ -156,6 +159,7 @@ export async function sharedIdentity(options: IdentityOptions): Promise<Identity
     get current() {
       return identity;
     },
+    keys: () => store.keys(),
     async refresh() {
       identity = await store.load() ?? identity;
     },

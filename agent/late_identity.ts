@@ -6,11 +6,14 @@ import type { IdentityKeeper } from "./identity.ts";
 /** Says the node's ID before there is an identity. */
 export class LateIdentity implements IdentityKeeper {
   readonly nodeID: string;
+  /** Those on the disk, whatever is wrong with the certificate. */
+  readonly keys: () => Promise<string[]>;
   readonly #open: () => Promise<IdentityKeeper>;
   #keeper: IdentityKeeper | undefined;
 
-  constructor(nodeID: string, open: () => Promise<IdentityKeeper>) {
+  constructor(nodeID: string, keys: () => Promise<string[]>, open: () => Promise<IdentityKeeper>) {
     this.nodeID = nodeID;
+    this.keys = keys;
     this.#open = open;
   }
 

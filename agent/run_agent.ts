@@ -11,6 +11,7 @@ import { ClockFloor } from "../security/clock_floor.ts";
 import { systemFileSystem } from "../security/file_system.ts";
 import { IdentityStore } from "../security/identity_store.ts";
 import { Agent, type AgentState } from "./agent.ts";
+import { DependencyKeeper } from "./dependencies.ts";
 import { HeapKeeper } from "./heap_keeper.ts";
 import { identityDialer, type IdentityKeeper, ownIdentity, sharedIdentity, tlsInfo } from "./identity.ts";
 import { LateIdentity } from "./late_identity.ts";
@@ -47,8 +48,9 @@ export async function runAgent(
     if (options.leave) return await leaveCluster(options, folder, clock, state);
     const open = () => openIdentity(options, clock, managers, signal);
     // Tasks on record run without a certificate: it may be damaged, or every manager away.
-    const [task] = state.tasks();
-    const identity = task ? new LateIdentity(task.task.NodeID, open) : await open();
+    const [task] = state.tasks(),
+      store = new IdentityStore(systemFileSystem, options.identityDir ?? folder.path);
+    const identity = task ? new LateIdentity(task.task.NodeID, () => store.keys(), open) : await open();
     try {
       await serve(options, folder, clock, identity, state, managers, ended);
     } finally {
@@ -81,11 +83,17 @@ async function leaveCluster(
 ): Promise<void> {
   const [task] = state.tasks();
   const executors = await loadFor(options, folder, task?.task.NodeID ?? "");
-  const worker = new Worker({ clock, executors, state, bootID: readBootID(), onStatus: () => {} });
+  const dependencies = new DependencyKeeper(state);
+  await dependencies.load();
+  // Nothing is started any more, and so no template is filled in.
+  const node = () => Promise.reject(new CoveyError("canceled", "Cannot go on: the node leaves its cluster"));
+  const bootID = readBootID();
+  const worker = new Worker({ clock, executors, state, dependencies, bootID, node, onStatus: () => {} });
   worker.start();
   const { size } = worker;
   await worker.removeAll();
   await worker.stop();
+  await dependencies.wipe();
   state.setNode({ index: 0 });
   await state.close();
   await Promise.all(executors.map((executor) => executor.close()));
@@ -114,10 +122,13 @@ async function serve(
   ended: Promise<EndRequest>,
 ): Promise<void> {
   const executors = await loadFor(options, folder, identity.nodeID);
+  const dependencies = new DependencyKeeper(state, () => identity.keys());
+  await dependencies.load();
   const agent = new Agent({
     dialer: identityDialer(identity, clock),
     executors,
     state,
+    dependencies,
     clock,
     random: systemRandom,
     managers,

@@ -7,9 +7,12 @@ import { CoveyError, type FieldProblem, hasCode } from "../api/errors.ts";
 import { getLogger } from "../api/log.ts";
 import { withoutNumbers } from "../api/say_once.ts";
 import { compareStates, isTerminal, type TaskState } from "../api/task_state.ts";
+import type { NodeDescription } from "../api/node.ts";
+import type { PortConfig } from "../api/service.ts";
+import { expandTask, hasTemplates } from "../api/task_template.ts";
 import type { ContainerStatus, Task, TaskStatus } from "../api/task.ts";
 import { parseTaskStatus } from "../api/validate/task_status.ts";
-import { can, type Controller, type Executor, type Exit } from "../executors/executor.ts";
+import { can, type Controller, type Dependencies, type Executor, type Exit } from "../executors/executor.ts";
 import { afterError, afterSuccess, type ControllerCall, nextStep, type Outcome } from "./advance.ts";
 import { callBackoff } from "./backoff.ts";
 import type { TaskRecord } from "./local_state.ts";
@@ -29,6 +32,10 @@ export interface TaskEnvironment {
   /** Serves the task's runtime; undefined if no executor does. */
   executor: Executor | undefined;
   limiter: StartLimiter;
+  /** The secrets and configs that the task references. */
+  dependencies: Dependencies;
+  /** What the node is, for the placeholders in a task's spec. */
+  node: () => Promise<NodeDescription>;
   /** Whether a manager can be reached now. */
   connected: () => boolean;
   /** True if the machine was started anew since the task was last run. */
@@ -57,6 +64,8 @@ export class TaskManager {
   #recoveredAt = -Infinity;
   #updated: Task | undefined;
   #attempt = 0;
+  /** Undefined until this agent has asked. */
+  #ports: PortConfig[] | undefined;
   readonly #backoff = callBackoff();
   #restarts: number[] = [];
   /** Aborts the call or pause in progress. */
@@ -197,7 +206,14 @@ export class TaskManager {
       return;
     }
     const container = await this.#containerStatus(outcome.exitCode);
+    this.#ports = outcome.state === "running" ? await this.#portsNow() : [];
     this.#move(outcome, container);
+  }
+
+  async #portsNow(): Promise<PortConfig[]> {
+    // Where the executor does not tell, ports are what the service says.
+    const asked = this.task.Ports?.filter(({ PublishedPort }) => PublishedPort !== undefined) ?? [];
+    return await this.#controller?.ports?.().catch(() => undefined) ?? asked;
   }
 
   /** A running task that was found at last has no error to show any more. */
@@ -206,11 +222,17 @@ export class TaskManager {
     if (Err) this.#setStatus(State, Message, undefined, ContainerStatus);
   }
 
+  /** The task with its placeholders filled in. */
+  async #expanded(): Promise<Task> {
+    const { task } = this.#record;
+    return hasTemplates(task) ? expandTask(task, await this.#env.node()) : task;
+  }
+
   /** The controller, made or found again; undefined if there is nothing to call and the phase was moved instead. */
   async #ensureController(call: ControllerCall): Promise<Controller | undefined> {
     if (this.#controller) return this.#controller;
-    const { executor } = this.#env;
-    const { task, handle } = this.#record;
+    const { executor, dependencies } = this.#env;
+    const { handle } = this.#record, task = await this.#expanded();
     if (!executor) {
       throw new CoveyError(
         "unimplemented",
@@ -218,7 +240,7 @@ export class TaskManager {
       );
     }
     if (this.#recovering && handle) {
-      this.#controller = await executor.recover(task, handle).catch((thrown) => {
+      this.#controller = await executor.recover(task, handle, dependencies).catch((thrown) => {
         if (hasCode(thrown, "not_found")) return undefined;
         throw thrown;
       });
@@ -226,7 +248,7 @@ export class TaskManager {
     const found = this.#controller !== undefined;
     if (found) this.#recoveredAt = this.#env.clock.monotonic();
     this.#recovering = false;
-    this.#controller ??= await executor.controller(task);
+    this.#controller ??= await executor.controller(task, dependencies);
     if (found || call === "prepare" || call === "shutdown") return this.#controller;
     this.#enter("preparing");
     return undefined;
@@ -330,10 +352,17 @@ export class TaskManager {
       Message: message,
       ...(err ? { Err: err } : {}),
       ...(container ? { ContainerStatus: container } : {}),
-      ...(before.PortStatus ? { PortStatus: before.PortStatus } : {}),
+      ...this.#portStatus(State, before),
     });
     this.#keep({ status });
     this.#env.onStatus(this.task.ID, status);
+  }
+
+  /** Ports are a running task's; one that was found again still has those of before. */
+  #portStatus(state: TaskState, before: TaskStatus): Pick<TaskStatus, "PortStatus"> {
+    if (state !== "running") return {};
+    const Ports = this.#ports ?? before.PortStatus?.Ports ?? [];
+    return Ports.length > 0 ? { PortStatus: { Ports } } : {};
   }
 
   /** An executor's words and numbers as a manager takes them; a status that it refuses would never arrive. */
@@ -346,7 +375,7 @@ export class TaskManager {
       id: this.task.ID,
       message,
     });
-    const { ContainerStatus: _refused, ...rest } = status;
+    const { ContainerStatus: _refused, PortStatus: _ports, ...rest } = status;
     return rest;
   }
 

@@ -6,7 +6,7 @@ import type { LogDriver } from "./service.ts";
 /** Name of the one cluster object. */
 export const DEFAULT_CLUSTER_NAME = "default";
 
-/** A minute: whoever asks for more would wait longer for a leader than any client for an answer. */
+/** A minute in ticks, in force for whoever asks for more: nobody would wait so long for a leader. */
 export const MAX_ELECTION_TICK = 600;
 
 /** Half a year: a device that was in a drawer for a season comes back by itself. Nanoseconds. */
@@ -34,7 +34,7 @@ export interface ClusterSpec extends Annotations {
     LogEntriesForSlowFollowers: number;
     /**
      * Ticks of 100 ms without a leader after which somebody has stood for election at the latest, half of it at the
-     * earliest. Above twice `HeartbeatTick`, at most {@linkcode MAX_ELECTION_TICK}.
+     * earliest; in force is at least twice `HeartbeatTick` and at most {@linkcode MAX_ELECTION_TICK}.
      */
     ElectionTick: number;
     /** Ticks of 100 ms between two heartbeats of the leader. */
@@ -48,6 +48,8 @@ export interface ClusterSpec extends Annotations {
      * @default DEFAULT_RENEWAL_GRACE_NS
      */
     RenewalGracePeriod?: number;
+    /** A number of the user's whose change asks for another root certificate, which is not available yet. */
+    ForceRotate?: number;
   };
   TaskDefaults: { LogDriver?: LogDriver };
   EncryptionConfig: { AutoLockManagers: boolean };

@@ -1,5 +1,7 @@
 /** The part of a task that the Docker executor reads: the Engine API's `TaskSpec.ContainerSpec`. Durations in nanoseconds. */
 
+import type { References } from "./dependency.ts";
+
 /** A mount of a container. */
 export interface Mount {
   Type: "bind" | "volume" | "tmpfs" | "npipe" | "cluster";
@@ -52,7 +54,7 @@ export interface Ulimit {
  * };
  * ```
  */
-export interface ContainerSpec {
+export interface ContainerSpec extends References {
   Image: string;
   Labels?: Record<string, string>;
   Command?: string[];
@@ -73,12 +75,12 @@ export interface ContainerSpec {
   Healthcheck?: HealthConfig;
   Hosts?: string[];
   DNSConfig?: { Nameservers?: string[]; Search?: string[]; Options?: string[] };
-  Secrets?: unknown[];
-  Configs?: unknown[];
   Isolation?: string;
   Sysctls?: Record<string, string>;
   CapabilityAdd?: string[];
   CapabilityDrop?: string[];
   Ulimits?: Ulimit[];
   OomScoreAdj?: number;
+  /** Credentials for the image's registry, as the engine takes them: never shown, and never taken from a client's spec. */
+  PullOptions?: { RegistryAuth: string };
 }

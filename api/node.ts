@@ -50,6 +50,8 @@ export interface NodeDescription {
   MissingRuntimes?: Record<string, string>;
   /** No manager's process stands beside the agent, so this node cannot be promoted: an extension too. */
   AgentOnly?: boolean;
+  /** No agent runs beside the manager, which has told of the node itself: an extension too. */
+  ManagerOnly?: boolean;
   TLSInfo?: { TrustRoot: string; CertIssuerSubject: string; CertIssuerPublicKey: string };
 }
 

@@ -1,7 +1,10 @@
 /** Services: what the user wants to run. */
 import type { Annotations, Limits, Meta, Platform, Resources, Version } from "./objects.ts";
 import type { ContainerSpec } from "./container_spec.ts";
+import type { DenoSpec } from "./deno_spec.ts";
+import type { References } from "./dependency.ts";
 import { toMs } from "./duration.ts";
+import type { Rollout, RolloutConfig } from "./rollout.ts";
 
 /**
  * A program run on the device itself by the process executor (`Runtime: "process"`).
@@ -11,7 +14,7 @@ import { toMs } from "./duration.ts";
  * const clock: ProcessSpec = { Command: "/bin/sh", Args: ["-c", "while :; do date; sleep 60; done"] };
  * ```
  */
-export interface ProcessSpec {
+export interface ProcessSpec extends References {
   /** The program: an absolute path, or a name looked up in the node's PATH. */
   Command: string;
   Args?: string[];
@@ -92,8 +95,8 @@ export interface NetworkAttachmentConfig {
 }
 
 /**
- * What one task is. `Runtime` selects the executor: `container` (default), `process`, or the runtime of an executor
- * loaded with `--executor`.
+ * What one task is. `Runtime` selects the executor: `container` (default), `process`, `deno`, or the runtime of an
+ * executor loaded with `--executor`.
  *
  * @example
  * ```ts
@@ -108,6 +111,7 @@ export interface NetworkAttachmentConfig {
 export interface TaskSpec {
   ContainerSpec?: ContainerSpec;
   ProcessSpec?: ProcessSpec;
+  DenoSpec?: DenoSpec;
   GenericSpec?: GenericSpec;
   Resources?: { Limits?: Limits; Reservations?: Resources };
   RestartPolicy?: RestartPolicy;
@@ -134,6 +138,8 @@ export interface UpdateConfig {
   Monitor?: number;
   MaxFailureRatio?: number;
   Order?: "stop-first" | "start-first";
+  /** Stages of a fleet rollout: an extension of the Engine API. */
+  Rollout?: RolloutConfig;
 }
 
 /**
@@ -198,6 +204,8 @@ export interface UpdateStatus {
   StartedAt?: string;
   CompletedAt?: string;
   Message: string;
+  /** How far it is: an extension of the Engine API. */
+  Rollout?: Rollout;
 }
 
 /**
@@ -217,6 +225,8 @@ export interface Service extends Meta {
   SpecVersion: Version;
   PreviousSpec?: ServiceSpec;
   PreviousSpecVersion?: Version;
+  /** The last spec that went through all stages, where that is neither the present nor the previous one. */
+  Proven?: { Spec: ServiceSpec; SpecVersion: Version };
   UpdateStatus?: UpdateStatus;
 }
 
@@ -242,6 +252,17 @@ export const RUNTIME_CONTAINER = "container";
  * ```
  */
 export const RUNTIME_PROCESS = "process";
+/**
+ * The runtime served by the deno executor.
+ *
+ * @example
+ * ```ts
+ * import assert from "node:assert/strict";
+ *
+ * assert.equal(RUNTIME_DENO, "deno");
+ * ```
+ */
+export const RUNTIME_DENO = "deno";
 
 /** The field of `ServiceSpec.Mode` that is set. */
 type ModeField = ServiceMode extends infer M ? M extends ServiceMode ? keyof M : never : never;
@@ -293,9 +314,9 @@ const DEFAULT_STOP_GRACE_MS = 10_000;
  * ```
  */
 export function stopGraceMs(
-  { ContainerSpec, ProcessSpec }: Pick<TaskSpec, "ContainerSpec" | "ProcessSpec">,
+  { ContainerSpec, ProcessSpec, DenoSpec }: Pick<TaskSpec, "ContainerSpec" | "ProcessSpec" | "DenoSpec">,
 ): number {
-  return toMs((ContainerSpec ?? ProcessSpec)?.StopGracePeriod, DEFAULT_STOP_GRACE_MS);
+  return toMs((ContainerSpec ?? ProcessSpec ?? DenoSpec)?.StopGracePeriod, DEFAULT_STOP_GRACE_MS);
 }
 
 /**

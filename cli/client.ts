@@ -6,7 +6,7 @@ import { fetchFailure } from "../api/fetch_failure.ts";
 export const DEFAULT_HOST = "unix:///run/covey/covey.sock";
 
 /** The Engine API version the command line speaks. */
-const API_VERSION = "1.41";
+const API_VERSION = "1.51";
 
 const CODE_OF_STATUS: Record<number, ErrorCode> = {
   400: "invalid_argument",

@@ -36,6 +36,13 @@ export function collect(value: string, before: string[]): string[] {
   return [...before, value];
 }
 
+/** Adds the flags that every list has; `--filter` narrows it to what matches. */
+export function listFlags(command: Command, what: string): Command {
+  return command.option("--format <format>", '"json" or "table"').option("-q, --quiet", "only IDs")
+    .option("--no-trunc", "whole IDs")
+    .option("-f, --filter <key=value>", `only ${what} that match`, collect, []);
+}
+
 /**
  * Runs `action` for each reference, going on after a failure as docker does, and throws in the end: the first error's code,
  * and every failure's message in the order of the references.

@@ -43,7 +43,7 @@ export function printObjects(output: Output, objects: unknown[]): void {
   output.write(`${showableJSON(JSON.stringify(objects, null, 4))}\n`);
 }
 
-/** The first characters of an ID, as docker shortens it. */
-export function shortID(id: string): string {
-  return id.slice(0, 12);
+/** The first characters of an ID, as docker shortens it unless `--no-trunc` says not to. */
+export function shownID(id: string, { trunc = true }: { trunc?: boolean }): string {
+  return trunc ? id.slice(0, 12) : id;
 }

@@ -5,9 +5,11 @@ import config from "../deno.json" with { type: "json" };
 import { systemClock } from "../api/clock.ts";
 import { CoveyError } from "../api/errors.ts";
 import { configureLogging } from "../api/logging.ts";
+import { untilParentEnds } from "../api/parent.ts";
 import { systemRandom } from "../api/random.ts";
 import { takeJoinToken } from "../api/handed_token.ts";
 import { lockFolder } from "./consensus/disk/folder_lock.ts";
+import { ADMINISTRATOR } from "./control/caller.ts";
 import { controlAPI, serveControlSocket } from "./http/mod.ts";
 import { systemLookUp } from "./process/look_up.ts";
 import { ManagerNode } from "./process/manager_node.ts";
@@ -38,13 +40,16 @@ async function run(options: ManagerOptions): Promise<number> {
   const unlock = await lockStateFolder(options);
   const ended = Promise.withResolvers<number>();
   for (const name of ["SIGINT", "SIGTERM"] as const) Deno.addSignalListener(name, () => ended.resolve(0));
+  if (options.exitWithParent) untilParentEnds().then(() => ended.resolve(0));
   const node = new ManagerNode({
     options,
     clock: systemClock,
     random: systemRandom,
-    answer: (request) => api.answer(request),
+    answer: (request, caller) => api.answer(request, caller),
     agentLauncher: fileURLToPath(new URL("../agent/launch.sh", import.meta.url)),
     agentEnv: { COVEY_DENO: Deno.execPath() },
+    version: VERSION,
+    hostname: () => Deno.hostname(),
     lookUp: systemLookUp,
     interfaces: () => Deno.networkInterfaces(),
     onFatal: (error) => {
@@ -62,11 +67,14 @@ async function run(options: ManagerOptions): Promise<number> {
   });
   const socket = await serveControlSocket({
     path: options.apiSocket,
-    fetch: (request) => api.app.fetch(request),
+    fetch: (request) => api.fetch(request, ADMINISTRATOR),
     headers: api.headers,
-    engine: options.dockerSocket,
+    engine: api.engine,
   });
-  logger.info("The control API is at unix://{socket}", { socket: options.apiSocket });
+  // That of a child is known to its parent alone.
+  if (!options.exitWithParent) {
+    logger.info("The control API is at unix://{socket}", { socket: options.apiSocket });
+  }
   let ending = false;
   node.open().catch((error: Error) => {
     if (!ending) logger.fatal("{message}", { message: described(error, options) });

@@ -1,6 +1,6 @@
-/** Normalizes and validates a swarm's `Spec` as it comes from a client: what is absent keeps its present value. */
+/** Normalizes and validates a swarm's `Spec` as it comes from a client. */
 import { DAY_NS, HOUR_NS } from "../duration.ts";
-import { type ClusterSpec, DEFAULT_CLUSTER_NAME, MAX_ELECTION_TICK } from "../cluster.ts";
+import { type ClusterSpec, DEFAULT_CLUSTER_NAME } from "../cluster.ts";
 import { CoveyError, type FieldProblem } from "../errors.ts";
 import {
   checkSize,
@@ -17,6 +17,9 @@ import {
 /** Nanoseconds of the shortest validity of a node certificate (SwarmKit: one hour). */
 const MIN_CERT_EXPIRY = HOUR_NS;
 
+/** What Docker's field for ticks holds; in force is what the quorum can do with. */
+const MAX_TICKS = 2 ** 32 - 1;
+
 /** Nanoseconds of the longest time after its expiry in which a certificate is renewed: ten years. */
 const MAX_RENEWAL_GRACE = 10 * 365 * DAY_NS;
 
@@ -28,13 +31,13 @@ const noExternalCA = unsupported("external certificate authorities are not avail
 const clusterShape = record({
   Name: line(),
   Labels: stringMap,
-  Orchestration: record({ TaskHistoryRetentionLimit: integer(-1) }),
+  Orchestration: record({ TaskHistoryRetentionLimit: integer(Number.MIN_SAFE_INTEGER) }),
   Raft: record({
     SnapshotInterval: nonZero(integer(0)),
     KeepOldSnapshots: unsupported("old snapshots are not available: a checkpoint replaces the one before"),
     LogEntriesForSlowFollowers: nonZero(integer(0)),
-    ElectionTick: nonZero(integer(0, MAX_ELECTION_TICK)),
-    HeartbeatTick: nonZero(integer(0)),
+    ElectionTick: nonZero(integer(0, MAX_TICKS)),
+    HeartbeatTick: nonZero(integer(0, MAX_TICKS)),
   }),
   Dispatcher: record({
     HeartbeatPeriod: nonZero(integer(0, undefined, "heartbeat time period cannot be a negative duration")),
@@ -43,7 +46,7 @@ const clusterShape = record({
     NodeCertExpiry: nonZero(
       integer(MIN_CERT_EXPIRY, undefined, "minimum certificate expiry time is: 1h0m0s"),
     ),
-    ForceRotate: unsupported("rotating the root certificate is not available yet"),
+    ForceRotate: nonZero(integer(0)),
     RenewalGracePeriod: integer(0, MAX_RENEWAL_GRACE),
     ExternalCAs: noExternalCA,
     SigningCACert: noExternalCA,
@@ -74,9 +77,9 @@ export function parseClusterSpec(body: unknown): ClusterSpecChanges {
   return changes;
 }
 
-/** `spec` with `changes` laid over it. Throws `invalid_argument` where the result does not fit together. */
+/** `spec` with `changes` laid over it. */
 export function mergeClusterSpec(spec: ClusterSpec, changes: ClusterSpecChanges): ClusterSpec {
-  const merged: ClusterSpec = {
+  return {
     ...spec,
     Labels: changes.Labels ?? spec.Labels,
     Orchestration: { ...spec.Orchestration, ...changes.Orchestration },
@@ -86,13 +89,4 @@ export function mergeClusterSpec(spec: ClusterSpec, changes: ClusterSpecChanges)
     TaskDefaults: { ...spec.TaskDefaults, ...changes.TaskDefaults } as ClusterSpec["TaskDefaults"],
     EncryptionConfig: { ...spec.EncryptionConfig, ...changes.EncryptionConfig },
   };
-  // Also the shortest wait for a leader, half the longest, must outlast a heartbeat.
-  if (Math.ceil(merged.Raft.ElectionTick / 2) <= merged.Raft.HeartbeatTick) {
-    throw CoveyError.invalid("use the swarm spec", [{
-      field: "Raft.ElectionTick",
-      message:
-        `must be above twice HeartbeatTick (${merged.Raft.HeartbeatTick}): current value is ${merged.Raft.ElectionTick}`,
-    }]);
-  }
-  return merged;
 }

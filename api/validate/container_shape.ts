@@ -1,6 +1,8 @@
 /** The shape of `TaskTemplate.ContainerSpec`. Field order is the Engine API's, so that what is shown reads as Docker's. */
 import { MILLISECOND_NS } from "../duration.ts";
 import type { FieldProblem } from "../errors.ts";
+import { base64 } from "./base64.ts";
+import { configReferences, secretReferences } from "./reference_shape.ts";
 import {
   flag,
   integer,
@@ -8,8 +10,10 @@ import {
   list,
   nonZero,
   oneOf,
+  oneOfFolded,
   onlyTrue,
   record,
+  refused,
   type Shape,
   type Shaped,
   stringMap,
@@ -39,17 +43,23 @@ const healthcheck = record({
   Retries: nonZero(integer(0, undefined, "ContainerSpec: Retries in HealthConfig cannot be negative")),
 });
 
-const mount = record({
-  Type: oneOf(
+function dropped(value: unknown, path: string, problems: FieldProblem[]): undefined {
+  text(value, path, problems);
+}
+
+const mountShape = record({
+  Type: oneOfFolded(
     ["bind", "volume", "tmpfs", "npipe"],
-    (type) => type === "cluster" ? "cluster volumes are not supported" : `invalid MountType: "${type}"`,
+    (type) =>
+      type.toLowerCase() === "cluster" ? "cluster volumes are not supported" : `invalid MountType: "${type}"`,
   ),
   Source: line(),
   Target: line(),
   ReadOnly: onlyTrue,
-  Consistency: line(),
+  // Of a desktop's file shares only; Docker does not keep it.
+  Consistency: dropped as Shape<string>,
   BindOptions: record({
-    Propagation: oneOf(
+    Propagation: oneOfFolded(
       ["private", "rprivate", "shared", "rshared", "slave", "rslave"],
       (value) => `invalid MountPropagation: "${value}"`,
     ),
@@ -73,12 +83,20 @@ const mount = record({
   }),
 });
 
+/** Bind options as Docker keeps them: none if they say nothing, and else with a propagation. */
+function settleBind(mount: NonNullable<Shaped<typeof mountShape>>): void {
+  if (mount.BindOptions === undefined) return;
+  if (Object.keys(mount.BindOptions).length === 0) delete mount.BindOptions;
+  else mount.BindOptions = { Propagation: "rprivate", ...mount.BindOptions };
+}
+
 /** Mounts with a type and a target of their own. */
-const mounts: Shape<NonNullable<Shaped<typeof mount>>[]> = (value, path, problems) => {
-  const found = list(mount)(value, path, problems);
+const mounts: Shape<NonNullable<Shaped<typeof mountShape>>[]> = (value, path, problems) => {
+  const found = list(mountShape)(value, path, problems);
   const targets = new Set<string>();
   found?.forEach((each, index) => {
     each.Type ??= "bind";
+    settleBind(each);
     if (each.Target === undefined) {
       problems.push({ field: `${path}[${index}].Target`, message: "mount target must be provided" });
     } else if (targets.has(each.Target)) {
@@ -91,22 +109,23 @@ const mounts: Shape<NonNullable<Shaped<typeof mount>>[]> = (value, path, problem
   return found;
 };
 
-/** Bytes as Go's JSON has them: a client that reads others reads no service at all. */
-const base64: Shape<string> = (value, path, problems) => {
-  const found = text(value, path, problems);
-  if (found === undefined || /^(?:[A-Za-z0-9+/]{4})*(?:[A-Za-z0-9+/]{2}==|[A-Za-z0-9+/]{3}=)?$/.test(found)) {
-    return found;
-  }
-  problems.push({ field: path, message: "must be base64" });
-};
-
 const privileges = record({
-  CredentialSpec: unsupported("credential specs are not supported"),
-  SELinuxContext: record({ Disable: flag, User: line(), Role: line(), Type: line(), Level: line() }),
-  Seccomp: record({ Mode: oneOf(["default", "unconfined", "custom"]), Profile: base64 }),
+  CredentialSpec: refused("credential specs are not supported"),
+  SELinuxContext: record({ Disable: onlyTrue, User: line(), Role: line(), Type: line(), Level: line() }),
+  Seccomp: record({ Mode: oneOf(["default", "unconfined", "custom"]), Profile: base64() }),
   AppArmor: record({ Mode: oneOf(["default", "disabled"]) }),
   NoNewPrivileges: onlyTrue,
 });
+
+const ulimitGiven = record({ Name: line(), Hard: integer(-1), Soft: integer(-1) });
+
+/** A limit that is not given is 0, and shown. */
+const ulimit: typeof ulimitGiven = (value, path, problems) => {
+  const given = ulimitGiven(value, path, problems);
+  if (given === undefined) return undefined;
+  const { Name, ...limits } = given;
+  return { ...(Name !== undefined && { Name }), Hard: 0, Soft: 0, ...limits };
+};
 
 /** The shape of a container. */
 export const containerShape = record({
@@ -130,20 +149,20 @@ export const containerShape = record({
   Healthcheck: healthcheck,
   Hosts: strings,
   DNSConfig: record({ Nameservers: strings, Search: strings, Options: strings }),
-  Secrets: unsupported("secrets are not available yet"),
-  Configs: unsupported("configs are not available yet"),
+  Secrets: secretReferences,
+  Configs: configReferences,
   Isolation: isolation as Shape<string>,
   Sysctls: stringMap,
   CapabilityAdd: strings,
   CapabilityDrop: strings,
-  Ulimits: list(record({ Name: line(), Soft: integer(-1), Hard: integer(-1) })),
+  Ulimits: list(ulimit),
   OomScoreAdj: nonZero(integer(-1000, 1000)),
 });
 
 /** Linux knows only the default isolation; it is shown always and stored never. */
 function isolation(value: unknown, path: string, problems: FieldProblem[]): undefined {
   const word = text(value, path, problems);
-  if (word !== undefined && word !== "default") {
+  if (word !== undefined && word.toLowerCase() !== "default") {
     problems.push({ field: path, message: `isolation "${word}" is not supported on Linux` });
   }
 }

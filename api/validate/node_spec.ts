@@ -1,7 +1,7 @@
 /** Normalizes and validates a `NodeSpec` as it comes from a client. */
 import { CoveyError, type FieldProblem } from "../errors.ts";
 import type { NodeSpec } from "../node.ts";
-import { checkSize, line, oneOf, record, stringMap } from "./shape.ts";
+import { checkSize, line, oneOfFolded, record, stringMap } from "./shape.ts";
 
 /** Bytes of a spec as JSON: every manager holds that of every node, in memory and with each change in its log. */
 const MAX_SPEC_BYTES = 32 * 1024;
@@ -9,8 +9,8 @@ const MAX_SPEC_BYTES = 32 * 1024;
 const nodeShape = record({
   Name: line(),
   Labels: stringMap,
-  Role: oneOf(["worker", "manager"], (word) => `invalid Role: "${word}"`),
-  Availability: oneOf(["active", "pause", "drain"], (word) => `invalid Availability: "${word}"`),
+  Role: oneOfFolded(["worker", "manager"], (word) => `invalid Role: "${word}"`),
+  Availability: oneOfFolded(["active", "pause", "drain"], (word) => `invalid Availability: "${word}"`),
 });
 
 /** The spec to store. Throws `invalid_argument` with every problem. */

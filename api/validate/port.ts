@@ -1,5 +1,5 @@
 /** The shape of a published port, as a service asks for it and as a task reports it. */
-import { integer, line, nonZero, oneOf, record } from "./shape.ts";
+import { integer, line, nonZero, oneOfFolded, record } from "./shape.ts";
 
 /** Characters of a port's name: a DNS label. */
 const MAX_NAME_LENGTH = 63;
@@ -7,8 +7,8 @@ const MAX_NAME_LENGTH = 63;
 /** A port of which each field by itself is right. */
 export const port = record({
   Name: line(MAX_NAME_LENGTH),
-  Protocol: oneOf(["tcp", "udp", "sctp"]),
+  Protocol: oneOfFolded(["tcp", "udp", "sctp"]),
   TargetPort: nonZero(integer(0, 65535)),
   PublishedPort: nonZero(integer(0, 65535)),
-  PublishMode: oneOf(["ingress", "host"]),
+  PublishMode: oneOfFolded(["ingress", "host"]),
 });

@@ -1,8 +1,11 @@
 /** Normalizes and validates a `ServiceSpec` as it comes from a client. Rules and texts: SwarmKit `controlapi/service.go`. */
 import { CoveyError, type FieldProblem } from "../errors.ts";
 import type { EndpointSpec, PortConfig, ServiceMode, ServiceSpec, UpdateConfig } from "../service.ts";
+import { checkTemplates } from "../task_template.ts";
 import { checkName } from "./name.ts";
 import { port } from "./port.ts";
+import { checkRollout, keepRollout, rolloutShape } from "./rollout.ts";
+import { networksShape } from "./network_shape.ts";
 import { settleRuntime } from "./runtime.ts";
 import {
   anyObject,
@@ -31,6 +34,7 @@ const updateShape = record({
   Monitor: nonZero(integer(0, undefined, "TaskSpec: update-monitor cannot be negative")),
   MaxFailureRatio: ratio,
   Order: oneOf(["stop-first", "start-first"], (word) => `unrecognized update order ${word}`),
+  Rollout: rolloutShape,
 });
 
 function ratio(value: unknown, path: string, problems: FieldProblem[]): number | undefined {
@@ -73,7 +77,7 @@ const serviceShape = record({
   Mode: modeShape,
   UpdateConfig: updateShape,
   RollbackConfig: updateShape,
-  Networks: unsupported("networks are not available yet"),
+  Networks: networksShape,
   EndpointSpec: endpointShape,
 });
 
@@ -85,13 +89,20 @@ const MAX_SPEC_BYTES = 256 * 1024;
 
 /**
  * The spec to store. `current` is the service's present spec on an update: what a stock client cannot carry is taken from
- * it. Throws `invalid_argument` with every problem.
+ * it. `newName` names a service that is given no name. Throws `invalid_argument` with every problem.
  */
-export function parseServiceSpec(body: unknown, current?: ServiceSpec): ServiceSpec {
+export function parseServiceSpec(
+  body: unknown,
+  { current, newName }: { current?: ServiceSpec; newName?: () => string } = {},
+): ServiceSpec {
   const problems: FieldProblem[] = [];
   const checked = serviceShape(body, "", problems) ?? {};
-  checkName(checked.Name, "Name", problems);
-  const task = settleRuntime(checked.TaskTemplate ?? {}, current?.TaskTemplate, problems);
+  const Name = checked.Name ?? (problems.some(({ field }) => field === "Name") ? undefined : newName?.());
+  checkName(Name, "Name", problems);
+  const template = checked.TaskTemplate ?? {};
+  // Where clients before API 1.25 say it; the task template's own count first.
+  if (checked.Networks !== undefined) template.Networks ??= checked.Networks;
+  const task = settleRuntime(template, current?.TaskTemplate, problems);
   if (task.RestartPolicy !== undefined) {
     const { Condition = "any", Delay, MaxAttempts = 0, Window } = task.RestartPolicy;
     task.RestartPolicy = {
@@ -102,15 +113,20 @@ export function parseServiceSpec(body: unknown, current?: ServiceSpec): ServiceS
     };
   }
   const spec: ServiceSpec = {
-    Name: checked.Name ?? "",
+    Name: Name ?? "",
     Labels: checked.Labels ?? {},
     TaskTemplate: task,
     Mode: settleMode(checked.Mode, problems),
   };
-  if (checked.UpdateConfig !== undefined) spec.UpdateConfig = settleUpdate(checked.UpdateConfig);
+  if (checked.UpdateConfig !== undefined) {
+    const raw = (body as { UpdateConfig?: unknown }).UpdateConfig;
+    spec.UpdateConfig = keepRollout(settleUpdate(checked.UpdateConfig), raw, current?.UpdateConfig);
+  }
   if (checked.RollbackConfig !== undefined) spec.RollbackConfig = settleUpdate(checked.RollbackConfig);
   if (checked.EndpointSpec !== undefined) spec.EndpointSpec = settleEndpoint(checked.EndpointSpec, problems);
+  checkRollout(spec, problems);
   checkSize(spec, "spec", MAX_SPEC_BYTES, problems);
+  if (problems.length === 0) checkTemplates(spec, problems);
   if (problems.length > 0) throw CoveyError.invalid("use the service spec", problems);
   return spec;
 }
@@ -133,6 +149,8 @@ function settleUpdate(update: Shaped<typeof updateShape>): UpdateConfig {
     ...(update.Monitor !== undefined && { Monitor: update.Monitor }),
     MaxFailureRatio: update.MaxFailureRatio ?? 0,
     Order: update.Order ?? "stop-first",
+    ...(update.Rollout !== undefined && Object.keys(update.Rollout).length > 0 &&
+      { Rollout: update.Rollout }),
   };
 }
 

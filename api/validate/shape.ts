@@ -1,9 +1,11 @@
 /**
  * Checkers of untrusted JSON. A shape takes a value, notes every problem with its field path and returns the normalized
- * value: unknown fields dropped, `null` and (as Go's `omitempty` does) empty values left out.
+ * value: unknown fields dropped, `null` and (as Go's `omitempty` does) empty values left out. As Go's decoder does, keys
+ * are taken in any case, and `null` among texts is an empty one.
  */
 import { isShowable, isShowableInLines, showable } from "../characters.ts";
 import type { FieldProblem } from "../errors.ts";
+import { fieldNames, fieldsOf } from "./field_names.ts";
 
 /** Checks `value` found at `path`; returns undefined for a value that is absent, empty or wrong. */
 export type Shape<T> = (value: unknown, path: string, problems: FieldProblem[]) => T | undefined;
@@ -36,6 +38,7 @@ const RESERVED_KEY = "__proto__";
 function typeName(value: unknown): string {
   if (value === null) return "null";
   if (Array.isArray(value)) return "array";
+  if (typeof value === "bigint") return "number";
   return typeof value === "boolean" ? "bool" : typeof value;
 }
 
@@ -66,6 +69,7 @@ function textProblem(value: string, maxLength = MAX_TEXT_LENGTH): string | undef
 /** A string of at most `maxLength` characters; an empty one counts as absent. */
 export function textUpTo(maxLength: number): Shape<string> {
   return (value, path, problems) => {
+    if (value === null) return undefined;
     if (typeof value !== "string") return mismatch(value, path, "string", problems);
     return isText(value, path, problems, maxLength) && value !== "" ? value : undefined;
   };
@@ -77,6 +81,7 @@ export const text: Shape<string> = textUpTo(MAX_TEXT_LENGTH);
 /** A string of at most `maxLength` characters that can be shown in a line; an empty one counts as absent. */
 export function line(maxLength = MAX_LINE_LENGTH): Shape<string> {
   return (value, path, problems) => {
+    if (value === null) return undefined;
     if (typeof value !== "string") return mismatch(value, path, "string", problems);
     const problem = lineProblem(value, maxLength);
     if (problem === undefined) return value === "" ? undefined : value;
@@ -108,24 +113,51 @@ export const onlyTrue: Shape<boolean> = (value, path, problems) => flag(value, p
 
 /** A finite number. */
 export const decimal: Shape<number> = (value, path, problems) => {
-  if (typeof value !== "number" || !Number.isFinite(value)) return mismatch(value, path, "number", problems);
-  return value;
+  // Of a fraction's digits nobody keeps more than a number holds.
+  const found = typeof value === "bigint" ? Number(value) : value;
+  if (typeof found !== "number" || !Number.isFinite(found)) return mismatch(value, path, "number", problems);
+  return found;
 };
 
-/** A whole number of at least `min` and at most `max`; `message` replaces the usual text when it is out of range. */
-export function integer(min: number, max = Number.MAX_SAFE_INTEGER, message?: string): Shape<number> {
+/** The largest JavaScript number that an `int64` holds. */
+const MAX_INT64 = 2 ** 63 - 1024;
+
+/**
+ * A whole number of at least `min` and at most `max`; `message` replaces the usual text when it is out of range. One that
+ * would have to be rounded, which comes as a bigint, is a problem.
+ */
+export function integer(min: number, max = MAX_INT64, message?: string): Shape<number> {
   return (value, path, problems) => {
+    if (typeof value === "bigint") {
+      problems.push({ field: path, message: `cannot be kept exactly: current value is ${value}` });
+      return undefined;
+    }
     if (typeof value !== "number" || !Number.isInteger(value)) return mismatch(value, path, "int", problems);
     if (value >= min && value <= max) return value;
-    const range = max === Number.MAX_SAFE_INTEGER ? `must be at least ${min}` : `must be ${min} to ${max}`;
+    const range = max === MAX_INT64 ? `must be at least ${min}` : `must be ${min} to ${max}`;
     problems.push({ field: path, message: message ?? `${range}: current value is ${value}` });
     return undefined;
   };
 }
 
-/** As `shape`, with 0 counting as absent. */
+/** As `shape`, with 0 counting as absent, also where `shape` has a minimum. */
 export function nonZero(shape: Shape<number>): Shape<number> {
-  return (value, path, problems) => shape(value, path, problems) || undefined;
+  return (value, path, problems) => value === 0 ? undefined : shape(value, path, problems);
+}
+
+/**
+ * One of `values`, which are in lower case, whatever the case it is given in: for the words that Docker takes so. Else as
+ * {@linkcode oneOf}.
+ */
+export function oneOfFolded<const T extends string>(
+  values: readonly T[],
+  message?: (value: string) => string,
+): Shape<T> {
+  const exact = oneOf(values, message);
+  return (value, path, problems) => {
+    const word = typeof value === "string" ? value.toLowerCase() : value;
+    return exact(values.includes(word as T) ? word : value, path, problems);
+  };
 }
 
 /** One of `values`; an empty string counts as absent. `message` makes the text for another value. */
@@ -162,12 +194,14 @@ export function list<T>(element: Shape<T>, maxElements = MAX_ELEMENTS): Shape<T[
 
 /** A list of strings that keeps empty ones (a command may have empty arguments). */
 export const strings: Shape<string[]> = list((value, path, problems) => {
+  if (value === null) return "";
   if (typeof value !== "string") return mismatch(value, path, "string", problems);
   return isText(value, path, problems) ? value : undefined;
 });
 
 /** A map of strings that can be shown, values in several lines; an empty one counts as absent. */
 export const stringMap: Shape<Record<string, string>> = mapOf((value, path, problems) => {
+  if (value === null) return "";
   if (typeof value !== "string") return mismatch(value, path, "string", problems);
   if (!isText(value, path, problems)) return undefined;
   if (isShowableInLines(value)) return value;
@@ -221,6 +255,7 @@ export const anyObject: Shape<Record<string, unknown>> = (value, path, problems)
 function obstacle(value: unknown, depth: number): string | undefined {
   if (typeof value === "string") return textProblem(value);
   if (typeof value === "number") return numberProblem(value);
+  if (typeof value === "bigint") return `cannot be kept exactly: it holds ${value}`;
   if (typeof value !== "object" || value === null) return undefined;
   if (depth === MAX_DEPTH) return `nested deeper than ${MAX_DEPTH}`;
   if (Object.hasOwn(value, RESERVED_KEY)) return `the name ${RESERVED_KEY} is reserved`;
@@ -248,18 +283,26 @@ export function unsupported(why: string): Shape<never> {
   };
 }
 
+/** A field that must not be there, also not as an empty object. */
+export function refused(why: string): Shape<never> {
+  return (_value, path, problems) => {
+    problems.push({ field: path, message: why });
+    return undefined;
+  };
+}
+
 /** An object with known fields, in the order given, of which those `required` must not be absent or empty. */
 export function record<F extends Record<string, Shape<unknown>>>(
   fields: F,
   required: readonly (keyof F & string)[] = [],
 ): Shape<{ [K in keyof F]?: Shaped<F[K]> }> {
-  const entries = Object.entries(fields);
+  const entries = Object.entries(fields), names = fieldNames(Object.keys(fields));
   return (value, path, problems) => {
     if (!isObject(value)) return mismatch(value, path || "body", "object", problems);
-    const out: Record<string, unknown> = {};
+    const given = fieldsOf(value, names), out: Record<string, unknown> = {};
     for (const [key, shape] of entries) {
-      const field = value[key], at = path === "" ? key : `${path}.${key}`, before = problems.length;
-      const shaped = field === undefined || field === null ? undefined : shape(field, at, problems);
+      const field = given.get(key), at = path === "" ? key : `${path}.${key}`, before = problems.length;
+      const shaped = field === undefined ? undefined : shape(field, at, problems);
       if (shaped !== undefined) out[key] = shaped;
       else if (problems.length === before && required.includes(key)) {
         problems.push({ field: at, message: "is required" });

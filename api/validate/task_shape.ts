@@ -1,7 +1,10 @@
 /** The shape of `TaskTemplate`: resources, restart policy, placement, log driver. */
 import { parseConstraint } from "../constraint.ts";
 import { containerShape } from "./container_shape.ts";
+import { MAX_SOURCE_LENGTH } from "./deno_problems.ts";
 import { genericResource } from "./generic_resource.ts";
+import { configReferences, secretReferences } from "./reference_shape.ts";
+import { networksShape } from "./network_shape.ts";
 import {
   anyValue,
   integer,
@@ -13,6 +16,7 @@ import {
   type Shape,
   stringMap,
   strings,
+  textUpTo,
   unsupported,
 } from "./shape.ts";
 
@@ -66,7 +70,7 @@ const preferenceShape = record({ Spread: record({ SpreadDescriptor: line() }) })
 
 /** A preference of no kind says nothing, and is left out as Docker does. */
 const preference: Shape<{ Spread: { SpreadDescriptor: string } }> = (value, path, problems) => {
-  const spread = preferenceShape(value, path, problems)?.Spread;
+  const spread = value === null ? undefined : preferenceShape(value, path, problems)?.Spread;
   return spread && { Spread: { SpreadDescriptor: spread.SpreadDescriptor ?? "" } };
 };
 
@@ -88,6 +92,35 @@ const processShape = record({
   User: line(),
   StopSignal: line(),
   StopGracePeriod: integer(0),
+  Secrets: secretReferences,
+  Configs: configReferences,
+});
+
+/** Names of a permission, or all of it: `false` and an empty list are none. */
+const granted: Shape<string[] | true> = (value, path, problems) =>
+  typeof value === "boolean" ? value || undefined : list(line())(value, path, problems);
+
+const denoShape = record({
+  Source: textUpTo(MAX_SOURCE_LENGTH),
+  Wasm: textUpTo(MAX_SOURCE_LENGTH),
+  Module: line(),
+  Args: strings,
+  Env: strings,
+  Dir: line(),
+  User: line(),
+  Permissions: record({
+    Net: granted,
+    Read: granted,
+    Write: granted,
+    Env: granted,
+    Run: granted,
+    Sys: granted,
+    FFI: granted,
+  }),
+  StopSignal: line(),
+  StopGracePeriod: integer(0),
+  Secrets: unsupported("secrets are not available to deno tasks, whose sandbox leads to no such folder"),
+  Configs: unsupported("configs are not available to deno tasks, whose sandbox leads to no such folder"),
 });
 
 /** The shape of a task template before its runtime is looked at. */
@@ -96,12 +129,14 @@ export const taskShape = record({
   PluginSpec: unsupported("plugin services are not supported"),
   NetworkAttachmentSpec: unsupported("network attachments are not supported"),
   ProcessSpec: processShape,
+  DenoSpec: denoShape,
   GenericSpec: record({ Payload: anyValue }),
   Resources: resources,
   RestartPolicy: restartPolicy,
   Placement: placement,
-  Networks: unsupported("networks are not available yet"),
+  Networks: networksShape,
   LogDriver: record({ Name: line(), Options: stringMap }),
-  ForceUpdate: integer(0),
+  // Counted up by one, which a number beyond would not notice.
+  ForceUpdate: integer(0, Number.MAX_SAFE_INTEGER),
   Runtime: line(MAX_RUNTIME_LENGTH),
 });

@@ -2,7 +2,7 @@
 import type { Command } from "commander";
 import type { NodeSpec } from "../../api/node.ts";
 import type { NodeView, TaskView } from "../api_types.ts";
-import { collect, type Context, forEachReference, withClient } from "../context.ts";
+import { collect, type Context, forEachReference, listFlags, withClient } from "../context.ts";
 import { getNode, parseFilters } from "../lookup.ts";
 import { printList, printObjects, sortedByName } from "../output.ts";
 import { without } from "../service_spec.ts";
@@ -31,9 +31,7 @@ export function nodeCommands(program: Command, context: Context): void {
 }
 
 function list(node: Command, context: Context) {
-  node.command("ls").description("List nodes")
-    .option("--format <format>", '"json" or "table"').option("-q, --quiet", "only IDs")
-    .option("-f, --filter <key=value>", "only nodes that match", collect, [])
+  listFlags(node.command("ls").description("List nodes"), "nodes")
     .action((options, command) =>
       withClient(context, command, async (client) => {
         const [nodes, info] = await Promise.all([
@@ -157,14 +155,17 @@ function remove(node: Command, context: Context) {
 }
 
 function tasks(node: Command, context: Context) {
-  node.command("ps").description("List the tasks of nodes").argument("[node...]", "default: self")
-    .option("--format <format>", '"json" or "table"').option("-q, --quiet", "only IDs")
+  listFlags(
+    node.command("ps").description("List the tasks of nodes").argument("[node...]", "default: self"),
+    "tasks",
+  )
     .action((references: string[], options, command) =>
       withClient(context, command, async (client) => {
         const ids = await Promise.all(
           (references.length > 0 ? references : ["self"]).map(async (r) => (await getNode(client, r)).ID),
         );
-        const found = await client.get<TaskView[]>("/tasks", { filters: { node: ids } });
+        const filters = { ...parseFilters(options.filter), node: ids };
+        const found = await client.get<TaskView[]>("/tasks", { filters });
         await printTasks(context.output, client, found, options);
       })
     );

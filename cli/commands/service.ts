@@ -5,11 +5,15 @@ import { CoveyError } from "../../api/errors.ts";
 import { isGlobal, replicas, type ServiceSpec } from "../../api/service.ts";
 import type { ServiceView, TaskView } from "../api_types.ts";
 import type { ControlClient } from "../client.ts";
-import { collect, type Context, forEachReference, withClient } from "../context.ts";
+import type { Ending } from "../ending.ts";
+import { collect, type Context, forEachReference, listFlags, withClient } from "../context.ts";
+import { cannot } from "../files.ts";
 import { getService, parseFilters } from "../lookup.ts";
-import { printList, printObjects, shortID, sortedByName } from "../output.ts";
+import { printList, printObjects, shownID, sortedByName } from "../output.ts";
 import { waitConverged } from "../progress.ts";
+import { addReferenceFlags, withReferences } from "../reference_flags.ts";
 import { addServiceFlags } from "../service_flags.ts";
+import { addDenoFlags } from "../deno_flags.ts";
 import { specFromFlags, updatedSpec } from "../service_spec.ts";
 import { parseCount } from "../units.ts";
 import { printTasks } from "./task.ts";
@@ -23,16 +27,20 @@ export function serviceCommands(program: Command, context: Context): void {
   inspect(service, context);
   scale(service, context);
   update(service, context);
+  rollback(service, context);
   remove(service, context);
 }
 
 function create(service: Command, context: Context) {
   const command = service.command("create").description("Create a service")
-    .argument("<image|program>", "what to run: an image, or with --executor process a program")
+    .argument(
+      "<image|program|file>",
+      "what to run: an image, with --executor process a program of the device, with deno a file",
+    )
     .argument("[arg...]", "arguments, passed on as they stand")
     .option("--name <name>", "name of the service")
     .option("--mode <mode>", '"replicated" or "global" (one task per node)', "replicated")
-    .option("--executor <executor>", 'what runs the tasks: "docker" or "process"', "docker")
+    .option("--executor <executor>", 'what runs the tasks: "docker", "process" or "deno"', "docker")
     .option("-e, --env <name=value>", "environment variable", collect, [])
     .option("-l, --label <key=value>", "label of the service", collect, [])
     .option("--container-label <key=value>", "label of the containers", collect, [])
@@ -42,16 +50,26 @@ function create(service: Command, context: Context) {
     .option("--hostname <name>", "host name inside the containers")
     .option("-d, --detach", "do not wait until the service has converged")
     .option("-q, --quiet", "no progress");
-  addServiceFlags(command).passThroughOptions().action((first: string, rest: string[], options) =>
+  addReferenceFlags(addDenoFlags(addServiceFlags(command)), true).passThroughOptions();
+  command.action((first: string, rest: string[], options) =>
     withClient(context, command, async (client) => {
-      const { ID } = await client.post<{ ID: string }>(
-        "/services/create",
-        specFromFlags([first, ...rest], options),
-      );
+      const content = options.executor === "deno" ? await readScript(first) : undefined;
+      const spec = await withReferences(client, specFromFlags([first, ...rest], options, content), {
+        secret: { add: options.secret, rm: [] },
+        config: { add: options.config, rm: [] },
+      });
+      const { ID } = await client.post<{ ID: string }>("/services/create", spec);
       context.output.write(`${ID}\n`);
       await converge(client, context, ID, options);
     })
   );
+}
+
+/** The file of a deno task. */
+async function readScript(path: string): Promise<Uint8Array> {
+  return await Deno.readFile(path).catch((thrown) => {
+    throw cannot(`read ${path}`, thrown);
+  });
 }
 
 async function converge(
@@ -59,18 +77,17 @@ async function converge(
   context: Context,
   id: string,
   options: { detach?: boolean; quiet?: boolean },
+  asked?: Ending,
 ) {
   if (options.detach) return;
   const output = options.quiet
     ? { ...context.output, nowMs: context.output.nowMs, note() {} }
     : context.output;
-  await waitConverged(client, output, id, context.signal);
+  await waitConverged(client, output, id, context.signal, asked);
 }
 
 function list(service: Command, context: Context) {
-  service.command("ls").description("List services")
-    .option("--format <format>", '"json" or "table"').option("-q, --quiet", "only IDs")
-    .option("-f, --filter <key=value>", "only services that match", collect, [])
+  listFlags(service.command("ls").description("List services"), "services")
     .action((options, command) =>
       withClient(context, command, async (client) => {
         const services = await client.get<ServiceView[]>("/services", {
@@ -81,7 +98,7 @@ function list(service: Command, context: Context) {
           header: ["ID", "NAME", "MODE", "REPLICAS", "IMAGE", "UPDATE"],
           id: (s) => s.ID,
           row: (s) => [
-            shortID(s.ID),
+            shownID(s.ID, options),
             s.Spec.Name,
             isGlobal(s.Spec) ? "global" : "replicated",
             `${s.ServiceStatus?.RunningTasks ?? 0}/${s.ServiceStatus?.DesiredTasks ?? replicas(s.Spec)}`,
@@ -94,9 +111,7 @@ function list(service: Command, context: Context) {
 }
 
 function tasks(service: Command, context: Context) {
-  service.command("ps").description("List the tasks of services").argument("<service...>")
-    .option("--format <format>", '"json" or "table"').option("-q, --quiet", "only IDs")
-    .option("-f, --filter <key=value>", "only tasks that match", collect, [])
+  listFlags(service.command("ps").description("List the tasks of services").argument("<service...>"), "tasks")
     .action((references: string[], options, command) =>
       withClient(context, command, async (client) => {
         const ids = await Promise.all(
@@ -164,6 +179,7 @@ function scale(service: Command, context: Context) {
 function update(service: Command, context: Context) {
   const command = service.command("update").description("Change a service").argument("<service>")
     .option("--image <image>", "image of the containers")
+    .option("--file <file>", "script or WebAssembly module of deno tasks")
     .option("--args <args>", "arguments, split and quoted as in a shell")
     .option("--env-add <name=value>", "add or change an environment variable", collect, [])
     .option("--env-rm <name>", "remove an environment variable", collect, [])
@@ -174,15 +190,36 @@ function update(service: Command, context: Context) {
     .option("--force", "replace every task although nothing changed")
     .option("-d, --detach", "do not wait until the service has converged")
     .option("-q, --quiet", "no progress");
-  addServiceFlags(command).action((reference: string, options) =>
+  addReferenceFlags(addServiceFlags(command), false).action((reference: string, options) =>
     withClient(context, command, async (client) => {
       const current = await getService(client, reference);
-      const warnings = await writeSpec(client, current, updatedSpec(current.Spec, options));
+      const content = options.file === undefined ? undefined : await readScript(options.file);
+      const spec = await withReferences(client, updatedSpec(current.Spec, options, content), {
+        secret: { add: options.secretAdd, rm: options.secretRm },
+        config: { add: options.configAdd, rm: options.configRm },
+      });
+      const warnings = await writeSpec(client, current, spec);
       for (const warning of warnings) context.output.note(`${showable(warning)}\n`);
       context.output.write(`${reference}\n`);
       await converge(client, context, current.ID, options);
     })
   );
+}
+
+function rollback(service: Command, context: Context) {
+  service.command("rollback").description("Go back to what a service was before its last change")
+    .argument("<service>")
+    .option("-d, --detach", "do not wait until the service has converged")
+    .option("-q, --quiet", "no progress")
+    .action((reference: string, options, command) =>
+      withClient(context, command, async (client) => {
+        const { ID, Spec, Version } = await getService(client, reference);
+        const query = { version: Version.Index, rollback: "previous" };
+        await client.post(`/services/${ID}/update`, Spec, query);
+        context.output.write(`${reference}\n`);
+        await converge(client, context, ID, options, "rolled back");
+      })
+    );
 }
 
 function remove(service: Command, context: Context) {

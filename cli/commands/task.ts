@@ -2,9 +2,9 @@
 import type { Command } from "commander";
 import type { ServiceView, TaskView } from "../api_types.ts";
 import type { ControlClient } from "../client.ts";
-import { collect, type Context, withClient } from "../context.ts";
+import { type Context, listFlags, withClient } from "../context.ts";
 import { hostnames, parseFilters } from "../lookup.ts";
-import { type Output, printList, printObjects, shortID } from "../output.ts";
+import { type Output, printList, printObjects, shownID } from "../output.ts";
 import { formatAge } from "../units.ts";
 
 /** Prints tasks as `docker service ps` does: newest first within a slot, older ones marked, each with its error. */
@@ -12,7 +12,7 @@ export async function printTasks(
   output: Output,
   client: ControlClient,
   tasks: TaskView[],
-  options: { format?: string; quiet?: boolean },
+  options: { format?: string; quiet?: boolean; trunc?: boolean },
 ): Promise<void> {
   const [hosts, services] = await Promise.all([hostnames(client), client.get<ServiceView[]>("/services")]);
   const serviceName = new Map(services.map((service) => [service.ID, service.Spec.Name]));
@@ -26,7 +26,7 @@ export async function printTasks(
     header: ["ID", "NAME", "IMAGE", "NODE", "DESIRED STATE", "CURRENT STATE", "ERROR"],
     id: (task) => task.ID,
     row: (task) => [
-      shortID(task.ID),
+      shownID(task.ID, options),
       (older.has(task) ? " \\_ " : "") + name(task),
       task.Spec.ContainerSpec?.Image ?? task.Spec.Runtime,
       placeOf(task, hosts),
@@ -47,9 +47,7 @@ const capital = (word: string) => word[0]!.toUpperCase() + word.slice(1);
 /** Adds the `task` commands. */
 export function taskCommands(program: Command, context: Context): void {
   const task = program.command("task").description("Look at tasks");
-  task.command("ls").description("List tasks")
-    .option("--format <format>", '"json" or "table"').option("-q, --quiet", "only IDs")
-    .option("-f, --filter <key=value>", "only tasks that match", collect, [])
+  listFlags(task.command("ls").description("List tasks"), "tasks")
     .action((options, command) =>
       withClient(context, command, async (client) => {
         const tasks = await client.get<TaskView[]>("/tasks", { filters: parseFilters(options.filter) });

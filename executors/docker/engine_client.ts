@@ -108,6 +108,7 @@ export class EngineClient {
 /** What goes with a call. */
 export interface CallOptions {
   query?: Query;
+  headers?: Record<string, string>;
   body?: unknown;
   signal?: AbortSignal;
   /** As `v1.44`: an engine that does not speak it refuses the call. @default API_VERSION */
@@ -119,7 +120,7 @@ export interface CallOptions {
 function requestBytes(
   method: string,
   path: string,
-  { query = {}, body, version = API_VERSION }: CallOptions,
+  { query = {}, headers = {}, body, version = API_VERSION }: CallOptions,
 ): Uint8Array {
   // A URL escapes what must not stand in a request's first line: blanks, line breaks.
   const url = new URL(`http://docker/${version}${path}`);
@@ -129,6 +130,8 @@ function requestBytes(
   const fields = body === undefined ? [] : ["Content-Type: application/json"];
   if (body !== undefined || method === "POST") fields.push(`Content-Length: ${content.length}`);
   const first = `${method} ${url.pathname}${url.search} HTTP/1.1`;
+  // As in the first line, a line break must not begin another.
+  for (const [name, value] of new Headers(headers)) fields.push(`${name}: ${value}`);
   const head = [first, "Host: docker", "Connection: close", ...fields, "", ""].join("\r\n");
   return new Uint8Array([...new TextEncoder().encode(head), ...content]);
 }

@@ -15,6 +15,8 @@ export interface ContainerInspect {
     StartedAt: string;
     Health?: { Status: "none" | "starting" | "healthy" | "unhealthy" };
   };
+  /** Bindings by `80/tcp`; null for a port that is exposed only. */
+  NetworkSettings?: { Ports?: Record<string, { HostPort: string }[] | null> | null };
 }
 
 /** One of `GET /containers/json` */

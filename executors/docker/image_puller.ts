@@ -23,7 +23,8 @@ const MAX_ATTEMPTS = 256;
 const log = getLogger(["covey", "docker"]);
 
 interface Attempt {
-  done: Promise<void>;
+  /** Resolves with why it failed. */
+  done: Promise<string | undefined>;
   /** When it ended; undefined while it goes on. */
   endedAt?: number;
 }
@@ -41,28 +42,29 @@ export class ImagePuller {
   }
 
   /**
-   * Resolves when everything was tried to have the newest `image`. Whether it is there shows when a container
+   * Resolves when everything was tried to have the newest `image`, with the reason if the last try failed. `auth` are
+   * credentials for its registry. Whether it is there shows when a container
    * is created, with the engine's own words if it is not. Only aborting the signal rejects; the attempt goes
    * on for other tasks.
    */
-  async ensure(image: string, signal: AbortSignal): Promise<void> {
+  async ensure(image: string, signal: AbortSignal, auth?: string): Promise<string | undefined> {
     signal.throwIfAborted();
-    const name = withDefaultTag(image);
-    const recent = this.#attempts.get(name);
+    const name = withDefaultTag(image), key = `${name} ${auth ?? ""}`;
+    const recent = this.#attempts.get(key);
     if (recent?.endedAt === undefined && recent) return await orAbort(recent.done, signal);
     const fresh = recent !== undefined && this.#clock.monotonic() - recent.endedAt! < PULL_MEMORY_MS;
     // Pulled or looked for a moment ago and there: that is enough. Should it vanish, creating the container fails and the task's
     // next attempt pulls it again.
     if (fresh && await this.isLocal(name, signal)) return;
-    const meanwhile = this.#attempts.get(name);
-    if (meanwhile && meanwhile !== recent) return await this.ensure(image, signal);
-    const attempt: Attempt = { done: this.#attempt(name) };
-    this.#attempts.set(name, attempt);
+    const meanwhile = this.#attempts.get(key);
+    if (meanwhile && meanwhile !== recent) return await this.ensure(image, signal, auth);
+    const attempt: Attempt = { done: this.#attempt(name, auth) };
+    this.#attempts.set(key, attempt);
     void attempt.done.then(() => {
       attempt.endedAt = this.#clock.monotonic();
       this.#prune();
     });
-    await orAbort(attempt.done, signal);
+    return await orAbort(attempt.done, signal);
   }
 
   /** True if the engine has the image already. */
@@ -82,20 +84,22 @@ export class ImagePuller {
   }
 
   /** Never rejects. */
-  async #attempt(name: string): Promise<void> {
+  async #attempt(name: string, auth: string | undefined): Promise<string | undefined> {
     try {
       const local = await this.isLocal(name, this.#closed.signal);
       if (local && isPinned(name)) return;
-      await this.#pull(name, local ? FIRST_ANSWER_MS : PULL_STALL_MS);
+      await this.#pull(name, local ? FIRST_ANSWER_MS : PULL_STALL_MS, auth);
     } catch (error) {
+      const { message } = CoveyError.from(error);
       log.info("pull of {image} failed, so the local image is used, if there is one: {error}", {
         image: name,
-        error: CoveyError.from(error).message,
+        error: message,
       });
+      return message;
     }
   }
 
-  async #pull(name: string, firstAnswerMs: number): Promise<void> {
+  async #pull(name: string, firstAnswerMs: number, auth: string | undefined): Promise<void> {
     const stalled = new AbortController();
     const stall = (ms: number) =>
       this.#clock.setTimer(ms, () => {
@@ -107,6 +111,7 @@ export class ImagePuller {
     try {
       const progress = this.#engine.stream<PullProgress>("POST", "/images/create", {
         query: { fromImage: name },
+        ...(auth !== undefined && { headers: { "X-Registry-Auth": auth } }),
         signal: AbortSignal.any([stalled.signal, this.#closed.signal]),
       });
       for await (const { error } of progress) {

@@ -1,5 +1,4 @@
 /** Runs programs on the device itself, each under a small shim that outlives the agent (design section 9). */
-import { fileURLToPath } from "node:url";
 import { type Clock, systemClock } from "../../api/clock.ts";
 import { CoveyError } from "../../api/errors.ts";
 import { makePrivateFolder } from "../../api/private_folder.ts";
@@ -7,17 +6,21 @@ import { RUNTIME_PROCESS } from "../../api/service.ts";
 import type { Task } from "../../api/task.ts";
 import type {
   Controller,
+  Dependencies,
   Executor,
   ExecutorContext,
   ExecutorDescription,
   Handle,
   Sweeper,
 } from "../executor.ts";
+import { defaultShim } from "../default_shim.ts";
+import { NO_DEPENDENCIES } from "../executor.ts";
+import { MemoryFolder } from "../memory_folder.ts";
 import { sweepEach } from "../sweep_each.ts";
 import { ExitWatch } from "./exit_watch.ts";
 import { LogKeeper, MAX_LOG_BYTES } from "./log_keeper.ts";
 import { deleteFiles, type Device, HANDLE_VERSION, ProcessController } from "./process_controller.ts";
-import { isTaskID, shimRequest } from "./process_spec.ts";
+import { isTaskID, type ShimRequest, shimRequest } from "./process_spec.ts";
 import { Shim } from "./shim.ts";
 
 /** What may be set; every default fits a device. */
@@ -34,25 +37,34 @@ export interface ProcessOptions {
 /** Where programs are looked up when nothing else is said. */
 const DEFAULT_PATH = "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin";
 
-/** The shim beside this file. */
-export function defaultShim(): string {
-  return fileURLToPath(new URL("./shim.sh", import.meta.url));
+/** What an executor keeps of each task, by the task's ID. */
+const FOLDERS = ["tasks", "runs", "logs", "scripts"];
+
+/** What a runtime makes of a task: the rest is the same for all that run as programs of the device. */
+export interface ProgramKind {
+  /** The executor's name and its runtime. */
+  name: string;
+  /** What the shim is asked; throws `invalid_argument` with every problem of the spec. `path` is the node's PATH. */
+  request(task: Task, path: string): ShimRequest;
 }
 
-class ProcessExecutor implements Executor, Sweeper {
-  readonly name = "process";
-  readonly runtime = RUNTIME_PROCESS;
+class ProgramExecutor implements Executor, Sweeper {
+  readonly name: string;
+  readonly runtime: string;
   readonly capabilities = ["sweep"] as const;
   readonly #device: Device;
   readonly #logs: LogKeeper;
   readonly #path: string;
+  readonly #kind: ProgramKind;
   #description: ExecutorDescription | undefined;
 
-  constructor(stateDir: string, options: ProcessOptions) {
+  constructor(kind: ProgramKind, stateDir: string, options: ProcessOptions) {
+    this.name = this.runtime = kind.name;
+    this.#kind = kind;
     const clock = options.clock ?? systemClock;
     const exits = new ExitWatch(`${stateDir}/runs`, clock);
-    const shim = new Shim(options.shim ?? defaultShim(), stateDir, clock);
-    this.#device = { shim, exits, clock, stateDir };
+    const path = options.shim ?? defaultShim(), shim = new Shim(path, stateDir, clock);
+    this.#device = { shim, exits, clock, stateDir, memory: new MemoryFolder(path, stateDir) };
     this.#logs = new LogKeeper(`${stateDir}/logs`, clock, options.maxLogBytes ?? MAX_LOG_BYTES);
     this.#path = options.path ?? DEFAULT_PATH;
   }
@@ -71,13 +83,13 @@ class ProcessExecutor implements Executor, Sweeper {
   }
 
   // deno-lint-ignore require-await -- a spec that cannot run rejects, it does not throw
-  async controller(task: Task): Promise<Controller> {
-    const controller = this.#create(task);
+  async controller(task: Task, dependencies?: Dependencies): Promise<Controller> {
+    const controller = this.#create(task, dependencies);
     this.#logs.open();
     return controller;
   }
 
-  async recover(task: Task, handle: Handle): Promise<Controller> {
+  async recover(task: Task, handle: Handle, dependencies?: Dependencies): Promise<Controller> {
     if (handle.version !== HANDLE_VERSION || handle.data.TaskID !== task.ID) {
       throw new CoveyError(
         "not_found",
@@ -85,26 +97,28 @@ class ProcessExecutor implements Executor, Sweeper {
       );
     }
     this.#logs.open();
-    const controller = this.#create(task);
+    const controller = this.#create(task, dependencies);
     this.#device.exits.open();
     if (await controller.adopt(await this.#device.shim.check(task.ID))) return controller;
     await controller.close();
     await deleteFiles(this.#device.stateDir, task.ID);
+    await this.#device.memory.remove(task);
     throw new CoveyError("not_found", `Cannot recover process: nothing is left of task ${task.ID}`);
   }
 
   async sweep(keep: (taskID: string) => boolean, signal: AbortSignal): Promise<string[]> {
-    const { shim, stateDir } = this.#device;
-    return await sweepEach(await this.#taskIDs(), keep, signal, async (id) => {
+    const { shim, stateDir, memory } = this.#device;
+    const ids = await sweepEach(await this.#taskIDs(), keep, signal, async (id) => {
       await shim.signal(id, "KILL");
       await deleteFiles(stateDir, id);
     });
+    return [...new Set([...ids, ...await memory.sweep(keep)])];
   }
 
   /** Of every task that has a file here. */
   async #taskIDs(): Promise<Set<string>> {
     const ids = new Set<string>();
-    for (const folder of ["tasks", "runs", "logs"]) {
+    for (const folder of FOLDERS) {
       for await (const { name } of Deno.readDir(`${this.#device.stateDir}/${folder}`)) {
         const id = folder === "logs" ? name.replace(/\.log(\.1)?$/, "") : name;
         if (isTaskID(id)) ids.add(id);
@@ -117,16 +131,26 @@ class ProcessExecutor implements Executor, Sweeper {
     await Promise.all([this.#device.exits.close(), this.#logs.close(), this.#device.shim.close()]);
   }
 
-  #create(task: Task): ProcessController {
-    return new ProcessController(this.#device, task, shimRequest(task, this.#path));
+  #create(task: Task, dependencies: Dependencies = NO_DEPENDENCIES): ProcessController {
+    const request = this.#kind.request(task, this.#path);
+    return new ProcessController(this.#device, task, request, dependencies);
   }
 }
 
 /** An executor for programs on this device, with its files under `context.stateDir`. */
-export async function createProcessExecutor(
+export function createProcessExecutor(
   context: ExecutorContext,
   options: ProcessOptions = {},
 ): Promise<Executor & Sweeper> {
-  for (const dir of ["tasks", "runs", "logs"]) await makePrivateFolder(`${context.stateDir}/${dir}`);
-  return new ProcessExecutor(context.stateDir, options);
+  return createProgramExecutor({ name: RUNTIME_PROCESS, request: shimRequest }, context, options);
+}
+
+/** An executor for tasks that `kind` turns into programs. */
+export async function createProgramExecutor(
+  kind: ProgramKind,
+  context: ExecutorContext,
+  options: ProcessOptions,
+): Promise<Executor & Sweeper> {
+  for (const dir of FOLDERS) await makePrivateFolder(`${context.stateDir}/${dir}`);
+  return new ProgramExecutor(kind, context.stateDir, options);
 }

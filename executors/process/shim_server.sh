@@ -11,15 +11,21 @@
 #                          starts a program; three lines that say more follow. Answers
 #                            started PID | claimed | refused FIELD MESSAGE
 #                          and `ended` when the shim ends, which is after its only child, the program
+#     judge NUMBER ID SEPARATOR NEWLINE
+#                          the same request; answers  fit  or as `run` does, and starts nothing
 #     check NUMBER ID      answers  new | running PID | orphan PID | gone | exit CODE [oom | lost INTERPRETER]
 #     signal NUMBER ID NAME  signals the program's whole process group, KILL spares nothing; answers  done
 #   shim.sh describe [STATE]
 #                          answers  MEMORY_KIB HOSTNAME, and ends the programs of a STATE that was deleted
+#   shim.sh keep STATE ID PART NAME MODE UID GID
+#                          keeps standard input in memory as a file of the task: answers  kept PATH | refused MESSAGE
+#   shim.sh forget STATE ID  removes all files that are kept of the task
+#   shim.sh kept STATE     answers with the IDs of the tasks that files are kept of
 #
-# The lines of `run` are PATH, user, folder, memory (bytes), NanoCPUs, processes and command; the variables, NAME=TEXT; and
+# The lines of `run` are PATH, user, folder, whether files are kept, memory (bytes), NanoCPUs, processes, command and grants; the variables, NAME=TEXT; and
 # the arguments. SEPARATOR, a control character that is in none of them, ends each text, and NEWLINE, another, stands for a
 # newline: so the shell splits them in one go, where a loop over arguments would copy all of them for each. They are data:
-# nothing of them is ever taken as code. shim_rules.sh says what may run, and checks each number and name, whatever the agent
+# nothing of them is ever taken as code. shim_rules.sh and, for a request with grants, shim_deno.sh say what may run, and check each number and name, whatever the agent
 # has checked: an agent that somebody took over is whom the shim guards the device against.
 #
 # Files in STATE, few because each costs a device's disk: runs/ID is open while the shim lives; it says who runs, the
@@ -42,6 +48,10 @@ umask 077
 
 # shellcheck source=shim_rules.sh
 . "${0%/*}/shim_rules.sh"
+# shellcheck source=shim_memory.sh
+. "${0%/*}/shim_memory.sh"
+# shellcheck source=shim_deno.sh
+. "${0%/*}/shim_deno.sh"
 
 boot_id() { read -r boot </proc/sys/kernel/random/boot_id; }
 
@@ -232,14 +242,21 @@ refuse() {
 
 # The other user may be allowed less than we are: look once more before saying that it runs. Nobody may be there any more to
 # hear it, which must not end the program.
-CHECK_AGAIN='number=$1 pid=$2 program=$3 shown=$4
-shift 4
+CHECK_AGAIN='number=$1 pid=$2 program=$3 shown=$4 spec=$5
+shift 5
 [ -x "$program" ] || {
-  printf "%s refused ProcessSpec.Command not executable for this user: %.3000s\n" "$number" "$shown" >&3
+  printf "%s refused %s.Command not executable for this user: %.3000s\n" "$number" "$spec" "$shown" >&3
   exit 125
 }
 (trap "" PIPE && echo "$number started $pid" >&3)
 exec "$@" 3>&-'
+
+# Variables that are secret: from files, as everybody can read a command line. Names that begin so are no task's.
+READ_KEPT='for covey_file in "$1"/env/*; do
+  covey_value=$(/bin/cat "$covey_file" && echo .) && export "${covey_file##*/}=${covey_value%.}"
+done
+shift
+exec "$@"'
 
 # Sets note to the interpreter that the program's first line names, if it is not there: all that the kernel says of it is 127.
 find_lost() {
@@ -259,26 +276,31 @@ become() {
     [ -d "$dir" ] || mkdir "$dir"
     echo 0 >"$dir/cgroup.procs" || refuse Resources.Limits "cannot enter $dir"
   done
-  [ -z "$weak_memory" ] || ulimit -v "$weak_memory" || unlimited="$unlimited MemoryBytes"
+  if [ -n "$weak_memory" ]; then
+    # Deno needs far more addresses than memory.
+    if [ -n "$grants" ]; then unlimited="$unlimited MemoryBytes, but for the script's heap"
+    else ulimit -v "$weak_memory" || unlimited="$unlimited MemoryBytes"; fi
+  fi
   log=$state/logs/$id.log
   [ -z "$unlimited" ] || echo "covey: not limited, as this device has no cgroup controller for:$unlimited" >>"$log"
-  exec </dev/null >>"$log" 2>&1 || refuse log "cannot write $log"
+  exec <"$input" >>"$log" 2>&1 || refuse log "cannot write $log"
   stat_of self && echo "$boot $pid $start" >&9 || refuse state "cannot write $record"
   exec 9>&-
-  cd "${folder:-.}" 2>/dev/null || refuse ProcessSpec.Dir "cannot enter $folder"
+  cd "${folder:-.}" 2>/dev/null || refuse $spec.Dir "cannot enter $folder"
   umask 022
   # The program's variables come last, given to it alone: what runs before it is ours, and part of it runs as root.
-  shown=${program%%"$NEWLINE"*}
+  shown=${program%%"$NEWLINE"*} kept_env=
+  [ -z "$kept_names" ] || kept_env="/bin/sh${separator}-c${separator}$READ_KEPT${separator}sh${separator}$kept"
   set -f
   IFS=$separator
   if [ -n "$drop" ]; then
     trap - PIPE
-    exec /usr/bin/setsid $drop /bin/sh -c "$CHECK_AGAIN" sh "$number" "$pid" "$program" "$shown" \
-      /usr/bin/env -i "PATH=$path" $variables "$program" $arguments
+    exec /usr/bin/setsid $drop /bin/sh -c "$CHECK_AGAIN" sh "$number" "$pid" "$program" "$shown" "$spec" \
+      /usr/bin/env -i "PATH=$path" $variables $kept_env "$program" $arguments
   fi
   echo "$number started $pid" >&3
   trap - PIPE
-  exec /usr/bin/setsid /usr/bin/env -i "PATH=$path" $variables "$program" $arguments 3>&-
+  exec /usr/bin/setsid /usr/bin/env -i "PATH=$path" $variables $kept_env "$program" $arguments 3>&-
 }
 
 # Sets text to `line` with its newlines.
@@ -303,8 +325,8 @@ take_request() {
   set -- $text
   unset IFS
   set +f
-  [ $# = 7 ] || refuse request "$# options"
-  path=$1 user=$2 folder=$3 memory=$4 nano_cpus=$5 processes=$6 command=$7
+  [ $# = 9 ] || refuse request "$# options"
+  path=$1 user=$2 folder=$3 kept=$4 memory=$5 nano_cpus=$6 processes=$7 command=$8 grants=$9
   for amount in "$memory" "$nano_cpus" "$processes"; do
     [ -z "$amount" ] || is_number "$amount" $MAX_AMOUNT || refuse Resources.Limits "no number: $amount"
   done
@@ -338,13 +360,12 @@ shim() {
   claimed=yes
   set +C
   echo "$boot $own_pid $own_start $name" >&9 || refuse state "cannot write $record"
-  weak_memory= unlimited=
-  find_list
-  find_program "$command"
-  case $program in *=*) refuse ProcessSpec.Command "no program whose path has = in it can be run: $program" ;; esac
-  check_allowed
-  check_variables
-  find_user
+  weak_memory= unlimited= judging=
+  apply_rules
+  if [ -n "$drop" ]; then
+    chown "$uid:$gid" .
+    [ -z "$kept" ] || chown -h "$uid:$gid" "$kept"
+  fi
   make_groups
   (become)
   code=$?
@@ -353,8 +374,18 @@ shim() {
   note=
   [ "$code" = 127 ] && find_lost
   [ -n "$memory" ] && was_oom && note=oom
+  [ -n "$grants" ] && is_heap_full && note=oom
   clear_groups
   echo "exit $code $note" >&9
+}
+
+# Says whether the request would be let in, before anything is made for it.
+judge() {
+  trap 'say ended' EXIT
+  judging=yes
+  take_request
+  apply_rules
+  say fit
 }
 
 check() {
@@ -436,14 +467,20 @@ serve() {
     # Lets go of what is remembered of those that looked and signalled.
     jobs
     record=$state/runs/$id
-    [ "$request" != run ] || { IFS= read -r options && IFS= read -r variables && IFS= read -r arguments; } || break
+    case $request in
+      run | judge)
+        separator=${name%% *} newline=${name##* }
+        IFS= read -r options && IFS= read -r variables && IFS= read -r arguments || break
+        ;;
+    esac
     case $number in '' | *[!0-9]*) continue ;; esac
     case $id in '' | [!A-Za-z0-9]* | *[!A-Za-z0-9_.-]*) say refused request "no ID: $id" && say ended && continue ;; esac
     case $request in
       check) check </dev/null & ;;
       signal) signal "$name" </dev/null & ;;
+      # Bash runs what `trap` says on EXIT in a subshell of its own only.
+      judge) (judge) </dev/null & ;;
       run)
-        separator=${name%% *} newline=${name##* }
         take_group
         ( (run); :) </dev/null
         ;;
@@ -459,6 +496,9 @@ serve() {
 
 state=${2-} once=${3-}
 case $1 in
+  keep) shift 2 && keep "$@" ;;
+  forget) is_id "$3" && find_memory && rm -rf -- "${kept_base:?}/$3" ;;
+  kept) find_memory && [ -d "$kept_base" ] && ls "$kept_base" ;;
   serve) serve ;;
   describe)
     # Asked for before the cluster assigns anything.
@@ -467,5 +507,5 @@ case $1 in
     read -r name </proc/sys/kernel/hostname
     echo "$value $name"
     ;;
-  *) echo "usage: shim.sh serve STATE [once] | describe [STATE]" >&2 && exit 2 ;;
+  *) echo "usage: shim.sh serve STATE [once] | describe [STATE] | keep | forget | kept" >&2 && exit 2 ;;
 esac

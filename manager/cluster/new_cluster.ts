@@ -85,6 +85,14 @@ export async function createCluster(
   });
 }
 
+/** Lays `spec` over what the cluster has. */
+export async function changeClusterSpec(store: Store, spec: Partial<ClusterSpec>): Promise<void> {
+  await store.update((tx) => {
+    const [cluster] = tx.all("clusters");
+    if (cluster !== undefined) tx.update("clusters", { ...cluster, Spec: { ...cluster.Spec, ...spec } });
+  });
+}
+
 /** The store stamps version and times when it writes. */
 function unstamped(ID: string): Meta {
   return { ID, Version: { Index: 0 }, CreatedAt: "", UpdatedAt: "" };

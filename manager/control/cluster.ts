@@ -2,9 +2,9 @@
 import { requireCluster } from "../cluster/cluster_object.ts";
 import { DAY_MS } from "../../api/duration.ts";
 import type { Clock } from "../../api/clock.ts";
-import type { ClusterRootCA } from "../../api/cluster.ts";
+import type { ClusterRootCA, ClusterSpec } from "../../api/cluster.ts";
+import { CoveyError } from "../../api/errors.ts";
 import type { Random } from "../../api/random.ts";
-import { type ClusterSpecChanges, mergeClusterSpec } from "../../api/validate/mod.ts";
 import { createJoinToken } from "../../security/mod.ts";
 import type { Store } from "../store/store.ts";
 import { requireVersion } from "./version.ts";
@@ -18,25 +18,37 @@ const EXPIRED_CERT_MEMORY_MS = 7 * DAY_MS;
 /** Whose join token. */
 export type TokenRole = keyof ClusterRootCA["JoinTokens"];
 
-/** Lays `changes` over the spec, and replaces the join tokens of `rotate`. Throws `aborted` for a stale version, `invalid_argument` for what does not fit together. */
+/** Replaces the spec, and the join tokens of `rotate`. Throws `aborted` for a stale version. */
 export async function updateCluster(
   store: Store,
   { clock, random }: { clock: Clock; random: Random },
   version: number,
-  { changes, rotate }: { changes: ClusterSpecChanges; rotate: readonly TokenRole[] },
+  { spec, rotate }: { spec: ClusterSpec; rotate: readonly TokenRole[] },
 ): Promise<void> {
   await store.update((tx) => {
     const cluster = requireCluster(tx);
     requireVersion(cluster, version);
+    requireSameRoot(cluster.Spec, spec);
     const { RootCA } = cluster;
     const tokens = rotate.map((role) => [role, createJoinToken(RootCA.CACert, random)]);
     tx.update("clusters", {
       ...cluster,
-      Spec: mergeClusterSpec(cluster.Spec, changes),
+      Spec: spec,
       RootCA: { ...RootCA, JoinTokens: { ...RootCA.JoinTokens, ...Object.fromEntries(tokens) } },
       BlacklistedCertificates: dropExpired(cluster.BlacklistedCertificates, clock),
     });
   });
+}
+
+/** Refuses a `spec` that asks for another root certificate than the cluster with the spec `present` has. Throws `invalid_argument`. */
+export function requireSameRoot(present: ClusterSpec, spec: ClusterSpec): void {
+  const { ForceRotate } = spec.CAConfig;
+  if (ForceRotate === undefined || ForceRotate === present.CAConfig.ForceRotate) return;
+  const problem = {
+    field: "CAConfig.ForceRotate",
+    message: "rotating the root certificate is not available yet",
+  };
+  throw CoveyError.invalid("use the swarm spec", [problem]);
 }
 
 /** The refused certificates that somebody could still present. */

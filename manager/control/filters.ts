@@ -9,10 +9,12 @@ export function parseFilters(raw: string | undefined, accepted: readonly string[
   const filters = new Map<string, string[]>();
   if (raw === undefined || raw === "") return filters;
   const parsed = parseJSON(raw);
-  if (typeof parsed !== "object" || parsed === null || Array.isArray(parsed)) throw invalidFilter(raw);
+  if (parsed === null) return filters;
+  if (typeof parsed !== "object" || Array.isArray(parsed)) throw invalidFilter(raw);
   for (const [name, values] of Object.entries(parsed)) {
     if (!accepted.includes(name)) throw new CoveyError("invalid_argument", `Invalid filter '${name}'`);
-    if (typeof values !== "object" || values === null) throw invalidFilter(raw);
+    if (values === null) continue;
+    if (typeof values !== "object") throw invalidFilter(raw);
     const words = Array.isArray(values) ? values : Object.keys(values);
     if (!words.every((word): word is string => typeof word === "string")) throw invalidFilter(raw);
     if (words.length > 0) filters.set(name, words);
@@ -36,6 +38,12 @@ function invalidFilter(raw: string): CoveyError {
 export function matchesExactly(filters: Filters, name: string, value: string): boolean {
   const wanted = filters.get(name);
   return wanted === undefined || wanted.includes(value);
+}
+
+/** As {@linkcode matchesExactly}, in any case and without empty values; `value` is in lower case. */
+export function matchesFolded(filters: Filters, name: string, value: string): boolean {
+  const wanted = (filters.get(name) ?? []).filter((each) => each !== "");
+  return wanted.length === 0 || wanted.some((each) => each.toLowerCase() === value);
 }
 
 /** True if the filter is absent or `value` starts with one of its values. */

@@ -1,10 +1,18 @@
-/** Lists of nodes, services and tasks with Docker's filters. */
+/** Lists of nodes, services, tasks, secrets and configs with Docker's filters. */
+import type { Config, DependencyKind, Secret } from "../../api/dependency.ts";
 import type { Node } from "../../api/node.ts";
 import { modeOf, RUNTIME_CONTAINER, type Service } from "../../api/service.ts";
 import { type Task, taskName } from "../../api/task.ts";
 import { TASK_STATES } from "../../api/task_state.ts";
-import type { ReadView } from "../store/store.ts";
-import { type Filters, matchesExactly, matchesLabels, matchesPrefix, requireKnown } from "./filters.ts";
+import { type ReadView, TABLE_OF } from "../store/mod.ts";
+import {
+  type Filters,
+  matchesExactly,
+  matchesFolded,
+  matchesLabels,
+  matchesPrefix,
+  requireKnown,
+} from "./filters.ts";
 import { findNode, findService } from "./lookup.ts";
 import { isTaskDirty } from "../orchestrator/mod.ts";
 
@@ -24,6 +32,12 @@ export const TASK_FILTERS = [
   "runtime",
 ];
 
+/** Filters of `GET /secrets` and `GET /configs`; `names` are whole ones. */
+export const PAYLOAD_FILTERS: Record<DependencyKind, string[]> = {
+  secret: ["names", "name", "id", "label"],
+  config: ["name", "id", "label"],
+};
+
 /** Nodes by host name and ID prefix, role, engine `label` and `node.label`. Every node here is an accepted member. */
 export function listNodes(view: ReadView, filters: Filters): Node[] {
   requireKnown(filters, "role", ["worker", "manager"]);
@@ -33,8 +47,8 @@ export function listNodes(view: ReadView, filters: Filters): Node[] {
     matchesPrefix(filters, "id", node.ID) &&
     matchesLabels(filters, "label", node.Description?.Engine.Labels) &&
     matchesLabels(filters, "node.label", node.Spec.Labels) &&
-    matchesExactly(filters, "role", node.Role) &&
-    matchesExactly(filters, "membership", "accepted")
+    matchesFolded(filters, "role", node.Role) &&
+    matchesFolded(filters, "membership", "accepted")
   );
 }
 
@@ -46,6 +60,16 @@ export function listServices(view: ReadView, filters: Filters): Service[] {
     matchesLabels(filters, "label", Spec.Labels) &&
     matchesExactly(filters, "mode", modeOf(Spec)) &&
     matchesExactly(filters, "runtime", Spec.TaskTemplate.Runtime)
+  );
+}
+
+/** Secrets or configs by name and ID prefix, and label. */
+export function listPayloads(view: ReadView, kind: DependencyKind, filters: Filters): (Secret | Config)[] {
+  return view.all(TABLE_OF[kind]).filter(({ ID, Spec }) =>
+    matchesPrefix(filters, "name", Spec.Name) &&
+    matchesExactly(filters, "names", Spec.Name) &&
+    matchesPrefix(filters, "id", ID) &&
+    matchesLabels(filters, "label", Spec.Labels)
   );
 }
 
@@ -71,7 +95,13 @@ export function listTasks(view: ReadView, filters: Filters): Task[] {
   );
 }
 
+/**
+ * True for a task of its service's present spec that can be waited for. The stock client, which asks for these alone, waits
+ * until each of them runs: what a device that is down keeps does not hold it up.
+ */
 function upToDate(view: ReadView, task: Task): boolean {
   const service = view.get("services", task.ServiceID);
-  return service !== undefined && !isTaskDirty(view, service, task);
+  if (service === undefined || isTaskDirty(view, service, task)) return false;
+  const state = view.get("nodes", task.NodeID)?.Status.State ?? "down";
+  return task.NodeID === "" || state !== "down";
 }

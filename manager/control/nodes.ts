@@ -3,7 +3,8 @@ import { requireCluster } from "../cluster/cluster_object.ts";
 import { toMs } from "../../api/duration.ts";
 import { type Clock, timestamp } from "../../api/clock.ts";
 import { CoveyError } from "../../api/errors.ts";
-import type { Node, NodeSpec } from "../../api/node.ts";
+import { deepEqual } from "../../api/deep_equal.ts";
+import type { Node, NodeDescription, NodeSpec } from "../../api/node.ts";
 import { isTerminal } from "../../api/task_state.ts";
 import type { Consensus, Member } from "../consensus/consensus.ts";
 import type { Store, WriteTransaction } from "../store/store.ts";
@@ -29,6 +30,19 @@ export async function updateNode(
     if (node.Spec.Role === "worker" && spec.Role === "manager") checkPromotion(node);
     requireVersion(node, version);
     tx.update("nodes", { ...node, Spec: spec });
+  });
+}
+
+/**
+ * Takes in what a manager without an agent tells of its node. What an agent that runs has told is left alone. Throws
+ * `not_found`, and `failed_precondition` for a node that is no manager.
+ */
+export async function describeManager(store: Store, id: string, description: NodeDescription): Promise<void> {
+  await store.update((tx) => {
+    const node = requireNode(tx, id);
+    if (node.Role !== "manager") throw new CoveyError("failed_precondition", `node ${id} is not a manager`);
+    if (node.Status.State === "ready" || deepEqual(node.Description, description)) return;
+    tx.update("nodes", { ...node, Description: description });
   });
 }
 

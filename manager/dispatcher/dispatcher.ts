@@ -25,7 +25,12 @@ import { callerHost, callerID } from "./call.ts";
 import { NodeKeeper } from "./node_keeper.ts";
 import { type Limited, NodeLimits } from "./node_limits.ts";
 import { Registration, SessionRate } from "./registration.ts";
-import { checkSessionID, checkSessionRequest, checkStatusUpdate } from "./requests.ts";
+import {
+  checkAssignmentsRequest,
+  checkSessionID,
+  checkSessionRequest,
+  checkStatusUpdate,
+} from "./requests.ts";
 import { type ReportedStatus, StatusWriter } from "./status_writer.ts";
 import { Wakeup } from "./wakeup.ts";
 
@@ -51,7 +56,7 @@ export interface DispatcherOptions {
   rootCA: () => string;
 }
 
-/** See the file's head. */
+/** The agents' side of the leader: sessions, heartbeats, sets of assignments, and what nodes report. */
 export class Dispatcher {
   readonly name = "dispatcher";
   readonly #options: DispatcherOptions;
@@ -172,8 +177,9 @@ export class Dispatcher {
 
   async *#assignments(request: unknown, caller: CallContext): AsyncGenerator<AssignmentsMessage, void> {
     this.#count(caller, "openings");
-    const registration = this.#registered(checkSessionID("open assignments", request).SessionID, caller);
-    const stream = this.#hub.open(registration.nodeID);
+    const { SessionID, Kinds } = checkAssignmentsRequest(request);
+    const registration = this.#registered(SessionID, caller);
+    const stream = this.#hub.open(registration.nodeID, Kinds);
     const onAbort = () => stream.end();
     const stopListening = registration.listen(() => {
       if (registration.ended) stream.end(registration.ended);

@@ -55,7 +55,8 @@ export class ControlForwarder {
       throw tooLarge(`bodies of ${this.#pendingBytes} bytes are being handed on already`, true);
     }
     const Headers = request.Headers.filter(([name]) => !CONNECTION_HEADERS.has(name.toLowerCase()));
-    this.#pendingBytes += length;
+    const held = length + request.Path.length;
+    this.#pendingBytes += held;
     try {
       return await this.#link.run<Response | undefined>({
         local: here ?? (() => undefined),
@@ -64,7 +65,7 @@ export class ControlForwarder {
         idempotent: request.Method === "GET" || request.Method === "HEAD",
       });
     } finally {
-      this.#pendingBytes -= length;
+      this.#pendingBytes -= held;
     }
   }
 }

@@ -7,11 +7,12 @@ import {
   type ControlRequest,
   MAX_PIECE_BYTES,
 } from "./control_messages.ts";
+import type { Caller } from "../control/caller.ts";
 import type { LeaderLink } from "./leader_link.ts";
 import { handedToFollower } from "../consensus/mod.ts";
 
 /** Answers a request here and nowhere else. */
-export type Answer = (request: Request) => Response | Promise<Response>;
+export type Answer = (request: Request, caller: Caller) => Response | Promise<Response>;
 
 /** The method to offer as `CONTROL_METHOD`. */
 export function controlMethod(answer: Answer, link: LeaderLink): Method {
@@ -29,7 +30,7 @@ async function* serve(
   link: LeaderLink,
 ): AsyncGenerator<ControlHead | Uint8Array, void> {
   if (!link.isLeader) throw handedToFollower();
-  const response = await answer(toRequest(request));
+  const response = await answer(toRequest(request), request.Caller);
   const head = { Status: response.status, Headers: [...response.headers] };
   if (response.headers.has("transfer-encoding") && response.body) {
     yield head;

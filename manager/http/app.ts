@@ -4,18 +4,30 @@ import type { ContentfulStatusCode } from "@hono/hono/utils/http-status";
 import type { Clock } from "../../api/clock.ts";
 import type { Random } from "../../api/random.ts";
 import type { NodeLifecycle } from "./lifecycle.ts";
-import { API_VERSION, checkVersion, withoutVersion } from "./api_version.ts";
-import { type ControlContext, isDockerClient, sendJSON } from "./context.ts";
+import { API_VERSION, checkVersion, pathOf, withoutVersion } from "./api_version.ts";
+import { type Caller, requireRight } from "../control/caller.ts";
+import {
+  type ControlApp,
+  type ControlContext,
+  isDockerClient,
+  type RequestEnv,
+  sendJSON,
+} from "./context.ts";
 import { dockerError, shownMessage } from "./docker_error.ts";
-import { connectEngine } from "./engine.ts";
+import { connectEngine, type Engine } from "./engine.ts";
 import { EventHub } from "./events/event_hub.ts";
 import { isEnginePath } from "./engine_paths.ts";
 import { backupRoutes } from "./routes/backup_routes.ts";
 import { LeadersRequests } from "./hand_on.ts";
 import { eventRoutes } from "./routes/event_routes.ts";
+import { managerRoutes } from "./routes/manager_routes.ts";
+import { networkRoutes } from "./routes/network_routes.ts";
+import { noEngineRoutes } from "./routes/no_engine_routes.ts";
 import { nodeRoutes } from "./routes/node_routes.ts";
+import { payloadRoutes } from "./routes/payload_routes.ts";
 import { serviceRoutes } from "./routes/service_routes.ts";
 import { swarmRoutes } from "./routes/swarm_routes.ts";
+import { rightFor } from "./rights.ts";
 import { systemRoutes } from "./routes/system_routes.ts";
 import { taskRoutes } from "./routes/task_routes.ts";
 import { unavailableRoutes } from "./routes/unavailable_routes.ts";
@@ -33,28 +45,33 @@ export interface ControlOptions {
 
 /** The control API and the way to let go of what it holds. */
 export interface ControlAPI {
-  app: Hono;
+  app: ControlApp;
+  /** Answers a request of `caller`. */
+  fetch(request: Request, caller: Caller): Response | Promise<Response>;
   /** What every response carries besides its own: whoever writes it to a client adds them. */
   readonly headers: Readonly<Record<string, string>>;
   /** See {@linkcode LeadersRequests.answer}. */
-  answer(request: Request): Promise<Response>;
+  answer(request: Request, caller: Caller): Promise<Response>;
+  /** The local container engine, for what is handed to it; undefined where there is none. */
+  readonly engine: Engine | undefined;
   /** Stops following the store and closes connections to the engine. */
   close(): void;
 }
 
-/** Builds the control API. Requests may carry a `/v1.41` prefix or none. */
+/** Builds the control API. Requests may carry a `/v1.51` prefix or none. */
 export function controlAPI(options: ControlOptions): ControlAPI {
   const { lifecycle, clock, random, version } = options;
-  const engine = options.engine === undefined ? undefined : connectEngine(options.engine);
+  const engine = options.engine === undefined ? undefined : connectEngine(options.engine, clock);
   const context: ControlContext = { lifecycle, clock, random, version, engine };
   const hub = new EventHub(clock);
   hub.follow(lifecycle.manager);
 
-  const leaders = new LeadersRequests(lifecycle, (request) => app.fetch(request));
-  const app = new Hono({ getPath: (request) => withoutVersion(pathOf(request.url)) });
+  const leaders = new LeadersRequests(lifecycle, (request, caller) => app.fetch(request, { caller }));
+  const app: ControlApp = new Hono<RequestEnv>({ getPath: (request) => withoutVersion(pathOf(request.url)) });
   app.use(async (c, next) => {
     hub.follow(lifecycle.manager);
     checkVersion(pathOf(c.req.raw.url));
+    requireRight(c.env.caller, rightFor(c.req.method, c.req.path));
     const response = await leaders.route(c, next);
     if (response) return response;
     hub.follow(lifecycle.manager);
@@ -66,7 +83,11 @@ export function controlAPI(options: ControlOptions): ControlAPI {
   nodeRoutes(app, context);
   serviceRoutes(app, context);
   taskRoutes(app, context);
+  payloadRoutes(app, context);
+  networkRoutes(app, context);
   backupRoutes(app, context);
+  managerRoutes(app, context);
+  if (engine === undefined) noEngineRoutes(app);
   app.notFound((c) =>
     engine === undefined && isEnginePath(c.req.path)
       ? sendJSON(c, { message: "No container engine on this node: it can answer for the swarm only" }, 503)
@@ -84,18 +105,12 @@ export function controlAPI(options: ControlOptions): ControlAPI {
       "Ostype": Deno.build.os,
       "Server": `Covey/${version} (${Deno.build.os})`,
     },
-    answer: (request) => leaders.answer(request),
+    fetch: (request, caller) => app.fetch(request, { caller }),
+    answer: (request, caller) => leaders.answer(request, caller),
+    engine,
     close() {
       hub.close();
       engine?.close();
     },
   };
-}
-
-/** The path of an absolute URL, without its query; far cheaper than parsing the URL. */
-function pathOf(url: string): string {
-  const start = url.indexOf("/", url.indexOf("://") + 3);
-  if (start < 0) return "/";
-  const end = url.indexOf("?", start);
-  return end < 0 ? url.slice(start) : url.slice(start, end);
 }

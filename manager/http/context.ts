@@ -1,9 +1,11 @@
 /** What every route needs: the options, the manager of the moment, and reading and writing of JSON as Docker does it. */
-import type { Context } from "@hono/hono";
+import type { Context, Hono } from "@hono/hono";
+import type { Caller } from "../control/caller.ts";
 import type { ContentfulStatusCode } from "@hono/hono/utils/http-status";
 import type { Clock } from "../../api/clock.ts";
 import { NO_LEADER, NOT_A_MANAGER } from "../../api/docker_texts.ts";
 import { CoveyError } from "../../api/errors.ts";
+import { parseExact } from "../../api/exact_json.ts";
 import type { Random } from "../../api/random.ts";
 import type { ManagerHandle, NodeLifecycle } from "./lifecycle.ts";
 import { DockerError } from "./docker_error.ts";
@@ -21,6 +23,14 @@ export interface ControlContext {
   /** Covey's version. */
   version: string;
 }
+
+/** What comes with each request. */
+export interface RequestEnv {
+  Bindings: { caller: Caller };
+}
+
+/** The app, as routes are added to it. */
+export type ControlApp = Hono<RequestEnv>;
 
 /** The manager that can answer. Throws Docker's 503 on a node that is none, or while the swarm has no leader. */
 export function requireManager({ lifecycle }: ControlContext): ManagerHandle {
@@ -90,7 +100,8 @@ export async function readJSON(c: Context): Promise<unknown> {
   const body = await c.req.text();
   if (body === "") throw new CoveyError("invalid_argument", "got EOF while reading request body");
   try {
-    return JSON.parse(body);
+    // Go leaves what it decodes into as it is.
+    return parseExact(body) ?? {};
   } catch (cause) {
     throw new CoveyError("invalid_argument", `Cannot parse the request body: ${(cause as Error).message}`, {
       cause,
@@ -98,13 +109,20 @@ export async function readJSON(c: Context): Promise<unknown> {
   }
 }
 
+/** What Go's parser takes for a version. */
+const MAX_UINT64 = 2n ** 64n - 1n;
+
 /** The `version` parameter, which updates of a `kind` need. Throws `invalid_argument` in Go's words. */
 function versionParameter(c: Context, kind: string): number {
   const raw = c.req.query("version") ?? "";
-  if (/^\d{1,15}$/.test(raw)) return Number(raw);
+  const isWhole = /^\d{1,100}$/.test(raw);
+  // What a number would round is a version that no object has.
+  if (isWhole && BigInt(raw) <= MAX_UINT64) return Number(raw);
   throw new CoveyError(
     "invalid_argument",
-    `invalid ${kind} version '${raw}': strconv.ParseUint: parsing ${JSON.stringify(raw)}: invalid syntax`,
+    `invalid ${kind} version '${raw}': strconv.ParseUint: parsing ${JSON.stringify(raw)}: ${
+      isWhole ? "value out of range" : "invalid syntax"
+    }`,
   );
 }
 
@@ -120,6 +138,11 @@ export function flagParameter(c: Context, name: string): boolean {
   if (["1", "t", "T", "true", "TRUE", "True"].includes(raw)) return true;
   if (["", "0", "f", "F", "false", "FALSE", "False"].includes(raw)) return false;
   throw new CoveyError("invalid_argument", `invalid value for ${name}: ${raw}`);
+}
+
+/** A parameter as moby reads those that are no part of Go's `ParseBool`: whatever does not say no says yes. */
+export function saysYes(c: Context, name: string): boolean {
+  return !["", "0", "no", "false", "none"].includes((c.req.query(name) ?? "").trim().toLowerCase());
 }
 
 /** True for the stock client and what is built on its Go library. */

@@ -1,8 +1,13 @@
 /** The local container engine behind its Unix socket, as far as the control API asks it itself. */
+import type { Clock } from "../../api/clock.ts";
 import { isObject } from "../../api/validate/mod.ts";
+import { type VersionRange, withinVersions } from "./api_version.ts";
 
 /** How long an answer of the engine is waited for, where the API can do without it. */
 const ENGINE_TIMEOUT_MS = 5_000;
+
+/** How long the engine's versions are taken for granted: it may be replaced while we run. */
+const VERSIONS_KEPT_MS = 30_000;
 
 /** A Docker Engine on this node. */
 export interface Engine {
@@ -14,11 +19,18 @@ export interface Engine {
   ping(): Promise<Headers | undefined>;
   /** The response to a GET without a time limit: a stream. Undefined if the engine does not answer with success. */
   stream(path: string, signal: AbortSignal): Promise<Response | undefined>;
+  /** `target`, the path and query of a request, in a version that the engine speaks. */
+  target(target: string): Promise<string>;
   close(): void;
 }
 
+function rangeOf(version: Record<string, unknown> | undefined): VersionRange | undefined {
+  const { ApiVersion: newest, MinAPIVersion: oldest = "0.0" } = version ?? {};
+  return typeof newest === "string" && typeof oldest === "string" ? { oldest, newest } : undefined;
+}
+
 /** The engine on `socket`. Needs permission to connect to it. */
-export function connectEngine(socket: string): Engine {
+export function connectEngine(socket: string, clock: Clock): Engine {
   const client = Deno.createHttpClient({ proxy: { transport: "unix", path: socket }, poolMaxIdlePerHost: 4 });
   const get = async (path: string, signal: AbortSignal) => {
     try {
@@ -27,13 +39,27 @@ export function connectEngine(socket: string): Engine {
       return undefined;
     }
   };
+  const getObject = async (path: string) => {
+    const response = await get(path, AbortSignal.timeout(ENGINE_TIMEOUT_MS));
+    if (!response?.ok) return void await response?.body?.cancel();
+    const value: unknown = await response.json().catch(() => undefined);
+    return isObject(value) ? value : undefined;
+  };
+  let kept: { versions: Promise<VersionRange | undefined>; until: number } | undefined;
+  const versions = async () => {
+    if (kept === undefined || clock.monotonic() >= kept.until) {
+      kept = { versions: getObject("/version").then(rangeOf), until: clock.monotonic() + VERSIONS_KEPT_MS };
+    }
+    const found = await kept.versions;
+    if (found === undefined) kept = undefined;
+    return found;
+  };
   return {
     socket,
-    async getObject(path) {
-      const response = await get(path, AbortSignal.timeout(ENGINE_TIMEOUT_MS));
-      if (!response?.ok) return void await response?.body?.cancel();
-      const value: unknown = await response.json().catch(() => undefined);
-      return isObject(value) ? value : undefined;
+    getObject,
+    async target(target) {
+      const range = await versions();
+      return range === undefined ? target : withinVersions(target, range);
     },
     async ping() {
       const response = await get("/_ping", AbortSignal.timeout(ENGINE_TIMEOUT_MS));

@@ -1,5 +1,7 @@
 /** Which requests the leader answers, and how they get there. */
 import type { Context } from "@hono/hono";
+import type { Caller } from "../control/caller.ts";
+import type { RequestEnv } from "./context.ts";
 import { CoveyError } from "../../api/errors.ts";
 import { isNotLeading, notLeading } from "../consensus/mod.ts";
 import type { ManagerHandle, NodeLifecycle } from "./lifecycle.ts";
@@ -15,15 +17,17 @@ function isLeadersPath(path: string): boolean {
   return SHARED.has(path.split("/", 2)[1] ?? "") && !OWN.has(path);
 }
 
+type Answer = (request: Request, caller: Caller) => Response | Promise<Response>;
+
 /** The leader's requests, on whatever manager they arrive. */
 export class LeadersRequests {
   readonly #lifecycle: NodeLifecycle;
-  readonly #fetch: (request: Request) => Response | Promise<Response>;
+  readonly #fetch: Answer;
   readonly #handedOn = new WeakSet<Request>();
   readonly #undone = new WeakSet<Request>();
 
   /** `fetch` answers a request here. */
-  constructor(lifecycle: NodeLifecycle, fetch: (request: Request) => Response | Promise<Response>) {
+  constructor(lifecycle: NodeLifecycle, fetch: Answer) {
     this.#lifecycle = lifecycle;
     this.#fetch = fetch;
   }
@@ -32,9 +36,9 @@ export class LeadersRequests {
    * Answers a request here, whoever leads: it was handed on already. Rejects if nothing was done because leadership is on
    * its way to another manager.
    */
-  async answer(request: Request): Promise<Response> {
+  async answer(request: Request, caller: Caller): Promise<Response> {
     this.#handedOn.add(request);
-    const response = await this.#fetch(request);
+    const response = await this.#fetch(request, caller);
     if (this.#undone.has(request)) throw notLeading("answer", "this manager is not the leader");
     return response;
   }
@@ -43,7 +47,7 @@ export class LeadersRequests {
    * The leader's response; resolves with nothing if this manager is to answer, after `here` has done so. What meets a
    * handover is asked again, for as long as one waits during an election. Throws Docker's errors if there is no leader.
    */
-  async route(c: Context, here: () => Promise<void>): Promise<Response | undefined> {
+  async route(c: Context<RequestEnv>, here: () => Promise<void>): Promise<Response | undefined> {
     const { manager, state } = this.#lifecycle;
     const request = c.req.raw;
     if (!manager || state !== "active" || !isLeadersPath(c.req.path)) return void await here();
@@ -58,7 +62,11 @@ export class LeadersRequests {
     if (isHandedOn) return void this.#undone.add(request);
     const { method, url, headers } = request;
     const body = method === "GET" || method === "HEAD" ? null : await c.req.arrayBuffer();
-    const response = await ask(c, manager, () => this.answer(new Request(url, { method, headers, body })));
+    const response = await ask(
+      c,
+      manager,
+      () => this.answer(new Request(url, { method, headers, body }), c.env.caller),
+    );
     // Without this, the headers of the failure would be laid over it.
     c.res = undefined;
     c.res = response;
@@ -71,7 +79,7 @@ function mayAskAgain(error: Error | undefined): boolean {
 }
 
 async function ask(
-  c: Context,
+  c: Context<RequestEnv>,
   manager: ManagerHandle,
   here?: () => Promise<Response>,
 ): Promise<Response | undefined> {
@@ -82,6 +90,7 @@ async function ask(
       Path: url.slice(url.indexOf("/", url.indexOf("://") + 3)),
       Headers: [...headers],
       Body: new Uint8Array(await c.req.arrayBuffer()),
+      Caller: c.env.caller,
     }, here);
   } catch (thrown) {
     throw translated(CoveyError.from(thrown));

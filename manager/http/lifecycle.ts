@@ -49,6 +49,8 @@ export interface NodeLifecycle {
   readonly nodeID: string;
   /** Address this node advertises, without port. */
   readonly nodeAddr: string;
+  /** An agent is started beside the manager, and tells of the node. */
+  readonly hasAgent: boolean;
   /** Managers this node knows of. */
   readonly remoteManagers: { NodeID: string; Addr: string }[];
   /** Undefined on a worker and while no cluster is joined. */

@@ -13,6 +13,7 @@ import { nodeMatches } from "../placement/constraint.ts";
 import type { WriteTransaction } from "../store/store.ts";
 import type { ComponentOptions } from "../leader/commit_loop.ts";
 import { ServiceOrchestrator } from "./service_orchestrator.ts";
+import { forNewcomer } from "../task/gate.ts";
 import { isWanted, newTask, withDesired } from "../task/task.ts";
 
 /**
@@ -131,7 +132,7 @@ export class GlobalOrchestrator extends ServiceOrchestrator {
       if (verdict === "run") {
         const tasks = tx.find("tasks", "slot", slotKey({ ServiceID: service.ID, NodeID: node.ID }));
         if (!tasks.some(isWanted)) {
-          tx.create("tasks", newTask(current, { nodeID: node.ID }, cluster, clock, random));
+          tx.create("tasks", newTask(forNewcomer(current), { nodeID: node.ID }, cluster, clock, random));
         }
       } else this.#end(tx, live);
     }, (pair, outcome) => {

@@ -1,4 +1,5 @@
 /** Which address other nodes reach this one at, when no flag says it. */
+import { isIP } from "node:net";
 import { CoveyError } from "../../api/errors.ts";
 import { DEFAULT_LISTEN, type ManagerOptions, withPort } from "./options.ts";
 
@@ -69,7 +70,39 @@ export interface OwnAddresses {
   advertise: string;
 }
 
-/** What a request to start or join a cluster says of this node's addresses, else what the flags say. */
+/** Docker's words for an address of a request that is none. */
+const WANTED = {
+  listen: "listen address must be an IP address or network interface (with optional port number)",
+  advertise:
+    "advertise address must be a non-zero IP address or network interface (with optional port number)",
+};
+
+/** A host's full name, which Docker does not take: devices are known by names where addresses change. */
+const FULL_NAME = /^[a-z0-9-]+(\.[a-z0-9-]+)*\.[a-z][a-z0-9-]*$/i;
+
+/** HOST:PORT of a request, with an interface's name resolved. Throws `invalid_argument` in Docker's words. */
+function requested(
+  kind: keyof typeof WANTED,
+  given: string,
+  port: number | undefined,
+  interfaces: NetworkInterface[],
+): string {
+  const address = withPort(given, port), host = hostOf(address);
+  const named = interfaces.filter(({ name }) => name === host);
+  const own = named.find(({ family }) => family === "IPv4") ?? named[0];
+  const isHost = isIP(host) !== 0 || (kind === "advertise" && FULL_NAME.test(host));
+  const found = isHost ? host : own?.address;
+  const isPort = /:\d{1,5}$/.test(address) && portOf(address) <= 65_535;
+  if (found === undefined || !isPort || (kind === "advertise" && isUnspecified(found))) {
+    throw new CoveyError("invalid_argument", WANTED[kind]);
+  }
+  return withPort(found, portOf(address));
+}
+
+/**
+ * What a request to start or join a cluster says of this node's addresses, else what the flags say. Throws
+ * `invalid_argument` for what is no address.
+ */
 export function requestedAddresses(
   request: { ListenAddr?: string; AdvertiseAddr?: string },
   options: Pick<ManagerOptions, "listen" | "advertise">,
@@ -78,8 +111,10 @@ export function requestedAddresses(
   // Docker's client sends its default even if nothing was asked for; then the flags of this process count.
   const listen = !request.ListenAddr || request.ListenAddr === DEFAULT_LISTEN
     ? options.listen ?? DEFAULT_LISTEN
-    : withPort(request.ListenAddr);
-  const advertise = advertiseAddress(request.AdvertiseAddr || options.advertise, listen, interfaces);
+    : requested("listen", request.ListenAddr, undefined, interfaces);
+  const advertise = request.AdvertiseAddr
+    ? requested("advertise", request.AdvertiseAddr, portOf(listen), interfaces)
+    : advertiseAddress(options.advertise, listen, interfaces);
   return { listen, advertise };
 }
 

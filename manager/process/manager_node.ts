@@ -13,7 +13,7 @@ import type {
   NodeLifecycle,
 } from "../http/lifecycle.ts";
 import { hostOf, movedAddresses, namesAddress, type OwnAddresses, requestedAddresses } from "./addresses.ts";
-import { createCluster } from "../cluster/new_cluster.ts";
+import { changeClusterSpec, createCluster } from "../cluster/new_cluster.ts";
 import { Joining } from "./joining.ts";
 import type { NodeContext } from "./node_context.ts";
 import { NodeLife } from "./node_life.ts";
@@ -70,6 +70,10 @@ export class ManagerNode implements NodeLifecycle {
   get nodeAddr(): string {
     const { membership } = this.#life;
     return membership ? hostOf(membership.advertise) : "";
+  }
+
+  get hasAgent(): boolean {
+    return this.#context.options.agent;
   }
 
   get remoteManagers(): { NodeID: string; Addr: string }[] {
@@ -134,7 +138,8 @@ export class ManagerNode implements NodeLifecycle {
       const membership = { ...before, ...(namesAddress(request) && this.#addresses(request)), managers: [] };
       await this.#running.halt({ leave: false });
       await this.#state.save(membership);
-      await this.#running.openManager(membership, { forceNewCluster: true });
+      const { store } = await this.#running.openManager(membership, { forceNewCluster: true });
+      if (request.Spec) await changeClusterSpec(store, request.Spec);
       await this.#serve(membership);
       logger.warn("Node {nodeID} is now the only manager", { nodeID: membership.nodeID });
       return membership.nodeID;

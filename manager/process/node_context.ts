@@ -1,4 +1,5 @@
 /** What a node is handed from outside. */
+import type { Caller } from "../control/caller.ts";
 import type { Clock } from "../../api/clock.ts";
 import type { Random } from "../../api/random.ts";
 import type { ManagerOptions } from "./options.ts";
@@ -11,10 +12,14 @@ export interface NodeContext {
   clock: Clock;
   random: Random;
   /** The control API's answer to what another manager handed on. */
-  answer: (request: Request) => Response | Promise<Response>;
+  answer: (request: Request, caller: Caller) => Response | Promise<Response>;
   /** Path of the agent's launcher. */
   agentLauncher: string;
   agentEnv: Record<string, string>;
+  /** Covey's version. */
+  version: string;
+  /** The machine's name. */
+  hostname: () => string;
   interfaces: () => NetworkInterface[];
   lookUp: LookUp;
   /** The state cannot be trusted any more: the process must end. */

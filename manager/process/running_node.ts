@@ -12,6 +12,8 @@ import {
 } from "../../security/mod.ts";
 import { isForeign } from "./addresses.ts";
 import { AgentNotes } from "./agent_notes.ts";
+import { describeSelf } from "./self_description.ts";
+import type { NodeDescription } from "../../api/node.ts";
 import { agentArguments, AgentProcess } from "./agent_process.ts";
 import type { NodeContext } from "./node_context.ts";
 import type { NodeMembership } from "./membership_file.ts";
@@ -40,6 +42,7 @@ export class RunningNode {
   #agent: AgentProcess | undefined;
   #notes: AgentNotes | undefined;
   #renewer: Renewer | undefined;
+  #telling: AbortController | undefined;
 
   constructor(context: NodeContext, identities: IdentityStore, hooks: RunningNodeHooks) {
     this.#context = context;
@@ -175,6 +178,7 @@ export class RunningNode {
   async halt({ leave }: { leave: boolean }): Promise<void> {
     this.#notes?.stop();
     this.#renewer?.stop();
+    this.#telling?.abort();
     await this.#agent?.stop({ leave });
     await this.#manager?.stop();
     this.#renewer =
@@ -233,9 +237,24 @@ export class RunningNode {
     }
   }
 
+  #describeSelf(): void {
+    const manager = this.#manager, { options, clock, answer, version, hostname } = this.#context;
+    if (manager === undefined) return;
+    this.#telling = new AbortController();
+    const description: NodeDescription = {
+      Hostname: options.hostname ?? hostname(),
+      Platform: { OS: Deno.build.os, Architecture: Deno.build.arch },
+      Resources: {},
+      Engine: { EngineVersion: version },
+      Runtimes: [],
+      ManagerOnly: true,
+    };
+    void describeSelf({ clock, manager, description, answer }, this.#telling.signal);
+  }
+
   #startAgent(managers: string[]): void {
     const { options, clock, agentLauncher, agentEnv } = this.#context;
-    if (!options.agent) return;
+    if (!options.agent) return this.#describeSelf();
     const args = agentArguments(options, managers);
     this.#agent = new AgentProcess({ launcher: agentLauncher, args, env: agentEnv, clock });
     this.#agent.start();

@@ -2,11 +2,12 @@
  * Whether a task that ended, or must end, is followed by another. Pure, and without a memory of its own: what was tried
  * before is read from the tasks that the slot's history kept, so that every leader judges alike.
  */
+import { toMs } from "../../api/duration.ts";
+import type { Service } from "../../api/service.ts";
 import type { Task } from "../../api/task.ts";
 import { isTerminal } from "../../api/task_state.ts";
-import { isWanted } from "../task/task.ts";
-
-const NS_PER_MS = 1e6;
+import type { ReadView } from "../store/store.ts";
+import { isTaskDirty, isWanted, lastToChange } from "../task/task.ts";
 
 /** True if the policy of `task`, one of the tasks of `slot`, asks for a replacement. `nowMs` is Unix time. */
 export function shouldRestart(task: Task, slot: readonly Task[], nowMs: number): boolean {
@@ -21,7 +22,7 @@ export function shouldRestart(task: Task, slot: readonly Task[], nowMs: number):
  * the window before its end. A task at rest is judged by the same time ever after.
  */
 function restarts(task: Task, slot: readonly Task[], nowMs: number): number {
-  const windowMs = (task.Spec.RestartPolicy?.Window ?? 0) / NS_PER_MS;
+  const windowMs = toMs(task.Spec.RestartPolicy?.Window, 0);
   const until = isTerminal(task.Status.State) || !isWanted(task) ? Date.parse(task.UpdatedAt) : nowMs;
   const since = windowMs === 0 ? -Infinity : until - windowMs;
   const [, ...replacements] = slot.filter((other) => other.SpecVersion?.Index === task.SpecVersion?.Index);
@@ -29,4 +30,18 @@ function restarts(task: Task, slot: readonly Task[], nowMs: number): number {
     const at = Date.parse(CreatedAt);
     return at >= since && at <= until;
   }).length;
+}
+
+/**
+ * The tasks of one slot (given in the order of creation) that count: the wanted ones, else the last one if its policy
+ * lets it rest. A rollback replaces what rests of another spec, so that it always reaches the previous one everywhere.
+ */
+export function liveTasks(view: ReadView, service: Service, tasks: readonly Task[], nowMs: number): Task[] {
+  const wanted = tasks.filter(isWanted);
+  if (wanted.length > 0) return wanted;
+  const slot = tasks.filter((task) => task.DesiredState !== "remove");
+  const last = lastToChange(slot);
+  if (last === undefined || shouldRestart(last, slot, nowMs)) return [];
+  const rollsBack = service.UpdateStatus?.State === "rollback_started";
+  return rollsBack && isTaskDirty(view, service, last) ? [] : [last];
 }

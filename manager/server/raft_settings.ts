@@ -1,19 +1,19 @@
 /** The quorum as the cluster's spec sets it: its timing, and how much its logs keep. */
 import { clusterOf } from "../cluster/cluster_object.ts";
-import type { ClusterSpec } from "../../api/cluster.ts";
+import { type ClusterSpec, MAX_ELECTION_TICK } from "../../api/cluster.ts";
 import { DEFAULT_RAFT_CONFIG, type RaftTiming } from "../raft/mod.ts";
 import type { RaftMember } from "../consensus/member/mod.ts";
 import type { Store } from "../store/store.ts";
 
 /**
- * Raft's own number is the shortest wait, the spec's the longest, which is below twice the shortest. The API lets in only
- * what fits together; a cluster that was restored may be older than that rule.
+ * Raft's own number is the shortest wait, the spec's the longest, which is below twice the shortest. The API takes any
+ * numbers, as Docker does: what is in force fits together, the shortest wait outlasting a heartbeat.
  */
 export function raftTiming({ ElectionTick, HeartbeatTick }: ClusterSpec["Raft"]): RaftTiming {
-  return {
-    electionTicks: Math.max(Math.ceil(ElectionTick / 2), HeartbeatTick + 1),
-    heartbeatTicks: HeartbeatTick,
-  };
+  const longest = Math.ceil(MAX_ELECTION_TICK / 2);
+  const heartbeatTicks = Math.min(HeartbeatTick, longest - 1);
+  const electionTicks = Math.min(Math.max(Math.ceil(ElectionTick / 2), heartbeatTicks + 1), longest);
+  return { electionTicks, heartbeatTicks };
 }
 
 /** Keeps a member as the cluster object says; returns the way to stop. To be called once the state is loaded. */

@@ -2,8 +2,8 @@
 import { type Clock, timestamp } from "../../api/clock.ts";
 import type { Cluster } from "../../api/cluster.ts";
 import { newID, type Random } from "../../api/random.ts";
-import type { PortConfig, Service } from "../../api/service.ts";
-import type { Task } from "../../api/task.ts";
+import type { PortConfig, Service, TaskSpec } from "../../api/service.ts";
+import type { Task, TaskStatus } from "../../api/task.ts";
 import { compareStates, isTerminal, type TaskState } from "../../api/task_state.ts";
 import { nodeMatches } from "../placement/constraint.ts";
 import type { ReadView } from "../store/store.ts";
@@ -58,12 +58,21 @@ export function newTask(
 export function isTaskDirty(view: ReadView, service: Service, task: Task): boolean {
   if (task.SpecVersion?.Index === service.SpecVersion.Index) return false;
   if (!deepEqual(hostPorts(service), task.Ports)) return true;
-  const wanted = service.Spec.TaskTemplate;
-  if (deepEqual(wanted, task.Spec)) return false;
+  // Once the image is there, it does not matter with which credentials it was to be pulled.
+  const isPulled = compareStates(task.Status.State, "ready") >= 0;
+  const [wanted, present] = [service.Spec.TaskTemplate, task.Spec]
+    .map((spec) => isPulled ? withoutAuth(spec) : spec) as [TaskSpec, TaskSpec];
+  if (deepEqual(wanted, present)) return false;
   const { Placement: placement, ...rest } = wanted;
-  const { Placement: _, ...taskRest } = task.Spec;
+  const { Placement: _, ...taskRest } = present;
   const node = view.get("nodes", task.NodeID);
   return !(deepEqual(rest, taskRest) && node !== undefined && nodeMatches(placement, node));
+}
+
+function withoutAuth(spec: TaskSpec): TaskSpec {
+  if (spec.ContainerSpec?.PullOptions === undefined) return spec;
+  const { PullOptions: _, ...ContainerSpec } = spec.ContainerSpec;
+  return { ...spec, ContainerSpec };
 }
 
 /** True while the task is wanted: desired at most `running`. */
@@ -74,6 +83,12 @@ export function isWanted(task: Pick<Task, "DesiredState">): boolean {
 /** `task` with a desired state at least `state`: a desired state never decreases. */
 export function withDesired(task: Task, state: TaskState): Task {
   return compareStates(task.DesiredState, state) >= 0 ? task : { ...task, DesiredState: state };
+}
+
+/** `task` with what its agent reports at `now` (RFC 3339). A device's own clock may be wrong; when it began to run is the manager's. */
+export function withReport(task: Task, status: TaskStatus, now: string): Task {
+  const begins = status.State === "running" && task.RunningAt === undefined;
+  return { ...task, Status: status, ...(begins && { RunningAt: now }) };
 }
 
 /** `task` observed in `state` at `at` (RFC 3339). */

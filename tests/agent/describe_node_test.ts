@@ -25,7 +25,7 @@ Deno.test("Node description: an executor that says what no manager takes is miss
   const cases: [unknown, RegExp][] = [
     [{ Resources: { GenericResources: [{}] } }, /Resources\.GenericResources\[0\]: must have one of/],
     [{ Resources: { NanoCPUs: 2 ** 63 } }, /Resources\.NanoCPUs: must be/],
-    [{ Resources: { MemoryBytes: 10n ** 20n } }, /Resources\.MemoryBytes: cannot unmarshal/],
+    [{ Resources: { MemoryBytes: 10n ** 20n } }, /Resources\.MemoryBytes: cannot be kept exactly/],
     [{ Hostname: "pi\x1b[2J" }, /Hostname: must not hold control or direction characters/],
     [{ Hostname: "gpj\u202eexe" }, /Hostname: must not hold control or direction characters/],
     [{ Hostname: "x".repeat(300) }, /Hostname: has 300 characters/],

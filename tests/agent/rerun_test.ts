@@ -22,8 +22,10 @@ function runningTask(payload: Record<string, number>): TaskRecord {
 /** Takes a task up on `world`; `records` gets what is to be kept of it. */
 function takeUp(record: TaskRecord, world: MockWorld, clock: FakeClock, records: TaskRecord[]): TaskManager {
   return new TaskManager(record, true, {
+    dependencies: { read: () => Promise.reject(new Error("nothing is referenced")) },
     clock,
     executor: createMockExecutor(world),
+    node: () => Promise.reject(new Error("nobody asks")),
     limiter: new StartLimiter(clock, 1),
     connected: () => false,
     rebooted: true,

@@ -70,6 +70,7 @@ class Managers {
         hostname: name,
         labels: {},
         dockerSocket: undefined,
+        exitWithParent: false,
         skip: { entries: [], records: [] },
       },
       clock: this.clock,
@@ -77,6 +78,8 @@ class Managers {
       answer: () => new Response(null),
       agentLauncher: "",
       agentEnv: {},
+      version: "0",
+      hostname: () => "machine",
       interfaces: () => Deno.networkInterfaces(),
       lookUp: () => Promise.resolve([]),
       onFatal: (error) => {

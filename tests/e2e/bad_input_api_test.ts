@@ -45,7 +45,7 @@ const nested = (depth: number) => "[".repeat(depth) + "]".repeat(depth);
 const REFUSED: [string, string, unknown, number, RegExp][] = [
   ["POST", "/services/create", "{", 400, /Cannot parse the request body: Expected property name/],
   ["POST", "/services/create", undefined, 400, /got EOF while reading request body/],
-  ["POST", "/services/create", "null", 400, /body: cannot unmarshal null into object/],
+  ["POST", "/services/create", "null", 400, /TaskTemplate.ContainerSpec: mismatched Runtime and/],
   ["POST", "/services/create", [], 400, /body: cannot unmarshal array into object/],
   ["POST", "/services/create", { ...good, Name: 5 }, 400, /Name: cannot unmarshal number into string/],
   ["POST", "/services/create", { ...good, Name: "a b" }, 400, /Name: name must be valid as a DNS name/],

@@ -12,7 +12,7 @@ import { DockerError, dockerError } from "../docker_error.ts";
 import { isSwarmPath, isUploadPath } from "../engine_paths.ts";
 import { BodyBudget } from "./body_budget.ts";
 import { type Client, ClientTable } from "./client_table.ts";
-import { pipeToEngine } from "./engine_pipe.ts";
+import { type EngineEntry, pipeToEngine } from "./engine_pipe.ts";
 import { bodyPieces, MAX_BODY_BYTES, readBody } from "./request_body.ts";
 import { readHead, type RequestHead } from "./request_head.ts";
 import { ResponseWriter, writeAll } from "./response_writer.ts";
@@ -35,12 +35,12 @@ const CONTINUE = new TextEncoder().encode("HTTP/1.1 100 Continue\r\n\r\n");
 export interface ControlSocketOptions {
   /** Path of the socket; what is left there by an earlier run is replaced. */
   path: string;
-  /** Answers the swarm's requests. */
+  /** Answers the swarm's requests; whoever may connect is the administrator, and may use the engine. */
   fetch: (request: Request) => Response | Promise<Response>;
   /** Headers of every response, besides its own. */
   headers?: Readonly<Record<string, string>>;
-  /** Socket of the local container engine, if there is one. */
-  engine?: string | undefined;
+  /** The local container engine, if there is one. */
+  engine?: EngineEntry | undefined;
 }
 
 /** A socket that is being served. */

@@ -6,11 +6,19 @@ import type { SocketReader } from "./socket_reader.ts";
 
 const encoder = new TextEncoder();
 
+/** Where requests for the engine go, and in which words. */
+export interface EngineEntry {
+  /** Path of its Unix socket. */
+  readonly socket: string;
+  /** Path and query of a request, in a version that the engine speaks. */
+  target(target: string): Promise<string>;
+}
+
 /** Bytes copied at once. */
 const COPY_BYTES = 64 * 1024;
 
 /**
- * Sends the request and everything after it to the engine on `socket`, and its answer back, until both sides are done. The
+ * Sends the request and everything after it to the `engine`, and its answer back, until both sides are done. The
  * engine is asked to close after its answer, so this connection carries no further request: nothing needs to be parsed.
  * Throws if the engine cannot be reached; then nothing was written to the client.
  */
@@ -18,12 +26,13 @@ export async function pipeToEngine(
   client: Deno.UnixConn,
   reader: SocketReader,
   head: RequestHead,
-  socket: string,
+  engine: EngineEntry,
 ): Promise<void> {
-  using engine = await connect(socket);
-  await writeAll(engine, encoder.encode(engineHead(head)));
-  const upload = copyUp(client, reader, engine);
-  await copyDown(engine, client);
+  const target = await engine.target(head.target);
+  using connection = await connect(engine.socket);
+  await writeAll(connection, encoder.encode(engineHead({ ...head, target })));
+  const upload = copyUp(client, reader, connection);
+  await copyDown(connection, client);
   // The answer is complete: wake the upload, which may be waiting for a client that waits for us.
   closeWrite(client);
   close(client);

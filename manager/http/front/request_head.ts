@@ -2,8 +2,8 @@
 import { CoveyError } from "../../../api/errors.ts";
 import type { SocketReader } from "./socket_reader.ts";
 
-/** Bytes of the longest head: registry credentials travel in headers. */
-const MAX_HEAD_BYTES = 64 * 1024;
+/** Bytes of the longest head: dockerode sends a whole spec, percent-encoded, in the query as well. */
+const MAX_HEAD_BYTES = 256 * 1024;
 
 /** A request's head. */
 export interface RequestHead {

@@ -1,11 +1,10 @@
 /** `/covey/backup` and `/covey/restore`: the cluster's state as a stream, and a cluster from one. */
-import type { Hono } from "@hono/hono";
 import { BACKUP_PATH, BACKUP_TYPE, RESTORE_PATH, type RestoreParameters } from "../../../api/backup.ts";
 import { backupFrames } from "../../backup/mod.ts";
-import { type ControlContext, managerForReading, sendJSON } from "../context.ts";
+import { type ControlApp, type ControlContext, managerForReading, sendJSON } from "../context.ts";
 
 /** Adds the routes. */
-export function backupRoutes(app: Hono, context: ControlContext): void {
+export function backupRoutes(app: ControlApp, context: ControlContext): void {
   app.get(BACKUP_PATH, async (c) => {
     const { store, consensus } = await managerForReading(context);
     const { clock, version } = context;

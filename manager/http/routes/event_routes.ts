@@ -1,7 +1,6 @@
 /** `/events`: the swarm's events, and those of the local engine where there is one. */
-import type { Hono } from "@hono/hono";
 import { type Filters, parseFilters } from "../../control/filters.ts";
-import type { ControlContext } from "../context.ts";
+import type { ControlApp, ControlContext } from "../context.ts";
 import { EVENT_FILTERS, timeParameter, wantsEvent } from "../events/event_filter.ts";
 import type { EventHub } from "../events/event_hub.ts";
 import { eventLine, type SwarmEvent } from "../events/swarm_event.ts";
@@ -10,7 +9,7 @@ import { eventLine, type SwarmEvent } from "../events/swarm_event.ts";
 const MAX_WAITING_LINES = 4096;
 
 /** Adds the route. */
-export function eventRoutes(app: Hono, context: ControlContext, hub: EventHub): void {
+export function eventRoutes(app: ControlApp, context: ControlContext, hub: EventHub): void {
   app.get("/events", (c) => {
     const filters = parseFilters(c.req.query("filters"), EVENT_FILTERS);
     const since = timeParameter("since", c.req.query("since"));

@@ -1,23 +1,23 @@
 /** `/nodes`. */
-import type { Hono } from "@hono/hono";
 import { parseNodeSpec } from "../../../api/validate/mod.ts";
 import { parseFilters } from "../../control/filters.ts";
 import { listNodes, NODE_FILTERS } from "../../control/lists.ts";
 import { findNode } from "../../control/lookup.ts";
 import { removeNode, updateNode } from "../../control/nodes.ts";
 import {
+  type ControlApp,
   type ControlContext,
-  flagParameter,
   lookUp,
   managerForReading,
   requireManager,
+  saysYes,
   sendJSON,
   updateRequest,
 } from "../context.ts";
 import { nodeView } from "../views/node_view.ts";
 
 /** Adds the routes. */
-export function nodeRoutes(app: Hono, context: ControlContext): void {
+export function nodeRoutes(app: ControlApp, context: ControlContext): void {
   app.get("/nodes", async (c) => {
     const filters = parseFilters(c.req.query("filters"), NODE_FILTERS);
     const { store, consensus } = await managerForReading(context);
@@ -36,7 +36,7 @@ export function nodeRoutes(app: Hono, context: ControlContext): void {
     return c.body(null, 200);
   });
   app.delete("/nodes/:id", async (c) => {
-    const force = flagParameter(c, "force");
+    const force = saysYes(c, "force");
     const manager = requireManager(context);
     const { ID } = await lookUp(manager, (state) => findNode(state, c.req.param("id")));
     await removeNode(manager.store, context.clock, manager.consensus, ID, force);

@@ -1,13 +1,16 @@
 /** `/services`. */
-import type { Hono } from "@hono/hono";
 import { CoveyError } from "../../../api/errors.ts";
 import { parseServiceSpec } from "../../../api/validate/mod.ts";
 import { parseFilters } from "../../control/filters.ts";
 import { listServices, SERVICE_FILTERS } from "../../control/lists.ts";
 import { findService } from "../../control/lookup.ts";
+import { controlRollout, ROLLOUT_ACTIONS, rolloutView } from "../../control/rollouts.ts";
 import { serviceStatus } from "../../control/service_status.ts";
+import { freeName } from "../../control/service_name.ts";
 import { createService, removeService, rollbackService, updateService } from "../../control/services.ts";
+import { isBefore, pathOf } from "../api_version.ts";
 import {
+  type ControlApp,
   type ControlContext,
   flagParameter,
   isDockerClient,
@@ -18,13 +21,16 @@ import {
   sendJSON,
   updateRequest,
 } from "../context.ts";
+import { keptAuth, registryAuth, withAuth } from "../registry_auth.ts";
+import { withNetworkNames } from "../service_networks.ts";
+import { asRequested } from "../older_clients.ts";
 import { serviceView } from "../views/service_view.ts";
 
 /** Adds the routes. */
-export function serviceRoutes(app: Hono, context: ControlContext): void {
+export function serviceRoutes(app: ControlApp, context: ControlContext): void {
   app.get("/services", async (c) => {
     const filters = parseFilters(c.req.query("filters"), SERVICE_FILTERS);
-    const withStatus = flagParameter(c, "status");
+    const withStatus = !isBefore(pathOf(c.req.raw.url), "1.41") && flagParameter(c, "status");
     const { store } = await managerForReading(context);
     const asContainer = isDockerClient(c);
     const services = listServices(store, filters).map((service) =>
@@ -34,8 +40,12 @@ export function serviceRoutes(app: Hono, context: ControlContext): void {
   });
   app.post("/services/create", async (c) => {
     const body = await readJSON(c);
-    const { store } = requireManager(context);
-    return sendJSON(c, { ID: await createService(store, context.random, parseServiceSpec(body)) }, 201);
+    const { store } = requireManager(context), { random } = context, auth = registryAuth(c);
+    const parsed = parseServiceSpec(body, { newName: () => freeName(store, random) });
+    const spec = await withNetworkNames(parsed, context.engine);
+    return sendJSON(c, {
+      ID: await createService(store, random, withAuth(asRequested(c.req.raw.url, spec), auth)),
+    }, 201);
   });
   app.get("/services/:id", async (c) => {
     const defaults = flagParameter(c, "insertDefaults");
@@ -48,12 +58,34 @@ export function serviceRoutes(app: Hono, context: ControlContext): void {
   app.post("/services/:id/update", async (c) => {
     const { body, version, manager } = await updateRequest(c, context, "service");
     const rollback = c.req.query("rollback") ?? "";
+    const auth = registryAuth(c);
     const { store } = manager;
     const service = await lookUp(manager, (state) => findService(state, c.req.param("id")));
-    if (rollback === "previous") await rollbackService(store, context.clock, service.ID, version);
+    // What is wrong with a request is told in Docker's order.
+    const spec = rollback === "previous" ? undefined : asRequested(
+      c.req.raw.url,
+      await withNetworkNames(parseServiceSpec(body, { current: service.Spec }), context.engine),
+    );
+    const kept = auth ?? keptAuth(c.req.query("registryAuthFrom") ?? "", service);
+    if (spec === undefined) await rollbackService(store, context.clock, service.ID, version);
     else if (rollback !== "" && rollback !== "none") {
       throw new CoveyError("unknown", `unrecognized rollback option ${rollback}`);
-    } else await updateService(store, service.ID, version, parseServiceSpec(body, service.Spec));
+    } else await updateService(store, service.ID, version, withAuth(spec, kept));
+    return sendJSON(c, { Warnings: null });
+  });
+  app.get("/services/:id/rollout", async (c) => {
+    const { store } = await managerForReading(context);
+    return sendJSON(c, rolloutView(store, findService(store, c.req.param("id")), context.clock.now()));
+  });
+  app.post("/services/:id/rollout/:action", async (c) => {
+    const action = ROLLOUT_ACTIONS.find((each) => each === c.req.param("action"));
+    if (action === undefined) {
+      const wanted = `want ${ROLLOUT_ACTIONS.join(", ")}, current value is "${c.req.param("action")}"`;
+      throw new CoveyError("invalid_argument", `Cannot control the rollout: ${wanted}`);
+    }
+    const manager = requireManager(context);
+    const { ID } = await lookUp(manager, (state) => findService(state, c.req.param("id")));
+    await controlRollout(manager.store, context.clock, ID, action);
     return sendJSON(c, {});
   });
   app.delete("/services/:id", async (c) => {

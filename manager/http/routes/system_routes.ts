@@ -1,12 +1,11 @@
 /** `/_ping`, `/version`, `/info`. */
-import type { Hono } from "@hono/hono";
-import { type ControlContext, sendJSON } from "../context.ts";
+import { type ControlApp, type ControlContext, sendJSON } from "../context.ts";
 import { infoView, versionView } from "../views/info_view.ts";
 
 const NO_CACHE = { "Cache-Control": "no-cache, no-store, must-revalidate", "Pragma": "no-cache" };
 
 /** Adds the routes. */
-export function systemRoutes(app: Hono, context: ControlContext): void {
+export function systemRoutes(app: ControlApp, context: ControlContext): void {
   app.get("/_ping", async (c) => {
     const builder = (await context.engine?.ping())?.get("builder-version");
     return c.body("OK", 200, {

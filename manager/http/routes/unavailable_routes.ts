@@ -1,27 +1,25 @@
-/** Parts of Docker's swarm API that are not there yet: lists are empty, making one says so by name. */
-import type { Hono } from "@hono/hono";
+/** Parts of Docker's swarm API that are not there yet: asking for one says so by name. */
 import { CoveyError } from "../../../api/errors.ts";
-import { parseFilters } from "../../control/filters.ts";
-import { type ControlContext, requireManager, sendJSON } from "../context.ts";
-
-const FILTERS = ["id", "label", "name", "names"];
+import { findService, findTask } from "../../control/lookup.ts";
+import {
+  type ControlApp,
+  type ControlContext,
+  managerForReading,
+  requireManager,
+  saysYes,
+} from "../context.ts";
 
 /** Adds the routes. */
-export function unavailableRoutes(app: Hono, context: ControlContext): void {
-  for (const kind of ["secret", "config"]) {
-    app.get(`/${kind}s`, (c) => {
-      parseFilters(c.req.query("filters"), FILTERS);
-      requireManager(context);
-      return sendJSON(c, []);
-    });
-    app.post(`/${kind}s/create`, () => notYet(context, `${kind}s`));
-    app.all(`/${kind}s/:id/:verb?`, (c) => {
-      requireManager(context);
-      throw new CoveyError("not_found", `${kind} ${c.req.param("id")} not found`);
+export function unavailableRoutes(app: ControlApp, context: ControlContext): void {
+  for (const [kind, find] of [["service", findService], ["task", findTask]] as const) {
+    app.get(`/${kind}s/:id/logs`, async (c) => {
+      if (!saysYes(c, "stdout") && !saysYes(c, "stderr")) {
+        throw new CoveyError("invalid_argument", "Bad parameters: you must choose at least one stream");
+      }
+      find((await managerForReading(context)).store, c.req.param("id"));
+      return notYet(context, `${kind} logs`);
     });
   }
-  app.get("/services/:id/logs", () => notYet(context, "service logs"));
-  app.get("/tasks/:id/logs", () => notYet(context, "task logs"));
 }
 
 function notYet(context: ControlContext, what: string): never {

@@ -4,8 +4,17 @@ import type { ConsensusStatus } from "../../consensus/consensus.ts";
 import { inOrder } from "./task_spec_view.ts";
 
 function descriptionView(description: NodeDescription): Record<string, unknown> {
-  const { Hostname, Platform, Resources, Engine, TLSInfo, Runtimes, MissingRuntimes, AgentOnly } =
-    description;
+  const {
+    Hostname,
+    Platform,
+    Resources,
+    Engine,
+    TLSInfo,
+    Runtimes,
+    MissingRuntimes,
+    AgentOnly,
+    ManagerOnly,
+  } = description;
   return inOrder({
     Hostname,
     Platform: { Architecture: Platform.Architecture, OS: Platform.OS },
@@ -15,13 +24,18 @@ function descriptionView(description: NodeDescription): Record<string, unknown> 
     Runtimes,
     MissingRuntimes,
     AgentOnly,
+    ManagerOnly,
   }, []);
 }
+
+/** Why a manager that does its work takes no tasks, and is never "ready" for any. */
+const NO_AGENT = "a manager without an agent: it runs no tasks";
 
 /** A node, with its part in the quorum if it has one. */
 export function nodeView(node: Node, consensus: ConsensusStatus): Record<string, unknown> {
   const member = consensus.members.find((each) => each.nodeID === node.ID);
   const isLeader = consensus.leaderNodeID === node.ID;
+  const Message = node.Description?.ManagerOnly ? NO_AGENT : node.Status.Message;
   return inOrder({
     ID: node.ID,
     Version: node.Version,
@@ -36,7 +50,7 @@ export function nodeView(node: Node, consensus: ConsensusStatus): Record<string,
     Description: node.Description === undefined ? {} : descriptionView(node.Description),
     Status: {
       State: node.Status.State,
-      ...(node.Status.Message && { Message: node.Status.Message }),
+      ...(Message && { Message }),
       ...(node.Status.Addr && { Addr: node.Status.Addr }),
     },
     ManagerStatus: member && {

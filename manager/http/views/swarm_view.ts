@@ -5,7 +5,9 @@ import { inOrder } from "./task_spec_view.ts";
 
 /** Docker's data path port, shown because clients print it; no overlay network uses it here. */
 const DATA_PATH_PORT = 4789;
-/** Docker's default subnet size, shown for the same reason. */
+/** Docker's default pool of addresses, shown for the same reason, */
+const DEFAULT_POOL = ["10.0.0.0/8"];
+/** and its default subnet size. */
 const SUBNET_SIZE = 24;
 
 /** The Engine API's `ClusterInfo`. */
@@ -32,12 +34,14 @@ export function clusterInfo(cluster: Cluster): Record<string, unknown> {
         NodeCertExpiry: Spec.CAConfig.NodeCertExpiry,
         // A cluster that is older than the setting has its default.
         RenewalGracePeriod: Spec.CAConfig.RenewalGracePeriod ?? DEFAULT_RENEWAL_GRACE_NS,
+        ...(Spec.CAConfig.ForceRotate !== undefined && { ForceRotate: Spec.CAConfig.ForceRotate }),
       },
       TaskDefaults: Spec.TaskDefaults,
       EncryptionConfig: Spec.EncryptionConfig,
     },
     TLSInfo: tlsInfo(cluster.RootCA.CACert),
     RootRotationInProgress: false,
+    DefaultAddrPool: DEFAULT_POOL,
     SubnetSize: SUBNET_SIZE,
     DataPathPort: DATA_PATH_PORT,
   };

@@ -1,4 +1,5 @@
 /** How a task template is shown: Docker's fields in Docker's order, a container for every runtime. */
+import { predefinedNetwork } from "../../../api/predefined_network.ts";
 import { SECOND_NS } from "../../../api/duration.ts";
 import type { ContainerSpec } from "../../../api/container_spec.ts";
 import { RUNTIME_CONTAINER, type TaskSpec } from "../../../api/service.ts";
@@ -48,14 +49,35 @@ export function inOrder(object: object, order: readonly string[]): Record<string
 /** Values of a container that Docker fills in when asked for defaults. Nanoseconds. */
 const CONTAINER_DEFAULTS = { StopGracePeriod: 10 * SECOND_NS, DNSConfig: {} };
 
-function containerView(container: ContainerSpec, defaults: boolean): Record<string, unknown> {
-  const filled = { ...(defaults && CONTAINER_DEFAULTS), ...container, Isolation: "default" };
+/** What Docker shows of an SELinux context, whatever was given. */
+const SELINUX_CONTEXT = { Disable: false, User: "", Role: "", Type: "", Level: "" };
+
+function privilegesView(privileges: Record<string, unknown>): Record<string, unknown> {
+  const { SELinuxContext: context, ...rest } = privileges;
+  return {
+    CredentialSpec: null,
+    SELinuxContext: context === undefined ? null : { ...SELINUX_CONTEXT, ...context as object },
+    ...rest,
+  };
+}
+
+function containerView(
+  { PullOptions: _secret, ...container }: ContainerSpec,
+  defaults: boolean,
+): Record<string, unknown> {
+  const filled = {
+    ...(defaults && CONTAINER_DEFAULTS),
+    ...container,
+    Privileges: container.Privileges && privilegesView(container.Privileges),
+    Isolation: "default",
+  };
   return inOrder(filled, CONTAINER_ORDER);
 }
 
 /** A task template as services show it; tasks leave `Runtime` out for containers, as Docker does. */
 export function taskSpecView(task: TaskSpec, defaults = false, ofTask = false): Record<string, unknown> {
-  const { ContainerSpec, ProcessSpec, GenericSpec, RestartPolicy, ForceUpdate, Runtime, ...rest } = task;
+  const { ContainerSpec, ProcessSpec, DenoSpec, GenericSpec, RestartPolicy, ForceUpdate, Runtime, ...rest } =
+    task;
   const container = Runtime === RUNTIME_CONTAINER && ContainerSpec !== undefined
     ? ContainerSpec
     : shownContainer(task);
@@ -65,11 +87,15 @@ export function taskSpecView(task: TaskSpec, defaults = false, ofTask = false): 
   return inOrder({
     ContainerSpec: containerView(container, defaults),
     ProcessSpec,
+    DenoSpec,
     GenericSpec,
     Resources: rest.Resources ?? (defaults ? {} : undefined),
     RestartPolicy: restart,
     Placement: rest.Placement ?? (defaults ? {} : undefined),
-    Networks: rest.Networks,
+    Networks: rest.Networks?.map((each) => ({
+      ...each,
+      Target: predefinedNetwork(each.Target)?.ID ?? each.Target,
+    })),
     LogDriver: rest.LogDriver,
     ForceUpdate,
     Runtime: ofTask && Runtime === RUNTIME_CONTAINER ? undefined : Runtime,

@@ -7,6 +7,7 @@ import { sleep } from "../../../api/clock.ts";
 import type { ManagerConnection } from "../../../agent/connection.ts";
 import type { CallOptions } from "../../../transport/mod.ts";
 import { Agent, type AgentState } from "../../../agent/agent.ts";
+import { DependencyKeeper } from "../../../agent/dependencies.ts";
 import { LocalState } from "../../../agent/local_state.ts";
 import {
   DirectConnection,
@@ -41,6 +42,8 @@ export class Cluster {
   roundTripMs = 0;
   /** What a manager refuses a dial with. */
   refusal: Failure | undefined;
+  /** The node's private keys, the present one first. */
+  keys: string[] = [];
   agent!: Agent;
   state!: LocalState;
 
@@ -65,10 +68,13 @@ export class Cluster {
 
   async startAgent(bootID = "boot-1"): Promise<void> {
     this.state = await LocalState.open(this.#path);
+    const dependencies = new DependencyKeeper(this.state, () => Promise.resolve(this.keys));
+    await dependencies.load();
     this.agent = new Agent({
       dialer: { dial: (_address, options) => this.#dial(options) },
       executors: [this.device.executor()],
       state: this.state,
+      dependencies,
       clock: this.clock,
       random: seededRandom(),
       managers: ["10.0.0.1:2377"],

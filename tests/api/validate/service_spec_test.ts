@@ -105,11 +105,10 @@ Deno.test("Service spec: what is not there yet is refused by name, never ignored
   const body = spec({
     ContainerSpec: {
       Image: "busybox",
-      Secrets: [{}],
-      Configs: [{}],
+      Configs: [{ Runtime: { X: 1 } }],
       Mounts: [{ Type: "cluster", Target: "/x" }],
     },
-    Networks: [{ Target: "net" }],
+    Networks: [{ Target: "net" }, { Aliases: ["a"] }],
     PluginSpec: { Name: "x" },
   }, {
     Mode: { ReplicatedJob: {}, GlobalJob: {} },
@@ -120,10 +119,10 @@ Deno.test("Service spec: what is not there yet is refused by name, never ignored
     "EndpointSpec.Ports[0].PublishMode",
     "Mode.GlobalJob",
     "Mode.ReplicatedJob",
-    `${container}.Configs`,
+    `${container}.Configs[0].Runtime`,
     `${container}.Mounts[0].Type`,
-    `${container}.Secrets`,
-    "TaskTemplate.Networks",
+    "TaskTemplate.Networks[0].Target",
+    "TaskTemplate.Networks[1].Target",
     "TaskTemplate.PluginSpec",
   ]);
   assert.deepEqual(problems(() => parseServiceSpec(spec({ Networks: [] }, { Networks: null }))), {});
@@ -147,10 +146,61 @@ Deno.test("Service spec: runtime and runtime spec must fit", () => {
     });
   }
   assert.deepEqual(problems(task({ Runtime: "process", ProcessSpec: { Command: "sleep" } })), {});
+  assert.deepEqual(problems(task({ Runtime: "deno" })), { "TaskTemplate.DenoSpec": mismatch });
+  assert.deepEqual(problems(task({ Runtime: "deno", DenoSpec: { Source: "1" }, ProcessSpec: {} })), {
+    "TaskTemplate.ProcessSpec": mismatch,
+  });
+  assert.deepEqual(problems(task({ ContainerSpec: { Image: "a" }, DenoSpec: { Source: "1" } })), {
+    "TaskTemplate.DenoSpec": mismatch,
+  });
   assert.deepEqual(problems(task({ Runtime: "plugin", GenericSpec: { Payload: 1 } })), {
     "TaskTemplate.Runtime": 'unsupported runtime type: "plugin"',
   });
   assert.deepEqual(problems(task({ Runtime: "wasm" })), { "TaskTemplate.GenericSpec.Payload": mismatch });
+});
+
+Deno.test("Service spec: a script is bounded, and each of its permissions one that Deno takes as it is meant", () => {
+  const deno = (DenoSpec: unknown) =>
+    problems(() => parseServiceSpec({ Name: "a", TaskTemplate: { Runtime: "deno", DenoSpec } }));
+  assert.deepEqual(deno({ Source: "1", Permissions: { Net: false, Read: [], Env: true } }), {});
+  assert.deepEqual(deno({ Source: "x".repeat(64 * 1024) }), {});
+  const tooLong = `has ${64 * 1024 + 1} characters, at most ${64 * 1024} are allowed`;
+  assert.equal(deno({ Source: "x".repeat(64 * 1024 + 1) })["TaskTemplate.DenoSpec.Source"], tooLong);
+  const both = "exactly one of Source, Wasm and Module must be provided, current are 2";
+  assert.deepEqual(deno({ Source: "1", Module: "/x.ts" }), { "TaskTemplate.DenoSpec": both });
+  assert.deepEqual(deno({ Wasm: "c2NyaXB0" }), {
+    "TaskTemplate.DenoSpec.Wasm": "must be a WebAssembly module in base64",
+  });
+  assert.deepEqual(Object.keys(deno({ Module: "x.ts", User: "4294967296", Env: ["=x"] })), [
+    "TaskTemplate.DenoSpec.Module",
+    "TaskTemplate.DenoSpec.User",
+    "TaskTemplate.DenoSpec.Env[0]",
+  ]);
+  const wrong = {
+    Net: ["*", "*.example.com", "10.0.0.0/8", "a,b", "unix:/run/x.sock", "a:70000", "-a"],
+    Read: ["x", "./x", "/a/../b", "/a//b", "/a,/", ".."],
+    Env: ["A*", "", "A=b"],
+    Run: ["sh", "."],
+    Sys: ["--all"],
+    FFI: ["lib.so"],
+  };
+  for (const [kind, values] of Object.entries(wrong)) {
+    for (const value of values.filter((each) => each !== "")) {
+      const fields = Object.keys(deno({ Source: "1", Permissions: { [kind]: [value] } }));
+      assert.deepEqual(fields, [`TaskTemplate.DenoSpec.Permissions.${kind}[0]`], value);
+    }
+  }
+  const right = {
+    Net: ["a", "a.example.com:443", "192.0.2.1", "[::1]:80", "_x:1"],
+    Read: ["/", ".", "/a/..b", "/a b"],
+    Env: ["A", "_a1"],
+    Run: ["/bin/sh"],
+  };
+  assert.deepEqual(deno({ Source: "1", Permissions: right }), {});
+  const many = Array.from({ length: 201 }, (_, i) => `h${i}`);
+  assert.deepEqual(deno({ Source: "1", Permissions: { Net: many } }), {
+    "TaskTemplate.DenoSpec.Permissions": "has 201 values, at most 200 are allowed",
+  });
 });
 
 Deno.test("Service spec: image references are Docker's", () => {
@@ -193,11 +243,20 @@ Deno.test("Specs: any JSON is either taken or refused with problems", () => {
   }));
 });
 
-Deno.test("Swarm spec: what is absent stays, and the result must fit together", () => {
+Deno.test("Swarm spec: what is absent stays, and any ticks are taken", () => {
   const defaults = defaultClusterSpec();
   const merge = (body: unknown) => mergeClusterSpec(defaults, parseClusterSpec(body));
   assert.deepEqual(merge({}), defaults);
   assert.equal(merge({ Raft: { ElectionTick: 20 } }).Raft.ElectionTick, 20);
+  assert.deepEqual(problems(() => merge({ Raft: { ElectionTick: 1, HeartbeatTick: 2 ** 32 - 1 } })), {});
+  assert.equal(
+    merge({ Orchestration: { TaskHistoryRetentionLimit: -5 } }).Orchestration.TaskHistoryRetentionLimit,
+    -5,
+  );
+  assert.deepEqual(
+    merge({ Raft: { ElectionTick: 0 }, Orchestration: { TaskHistoryRetentionLimit: null } }),
+    defaults,
+  );
   const certificates = merge({ CAConfig: { RenewalGracePeriod: 0 } }).CAConfig;
   assert.deepEqual(certificates, { ...defaults.CAConfig, RenewalGracePeriod: 0 });
   const days = 86_400e9;
@@ -212,9 +271,6 @@ Deno.test("Swarm spec: what is absent stays, and the result must fit together", 
       "CAConfig.RenewalGracePeriod",
     ]);
   }
-  assert.deepEqual(problems(() => merge({ Raft: { ElectionTick: 1 } })), {
-    "Raft.ElectionTick": "must be above twice HeartbeatTick (1): current value is 1",
-  });
   assert.deepEqual(problems(() => merge({ Name: "x", CAConfig: { NodeCertExpiry: 5, ExternalCAs: [{}] } })), {
     "Name": 'swarm spec must be named "default"',
     "CAConfig.NodeCertExpiry": "minimum certificate expiry time is: 1h0m0s",

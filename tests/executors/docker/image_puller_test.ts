@@ -88,3 +88,24 @@ Deno.test("Pull: a task that is aborted leaves the attempt to the others", () =>
     },
   );
 });
+
+Deno.test("Pull: credentials go to the engine, are a try of their own, and the registry's reason comes back", () => {
+  const seen: (string | null)[] = [];
+  const refusal = { error: "unauthorized: authentication required" };
+  return withPuller((request, route) => {
+    if (route !== PULL) return failure(404, "no such image");
+    seen.push(request.headers.get("x-registry-auth"));
+    return Response.json(refusal);
+  }, async (puller) => {
+    const reasons = await Promise.all([
+      puller.ensure("app", never),
+      puller.ensure("app", never, "YQ=="),
+      puller.ensure("app", never, "YQ=="),
+      puller.ensure("app", never, "Yg=="),
+    ]);
+    assert.deepEqual(seen.toSorted(), ["YQ==", "Yg==", null].toSorted());
+    for (const reason of reasons) {
+      assert.equal(reason, "Cannot pull app:latest: unauthorized: authentication required");
+    }
+  });
+});

@@ -1,6 +1,7 @@
 import assert from "node:assert/strict";
 import { BACKUP_PATH, readBackup, RESTORE_PATH } from "../../../api/backup.ts";
 import { ControlClient } from "../../../cli/client.ts";
+import { ADMINISTRATOR } from "../../../manager/control/caller.ts";
 import { serveControlSocket } from "../../../manager/http/mod.ts";
 import { FakeClock } from "../../support/fake_clock.ts";
 import { testAPI } from "../http/fake_node.ts";
@@ -29,7 +30,7 @@ async function* mebibytes(count: number): AsyncGenerator<Uint8Array, void> {
 
 Deno.test("Backup over the control socket: a checked stream; 503 on a node without a cluster", async () => {
   const { api, node } = await testAPI(new FakeClock(), { init: false });
-  await withSocket((request) => api.app.fetch(request), async (client) => {
+  await withSocket((request) => api.fetch(request, ADMINISTRATOR), async (client) => {
     const kinds = async () => {
       const frames = await Array.fromAsync(readBackup(client.download(BACKUP_PATH, signal)));
       return frames.map(({ kind }) => kind);
@@ -43,7 +44,7 @@ Deno.test("Backup over the control socket: a checked stream; 503 on a node witho
 
 Deno.test("Restore over the control socket: a long upload arrives as a stream", async () => {
   const { api, node } = await testAPI(new FakeClock(), { init: false });
-  await withSocket((request) => api.app.fetch(request), async (client) => {
+  await withSocket((request) => api.fetch(request, ADMINISTRATOR), async (client) => {
     await client.upload(
       RESTORE_PATH,
       mebibytes(9),

@@ -1,11 +1,12 @@
 import assert from "node:assert/strict";
 import { CoveyError } from "../../../api/errors.ts";
+import { ADMINISTRATOR, type Caller } from "../../../manager/control/caller.ts";
 import { MAX_PENDING_BODY_BYTES } from "../../../manager/forward/control_forwarder.ts";
 import { CONTROL_METHOD, MAX_FORWARDED_BODY_BYTES } from "../../../manager/forward/control_messages.ts";
 import { LEADER_WAIT_MS } from "../../../manager/forward/leader_link.ts";
 import { settle } from "../../support/fake_clock.ts";
 import { identityOf, until } from "../../support/transport.ts";
-import { processBody } from "../http/fake_node.ts";
+import { processBody, request } from "../http/fake_node.ts";
 import { withQuorum } from "./quorum.ts";
 
 const NO_LEADER = "rpc error: code = Unknown desc = The swarm does not have a leader. " +
@@ -38,14 +39,61 @@ Deno.test("Control API: headers and error texts come through as they are, HEAD a
   await withQuorum(async ({ managers: { m1, m2 } }) => {
     await m1!.call("POST", "/services/create", processBody("web"));
     const ask = (manager: typeof m1, agent: string) =>
-      manager!.api.app.request("/services", { headers: { "User-Agent": agent, Connection: "close" } });
+      request(manager!.api, "/services", { headers: { "User-Agent": agent, Connection: "close" } });
     for (const agent of ["Docker-Client/20.10", "curl/8"]) {
       const [own, through] = await Promise.all([ask(m1, agent), ask(m2, agent)]);
       assert.equal(await through.text(), await own.text());
       assert.deepEqual([...through.headers], [...own.headers]);
     }
-    const head = await m2!.api.app.request("/nodes", { method: "HEAD" });
+    const head = await request(m2!.api, "/nodes", { method: "HEAD" });
     assert.deepEqual([head.status, await head.text()], [200, ""]);
+  });
+});
+
+Deno.test("Control API: who asks comes with the request, and is asked for the right at the manager that answers", async () => {
+  await withQuorum(async ({ managers: { m1, m2 } }) => {
+    const status = async (path: string, Rights: Caller["Rights"], method = "GET", body?: unknown) => {
+      const init = { method, ...(body !== undefined && { body: JSON.stringify(body) }) };
+      const answers = [m1, m2].map(async (manager) => {
+        const asked = new Request(`http://docker${path}`, init);
+        const { status } = await manager!.api.fetch(asked, { Name: "somebody", Rights });
+        return status;
+      });
+      const [own, through] = await Promise.all(answers);
+      assert.equal(own, through, path);
+      return own;
+    };
+    assert.equal(await status("/nodes", ["view"]), 200);
+    assert.equal(await status("/nodes", []), 403);
+    assert.equal(await status("/swarm", ["view", "operate"]), 403);
+    assert.equal(await status("/swarm", ["administer"]), 200);
+    assert.equal(await status("/services/none", ["view"], "DELETE"), 403);
+    assert.equal(await status("/services/none", ["operate"], "DELETE"), 404);
+    assert.equal(await status("/nodes/none", ["view", "operate"], "DELETE"), 403);
+    assert.equal(await status("/covey/backup", ["view", "operate"]), 403);
+  });
+});
+
+Deno.test("Control API: the leader asks for the right itself, whatever the follower let through", async () => {
+  await withQuorum(async ({ dial }) => {
+    const connection = await dial("m1", identityOf("m2", "swarm-manager"));
+    const ask = async (Caller: unknown) => {
+      const message = { Method: "GET", Path: "/nodes", Headers: [], Body: new Uint8Array(), Caller };
+      for await (const head of connection.serverStream(CONTROL_METHOD, message)) return head;
+    };
+    const { Status } = await ask({ Name: "x", Rights: [] }) as { Status: number };
+    assert.equal(Status, 403);
+    assert.equal((await ask({ Name: "x", Rights: ["view"] }) as { Status: number }).Status, 200);
+    for (const wrong of [null, {}, { Name: "x" }, { Name: 5, Rights: [] }, { Name: "x", Rights: ["all"] }]) {
+      await assert.rejects(ask(wrong), { code: "invalid_argument" });
+    }
+  });
+});
+
+Deno.test("Control API: a whole spec in the query goes to the leader as well", async () => {
+  await withQuorum(async ({ managers: { m2 } }) => {
+    const query = "%7B".repeat(80_000);
+    assert.equal((await m2!.call("POST", `/services/create?spec=${query}`, processBody("web"))).status, 201);
   });
 });
 
@@ -54,7 +102,7 @@ Deno.test("Control API: what is about the node itself stays on the node", async 
     network.setLink("m1", "m2", "cut");
     group.elect(undefined, ["m2"]);
     for (const path of ["/_ping", "/version", "/info"]) {
-      assert.equal((await m2!.api.app.request(path)).status, 200, path);
+      assert.equal((await request(m2!.api, path)).status, 200, path);
     }
     assert.equal((await m2!.call("GET", "/info")).json.Swarm.NodeID, "m2");
     assert.match((await m2!.call("POST", "/swarm/unlock", {})).json.message, /not locked/);
@@ -64,7 +112,7 @@ Deno.test("Control API: what is about the node itself stays on the node", async 
 
 Deno.test("Control API: events come on a follower too, leader changes included", async () => {
   await withQuorum(async ({ managers: { m1, m2, m3 }, group }) => {
-    const response = await m3!.api.app.request("/events");
+    const response = await request(m3!.api, "/events");
     const reader = response.body!.pipeThrough(new TextDecoderStream()).getReader();
     const event = async () => {
       const { Type, Action, Actor } = JSON.parse((await reader.read()).value!);
@@ -161,6 +209,7 @@ Deno.test("Control API: what was handed on goes no further, even if that manager
         method: "POST",
         body: JSON.stringify(processBody("web")),
       }),
+      ADMINISTRATOR,
     );
     // Whoever handed it on looks for the leader.
     await assert.rejects(answer, { code: "unavailable", message: /not the leader$/ });
@@ -171,7 +220,7 @@ Deno.test("Control API: what was handed on goes no further, even if that manager
 Deno.test("Control API: bodies are bounded one by one and together", async () => {
   await withQuorum(async ({ clock, managers: { m2 }, group }) => {
     const post = (bytes: number) =>
-      m2!.api.app.request("/services/create", { method: "POST", body: new Uint8Array(bytes).fill(32) });
+      request(m2!.api, "/services/create", { method: "POST", body: new Uint8Array(bytes).fill(32) });
     const large = await post(MAX_FORWARDED_BODY_BYTES + 1);
     assert.equal(large.status, 413);
     const fits = await post(MAX_FORWARDED_BODY_BYTES);
@@ -224,7 +273,7 @@ Deno.test("Control API: a list that breaks off is an error, never a short list",
     for (const name of ["a", "b", "c", "d", "e"]) {
       await m1!.call("POST", "/services/create", { ...processBody(name), Labels });
     }
-    const response = await m2!.api.app.request("/services");
+    const response = await request(m2!.api, "/services");
     const reader = response.body!.getReader();
     await reader.read();
     network.setLink("m1", "m2", "cut");

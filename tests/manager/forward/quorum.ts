@@ -21,7 +21,7 @@ import {
 import { FakeClock } from "../../support/fake_clock.ts";
 import { identityOf } from "../../support/transport.ts";
 import { testNode } from "../dispatcher/harness.ts";
-import { testRandom } from "../http/fake_node.ts";
+import { request, testRandom } from "../http/fake_node.ts";
 import { FakeGroup } from "./fake_group.ts";
 
 /** Node IDs of the managers. */
@@ -96,7 +96,7 @@ async function testManager(
     nodeID: id,
     clock,
     dialer: network.dialer({ host: id, identity: () => identity, clock }),
-    answer: (request) => api.answer(request),
+    answer: (request, caller) => api.answer(request, caller),
   });
   const dispatcher = new Dispatcher({
     store,
@@ -163,7 +163,7 @@ function listen(
 
 async function callAPI(api: ControlAPI, method: string, path: string, body: unknown) {
   const text = body === undefined ? undefined : JSON.stringify(body);
-  const response = await api.app.request(path, { method, ...(text !== undefined && { body: text }) });
+  const response = await request(api, path, { method, ...(text !== undefined && { body: text }) });
   const answer = await response.text();
   return { status: response.status, json: answer === "" ? undefined : JSON.parse(answer) };
 }
@@ -176,6 +176,7 @@ function activeNode(manager: ManagerHandle): NodeLifecycle {
     error: "",
     nodeID: manager.nodeID,
     nodeAddr: manager.nodeID,
+    hasAgent: false,
     remoteManagers: [],
     manager,
     init: refuse,

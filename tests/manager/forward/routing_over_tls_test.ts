@@ -1,3 +1,4 @@
+import { ADMINISTRATOR } from "../../../manager/control/caller.ts";
 import assert from "node:assert/strict";
 import { systemClock } from "../../../api/clock.ts";
 import { Routing } from "../../../manager/forward/mod.ts";
@@ -41,7 +42,13 @@ Deno.test("Routing over TLS: a follower hands requests to the leader, both prove
   });
   group.members[0]!.address = listener.address;
   try {
-    const request = { Method: "POST", Path: "/x?y=1", Headers: [], Body: new TextEncoder().encode("body") };
+    const request = {
+      Method: "POST",
+      Path: "/x?y=1",
+      Headers: [],
+      Body: new TextEncoder().encode("body"),
+      Caller: ADMINISTRATOR,
+    };
     const response = await follower.routing.forward(request);
     assert.equal(await response!.text(), "POST http://docker/x?y=1 body");
     assert.equal(listener.connections, 1);

@@ -1,3 +1,4 @@
+import { ADMINISTRATOR } from "../../../manager/control/caller.ts";
 import assert from "node:assert/strict";
 import { Routing } from "../../../manager/forward/mod.ts";
 import { MAX_PIECE_BYTES } from "../../../manager/forward/control_messages.ts";
@@ -7,7 +8,7 @@ import { FakeClock, settle } from "../../support/fake_clock.ts";
 import { identityOf, routerOf, until } from "../../support/transport.ts";
 import { FakeGroup } from "./fake_group.ts";
 
-const GET = { Method: "GET", Path: "/stream", Headers: [], Body: new Uint8Array() };
+const GET = { Method: "GET", Path: "/stream", Headers: [], Body: new Uint8Array(), Caller: ADMINISTRATOR };
 const CHUNKED = { headers: { "Transfer-Encoding": "chunked" } };
 
 /** A leader that answers with `answer`, and what its follower makes of a GET. */

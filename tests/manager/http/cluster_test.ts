@@ -1,6 +1,7 @@
 import assert from "node:assert/strict";
-import { FakeClock } from "../../support/fake_clock.ts";
-import { NODE_ID, serviceBody, testAPI, testNode, testTask } from "./fake_node.ts";
+import type { ClusterSpec } from "../../../api/cluster.ts";
+import { FakeClock, settle } from "../../support/fake_clock.ts";
+import { NODE_ID, request, serviceBody, testAPI, testNode, testTask } from "./fake_node.ts";
 
 const NOT_IN_A_SWARM = "This node is not a swarm manager. " +
   'Use "docker swarm init" or "docker swarm join" to connect this node to swarm and try again.';
@@ -28,24 +29,24 @@ Deno.test("Control API: a node outside a swarm, a worker and a swarm without a l
 
 Deno.test("Control API: tells its version, and refuses versions it does not speak", async () => {
   const { api, call, node } = await testAPI(new FakeClock());
-  const ping = await api.app.request("/_ping", { method: "HEAD" });
-  assert.equal(api.headers["Api-Version"], "1.41");
+  const ping = await request(api, "/_ping", { method: "HEAD" });
+  assert.equal(api.headers["Api-Version"], "1.51");
   assert.equal(api.headers["Ostype"], "linux");
   assert.equal(ping.headers.get("swarm"), "active/manager");
-  assert.equal(await (await api.app.request("/_ping")).text(), "OK");
+  assert.equal(await (await request(api, "/_ping")).text(), "OK");
   assert.deepEqual(await call("GET", "/v1.99/version"), {
     status: 400,
-    json: { message: "client version 1.99 is too new. Maximum supported API version is 1.41" },
+    json: { message: "client version 1.99 is too new. Maximum supported API version is 1.51" },
   });
   assert.match(
     (await call("GET", "/v1.10/version")).json.message,
     /too old. Minimum supported API version is 1\.24/,
   );
-  assert.deepEqual(await call("GET", "/v1.41/nope"), { status: 404, json: { message: "page not found" } });
+  assert.deepEqual(await call("GET", "/v1.51/nope"), { status: 404, json: { message: "page not found" } });
   assert.equal((await call("GET", "/v1.30/nodes")).status, 200);
   assert.match((await call("GET", "/containers/json")).json.message, /No container engine on this node/);
   await node.leave(true);
-  assert.equal((await api.app.request("/_ping")).headers.get("swarm"), "inactive");
+  assert.equal((await request(api, "/_ping")).headers.get("swarm"), "inactive");
 });
 
 Deno.test("Swarm: init passes the spec on with defaults filled in, and refuses what is not there yet", async () => {
@@ -82,15 +83,52 @@ Deno.test("Swarm: init passes the spec on with defaults filled in, and refuses w
   });
 });
 
-Deno.test("Swarm: an update changes what it names, rotates the token asked for and needs the latest version", async () => {
+Deno.test("Swarm: init answers once the agent beside the manager has told of the node, or is overdue", async () => {
+  const clock = new FakeClock();
+  const { call, node, store } = await testAPI(clock, { init: false });
+  node.hasAgent = true;
+  const setState = (State: "ready" | "unknown") =>
+    store().update((tx) => tx.update("nodes", { ...tx.get("nodes", NODE_ID)!, Status: { State, Addr: "" } }));
+  node.onInit = () => setState("unknown");
+  const ends = [() => setState("ready"), () => clock.advance(20_000)];
+  for (const end of ends) {
+    let answered = false;
+    const answer = call("POST", "/swarm/init", {}).finally(() => answered = true);
+    while (node.state !== "active") await settle();
+    await settle();
+    assert.equal(answered, false);
+    await end();
+    assert.equal((await answer).status, 200);
+    await call("POST", "/swarm/leave?force=1");
+  }
+  assert.equal(clock.pending, 0);
+});
+
+Deno.test("Swarm: starting anew by force changes what its spec names and keeps the rest", async () => {
+  const { call, node } = await testAPI(new FakeClock());
+  const before = (await call("GET", "/swarm")).json;
+  await call("POST", `/swarm/update?version=${before.Version.Index}`, {
+    Orchestration: { TaskHistoryRetentionLimit: 2 },
+  });
+  const Spec = { raft: { ElectionTick: 20 } };
+  assert.equal((await call("POST", "/swarm/init", { ForceNewCluster: true, Spec })).status, 200);
+  const asked = (node.asked.at(-1) as { Spec: ClusterSpec }).Spec;
+  assert.deepEqual([asked.Orchestration.TaskHistoryRetentionLimit, asked.Raft.ElectionTick], [2, 20]);
+});
+
+Deno.test("Swarm: an update replaces the spec, rotates the token asked for and needs the latest version", async () => {
   const { call } = await testAPI(new FakeClock());
   const before = (await call("GET", "/swarm")).json;
   assert.equal(before.RootCA, undefined);
   assert.doesNotMatch(JSON.stringify(before), /PRIVATE KEY/);
   assert.match(before.TLSInfo.CertIssuerPublicKey, /^MFkwEwYHKoZIzj0CAQYIKoZIzj0DAQcDQgAE/);
   const path = `/swarm/update?version=${before.Version.Index}`;
+  await call("POST", path, { Labels: { a: "b" }, Raft: { ElectionTick: 20 } });
+  const labelled = (await call("GET", "/swarm")).json;
+  assert.deepEqual(labelled.Spec.Labels, { a: "b" });
   const change = { Name: "default", Orchestration: { TaskHistoryRetentionLimit: 2 } };
-  assert.equal((await call("POST", `${path}&rotateWorkerToken=true`, change)).status, 200);
+  const next = `/swarm/update?version=${labelled.Version.Index}`;
+  assert.equal((await call("POST", `${next}&rotateWorkerToken=true`, change)).status, 200);
   const after = (await call("GET", "/swarm")).json;
   assert.deepEqual(after.Spec, { ...before.Spec, Orchestration: { TaskHistoryRetentionLimit: 2 } });
   assert.notEqual(after.JoinTokens.Worker, before.JoinTokens.Worker);
@@ -101,10 +139,27 @@ Deno.test("Swarm: an update changes what it names, rotates the token asked for a
     (await call("POST", latest, { Name: "x" })).json.message,
     /swarm spec must be named "default"/,
   );
-  assert.match(
-    (await call("POST", latest, { Raft: { HeartbeatTick: 20 } })).json.message,
-    /Raft.ElectionTick: must be above twice HeartbeatTick \(20\): current value is 10/,
-  );
+  assert.equal((await call("POST", latest, { Raft: { ElectionTick: 1, HeartbeatTick: 20 } })).status, 200);
+});
+
+Deno.test("Swarm: a new one has the root asked for by ForceRotate; another root is refused", async () => {
+  const { call, node } = await testAPI(new FakeClock(), { init: false });
+  const Spec = { CAConfig: { ForceRotate: 6 } };
+  assert.equal((await call("POST", "/swarm/init", { Spec })).status, 200);
+  const shown = (await call("GET", "/swarm")).json;
+  assert.equal(shown.Spec.CAConfig.ForceRotate, 6);
+  const path = `/swarm/update?version=${shown.Version.Index}`;
+  const other = { CAConfig: { ForceRotate: 7 } };
+  for (
+    const [to, body] of [[path, other], ["/swarm/init", { ForceNewCluster: true, Spec: other }]] as const
+  ) {
+    const { status, json } = await call("POST", to, body);
+    assert.equal(status, 400);
+    assert.match(json.message, /rotating the root certificate is not available yet/);
+  }
+  const before = node.asked.length;
+  assert.equal((await call("POST", path, shown.Spec)).status, 200);
+  assert.equal(node.asked.length, before);
 });
 
 Deno.test("Nodes: an update sets labels and availability; the last manager cannot be demoted", async () => {
@@ -180,7 +235,7 @@ Deno.test("Events: follow what happens, filtered, until the time given", async (
   const clock = new FakeClock();
   const { api, call } = await testAPI(clock);
   const filters = encodeURIComponent(JSON.stringify({ type: ["service"], event: ["update"] }));
-  const response = await api.app.request(`/events?until=${clock.now() / 1000 + 5}&filters=${filters}`);
+  const response = await request(api, `/events?until=${clock.now() / 1000 + 5}&filters=${filters}`);
   await call("POST", "/services/create", serviceBody("web"));
   const { Version, Spec } = (await call("GET", "/services/web")).json;
   await call("POST", `/services/web/update?version=${Version.Index}`, {
@@ -195,4 +250,29 @@ Deno.test("Events: follow what happens, filtered, until the time given", async (
     "replicas.new": "2",
   }]);
   assert.match((await call("GET", "/events?since=soon")).json.message, /invalid value for since: soon/);
+});
+
+Deno.test("Nodes: a manager without an agent tells of itself, but not over what an agent that runs has told", async () => {
+  const { call, store } = await testAPI(new FakeClock());
+  await store().update((tx) => {
+    tx.create("nodes", testNode("alone", { Role: "manager", State: "unknown" }));
+    tx.create("nodes", testNode("worker"));
+  });
+  const description = {
+    ...testNode("x").Description!,
+    Hostname: "attic",
+    Runtimes: [],
+    ManagerOnly: true,
+  };
+  const tell = (id: string, body: unknown = description) =>
+    call("POST", `/covey/nodes/${id}/description`, body);
+  assert.equal((await tell("alone")).status, 200);
+  const { Description, Status } = (await call("GET", "/nodes/alone")).json;
+  assert.deepEqual([Description.Hostname, Description.ManagerOnly, Status.State], ["attic", true, "unknown"]);
+  assert.match(Status.Message, /runs no tasks/);
+  assert.equal((await tell(NODE_ID)).status, 200);
+  assert.equal((await call("GET", `/nodes/${NODE_ID}`)).json.Description.Hostname, `${NODE_ID}.local`);
+  assert.equal((await tell("worker")).status, 400);
+  assert.equal((await tell("nobody")).status, 404);
+  assert.equal((await tell("alone", { Hostname: 5 })).status, 400);
 });

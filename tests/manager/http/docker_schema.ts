@@ -2,7 +2,7 @@
 import { Ajv, type ValidateFunction } from "ajv";
 import { parse } from "yaml";
 
-type Json = Record<string, unknown>;
+export type Json = Record<string, unknown>;
 
 const isObject = (value: unknown): value is Json =>
   typeof value === "object" && value !== null && !Array.isArray(value);
@@ -17,16 +17,45 @@ function toJSONSchema(value: unknown): unknown {
   return nullable === true ? { anyOf: [{ type: "null" }, out] } : out;
 }
 
-const document = parse(await Deno.readTextFile(new URL("./docker-api-v1.41.yaml", import.meta.url))) as {
+const document = parse(await Deno.readTextFile(new URL("./docker-api-v1.51.yaml", import.meta.url))) as {
   definitions: Json;
   paths: Record<string, Record<string, { responses: Record<string, { schema?: Json }> }>>;
 };
-/** The engine has these states, its description of 1.41 forgot them. */
+/** The engine has these states, its description of 1.51 forgot them. */
 const ROLLBACK_STATES = ["rollback_started", "rollback_paused", "rollback_completed"];
 const service = document.definitions.Service as {
   properties: { UpdateStatus: { properties: { State: { enum: string[] } } } };
 };
 service.properties.UpdateStatus.properties.State.enum.push(...ROLLBACK_STATES);
+
+/** A part of the description. */
+export interface Schema {
+  type?: string;
+  enum?: unknown[];
+  items?: Schema;
+  properties?: Record<string, Schema>;
+  $ref?: string;
+  allOf?: Schema[];
+}
+
+/** The schema that a reference names, or the one given. */
+export function schemaOf(schema: Schema): Schema {
+  const reference = schema.$ref ?? schema.allOf?.[0]?.$ref;
+  if (reference === undefined) return schema;
+  return document.definitions[reference.replace("#/definitions/", "")] as Schema;
+}
+
+/** What the engine answers with null where its description does not say so. */
+const NULLABLE = [
+  ["TaskSpec", "ContainerSpec", "Privileges", "CredentialSpec"],
+  ["TaskSpec", "ContainerSpec", "Privileges", "SELinuxContext"],
+  ["ServiceUpdateResponse", "Warnings"],
+] as const;
+for (const [name, ...path] of NULLABLE) {
+  let schema = document.definitions[name] as Json;
+  for (const key of path) schema = (schema.properties as Record<string, Json>)[key]!;
+  schema["x-nullable"] = true;
+}
 
 const ajv = new Ajv({ strict: false, allErrors: true });
 ajv.addSchema({ $id: "docker", definitions: toJSONSchema(document.definitions) });

@@ -8,7 +8,8 @@ import type { Service } from "../../../api/service.ts";
 import type { Task } from "../../../api/task.ts";
 import type { Random } from "../../../api/random.ts";
 import { NO_LEADER } from "../../../api/docker_texts.ts";
-import { controlAPI } from "../../../manager/http/mod.ts";
+import { ADMINISTRATOR } from "../../../manager/control/caller.ts";
+import { type ControlAPI, controlAPI } from "../../../manager/http/mod.ts";
 import type { ManagerHandle, NodeLifecycle } from "../../../manager/http/lifecycle.ts";
 import { defaultClusterSpec } from "../../../manager/cluster/new_cluster.ts";
 import { createJoinTokens, createRootCA } from "../../../security/mod.ts";
@@ -34,6 +35,9 @@ export class FakeNode implements NodeLifecycle {
   error = "";
   nodeID = "";
   nodeAddr = "";
+  hasAgent = false;
+  /** Changes what a new swarm begins with. */
+  onInit: () => Promise<void> = () => Promise.resolve();
   manager: ManagerHandle | undefined;
   consensus: MemoryConsensus | undefined;
   asked: unknown[] = [];
@@ -73,6 +77,7 @@ export class FakeNode implements NodeLifecycle {
       advertiseAddr: "127.0.0.1:2377",
       forward: () => Promise.reject(new CoveyError("unavailable", NO_LEADER)),
     };
+    await this.onInit();
     Object.assign(this, { state: "active", nodeID: NODE_ID, nodeAddr: "127.0.0.1" });
     return NODE_ID;
   }
@@ -136,6 +141,11 @@ export function testTask(service: Service, id: string, over: Partial<Task> = {})
   };
 }
 
+/** Asks as the administrator. */
+export async function request(api: ControlAPI, path: string, init?: RequestInit): Promise<Response> {
+  return await api.app.request(path, init, { caller: ADMINISTRATOR });
+}
+
 /** The control API of a node; `call` sends JSON and returns status and parsed answer. */
 export async function testAPI(clock: Clock, options: { init?: boolean; engine?: string } = {}) {
   const node = new FakeNode(clock);
@@ -154,7 +164,7 @@ export async function testAPI(clock: Clock, options: { init?: boolean; engine?: 
     // deno-lint-ignore no-explicit-any
   ): Promise<{ status: number; json: any }> => {
     const text = typeof body === "string" ? body : JSON.stringify(body);
-    const response = await api.app.request(path, { method, ...(text !== undefined && { body: text }) });
+    const response = await request(api, path, { method, ...(text !== undefined && { body: text }) });
     const answer = await response.text();
     return { status: response.status, json: answer === "" ? undefined : JSON.parse(answer) };
   };

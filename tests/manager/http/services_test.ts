@@ -40,7 +40,7 @@ Deno.test("Services: an update keeps the previous spec, bumps the spec's version
   const before = (await call("GET", "/services/web")).json;
   const update = `/services/web/update?version=${before.Version.Index}`;
   const scaled = { ...before.Spec, Mode: { Replicated: { Replicas: 3 } } };
-  assert.deepEqual(await call("POST", update, scaled), { status: 200, json: {} });
+  assert.deepEqual(await call("POST", update, scaled), { status: 200, json: { Warnings: null } });
   const stored = store().get("services", ID)!;
   assert.deepEqual(stored.SpecVersion, before.Version);
   assert.deepEqual(stored.PreviousSpecVersion, { Index: 0 });
@@ -94,6 +94,42 @@ Deno.test("Services: malformed requests say what is wrong", async () => {
     noVersion.json.message,
     `invalid service version '': strconv.ParseUint: parsing "": invalid syntax`,
   );
+  const versioned = async (version: string) =>
+    (await call("POST", `/services/web/update?version=${version}`, serviceBody("web"))).json.message;
+  for (const version of ["9007199254740993", "18446744073709551615"]) {
+    assert.match(await versioned(version), /update out of sequence$/);
+  }
+  assert.match(await versioned("18446744073709551616"), /"18446744073709551616": value out of range$/);
+});
+
+Deno.test("Services: one without a name gets one, which no other has", async () => {
+  const { call, store } = await testAPI(new FakeClock());
+  const { Name: _, ...nameless } = serviceBody("");
+  for (const body of [nameless, { ...nameless, Name: "" }, { ...nameless, Name: null }]) {
+    assert.equal((await call("POST", "/services/create", body)).status, 201);
+  }
+  const names = store().all("services").map(({ Spec }) => Spec.Name);
+  assert.equal(new Set(names).size, 3);
+  for (const name of names) assert.match(name, /^[a-z]+_[a-z]+(_[0-9a-z]{8})?$/);
+  assert.match(
+    (await call("POST", "/services/create", { ...nameless, Name: 5 })).json.message,
+    /Name: cannot unmarshal number into string/,
+  );
+});
+
+Deno.test("Services: null filters nothing", async () => {
+  const { call } = await testAPI(new FakeClock());
+  await call("POST", "/services/create", serviceBody("web"));
+  for (const path of ["/services", "/nodes", "/tasks", "/secrets"]) {
+    const all = (await call("GET", path)).json;
+    for (const filters of ["null", '{"label":null}', '{"label":{}}']) {
+      assert.deepEqual((await call("GET", `${path}?filters=${encodeURIComponent(filters)}`)).json, all);
+    }
+  }
+  for (const role of ["Manager", "MANAGER", ""]) {
+    assert.equal((await call("GET", `/nodes?filters={"role":["${role}"]}`)).json.length, 1);
+  }
+  assert.equal((await call("GET", '/nodes?filters={"role":["worker"],"label":null}')).json.length, 0);
 });
 
 Deno.test("Services: filters by name, ID, label, mode and runtime; unknown ones are refused", async () => {
@@ -156,4 +192,51 @@ Deno.test("Tasks: filters by service, node, desired state, name and what is up t
   assert.equal(await ids({ service: ["nope"] }), "service nope not found");
   assert.equal(await ids({ "desired-state": ["x"] }), "Invalid desired-state filter: 'x'");
   assert.equal((await call("GET", "/tasks/web.1.t1")).json.ID, "t1");
+});
+
+Deno.test("Services: a rollout is shown and controlled, and what makes no sense is refused", async () => {
+  const { call, store } = await testAPI(new FakeClock());
+  const Labels = { "covey.rollout.stages": "10%,100%" };
+  const { json: { ID } } = await call("POST", "/services/create", {
+    ...processBody("probe"),
+    Mode: { Global: {} },
+    Labels,
+  });
+  const none = await call("GET", "/services/probe/rollout");
+  assert.equal(none.status, 400);
+  assert.match(
+    none.json.message,
+    /Cannot show the rollout of probe: there is none: the service was not updated$/,
+  );
+  const Rollout = {
+    Number: 3,
+    SpecVersion: 3,
+    State: "awaiting_promotion" as const,
+    Stage: 0,
+    Total: 10,
+    Done: 1,
+    StageStartedAt: "2026-01-01T00:00:00Z",
+    Failed: 0,
+    Failures: [],
+    Deferred: 0,
+    Returned: { Total: 0, Failed: 0 },
+  };
+  await store().update((tx) => {
+    const UpdateStatus = { State: "updating" as const, Message: "", Rollout };
+    tx.update("services", { ...tx.get("services", ID)!, UpdateStatus });
+  });
+  const shown = (await call("GET", "/services/probe/rollout")).json;
+  assert.deepEqual([shown.State, shown.Stages], ["awaiting_promotion", [{ Percent: 10 }, { Percent: 100 }]]);
+  assert.equal((await call("GET", "/services/probe")).json.UpdateStatus.Rollout.State, "awaiting_promotion");
+  assert.equal((await call("POST", "/services/probe/rollout/promote")).status, 200);
+  assert.equal(store().get("services", ID)!.UpdateStatus!.Rollout!.Stage, 1);
+  assert.match(
+    (await call("POST", "/services/probe/rollout/promote")).json.message,
+    /Cannot promote the rollout of probe: stage 2 is rolling$/,
+  );
+  const unknown = await call("POST", "/services/probe/rollout/jump");
+  assert.equal(unknown.status, 400);
+  assert.match(unknown.json.message, /want promote, pause, resume, abort, retry, current value is "jump"$/);
+  await call("DELETE", "/services/probe");
+  assert.equal((await call("POST", "/services/probe/rollout/abort")).status, 404);
 });

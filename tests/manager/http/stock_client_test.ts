@@ -1,9 +1,13 @@
 /** The stock `docker` client against the control API. */
 import assert from "node:assert/strict";
 import { systemClock } from "../../../api/clock.ts";
+import type { Service } from "../../../api/service.ts";
+import { parseFilters } from "../../../manager/control/filters.ts";
+import { listTasks, TASK_FILTERS } from "../../../manager/control/lists.ts";
+import { ADMINISTRATOR } from "../../../manager/control/caller.ts";
 import { controlAPI, serveControlSocket } from "../../../manager/http/mod.ts";
 import { normalizeDocker } from "../../support/normalize_docker.ts";
-import { FakeNode, processBody, testRandom, testTask } from "./fake_node.ts";
+import { FakeNode, NODE_ID, processBody, testNode, testRandom, testTask } from "./fake_node.ts";
 
 async function installed(): Promise<boolean> {
   try {
@@ -36,7 +40,7 @@ async function withClient(
   const socket = `${dir}/covey.sock`;
   const server = await serveControlSocket({
     path: socket,
-    fetch: (request) => api.app.fetch(request),
+    fetch: (request) => api.fetch(request, ADMINISTRATOR),
     headers: api.headers,
   });
   const docker = async (...args: string[]): Promise<Answer> => {
@@ -213,6 +217,99 @@ Deno.test({
       Runtime: "process",
     });
     assert.deepEqual([Spec.Mode, Spec.Labels], [{ Replicated: { Replicas: 2 } }, { x: "y" }]);
+  });
+});
+
+Deno.test({ name: "Stock client: attached, it ends although a device is down", ignore }, async () => {
+  await withClient(async (docker, node) => {
+    const { store } = node.manager!;
+    await store.update((tx) => {
+      tx.create("nodes", testNode("device"));
+      tx.create("nodes", testNode("away", { State: "down" }));
+    });
+    const quick = ["--no-resolve-image", "--quiet", "--update-monitor", "1ms", "--rollback-monitor", "1ms"];
+    /** What an orchestrator would do: a task for each node, running at once where the node is up. */
+    const unsubscribe = store.subscribe(({ changes }) => {
+      const created = changes.find(({ table, action }) => table === "services" && action === "create");
+      if (!created) return;
+      const service = created.object as Service;
+      void store.update((tx) => {
+        for (const [i, { ID, Status }] of tx.all("nodes").entries()) {
+          const State = Status.State === "ready" ? "running" : "assigned";
+          const at = { Slot: "Global" in service.Spec.Mode ? 0 : i + 1, NodeID: ID };
+          const status = { Timestamp: "2026-01-01T00:00:00.000Z", State, Message: "" } as const;
+          tx.create("tasks", testTask(service, `${service.Spec.Name}${i}`, { ...at, Status: status }));
+        }
+      });
+    });
+    const ends = async (...args: string[]) => {
+      const { code, err } = await docker("service", ...args);
+      assert.equal(code, 0, err);
+    };
+    await ends("create", ...quick, "--name", "all", "--mode", "global", "busybox");
+    await ends("update", "--quiet", "--label-add", "k=v", "all");
+    await ends("rollback", "--quiet", "all");
+    await ends("create", ...quick, "--name", "two", "--replicas", "2", "busybox");
+    await ends("scale", "two=2");
+    unsubscribe();
+    const filters = parseFilters('{"_up-to-date":["true"],"service":["all"]}', TASK_FILTERS);
+    assert.deepEqual(listTasks(store, filters).map(({ NodeID }) => NodeID).sort(), ["device", NODE_ID]);
+  });
+});
+
+Deno.test({ name: "Stock client: inspects by name and lists stacks without an engine", ignore }, async () => {
+  await withClient(async (docker, node) => {
+    const { store } = node.manager!;
+    const labels = ["--label", "com.docker.stack.namespace=shop", "--container-label", "a=b"];
+    await docker("service", "create", "-d", "--no-resolve-image", "--name", "web", ...labels, "busybox");
+    await store.update((tx) => tx.create("tasks", testTask(tx.all("services")[0]!, "t1")));
+    for (const [name, field] of [["web", "Mode"], ["t1", "DesiredState"], ["node.local", "ManagerStatus"]]) {
+      const { code, out, err } = await docker("inspect", name!);
+      assert.equal(code, 0, err);
+      assert.ok(out.includes(`"${field}"`), out);
+    }
+    assert.match((await docker("inspect", "nobody")).err, /No such object: nobody/i);
+    assert.match((await docker("stack", "ls")).out, /shop +1/);
+    assert.match((await docker("stack", "ps", "shop")).out, /web\.1/);
+    assert.equal((await docker("stack", "services", "-q", "shop")).code, 0);
+    assert.match((await docker("network", "ls")).out, / host +host +swarm/);
+  });
+});
+
+Deno.test(
+  { name: "Stock client: puts a service into the network of its hosts and takes it out", ignore },
+  async () => {
+    await withClient(async (docker, node) => {
+      const networks = () => node.manager!.store.all("services")[0]!.Spec.TaskTemplate.Networks;
+      const quietly = ["--no-resolve-image", "-d"];
+      const created = await docker(
+        "service",
+        "create",
+        ...quietly,
+        "--name",
+        "web",
+        "--network",
+        "host",
+        "busybox",
+      );
+      assert.equal(created.code, 0, created.err);
+      assert.deepEqual(networks(), [{ Target: "host" }]);
+      assert.match((await docker("service", "inspect", "--pretty", "web")).out, /Networks: host/);
+      const moved = ["--network-rm", "host", "--network-add", "bridge"];
+      const updated = await docker("service", "update", ...quietly, ...moved, "web");
+      assert.equal(updated.code, 0, updated.err);
+      assert.deepEqual(networks(), [{ Target: "bridge" }]);
+      const refused = await docker("service", "update", ...quietly, "--network-add", "shop", "web");
+      assert.match(refused.err, /network shop not found/);
+    });
+  },
+);
+
+Deno.test({ name: "Stock client: does not wait for a registry that is not there", ignore }, async () => {
+  await withClient(async (docker) => {
+    const { code, err } = await docker("service", "create", "-d", "--name", "web", "busybox");
+    assert.equal(code, 0, err);
+    assert.match(err, /image busybox:latest could not be accessed on a registry to record/);
   });
 });
 

@@ -1,4 +1,5 @@
 /** A whole manager on a real folder, in virtual time, and the nodes that are connected to it through the transport's twin. */
+import { ADMINISTRATOR, type Caller } from "../../../manager/control/caller.ts";
 import { deepStrictEqual, ok } from "node:assert/strict";
 import {
   type AssignmentsMessage,
@@ -85,7 +86,10 @@ export class Leader {
   /** Makes a request of the control API. */
   async call(method: string, path: string, body?: unknown): Promise<{ status: number; text: string }> {
     const text = body === undefined ? {} : { body: JSON.stringify(body) };
-    const work = this.#api!.app.fetch(new Request(`http://docker/v1.41${path}`, { method, ...text }));
+    const work = this.#api!.fetch(
+      new Request(`http://docker/v1.41${path}`, { method, ...text }),
+      ADMINISTRATOR,
+    );
     const response = await this.settled(Promise.resolve(work));
     return { status: response.status, text: await response.text() };
   }
@@ -112,7 +116,7 @@ export class Leader {
 
   async #open(): Promise<void> {
     const { clock } = this, random = this.#random, identity = identityOf(MANAGER, "swarm-manager");
-    const answer = (request: Request) => this.#api!.answer(request);
+    const answer = (request: Request, caller: Caller) => this.#api!.answer(request, caller);
     const opening = RunningManager.open(
       { raftDir: "", nodeID: MANAGER, listen: ADDRESS, advertise: ADDRESS, clock, random, answer },
       {
@@ -327,7 +331,7 @@ export class HonestNode {
   ): Promise<void> {
     const Updates = [];
     for (const change of changes) {
-      if (change.Action === "remove") continue;
+      if (change.Kind !== "task" || change.Action === "remove") continue;
       const { ID, DesiredState, ServiceAnnotations } = change.Task;
       const stops = compareStates(DesiredState, "running") > 0;
       const failed = this.failing.get(ServiceAnnotations.Name);

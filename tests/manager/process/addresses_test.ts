@@ -1,5 +1,11 @@
 import assert from "node:assert/strict";
-import { advertiseAddress, hostOf, isForeign, portOf } from "../../../manager/process/addresses.ts";
+import {
+  advertiseAddress,
+  hostOf,
+  isForeign,
+  portOf,
+  requestedAddresses,
+} from "../../../manager/process/addresses.ts";
 
 const v4 = (name: string, address: string) => ({ name, family: "IPv4", address });
 
@@ -38,4 +44,31 @@ Deno.test("Advertised address: one that no interface has is foreign; names and t
       .filter((address) => isForeign(address, interfaces)),
     ["192.0.2.8:2377"],
   );
+});
+
+Deno.test("Advertised address: a request names an address or an interface, and all else is refused in Docker's words", () => {
+  const interfaces = [v4("lo", "127.0.0.1"), v4("eth0", "192.0.2.7")];
+  const ask = (ListenAddr: string, AdvertiseAddr = "") =>
+    requestedAddresses(
+      { ListenAddr, AdvertiseAddr },
+      { listen: undefined, advertise: undefined },
+      interfaces,
+    );
+  assert.deepEqual(ask("eth0:99"), { listen: "192.0.2.7:99", advertise: "192.0.2.7:99" });
+  assert.deepEqual(ask("0.0.0.0:99", "eth0"), { listen: "0.0.0.0:99", advertise: "192.0.2.7:99" });
+  assert.deepEqual(ask("[::1]:99", "pi.local:5"), { listen: "[::1]:99", advertise: "pi.local:5" });
+  for (const wrong of ["x:y:z", "eth1:99", "eth1", "10.0.0.1:x", "10.0.0.1:70000", "a b"]) {
+    assert.throws(
+      () => ask(wrong),
+      /^CoveyError: listen address must be an IP address or network interface/,
+      wrong,
+    );
+  }
+  for (const wrong of ["0.0.0.0", "[::]:2377", "eth1", "foo:bar:1", "300.1.1.1"]) {
+    assert.throws(
+      () => ask("eth0:99", wrong),
+      /^CoveyError: advertise address must be a non-zero IP address/,
+      wrong,
+    );
+  }
 });

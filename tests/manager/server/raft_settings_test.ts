@@ -91,9 +91,14 @@ Deno.test("Raft timing: it survives a restart of everybody", () =>
     assert.ok(took >= 29 * TICK_MS - STEP_MS, `somebody stood for election after ${took} ms`);
   }));
 
-Deno.test("Raft timing: what does not fit together, from an old backup, is mended", () => {
+Deno.test("Raft timing: what does not fit together is mended, what is out of all reason bounded", () => {
   const raft = { ...defaultClusterSpec().Raft, ElectionTick: 12, HeartbeatTick: 10 };
   assert.deepEqual(raftTiming(raft), { electionTicks: 11, heartbeatTicks: 10 });
+  const ofTicks = (ElectionTick: number, HeartbeatTick: number) =>
+    raftTiming({ ...raft, ElectionTick, HeartbeatTick });
+  assert.deepEqual(ofTicks(3, 5), { electionTicks: 6, heartbeatTicks: 5 });
+  assert.deepEqual(ofTicks(2 ** 32 - 1, 1), { electionTicks: 300, heartbeatTicks: 1 });
+  assert.deepEqual(ofTicks(1, 2 ** 32 - 1), { electionTicks: 300, heartbeatTicks: 299 });
 });
 
 /** Entries in the log after 60 writes by one member with these settings. */

@@ -1,4 +1,5 @@
 /** A machine with a manager on it: the production manager on a simulated disk, network and clock. */
+import { ADMINISTRATOR, type Caller } from "../../../manager/control/caller.ts";
 import { CoveyError, hasCode } from "../../../api/errors.ts";
 import { controlAPI } from "../../../manager/http/mod.ts";
 import type { ControlAPI } from "../../../manager/http/app.ts";
@@ -219,7 +220,7 @@ export class SimManager {
         );
       },
     };
-    const answer = (request: Request) => this.#process!.api.answer(request);
+    const answer = (request: Request, caller: Caller) => this.#process!.api.answer(request, caller);
     world.log.note(`${name} opens its state`);
     return RunningManager.open({
       raftDir: "",
@@ -282,7 +283,7 @@ export class SimManager {
 
 async function answerOf(api: ControlAPI, request: Request): Promise<ControlAnswer> {
   try {
-    const response = await api.app.fetch(request);
+    const response = await api.fetch(request, ADMINISTRATOR);
     return { kind: "answer", status: response.status, body: await response.text() };
   } catch {
     return { kind: "broken" };

@@ -1,5 +1,7 @@
 import assert from "node:assert/strict";
 import { type ControlSocketOptions, serveControlSocket } from "../../../../manager/http/mod.ts";
+import { withinVersions } from "../../../../manager/http/api_version.ts";
+import type { EngineEntry } from "../../../../manager/http/front/engine_pipe.ts";
 import { MAX_BODY_BYTES } from "../../../../manager/http/front/request_body.ts";
 import { withText } from "../../../../manager/http/front/whole_text.ts";
 
@@ -59,8 +61,14 @@ class Client implements Disposable {
   }
 }
 
+/** The way to an engine of version 1.41. */
+const engineAt = (socket: string): EngineEntry => ({
+  socket,
+  target: (target) => Promise.resolve(withinVersions(target, { oldest: "1.40", newest: "1.41" })),
+});
+
 /** An engine that answers one request and echoes what follows an upgrade. */
-async function withEngine(run: (socket: string, heads: string[]) => Promise<void>) {
+async function withEngine(run: (engine: EngineEntry, heads: string[]) => Promise<void>) {
   const dir = await Deno.makeTempDir();
   const socket = `${dir}/engine.sock`;
   const listener = Deno.listen({ transport: "unix", path: socket });
@@ -80,7 +88,7 @@ async function withEngine(run: (socket: string, heads: string[]) => Promise<void
   };
   const serving = serve();
   try {
-    await run(socket, heads);
+    await run(engineAt(socket), heads);
   } finally {
     listener.close();
     await serving;
@@ -167,6 +175,16 @@ Deno.test("Control socket: answers one request after another on a connection, pi
   });
 });
 
+Deno.test("Control socket: takes a whole spec in the query", async () => {
+  const fetch = (request: Request) => new Response(`${request.url.length}`);
+  await withSocket({ fetch }, async (connect) => {
+    using client = await connect();
+    const target = `/services/create?spec=${"%7B".repeat(80_000)}`;
+    await client.send(`GET ${target} HTTP/1.1\r\n\r\n`);
+    await client.until(`\r\n\r\n${"http://docker".length + target.length}`);
+  });
+});
+
 Deno.test("Control socket: takes a body in chunks, split anywhere, and says that it may come", async () => {
   await withSocket({}, async (connect) => {
     using client = await connect();
@@ -197,7 +215,7 @@ Deno.test("Control socket: refuses what is no request, and bodies beyond the lim
         `POST /nodes HTTP/1.1\r\nContent-Length: ${MAX_BODY_BYTES + 1}\r\n\r\n`,
         /413 Content Too Large[^]*more than/,
       ],
-      [`GET /nodes HTTP/1.1\r\nX: ${"x".repeat(70_000)}\r\n`, /400[^]*head exceeds/],
+      [`GET /nodes HTTP/1.1\r\nX: ${"x".repeat(300_000)}\r\n`, /400[^]*head exceeds/],
     ];
     for (const [request, answer] of bad) {
       using client = await connect();
@@ -232,7 +250,7 @@ Deno.test("Control socket: one connection serves the swarm's requests, then hand
       using client = await connect();
       await client.send("GET /v1.41/nodes HTTP/1.1\r\n\r\n");
       await client.until("[]");
-      await client.send("GET /v1.41/containers/json HTTP/1.1\r\nConnection: keep-alive\r\nX-A: b\r\n\r\n");
+      await client.send("GET /v1.51/containers/json HTTP/1.1\r\nConnection: keep-alive\r\nX-A: b\r\n\r\n");
       assert.match(await client.until(), /from the engine$/);
       assert.equal(heads[0], "GET /v1.41/containers/json HTTP/1.1\r\nX-A: b\r\nConnection: close\r\n\r\n");
     });
@@ -256,7 +274,7 @@ Deno.test("Control socket: an upgraded connection goes to the engine byte by byt
 });
 
 Deno.test("Control socket: says so when the engine cannot be reached", async () => {
-  await withSocket({ engine: "/nonexistent/engine.sock" }, async (connect) => {
+  await withSocket({ engine: engineAt("/nonexistent/engine.sock") }, async (connect) => {
     using client = await connect();
     await client.send("GET /containers/json HTTP/1.1\r\n\r\n");
     assert.match(

@@ -1,6 +1,6 @@
 import assert from "node:assert/strict";
 import { Hono } from "@hono/hono";
-import type { ControlContext } from "../../../../manager/http/context.ts";
+import type { ControlApp, ControlContext, RequestEnv } from "../../../../manager/http/context.ts";
 import type { Engine } from "../../../../manager/http/engine.ts";
 import { EventHub } from "../../../../manager/http/events/event_hub.ts";
 import { eventRoutes } from "../../../../manager/http/routes/event_routes.ts";
@@ -26,7 +26,9 @@ function talkativeEngine() {
 }
 
 Deno.test("Events: the engine's wait in the engine while a client does not read, and none is lost", async () => {
-  const clock = new FakeClock(), { engine, counts } = talkativeEngine(), app = new Hono();
+  const clock = new FakeClock(),
+    { engine, counts } = talkativeEngine(),
+    app: ControlApp = new Hono<RequestEnv>();
   const lifecycle = new FakeNode(clock), hub = new EventHub(clock);
   const context: ControlContext = { lifecycle, clock, random: testRandom, engine, version: "0" };
   eventRoutes(app, context, hub);
@@ -38,7 +40,9 @@ Deno.test("Events: the engine's wait in the engine while a client does not read,
 });
 
 Deno.test("Events: a client that goes away while the engine's events wait ends their stream", async () => {
-  const clock = new FakeClock(), { engine, counts } = talkativeEngine(), app = new Hono();
+  const clock = new FakeClock(),
+    { engine, counts } = talkativeEngine(),
+    app: ControlApp = new Hono<RequestEnv>();
   const context: ControlContext = {
     lifecycle: new FakeNode(clock),
     clock,
