@@ -24,8 +24,8 @@ import { Worker } from "./worker.ts";
 const logger = getLogger(["covey", "agent"]);
 
 /**
- * Pause between attempts of a node that its cluster has removed: somebody has to join it again. Who hears it a second time stops
- * its tasks: the first time it may have been a manager that lags behind.
+ * Pause between attempts of a node that its cluster has removed: somebody has to join it again. Who hears it a second
+ * time stops its tasks: the first time it may have been a manager that lags behind.
  */
 const REMOVED_RETRY_MS = 60_000;
 

@@ -119,8 +119,12 @@ esac
 v8=--expose-gc,--lite-mode,--single-threaded,--max-semi-space-size=1,--max-old-space-size=256
 export MALLOC_ARENA_MAX=1 DENO_NO_UPDATE_CHECK=1 DENO_NO_PACKAGE_JSON=1
 
+# No longer than that may a network that swallows everything hold up a step of the start.
+limit=''
+command -v timeout >/dev/null && limit='timeout 30'
 # New sources are compiled by a process of their own: the one that does it keeps 2 to 8 MB of it.
-compile() { "$deno" cache --quiet "$config" "$1"; }
+# shellcheck disable=SC2086 # two words
+compile() { $limit "$deno" cache --quiet "$config" "$1"; }
 
 # All modules in one small file, without a configuration to find packages by, take 3 MB less (no package is needed: node-forge is
 # for who issues certificates). The platform's bundler makes it, where it is in the cache or the network leads to it, and again
@@ -131,9 +135,6 @@ made_of() {
   find "$root/agent" "$root/api" "$root/executors" "$root/security" "$root/transport" -name '*.ts' -exec cat {} +
 }
 bundled() { [ -r "$key" ] && [ "$(made_of | cksum) $(cksum <"$bundle")" = "$(cat "$key")" ]; }
-# No longer than that may a network that swallows everything hold up a start.
-limit=''
-command -v timeout >/dev/null && limit='timeout 30'
 make_bundle() {
   # Under a name of its own: another agent may be started on this folder at the same time, which is refused later.
   # shellcheck disable=SC2086 # two words

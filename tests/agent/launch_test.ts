@@ -142,6 +142,20 @@ Deno.test("launch.sh: runs the modules as they are where no file can be made of 
   await Deno.remove(stateDir, { recursive: true });
 });
 
+Deno.test("launch.sh: no step of a start that may ask the network is without a limit", async () => {
+  const stateDir = await Deno.makeTempDir({ prefix: "covey-agent-test-" }), deno = `${stateDir}/deno`;
+  const script = `#!/bin/sh
+case $1 in bundle | cache) echo "$1 under $(cat /proc/$PPID/comm)" >>${stateDir}/steps ;; esac
+[ "$1" != bundle ] || exit 1
+exec ${Deno.execPath()} "$@"
+`;
+  await Deno.writeTextFile(deno, script, { mode: 0o755 });
+  await help(LAUNCHER, stateDir, deno);
+  const steps = await Deno.readTextFile(`${stateDir}/steps`);
+  assert.equal(steps, "bundle under timeout\ncache under timeout\n");
+  await Deno.remove(stateDir, { recursive: true });
+});
+
 Deno.test("Sandbox: code inside the agent can neither read, connect, run nor look beyond what it needs", async () => {
   const manager = await RealManager.start();
   const agent = new AgentUnderTest(manager, ["--executor", HOSTILE]);
