@@ -6,7 +6,9 @@ import type { Backoff } from "../api/backoff.ts";
 import { type CancelTimer, type Clock, sleep } from "../api/clock.ts";
 import type { SessionMessage } from "../api/dispatcher.ts";
 import { CoveyError, hasCode } from "../api/errors.ts";
+import { getLogger } from "../api/log.ts";
 import type { NodeDescription } from "../api/node.ts";
+import { orAbort } from "../api/or_abort.ts";
 import type { Random } from "../api/random.ts";
 import type { Executor } from "../executors/executor.ts";
 import { sessionBackoff } from "./backoff.ts";
@@ -15,22 +17,28 @@ import { DependencyKeeper } from "./dependencies.ts";
 import { DESCRIBE_TIMEOUT_MS, describeNode, type NodeFacts } from "./describe_node.ts";
 import type { LocalState } from "./local_state.ts";
 import { Managers } from "./managers.ts";
-import { CALL_TIMEOUT_MS, runSession, type SessionEvents } from "./session.ts";
+import { runSession, type SessionEvents } from "./session.ts";
 import { type SendStatuses, StatusReporter } from "./status_reporter.ts";
 import { Worker } from "./worker.ts";
 
-/** Pause between attempts of a node that its cluster has removed: somebody has to join it again. */
+const logger = getLogger(["covey", "agent"]);
+
+/**
+ * Pause between attempts of a node that its cluster has removed: somebody has to join it again. Who hears it a second
+ * time stops its tasks: the first time it may have been a manager that lags behind.
+ */
 const REMOVED_RETRY_MS = 60_000;
 
 /**
- * Where an agent stands; its tasks go on in all of these.
+ * Where an agent stands; its tasks go on in all of these but the last.
  *
  *     stopped --- start ---> connecting --- session registered ---> connected
  *                             |     ^                                 |   ^
  *                             |     '------------ session lost -------'   |
  *                             v                                           |
  *                           removed: a manager says that there is no  ----'
- *                           such node; tried again at long intervals
+ *                           such node; tried again at long intervals, and
+ *                           the tasks are stopped if it is said again
  */
 export type AgentState = "stopped" | "connecting" | "connected" | "removed";
 
@@ -130,13 +138,23 @@ export class Agent {
       this.#setState(this.#state === "removed" ? "removed" : "connecting", undefined);
       const failure = await this.#connect(signal);
       if (signal.aborted) return;
+      const again = this.#state === "removed";
       const removed = failure.error.reason === "not_in_cluster" ||
         (failure.opening && hasCode(failure.error, "not_found"));
       this.#setState(removed ? "removed" : "connecting", failure.error);
       if (removed) await this.#dependencies.wipe();
+      if (removed && again) await this.#retire(signal);
       const pause = removed ? REMOVED_RETRY_MS : this.#backoff.next();
       await sleep(clock, pause, signal).catch(() => {});
     }
+  }
+
+  /** Stops and removes the tasks of a node that its cluster has removed: nobody else ever would. */
+  async #retire(signal: AbortSignal): Promise<void> {
+    if (this.#worker.size === 0) return;
+    logger.warn("Stopping this node's tasks: its cluster has removed it");
+    // An agent that is ended meanwhile goes on with it when it is started again.
+    await orAbort(this.#worker.removeAll(), signal).catch(() => {});
   }
 
   /** Connects to one manager and stays with it; resolves with why that ended, and whether it was before a session. */
@@ -148,17 +166,20 @@ export class Agent {
     }
     let connection: ManagerConnection | undefined;
     let opening = false;
+    const patience = this.#managers.patience(address);
     const events = this.#events(address, () => opening = false);
     try {
-      connection = await this.#options.dialer.dial(address, { signal, timeoutMs: CALL_TIMEOUT_MS });
+      const { clock, dialer } = this.#options;
+      connection = await dialer.dial(address, { signal, timeoutMs: patience.ms });
       while (true) {
         opening = true;
-        await runSession(this.#options.clock, connection, this.#sessionID, events, signal);
+        await runSession(clock, connection, patience, this.#sessionID, events, signal);
       }
     } catch (thrown) {
       const error = CoveyError.from(thrown);
       if (hasCode(error, "not_found", "invalid_argument", "aborted")) this.#sessionID = undefined;
       this.#managers.observe(address, false);
+      if (hasCode(error, "deadline_exceeded")) patience.ranOut();
       return { error, opening };
     } finally {
       this.#worker.setConnected(false);

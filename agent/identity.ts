@@ -5,6 +5,7 @@
 import { SayOnce } from "../api/say_once.ts";
 import { getLogger } from "../api/log.ts";
 import { sleep } from "../api/clock.ts";
+import { inWords } from "../api/duration.ts";
 import { CoveyError } from "../api/errors.ts";
 import type { NodeDescription } from "../api/node.ts";
 import type { Random } from "../api/random.ts";
@@ -40,6 +41,7 @@ export interface IdentityOptions {
 
 /** The node's identity, always the newest. */
 export interface IdentityKeeper {
+  readonly nodeID: string;
   readonly current: NodeIdentity;
   /** The private keys (PEM) that the node has and last had, the present one first. */
   keys(): Promise<string[]>;
@@ -62,6 +64,7 @@ export async function ownIdentity(
   const ca = new RemoteCA({ addresses: managers, clock });
   const identity = await store.load() ?? await store.save(await join(options, store, ca, token));
   learnTime(clock, identity);
+  const said = new SayOnce();
   const renewer: Renewer = new Renewer({
     clock,
     random,
@@ -71,12 +74,19 @@ export async function ownIdentity(
       const late = { ca, clock, identity: renewer.identity, pendingKeyPEM: () => store.pendingKey(), token };
       return renewLate(late, csr, signal);
     },
-    onRenewed: (renewed) => clock.observe(renewed.notBefore),
-    onFailure: ({ message }, retryMs) =>
-      logger.warn("Cannot renew the certificate, next try in {retryMs} ms: {message}", { retryMs, message }),
+    onRenewed: (renewed) => {
+      said.reset();
+      clock.observe(renewed.notBefore);
+    },
+    onFailure: ({ message }, retryMs) => {
+      if (!said.isNew(message)) return;
+      const pause = inWords(retryMs);
+      logger.warn("Cannot renew the certificate, next try in {pause}: {message}", { pause, message });
+    },
   });
   renewer.start();
   return {
+    nodeID: identity.nodeID,
     get current() {
       return renewer.identity;
     },
@@ -103,9 +113,10 @@ async function join(
   const backoff = sessionBackoff(random);
   const said = new SayOnce();
   const sayWhy = (thrown: unknown): never => {
-    const { message, retryable } = CoveyError.from(thrown);
-    if (retryable && said.isNew(message)) {
-      logger.warn("Cannot join yet, trying again: {message}", { message });
+    const error = CoveyError.from(thrown);
+    if (mayPass(error) && said.isNew(error.message)) {
+      const hint = error.reason === "dates" ? "; is the clock of this device right?" : "";
+      logger.warn("Cannot join yet, trying again: {message}{hint}", { message: error.message, hint });
     }
     throw thrown;
   };
@@ -121,10 +132,15 @@ async function join(
       });
     } catch (thrown) {
       const error = CoveyError.from(thrown);
-      if (!error.retryable || signal.aborted) throw error;
+      if (!mayPass(error) || signal.aborted) throw error;
       await sleep(clock, backoff.next(), signal);
     }
   }
+}
+
+/** A device's clock may be years off at its start, until somebody or some service sets it. */
+function mayPass({ retryable, reason }: CoveyError): boolean {
+  return retryable || reason === "dates";
 }
 
 /** The identity of the manager beside this agent: read when needed, never written; waits until there is one. */
@@ -139,6 +155,7 @@ export async function sharedIdentity(options: IdentityOptions): Promise<Identity
   learnTime(clock, current);
   let identity = current;
   return {
+    nodeID: identity.nodeID,
     get current() {
       return identity;
     },

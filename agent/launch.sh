@@ -57,12 +57,14 @@ absolute() { case $1 in /*) printf %s "$1" ;; *) printf '%s/%s' "$PWD" "$1" ;; e
 
 state_dir=$(absolute "$state_dir")
 
-# What is in there, only this launcher writes: what is run of the state folder, and the addresses of the last --join.
-program=$state_dir/program
-[ -n "$join" ] || [ ! -r "$program/join" ] || join=$(cat "$program/join")
+# What is in there, only this launcher writes: what is run of the state folder, and the addresses of --join, the last ones first:
+# a device that was given another one may still need those before.
+program=$state_dir/program given=''
+[ ! -r "$program/join" ] || given=$(cat "$program/join")
+joins=$(printf '%s\n%s\n' "$join" "$given" | tr , '\n' | awk 'NF && !seen[$0]++' | head -n 16)
 set -f
-# shellcheck disable=SC2046,SC2086 # one word per address
-allow_net $(printf %s "$join" | tr , ' ')
+# shellcheck disable=SC2086 # one word per address
+allow_net $joins
 # The managers that the cluster told the agent of are in a file that the agent writes, so they open no port: a manager with a port
 # of its own has to be named in --join.
 known=''
@@ -92,9 +94,23 @@ if [ "$print" = yes ]; then printf '%s\n' "$permissions"; exit 0; fi
 case $deno in /*) ;; *) echo "Cannot start the agent: COVEY_DENO must be deno's absolute path, current value is \"$deno\"" >&2; exit 1 ;; esac
 take_token "$token_flag" "$token"
 [ -d "$state_dir" ] || (umask 077 && mkdir -p "$state_dir")
-if [ -n "$join" ] && [ "$(cat "$program/join" 2>/dev/null)" != "$join" ]; then
-  (umask 077 && mkdir -p "$program" && printf '%s\n' "$join" >"$program/join") 2>/dev/null || :
+if [ "$given" != "$joins" ]; then
+  # A full disk must not empty it.
+  (umask 077 && mkdir -p "$program" && printf '%s\n' "$joins" >"$program/join.$$" && mv "$program/join.$$" "$program/join") 2>/dev/null ||
+    rm -f "$program/join.$$"
 fi
+
+# A disk that is full when the device reboots must not keep its tasks from starting: room for their records is set aside, and
+# given back at a start that finds no other.
+reserve=$state_dir/reserve kilobytes=512
+free=$(df -Pk "$state_dir" 2>/dev/null | while read -r _ _ _ available _; do echo "$available"; done | tail -n 1)
+case $free in
+  '' | *[!0-9]*) ;;
+  *) if [ "$free" -lt $kilobytes ]; then rm -f "$reserve"
+    elif [ ! -e "$reserve" ] && [ "$free" -gt $((4 * kilobytes)) ]; then
+      (umask 077 && head -c $((kilobytes * 1024)) /dev/zero >"$reserve") 2>/dev/null || rm -f "$reserve"
+    fi ;;
+esac
 
 # A device's memory is for its tasks, and its SD card wears: no optimizing compiler and no threads for it or for the
 # collector (an agent computes little; 4 MB), garbage collected when the agent says so (heap_keeper.ts), no code cache (4 MB,
@@ -103,8 +119,12 @@ fi
 v8=--expose-gc,--lite-mode,--single-threaded,--max-semi-space-size=1,--max-old-space-size=256
 export MALLOC_ARENA_MAX=1 DENO_NO_UPDATE_CHECK=1 DENO_NO_PACKAGE_JSON=1
 
+# No longer than that may a network that swallows everything hold up a step of the start.
+limit=''
+command -v timeout >/dev/null && limit='timeout 30'
 # New sources are compiled by a process of their own: the one that does it keeps 2 to 8 MB of it.
-compile() { "$deno" cache --quiet "$config" "$1"; }
+# shellcheck disable=SC2086 # two words
+compile() { $limit "$deno" cache --quiet "$config" "$1"; }
 
 # All modules in one small file, without a configuration to find packages by, take 3 MB less (no package is needed: node-forge is
 # for who issues certificates). The platform's bundler makes it, where it is in the cache or the network leads to it, and again
@@ -115,9 +135,6 @@ made_of() {
   find "$root/agent" "$root/api" "$root/executors" "$root/security" "$root/transport" -name '*.ts' -exec cat {} +
 }
 bundled() { [ -r "$key" ] && [ "$(made_of | cksum) $(cksum <"$bundle")" = "$(cat "$key")" ]; }
-# No longer than that may a network that swallows everything hold up a start.
-limit=''
-command -v timeout >/dev/null && limit='timeout 30'
 make_bundle() {
   # Under a name of its own: another agent may be started on this folder at the same time, which is refused later.
   # shellcheck disable=SC2086 # two words

@@ -24,6 +24,8 @@ export interface AgentOptionsFromFlags {
   identityDir: string | undefined;
   /** Absolute path of the process executor's shim; undefined for the one beside its module. */
   shim: string | undefined;
+  /** Stop and remove the tasks, forget the cluster, and end. */
+  leave: boolean;
   /** End when standard input does. */
   exitWithParent: boolean;
 }
@@ -39,6 +41,7 @@ export const AGENT_USAGE = `Usage: run-agent [flags]
   --label k=v                engine label of this node; may be repeated
   --docker SOCKET|none       the local Docker Engine               (default ${DEFAULT_DOCKER_SOCKET})
   --executor FILE.ts         module of a further executor; may be repeated
+  --leave                    stop and remove this node's tasks, forget its cluster, and end; needs no manager
 `;
 
 const FLAGS = {
@@ -51,6 +54,7 @@ const FLAGS = {
   executor: { type: "string", multiple: true, default: [] as string[] },
   identity: { type: "string" },
   shim: { type: "string" },
+  leave: { type: "boolean", default: false },
   "exit-with-parent": { type: "boolean", default: false },
 } as const;
 
@@ -71,6 +75,7 @@ export function parseAgentOptions(args: string[], cwd: string, token?: string): 
     executors: values.executor.map(absolute),
     identityDir: values.identity === undefined ? undefined : absolute(values.identity),
     shim: values.shim,
+    leave: values.leave,
     exitWithParent: values["exit-with-parent"],
   };
   const problems = problemsOf(options, values.label);
@@ -105,6 +110,9 @@ function problemsOf(options: AgentOptionsFromFlags, labels: readonly string[]): 
     if (port === undefined || Number(port) > 65535) {
       add("--join", `want HOST:PORT, current value is "${address}"`);
     }
+  }
+  if (options.leave && options.identityDir !== undefined) {
+    add("--leave", "the manager beside this agent has to leave: covey swarm leave");
   }
   if (options.token !== undefined && options.join.length === 0) add("--join", "is required with --token");
   for (const label of labels) {

@@ -1,19 +1,24 @@
 /** An agent as a process: puts the parts together and ends them in order. */
-import { SayOnce } from "../api/say_once.ts";
+import { SayOnce, withoutNumbers } from "../api/say_once.ts";
 import { getLogger } from "../api/log.ts";
 import { systemClock } from "../api/clock.ts";
 import type { SessionMessage } from "../api/dispatcher.ts";
 import { CoveyError } from "../api/errors.ts";
 import { systemRandom } from "../api/random.ts";
+import type { Executor } from "../executors/executor.ts";
 import { loadExecutors } from "../executors/load.ts";
 import { ClockFloor } from "../security/clock_floor.ts";
 import { systemFileSystem } from "../security/file_system.ts";
+import { IdentityStore } from "../security/identity_store.ts";
 import { Agent, type AgentState } from "./agent.ts";
 import { DependencyKeeper } from "./dependencies.ts";
 import { HeapKeeper } from "./heap_keeper.ts";
 import { identityDialer, type IdentityKeeper, ownIdentity, sharedIdentity, tlsInfo } from "./identity.ts";
+import { LateIdentity } from "./late_identity.ts";
+import type { LocalState } from "./local_state.ts";
 import type { AgentOptionsFromFlags } from "./options.ts";
 import { readBootID, StateFolder } from "./state_folder.ts";
+import { Worker } from "./worker.ts";
 
 /** Version of the agent, shown where no engine has a version. */
 const VERSION = "0.1.0";
@@ -39,9 +44,15 @@ export async function runAgent(
     });
     await clock.load();
     const managers = [...new Set([...options.join, ...await folder.managers()])];
-    const identity = await openIdentity(options, clock, managers, signal);
+    const state = await folder.openState(clock, signal);
+    if (options.leave) return await leaveCluster(options, folder, clock, state);
+    const open = () => openIdentity(options, clock, managers, signal);
+    // Tasks on record run without a certificate: it may be damaged, or every manager away.
+    const [task] = state.tasks(),
+      store = new IdentityStore(systemFileSystem, options.identityDir ?? folder.path);
+    const identity = task ? new LateIdentity(task.task.NodeID, () => store.keys(), open) : await open();
     try {
-      await serve(options, folder, clock, identity, managers, ended);
+      await serve(options, folder, clock, identity, state, managers, ended);
     } finally {
       identity.stop();
       await clock.persist();
@@ -63,24 +74,54 @@ function openIdentity(
     : sharedIdentity({ ...shared, folder: options.identityDir });
 }
 
+/** Ends what the node runs and forgets its cluster, with no word to a manager: none may be in reach, or let this node in. */
+async function leaveCluster(
+  options: AgentOptionsFromFlags,
+  folder: StateFolder,
+  clock: ClockFloor,
+  state: LocalState,
+): Promise<void> {
+  const [task] = state.tasks();
+  const executors = await loadFor(options, folder, task?.task.NodeID ?? "");
+  const dependencies = new DependencyKeeper(state);
+  await dependencies.load();
+  // Nothing is started any more, and so no template is filled in.
+  const node = () => Promise.reject(new CoveyError("canceled", "Cannot go on: the node leaves its cluster"));
+  const bootID = readBootID();
+  const worker = new Worker({ clock, executors, state, dependencies, bootID, node, onStatus: () => {} });
+  worker.start();
+  const { size } = worker;
+  await worker.removeAll();
+  await worker.stop();
+  await dependencies.wipe();
+  state.setNode({ index: 0 });
+  await state.close();
+  await Promise.all(executors.map((executor) => executor.close()));
+  await new IdentityStore(systemFileSystem, folder.path).remove();
+  await folder.saveManagers([]);
+  logger.info("This node has left its cluster; {size} tasks were stopped", { size });
+}
+
+async function loadFor(
+  options: AgentOptionsFromFlags,
+  folder: StateFolder,
+  nodeID: string,
+): Promise<Executor[]> {
+  const { docker, shim, executors: modules } = options;
+  const choice = { docker, process: shim === undefined ? {} : { shim }, modules };
+  return [...(await loadExecutors(choice, { stateDir: folder.path, nodeID })).values()];
+}
+
 async function serve(
   options: AgentOptionsFromFlags,
   folder: StateFolder,
   clock: ClockFloor,
   identity: IdentityKeeper,
+  state: LocalState,
   managers: string[],
   ended: Promise<EndRequest>,
 ): Promise<void> {
-  const loaded = await loadExecutors(
-    {
-      docker: options.docker,
-      process: options.shim === undefined ? {} : { shim: options.shim },
-      modules: options.executors,
-    },
-    { stateDir: folder.path, nodeID: identity.current.nodeID },
-  );
-  const executors = [...loaded.values()];
-  const state = await folder.openState();
+  const executors = await loadFor(options, folder, identity.nodeID);
   const dependencies = new DependencyKeeper(state, () => identity.keys());
   await dependencies.load();
   const agent = new Agent({
@@ -112,7 +153,7 @@ async function serve(
       );
     },
     onSession: roleKeeper(options, folder),
-    onState: logState(identity.current.nodeID),
+    onState: logState(identity.nodeID),
     onMissingRuntimes: logMissingRuntimes(),
   });
   agent.start();
@@ -150,12 +191,19 @@ function roleKeeper({ identityDir }: AgentOptionsFromFlags, folder: StateFolder)
 /** Says what changed, once: an agent that goes on trying says nothing new. */
 function logState(nodeID: string): (state: AgentState, error: CoveyError | undefined) => void {
   const said = new SayOnce();
+  let before: AgentState | undefined;
   return (state, error) => {
     if (state === "connecting" && error === undefined) return;
-    const line = `${state} ${error?.message ?? ""}`;
-    if (!said.isNew(line)) return;
-    if (error) logger.warn("Node {nodeID} is {state}: {message}", { nodeID, state, message: error.message });
-    else logger.info("Node {nodeID} is {state}", { nodeID, state });
+    if (error === undefined) {
+      if (state === before) return;
+      said.reset();
+      before = state;
+      return logger.info("Node {nodeID} is {state}", { nodeID, state });
+    }
+    before = state;
+    if (!said.isNew(`${state} ${error.message}`)) return;
+    const now = state === "connecting" ? "has no manager to talk to and tries again" : `is ${state}`;
+    logger.warn("Node {nodeID} {now}: {message}", { nodeID, now, message: error.message });
   };
 }
 
@@ -164,7 +212,7 @@ function logMissingRuntimes(): (reasons: Record<string, string>) => void {
   let before: Record<string, string> = {};
   return (reasons) => {
     for (const [runtime, message] of Object.entries(reasons)) {
-      if (before[runtime] === message) continue;
+      if (withoutNumbers(before[runtime] ?? "") === withoutNumbers(message)) continue;
       logger.warn("This node offers no {runtime} runtime: {message}", { runtime, message });
     }
     for (const runtime of Object.keys(before)) {

@@ -19,13 +19,13 @@ import {
   type SessionMessage,
   type SessionRequest,
 } from "../api/dispatcher.ts";
+import { inWords } from "../api/duration.ts";
 import { CoveyError } from "../api/errors.ts";
 import type { NodeDescription } from "../api/node.ts";
 import type { ManagerConnection } from "./connection.ts";
+import type { Patience } from "./patience.ts";
 import type { SendStatuses } from "./status_reporter.ts";
 
-/** A manager that does not answer a call within this time is given up (SwarmKit `dispatcherRPCTimeout`). */
-export const CALL_TIMEOUT_MS = 5000;
 /** How often the node's description is checked (SwarmKit). */
 const DESCRIBE_PERIOD_MS = 20_000;
 
@@ -51,6 +51,7 @@ export interface SessionEvents {
 export async function runSession(
   clock: Clock,
   connection: ManagerConnection,
+  patience: Patience,
   sessionID: string | undefined,
   events: SessionEvents,
   signal: AbortSignal,
@@ -69,8 +70,8 @@ export async function runSession(
     const messages = connection
       .serverStream<SessionMessage>(DISPATCHER_METHODS.session, request, { signal: abort.signal })
       [Symbol.asyncIterator]();
-    const first = await firstMessage(clock, messages, abort);
-    const session = new Session(clock, connection, first.SessionID, events, abort.signal);
+    const first = await firstMessage(clock, patience, messages, abort);
+    const session = new Session(clock, connection, patience, first.SessionID, events, abort.signal);
     events.onRegistered(first, (updates) => session.sendStatuses(updates));
     events.onMessage(first);
     loops.push(
@@ -91,11 +92,13 @@ export async function runSession(
 
 async function firstMessage(
   clock: Clock,
+  patience: Patience,
   messages: AsyncIterator<SessionMessage>,
   abort: AbortController,
 ): Promise<SessionMessage> {
-  const cancel = clock.setTimer(CALL_TIMEOUT_MS, () => {
-    abort.abort(new CoveyError("deadline_exceeded", "Cannot open a session: the manager does not answer"));
+  const cancel = clock.setTimer(patience.ms, () => {
+    const late = `the manager does not answer within ${inWords(patience.ms)}`;
+    abort.abort(new CoveyError("deadline_exceeded", `Cannot open a session: ${late}`));
   });
   try {
     const first = await messages.next();
@@ -110,6 +113,7 @@ async function firstMessage(
 class Session {
   readonly #clock: Clock;
   readonly #connection: ManagerConnection;
+  readonly #patience: Patience;
   readonly #id: string;
   readonly #events: SessionEvents;
   readonly #signal: AbortSignal;
@@ -117,12 +121,14 @@ class Session {
   constructor(
     clock: Clock,
     connection: ManagerConnection,
+    patience: Patience,
     id: string,
     events: SessionEvents,
     signal: AbortSignal,
   ) {
     this.#clock = clock;
     this.#connection = connection;
+    this.#patience = patience;
     this.#id = id;
     this.#events = events;
     this.#signal = signal;
@@ -142,10 +148,12 @@ class Session {
 
   async sendHeartbeats(): Promise<never> {
     while (true) {
-      const request = { SessionID: this.#id };
+      const request = { SessionID: this.#id }, sentAt = this.#clock.monotonic();
       const response = await this.#call<HeartbeatResponse>(DISPATCHER_METHODS.heartbeat, request);
       this.#events.onTime(response.Time);
-      await sleep(this.#clock, response.PeriodMs, this.#signal);
+      // The manager counts from one heartbeat to the next, however far away it is.
+      const tookMs = this.#clock.monotonic() - sentAt;
+      await sleep(this.#clock, Math.max(0, response.PeriodMs - tookMs), this.#signal);
     }
   }
 
@@ -185,8 +193,11 @@ class Session {
     }
   }
 
-  #call<T>(method: string, request: unknown): Promise<T> {
-    return this.#connection.call<T>(method, request, { signal: this.#signal, timeoutMs: CALL_TIMEOUT_MS });
+  async #call<T>(method: string, request: unknown): Promise<T> {
+    const options = { signal: this.#signal, timeoutMs: this.#patience.ms }, sentAt = this.#clock.monotonic();
+    const answer = await this.#connection.call<T>(method, request, options);
+    this.#patience.took(this.#clock.monotonic() - sentAt);
+    return answer;
   }
 }
 

@@ -1,8 +1,10 @@
 /** The agent's state folder: one agent at a time, its tasks' state, and the managers as `launch.sh` reads them. */
-import { CoveyError } from "../api/errors.ts";
+import { type Clock, sleep, systemClock } from "../api/clock.ts";
+import { CoveyError, hasCode } from "../api/errors.ts";
 import { getLogger } from "../api/log.ts";
 import type { NodeRole } from "../api/node.ts";
 import { makePrivateFolder } from "../api/private_folder.ts";
+import { SayOnce } from "../api/say_once.ts";
 import { checkDatabase } from "../security/check_database.ts";
 import { systemFileSystem, writeFileAtomically } from "../security/file_system.ts";
 import { LocalState } from "./local_state.ts";
@@ -17,6 +19,8 @@ const DATABASE_SUFFIXES = ["", "-wal", "-shm"];
 const MANAGERS_FILE = "managers";
 /** One word: `worker` or `manager`. */
 const ROLE_FILE = "role";
+/** Between two attempts to open what the disk does not let be opened. */
+const OPEN_RETRY_MS = 10_000;
 const BOOT_ID_FILE = "/proc/sys/kernel/random/boot_id";
 
 /** A state folder that this process owns. */
@@ -38,19 +42,62 @@ export class StateFolder {
     throw new CoveyError("failed_precondition", `Cannot start the agent: another one runs on ${path}`);
   }
 
-  /** The tasks' state. A damaged one is put aside: the manager knows what shall run, and executors find what does. */
-  async openState(): Promise<LocalState> {
+  /**
+   * The tasks' state. A damaged one is put aside: the manager knows what shall run, and executors find what does. A disk that
+   * does not let it be opened says nothing of it: it is tried again until `signal` aborts.
+   */
+  async openState(clock: Clock = systemClock, signal?: AbortSignal): Promise<LocalState> {
+    const said = new SayOnce();
+    while (true) {
+      try {
+        return await this.#openStateOnce();
+      } catch (thrown) {
+        const { message } = CoveyError.from(thrown);
+        if (said.isNew(message)) {
+          logger.warn(
+            "Cannot take up the tasks yet, trying again: {message}; see that {path} has room and can be written",
+            { message, path: this.path },
+          );
+        }
+        await sleep(clock, OPEN_RETRY_MS, signal);
+      }
+    }
+  }
+
+  async #openStateOnce(): Promise<LocalState> {
     const path = `${this.path}/${STATE_FILE}`;
     try {
       await checkDatabase(path);
-      return await openPrivate(path);
     } catch (thrown) {
-      logger.warn("Starting without local state: {message}", { message: CoveyError.from(thrown).message });
-      for (const suffix of DATABASE_SUFFIXES) {
-        await Deno.rename(path + suffix, `${path}${suffix}.damaged`).catch(() => {});
-      }
-      return await openPrivate(path);
+      if (!hasCode(thrown, "data_loss")) throw thrown;
+      const aside = await this.#putAside();
+      const { message } = CoveyError.from(thrown);
+      logger.warn("Starting without local state: {message}; the damaged one is kept as {aside}", {
+        aside,
+        message,
+      });
     }
+    try {
+      return await openPrivate(path);
+    } catch (cause) {
+      const why = cause instanceof Error ? cause.message : String(cause);
+      throw new CoveyError("unavailable", `Cannot open ${path}: ${why}`, { cause });
+    }
+  }
+
+  /** Renames the database to a name that nothing has; itself last, as what is beside it must not meet a new one. */
+  async #putAside(): Promise<string> {
+    const taken = new Set<string>();
+    for await (const { name } of Deno.readDir(this.path)) taken.add(name);
+    let number = 1;
+    const names = () => DATABASE_SUFFIXES.map((suffix) => `${STATE_FILE}.damaged-${number}${suffix}`);
+    while (names().some((name) => taken.has(name))) number++;
+    for (const suffix of DATABASE_SUFFIXES.toReversed()) {
+      if (!taken.has(STATE_FILE + suffix)) continue;
+      const from = `${this.path}/${STATE_FILE}${suffix}`;
+      await Deno.rename(from, `${this.path}/${STATE_FILE}.damaged-${number}${suffix}`);
+    }
+    return `${this.path}/${STATE_FILE}.damaged-${number}`;
   }
 
   /** Managers that the cluster told of, HOST:PORT each. */

@@ -5,6 +5,7 @@
 import { type Clock, sleep, timestamp } from "../api/clock.ts";
 import { CoveyError, type FieldProblem, hasCode } from "../api/errors.ts";
 import { getLogger } from "../api/log.ts";
+import { withoutNumbers } from "../api/say_once.ts";
 import { compareStates, isTerminal, type TaskState } from "../api/task_state.ts";
 import type { NodeDescription } from "../api/node.ts";
 import type { PortConfig } from "../api/service.ts";
@@ -333,7 +334,8 @@ export class TaskManager {
     const step = nextStep(this.#desired, this.#phase);
     const outcome = step.kind === "call" ? afterError(step.call, error) : undefined;
     if (outcome?.state) return this.#move(outcome);
-    if (!isTerminal(this.#phase)) {
+    // Told, and written to the disk, only where it is another problem, not the same one some seconds later.
+    if (!isTerminal(this.#phase) && withoutNumbers(this.status.Err ?? "") !== withoutNumbers(error.message)) {
       this.#setStatus(this.#phase, this.status.Message, error.message, this.status.ContainerStatus);
     }
     this.#activity = "waiting";

@@ -98,6 +98,11 @@ export class Worker {
     this.#seen(index);
   }
 
+  /** Tasks that the node has, those that are being removed included. */
+  get size(): number {
+    return this.#tasks.size;
+  }
+
   /** The newest status of every task. */
   *statuses(): Generator<[string, TaskStatus]> {
     for (const [id, task] of this.#tasks) yield [id, task.status];

@@ -22,6 +22,14 @@ export function toMs(nanoseconds: number | undefined, fallbackMs = 0): number {
   return nanoseconds === undefined ? fallbackMs : nanoseconds / MILLISECOND_NS;
 }
 
+/** A time as people say it: `850 ms`, `9 s`, `14 min`, `6 h`, `3 days`. */
+export function inWords(ms: number): string {
+  for (const [unitMs, name] of [[DAY_MS, "days"], [HOUR_MS, "h"], [60_000, "min"], [1000, "s"]] as const) {
+    if (ms >= 2 * unitMs || (name === "s" && ms >= unitMs)) return `${Math.round(ms / unitMs)} ${name}`;
+  }
+  return `${Math.round(ms)} ms`;
+}
+
 const GO_UNITS: Record<string, number> = {
   ns: 1,
   us: 1e3,

@@ -42,6 +42,7 @@ export type ErrorCode =
  * - `outcome_unknown`: the request was sent and no answer came; it may have been carried out.
  * - `wrong_state`: the node is not in the state that the call needs; asking again is in vain.
  * - `not_in_cluster`: the cluster has removed the caller's node, or does not know it; only joining anew helps.
+ * - `dates`: a certificate is not valid at the time that this side's clock shows; either may be wrong, and a clock may be set.
  * - `no_manager`: the caller's node is no manager, or no longer one; what it hands on is not done.
  */
 export type ErrorReason =
@@ -51,7 +52,8 @@ export type ErrorReason =
   | "outcome_unknown"
   | "wrong_state"
   | "not_in_cluster"
-  | "no_manager";
+  | "no_manager"
+  | "dates";
 
 const REASONS: Record<ErrorReason, true> = {
   not_leading: true,
@@ -61,6 +63,7 @@ const REASONS: Record<ErrorReason, true> = {
   wrong_state: true,
   not_in_cluster: true,
   no_manager: true,
+  dates: true,
 };
 
 /** The reason that `value`, from the wire, names; undefined if it is none. */

@@ -9,6 +9,7 @@ import {
 } from "../api/service.ts";
 import { applyServiceFlags, parsePort, type ServiceFlags } from "./service_flags.ts";
 import { type DenoFlags, denoModule, denoSpec } from "./deno_flags.ts";
+import { shellWords } from "./shell_words.ts";
 import { parseChoice, parseLabels } from "./units.ts";
 
 /** Flags of `service create` besides the shared ones. */
@@ -146,7 +147,7 @@ function updateProgram(task: TaskSpec, flags: UpdateFlags): void {
     task.ContainerSpec.Image = flags.image;
   }
   if (!program) return;
-  if (flags.args !== undefined) program.Args = flags.args.split(/\s+/).filter((word) => word !== "");
+  if (flags.args !== undefined) program.Args = shellWords(flags.args, "--args");
   if (flags.envAdd.length + flags.envRm.length > 0) {
     const nameOf = (pair: string) => pair.split("=", 1)[0]!;
     const gone = new Set([...flags.envRm, ...flags.envAdd.map(nameOf)]);

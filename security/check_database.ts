@@ -1,7 +1,12 @@
 import { CoveyError } from "../api/errors.ts";
 
+/** SQLite's results for a file whose contents are wrong; all others (full, busy, I/O error) say nothing of the contents. */
+const SQLITE_CORRUPT = 11;
+const SQLITE_NOTADB = 26;
+
 /**
- * Checks a Deno KV file, which is made if there is none, before it is opened. Throws `data_loss` naming a damaged one.
+ * Checks a Deno KV file, which is made if there is none, before it is opened. Throws `data_loss` naming a damaged one, and
+ * `unavailable` where the disk does not let it be read: that file may be whole, and must stay where it is.
  *
  * Deno KV looks for queued messages in a thread of its own, where a damaged page is a panic that ends the
  * process without a word that helps (m); SQLite itself says what is wrong. The check reads every page: 3 ms for 300 KB.
@@ -18,11 +23,16 @@ export async function checkDatabase(path: string): Promise<void> {
       database.close();
     }
   } catch (cause) {
-    throw damaged(path, cause instanceof Error ? cause.message : String(cause), cause);
+    const message = `Cannot open ${path}: ${cause instanceof Error ? cause.message : String(cause)}`;
+    throw new CoveyError(isDamage(cause) ? "data_loss" : "unavailable", message, { cause });
   }
-  if (problem !== "ok") throw damaged(path, problem.replace("*** in database main ***\n", "it is damaged: "));
+  if (problem === "ok") return;
+  const what = problem.replace("*** in database main ***\n", "it is damaged: ");
+  throw new CoveyError("data_loss", `Cannot open ${path}: ${what}`);
 }
 
-function damaged(path: string, problem: string, cause?: unknown): CoveyError {
-  return new CoveyError("data_loss", `Cannot open ${path}: ${problem}`, { cause });
+/** An extended result has the plain one in its lowest byte. */
+function isDamage(thrown: unknown): boolean {
+  const result = ((thrown as { errcode?: number }).errcode ?? 0) & 0xff;
+  return result === SQLITE_CORRUPT || result === SQLITE_NOTADB;
 }

@@ -39,7 +39,8 @@ export class IdentityStore {
    * The identity, or undefined when this node has none yet. Falls back to the previous one when a renewal was
    * cut short.
    *
-   * @throws CoveyError `data_loss` naming the folder and what is wrong, when no whole set is left
+   * @throws CoveyError `data_loss` naming the folder and what is wrong, when no whole set is left; `unavailable` when the
+   * disk does not let one be read, which may be whole
    */
   async load(): Promise<NodeIdentity | undefined> {
     let failure: unknown;
@@ -53,6 +54,10 @@ export class IdentityStore {
     }
     if (failure === undefined) return undefined;
     const why = CoveyError.from(failure).message;
+    if (!(failure instanceof CoveyError)) {
+      const message = `Cannot read node identity in ${this.#folder}: ${why}`;
+      throw new CoveyError("unavailable", message, { cause: failure });
+    }
     throw new CoveyError(
       "data_loss",
       `Cannot load node identity from ${this.#folder}: ${why}; bring its files back, or, if the cluster has another ` +

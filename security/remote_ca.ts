@@ -12,8 +12,10 @@ import type { CallOptions, Connection, TLSMaterial, VerifyPeer } from "../transp
 import type { NodeIdentity } from "./node_identity.ts";
 import { verifyPeerChain } from "./verify_peer_chain.ts";
 
-/** Longest wait for a manager to answer one call (SwarmKit: 5 s; signing on a small board takes longer). */
+/** Wait for a manager to answer one call (SwarmKit: 5 s; signing on a small board takes longer). */
 const CALL_TIMEOUT_MS = 10_000;
+/** It is doubled up to this where none answered in time: they may be far away, and slow. */
+const MAX_CALL_TIMEOUT_MS = 40_000;
 
 /** Options of {@linkcode RemoteCA}. */
 export interface RemoteCAOptions {
@@ -25,6 +27,7 @@ export interface RemoteCAOptions {
 /** Asks the managers one after another until one answers. */
 export class RemoteCA {
   readonly #options: RemoteCAOptions;
+  #timeoutMs = CALL_TIMEOUT_MS;
 
   constructor(options: RemoteCAOptions) {
     this.#options = options;
@@ -110,7 +113,7 @@ export class RemoteCA {
   ): Promise<T> {
     const { addresses, clock } = this.#options;
     const dialer = tlsDialer({ identity: () => how.identity, verifyPeer: how.verifyPeer, clock });
-    const options = { timeoutMs: CALL_TIMEOUT_MS, ...(signal && { signal }) };
+    const options = { timeoutMs: this.#timeoutMs, ...(signal && { signal }) };
     const failures: { address: string; error: CoveyError }[] = [];
     for (const address of addresses()) {
       let connection: Connection | undefined;
@@ -126,6 +129,9 @@ export class RemoteCA {
       } finally {
         connection?.close();
       }
+    }
+    if (failures.some(({ error }) => error.code === "deadline_exceeded")) {
+      this.#timeoutMs = Math.min(2 * this.#timeoutMs, MAX_CALL_TIMEOUT_MS);
     }
     throw failureOf(failures);
   }

@@ -1,7 +1,7 @@
 /** Judges a peer's certificate chain against the pinned cluster root. The one place that says who a peer is. */
 import type { CertificateIdentity } from "../api/ca.ts";
 import { DAY_MS } from "../api/duration.ts";
-import { CoveyError, type ErrorCode } from "../api/errors.ts";
+import { CoveyError, type ErrorCode, type ErrorReason } from "../api/errors.ts";
 import {
   type CertificateInfo,
   certificateRole,
@@ -149,6 +149,7 @@ function checkDates(certificate: CertificateInfo, leaf: CertificateInfo, options
       "unauthenticated",
       leaf,
       `${which} is not valid before ${isoTime(certificate.notBefore)}, ${clock}`,
+      "dates",
     );
   }
   if (now <= certificate.notAfter) return false;
@@ -163,6 +164,7 @@ function checkDates(certificate: CertificateInfo, leaf: CertificateInfo, options
     "unauthenticated",
     leaf,
     `${which} expired on ${isoTime(certificate.notAfter)}, ${clock}${tooLate && `,${tooLate}`}`,
+    "dates",
   );
 }
 
@@ -170,6 +172,7 @@ function isoTime(ms: number): string {
   return new Date(ms).toISOString();
 }
 
-function refuse(code: ErrorCode, leaf: CertificateInfo, why: string): never {
-  throw new CoveyError(code, `Cannot trust certificate of node ${leaf.subject.CN ?? "(no name)"}: ${why}`);
+function refuse(code: ErrorCode, leaf: CertificateInfo, why: string, reason?: ErrorReason): never {
+  const message = `Cannot trust certificate of node ${leaf.subject.CN ?? "(no name)"}: ${why}`;
+  throw new CoveyError(code, message, { reason });
 }

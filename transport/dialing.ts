@@ -1,6 +1,6 @@
 import type { CancelTimer, Clock } from "../api/clock.ts";
 import { CoveyError } from "../api/errors.ts";
-import type { Limits } from "./limits.ts";
+import { DIAL_TIMEOUT_MS, type Limits } from "./limits.ts";
 import type { Session } from "./session.ts";
 import type { CallOptions } from "./types.ts";
 
@@ -13,7 +13,7 @@ export class DialTimer {
   readonly #onAbort: () => void;
 
   constructor(address: string, clock: Clock, limits: Limits, options: CallOptions) {
-    const timeoutMs = Math.min(options.timeoutMs ?? limits.handshakeTimeoutMs, limits.handshakeTimeoutMs);
+    const timeoutMs = Math.min(options.timeoutMs ?? DIAL_TIMEOUT_MS, limits.handshakeTimeoutMs);
     const problem = `no welcome within ${timeoutMs} ms`;
     this.#cancelTimer = clock.setTimer(
       timeoutMs,

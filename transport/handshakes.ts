@@ -15,6 +15,9 @@ export interface HandshakesOptions {
   done: (socket: tls.TLSSocket) => void;
 }
 
+/** How long a socket may send nothing: whoever comes from afar sends with its first packet. */
+const MAX_SILENCE_MS = 10_000;
+
 interface Candidate {
   socket: Socket;
   /** See {@linkcode networkOf}. */
@@ -51,13 +54,16 @@ export class Handshakes {
     const { clock, most, timeoutMs } = this.#options;
     if (this.#size >= most) this.#dropOldest();
     const network = networkOf(remoteAddress(socket));
-    const candidate = { socket, network, cancelTimer: clock.setTimer(timeoutMs, () => socket.destroy()) };
+    const cutAfter = (ms: number) => clock.setTimer(ms, () => socket.destroy());
+    const candidate = { socket, network, cancelTimer: cutAfter(Math.min(timeoutMs, MAX_SILENCE_MS)) };
     const open = this.#open.get(network) ?? new Set();
     this.#open.set(network, open.add(candidate));
     this.#size++;
     socket.on("close", () => this.#finish(candidate));
     socket.on("error", () => {});
     socket.once("readable", () => {
+      candidate.cancelTimer();
+      if (!socket.destroyed) candidate.cancelTimer = cutAfter(timeoutMs);
       if (socket.readableLength === 0) socket.destroy();
       else this.#enqueue(candidate);
     });

@@ -83,8 +83,14 @@ const KEEPALIVE_INTERVAL_MS = 15_000;
 /** Unanswered pings before a connection counts as broken: a dead link is noticed within 45 s. */
 const KEEPALIVE_MISSES = 2;
 
-/** From the first packet to the peer's welcome: three TCP retransmissions on a bad mobile link. */
-const HANDSHAKE_TIMEOUT_MS = 10_000;
+/**
+ * From the first packet to the peer's welcome, at most: four round trips of 10 s on the slowest link. How many are under way at
+ * once is bounded too.
+ */
+const HANDSHAKE_TIMEOUT_MS = 40_000;
+
+/** The same for a dial that nobody has measured: three TCP retransmissions on a bad mobile link. */
+export const DIAL_TIMEOUT_MS = 10_000;
 
 /** How long a closing connection may take to hand over what is queued before it is cut. */
 const CLOSE_GRACE_MS = 2_000;

@@ -11,6 +11,7 @@ import {
 } from "../service.ts";
 import { checkImage } from "./container_shape.ts";
 import { denoProblems } from "./deno_problems.ts";
+import { commandProblem } from "./process_command.ts";
 import { userProblem } from "./process_user.ts";
 import { checkContainerReferences, checkProcessReferences } from "./reference_shape.ts";
 import type { Shaped } from "./shape.ts";
@@ -92,6 +93,7 @@ function settleProcess(
 ): ProcessSpec {
   if (given === undefined && shown !== undefined && current !== undefined) {
     const edited = processFromShown(shown, current, problems);
+    checkCommand(edited.Command, problems);
     checkProcessReferences(edited, "TaskTemplate.ContainerSpec", problems);
     return edited;
   }
@@ -100,6 +102,7 @@ function settleProcess(
   else if (process.Command === undefined) {
     problems.push({ field: "TaskTemplate.ProcessSpec.Command", message: "a program must be provided" });
   }
+  checkCommand(process?.Command, problems);
   checkProgram("TaskTemplate.ProcessSpec", process, problems);
   checkProcessReferences(process ?? {}, "TaskTemplate.ProcessSpec", problems);
   return { ...process, Command: process?.Command ?? "" };
@@ -134,4 +137,10 @@ function checkProgram(
     const message = `must read NAME=value: current value is "${entry}"`;
     problems.push({ field: `${path}.Env[${index}]`, message });
   }
+}
+
+/** What no device could ever run is refused here, not by each device in turn. */
+function checkCommand(command: string | undefined, problems: FieldProblem[]): void {
+  const message = commandProblem(command ?? "");
+  if (message) problems.push({ field: "TaskTemplate.ProcessSpec.Command", message });
 }

@@ -180,7 +180,7 @@ function update(service: Command, context: Context) {
   const command = service.command("update").description("Change a service").argument("<service>")
     .option("--image <image>", "image of the containers")
     .option("--file <file>", "script or WebAssembly module of deno tasks")
-    .option("--args <args>", "arguments, split at blanks")
+    .option("--args <args>", "arguments, split and quoted as in a shell")
     .option("--env-add <name=value>", "add or change an environment variable", collect, [])
     .option("--env-rm <name>", "remove an environment variable", collect, [])
     .option("--label-add <key=value>", "add or change a label", collect, [])

@@ -6,6 +6,7 @@
  * one does.
  */
 import { getLogger } from "../../api/log.ts";
+import { SayOnce } from "../../api/say_once.ts";
 import { type Clock, sleep } from "../../api/clock.ts";
 
 /** Size of a log before it becomes the older one; two of them for ten tasks are 40 MiB. */
@@ -25,6 +26,7 @@ export class LogKeeper {
   readonly #clock: Clock;
   readonly #maxBytes: number;
   readonly #closed = new AbortController();
+  readonly #said = new SayOnce();
   #watcher: Deno.FsWatcher | undefined;
   #running: Promise<void> | undefined;
 
@@ -49,7 +51,8 @@ export class LogKeeper {
   async #run(): Promise<void> {
     while (!this.#closed.signal.aborted) {
       const pauseMs = await this.#round().catch((error) => {
-        if (!this.#closed.signal.aborted) log.warn("logs are not bounded for the moment: {error}", { error });
+        const isNew = !this.#closed.signal.aborted && this.#said.isNew(String(error));
+        if (isNew) log.warn("logs are not bounded for the moment: {error}", { error });
         return RETRY_MS;
       });
       await sleep(this.#clock, pauseMs, this.#closed.signal).catch(() => {});

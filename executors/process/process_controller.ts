@@ -8,6 +8,7 @@
  * A recovered program that has ended is `ended`; one that nobody watches any more is killed, and not found.
  */
 import { getLogger } from "../../api/log.ts";
+import { SayOnce } from "../../api/say_once.ts";
 import { type CancelTimer, type Clock, sleep } from "../../api/clock.ts";
 import { CoveyError } from "../../api/errors.ts";
 import type { ContainerStatus, Task } from "../../api/task.ts";
@@ -61,6 +62,7 @@ export class ProcessController implements Controller {
   #pid = 0;
   #exit: Exit | undefined;
   #listener: Listener | undefined;
+  readonly #said = new SayOnce();
   #looking = false;
   #lookAgain = false;
   #cancelRetry: CancelTimer | undefined;
@@ -226,7 +228,9 @@ export class ProcessController implements Controller {
         await this.#lookOnce();
       }
     } catch (error) {
-      log.warn("cannot look after task {id}: {error}", { id: this.#request.id, error });
+      if (this.#said.isNew(String(error))) {
+        log.warn("cannot look after task {id}: {error}", { id: this.#request.id, error });
+      }
       this.#cancelRetry?.();
       this.#cancelRetry = this.#device.clock.setTimer(LOOK_RETRY_MS, () => void this.#look());
     } finally {

@@ -4,6 +4,7 @@ import { DAY_MS, toMs } from "../../api/duration.ts";
 import { CoveyError, type FieldProblem } from "../../api/errors.ts";
 import { type ProcessSpec, stopGraceMs } from "../../api/service.ts";
 import type { Task } from "../../api/task.ts";
+import { commandProblem } from "../../api/validate/process_command.ts";
 import { userProblem } from "../../api/validate/process_user.ts";
 
 /** How the shim starts a program; numbers in decimal. */
@@ -93,12 +94,8 @@ function problemsOf(task: Task): FieldProblem[] {
   const spec = task.Spec.ProcessSpec;
   if (!spec) return [...problems, { field: "ProcessSpec", message: "missing" }];
   if (!spec.Command) bad("ProcessSpec.Command", "missing");
-  else if (spec.Command.includes("/") && !spec.Command.startsWith("/")) {
-    bad("ProcessSpec.Command", `must be an absolute path or a name without slash: ${spec.Command}`);
-  } else {
-    const wrong = textProblem(spec.Command);
-    if (wrong) bad("ProcessSpec.Command", wrong);
-  }
+  const wrong = commandProblem(spec.Command ?? "") ?? textProblem(spec.Command ?? "");
+  if (wrong) bad("ProcessSpec.Command", wrong);
   return [...problems, ...programProblems("ProcessSpec", spec, [spec.Command])];
 }
 

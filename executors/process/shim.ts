@@ -92,9 +92,9 @@ export class Shim {
     await this.#askTwice("signal", `${id} ${name}`);
   }
 
-  /** The device's memory and name. */
+  /** The device's memory and name; ends programs whose state folder was deleted, for whom no task is known any more. */
   async describe(): Promise<{ memoryBytes: number; hostname: string }> {
-    const child = this.#spawn(["describe"], "null");
+    const child = this.#spawn(["describe", this.#stateDir], "null");
     const [text] = await Promise.all([new Response(child.stdout).text(), child.status]);
     const [kibibytes, hostname = ""] = split(text.trim());
     return { memoryBytes: Number(kibibytes) * 1024, hostname };
@@ -108,7 +108,7 @@ export class Shim {
   async #ask(verb: "run" | "judge", asked: ShimRequest): Promise<string> {
     const request = `${asked.id} ${encode(asked)}`;
     if (request.length <= MAX_SHARED_BYTES) return await this.#server.ask(verb, request);
-    const server = this.#newServer();
+    const server = this.#newServer("once");
     try {
       return await server.ask(verb, request);
     } finally {
@@ -116,8 +116,8 @@ export class Shim {
     }
   }
 
-  #newServer(): ShimServer {
-    return new ShimServer(() => this.#spawn(["serve", this.#stateDir], "piped"), this.#clock);
+  #newServer(...more: string[]): ShimServer {
+    return new ShimServer(() => this.#spawn(["serve", this.#stateDir, ...more], "piped"), this.#clock);
   }
 
   /** What may be done twice is asked again where the answer was lost. */

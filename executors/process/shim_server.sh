@@ -1,9 +1,12 @@
 # Runs programs for the process executor; they outlive the agent that asked for them. shim.sh starts it, with an environment
 # that is empty.
 #
-#   shim.sh serve STATE    takes requests on standard input until that ends, and forks a shim for each program: a fork
+#   shim.sh serve STATE [once]
+#                          takes requests on standard input until that ends, and forks a shim for each program: a fork
 #                          costs a fraction of a shell that is loaded. One line a request, then one an answer, in any
 #                          order, each beginning with the request's NUMBER:
+#                          In the end it leaves a process behind that bounds the logs until the next one comes, but
+#                          for `once`, which serves beside another one.
 #     run NUMBER ID SEPARATOR NEWLINE
 #                          starts a program; three lines that say more follow. Answers
 #                            started PID | claimed | refused FIELD MESSAGE
@@ -12,7 +15,8 @@
 #                          the same request; answers  fit  or as `run` does, and starts nothing
 #     check NUMBER ID      answers  new | running PID | orphan PID | gone | exit CODE [oom | lost INTERPRETER]
 #     signal NUMBER ID NAME  signals the program's whole process group, KILL spares nothing; answers  done
-#   shim.sh describe       answers  MEMORY_KIB HOSTNAME
+#   shim.sh describe [STATE]
+#                          answers  MEMORY_KIB HOSTNAME, and ends the programs of a STATE that was deleted
 #   shim.sh keep STATE ID PART NAME MODE UID GID
 #                          keeps standard input in memory as a file of the task: answers  kept PATH | refused MESSAGE
 #   shim.sh forget STATE ID  removes all files that are kept of the task
@@ -35,6 +39,8 @@
 PATH=/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin
 # Control groups made at once; an unused one costs the kernel some kilobytes.
 MAX_AHEAD=8
+# Size at which a log becomes the older one, that of log_keeper.ts.
+MAX_LOG_BYTES=2097152
 LC_ALL=C
 NEWLINE='
 '
@@ -126,6 +132,23 @@ sweep_groups() {
     [ -n "$lives" ] || set -- "$@" "$dir"
   done
   [ $# = 0 ] || rmdir "$@" 2>/dev/null
+}
+
+# Ends the programs of a state folder that was emptied while they ran: nobody knows of them any more, and the tasks would run
+# twice. Their shims still hold their records, which the system shows as deleted.
+sweep_deleted() {
+  boot_id
+  find_base
+  pattern=$(printf %s "$state" | sed 's/[][\\.*^$|]/\\&/g')
+  for link in $(ls -l /proc/[0-9]*/fd/9 2>/dev/null | sed -n "s|.* \\(/proc/[0-9]*/fd/9\\) -> $pattern/runs/.* (deleted)\$|\\1|p"); do
+    record=$link
+    read_shim && [ "$want_boot" = "$boot" ] && read_program || continue
+    leader=$want_pid
+    stat_of "$leader" && [ "$start" = "$want_start" ] && is_ours || continue
+    kill -s KILL -- "-$leader" 2>/dev/null
+    [ -n "$base" ] || sweep_session "$leader"
+    kill_groups
+  done
 }
 
 # limit CONTROLLER FILE VALUE [FILE VALUE]: sets v1 or v2 limits, joins the group to those the program enters.
@@ -404,6 +427,26 @@ signal() {
   say done
 }
 
+# True while a program of this state folder runs.
+any_alive() {
+  for record in "$state"/runs/*; do read_exit || { read_shim && alive && return; }; done
+  return 1
+}
+
+# Bounds the logs while no agent does, as log_keeper.ts would: started when the agent has ended, ends when another one has come or
+# no program is left. The next server removes the file; on a full disk there may be none.
+keep_logs() {
+  exec 3>&- </dev/null
+  while sleep 1 && { [ -z "$serving" ] || [ -e "$serving" ]; } && any_alive; do
+    for log in $(find "$state/logs" -name '*.log' -size +$((MAX_LOG_BYTES / 512))); do
+      [ ! -L "$log" ] && [ ! -L "$log.1" ] || continue
+      tail -c $MAX_LOG_BYTES "$log" >"$log.1"
+      # Programs append, so it goes on from its start.
+      : >"$log"
+    done
+  done
+} 2>/dev/null
+
 # Takes requests. What an agent did not finish asking for is not done.
 serve() {
   boot_id && stat_of self || exit 125
@@ -412,6 +455,12 @@ serve() {
   server=$pid-$start made=0 ahead=1 spare=
   find_base
   [ -z "$base" ] || sweep_groups
+  if [ -z "$once" ]; then
+    set -- "$state"/serving.*
+    [ ! -e "$1" ] || rm -f "$@"
+    serving=$state/serving.$server
+    { : >"$serving"; } 2>/dev/null || serving=
+  fi
   # An agent that died meanwhile is no reason not to start a program: PIPE as well.
   trap '' HUP INT QUIT TERM PIPE
   while read -r request number id name; do
@@ -441,18 +490,22 @@ serve() {
   set -f
   for name in $spare; do set -- "$@" "$base/$name"; done
   [ $# = 0 ] || rmdir "$@" 2>/dev/null
+  set +f
+  [ -n "$once" ] || ! any_alive || keep_logs &
 }
 
-state=${2-}
+state=${2-} once=${3-}
 case $1 in
   keep) shift 2 && keep "$@" ;;
   forget) is_id "$3" && find_memory && rm -rf -- "${kept_base:?}/$3" ;;
   kept) find_memory && [ -d "$kept_base" ] && ls "$kept_base" ;;
   serve) serve ;;
   describe)
+    # Asked for before the cluster assigns anything.
+    [ -z "$state" ] || sweep_deleted
     while read -r key value _; do [ "$key" = MemTotal: ] && break; done </proc/meminfo
     read -r name </proc/sys/kernel/hostname
     echo "$value $name"
     ;;
-  *) echo "usage: shim.sh serve STATE | describe | keep | forget | kept" >&2 && exit 2 ;;
+  *) echo "usage: shim.sh serve STATE [once] | describe [STATE] | keep | forget | kept" >&2 && exit 2 ;;
 esac

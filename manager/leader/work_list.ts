@@ -38,7 +38,8 @@ interface Failure {
   limits: BackoffLimits;
   /** Monotonic milliseconds at which it is due again. */
   dueAt: number;
-  said: SayOnce;
+  /** The reason shown last, to the letter: people read on the object how things stand now. */
+  shown: string;
 }
 
 /** The objects of one kind, by ID, that a component has to look at. */
@@ -104,7 +105,7 @@ export class WorkList {
     const limits = again ? WRITE_PAUSE : ASIDE_PAUSE;
     let failure = this.#failures.get(id);
     if (failure?.limits !== limits) {
-      failure = { backoff: new Backoff(limits), limits, dueAt: -Infinity, said: new SayOnce() };
+      failure = { backoff: new Backoff(limits), limits, dueAt: -Infinity, shown: "" };
       this.#failures.set(id, failure);
     }
     this.#taken.delete(id);
@@ -154,12 +155,13 @@ export class WorkList {
     this.finish();
   }
 
-  #tell(id: string, error: CoveyError, again: boolean, { said }: Failure): void {
+  #tell(id: string, error: CoveyError, again: boolean, failure: Failure): void {
     const { name } = this.owner;
     if (again) {
       if (!this.#writeProblem.isNew(error.message)) return;
       logger.warn("{name} tries a write again: {message}", { name, message: error.message });
-    } else if (said.isNew(error.message)) {
+    } else if (failure.shown !== error.message) {
+      failure.shown = error.message;
       const { kind } = this;
       logger.error("{name} sets {kind} {id} aside: {error}", { name, kind, id, error });
       this.show(id, `${name}: ${error.message}`);

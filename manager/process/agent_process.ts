@@ -2,6 +2,7 @@
 import { getLogger } from "@logtape/logtape";
 import { Backoff, type BackoffLimits } from "../../api/backoff.ts";
 import { type Clock, sleep } from "../../api/clock.ts";
+import { inWords } from "../../api/duration.ts";
 import type { ManagerOptions } from "./options.ts";
 
 /** Waits before a restart: a broken agent must not spin, a mended one must not wait long. */
@@ -79,7 +80,9 @@ export class AgentProcess {
       if (signal.aborted) return;
       if (clock.monotonic() - started >= HEALTHY_MS) backoff.reset();
       const wait = backoff.next();
-      logger.warn("The agent of this node does not run; starting it again in {wait} ms", { wait });
+      logger.warn("The agent of this node does not run; starting it again in {pause}", {
+        pause: inWords(wait),
+      });
       await sleep(clock, wait, signal).catch(() => {});
     }
   }

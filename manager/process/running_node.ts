@@ -1,5 +1,6 @@
 /** What runs on a node in a cluster: the manager if it is one, the agent beside it, the renewal of its certificate. */
 import { getLogger } from "@logtape/logtape";
+import { inWords } from "../../api/duration.ts";
 import { CoveyError } from "../../api/errors.ts";
 import {
   createCertificateRequest,
@@ -198,9 +199,9 @@ export class RunningNode {
       renew: (csr, signal) => this.#renewedChain(ca, renewer.identity, csr, signal),
       onRenewed: (renewed) => this.#manager?.useIdentity(renewed),
       onFailure: ({ message }, retryMs) =>
-        logger.warn("Cannot renew the certificate, next try in {retryMs} ms: {message}", {
+        logger.warn("Cannot renew the certificate, next try in {pause}: {message}", {
           message,
-          retryMs,
+          pause: inWords(retryMs),
         }),
     });
     this.#renewer = renewer;

@@ -115,8 +115,8 @@ function refusalOf(
 
 const REASONS: Record<Exclude<Standing, "manager">, (nodeID: string) => string> = {
   removed: (nodeID) =>
-    `node ${nodeID} was removed from the cluster; to join again it needs an empty state folder`,
-  unknown: (nodeID) => `the cluster has no node ${nodeID}; to join it needs an empty state folder`,
+    `node ${nodeID} was removed from the cluster; to join again it has to leave first (run-agent --leave)`,
+  unknown: (nodeID) => `the cluster has no node ${nodeID}; to join it has to leave first (run-agent --leave)`,
   demoted: (nodeID) => `it needs role swarm-manager, node ${nodeID} is a worker now`,
   worker: (nodeID) => `it needs role swarm-manager, node ${nodeID} is a worker`,
   expired: (nodeID) => `the certificate of node ${nodeID} has expired and may only be renewed`,

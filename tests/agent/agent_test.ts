@@ -257,7 +257,7 @@ Deno.test("Agent: a manager that comes back before the local restart gets the fa
     assert.equal(c.device.program("a").count("start"), 1);
   }));
 
-Deno.test("Agent: a node removed from the cluster says so, tries seldom and keeps its tasks", () =>
+Deno.test("Agent: a node removed from the cluster says so once, tries seldom, and stops its tasks once it hears it again", () =>
   withCluster(async (c) => {
     await c.assign("a");
     await c.store.update((tx) => tx.delete("nodes", "n1"));
@@ -265,9 +265,11 @@ Deno.test("Agent: a node removed from the cluster says so, tries seldom and keep
     assert.equal(c.agent.state, "removed");
     assert.equal(c.states.at(-1)?.error?.code, "not_found");
     const dials = c.dials.length;
+    assert.deepEqual(c.device.running, ["a"], "it may have been a manager that lags behind");
     await c.clock.advance(180_000);
     assert.ok(c.dials.length - dials <= 4);
-    assert.deepEqual(c.device.running, ["a"]);
+    assert.deepEqual(c.device.running, []);
+    assert.deepEqual([...c.state.tasks()], [], "nor after a reboot");
   }));
 
 Deno.test("Agent: a removed node that is not even let in says so and tries as seldom", () =>
@@ -282,7 +284,21 @@ Deno.test("Agent: a removed node that is not even let in says so and tries as se
     const dials = c.dials.length;
     await c.clock.advance(180_000);
     assert.ok(c.dials.length - dials <= 4);
+    assert.deepEqual(c.device.running, []);
+  }));
+
+Deno.test("Agent: a node that was unknown for a moment only keeps its tasks", () =>
+  withCluster(async (c) => {
+    await c.assign("a");
+    const node = c.store.get("nodes", "n1")!;
+    await c.store.update((tx) => tx.delete("nodes", "n1"));
+    await c.clock.advance(1000);
+    assert.equal(c.agent.state, "removed");
+    await c.store.update((tx) => tx.create("nodes", node));
+    await c.clock.advance(180_000);
+    assert.equal(c.agent.state, "connected");
     assert.deepEqual(c.device.running, ["a"]);
+    assert.equal(c.device.program("a").count("start"), 1);
   }));
 
 Deno.test("Agent: an older set of assignments is refused, until it must be a restored cluster", () =>

@@ -59,7 +59,11 @@ Deno.test("launch.sh: what the agent keeps opens no port to it; what its --join 
   assert.equal(await net(), "--allow-net=0.0.0.0/0:2377");
   await help(LAUNCHER, dir, Deno.execPath(), "--join", "10.0.0.1:7000");
   assert.equal(await net(), "--allow-net=0.0.0.0/0:2377,0.0.0.0/0:7000,host:7000");
-  assert.equal(await net("--join", "a"), "--allow-net=0.0.0.0/0:2377,a:2377");
+  assert.equal(await net("--join", "a"), "--allow-net=0.0.0.0/0:2377,a:2377,0.0.0.0/0:7000,host:7000");
+  for (const join of ["host:7000", "b:1", "c:2,host:7000"]) {
+    await help(LAUNCHER, dir, Deno.execPath(), "--join", join);
+  }
+  assert.equal(await Deno.readTextFile(`${dir}/program/join`), "c:2\nhost:7000\nb:1\n10.0.0.1:7000\n");
   await Deno.remove(dir, { recursive: true });
 });
 
@@ -135,6 +139,20 @@ Deno.test("launch.sh: runs the modules as they are where no file can be made of 
   await Deno.chmod(deno, 0o755);
   await help(LAUNCHER, stateDir, deno);
   assert.deepEqual([...Deno.readDirSync(`${stateDir}/program`)], []);
+  await Deno.remove(stateDir, { recursive: true });
+});
+
+Deno.test("launch.sh: no step of a start that may ask the network is without a limit", async () => {
+  const stateDir = await Deno.makeTempDir({ prefix: "covey-agent-test-" }), deno = `${stateDir}/deno`;
+  const script = `#!/bin/sh
+case $1 in bundle | cache) echo "$1 under $(cat /proc/$PPID/comm)" >>${stateDir}/steps ;; esac
+[ "$1" != bundle ] || exit 1
+exec ${Deno.execPath()} "$@"
+`;
+  await Deno.writeTextFile(deno, script, { mode: 0o755 });
+  await help(LAUNCHER, stateDir, deno);
+  const steps = await Deno.readTextFile(`${stateDir}/steps`);
+  assert.equal(steps, "bundle under timeout\ncache under timeout\n");
   await Deno.remove(stateDir, { recursive: true });
 });
 

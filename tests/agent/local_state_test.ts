@@ -83,6 +83,20 @@ Deno.test("StateFolder: a second agent on the folder is refused, a damaged state
     (await StateFolder.open(dir)).close();
   }));
 
+Deno.test("StateFolder: each damaged state gets a name of its own", () =>
+  withFolder(async (path) => {
+    const dir = path.replace("/tasks.kv", ""), folder = await StateFolder.open(dir);
+    const damaged = (n: number) => `this is no database ${n} `.repeat(400);
+    for (const n of [1, 2]) {
+      await Deno.writeTextFile(path, damaged(n));
+      await (await folder.openState()).close();
+    }
+    for (const n of [1, 2]) {
+      assert.equal(await Deno.readTextFile(`${path}.damaged-${n}`), damaged(n));
+    }
+    folder.close();
+  }));
+
 Deno.test("StateFolder: is closed to others, and so is the tasks' database, if both were there before", () =>
   withFolder(async (path) => {
     const dir = path.replace("/tasks.kv", ""), before = await LocalState.open(path);

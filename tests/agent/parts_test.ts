@@ -65,8 +65,32 @@ Deno.test("Managers: a failing manager is picked seldom, but is not given up", (
   assert.ok(share > 5 && share < 150, String(share));
   assert.equal(managers.replace([]), false);
   assert.equal(managers.replace([{ NodeID: "", Addr: "c:1", Weight: 1 }]), true);
-  assert.deepEqual(managers.addresses, ["c:1"]);
+  assert.deepEqual(managers.addresses, ["a:1", "b:1", "c:1"]);
   assert.equal(new Managers(seededRandom(), []).pick(), undefined);
+});
+
+Deno.test("Managers: what was given or has worked stays a candidate, in a bounded list; what was only listed does not", () => {
+  const managers = new Managers(seededRandom(), ["given:1"]);
+  const list = (Addr: string) => managers.replace([{ NodeID: "", Addr, Weight: 1 }]);
+  list("never:1");
+  list("worked:1");
+  assert.deepEqual(managers.addresses, ["given:1", "worked:1"]);
+  managers.observe("worked:1", true);
+  list("present:1");
+  assert.deepEqual(managers.addresses, ["given:1", "worked:1", "present:1"]);
+  const picks = (n: number) => Array.from({ length: n }, () => managers.pick());
+  assert.ok(
+    picks(1000).filter((address) => address === "present:1").length > 600,
+    "the listed one comes first",
+  );
+  for (let i = 0; i < 5; i++) managers.observe("present:1", false);
+  assert.ok(picks(1000).filter((address) => address === "given:1").length > 300, "unless it fails");
+  for (let i = 0; i < 100; i++) {
+    list(`m${i}:1`);
+    managers.observe(`m${i}:1`, true);
+  }
+  assert.ok(managers.addresses.length <= 17, managers.addresses.join());
+  assert.ok(managers.addresses.includes("given:1"));
 });
 
 Deno.test("localRestartDelay: follows condition, attempts and window", () => {

@@ -152,3 +152,16 @@ Deno.test("Identity store: the identity before can be erased, and the present on
   assert.deepEqual(holding(manager.privateKeyPEM), []);
   assert.deepEqual(await store.load(), worker);
 });
+
+Deno.test("Identity store: what cannot be read is not called damaged, and nobody is told to empty the folder", async () => {
+  const store = new IdentityStore({
+    ...systemFileSystem,
+    readFile: () => Promise.reject(new Error("Input/output error (os error 5)")),
+  }, "/state");
+  await assert.rejects(store.load(), (thrown: Error) => {
+    assert.ok(hasCode(thrown, "unavailable"), String(thrown));
+    assert.match(thrown.message, /^Cannot read node identity in .*: Input\/output error/);
+    assert.doesNotMatch(thrown.message, /empty|join again/);
+    return true;
+  });
+});

@@ -3,6 +3,9 @@ import type { CoveyError } from "../../../api/errors.ts";
 import { CoveyError as Failure } from "../../../api/errors.ts";
 import type { TaskState } from "../../../api/task_state.ts";
 import type { Task } from "../../../api/task.ts";
+import { sleep } from "../../../api/clock.ts";
+import type { ManagerConnection } from "../../../agent/connection.ts";
+import type { CallOptions } from "../../../transport/mod.ts";
 import { Agent, type AgentState } from "../../../agent/agent.ts";
 import { DependencyKeeper } from "../../../agent/dependencies.ts";
 import { LocalState } from "../../../agent/local_state.ts";
@@ -35,6 +38,8 @@ export class Cluster {
   dispatcher!: Awaited<ReturnType<typeof testDispatcher>>["dispatcher"];
   connection: DirectConnection | undefined;
   reachable = true;
+  /** How long each answer of the manager takes; a dial takes four of them. */
+  roundTripMs = 0;
   /** What a manager refuses a dial with. */
   refusal: Failure | undefined;
   /** The node's private keys, the present one first. */
@@ -66,7 +71,7 @@ export class Cluster {
     const dependencies = new DependencyKeeper(this.state, () => Promise.resolve(this.keys));
     await dependencies.load();
     this.agent = new Agent({
-      dialer: { dial: () => this.#dial() },
+      dialer: { dial: (_address, options) => this.#dial(options) },
       executors: [this.device.executor()],
       state: this.state,
       dependencies,
@@ -126,11 +131,33 @@ export class Cluster {
     return this.store.get("tasks", id)!.Status;
   }
 
-  #dial(): Promise<DirectConnection> {
+  async #dial(options: CallOptions = {}): Promise<ManagerConnection> {
     this.dials.push(this.clock.now());
-    if (this.refusal) return Promise.reject(this.refusal);
-    if (!this.reachable) return Promise.reject(new Failure("unavailable", "Cannot dial: no route to host"));
-    this.connection = new DirectConnection(this.dispatcher.methods(), "n1");
-    return Promise.resolve(this.connection);
+    if (this.roundTripMs > 0) await this.#travel(4 * this.roundTripMs, options);
+    if (this.refusal) throw this.refusal;
+    if (!this.reachable) throw new Failure("unavailable", "Cannot dial: no route to host");
+    const connection = this.connection = new DirectConnection(this.dispatcher.methods(), "n1");
+    if (this.roundTripMs === 0) return connection;
+    const travel = (more: CallOptions) => this.#travel(this.roundTripMs, more);
+    return {
+      closed: connection.closed,
+      close: () => connection.close(),
+      async call<T>(method: string, request: unknown, more: CallOptions = {}) {
+        await travel(more);
+        return await connection.call<T>(method, request, more);
+      },
+      async *serverStream<T>(method: string, request: unknown, more: CallOptions = {}) {
+        await travel(more);
+        yield* connection.serverStream<T>(method, request, more);
+      },
+    };
+  }
+
+  /** Takes `ms`, unless the caller has less patience. */
+  async #travel(ms: number, { timeoutMs = Infinity, signal }: CallOptions): Promise<void> {
+    await sleep(this.clock, Math.min(ms, timeoutMs), signal);
+    if (ms > timeoutMs) {
+      throw new Failure("deadline_exceeded", `Cannot go on: no answer within ${timeoutMs} ms`);
+    }
   }
 }

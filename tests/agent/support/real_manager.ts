@@ -40,7 +40,8 @@ export class RealManager {
     this.token = store.all("clusters")[0]!.RootCA.JoinTokens.Worker;
   }
 
-  static async start(): Promise<RealManager> {
+  /** `advertise` is where it says that it is, as one behind a port forwarding cannot know better. */
+  static async start(advertise?: string): Promise<RealManager> {
     const { store } = testStore({ clock: systemClock });
     const cluster = await newCluster("cluster", {}, CONTEXT);
     await store.update((tx) => {
@@ -50,7 +51,7 @@ export class RealManager {
     const { CACert } = cluster.RootCA;
     const identity = await issueOwnIdentity(cluster, "manager", await createPrivateKeyPEM(), CONTEXT);
     let address = "";
-    const managers = () => [{ NodeID: "manager", Addr: address, Weight: 10 }];
+    const managers = () => [{ NodeID: "manager", Addr: advertise ?? address, Weight: 10 }];
     const dispatcher = new Dispatcher({ store, ...CONTEXT, managers, rootCA: () => CACert });
     await dispatcher.start();
     const router = createRouter();

@@ -140,6 +140,12 @@ Deno.test("Service spec: runtime and runtime spec must fit", () => {
     "TaskTemplate.ProcessSpec.User": "a number must be 0 to 2147483647: 4294967296",
     "TaskTemplate.ProcessSpec.Env[0]": 'must read NAME=value: current value is "=x"',
   });
+  for (const Command of ["./run.sh", "bin/run"]) {
+    assert.deepEqual(problems(task({ Runtime: "process", ProcessSpec: { Command } })), {
+      "TaskTemplate.ProcessSpec.Command": `must be an absolute path or a name without slash: ${Command}`,
+    });
+  }
+  assert.deepEqual(problems(task({ Runtime: "process", ProcessSpec: { Command: "sleep" } })), {});
   assert.deepEqual(problems(task({ Runtime: "deno" })), { "TaskTemplate.DenoSpec": mismatch });
   assert.deepEqual(problems(task({ Runtime: "deno", DenoSpec: { Source: "1" }, ProcessSpec: {} })), {
     "TaskTemplate.ProcessSpec": mismatch,
