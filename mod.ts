@@ -13,6 +13,8 @@ export {
   type EndpointSpec,
   type GenericSpec,
   isGlobal,
+  isJob,
+  type JobStatus,
   type Placement,
   type ProcessSpec,
   replicas,

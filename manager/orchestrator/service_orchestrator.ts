@@ -1,4 +1,4 @@
-/** What the orchestrators of both modes share: dirty sets, restarts, and the end of services. */
+/** What the orchestrators of all modes share: dirty sets, restarts, and the end of services. */
 import { type ModeName, modeOf, type Service } from "../../api/service.ts";
 import type { Task } from "../../api/task.ts";
 import { isTerminal } from "../../api/task_state.ts";
@@ -12,6 +12,9 @@ import { Updater } from "../updater/updater.ts";
 
 /** A change of a node. */
 export type NodeChange = Extract<Change, { table: "nodes" }>;
+
+/** What to do with a wanted task: nothing, end it, or replace it as its restart policy says. */
+export type Verdict = "keep" | "end" | "restart";
 
 /** Keeps the services of one mode in the state that their specs ask for. */
 export abstract class ServiceOrchestrator {
@@ -64,14 +67,19 @@ export abstract class ServiceOrchestrator {
   protected abstract reconcileNodes(nodeIDs: string[]): Promise<void>;
   /** True if a change of a node can matter to this mode. */
   protected abstract nodeMatters(change: NodeChange): boolean;
-  /** What to do with a wanted task: nothing, end it, or replace it as its restart policy says. */
-  protected abstract judge(
-    tx: Pick<WriteTransaction, "get">,
-    service: Service,
-    task: Task,
-  ): "keep" | "end" | "restart";
+  protected abstract judge(tx: Pick<WriteTransaction, "get">, service: Service, task: Task): Verdict;
   /** Called with a service of this mode that exists, and with undefined for `serviceID` once it is gone. */
   protected onService(_serviceID: string, _service: Service | undefined): void {}
+  /** Called with each task that ended, of a service of this mode. */
+  protected onEnded(_task: Task): void {}
+
+  /** Asks for the end of `tasks` and of every trace of them. */
+  protected async remove(tasks: Task[]): Promise<void> {
+    await this.options.store.batch(tasks, (tx, { ID }) => {
+      const task = tx.get("tasks", ID);
+      if (task && task.DesiredState !== "remove") tx.update("tasks", withDesired(task, "remove"));
+    });
+  }
 
   /** Has another look at wanted tasks. */
   protected checkTasks(tasks: Iterable<Task>): void {
@@ -124,8 +132,10 @@ export abstract class ServiceOrchestrator {
   }
 
   #onTaskChange(task: Task, removed: boolean): void {
-    const service = isWanted(task) ? this.#serviceOf(task) : undefined;
+    const service = this.#serviceOf(task);
     if (service === undefined) return;
+    if (isTerminal(task.Status.State)) this.onEnded(task);
+    if (!isWanted(task)) return;
     if (removed) {
       this.dirtyServices.add(task.ServiceID);
       return;

@@ -38,10 +38,10 @@ export function serviceRoutes(app: ControlApp, context: ControlContext): void {
   });
   app.post("/services/create", async (c) => {
     const body = await readJSON(c);
-    const { store } = requireManager(context), { random } = context, auth = registryAuth(c);
+    const { store } = requireManager(context), { random, clock } = context, auth = registryAuth(c);
     const spec = parseServiceSpec(body, { newName: () => freeName(store, random) });
     return sendJSON(c, {
-      ID: await createService(store, random, withAuth(asRequested(c.req.raw.url, spec), auth)),
+      ID: await createService(store, { clock, random }, withAuth(asRequested(c.req.raw.url, spec), auth)),
     }, 201);
   });
   app.get("/services/:id", async (c) => {
@@ -64,7 +64,7 @@ export function serviceRoutes(app: ControlApp, context: ControlContext): void {
     } else {
       const spec = asRequested(c.req.raw.url, parseServiceSpec(body, { current: service.Spec }));
       const kept = auth ?? keptAuth(c.req.query("registryAuthFrom") ?? "", service);
-      await updateService(store, service.ID, version, withAuth(spec, kept));
+      await updateService(store, context.clock, service.ID, version, withAuth(spec, kept));
     }
     return sendJSON(c, { Warnings: null });
   });

@@ -65,6 +65,7 @@ export function serviceView(service: Service, options: ServiceViewOptions = {}):
     Endpoint: EndpointSpec?.Ports ? { Spec: EndpointSpec, Ports: EndpointSpec.Ports } : { Spec: {} },
     UpdateStatus: service.UpdateStatus && inOrder(service.UpdateStatus, UPDATE_STATUS_ORDER),
     ServiceStatus: options.status,
+    JobStatus: service.JobStatus,
   }, []);
 }
 

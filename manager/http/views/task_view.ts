@@ -28,5 +28,6 @@ export function taskView(task: Task): Record<string, unknown> {
     Status: statusView(task.Status),
     DesiredState: task.DesiredState,
     GenericResources: task.AssignedGenericResources,
+    JobIteration: task.JobIteration,
   }, []);
 }
