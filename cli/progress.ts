@@ -1,6 +1,7 @@
 /** Watching a service until it has converged, as `docker service create` does, with the reason wherever a task does not run. */
 import { showable } from "../api/characters.ts";
-import { isGlobal, replicas } from "../api/service.ts";
+import { isGlobal, isJob, replicas } from "../api/service.ts";
+import { isCompletedJob } from "../api/task.ts";
 import { compareStates, isTerminal } from "../api/task_state.ts";
 import { CoveyError } from "../api/errors.ts";
 import type { NodeView, ServiceView, TaskView } from "./api_types.ts";
@@ -17,17 +18,57 @@ const REPEAT_MS = 10_000;
 
 /** Where a service stands. */
 export interface Progress {
+  /** Tasks that run, or of a job have completed. */
   running: number;
   wanted: number;
   /** Slot or hostname, state and reason of each task that should run and does not. */
   waiting: { place: string; state: string; reason: string }[];
-  /** Set once an update has stopped by itself. */
+  /** What stopped by itself: an update, or a job that cannot complete. */
   stopped: string | undefined;
   converged: boolean;
 }
 
 /** Computes where a service stands from what the API shows. Pure. */
 export function progressOf(service: ServiceView, tasks: TaskView[], nodes: NodeView[]): Progress {
+  return isJob(service.Spec) ? jobProgress(service, tasks, nodes) : serviceProgress(service, tasks, nodes);
+}
+
+/** A job is where it is to be once every task of its present run has completed; those on nodes that are down come later. */
+function jobProgress({ Spec, JobStatus }: ServiceView, all: TaskView[], nodes: NodeView[]): Progress {
+  const run = JobStatus?.JobIteration.Index;
+  const tasks = all.filter((task) => task.JobIteration?.Index === run);
+  const hostname = new Map(nodes.map((node) => [node.ID, node.Description?.Hostname ?? node.ID]));
+  const down = new Set(nodes.filter((node) => node.Status.State === "down").map((node) => node.ID));
+  const bySlot = [...Map.groupBy(tasks, (task) => slotOf(task)).values()];
+  const isWanted = (task: TaskView) => compareStates(task.DesiredState, "complete") <= 0;
+  const done = bySlot.filter((slot) => slot.some(isCompletedJob)).length;
+  const rest = bySlot.filter((slot) => !slot.some(isCompletedJob));
+  const open = newestBySlot(rest.flat().filter(isWanted)).filter(({ Slot, NodeID = "" }) =>
+    Slot !== undefined || !down.has(NodeID)
+  );
+  const given = newestBySlot(rest.filter((slot) => !slot.some(isWanted)).flat());
+  const waiting = open.map((task) => ({
+    place: slotOf(task, hostname),
+    state: task.Status.State,
+    reason: task.Status.Err || lastFailure(tasks, task) || task.Status.Message,
+  }));
+  const wanted = "ReplicatedJob" in Spec.Mode
+    ? Spec.Mode.ReplicatedJob.TotalCompletions
+    : done + open.length + given.length;
+  const [failed] = given;
+  return {
+    running: done,
+    wanted,
+    waiting,
+    stopped: failed && done + given.length >= wanted
+      ? `${done} of ${wanted} tasks completed, task ${slotOf(failed, hostname)} ${failed.Status.State}` +
+        (failed.Status.Err ? `: ${failed.Status.Err}` : "")
+      : undefined,
+    converged: done >= wanted && waiting.length === 0,
+  };
+}
+
+function serviceProgress(service: ServiceView, tasks: TaskView[], nodes: NodeView[]): Progress {
   const hostname = new Map(nodes.map((node) => [node.ID, node.Description?.Hostname ?? node.ID]));
   const current = newestBySlot(tasks.filter((task) => compareStates(task.DesiredState, "running") <= 0));
   const down = new Set(nodes.filter((node) => node.Status.State === "down").map((node) => node.ID));
@@ -123,7 +164,8 @@ export async function waitConverged(
       shownAt = now;
     }
     if (progress.stopped) {
-      throw new CoveyError("failed_precondition", `service update paused: ${progress.stopped}`);
+      const what = isJob(service.Spec) ? "job incomplete" : "service update paused";
+      throw new CoveyError("failed_precondition", `${what}: ${progress.stopped}`);
     }
     convergedAt = progress.converged ? convergedAt ?? now : undefined;
     if (convergedAt !== undefined && now - convergedAt >= STABLE_MS) break;

@@ -1,8 +1,15 @@
 /** From the flags of `service create` and `service update` to a service's spec. Pure. */
 import { CoveyError } from "../api/errors.ts";
-import { RUNTIME_CONTAINER, RUNTIME_PROCESS, type ServiceSpec, type TaskSpec } from "../api/service.ts";
+import {
+  type ModeName,
+  RUNTIME_CONTAINER,
+  RUNTIME_PROCESS,
+  type ServiceMode,
+  type ServiceSpec,
+  type TaskSpec,
+} from "../api/service.ts";
 import { applyServiceFlags, parsePort, type ServiceFlags } from "./service_flags.ts";
-import { parseChoice, parseLabels } from "./units.ts";
+import { parseChoice, parseCount, parseLabels } from "./units.ts";
 
 /** Flags of `service create` besides the shared ones. */
 export interface CreateFlags extends ServiceFlags {
@@ -36,15 +43,32 @@ export interface UpdateFlags extends ServiceFlags {
  * the program and its arguments.
  */
 export function specFromFlags(words: string[], flags: CreateFlags): ServiceSpec {
-  const mode = parseChoice("mode", flags.mode, ["replicated", "global"] as const);
+  const mode = parseChoice(
+    "mode",
+    flags.mode,
+    ["replicated", "global", "replicated-job", "global-job"] as const,
+  );
   const spec: ServiceSpec = {
     Name: flags.name ?? "",
     Labels: parseLabels(flags.label),
     TaskTemplate: taskTemplate(words, flags),
-    Mode: mode === "global" ? { Global: {} } : { Replicated: { Replicas: 1 } },
+    Mode: newMode(mode, parseCount("replicas", flags.replicas ?? "1")),
   };
   if (flags.publish.length > 0) spec.EndpointSpec = { Ports: flags.publish.map(parsePort) };
   return applyServiceFlags(spec, flags);
+}
+
+function newMode(mode: ModeName, count: number): ServiceMode {
+  switch (mode) {
+    case "replicated":
+      return { Replicated: { Replicas: count } };
+    case "global":
+      return { Global: {} };
+    case "replicated-job":
+      return { ReplicatedJob: { MaxConcurrent: count, TotalCompletions: count } };
+    case "global-job":
+      return { GlobalJob: {} };
+  }
 }
 
 function taskTemplate([first, ...rest]: string[], flags: CreateFlags): TaskSpec {

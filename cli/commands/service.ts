@@ -2,14 +2,14 @@
 import { showable } from "../../api/characters.ts";
 import type { Command } from "commander";
 import { CoveyError } from "../../api/errors.ts";
-import { isGlobal, replicas, type ServiceSpec } from "../../api/service.ts";
+import { isJob, modeOf, replicas, type ServiceSpec } from "../../api/service.ts";
 import type { ServiceView, TaskView } from "../api_types.ts";
 import type { ControlClient } from "../client.ts";
 import { collect, type Context, forEachReference, listFlags, withClient } from "../context.ts";
 import { getService, parseFilters } from "../lookup.ts";
 import { printList, printObjects, shownID, sortedByName } from "../output.ts";
 import { waitConverged } from "../progress.ts";
-import { addServiceFlags } from "../service_flags.ts";
+import { addServiceFlags, scaled } from "../service_flags.ts";
 import { specFromFlags, updatedSpec } from "../service_spec.ts";
 import { parseCount } from "../units.ts";
 import { printTasks } from "./task.ts";
@@ -32,7 +32,11 @@ function create(service: Command, context: Context) {
     .argument("<image|program>", "what to run: an image, or with --executor process a program")
     .argument("[arg...]", "arguments, passed on as they stand")
     .option("--name <name>", "name of the service")
-    .option("--mode <mode>", '"replicated" or "global" (one task per node)', "replicated")
+    .option(
+      "--mode <mode>",
+      '"replicated", "global" (one task per node), "replicated-job" or "global-job" (tasks that run to their end)',
+      "replicated",
+    )
     .option("--executor <executor>", 'what runs the tasks: "docker" or "process"', "docker")
     .option("-e, --env <name=value>", "environment variable", collect, [])
     .option("-l, --label <key=value>", "label of the service", collect, [])
@@ -82,14 +86,26 @@ function list(service: Command, context: Context) {
           row: (s) => [
             shownID(s.ID, options),
             s.Spec.Name,
-            isGlobal(s.Spec) ? "global" : "replicated",
-            `${s.ServiceStatus?.RunningTasks ?? 0}/${s.ServiceStatus?.DesiredTasks ?? replicas(s.Spec)}`,
+            // As Docker writes it.
+            modeOf(s.Spec).replace("-", " "),
+            counts(s),
             s.Spec.TaskTemplate.ContainerSpec?.Image ?? s.Spec.TaskTemplate.Runtime,
             s.UpdateStatus?.State ?? "",
           ],
         });
       })
     );
+}
+
+/** Running and desired tasks as Docker writes them; of a job also those completed. */
+function counts({ Spec, ServiceStatus }: ServiceView): string {
+  const { RunningTasks = 0, DesiredTasks = replicas(Spec), CompletedTasks = 0 } = ServiceStatus ?? {};
+  const running = `${RunningTasks}/${DesiredTasks}`;
+  if (!isJob(Spec)) return running;
+  const total = "ReplicatedJob" in Spec.Mode
+    ? Spec.Mode.ReplicatedJob.TotalCompletions
+    : DesiredTasks + CompletedTasks;
+  return `${running} (${CompletedTasks}/${total} completed)`;
 }
 
 function tasks(service: Command, context: Context) {
@@ -144,15 +160,16 @@ function scale(service: Command, context: Context) {
             throw new CoveyError("invalid_argument", `Cannot scale "${pair}": want SERVICE=REPLICAS`);
           }
           const current = await getService(client, reference);
-          if (isGlobal(current.Spec)) {
+          const mode = modeOf(current.Spec);
+          if (mode === "global" || mode === "global-job") {
             throw new CoveyError(
               "failed_precondition",
-              `Cannot scale ${reference}: it is global, one task per node`,
+              `Cannot scale ${reference}: it is ${mode}, one task per node`,
             );
           }
-          const Replicas = parseCount("replicas", count);
-          await writeSpec(client, current, { ...current.Spec, Mode: { Replicated: { Replicas } } });
-          context.output.write(`${reference} scaled to ${Replicas}\n`);
+          const wanted = parseCount("replicas", count);
+          await writeSpec(client, current, { ...current.Spec, Mode: scaled(current.Spec.Mode, wanted) });
+          context.output.write(`${reference} scaled to ${wanted}\n`);
           await converge(client, context, current.ID, options);
         }))
     );
