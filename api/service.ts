@@ -206,7 +206,14 @@ export interface UpdateStatus {
   Message: string;
 }
 
-/** Which run of a job it is: each change of the service starts another. */
+/**
+ * Which run of a job it is: each change of the service starts another.
+ *
+ * @example
+ * ```ts
+ * const third: JobStatus = { JobIteration: { Index: 2 }, LastExecution: "2026-01-01T00:00:00.000Z" };
+ * ```
+ */
 export interface JobStatus {
   JobIteration: Version;
   /** When this run was asked for. */
