@@ -6,6 +6,7 @@
  */
 export { type Cluster, type ClusterSpec } from "./api/cluster.ts";
 export { type ContainerSpec } from "./api/container_spec.ts";
+export { type DenoPermissions, type DenoSpec } from "./api/deno_spec.ts";
 export { CoveyError, type ErrorCode, hasCode } from "./api/errors.ts";
 export { type Node, type NodeDescription, type NodeSpec } from "./api/node.ts";
 export { type Limits, type Meta, type Resources } from "./api/objects.ts";
@@ -20,6 +21,7 @@ export {
   replicas,
   type RestartPolicy,
   RUNTIME_CONTAINER,
+  RUNTIME_DENO,
   RUNTIME_PROCESS,
   type Service,
   type ServiceMode,

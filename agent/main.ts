@@ -2,6 +2,7 @@
 import { CoveyError } from "../api/errors.ts";
 import { getLogger, lineSink, setLogSink } from "../api/log.ts";
 import { takeJoinToken } from "../api/handed_token.ts";
+import { untilParentEnds } from "../api/parent.ts";
 import { AGENT_USAGE, parseAgentOptions } from "./options.ts";
 import { type EndRequest, runAgent } from "./run_agent.ts";
 
@@ -14,20 +15,8 @@ function untilAsked(exitWithParent: boolean): Promise<EndRequest> {
     for (const name of ["SIGINT", "SIGTERM"] as const) {
       Deno.addSignalListener(name, () => resolve({ leave: false }));
     }
-    if (exitWithParent) readInput().then((text) => resolve({ leave: text.includes(LEAVE_WORD) }));
+    if (exitWithParent) untilParentEnds().then((text) => resolve({ leave: text.includes(LEAVE_WORD) }));
   });
-}
-
-/** Standard input up to its end, of which only the last few characters matter. */
-async function readInput(): Promise<string> {
-  let text = "";
-  const decoder = new TextDecoder();
-  const buffer = new Uint8Array(64);
-  while (true) {
-    const count = await Deno.stdin.read(buffer).catch(() => null);
-    if (count === null) return text;
-    text = (text + decoder.decode(buffer.subarray(0, count))).slice(-buffer.length);
-  }
 }
 
 async function main(): Promise<number> {

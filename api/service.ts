@@ -1,6 +1,7 @@
 /** Services: what the user wants to run. */
 import type { Annotations, Limits, Meta, Platform, Resources, Version } from "./objects.ts";
 import type { ContainerSpec } from "./container_spec.ts";
+import type { DenoSpec } from "./deno_spec.ts";
 import { toMs } from "./duration.ts";
 
 /**
@@ -92,8 +93,8 @@ export interface NetworkAttachmentConfig {
 }
 
 /**
- * What one task is. `Runtime` selects the executor: `container` (default), `process`, or the runtime of an executor
- * loaded with `--executor`.
+ * What one task is. `Runtime` selects the executor: `container` (default), `process`, `deno`, or the runtime of an
+ * executor loaded with `--executor`.
  *
  * @example
  * ```ts
@@ -108,6 +109,7 @@ export interface NetworkAttachmentConfig {
 export interface TaskSpec {
   ContainerSpec?: ContainerSpec;
   ProcessSpec?: ProcessSpec;
+  DenoSpec?: DenoSpec;
   GenericSpec?: GenericSpec;
   Resources?: { Limits?: Limits; Reservations?: Resources };
   RestartPolicy?: RestartPolicy;
@@ -264,6 +266,17 @@ export const RUNTIME_CONTAINER = "container";
  * ```
  */
 export const RUNTIME_PROCESS = "process";
+/**
+ * The runtime served by the deno executor.
+ *
+ * @example
+ * ```ts
+ * import assert from "node:assert/strict";
+ *
+ * assert.equal(RUNTIME_DENO, "deno");
+ * ```
+ */
+export const RUNTIME_DENO = "deno";
 
 /** The field of `ServiceSpec.Mode` that is set. */
 type ModeField = ServiceMode extends infer M ? M extends ServiceMode ? keyof M : never : never;
@@ -317,9 +330,9 @@ const DEFAULT_STOP_GRACE_MS = 10_000;
  * ```
  */
 export function stopGraceMs(
-  { ContainerSpec, ProcessSpec }: Pick<TaskSpec, "ContainerSpec" | "ProcessSpec">,
+  { ContainerSpec, ProcessSpec, DenoSpec }: Pick<TaskSpec, "ContainerSpec" | "ProcessSpec" | "DenoSpec">,
 ): number {
-  return toMs((ContainerSpec ?? ProcessSpec)?.StopGracePeriod, DEFAULT_STOP_GRACE_MS);
+  return toMs((ContainerSpec ?? ProcessSpec ?? DenoSpec)?.StopGracePeriod, DEFAULT_STOP_GRACE_MS);
 }
 
 /**

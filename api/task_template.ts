@@ -16,7 +16,7 @@ function mapTemplates(spec: TaskSpec, fill: Fill): TaskSpec {
     changed = true;
     return fill(text, path, what);
   };
-  const { ContainerSpec: container, ProcessSpec: process } = spec;
+  const { ContainerSpec: container, ProcessSpec: process, DenoSpec: deno } = spec;
   const env = (list: string[], path: string) => list.map((text, i) => each(text, `${path}.Env[${i}]`, "env"));
   const next: TaskSpec = { ...spec };
   if (container !== undefined) {
@@ -31,6 +31,7 @@ function mapTemplates(spec: TaskSpec, fill: Fill): TaskSpec {
     };
   }
   if (process?.Env) next.ProcessSpec = { ...process, Env: env(process.Env, "TaskTemplate.ProcessSpec") };
+  if (deno?.Env) next.DenoSpec = { ...deno, Env: env(deno.Env, "TaskTemplate.DenoSpec") };
   return changed ? next : spec;
 }
 

@@ -151,8 +151,8 @@ function applyProgram(task: TaskSpec, flags: ServiceFlags): void {
     ...given("StopSignal", flags.stopSignal, String),
     ...given("StopGracePeriod", flags.stopGracePeriod, (v) => parseDuration("stop-grace-period", v)),
   };
-  if (task.ProcessSpec) Object.assign(task.ProcessSpec, program);
-  else if (task.ContainerSpec) Object.assign(task.ContainerSpec, program);
+  // A service as it is shown has a container beside its own spec.
+  Object.assign(task.ProcessSpec ?? task.DenoSpec ?? task.ContainerSpec ?? {}, program);
 }
 
 function updateConfig(flags: ServiceFlags): Partial<UpdateConfig> | undefined {

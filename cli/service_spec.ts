@@ -3,16 +3,18 @@ import { CoveyError } from "../api/errors.ts";
 import {
   type ModeName,
   RUNTIME_CONTAINER,
+  RUNTIME_DENO,
   RUNTIME_PROCESS,
   type ServiceMode,
   type ServiceSpec,
   type TaskSpec,
 } from "../api/service.ts";
 import { applyServiceFlags, parsePort, type ServiceFlags } from "./service_flags.ts";
+import { type DenoFlags, denoModule, denoSpec } from "./deno_flags.ts";
 import { parseChoice, parseCount, parseLabels } from "./units.ts";
 
 /** Flags of `service create` besides the shared ones. */
-export interface CreateFlags extends ServiceFlags {
+export interface CreateFlags extends ServiceFlags, DenoFlags {
   name?: string;
   mode: string;
   executor: string;
@@ -28,6 +30,7 @@ export interface CreateFlags extends ServiceFlags {
 /** Flags of `service update` besides the shared ones. */
 export interface UpdateFlags extends ServiceFlags {
   image?: string;
+  file?: string;
   args?: string;
   envAdd: string[];
   envRm: string[];
@@ -40,9 +43,13 @@ export interface UpdateFlags extends ServiceFlags {
 
 /**
  * The spec of a new service. `words` is what follows the flags: for a container image, command and arguments; for a process
- * the program and its arguments.
+ * the program and its arguments; for a deno task the file, of which `content` is what it holds, and its arguments.
  */
-export function specFromFlags(words: string[], flags: CreateFlags): ServiceSpec {
+export function specFromFlags(
+  words: string[],
+  flags: CreateFlags,
+  content: Uint8Array = new Uint8Array(),
+): ServiceSpec {
   const mode = parseChoice(
     "mode",
     flags.mode,
@@ -51,7 +58,7 @@ export function specFromFlags(words: string[], flags: CreateFlags): ServiceSpec 
   const spec: ServiceSpec = {
     Name: flags.name ?? "",
     Labels: parseLabels(flags.label),
-    TaskTemplate: taskTemplate(words, flags),
+    TaskTemplate: taskTemplate(words, flags, content),
     Mode: newMode(mode, parseCount("replicas", flags.replicas ?? "1")),
   };
   if (flags.publish.length > 0) spec.EndpointSpec = { Ports: flags.publish.map(parsePort) };
@@ -71,9 +78,13 @@ function newMode(mode: ModeName, count: number): ServiceMode {
   }
 }
 
-function taskTemplate([first, ...rest]: string[], flags: CreateFlags): TaskSpec {
+function taskTemplate(
+  [first, ...rest]: string[],
+  flags: CreateFlags,
+  content: Uint8Array,
+): TaskSpec {
   if (first === undefined) {
-    const what = flags.executor === "docker" ? "an image" : "a program";
+    const what = { docker: "an image", deno: "a file" }[flags.executor] ?? "a program";
     throw new CoveyError("invalid_argument", `Cannot create a service: ${what} is missing after the flags`);
   }
   const placement = {
@@ -82,7 +93,19 @@ function taskTemplate([first, ...rest]: string[], flags: CreateFlags): TaskSpec 
   };
   const common = { ForceUpdate: 0, ...(Object.keys(placement).length > 0 && { Placement: placement }) };
   const env = flags.env.length > 0 ? { Env: flags.env } : {};
-  const executor = parseChoice("executor", flags.executor, ["docker", "process"] as const);
+  const executor = parseChoice("executor", flags.executor, ["docker", "process", "deno"] as const);
+  if (executor === "deno") {
+    const spec = denoSpec(first, content, rest, flags);
+    return { ...common, Runtime: RUNTIME_DENO, DenoSpec: { ...spec, ...env } };
+  }
+  const [stray] = Object.keys(flags).filter((flag) => /^allow[A-Z]/.test(flag));
+  if (stray !== undefined) {
+    const name = stray.replace("allow", "--allow-").toLowerCase();
+    throw new CoveyError(
+      "invalid_argument",
+      `Cannot use ${name} with --executor ${executor}: only deno has permissions`,
+    );
+  }
   if (executor === "process") {
     return {
       ...common,
@@ -114,19 +137,24 @@ function parsePreference(text: string) {
   return { Spread: { SpreadDescriptor: match[1]! } };
 }
 
-/** The spec after `service update`; what is not named stays. */
-export function updatedSpec(current: ServiceSpec, flags: UpdateFlags): ServiceSpec {
+/** The spec after `service update`; what is not named stays. `content` is what the file of `--file` holds. */
+export function updatedSpec(
+  current: ServiceSpec,
+  flags: UpdateFlags,
+  content: Uint8Array = new Uint8Array(),
+): ServiceSpec {
   const next = applyServiceFlags(current, flags);
   const task = next.TaskTemplate;
   next.Labels = without({ ...next.Labels, ...parseLabels(flags.labelAdd) }, flags.labelRm);
   updateConstraints(task, flags);
   updateProgram(task, flags);
+  if (flags.file !== undefined) updateFile(task, flags.file, content);
   if (flags.force) task.ForceUpdate = (task.ForceUpdate ?? 0) + 1;
   return next;
 }
 
 function updateProgram(task: TaskSpec, flags: UpdateFlags): void {
-  const program = task.Runtime === RUNTIME_PROCESS ? task.ProcessSpec : task.ContainerSpec;
+  const program = task.ProcessSpec ?? task.DenoSpec ?? task.ContainerSpec;
   if (flags.image !== undefined) {
     if (!task.ContainerSpec || task.Runtime !== RUNTIME_CONTAINER) {
       throw new CoveyError(
@@ -143,6 +171,18 @@ function updateProgram(task: TaskSpec, flags: UpdateFlags): void {
     const gone = new Set([...flags.envRm, ...flags.envAdd.map(nameOf)]);
     program.Env = [...(program.Env ?? []).filter((pair) => !gone.has(nameOf(pair))), ...flags.envAdd];
   }
+}
+
+/** Another module with the same arguments and permissions. */
+function updateFile(task: TaskSpec, file: string, content: Uint8Array): void {
+  if (!task.DenoSpec) {
+    throw new CoveyError(
+      "invalid_argument",
+      `Cannot set --file: the service's tasks are of runtime "${task.Runtime}"`,
+    );
+  }
+  const { Source: _source, Wasm: _wasm, Module: _module, ...rest } = task.DenoSpec;
+  task.DenoSpec = { ...denoModule(file, content), ...rest };
 }
 
 function updateConstraints(task: TaskSpec, flags: UpdateFlags): void {

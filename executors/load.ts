@@ -13,7 +13,7 @@ const RUNTIME = /^[A-Za-z0-9][\w./-]{2,63}$/;
 export interface ExecutorChoice {
   /** Path of the Docker Engine's socket, or `none`. It need not be there yet. */
   docker: string;
-  /** False for no programs on the device; `shim` is the absolute path that the sandbox allows to run. */
+  /** False for no programs on the device, neither by themselves nor run by Deno; `shim` is the absolute path that the sandbox allows to run. */
   process: false | { shim?: string; path?: string };
   /** Absolute paths or URLs of modules whose default export is an {@linkcode ExecutorFactory}. */
   modules: string[];
@@ -38,10 +38,10 @@ export async function loadExecutors(
     }
     if (choice.process) {
       const { createProcessExecutor } = await import("./process/process_executor.ts");
-      add(
-        executors,
-        await createProcessExecutor(await ownFolder(context, "process"), { ...choice.process, ...time }),
-      );
+      const { createDenoExecutor } = await import("./deno/deno_executor.ts");
+      const options = { ...choice.process, ...time };
+      add(executors, await createProcessExecutor(await ownFolder(context, "process"), options));
+      add(executors, await createDenoExecutor(await ownFolder(context, "deno"), options));
     }
     for (const [i, module] of choice.modules.entries()) {
       add(executors, await makeExecutor(module, await ownFolder(context, `module${i}`)), module);

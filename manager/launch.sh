@@ -1,6 +1,8 @@
 #!/bin/sh
 # Starts a manager with the smallest set of Deno permissions that its flags need, in this very process (exec), so that a service
-# manager's signals reach it. COVEY_DENO names the deno program; `deno` on the PATH is the fallback. The PATH of all else is fixed.
+# manager's signals reach it. With --idle and nothing in the state folder that is its front (docs/decisions/0021), which has no
+# address at all and starts this again for the manager itself. COVEY_DENO names the deno program; `deno` on the PATH is the
+# fallback. The PATH of all else is fixed.
 #   launch.sh [run-manager flags]             see manager/process/options.ts
 #   launch.sh --print-permissions [flags]     prints the permissions, one a line, and starts nothing
 set -eu
@@ -14,6 +16,7 @@ export PATH
 # shellcheck source=../security/join_token.sh
 . "$root/security/join_token.sh"
 state_dir=.covey/manager listen=0.0.0.0:2377 advertise='' api='' docker=/var/run/docker.sock join='' print=no token_flag='' token=''
+allow='' idle=no child=no
 
 # The flags are parsed properly by options.ts; here only what decides a permission is looked at.
 take=''
@@ -33,6 +36,9 @@ for word in "$@"; do
     --api) take=api ;; --api=*) api=${word#*=} ;;
     --docker) take=docker ;; --docker=*) docker=${word#*=} ;;
     --join) take=join ;; --join=*) join=${word#*=} ;;
+    --allow) take=allow ;; --allow=*) allow=${word#*=} ;;
+    --idle) idle=yes ;;
+    --exit-with-parent) child=yes ;;
     --print-permissions) print=yes ;;
   esac
 done
@@ -50,12 +56,16 @@ known=''
 [ ! -r "$state_dir/node.json" ] || known=$(tr -s '[:space:],' '\n\n' <"$state_dir/node.json" | sed -n 's/^"\(.*:[0-9]*\)"$/\1/p')
 set -f
 # shellcheck disable=SC2046,SC2086 # one word per address
-allow_net "$listen" "$advertise" $(printf %s "$join" | tr , ' ') $known
+allow_net "$listen" "$advertise" $(printf %s "$join,$allow" | tr , ' ') $known
 # What the agent beside has heard of, one HOST:PORT a line. The agent writes it, so it opens no port.
 heard=''
 [ ! -r "$state_dir/agent/managers" ] || heard=$(head -n 64 "$state_dir/agent/managers")
 # shellcheck disable=SC2086
 allow_hosts $heard
+program=main.ts run=$root/agent/launch.sh,$root/transport/look_up.sh sys=hostname,osRelease,networkInterfaces
+if [ "$idle$child" = yesno ] && [ ! -e "$state_dir/node.json" ]; then
+  program=idle.ts net=docker:80,unix:$state_dir/inner.sock run=$root/manager/launch.sh sys=networkInterfaces
+fi
 net=$net,unix:$api
 files=$state_dir,$(dirname -- "$api")
 if [ "$docker" != none ]; then net=$net,docker:80,unix:$docker files=$files,$docker; fi
@@ -64,8 +74,8 @@ set -- "$@" --state-dir "$state_dir" --api "$api"
 permissions="--allow-read=$root,$files
 --allow-write=$files
 --allow-net=$net
---allow-run=$root/agent/launch.sh,$root/transport/look_up.sh
---allow-sys=hostname,osRelease,networkInterfaces
+--allow-run=$run
+--allow-sys=$sys
 --allow-env=COVEY_DENO,COVEY_DESCRIPTORS,COVEY_JOIN_TOKEN,CBOR_NATIVE_ACCELERATION_DISABLED"
 if [ "$print" = yes ]; then printf '%s\n' "$permissions"; exit 0; fi
 case $deno in /*) ;; *) echo "Cannot start the manager: COVEY_DENO must be deno's absolute path, current value is \"$deno\"" >&2; exit 1 ;; esac
@@ -85,4 +95,4 @@ cd "$root"
 IFS='
 '
 # shellcheck disable=SC2086
-exec "$deno" run --no-prompt --quiet --unstable-kv --config "$root/deno.json" $permissions "$root/manager/main.ts" "$@"
+exec "$deno" run --no-prompt --quiet --unstable-kv --config "$root/deno.json" $permissions "$root/manager/$program" "$@"

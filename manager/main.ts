@@ -5,6 +5,7 @@ import config from "../deno.json" with { type: "json" };
 import { systemClock } from "../api/clock.ts";
 import { CoveyError } from "../api/errors.ts";
 import { configureLogging } from "../api/logging.ts";
+import { untilParentEnds } from "../api/parent.ts";
 import { systemRandom } from "../api/random.ts";
 import { takeJoinToken } from "../api/handed_token.ts";
 import { lockFolder } from "./consensus/disk/folder_lock.ts";
@@ -39,6 +40,7 @@ async function run(options: ManagerOptions): Promise<number> {
   const unlock = await lockStateFolder(options);
   const ended = Promise.withResolvers<number>();
   for (const name of ["SIGINT", "SIGTERM"] as const) Deno.addSignalListener(name, () => ended.resolve(0));
+  if (options.exitWithParent) untilParentEnds().then(() => ended.resolve(0));
   const node = new ManagerNode({
     options,
     clock: systemClock,
@@ -69,7 +71,10 @@ async function run(options: ManagerOptions): Promise<number> {
     headers: api.headers,
     engine: api.engine,
   });
-  logger.info("The control API is at unix://{socket}", { socket: options.apiSocket });
+  // That of a child is known to its parent alone.
+  if (!options.exitWithParent) {
+    logger.info("The control API is at unix://{socket}", { socket: options.apiSocket });
+  }
   let ending = false;
   node.open().catch((error: Error) => {
     if (!ending) logger.fatal("{message}", { message: described(error, options) });

@@ -48,7 +48,7 @@ const AGENT_EXECUTOR_DOOR = ["executors/executor.ts", "executors/load.ts"];
 
 /** Files that a person or another program starts or points at, so that nothing imports them. */
 const ENTRY_POINTS =
-  /^(mod|(manager|agent|cli)\/main|cli\/demo\/main|bench\/[^/]+|examples\/.*|(.*\/)?mod)\.ts$/;
+  /^(mod|(manager|agent|cli)\/main|manager\/idle|cli\/demo\/main|bench\/[^/]+|examples\/.*|(.*\/)?mod)\.ts$/;
 
 /** Decides by its own check's words which of two states a task gets; to end with the next work on the shim. */
 const READS_MESSAGES = ["executors/process/shim.ts"];
@@ -256,7 +256,7 @@ function exportsOf({ text }: Source): { name: string; isType: boolean }[] {
 }
 
 /** What stands in for the real thing in tests and simulations, next to what it stands in for. */
-const STAND_INS = /^(transport\/memory_network|executors\/mock\/\w+|manager\/placement\/constraint)\.ts$/;
+const STAND_INS = /^(transport\/memory_network|executors\/mock\/\w+)\.ts$/;
 
 const isEntryPoint = (path: string) => ENTRY_POINTS.test(path) && !/\/mod\.ts$/.test(path);
 

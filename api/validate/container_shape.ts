@@ -11,6 +11,7 @@ import {
   oneOfFolded,
   onlyTrue,
   record,
+  refused,
   type Shape,
   type Shaped,
   stringMap,
@@ -116,12 +117,22 @@ const base64: Shape<string> = (value, path, problems) => {
 };
 
 const privileges = record({
-  CredentialSpec: unsupported("credential specs are not supported"),
-  SELinuxContext: record({ Disable: flag, User: line(), Role: line(), Type: line(), Level: line() }),
+  CredentialSpec: refused("credential specs are not supported"),
+  SELinuxContext: record({ Disable: onlyTrue, User: line(), Role: line(), Type: line(), Level: line() }),
   Seccomp: record({ Mode: oneOf(["default", "unconfined", "custom"]), Profile: base64 }),
   AppArmor: record({ Mode: oneOf(["default", "disabled"]) }),
   NoNewPrivileges: onlyTrue,
 });
+
+const ulimitGiven = record({ Name: line(), Hard: integer(-1), Soft: integer(-1) });
+
+/** A limit that is not given is 0, and shown. */
+const ulimit: typeof ulimitGiven = (value, path, problems) => {
+  const given = ulimitGiven(value, path, problems);
+  if (given === undefined) return undefined;
+  const { Name, ...limits } = given;
+  return { ...(Name !== undefined && { Name }), Hard: 0, Soft: 0, ...limits };
+};
 
 /** The shape of a container. */
 export const containerShape = record({
@@ -151,7 +162,7 @@ export const containerShape = record({
   Sysctls: stringMap,
   CapabilityAdd: strings,
   CapabilityDrop: strings,
-  Ulimits: list(record({ Name: line(), Hard: integer(-1), Soft: integer(-1) })),
+  Ulimits: list(ulimit),
   OomScoreAdj: nonZero(integer(-1000, 1000)),
 });
 

@@ -1,11 +1,19 @@
 /** Brings a checked task template to what is stored: one runtime, one spec of that runtime. */
 import type { ContainerSpec } from "../container_spec.ts";
+import type { DenoSpec } from "../deno_spec.ts";
 import type { FieldProblem } from "../errors.ts";
-import { type ProcessSpec, RUNTIME_CONTAINER, RUNTIME_PROCESS, type TaskSpec } from "../service.ts";
+import {
+  type ProcessSpec,
+  RUNTIME_CONTAINER,
+  RUNTIME_DENO,
+  RUNTIME_PROCESS,
+  type TaskSpec,
+} from "../service.ts";
 import { checkImage } from "./container_shape.ts";
+import { denoProblems } from "./deno_problems.ts";
 import { userProblem } from "./process_user.ts";
 import type { Shaped } from "./shape.ts";
-import { processFromShown } from "./shown_container.ts";
+import { denoFromShown, processFromShown } from "./shown_container.ts";
 import type { taskShape } from "./task_shape.ts";
 
 /** A task template of which each field by itself is right. */
@@ -16,30 +24,39 @@ const MISMATCH = "mismatched Runtime and *Spec fields";
 /** Names that executors cannot have. */
 const RESERVED_RUNTIMES = ["plugin", "attachment"];
 
-/** Settles runtime and runtime spec. `current` is what the service has now, for clients that cannot carry `ProcessSpec`. */
+/** Settles runtime and runtime spec. `current` is what the service has now, for clients that cannot carry its spec. */
 export function settleRuntime(
   task: CheckedTask,
   current: TaskSpec | undefined,
   problems: FieldProblem[],
 ): TaskSpec {
-  const { ContainerSpec, ProcessSpec, GenericSpec, ForceUpdate = 0, Runtime: _given, ...rest } = task;
+  const { ContainerSpec, ProcessSpec, DenoSpec, GenericSpec, ForceUpdate = 0, Runtime: _given, ...rest } =
+    task;
   const Runtime = runtimeOf(task, current);
   const common = rest as Omit<TaskSpec, "ForceUpdate" | "Runtime">;
   const end = { ForceUpdate, Runtime };
   if (Runtime === RUNTIME_CONTAINER) {
     if (ProcessSpec !== undefined) mismatch("TaskTemplate.ProcessSpec", problems);
+    if (DenoSpec !== undefined) mismatch("TaskTemplate.DenoSpec", problems);
     if (ContainerSpec === undefined) mismatch("TaskTemplate.ContainerSpec", problems);
     else checkImage(ContainerSpec.Image, "TaskTemplate.ContainerSpec.Image", problems);
     return { ContainerSpec: { Image: "", ...ContainerSpec } as ContainerSpec, ...common, ...end };
   }
+  if ((Runtime === RUNTIME_PROCESS || Runtime === RUNTIME_DENO) && common.LogDriver !== undefined) {
+    const message = "log drivers are not available for programs, whose logs their device keeps";
+    problems.push({ field: "TaskTemplate.LogDriver", message });
+  }
   if (Runtime === RUNTIME_PROCESS) {
-    if (common.LogDriver !== undefined) {
-      const message = "log drivers are not available for programs, whose logs their device keeps";
-      problems.push({ field: "TaskTemplate.LogDriver", message });
-    }
+    if (DenoSpec !== undefined) mismatch("TaskTemplate.DenoSpec", problems);
     const known = current?.Runtime === RUNTIME_PROCESS ? current.ProcessSpec : undefined;
     const process = settleProcess(ProcessSpec, ContainerSpec as Partial<ContainerSpec>, known, problems);
     return { ProcessSpec: process, ...common, ...end };
+  }
+  if (Runtime === RUNTIME_DENO) {
+    if (ProcessSpec !== undefined) mismatch("TaskTemplate.ProcessSpec", problems);
+    const known = current?.Runtime === RUNTIME_DENO ? current.DenoSpec : undefined;
+    const deno = settleDeno(DenoSpec as DenoSpec, ContainerSpec as Partial<ContainerSpec>, known, problems);
+    return { DenoSpec: deno, ...common, ...end };
   }
   if (Runtime.length < 3 || RESERVED_RUNTIMES.includes(Runtime.toLowerCase())) {
     problems.push({ field: "TaskTemplate.Runtime", message: `unsupported runtime type: "${Runtime}"` });
@@ -73,14 +90,37 @@ function settleProcess(
   else if (process.Command === undefined) {
     problems.push({ field: "TaskTemplate.ProcessSpec.Command", message: "a program must be provided" });
   }
-  const user = userProblem(process?.User ?? "");
-  if (user) problems.push({ field: "TaskTemplate.ProcessSpec.User", message: user });
-  for (const [index, entry] of (process?.Env ?? []).entries()) {
-    if (entry.indexOf("=") > 0) continue;
-    problems.push({
-      field: `TaskTemplate.ProcessSpec.Env[${index}]`,
-      message: `must read NAME=value: current value is "${entry}"`,
-    });
-  }
+  checkProgram("TaskTemplate.ProcessSpec", process, problems);
   return { ...process, Command: process?.Command ?? "" };
+}
+
+function settleDeno(
+  given: DenoSpec | undefined,
+  shown: Partial<ContainerSpec> | undefined,
+  current: DenoSpec | undefined,
+  problems: FieldProblem[],
+): DenoSpec {
+  if (given === undefined && shown !== undefined && current !== undefined) {
+    return denoFromShown(shown, current, problems);
+  }
+  const deno = given ?? current;
+  if (deno === undefined) mismatch("TaskTemplate.DenoSpec", problems);
+  else problems.push(...denoProblems("TaskTemplate.DenoSpec", deno));
+  checkProgram("TaskTemplate.DenoSpec", deno, problems);
+  return { ...deno };
+}
+
+/** What programs of every runtime have in common. */
+function checkProgram(
+  path: string,
+  program: Pick<ProcessSpec, "User" | "Env"> | undefined,
+  problems: FieldProblem[],
+): void {
+  const user = userProblem(program?.User ?? "");
+  if (user) problems.push({ field: `${path}.User`, message: user });
+  for (const [index, entry] of (program?.Env ?? []).entries()) {
+    if (entry.indexOf("=") > 0) continue;
+    const message = `must read NAME=value: current value is "${entry}"`;
+    problems.push({ field: `${path}.Env[${index}]`, message });
+  }
 }

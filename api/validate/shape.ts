@@ -1,7 +1,7 @@
 /**
  * Checkers of untrusted JSON. A shape takes a value, notes every problem with its field path and returns the normalized
  * value: unknown fields dropped, `null` and (as Go's `omitempty` does) empty values left out. As Go's decoder does, keys
- * are taken in any case, and `null` in a list or a map is the empty value of its kind.
+ * are taken in any case, and `null` among texts is an empty one.
  */
 import { isShowable, isShowableInLines, showable } from "../characters.ts";
 import type { FieldProblem } from "../errors.ts";
@@ -38,6 +38,7 @@ const RESERVED_KEY = "__proto__";
 function typeName(value: unknown): string {
   if (value === null) return "null";
   if (Array.isArray(value)) return "array";
+  if (typeof value === "bigint") return "number";
   return typeof value === "boolean" ? "bool" : typeof value;
 }
 
@@ -112,8 +113,10 @@ export const onlyTrue: Shape<boolean> = (value, path, problems) => flag(value, p
 
 /** A finite number. */
 export const decimal: Shape<number> = (value, path, problems) => {
-  if (typeof value !== "number" || !Number.isFinite(value)) return mismatch(value, path, "number", problems);
-  return value;
+  // Of a fraction's digits nobody keeps more than a number holds.
+  const found = typeof value === "bigint" ? Number(value) : value;
+  if (typeof found !== "number" || !Number.isFinite(found)) return mismatch(value, path, "number", problems);
+  return found;
 };
 
 /** The largest JavaScript number that an `int64` holds. */
@@ -137,9 +140,9 @@ export function integer(min: number, max = MAX_INT64, message?: string): Shape<n
   };
 }
 
-/** As `shape`, with 0 counting as absent. */
+/** As `shape`, with 0 counting as absent, also where `shape` has a minimum. */
 export function nonZero(shape: Shape<number>): Shape<number> {
-  return (value, path, problems) => shape(value, path, problems) || undefined;
+  return (value, path, problems) => value === 0 ? undefined : shape(value, path, problems);
 }
 
 /**
@@ -280,6 +283,14 @@ export function unsupported(why: string): Shape<never> {
   };
 }
 
+/** A field that must not be there, also not as an empty object. */
+export function refused(why: string): Shape<never> {
+  return (_value, path, problems) => {
+    problems.push({ field: path, message: why });
+    return undefined;
+  };
+}
+
 /** An object with known fields, in the order given, of which those `required` must not be absent or empty. */
 export function record<F extends Record<string, Shape<unknown>>>(
   fields: F,
@@ -287,8 +298,8 @@ export function record<F extends Record<string, Shape<unknown>>>(
 ): Shape<{ [K in keyof F]?: Shaped<F[K]> }> {
   const entries = Object.entries(fields), names = fieldNames(Object.keys(fields));
   return (value, path, problems) => {
-    if (value !== null && !isObject(value)) return mismatch(value, path || "body", "object", problems);
-    const given = fieldsOf(value ?? {}, names), out: Record<string, unknown> = {};
+    if (!isObject(value)) return mismatch(value, path || "body", "object", problems);
+    const given = fieldsOf(value, names), out: Record<string, unknown> = {};
     for (const [key, shape] of entries) {
       const field = given.get(key), at = path === "" ? key : `${path}.${key}`, before = problems.length;
       const shaped = field === undefined ? undefined : shape(field, at, problems);

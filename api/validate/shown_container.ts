@@ -3,24 +3,25 @@
  * know. So every other runtime is shown as a container, and what a client changed in that view is mapped back.
  */
 import type { ContainerSpec } from "../container_spec.ts";
+import type { DenoSpec } from "../deno_spec.ts";
 import type { FieldProblem } from "../errors.ts";
-import { type ProcessSpec, RUNTIME_PROCESS, type TaskSpec } from "../service.ts";
+import { type ProcessSpec, RUNTIME_DENO, RUNTIME_PROCESS, type TaskSpec } from "../service.ts";
 
-/** Fields of the view that mean something for a process. */
-const MAPPED = new Set([
-  "Image",
-  "Command",
-  "Args",
-  "Env",
-  "Dir",
-  "User",
-  "StopSignal",
-  "StopGracePeriod",
-]);
+/** Fields that a container has in common with every program that runs on the device. */
+const SHARED = ["Args", "Env", "Dir", "User", "StopSignal", "StopGracePeriod"] as const;
+
+type Shared = Pick<ProcessSpec, typeof SHARED[number]>;
 
 /** The container that stands for a task of another runtime. */
-export function shownContainer(task: Pick<TaskSpec, "Runtime" | "ProcessSpec">): ContainerSpec {
-  const process = task.ProcessSpec;
+export function shownContainer(
+  task: Pick<TaskSpec, "Runtime" | "ProcessSpec" | "DenoSpec">,
+): ContainerSpec {
+  const { ProcessSpec: process, DenoSpec: deno } = task;
+  if (deno !== undefined) {
+    const { Source: _source, Wasm, Module, Permissions: _permissions, ...rest } = deno;
+    const name = Module?.split("/").at(-1) ?? (Wasm === undefined ? "script" : "wasm");
+    return { Image: `${RUNTIME_DENO}:${tag(name)}`, ...rest };
+  }
   if (process === undefined) return { Image: `${tag(task.Runtime)}:latest` };
   const { Command, ...rest } = process;
   const base = Command.slice(Command.lastIndexOf("/") + 1);
@@ -43,27 +44,60 @@ export function processFromShown(
   problems: FieldProblem[],
 ): ProcessSpec {
   const shown = shownContainer({ Runtime: RUNTIME_PROCESS, ProcessSpec: current });
-  for (const [key, value] of Object.entries(edited)) {
-    const empty = value === false || (typeof value === "object" && Object.keys(value ?? {}).length === 0);
-    if (MAPPED.has(key) || empty) continue;
-    problems.push({
-      field: `TaskTemplate.ContainerSpec.${key}`,
-      message: `cannot be used with runtime "${RUNTIME_PROCESS}"`,
-    });
-  }
+  refuseOthers(edited, RUNTIME_PROCESS, ["Image", "Command"], problems);
   const [program, ...more] = edited.Command ?? [];
   const args = [...more, ...(edited.Args ?? [])];
   let command = program ?? current.Command;
   if (command === current.Command && edited.Image !== undefined && edited.Image !== shown.Image) {
     command = edited.Image.replace(/^process:/, "");
   }
+  const { Args: _args, ...rest } = sharedOf(edited);
+  return { Command: command, ...(args.length > 0 && { Args: args }), ...rest };
+}
+
+/** As {@linkcode processFromShown}; what runs and what it may do has no place in the view, and stays. */
+export function denoFromShown(
+  edited: Partial<ContainerSpec>,
+  current: DenoSpec,
+  problems: FieldProblem[],
+): DenoSpec {
+  refuseOthers(edited, RUNTIME_DENO, ["Image"], problems);
+  const { Image } = shownContainer({ Runtime: RUNTIME_DENO, DenoSpec: current });
+  if (edited.Image !== undefined && edited.Image !== Image) {
+    problems.push({
+      field: "TaskTemplate.ContainerSpec.Image",
+      message: `cannot be changed with runtime "${RUNTIME_DENO}": a script is changed in its DenoSpec`,
+    });
+  }
+  const { Source, Wasm, Module, Permissions } = current;
   return {
-    Command: command,
-    ...(args.length > 0 && { Args: args }),
-    ...(edited.Env !== undefined && { Env: edited.Env }),
-    ...(edited.Dir !== undefined && { Dir: edited.Dir }),
-    ...(edited.User !== undefined && { User: edited.User }),
-    ...(edited.StopSignal !== undefined && { StopSignal: edited.StopSignal }),
-    ...(edited.StopGracePeriod !== undefined && { StopGracePeriod: edited.StopGracePeriod }),
+    ...(Source !== undefined && { Source }),
+    ...(Wasm !== undefined && { Wasm }),
+    ...(Module !== undefined && { Module }),
+    ...sharedOf(edited),
+    ...(Permissions !== undefined && { Permissions }),
   };
+}
+
+/** Notes every field that says something and is neither shared nor one of `more`. */
+function refuseOthers(
+  edited: Partial<ContainerSpec>,
+  runtime: string,
+  more: string[],
+  problems: FieldProblem[],
+): void {
+  const mapped = new Set<string>([...SHARED, ...more]);
+  for (const [key, value] of Object.entries(edited)) {
+    const empty = value === false || (typeof value === "object" && Object.keys(value ?? {}).length === 0);
+    if (mapped.has(key) || empty) continue;
+    problems.push({
+      field: `TaskTemplate.ContainerSpec.${key}`,
+      message: `cannot be used with runtime "${runtime}"`,
+    });
+  }
+}
+
+function sharedOf(edited: Partial<ContainerSpec>): Shared {
+  const given = SHARED.filter((field) => edited[field] !== undefined);
+  return Object.fromEntries(given.map((field) => [field, edited[field]]));
 }

@@ -1,6 +1,7 @@
 /** The shape of `TaskTemplate`: resources, restart policy, placement, log driver. */
 import { parseConstraint } from "../constraint.ts";
 import { containerShape } from "./container_shape.ts";
+import { MAX_SOURCE_LENGTH } from "./deno_problems.ts";
 import { genericResource } from "./generic_resource.ts";
 import {
   anyValue,
@@ -13,6 +14,7 @@ import {
   type Shape,
   stringMap,
   strings,
+  textUpTo,
   unsupported,
 } from "./shape.ts";
 
@@ -66,7 +68,7 @@ const preferenceShape = record({ Spread: record({ SpreadDescriptor: line() }) })
 
 /** A preference of no kind says nothing, and is left out as Docker does. */
 const preference: Shape<{ Spread: { SpreadDescriptor: string } }> = (value, path, problems) => {
-  const spread = preferenceShape(value, path, problems)?.Spread;
+  const spread = value === null ? undefined : preferenceShape(value, path, problems)?.Spread;
   return spread && { Spread: { SpreadDescriptor: spread.SpreadDescriptor ?? "" } };
 };
 
@@ -90,12 +92,38 @@ const processShape = record({
   StopGracePeriod: integer(0),
 });
 
+/** Names of a permission, or all of it: `false` and an empty list are none. */
+const granted: Shape<string[] | true> = (value, path, problems) =>
+  typeof value === "boolean" ? value || undefined : list(line())(value, path, problems);
+
+const denoShape = record({
+  Source: textUpTo(MAX_SOURCE_LENGTH),
+  Wasm: textUpTo(MAX_SOURCE_LENGTH),
+  Module: line(),
+  Args: strings,
+  Env: strings,
+  Dir: line(),
+  User: line(),
+  Permissions: record({
+    Net: granted,
+    Read: granted,
+    Write: granted,
+    Env: granted,
+    Run: granted,
+    Sys: granted,
+    FFI: granted,
+  }),
+  StopSignal: line(),
+  StopGracePeriod: integer(0),
+});
+
 /** The shape of a task template before its runtime is looked at. */
 export const taskShape = record({
   ContainerSpec: containerShape,
   PluginSpec: unsupported("plugin services are not supported"),
   NetworkAttachmentSpec: unsupported("network attachments are not supported"),
   ProcessSpec: processShape,
+  DenoSpec: denoShape,
   GenericSpec: record({ Payload: anyValue }),
   Resources: resources,
   RestartPolicy: restartPolicy,

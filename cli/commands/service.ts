@@ -6,10 +6,12 @@ import { isJob, modeOf, replicas, type ServiceSpec } from "../../api/service.ts"
 import type { ServiceView, TaskView } from "../api_types.ts";
 import type { ControlClient } from "../client.ts";
 import { collect, type Context, forEachReference, listFlags, withClient } from "../context.ts";
+import { cannot } from "../files.ts";
 import { getService, parseFilters } from "../lookup.ts";
 import { printList, printObjects, shownID, sortedByName } from "../output.ts";
 import { waitConverged } from "../progress.ts";
 import { addServiceFlags, scaled } from "../service_flags.ts";
+import { addDenoFlags } from "../deno_flags.ts";
 import { specFromFlags, updatedSpec } from "../service_spec.ts";
 import { parseCount } from "../units.ts";
 import { printTasks } from "./task.ts";
@@ -29,7 +31,10 @@ export function serviceCommands(program: Command, context: Context): void {
 
 function create(service: Command, context: Context) {
   const command = service.command("create").description("Create a service")
-    .argument("<image|program>", "what to run: an image, or with --executor process a program")
+    .argument(
+      "<image|program|file>",
+      "what to run: an image, with --executor process a program of the device, with deno a file",
+    )
     .argument("[arg...]", "arguments, passed on as they stand")
     .option("--name <name>", "name of the service")
     .option(
@@ -37,7 +42,7 @@ function create(service: Command, context: Context) {
       '"replicated", "global" (one task per node), "replicated-job" or "global-job" (tasks that run to their end)',
       "replicated",
     )
-    .option("--executor <executor>", 'what runs the tasks: "docker" or "process"', "docker")
+    .option("--executor <executor>", 'what runs the tasks: "docker", "process" or "deno"', "docker")
     .option("-e, --env <name=value>", "environment variable", collect, [])
     .option("-l, --label <key=value>", "label of the service", collect, [])
     .option("--container-label <key=value>", "label of the containers", collect, [])
@@ -47,16 +52,28 @@ function create(service: Command, context: Context) {
     .option("--hostname <name>", "host name inside the containers")
     .option("-d, --detach", "do not wait until the service has converged")
     .option("-q, --quiet", "no progress");
-  addServiceFlags(command).passThroughOptions().action((first: string, rest: string[], options) =>
+  addDenoFlags(addServiceFlags(command)).passThroughOptions().action((
+    first: string,
+    rest: string[],
+    options,
+  ) =>
     withClient(context, command, async (client) => {
+      const content = options.executor === "deno" ? await readScript(first) : undefined;
       const { ID } = await client.post<{ ID: string }>(
         "/services/create",
-        specFromFlags([first, ...rest], options),
+        specFromFlags([first, ...rest], options, content),
       );
       context.output.write(`${ID}\n`);
       await converge(client, context, ID, options);
     })
   );
+}
+
+/** The file of a deno task. */
+async function readScript(path: string): Promise<Uint8Array> {
+  return await Deno.readFile(path).catch((thrown) => {
+    throw cannot(`read ${path}`, thrown);
+  });
 }
 
 async function converge(
@@ -178,6 +195,7 @@ function scale(service: Command, context: Context) {
 function update(service: Command, context: Context) {
   const command = service.command("update").description("Change a service").argument("<service>")
     .option("--image <image>", "image of the containers")
+    .option("--file <file>", "script or WebAssembly module of deno tasks")
     .option("--args <args>", "arguments, split at blanks")
     .option("--env-add <name=value>", "add or change an environment variable", collect, [])
     .option("--env-rm <name>", "remove an environment variable", collect, [])
@@ -191,7 +209,8 @@ function update(service: Command, context: Context) {
   addServiceFlags(command).action((reference: string, options) =>
     withClient(context, command, async (client) => {
       const current = await getService(client, reference);
-      const warnings = await writeSpec(client, current, updatedSpec(current.Spec, options));
+      const content = options.file === undefined ? undefined : await readScript(options.file);
+      const warnings = await writeSpec(client, current, updatedSpec(current.Spec, options, content));
       for (const warning of warnings) context.output.note(`${showable(warning)}\n`);
       context.output.write(`${reference}\n`);
       await converge(client, context, current.ID, options);

@@ -38,7 +38,7 @@ export interface Device {
 
 /** Deletes what the device keeps of a task whose program has ended. */
 export async function deleteFiles(stateDir: string, id: string): Promise<void> {
-  for (const path of [`logs/${id}.log`, `logs/${id}.log.1`, `tasks/${id}`, `runs/${id}`]) {
+  for (const path of [`logs/${id}.log`, `logs/${id}.log.1`, `tasks/${id}`, `runs/${id}`, `scripts/${id}`]) {
     await Deno.remove(`${stateDir}/${path}`, { recursive: true }).catch((error) => {
       if (!(error instanceof Deno.errors.NotFound)) throw error;
     });
@@ -66,7 +66,11 @@ export class ProcessController implements Controller {
   }
 
   async prepare(): Promise<void> {
-    await Deno.mkdir(`${this.#device.stateDir}/tasks/${this.#request.id}`, { recursive: true, mode: 0o700 });
+    const { shim, stateDir } = this.#device, { id, grants, script } = this.#request;
+    // What the device does not let in is known before anything is made.
+    if (grants !== undefined) await shim.judge(this.#request);
+    await Deno.mkdir(`${stateDir}/tasks/${id}`, { recursive: true, mode: 0o700 });
+    if (script !== undefined) await Deno.writeTextFile(`${stateDir}/scripts/${id}`, script, { mode: 0o600 });
     this.#prepared = true;
   }
 

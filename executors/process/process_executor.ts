@@ -17,7 +17,7 @@ import { sweepEach } from "../sweep_each.ts";
 import { ExitWatch } from "./exit_watch.ts";
 import { LogKeeper, MAX_LOG_BYTES } from "./log_keeper.ts";
 import { deleteFiles, type Device, HANDLE_VERSION, ProcessController } from "./process_controller.ts";
-import { isTaskID, shimRequest } from "./process_spec.ts";
+import { isTaskID, type ShimRequest, shimRequest } from "./process_spec.ts";
 import { Shim } from "./shim.ts";
 
 /** What may be set; every default fits a device. */
@@ -34,21 +34,35 @@ export interface ProcessOptions {
 /** Where programs are looked up when nothing else is said. */
 const DEFAULT_PATH = "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin";
 
+/** What an executor keeps of each task, by the task's ID. */
+const FOLDERS = ["tasks", "runs", "logs", "scripts"];
+
 /** The shim beside this file. */
 export function defaultShim(): string {
   return fileURLToPath(new URL("./shim.sh", import.meta.url));
 }
 
-class ProcessExecutor implements Executor, Sweeper {
-  readonly name = "process";
-  readonly runtime = RUNTIME_PROCESS;
+/** What a runtime makes of a task: the rest is the same for all that run as programs of the device. */
+export interface ProgramKind {
+  /** The executor's name and its runtime. */
+  name: string;
+  /** What the shim is asked; throws `invalid_argument` with every problem of the spec. `path` is the node's PATH. */
+  request(task: Task, path: string): ShimRequest;
+}
+
+class ProgramExecutor implements Executor, Sweeper {
+  readonly name: string;
+  readonly runtime: string;
   readonly capabilities = ["sweep"] as const;
   readonly #device: Device;
   readonly #logs: LogKeeper;
   readonly #path: string;
+  readonly #kind: ProgramKind;
   #description: ExecutorDescription | undefined;
 
-  constructor(stateDir: string, options: ProcessOptions) {
+  constructor(kind: ProgramKind, stateDir: string, options: ProcessOptions) {
+    this.name = this.runtime = kind.name;
+    this.#kind = kind;
     const clock = options.clock ?? systemClock;
     const exits = new ExitWatch(`${stateDir}/runs`, clock);
     const shim = new Shim(options.shim ?? defaultShim(), stateDir, clock);
@@ -104,7 +118,7 @@ class ProcessExecutor implements Executor, Sweeper {
   /** Of every task that has a file here. */
   async #taskIDs(): Promise<Set<string>> {
     const ids = new Set<string>();
-    for (const folder of ["tasks", "runs", "logs"]) {
+    for (const folder of FOLDERS) {
       for await (const { name } of Deno.readDir(`${this.#device.stateDir}/${folder}`)) {
         const id = folder === "logs" ? name.replace(/\.log(\.1)?$/, "") : name;
         if (isTaskID(id)) ids.add(id);
@@ -118,15 +132,24 @@ class ProcessExecutor implements Executor, Sweeper {
   }
 
   #create(task: Task): ProcessController {
-    return new ProcessController(this.#device, task, shimRequest(task, this.#path));
+    return new ProcessController(this.#device, task, this.#kind.request(task, this.#path));
   }
 }
 
 /** An executor for programs on this device, with its files under `context.stateDir`. */
-export async function createProcessExecutor(
+export function createProcessExecutor(
   context: ExecutorContext,
   options: ProcessOptions = {},
 ): Promise<Executor & Sweeper> {
-  for (const dir of ["tasks", "runs", "logs"]) await makePrivateFolder(`${context.stateDir}/${dir}`);
-  return new ProcessExecutor(context.stateDir, options);
+  return createProgramExecutor({ name: RUNTIME_PROCESS, request: shimRequest }, context, options);
+}
+
+/** An executor for tasks that `kind` turns into programs. */
+export async function createProgramExecutor(
+  kind: ProgramKind,
+  context: ExecutorContext,
+  options: ProcessOptions,
+): Promise<Executor & Sweeper> {
+  for (const dir of FOLDERS) await makePrivateFolder(`${context.stateDir}/${dir}`);
+  return new ProgramExecutor(kind, context.stateDir, options);
 }

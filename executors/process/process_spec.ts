@@ -1,7 +1,7 @@
 /** From a task to what the shim is asked to run. */
 import { DAY_MS, toMs } from "../../api/duration.ts";
 import { CoveyError, type FieldProblem } from "../../api/errors.ts";
-import { stopGraceMs } from "../../api/service.ts";
+import { type ProcessSpec, stopGraceMs } from "../../api/service.ts";
 import type { Task } from "../../api/task.ts";
 import { userProblem } from "../../api/validate/process_user.ts";
 
@@ -25,7 +25,14 @@ export interface ShimRequest {
   options: ShimOptions;
   /** The program's variables, `NAME=value`. */
   env: string[];
+  /** What the shim has to let in, for a deno task: lines as `shim_deno.sh` reads them. */
+  grants?: string;
+  /** What the program gets as its standard input. */
+  script?: string;
 }
+
+/** The fields that every spec of a program has. */
+type ProgramSpec = Pick<ProcessSpec, "Args" | "Env" | "Dir" | "User" | "StopSignal" | "StopGracePeriod">;
 
 /** How a program is stopped. */
 export interface StopPolicy {
@@ -61,7 +68,8 @@ function signalName(signal: string): string | undefined {
 
 /** How `task` wants to be stopped; its spec must have passed {@linkcode shimRequest}. */
 export function stopPolicy(task: Task): StopPolicy {
-  const { StopSignal } = task.Spec.ProcessSpec!;
+  const { ProcessSpec, DenoSpec } = task.Spec;
+  const { StopSignal } = (ProcessSpec ?? DenoSpec)!;
   return { signal: signalName(StopSignal || "SIGTERM")!, graceMs: stopGraceMs(task.Spec) };
 }
 
@@ -81,39 +89,53 @@ function problemsOf(task: Task): FieldProblem[] {
   if (!isTaskID(task.ID)) bad("ID", `not a task ID: ${task.ID}`);
   const spec = task.Spec.ProcessSpec;
   if (!spec) return [...problems, { field: "ProcessSpec", message: "missing" }];
-  const text = (field: string, value: string) => {
-    if (value.includes("\0")) bad(field, "contains a zero byte");
-    else if (new TextEncoder().encode(value).length > MAX_STRING_BYTES) {
-      bad(field, `longer than ${MAX_STRING_BYTES} bytes`);
-    }
-  };
   if (!spec.Command) bad("ProcessSpec.Command", "missing");
   else if (spec.Command.includes("/") && !spec.Command.startsWith("/")) {
     bad("ProcessSpec.Command", `must be an absolute path or a name without slash: ${spec.Command}`);
-  } else text("ProcessSpec.Command", spec.Command);
-  spec.Args?.forEach((arg, i) => text(`ProcessSpec.Args[${i}]`, arg));
-  if ((spec.Env?.length ?? 0) > MAX_ENV) bad("ProcessSpec.Env", `more than ${MAX_ENV} variables`);
+  } else {
+    const wrong = textProblem(spec.Command);
+    if (wrong) bad("ProcessSpec.Command", wrong);
+  }
+  return [...problems, ...programProblems("ProcessSpec", spec, [spec.Command])];
+}
+
+function textProblem(value: string): string | undefined {
+  if (value.includes("\0")) return "contains a zero byte";
+  const tooLong = new TextEncoder().encode(value).length > MAX_STRING_BYTES;
+  return tooLong ? `longer than ${MAX_STRING_BYTES} bytes` : undefined;
+}
+
+/** What is wrong with the fields that every program has; `name` is the spec's, `more` what else the shim is told. */
+export function programProblems(name: string, spec: ProgramSpec, more: string[]): FieldProblem[] {
+  const problems: FieldProblem[] = [];
+  const bad = (field: string, message: string) => problems.push({ field: `${name}${field}`, message });
+  const text = (field: string, value: string) => {
+    const wrong = textProblem(value);
+    if (wrong) bad(field, wrong);
+  };
+  spec.Args?.forEach((arg, i) => text(`.Args[${i}]`, arg));
+  if ((spec.Env?.length ?? 0) > MAX_ENV) bad(".Env", `more than ${MAX_ENV} variables`);
   spec.Env?.forEach((entry, i) => {
-    const field = `ProcessSpec.Env[${i}]`;
+    const field = `.Env[${i}]`;
     if (!/^[A-Za-z_][A-Za-z0-9_]*=/.test(entry)) bad(field, `must be NAME=value: ${entry.split("=")[0]}`);
     else if (/^_?covey_/i.test(entry)) bad(field, `COVEY_ names are reserved: ${entry.split("=")[0]}`);
     else text(field, entry);
   });
-  if (spec.Dir && !spec.Dir.startsWith("/")) bad("ProcessSpec.Dir", `must be an absolute path: ${spec.Dir}`);
-  else text("ProcessSpec.Dir", spec.Dir ?? "");
+  if (spec.Dir && !spec.Dir.startsWith("/")) bad(".Dir", `must be an absolute path: ${spec.Dir}`);
+  else text(".Dir", spec.Dir ?? "");
   const user = userProblem(spec.User ?? "");
-  if (user) bad("ProcessSpec.User", user);
-  const texts = [spec.Command, spec.Dir ?? "", ...spec.Args ?? [], ...spec.Env ?? []];
+  if (user) bad(".User", user);
+  const texts = [...more, spec.Dir ?? "", ...spec.Args ?? [], ...spec.Env ?? []];
   if (texts.reduce((sum, value) => sum + value.length, 0) > MAX_TOTAL_BYTES) {
-    bad("ProcessSpec", `arguments and variables are longer than ${MAX_TOTAL_BYTES} bytes in all`);
+    bad("", `arguments and variables are longer than ${MAX_TOTAL_BYTES} bytes in all`);
   }
-  if (separatorsFor(texts).length < 2) bad("ProcessSpec", "its texts have nearly every control character");
+  if (separatorsFor(texts).length < 2) bad("", "its texts have nearly every control character");
   if (spec.StopSignal && !signalName(spec.StopSignal)) {
-    bad("ProcessSpec.StopSignal", `no such signal: ${spec.StopSignal}`);
+    bad(".StopSignal", `no such signal: ${spec.StopSignal}`);
   }
   const grace = spec.StopGracePeriod;
   if (grace !== undefined && !(grace >= 0 && toMs(grace) <= MAX_GRACE_MS)) {
-    bad("ProcessSpec.StopGracePeriod", `must be between 0 and 24 hours in nanoseconds: ${grace}`);
+    bad(".StopGracePeriod", `must be between 0 and 24 hours in nanoseconds: ${grace}`);
   }
   return problems;
 }
@@ -127,15 +149,19 @@ export function shimRequest(task: Task, path: string): ShimRequest {
   const problems = problemsOf(task);
   if (problems.length > 0) throw CoveyError.invalid("run task as a process", problems);
   const spec = task.Spec.ProcessSpec!;
-  const limits = task.Spec.Resources?.Limits;
-  const env = spec.Env ?? [];
   // The program is looked up in its own PATH, as a shell would.
-  const own = env.findLast((entry) => entry.startsWith("PATH="))?.slice("PATH=".length);
-  const options: ShimOptions = { path: own ?? path };
+  const own = spec.Env?.findLast((entry) => entry.startsWith("PATH="))?.slice("PATH=".length);
+  return requestFor(task, spec, [spec.Command, ...spec.Args ?? []], own ?? path);
+}
+
+/** The request to run `command` for `task`, of which `spec` is right. */
+export function requestFor(task: Task, spec: ProgramSpec, command: string[], path: string): ShimRequest {
+  const limits = task.Spec.Resources?.Limits;
+  const options: ShimOptions = { path };
   if (spec.User) options.user = spec.User;
   if (spec.Dir) options.dir = spec.Dir;
   if (limits?.MemoryBytes) options.memory = String(limits.MemoryBytes);
   if (limits?.NanoCPUs) options.nano_cpus = String(limits.NanoCPUs);
   if (limits?.Pids) options.pids = String(limits.Pids);
-  return { id: task.ID, command: [spec.Command, ...spec.Args ?? []], options, env };
+  return { id: task.ID, command, options, env: spec.Env ?? [] };
 }

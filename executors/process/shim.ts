@@ -54,12 +54,26 @@ export class Shim {
    * @throws {CoveyError} naming the field of the spec that keeps it from running.
    */
   async run(request: ShimRequest): Promise<number | undefined> {
-    const answer = await this.#ask(`${request.id} ${encode(request)}`).catch(lostAsUndefined);
+    const answer = await this.#ask("run", request).catch(lostAsUndefined);
     if (answer === undefined || answer === "claimed") return undefined;
     const [word, rest = ""] = split(answer);
     if (word === "started") return Number(rest);
     if (word === "refused") throw refusal(...split(rest));
     throw new CoveyError("internal", `Cannot start process: the shim answered ${JSON.stringify(answer)}`);
+  }
+
+  /**
+   * Asks whether a program would be let in, and starts nothing.
+   *
+   * @throws {CoveyError} naming the field of the spec that is not.
+   */
+  async judge(request: ShimRequest): Promise<void> {
+    const answer = await this.#ask("judge", request);
+    const [word, rest = ""] = split(answer);
+    if (word === "refused") throw refusal(...split(rest));
+    if (word !== "fit") {
+      throw new CoveyError("internal", `Cannot judge process: the shim answered ${JSON.stringify(answer)}`);
+    }
   }
 
   /** Looks what became of a task's program. */
@@ -91,11 +105,12 @@ export class Shim {
     return this.#server.close();
   }
 
-  async #ask(request: string): Promise<string> {
-    if (request.length <= MAX_SHARED_BYTES) return await this.#server.ask("run", request);
+  async #ask(verb: "run" | "judge", asked: ShimRequest): Promise<string> {
+    const request = `${asked.id} ${encode(asked)}`;
+    if (request.length <= MAX_SHARED_BYTES) return await this.#server.ask(verb, request);
     const server = this.#newServer();
     try {
-      return await server.ask("run", request);
+      return await server.ask(verb, request);
     } finally {
       await server.close();
     }
@@ -128,9 +143,9 @@ export class Shim {
 }
 
 /** The request as the shim takes it: two separators, and three lines of texts. */
-function encode({ command: [program = "", ...args], options, env }: ShimRequest): string {
+function encode({ command: [program = "", ...args], options, env, grants = "" }: ShimRequest): string {
   const { path, user = "", dir = "", memory = "", nano_cpus = "", pids = "" } = options;
-  const lines = [[path, user, dir, memory, nano_cpus, pids, program], env, args];
+  const lines = [[path, user, dir, memory, nano_cpus, pids, program, grants], env, args];
   const [separator = "", newline = ""] = separatorsFor(lines.flat());
   const line = (texts: string[]) => texts.map((text) => text.replaceAll("\n", newline) + separator).join("");
   return [`${separator} ${newline}`, ...lines.map(line)].join("\n");
@@ -141,7 +156,7 @@ function lostAsUndefined(error: unknown): undefined {
 }
 
 function refusal(field: string, message = ""): CoveyError {
-  const code = field === "ProcessSpec.Command" && message.startsWith("no such")
+  const code = /\.(Command|Module)$/.test(field) && message.startsWith("no such")
     ? "not_found"
     : "failed_precondition";
   const text = `Cannot start process: ${field}: ${message}`;

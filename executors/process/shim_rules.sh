@@ -33,8 +33,8 @@ find_program() {
       ;;
   esac
   [ -n "$program" ] && return
-  [ -z "$found" ] && refuse ProcessSpec.Command "no such program: $1"
-  refuse ProcessSpec.Command "not executable: $found"
+  [ -z "$found" ] && refuse $spec.Command "no such program: $1"
+  refuse $spec.Command "not executable: $found"
 }
 
 # Refuses what is no NAME=TEXT, as it would be taken for an option or the program, and with an allow-list
@@ -45,10 +45,11 @@ check_variables() {
   IFS=$separator
   for entry in $variables; do
     variable=${entry%%=*}
-    [ "$variable" != "$entry" ] || refuse "ProcessSpec.Env[$n]" "must be NAME=value"
-    case $variable in '' | [0-9]* | *[!A-Za-z0-9_]*) refuse "ProcessSpec.Env[$n]" "must be NAME=value" ;; esac
+    [ "$variable" != "$entry" ] || refuse "$spec.Env[$n]" "must be NAME=value"
+    case $variable in '' | [0-9]* | *[!A-Za-z0-9_]*) refuse "$spec.Env[$n]" "must be NAME=value" ;; esac
+    [ -z "$grants" ] || ! is_forbidden_to_deno "$variable" || refuse "$spec.Env[$n]" "$variable is refused for deno tasks"
     [ -z "$listed" ] || ! is_loader "$variable" ||
-      refuse "ProcessSpec.Env[$n]" "$variable is refused while there is $ALLOW"
+      refuse "$spec.Env[$n]" "$variable is refused while there is $ALLOW"
     n=$((n + 1))
   done
   unset IFS
@@ -69,11 +70,12 @@ is_loader() {
 check_allowed() {
   [ -n "$listed" ] || return 0
   program=$(readlink -f -- "$program")
+  [ -n "$policy" ] && is_let_in program "$program" && return
   while read -r pattern || [ -n "$pattern" ]; do
     case $pattern in '' | '#'*) continue ;; esac
     case $program in $pattern) return 0 ;; esac
   done <"$ALLOW"
-  refuse ProcessSpec.Command "not allowed by $ALLOW: $program"
+  refuse $spec.Command "not allowed by $ALLOW: $program"
 }
 
 # Sets listed if there is an allow-list, or where one could be that we may not see.
@@ -88,28 +90,28 @@ find_user() {
   [ -n "$user" ] || return 0
   who=${user%%:*} group=${user#"$who"} group=${group#:} more=--init-groups
   case $who in
-    '' | [!A-Za-z0-9_]*) refuse ProcessSpec.User "no such user: $who" ;;
+    '' | [!A-Za-z0-9_]*) refuse $spec.User "no such user: $who" ;;
     *[!0-9]*) ;;
-    *) is_number "$who" $MAX_ID || refuse ProcessSpec.User "no number of a user, which is 0 to $MAX_ID: $who" ;;
+    *) is_number "$who" $MAX_ID || refuse $spec.User "no number of a user, which is 0 to $MAX_ID: $who" ;;
   esac
   uid=$(id -u -- "$who" 2>/dev/null) gid=$(id -g -- "$who" 2>/dev/null)
   if [ -z "$uid" ]; then
-    case $who in *[!0-9]*) refuse ProcessSpec.User "no such user: $who" ;; esac
-    [ -n "$group" ] || refuse ProcessSpec.User "user $who is unknown here and so needs a group: $who:GROUP"
+    case $who in *[!0-9]*) refuse $spec.User "no such user: $who" ;; esac
+    [ -n "$group" ] || refuse $spec.User "user $who is unknown here and so needs a group: $who:GROUP"
     uid=$who more=--clear-groups
   fi
   if [ -n "$group" ]; then
     more=--clear-groups
     case $group in
-      *[!0-9]*) gid=$(find_group "$group") && [ -n "$gid" ] || refuse ProcessSpec.User "no such group: $group" ;;
+      *[!0-9]*) gid=$(find_group "$group") && [ -n "$gid" ] || refuse $spec.User "no such group: $group" ;;
       *) gid=$group ;;
     esac
   fi
-  is_number "$uid" $MAX_ID || refuse ProcessSpec.User "no number of a user, which is 0 to $MAX_ID: $uid"
-  is_number "$gid" $MAX_ID || refuse ProcessSpec.User "no number of a group, which is 0 to $MAX_ID: $gid"
+  is_number "$uid" $MAX_ID || refuse $spec.User "no number of a user, which is 0 to $MAX_ID: $uid"
+  is_number "$gid" $MAX_ID || refuse $spec.User "no number of a group, which is 0 to $MAX_ID: $gid"
   me=$(id -u)
   [ "$uid" = "$me" ] && [ "$gid" = "$(id -g)" ] && return
-  [ "$me" = 0 ] || refuse ProcessSpec.User "only an agent that runs as root can run programs as $user"
+  [ "$me" = 0 ] || refuse $spec.User "only an agent that runs as root can run programs as $user"
   if command -v setpriv >/dev/null && setpriv --help 2>&1 | grep -q reuid; then
     set -- "$(command -v setpriv)" --reuid "$uid" --regid "$gid" "$more" --
   elif command -v su-exec >/dev/null; then
@@ -117,12 +119,24 @@ find_user() {
   elif command -v gosu >/dev/null; then
     set -- "$(command -v gosu)" "$uid:$gid"
   else
-    refuse ProcessSpec.User "cannot change the user: this device has none of setpriv, su-exec and gosu"
+    refuse $spec.User "cannot change the user: this device has none of setpriv, su-exec and gosu"
   fi
   IFS=$separator
   drop="$*"
   unset IFS
-  chown "$uid:$gid" .
+}
+
+# Decides on a request; sets program, drop and, for a deno task, arguments, variables and input.
+apply_rules() {
+  spec=ProcessSpec input=/dev/null policy=
+  find_list
+  [ -z "$grants" ] || take_grants
+  find_program "$command"
+  case $program in *=*) refuse $spec.Command "no program whose path has = in it can be run: $program" ;; esac
+  check_allowed
+  check_variables
+  [ -z "$grants" ] || variables=$DENO_VARIABLES$variables
+  find_user
 }
 
 find_group() {
@@ -132,7 +146,7 @@ find_group() {
 
 # The agent cannot make symbolic links, but programs can.
 check_links() {
-  for file in tasks "tasks/$id" runs logs "logs/$id.log"; do
+  for file in tasks "tasks/$id" runs logs "logs/$id.log" scripts "scripts/$id"; do
     [ ! -L "$state/$file" ] || refuse state "$state/$file is a symbolic link"
   done
 }

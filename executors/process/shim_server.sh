@@ -8,14 +8,16 @@
 #                          starts a program; three lines that say more follow. Answers
 #                            started PID | claimed | refused FIELD MESSAGE
 #                          and `ended` when the shim ends, which is after its only child, the program
+#     judge NUMBER ID SEPARATOR NEWLINE
+#                          the same request; answers  fit  or as `run` does, and starts nothing
 #     check NUMBER ID      answers  new | running PID | orphan PID | gone | exit CODE [oom | lost INTERPRETER]
 #     signal NUMBER ID NAME  signals the program's whole process group, KILL spares nothing; answers  done
 #   shim.sh describe       answers  MEMORY_KIB HOSTNAME
 #
-# The lines of `run` are PATH, user, folder, memory (bytes), NanoCPUs, processes and command; the variables, NAME=TEXT; and
+# The lines of `run` are PATH, user, folder, memory (bytes), NanoCPUs, processes, command and grants; the variables, NAME=TEXT; and
 # the arguments. SEPARATOR, a control character that is in none of them, ends each text, and NEWLINE, another, stands for a
 # newline: so the shell splits them in one go, where a loop over arguments would copy all of them for each. They are data:
-# nothing of them is ever taken as code. shim_rules.sh says what may run, and checks each number and name, whatever the agent
+# nothing of them is ever taken as code. shim_rules.sh and, for a request with grants, shim_deno.sh say what may run, and check each number and name, whatever the agent
 # has checked: an agent that somebody took over is whom the shim guards the device against.
 #
 # Files in STATE, few because each costs a device's disk: runs/ID is open while the shim lives; it says who runs, the
@@ -36,6 +38,8 @@ umask 077
 
 # shellcheck source=shim_rules.sh
 . "${0%/*}/shim_rules.sh"
+# shellcheck source=shim_deno.sh
+. "${0%/*}/shim_deno.sh"
 
 boot_id() { read -r boot </proc/sys/kernel/random/boot_id; }
 
@@ -209,10 +213,10 @@ refuse() {
 
 # The other user may be allowed less than we are: look once more before saying that it runs. Nobody may be there any more to
 # hear it, which must not end the program.
-CHECK_AGAIN='number=$1 pid=$2 program=$3 shown=$4
-shift 4
+CHECK_AGAIN='number=$1 pid=$2 program=$3 shown=$4 spec=$5
+shift 5
 [ -x "$program" ] || {
-  printf "%s refused ProcessSpec.Command not executable for this user: %.3000s\n" "$number" "$shown" >&3
+  printf "%s refused %s.Command not executable for this user: %.3000s\n" "$number" "$spec" "$shown" >&3
   exit 125
 }
 (trap "" PIPE && echo "$number started $pid" >&3)
@@ -236,13 +240,17 @@ become() {
     [ -d "$dir" ] || mkdir "$dir"
     echo 0 >"$dir/cgroup.procs" || refuse Resources.Limits "cannot enter $dir"
   done
-  [ -z "$weak_memory" ] || ulimit -v "$weak_memory" || unlimited="$unlimited MemoryBytes"
+  if [ -n "$weak_memory" ]; then
+    # Deno needs far more addresses than memory.
+    if [ -n "$grants" ]; then unlimited="$unlimited MemoryBytes, but for the script's heap"
+    else ulimit -v "$weak_memory" || unlimited="$unlimited MemoryBytes"; fi
+  fi
   log=$state/logs/$id.log
   [ -z "$unlimited" ] || echo "covey: not limited, as this device has no cgroup controller for:$unlimited" >>"$log"
-  exec </dev/null >>"$log" 2>&1 || refuse log "cannot write $log"
+  exec <"$input" >>"$log" 2>&1 || refuse log "cannot write $log"
   stat_of self && echo "$boot $pid $start" >&9 || refuse state "cannot write $record"
   exec 9>&-
-  cd "${folder:-.}" 2>/dev/null || refuse ProcessSpec.Dir "cannot enter $folder"
+  cd "${folder:-.}" 2>/dev/null || refuse $spec.Dir "cannot enter $folder"
   umask 022
   # The program's variables come last, given to it alone: what runs before it is ours, and part of it runs as root.
   shown=${program%%"$NEWLINE"*}
@@ -250,7 +258,7 @@ become() {
   IFS=$separator
   if [ -n "$drop" ]; then
     trap - PIPE
-    exec /usr/bin/setsid $drop /bin/sh -c "$CHECK_AGAIN" sh "$number" "$pid" "$program" "$shown" \
+    exec /usr/bin/setsid $drop /bin/sh -c "$CHECK_AGAIN" sh "$number" "$pid" "$program" "$shown" "$spec" \
       /usr/bin/env -i "PATH=$path" $variables "$program" $arguments
   fi
   echo "$number started $pid" >&3
@@ -280,8 +288,8 @@ take_request() {
   set -- $text
   unset IFS
   set +f
-  [ $# = 7 ] || refuse request "$# options"
-  path=$1 user=$2 folder=$3 memory=$4 nano_cpus=$5 processes=$6 command=$7
+  [ $# = 8 ] || refuse request "$# options"
+  path=$1 user=$2 folder=$3 memory=$4 nano_cpus=$5 processes=$6 command=$7 grants=$8
   for amount in "$memory" "$nano_cpus" "$processes"; do
     [ -z "$amount" ] || is_number "$amount" $MAX_AMOUNT || refuse Resources.Limits "no number: $amount"
   done
@@ -315,13 +323,9 @@ shim() {
   claimed=yes
   set +C
   echo "$boot $own_pid $own_start $name" >&9 || refuse state "cannot write $record"
-  weak_memory= unlimited=
-  find_list
-  find_program "$command"
-  case $program in *=*) refuse ProcessSpec.Command "no program whose path has = in it can be run: $program" ;; esac
-  check_allowed
-  check_variables
-  find_user
+  weak_memory= unlimited= judging=
+  apply_rules
+  [ -z "$drop" ] || chown "$uid:$gid" .
   make_groups
   (become)
   code=$?
@@ -330,8 +334,18 @@ shim() {
   note=
   [ "$code" = 127 ] && find_lost
   [ -n "$memory" ] && was_oom && note=oom
+  [ -n "$grants" ] && is_heap_full && note=oom
   clear_groups
   echo "exit $code $note" >&9
+}
+
+# Says whether the request would be let in, before anything is made for it.
+judge() {
+  trap 'say ended' EXIT
+  judging=yes
+  take_request
+  apply_rules
+  say fit
 }
 
 check() {
@@ -387,14 +401,20 @@ serve() {
     # Lets go of what is remembered of those that looked and signalled.
     jobs
     record=$state/runs/$id
-    [ "$request" != run ] || { IFS= read -r options && IFS= read -r variables && IFS= read -r arguments; } || break
+    case $request in
+      run | judge)
+        separator=${name%% *} newline=${name##* }
+        IFS= read -r options && IFS= read -r variables && IFS= read -r arguments || break
+        ;;
+    esac
     case $number in '' | *[!0-9]*) continue ;; esac
     case $id in '' | [!A-Za-z0-9]* | *[!A-Za-z0-9_.-]*) say refused request "no ID: $id" && say ended && continue ;; esac
     case $request in
       check) check </dev/null & ;;
       signal) signal "$name" </dev/null & ;;
+      # Bash runs what `trap` says on EXIT in a subshell of its own only.
+      judge) (judge) </dev/null & ;;
       run)
-        separator=${name%% *} newline=${name##* }
         take_group
         ( (run); :) </dev/null
         ;;

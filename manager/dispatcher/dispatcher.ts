@@ -51,7 +51,7 @@ export interface DispatcherOptions {
   rootCA: () => string;
 }
 
-/** See the file's head. */
+/** The agents' side of the leader: sessions, heartbeats, sets of assignments, and what nodes report. */
 export class Dispatcher {
   readonly name = "dispatcher";
   readonly #options: DispatcherOptions;

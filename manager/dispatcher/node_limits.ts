@@ -21,7 +21,7 @@ const LIMITS = {
 /** What is limited, as errors call it. */
 export type Limited = keyof typeof LIMITS;
 
-/** See the file's head. */
+/** Counts what each node asks for, and refuses what is too much. */
 export class NodeLimits {
   readonly #clock: Clock;
   readonly #nodes = new Map<string, Map<Limited, TokenBucket>>();

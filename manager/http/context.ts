@@ -100,7 +100,8 @@ export async function readJSON(c: Context): Promise<unknown> {
   const body = await c.req.text();
   if (body === "") throw new CoveyError("invalid_argument", "got EOF while reading request body");
   try {
-    return parseExact(body);
+    // Go leaves what it decodes into as it is.
+    return parseExact(body) ?? {};
   } catch (cause) {
     throw new CoveyError("invalid_argument", `Cannot parse the request body: ${(cause as Error).message}`, {
       cause,

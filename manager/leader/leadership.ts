@@ -2,6 +2,11 @@
  * Leadership as a term: the leader's parts are made for one term and end with it, so that nothing of an earlier one goes
  * on when leadership is lost and comes back. A part that cannot start is named, made and started again after a pause, and
  * holds up no other.
+ *
+ *     not leading --term t--> parts of t start, run --lost, or another term--> parts of t stop --> not leading, or the next
+ *                                    |      ^
+ *                             cannot start  made anew, after a pause
+ *                                    '------'
  */
 import { getLogger } from "@logtape/logtape";
 import { Backoff, type BackoffLimits } from "../../api/backoff.ts";

@@ -41,7 +41,7 @@ interface Failure {
   said: SayOnce;
 }
 
-/** See the file's head. IDs are those of one kind of object. */
+/** The objects of one kind, by ID, that a component has to look at. */
 export class WorkList {
   readonly #due = new Set<string>();
   readonly #taken = new Set<string>();

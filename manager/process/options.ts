@@ -31,6 +31,8 @@ export interface ManagerOptions {
   skip: Skip;
   /** The local engine's socket; undefined for none. */
   dockerSocket: string | undefined;
+  /** End when standard input does: the parent that holds its other side is gone, or wants it. */
+  exitWithParent: boolean;
 }
 
 /** What `--help` prints. */
@@ -64,6 +66,9 @@ const FLAGS = {
   hostname: { type: "string" },
   label: { type: "string", multiple: true, default: [] as string[] },
   docker: { type: "string", default: "/var/run/docker.sock" },
+  // What an idle manager's front says to the manager; the addresses are for the launcher.
+  "exit-with-parent": { type: "boolean", default: false },
+  allow: { type: "string" },
   "skip-entry": { type: "string", multiple: true, default: [] as string[] },
   "skip-record": { type: "string", multiple: true, default: [] as string[] },
 } as const;
@@ -94,6 +99,7 @@ export function parseManagerOptions(args: string[], cwd: string, token?: string)
     ),
     skip: { entries: values["skip-entry"].map(Number), records: values["skip-record"] },
     dockerSocket: docker === "none" ? undefined : docker,
+    exitWithParent: values["exit-with-parent"],
   };
   const problems = problemsOf(options, values.label);
   if (problems.length > 0) throw CoveyError.invalid("start the manager", problems);

@@ -2,11 +2,10 @@
  * Whether a task that ended, or must end, is followed by another. Pure, and without a memory of its own: what was tried
  * before is read from the tasks that the slot's history kept, so that every leader judges alike.
  */
+import { toMs } from "../../api/duration.ts";
 import { isCompletedJob, type Task } from "../../api/task.ts";
 import { isTerminal } from "../../api/task_state.ts";
 import { isWanted } from "../task/task.ts";
-
-const NS_PER_MS = 1e6;
 
 /** True if the policy of `task`, one of the tasks of `slot`, asks for a replacement. `nowMs` is Unix time. */
 export function shouldRestart(task: Task, slot: readonly Task[], nowMs: number): boolean {
@@ -23,7 +22,7 @@ export function shouldRestart(task: Task, slot: readonly Task[], nowMs: number):
  * version are, within the window before its end. A task at rest is judged by the same time ever after.
  */
 function restarts(task: Task, slot: readonly Task[], nowMs: number): number {
-  const windowMs = (task.Spec.RestartPolicy?.Window ?? 0) / NS_PER_MS;
+  const windowMs = toMs(task.Spec.RestartPolicy?.Window, 0);
   const until = isTerminal(task.Status.State) || !isWanted(task) ? Date.parse(task.UpdatedAt) : nowMs;
   const since = windowMs === 0 ? -Infinity : until - windowMs;
   const [, ...replacements] = slot.filter((other) => isOfSameRun(other, task));

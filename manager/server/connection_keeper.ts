@@ -26,7 +26,7 @@ interface Kept {
   standing: Standing;
 }
 
-/** See the file's head. */
+/** Closes a node's open connections when its standing in the cluster no longer allows them. */
 export class ConnectionKeeper {
   readonly #judge: Judge;
   readonly #clock: Clock;

@@ -20,7 +20,7 @@ export interface JudgingRouterOptions {
   farewell: (refusal: CoveyError) => ClientStreamHandler;
 }
 
-/** See the file's head. */
+/** Resolves a call only for a caller whose standing in the cluster allows it at this moment. */
 export class JudgingRouter implements Router {
   readonly #options: JudgingRouterOptions;
   readonly #access = new Map<string, Access>();

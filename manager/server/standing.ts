@@ -21,7 +21,7 @@ import type { Access, PeerIdentity } from "../../transport/mod.ts";
 import { clusterOf } from "../cluster/cluster_object.ts";
 import type { ReadView } from "../store/store.ts";
 
-/** See the file's head. */
+/** What a node is to the cluster now, as the table above derives it. */
 export type Standing = "manager" | "worker" | "demoted" | "removed" | "unknown" | "expired";
 
 /** What a manager judges by. */

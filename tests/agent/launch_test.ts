@@ -144,7 +144,7 @@ Deno.test("Sandbox: code inside the agent can neither read, connect, run nor loo
   agent.start();
   const node = manager.store.get("nodes", await manager.readyNode())!;
   assert.equal(await Deno.readTextFile(`${agent.stateDir}/module0/own`), "allowed");
-  assert.deepEqual(node.Description?.Runtimes, ["hostile", "process"]);
+  assert.deepEqual(node.Description?.Runtimes, ["deno", "hostile", "process"]);
   assert.equal(node.Description?.Engine.Labels?.["refused"], ALL_ATTEMPTS);
   assert.equal(await agent.leave(), 0);
   await manager.stop();

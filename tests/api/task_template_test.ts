@@ -48,11 +48,15 @@ Deno.test("Placeholders: count in Env, Hostname, mounts and their volumes' label
   assert.ok(!hasTemplates({ Spec: specOf(literal).TaskTemplate }));
 });
 
-Deno.test("Placeholders: a process has them in its environment", () => {
+Deno.test("Placeholders: a process and a script have them in their environment", () => {
   const ProcessSpec = { Command: "/bin/x", Args: ["{{.Node.ID}}"], Env: ["A={{.Node.ID}}"] };
   const { TaskTemplate } = parseServiceSpec({ Name: "p", TaskTemplate: { Runtime: "process", ProcessSpec } });
   const expanded = expandTask({ ...task("t1", "s1", "n1"), Spec: TaskTemplate }, node).Spec.ProcessSpec;
   assert.deepEqual(expanded, { ...ProcessSpec, Env: ["A=n1"] });
+  const DenoSpec = { Source: "{{.Node.ID}}", Env: ["A={{.Node.ID}}"] };
+  const script = parseServiceSpec({ Name: "d", TaskTemplate: { Runtime: "deno", DenoSpec } }).TaskTemplate;
+  const filled = expandTask({ ...task("t1", "s1", "n1"), Spec: script }, node).Spec.DenoSpec;
+  assert.deepEqual(filled, { ...DenoSpec, Env: ["A=n1"] });
 });
 
 Deno.test("Placeholders: a wrong one is refused with the spec, by its field", () => {

@@ -55,7 +55,35 @@ Deno.test("service create: --executor process makes a program of the words", () 
   assert.deepEqual(spec.Mode, { Global: {} });
 });
 
+Deno.test("service create: --executor deno sends the file with what it may do", () => {
+  const flags = { ...NONE, executor: "deno", env: ["A=1"], workdir: "/srv", limitMemory: "128m" };
+  const script = new TextEncoder().encode("console.log(1);");
+  const allow = { allowNet: "192.0.2.1:80,example.com", allowRead: "*", allowFfi: "/x.so" };
+  const spec = specFromFlags(["beat.ts", "a", "--b"], { ...flags, ...allow }, script);
+  assert.equal(spec.TaskTemplate.Runtime, "deno");
+  assert.deepEqual(spec.TaskTemplate.DenoSpec, {
+    Source: "console.log(1);",
+    Args: ["a", "--b"],
+    Permissions: { Net: ["192.0.2.1:80", "example.com"], Read: true, FFI: ["/x.so"] },
+    Env: ["A=1"],
+    Dir: "/srv",
+  });
+  const wasm = specFromFlags(["beat.wasm"], { ...NONE, executor: "deno" }, new Uint8Array([0, 97, 115, 109]));
+  assert.deepEqual(wasm.TaskTemplate.DenoSpec, { Wasm: "AGFzbQ==" });
+  const updated = updatedSpec(spec, { ...KEEP, args: "c", envAdd: ["B=2"], user: "nobody" });
+  const { Args, Env, User, Source } = updated.TaskTemplate.DenoSpec!;
+  assert.deepEqual([Args, Env, User, Source], [["c"], ["A=1", "B=2"], "nobody", "console.log(1);"]);
+  const next = updatedSpec(spec, { ...KEEP, file: "next.ts" }, new TextEncoder().encode("2"));
+  assert.deepEqual(next.TaskTemplate.DenoSpec, { ...spec.TaskTemplate.DenoSpec, Source: "2" });
+  const other = specFromFlags(["/bin/true"], { ...NONE, executor: "process" });
+  assert.throws(() => updatedSpec(other, { ...KEEP, file: "next.ts" }), /Cannot set --file: .* "process"/);
+});
+
 Deno.test("service create: wrong flags are refused by name", () => {
+  assert.throws(
+    () => specFromFlags(["x"], { ...NONE, executor: "process", allowNet: "a" }),
+    /Cannot use --allow-net with --executor process/,
+  );
   assert.throws(() => specFromFlags([], NONE), /an image is missing/);
   assert.throws(() => specFromFlags(["x"], { ...NONE, mode: "globl" }), /--mode/);
   assert.throws(

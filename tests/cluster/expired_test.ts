@@ -70,6 +70,7 @@ class Managers {
         hostname: name,
         labels: {},
         dockerSocket: undefined,
+        exitWithParent: false,
         skip: { entries: [], records: [] },
       },
       clock: this.clock,

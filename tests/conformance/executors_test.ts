@@ -2,6 +2,7 @@ import { systemClock } from "../../api/clock.ts";
 import { createMockExecutor } from "../../executors/mock/mock_executor.ts";
 import { MockWorld } from "../../executors/mock/mock_world.ts";
 import timerExecutor from "../../examples/executor/timer.ts";
+import { denoFixture } from "./deno_fixture.ts";
 import { dockerFixture, NO_ENGINE } from "./docker_fixture.ts";
 import { executorConformance, type Fixture, type Program } from "./executor_conformance.ts";
 import { processFixture } from "./process_fixture.ts";
@@ -48,6 +49,7 @@ async function timerFixture(): Promise<Fixture> {
 executorConformance("mock", mockFixture);
 executorConformance("example", timerFixture);
 executorConformance("process", processFixture);
+executorConformance("deno", denoFixture);
 if (NO_ENGINE === "") executorConformance("docker", dockerFixture);
 else {
   Deno.test({

@@ -37,12 +37,21 @@ export async function shimsOf(stateDir: string, taskID: string): Promise<number[
 const MAX_LOOKS = 100;
 
 /** The process executor on a folder of its own. */
-export async function processFixture(options: ProcessOptions = {}): Promise<Fixture & { stateDir: string }> {
-  const stateDir = await Deno.makeTempDir({ prefix: "covey-process-" });
+export function processFixture(options: ProcessOptions = {}): Promise<Fixture & { stateDir: string }> {
+  return programFixture(createProcessExecutor, (program) => processTask(specOf(program)), options);
+}
+
+/** An executor whose tasks are programs of the device, on a folder of its own. */
+export async function programFixture(
+  create: typeof createProcessExecutor,
+  task: Fixture["task"],
+  options: ProcessOptions,
+): Promise<Fixture & { stateDir: string }> {
+  const stateDir = await Deno.makeTempDir({ prefix: "covey-program-" });
   return {
     stateDir,
-    executor: () => createProcessExecutor({ stateDir, nodeID: NODE_ID }, options),
-    task: (program) => processTask(specOf(program)),
+    executor: () => create({ stateDir, nodeID: NODE_ID }, options),
+    task,
     vanish: async (task, controller) => {
       const { PID } = (await controller.status())!;
       for (const pid of await shimsOf(stateDir, task.ID)) Deno.kill(pid, "SIGKILL");
@@ -55,7 +64,9 @@ export async function processFixture(options: ProcessOptions = {}): Promise<Fixt
         shims = await shimsOf(stateDir, task.ID);
       }
       const found = shims.map((pid) => `shim ${pid}`);
-      for (const path of [`tasks/${task.ID}`, `runs/${task.ID}`, `logs/${task.ID}.log`]) {
+      for (
+        const path of [`tasks/${task.ID}`, `runs/${task.ID}`, `logs/${task.ID}.log`, `scripts/${task.ID}`]
+      ) {
         if (await Deno.stat(`${stateDir}/${path}`).then(() => true, () => false)) found.push(path);
       }
       return found;

@@ -1,9 +1,7 @@
 /** The stock client prints the same of our manager as of a real Docker Swarm, command by command. */
 import assert from "node:assert/strict";
-import type { Fleet } from "../../cli/demo/fleet.ts";
-import { withFleet } from "../support/e2e.ts";
-import { NO_ENGINE, TEST_ENGINE } from "../support/test_engine.ts";
-import { type Answer, Side, startPeer, stopPeer, words } from "../support/parity.ts";
+import { NO_ENGINE } from "../support/test_engine.ts";
+import { type Answer, type Sides, withSides, words } from "../support/parity.ts";
 import {
   API_ERRORS,
   CLIENT_COMMANDS,
@@ -15,45 +13,6 @@ import {
 
 /** Where clients of other versions may be installed. */
 const CLIENTS = ["/usr/local/bin/docker", "/usr/bin/docker"];
-
-interface Sides {
-  docker: Side;
-  covey: Side;
-}
-
-/** Runs `test` with Docker's swarm and ours, each of one node with the machine's name. */
-function withSides(test: (sides: Sides) => Promise<void>): Promise<void> {
-  return withFleet({ docker: TEST_ENGINE }, async (fleet) => {
-    const dir = await Deno.makeTempDir({ prefix: "covey-peer-" });
-    const opened: Side[] = [];
-    try {
-      const [docker, covey] = await Promise.all([peerSide(dir), coveySide(fleet)]);
-      opened.push(docker, covey);
-      await test({ docker, covey });
-    } finally {
-      for (const side of opened) side.close();
-      await stopPeer(dir);
-      await Deno.remove(dir, { recursive: true });
-    }
-  });
-}
-
-async function peerSide(dir: string): Promise<Side> {
-  return new Side(await startPeer(dir));
-}
-
-async function coveySide(fleet: Fleet): Promise<Side> {
-  const engine = new Side(TEST_ENGINE);
-  await engine.run(["tag", "busybox:local", "busybox:next"]);
-  engine.close();
-  await fleet.startManager(Deno.hostname());
-  const side = new Side(fleet.socket, fleet.address.split(":")[1]);
-  await fleet.waitUntil(
-    "the node is ready",
-    async () => (await side.run(["node", "ls"])).out.includes("Ready"),
-  );
-  return side;
-}
 
 /** Runs one command line on both sides at once; what differs comes back as text. */
 async function compare(sides: Sides, line: string, args: string[], program?: string): Promise<string> {

@@ -20,7 +20,7 @@ Deno.test("Load: the executors that were chosen are there by their runtime", () 
   inFolder(async (stateDir) => {
     const choice = { docker: "/nonexistent/docker.sock", process: {}, modules: [timer] };
     const executors = await loadExecutors(choice, { stateDir, nodeID: "node" });
-    assert.deepEqual([...executors.keys()], ["container", "process", "timer"]);
+    assert.deepEqual([...executors.keys()], ["container", "process", "deno", "timer"]);
     for (const executor of executors.values()) await executor.close();
     const none = await loadExecutors({ docker: "none", process: false, modules: [] }, {
       stateDir,

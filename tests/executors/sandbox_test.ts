@@ -1,14 +1,19 @@
 import assert from "node:assert/strict";
+import { dirname, join } from "node:path";
 import { fileURLToPath } from "node:url";
 import { defaultShim } from "../../executors/process/process_executor.ts";
+import { denoTask } from "../conformance/deno_fixture.ts";
 import { containerTask, ENGINE_SOCKET, NO_ENGINE } from "../conformance/docker_fixture.ts";
 import { processTask } from "../conformance/process_fixture.ts";
 
 Deno.test("Sandbox: the executors work with the agent's permissions, and nothing else does", async () => {
   const stateDir = await Deno.makeTempDir({ prefix: "covey-sandbox-" });
-  const shim = defaultShim();
-  const tasks = [processTask({ Command: "sleep", Args: ["1000"] })];
-  const expected = ["process: true 143"];
+  const shim = defaultShim(), loaders = join(dirname(shim), "../deno");
+  const tasks = [
+    processTask({ Command: "sleep", Args: ["1000"] }),
+    denoTask({ Source: "setInterval(() => {}, 1e6);" }),
+  ];
+  const expected = ["process: true 143", "deno: true 143"];
   if (!NO_ENGINE) {
     tasks.push(containerTask({ Command: ["sleep", "1000"], StopGracePeriod: 0 }));
     expected.push("container: true 137");
@@ -19,7 +24,7 @@ Deno.test("Sandbox: the executors work with the agent's permissions, and nothing
       "run",
       "--no-prompt",
       `--allow-run=${shim}`,
-      `--allow-read=${stateDir},${shim},${ENGINE_SOCKET}`,
+      `--allow-read=${stateDir},${shim},${loaders},${ENGINE_SOCKET}`,
       `--allow-write=${stateDir},${ENGINE_SOCKET}`,
       `--allow-net=unix:${ENGINE_SOCKET}`,
       program,

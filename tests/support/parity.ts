@@ -2,7 +2,10 @@
 import { fileURLToPath } from "node:url";
 import { isTerminal } from "../../api/task_state.ts";
 import type { ServiceView, TaskView } from "../../cli/api_types.ts";
+import type { Fleet } from "../../cli/demo/fleet.ts";
+import { withFleet } from "./e2e.ts";
 import { normalizeDocker } from "./normalize_docker.ts";
+import { TEST_ENGINE } from "./test_engine.ts";
 
 const PEER = fileURLToPath(new URL("swarm_peer.sh", import.meta.url));
 const POLL_MS = 50;
@@ -16,6 +19,14 @@ export interface Answer {
   /** Standard output and error, normalized. */
   out: string;
   err: string;
+}
+
+/** An answer of the bare API. */
+export interface BareAnswer {
+  status: number;
+  /** Its content type; empty if it has none. */
+  type: string;
+  text: string;
 }
 
 /** A cluster that the stock client is pointed at. */
@@ -50,13 +61,24 @@ export class Side {
 
   /** One request of the bare API, as the stock client sends it. */
   async call(method: string, path: string, body?: unknown): Promise<{ status: number; text: string }> {
+    const { status, text } = await this.send(
+      method,
+      path,
+      body === undefined ? undefined : JSON.stringify(body),
+    );
+    return { status, text };
+  }
+
+  /** As {@linkcode call}, with the body's own text. The manager's port is shown as Docker's. */
+  async send(method: string, path: string, body?: string): Promise<BareAnswer> {
     const response = await fetch(`http://docker/v1.41${path}`, {
       client: this.#http,
       method,
       headers: { "User-Agent": "Docker-Client/20.10.24", "Content-Type": "application/json" },
-      ...(body !== undefined && { body: JSON.stringify(body) }),
+      ...(body !== undefined && { body }),
     });
-    return { status: response.status, text: await response.text() };
+    const text = (await response.text()).replaceAll(`:${this.#port}"`, ':2377"');
+    return { status: response.status, type: response.headers.get("content-type") ?? "", text };
   }
 
   async #get<T>(path: string): Promise<T> {
@@ -113,14 +135,44 @@ export function words(line: string): string[] {
   return [...line.matchAll(/(?:[^\s']+|'[^']*')+/g)].map(([word]) => word.replaceAll("'", ""));
 }
 
-/** Starts a real Docker Swarm in `dir`; resolves with its socket. */
-export function startPeer(dir: string): Promise<string> {
-  return peer("up", dir);
+/** Docker's swarm and ours. */
+export interface Sides {
+  docker: Side;
+  covey: Side;
 }
 
-/** Ends the swarm of {@linkcode startPeer}. */
-export async function stopPeer(dir: string): Promise<void> {
-  await peer("down", dir);
+/** Runs `test` with both, each of one node with the machine's name. */
+export function withSides(test: (sides: Sides) => Promise<void>): Promise<void> {
+  return withFleet({ docker: TEST_ENGINE }, async (fleet) => {
+    const dir = await Deno.makeTempDir({ prefix: "covey-peer-" });
+    const opened: Side[] = [];
+    try {
+      const [docker, covey] = await Promise.all([peerSide(dir), coveySide(fleet)]);
+      opened.push(docker, covey);
+      await test({ docker, covey });
+    } finally {
+      for (const side of opened) side.close();
+      await peer("down", dir);
+      await Deno.remove(dir, { recursive: true });
+    }
+  });
+}
+
+async function peerSide(dir: string): Promise<Side> {
+  return new Side(await peer("up", dir));
+}
+
+async function coveySide(fleet: Fleet): Promise<Side> {
+  const engine = new Side(TEST_ENGINE);
+  await engine.run(["tag", "busybox:local", "busybox:next"]);
+  engine.close();
+  await fleet.startManager(Deno.hostname());
+  const side = new Side(fleet.socket, fleet.address.split(":")[1]);
+  await fleet.waitUntil(
+    "the node is ready",
+    async () => (await side.run(["node", "ls"])).out.includes("Ready"),
+  );
+  return side;
 }
 
 async function peer(command: string, dir: string): Promise<string> {

@@ -19,7 +19,8 @@ up)
   ip -n "$namespace" link set lo up
   ip -n "$namespace" address add "$address/32" dev lo
   # Not `ip netns exec`: that hides the cgroup mounts that an engine needs.
-  setsid nsenter --net="/run/netns/$namespace" dockerd --data-root "$dir/data" --exec-root "$dir/exec" \
+  # What it is asked for may be without measure: it shall end before it takes the machine's memory.
+  setsid nsenter --net="/run/netns/$namespace" prlimit --as=$((6 << 30)) dockerd --data-root "$dir/data" --exec-root "$dir/exec" \
     --pidfile "$dir/pid" -H "unix://$socket" --bridge none --iptables=false --ip-forward=false \
     >"$dir/log" 2>&1 </dev/null &
   for _ in $(seq 150); do if answers; then break; fi; sleep 0.1; done
@@ -35,6 +36,8 @@ down)
     for _ in $(seq 150); do if runs "$pid"; then sleep 0.1; else break; fi; done
     if runs "$pid"; then kill -KILL "$pid"; fi
   fi
+  # What an engine that was killed leaves mounted keeps its folder from being removed.
+  for mounted in $(grep -o " $dir/[^ ]*" /proc/mounts || true); do umount -l "$mounted" 2>/dev/null || true; done
   ip netns delete "$namespace" 2>/dev/null || true
   ;;
 *) echo "usage: swarm_peer.sh up|down DIR" >&2; exit 2 ;;

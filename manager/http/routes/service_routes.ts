@@ -58,14 +58,15 @@ export function serviceRoutes(app: ControlApp, context: ControlContext): void {
     const auth = registryAuth(c);
     const { store } = manager;
     const service = await lookUp(manager, (state) => findService(state, c.req.param("id")));
-    if (rollback === "previous") await rollbackService(store, context.clock, service.ID, version);
+    // What is wrong with a request is told in Docker's order.
+    const spec = rollback === "previous"
+      ? undefined
+      : asRequested(c.req.raw.url, parseServiceSpec(body, { current: service.Spec }));
+    const kept = auth ?? keptAuth(c.req.query("registryAuthFrom") ?? "", service);
+    if (spec === undefined) await rollbackService(store, context.clock, service.ID, version);
     else if (rollback !== "" && rollback !== "none") {
       throw new CoveyError("unknown", `unrecognized rollback option ${rollback}`);
-    } else {
-      const spec = asRequested(c.req.raw.url, parseServiceSpec(body, { current: service.Spec }));
-      const kept = auth ?? keptAuth(c.req.query("registryAuthFrom") ?? "", service);
-      await updateService(store, context.clock, service.ID, version, withAuth(spec, kept));
-    }
+    } else await updateService(store, context.clock, service.ID, version, withAuth(spec, kept));
     return sendJSON(c, { Warnings: null });
   });
   app.delete("/services/:id", async (c) => {

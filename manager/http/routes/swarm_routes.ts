@@ -58,13 +58,13 @@ export function swarmRoutes(app: ControlApp, context: ControlContext): void {
   });
   app.post("/swarm/update", async (c) => {
     const { body, version, manager } = await updateRequest(c, context, "swarm");
-    const spec = mergeClusterSpec(defaultClusterSpec(), parseClusterSpec(body));
     const rotate: TokenRole[] = [];
     if (flagParameter(c, "rotateWorkerToken")) rotate.push("Worker");
     if (flagParameter(c, "rotateManagerToken")) rotate.push("Manager");
     if (flagParameter(c, "rotateManagerUnlockKey")) {
       throw new CoveyError("unimplemented", "locking managers is not available yet");
     }
+    const spec = mergeClusterSpec(defaultClusterSpec(), parseClusterSpec(body));
     await updateCluster(manager.store, context, version, { spec, rotate });
     return c.body(null, 200);
   });

@@ -75,7 +75,8 @@ function containerView(
 
 /** A task template as services show it; tasks leave `Runtime` out for containers, as Docker does. */
 export function taskSpecView(task: TaskSpec, defaults = false, ofTask = false): Record<string, unknown> {
-  const { ContainerSpec, ProcessSpec, GenericSpec, RestartPolicy, ForceUpdate, Runtime, ...rest } = task;
+  const { ContainerSpec, ProcessSpec, DenoSpec, GenericSpec, RestartPolicy, ForceUpdate, Runtime, ...rest } =
+    task;
   const container = Runtime === RUNTIME_CONTAINER && ContainerSpec !== undefined
     ? ContainerSpec
     : shownContainer(task);
@@ -85,6 +86,7 @@ export function taskSpecView(task: TaskSpec, defaults = false, ofTask = false): 
   return inOrder({
     ContainerSpec: containerView(container, defaults),
     ProcessSpec,
+    DenoSpec,
     GenericSpec,
     Resources: rest.Resources ?? (defaults ? {} : undefined),
     RestartPolicy: restart,

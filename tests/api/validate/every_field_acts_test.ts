@@ -5,6 +5,7 @@
  */
 import assert from "node:assert/strict";
 import { CoveyError } from "../../../api/errors.ts";
+import type { DenoSpec } from "../../../api/deno_spec.ts";
 import type { ProcessSpec, Service } from "../../../api/service.ts";
 import {
   mergeClusterSpec,
@@ -230,6 +231,46 @@ Deno.test("Requests: each field of a process spec is read by its executor; a log
   }
   const logged = { Name: "web", TaskTemplate: { ...TaskTemplate, LogDriver: { Name: "journald" } } };
   assert.throws(() => parseServiceSpec(logged), /TaskTemplate.LogDriver: log drivers are not available/);
+});
+
+Deno.test("Requests: each field of a deno spec is read by its executor; a log driver is refused by name", async () => {
+  const DenoSpec: Required<DenoSpec> = {
+    Source: "1",
+    Wasm: "AGFzbQ==",
+    Module: "/x.ts",
+    Args: ["x"],
+    Env: ["A=b"],
+    Dir: "/tmp",
+    User: "nobody",
+    Permissions: {
+      Net: ["192.0.2.1:80"],
+      Read: ["."],
+      Write: ["/srv/x"],
+      Env: true,
+      Run: ["/bin/true"],
+      Sys: ["uid"],
+      FFI: ["/x.so"],
+    },
+    StopSignal: "SIGINT",
+    StopGracePeriod: 7e9,
+  };
+  const stored = (spec: DenoSpec) =>
+    parseServiceSpec({ Name: "web", TaskTemplate: { Runtime: "deno", DenoSpec: spec } }).TaskTemplate
+      .DenoSpec;
+  for (const runs of ["Source", "Wasm", "Module"] as const) {
+    const { Source: _source, Wasm: _wasm, Module: _module, ...rest } = DenoSpec;
+    const spec = { ...rest, [runs]: DenoSpec[runs] };
+    assert.deepEqual(stored(spec), spec);
+  }
+  const readers = ["executors/deno/deno_spec.ts", "executors/process/process_spec.ts", "api/deno_spec.ts"];
+  for (const name of [...Object.keys(DenoSpec), ...Object.keys(DenoSpec.Permissions)]) {
+    assert.ok((await Promise.all(readers.map((file) => isRead(name, [file])))).includes(true), name);
+  }
+  const TaskTemplate = { Runtime: "deno", DenoSpec: { Source: "1" }, LogDriver: { Name: "journald" } };
+  assert.throws(
+    () => parseServiceSpec({ Name: "web", TaskTemplate }),
+    /TaskTemplate.LogDriver: log drivers are not available/,
+  );
 });
 
 Deno.test("Requests: what is shown can be sent back whole, and changes nothing", async () => {

@@ -138,10 +138,61 @@ Deno.test("Service spec: runtime and runtime spec must fit", () => {
     "TaskTemplate.ProcessSpec.User": "a number must be 0 to 2147483647: 4294967296",
     "TaskTemplate.ProcessSpec.Env[0]": 'must read NAME=value: current value is "=x"',
   });
+  assert.deepEqual(problems(task({ Runtime: "deno" })), { "TaskTemplate.DenoSpec": mismatch });
+  assert.deepEqual(problems(task({ Runtime: "deno", DenoSpec: { Source: "1" }, ProcessSpec: {} })), {
+    "TaskTemplate.ProcessSpec": mismatch,
+  });
+  assert.deepEqual(problems(task({ ContainerSpec: { Image: "a" }, DenoSpec: { Source: "1" } })), {
+    "TaskTemplate.DenoSpec": mismatch,
+  });
   assert.deepEqual(problems(task({ Runtime: "plugin", GenericSpec: { Payload: 1 } })), {
     "TaskTemplate.Runtime": 'unsupported runtime type: "plugin"',
   });
   assert.deepEqual(problems(task({ Runtime: "wasm" })), { "TaskTemplate.GenericSpec.Payload": mismatch });
+});
+
+Deno.test("Service spec: a script is bounded, and each of its permissions one that Deno takes as it is meant", () => {
+  const deno = (DenoSpec: unknown) =>
+    problems(() => parseServiceSpec({ Name: "a", TaskTemplate: { Runtime: "deno", DenoSpec } }));
+  assert.deepEqual(deno({ Source: "1", Permissions: { Net: false, Read: [], Env: true } }), {});
+  assert.deepEqual(deno({ Source: "x".repeat(64 * 1024) }), {});
+  const tooLong = `has ${64 * 1024 + 1} characters, at most ${64 * 1024} are allowed`;
+  assert.equal(deno({ Source: "x".repeat(64 * 1024 + 1) })["TaskTemplate.DenoSpec.Source"], tooLong);
+  const both = "exactly one of Source, Wasm and Module must be provided, current are 2";
+  assert.deepEqual(deno({ Source: "1", Module: "/x.ts" }), { "TaskTemplate.DenoSpec": both });
+  assert.deepEqual(deno({ Wasm: "c2NyaXB0" }), {
+    "TaskTemplate.DenoSpec.Wasm": "must be a WebAssembly module in base64",
+  });
+  assert.deepEqual(Object.keys(deno({ Module: "x.ts", User: "4294967296", Env: ["=x"] })), [
+    "TaskTemplate.DenoSpec.Module",
+    "TaskTemplate.DenoSpec.User",
+    "TaskTemplate.DenoSpec.Env[0]",
+  ]);
+  const wrong = {
+    Net: ["*", "*.example.com", "10.0.0.0/8", "a,b", "unix:/run/x.sock", "a:70000", "-a"],
+    Read: ["x", "./x", "/a/../b", "/a//b", "/a,/", ".."],
+    Env: ["A*", "", "A=b"],
+    Run: ["sh", "."],
+    Sys: ["--all"],
+    FFI: ["lib.so"],
+  };
+  for (const [kind, values] of Object.entries(wrong)) {
+    for (const value of values.filter((each) => each !== "")) {
+      const fields = Object.keys(deno({ Source: "1", Permissions: { [kind]: [value] } }));
+      assert.deepEqual(fields, [`TaskTemplate.DenoSpec.Permissions.${kind}[0]`], value);
+    }
+  }
+  const right = {
+    Net: ["a", "a.example.com:443", "192.0.2.1", "[::1]:80", "_x:1"],
+    Read: ["/", ".", "/a/..b", "/a b"],
+    Env: ["A", "_a1"],
+    Run: ["/bin/sh"],
+  };
+  assert.deepEqual(deno({ Source: "1", Permissions: right }), {});
+  const many = Array.from({ length: 201 }, (_, i) => `h${i}`);
+  assert.deepEqual(deno({ Source: "1", Permissions: { Net: many } }), {
+    "TaskTemplate.DenoSpec.Permissions": "has 201 values, at most 200 are allowed",
+  });
 });
 
 Deno.test("Service spec: image references are Docker's", () => {

@@ -14,12 +14,15 @@ export interface RawRun {
   variables?: string[];
   user?: string;
   memory?: string;
+  grants?: string;
 }
 
 /** The lines of a request that no agent of ours would send. */
-export function runLines({ id, command, args = [], variables = [], user = "", memory = "" }: RawRun): string {
+export function runLines(
+  { id, command, args = [], variables = [], user = "", memory = "", grants = "" }: RawRun,
+): string {
   const line = (texts: string[]) => texts.map((text) => text + SEPARATOR).join("");
-  const options = ["/usr/bin:/bin", user, "", memory, "", "", command];
+  const options = ["/usr/bin:/bin", user, "", memory, "", "", command, grants];
   const head = `run 1 ${id} ${SEPARATOR} ${NEWLINE}`;
   return [head, line(options), line(variables), line(args), ""].join("\n");
 }
@@ -63,7 +66,7 @@ export async function copyShim(
   folder: string,
   change: (text: string) => string = (text) => text,
 ): Promise<string> {
-  for (const name of ["shim.sh", "shim_clean.sh", "shim_server.sh", "shim_rules.sh"]) {
+  for (const name of ["shim.sh", "shim_clean.sh", "shim_server.sh", "shim_rules.sh", "shim_deno.sh"]) {
     const text = await Deno.readTextFile(`${dirname(defaultShim())}/${name}`);
     await Deno.writeTextFile(`${folder}/${name}`, change(text));
     await Deno.chmod(`${folder}/${name}`, 0o755);

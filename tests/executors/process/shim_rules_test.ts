@@ -7,6 +7,7 @@ import { NODE_ID } from "../../conformance/tasks.ts";
 import {
   ask,
   copyShim,
+  NEWLINE,
   type RawRun,
   recordLine,
   runLines,
@@ -205,6 +206,63 @@ Deno.test("Shim rules: with an allow-list nothing in a variable's place becomes 
         assert.match(answer, /^1 refused ProcessSpec.Env\[0\] must be NAME=value/);
         await Deno.remove(stateDir, { recursive: true });
       }
+    }
+  }));
+
+Deno.test("Shim rules: grants become no other flags than their own, and lead to no other file", async () => {
+  const refused: [string, RegExp][] = [
+    ["Net a --allow-all", /^Permissions.Net no HOST/],
+    ["Net a,b", /^Permissions.Net no HOST/],
+    ["Net *.example.com", /^Permissions.Net no HOST/],
+    ["Net unix:/run/x", /^Permissions.Net no HOST/],
+    ["Net ", /^Permissions.Net no HOST/],
+    ["Net *", /^Permissions.Net not let in/],
+    ["Read /a,/", /^Permissions.Read has a comma/],
+    ["Read /usr/../etc", /^Permissions.Read has a comma, /],
+    ["Read /usr/.", /^Permissions.Read has a comma, /],
+    ["Read etc", /^Permissions.Read no absolute path/],
+    ["Run .", /^Permissions.Run no absolute path/],
+    ["Run /bin/true", /^Permissions.Run not let in/],
+    ["FFI /lib/x.so", /^Permissions.FFI not let in/],
+    ["Env A*", /^Permissions.Env no name/],
+    ["Sys --all", /^Permissions.Sys no name/],
+    ["Module *", /^Module no such file/],
+    ["Module etc/passwd", /^Module no such file/],
+    ["Module /etc/../etc/passwd", /^Module has a comma, /],
+  ];
+  const judged = (grants: string) => {
+    const request = runLines({ id: "t", command: "/bin/true", grants: `Heap 0${NEWLINE}${grants}` });
+    return answers(request.replace("run 1", "judge 1"));
+  };
+  for (const [grants, expected] of refused) {
+    for (const answer of await judged(grants)) {
+      const [, said, end] = /^1 refused DenoSpec\.(.*)\n(.*\n)$/.exec(answer) ?? [];
+      assert.match(said ?? answer, expected, grants);
+      assert.equal(end, "1 ended\n");
+    }
+  }
+  for (const grants of ["Heap 1,--x", "Heap -1", "Heap x"]) {
+    for (const answer of await judged(grants)) assert.match(answer, /^1 refused Resources.Limits no number/);
+  }
+  for (const answer of await judged("Flag --allow-all")) {
+    assert.match(answer, /^1 refused request no permission/);
+  }
+  for (const grants of ["Net a:1", "Net [::1]", "Read /", "Read .", "Env A", "Module /etc/passwd"]) {
+    for (const answer of await judged(grants)) assert.equal(answer, "1 fit\n1 ended\n", grants);
+  }
+});
+
+Deno.test("Shim rules: with an allow-list a request with grants runs no other program", () =>
+  withList(`${Deno.realPathSync("/usr/bin/true")}\n`, async (_shim, server) => {
+    for (const shell of SHELLS) {
+      const stateDir = await stateFolder();
+      const request = runLines({ id: "t", command: "/usr/bin/id", grants: "Heap 0" }).replace(
+        "run 1",
+        "judge 1",
+      );
+      const answer = await ask(stateDir, request, ...shellOf(shell, stateDir), server);
+      assert.match(answer, /^1 refused DenoSpec.Command not allowed by/);
+      await Deno.remove(stateDir, { recursive: true });
     }
   }));
 

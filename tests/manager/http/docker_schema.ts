@@ -2,7 +2,7 @@
 import { Ajv, type ValidateFunction } from "ajv";
 import { parse } from "yaml";
 
-type Json = Record<string, unknown>;
+export type Json = Record<string, unknown>;
 
 const isObject = (value: unknown): value is Json =>
   typeof value === "object" && value !== null && !Array.isArray(value);
@@ -27,6 +27,23 @@ const service = document.definitions.Service as {
   properties: { UpdateStatus: { properties: { State: { enum: string[] } } } };
 };
 service.properties.UpdateStatus.properties.State.enum.push(...ROLLBACK_STATES);
+
+/** A part of the description. */
+export interface Schema {
+  type?: string;
+  enum?: unknown[];
+  items?: Schema;
+  properties?: Record<string, Schema>;
+  $ref?: string;
+  allOf?: Schema[];
+}
+
+/** The schema that a reference names, or the one given. */
+export function schemaOf(schema: Schema): Schema {
+  const reference = schema.$ref ?? schema.allOf?.[0]?.$ref;
+  if (reference === undefined) return schema;
+  return document.definitions[reference.replace("#/definitions/", "")] as Schema;
+}
 
 /** What the engine answers with null where its description does not say so. */
 const NULLABLE = [

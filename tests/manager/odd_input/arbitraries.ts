@@ -189,6 +189,23 @@ const runtime = fc.oneof(
   {
     weight: 2,
     arbitrary: fc.record({
+      Runtime: fc.constant("deno"),
+      DenoSpec: fc.record({
+        Source: mostly(fc.constant("1"), text),
+        Args: some(text),
+        Env: some(mostly(fc.constantFrom("A=b", "__proto__=x"), text)),
+        Permissions: part({
+          Net: fc.oneof(some(mostly(fc.constant("192.0.2.1:80"), text)), fc.boolean()),
+          Read: some(mostly(fc.constantFrom(".", "/srv"), text)),
+          Env: some(mostly(fc.constant("constructor"), text)),
+        }),
+        StopGracePeriod: duration,
+      }, { requiredKeys: ["Source"], noNullPrototype: true }),
+    }),
+  },
+  {
+    weight: 2,
+    arbitrary: fc.record({
       Runtime: word("constructor", "timer", "toString"),
       GenericSpec: fc.record({ Payload: payload }),
     }),

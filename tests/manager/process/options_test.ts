@@ -44,6 +44,7 @@ Deno.test("run-manager: every flag is taken", () => {
     labels: { a: "b=c", d: "" },
     skip: { entries: [7, 9], records: ["tasks/abc"] },
     dockerSocket: undefined,
+    exitWithParent: false,
   });
 });
 

@@ -26,7 +26,7 @@ function unsettledService(state: ReadView, service: Service, nodes: number): str
   const tasks = state.find("tasks", "serviceID", service.ID);
   const wanted = tasks.filter(isWanted);
   const { Mode } = service.Spec;
-  const expected = "Global" in Mode ? nodes : Mode.Replicated.Replicas;
+  const expected = "Replicated" in Mode ? Mode.Replicated.Replicas : nodes;
   const slots = new Set(wanted.map(slotKey));
   let resting = 0;
   for (const [key, ofSlot] of Map.groupBy(tasks, slotKey)) {

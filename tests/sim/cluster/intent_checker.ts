@@ -11,7 +11,7 @@ import type { World } from "./world.ts";
 /** Longer than anything takes in a healed cluster: delays and programs of these runs last 4 s at most. */
 export const MAX_STANDING_MS = 15_000;
 
-/** See the file's head. */
+/** Watches one run, and finds what its healed cluster has forgotten. */
 export class IntentChecker {
   readonly #world: World;
   /** When a task last changed. */

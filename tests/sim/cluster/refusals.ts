@@ -3,7 +3,7 @@ import { CoveyError } from "../../../api/errors.ts";
 import type { SeededRandom } from "../raft/random.ts";
 import type { World } from "./world.ts";
 
-/** See the file's head. */
+/** Decides about each proposal whether it is refused, or its answer lost. */
 export class Refusals {
   /** Share of proposals of which nothing is written, and of those that are committed and fail all the same. */
   refused = 0;

@@ -1,0 +1,157 @@
+/** Where the two sides differ on purpose, each with its reason; `docs/docker_differences.md` says it to users. Nothing else is exempt. */
+import type { Divergence, Exchange } from "./answers.ts";
+
+/** The status of a connection that was closed instead of an answer. */
+export const HUNG_UP = 0;
+
+interface Difference {
+  reason: string;
+  explains(exchange: Exchange, divergence: Divergence): boolean;
+}
+
+/** Docker's Go speaking of a text that it cannot decode. */
+const GO_DECODER = /json: cannot unmarshal|unexpected EOF|invalid character|^EOF|"EOF"/;
+
+export const DIFFERENCES: readonly Difference[] = [
+  {
+    reason:
+      "secrets, configs, networks, jobs, plugin services and ingress are refused by name until they are there",
+    explains: ({ covey }) => covey.status >= 400 && /(?:is|are) not available yet/.test(covey.text),
+  },
+  {
+    reason:
+      "a body that is no JSON or of another type is refused with the field, and with those of other mistakes",
+    explains: ({ docker, covey }, { at }) =>
+      at === ".message" && docker.status === 400 && covey.status === 400 && GO_DECODER.test(docker.text),
+  },
+  {
+    reason:
+      "a filter that is no object, or no JSON, is a mistake of the request (400), not of the server (500)",
+    explains: ({ step, docker, covey }) =>
+      step.path.includes("filters=") && docker.status >= 400 && covey.status === 400 &&
+      GO_DECODER.test(docker.text),
+  },
+  {
+    reason: "a constraint that cannot be read is a mistake of the request (400), not of the server (500)",
+    explains: ({ docker, covey }) =>
+      docker.status === 500 && covey.status === 400 && /onstraint/.test(covey.text),
+  },
+  {
+    reason: "what this kind of cluster never has is refused by name, where Docker ignores it",
+    explains: ({ covey }) =>
+      covey.status === 400 &&
+      /(?:is|are) not supported|on Linux"|old snapshots are not available/.test(covey.text),
+  },
+  {
+    reason: "of a request with several mistakes we may tell of the object that does not exist first",
+    explains: ({ step, docker, covey }) =>
+      step.method === "POST" && docker.status >= 400 && covey.status === 404 &&
+      / not found"/.test(covey.text),
+  },
+  {
+    reason: "of a request with several mistakes we may tell of the spec first, Docker of the parameter",
+    explains: ({ docker, covey }) =>
+      docker.status === 500 && covey.status === 400 &&
+      /unrecognized rollback option|registryAuthFrom|have a previous spec/.test(docker.text),
+  },
+  {
+    reason:
+      "null where an object has to stand is refused with its place, where Docker breaks down or makes an empty one",
+    explains: ({ covey }) => covey.status === 400 && /cannot unmarshal null into object/.test(covey.text),
+  },
+  {
+    reason: "why a placeholder cannot be filled in is said in our words",
+    explains: ({ docker, covey }, { at }) =>
+      at === ".message" && /expanding \w+ failed/.test(docker.text) &&
+      /expanding \w+ failed/.test(covey.text),
+  },
+  {
+    reason: "what follows the JSON of a body is refused, where Docker does not look at it",
+    explains: ({ step, covey }) =>
+      covey.status === 400 && /after JSON at/.test(covey.text) && !isJSON(step.body ?? ""),
+  },
+  {
+    reason: "a path with a slash in a name is of an object that does not exist; of a path Docker has none",
+    explains: ({ step, docker }, { at }) =>
+      step.path.includes("%2F") && at === ".message" && docker.text.includes("page not found"),
+  },
+  {
+    reason: "of several mistakes in a spec all are told",
+    explains: ({ docker, covey }, { at }) =>
+      at === ".message" && docker.status === covey.status && covey.status === 400 &&
+      covey.text.includes("; "),
+  },
+  {
+    reason: "a whole number that cannot be kept exactly is refused by name",
+    explains: ({ covey }) => covey.status === 400 && /exact/.test(covey.text),
+  },
+  {
+    reason: "/swarm/update: what is left out has Docker's default and is shown with it, where Docker shows 0",
+    explains: ({ step }, { at, docker, covey }) =>
+      step.method === "GET" && /^\/(?:swarm|info)/.test(step.path) &&
+      (docker === 0 || docker === undefined) &&
+      /\.Spec\.(?:Orchestration|Raft|Dispatcher|CAConfig)\./.test(at) && typeof covey === "number",
+  },
+  {
+    reason:
+      "a node that is in a swarm says so before it looks at what else is wrong with a request to begin or join one",
+    explains: ({ step, docker, covey }) =>
+      /^\/swarm\/(?:init|join|unlock)/.test(step.path) && docker.status === 400 &&
+      /already part of a swarm|not locked/.test(covey.text),
+  },
+  {
+    reason: "a refusal has a reason beside its message, for programs of ours",
+    explains: (_exchange, { at, docker }) => at === ".reason" && docker === undefined,
+  },
+  {
+    reason: "a rollback to the previous spec needs none in its body: what stands there is not looked at",
+    explains: ({ step, docker }) => step.path.includes("rollback=previous") && docker.status >= 400,
+  },
+  {
+    reason: "the default log driver is shown as it was set; Docker 20.10 shows none",
+    explains: (_exchange, { at, docker }) =>
+      at.endsWith(".Spec.TaskDefaults.LogDriver") && docker === undefined,
+  },
+  {
+    reason: "a task that ended before it had a node says why; Docker leaves what it waited for",
+    explains: (_exchange, { at, covey }) =>
+      /\.Status\.(?:Message|Err)$/.test(at) && covey === "task is no longer wanted",
+  },
+  {
+    reason:
+      "Docker breaks down over some requests, such as lists with null in them, and closes the connection",
+    explains: ({ docker, covey }) => docker.status === HUNG_UP && covey.status >= 200,
+  },
+  {
+    reason: "a spec that is wrong is told of before a change that is not allowed",
+    explains: ({ docker, covey }) => docker.status === 501 && covey.status === 400,
+  },
+  {
+    reason: "a pool of addresses is shown, which Docker has or not by the client that started the swarm",
+    explains: (_exchange, { at }) => at.endsWith(".DefaultAddrPool"),
+  },
+  {
+    reason:
+      "Docker now and then writes why a task has no node only with the scheduler's next pass, whenever that is",
+    explains: (_exchange, { at, docker, covey }) =>
+      at.endsWith(".Status.Err") && docker === undefined && /^no suitable node/.test(String(covey)),
+  },
+  {
+    reason: "a node says which kinds of tasks it runs",
+    explains: (_exchange, { at }) => /\.Description\.Runtimes$/.test(at),
+  },
+];
+
+function isJSON(text: string): boolean {
+  try {
+    JSON.parse(text);
+    return true;
+  } catch {
+    return false;
+  }
+}
+
+/** Whether a divergence is on the list. */
+export function explains(exchange: Exchange, divergence: Divergence): boolean {
+  return DIFFERENCES.some((each) => each.explains(exchange, divergence));
+}
