@@ -47,7 +47,7 @@ const CONSTRAINT_TEXTS = /^(?:constraint expected one operator|(?:key|value) '.*
 /** Texts of SwarmKit's checks of a spec. */
 const SWARMKIT_TEXTS = new RegExp(
   "^(?:meta: |name must be |(?:TaskSpec|ContainerSpec|EndpointSpec): |invalid (?:cpu|memory) value |" +
-    "minimum certificate |heartbeat time |expanding )",
+    "minimum certificate |heartbeat time |expanding |Jobs may not have an update config$)",
 );
 
 /** What Docker says to a spec with this one problem; undefined where Docker has no such problem. */
