@@ -13,7 +13,7 @@ import { nodeMatches } from "../placement/constraint.ts";
 import type { WriteTransaction } from "../store/store.ts";
 import type { ComponentOptions } from "../leader/commit_loop.ts";
 import { ServiceOrchestrator, type Verdict } from "./service_orchestrator.ts";
-import { isOfIteration, isWanted, newTask, withDesired } from "../task/task.ts";
+import { isOfIteration, isWanted, withDesired } from "../task/task.ts";
 
 /**
  * What a node is to a global service: `run` a task there; `leave` what is there as it is (the node is paused,
@@ -121,7 +121,7 @@ export class GlobalOrchestrator extends ServiceOrchestrator {
 
   /** Creates missing tasks and ends those that must not be; `failed` hears of each pair whose writes are not committed. */
   async #apply(pairs: Pair[], failed: (pair: Pair, error: CoveyError) => void): Promise<void> {
-    const { store, clock, random } = this.options;
+    const { store } = this.options;
     const cluster = clusterOf(store);
     const toDo = pairs.filter(({ verdict, live }) =>
       verdict === "run" ? live.length === 0 : verdict === "end" && live.some(mayBeEnded)
@@ -130,12 +130,8 @@ export class GlobalOrchestrator extends ServiceOrchestrator {
       const current = tx.get("services", service.ID);
       const place = tx.get("nodes", node.ID);
       if (current === undefined || place === undefined || globalVerdict(current, place) !== verdict) return;
-      if (verdict === "run") {
-        const tasks = tx.find("tasks", "slot", slotKey({ ServiceID: service.ID, NodeID: node.ID }));
-        if (!tasks.some((task) => isWanted(task) && isOfIteration(current, task))) {
-          tx.create("tasks", newTask(current, { nodeID: node.ID }, cluster, clock, random));
-        }
-      } else this.#end(tx, live);
+      if (verdict === "run") this.createIn(tx, current, { nodeID: node.ID }, cluster);
+      else this.#end(tx, live);
     }, (pair, outcome) => {
       if (!outcome.committed) failed(pair, outcome.error);
     });

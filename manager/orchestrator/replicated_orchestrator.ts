@@ -6,7 +6,7 @@ import { isTerminal } from "../../api/task_state.ts";
 import type { ReadView, WriteTransaction } from "../store/store.ts";
 import type { ComponentOptions } from "../leader/commit_loop.ts";
 import { type NodeChange, ServiceOrchestrator, type Verdict } from "./service_orchestrator.ts";
-import { isOfIteration, isWanted, iterationOf, newTask } from "../task/task.ts";
+import { iterationOf } from "../task/task.ts";
 
 /** Live tasks by slot, and what is left of slots without any. */
 interface Slots {
@@ -120,15 +120,12 @@ export class ReplicatedOrchestrator extends ServiceOrchestrator {
 
   /** Creates a task in each of `slots`, none of which has one. */
   protected async fill(service: Service, slots: number[]): Promise<void> {
-    const { store, clock, random } = this.options;
+    const { store } = this.options;
     const cluster = clusterOf(store);
     await store.batch(slots, (tx, slot) => {
       const current = tx.get("services", service.ID);
       if (current === undefined || !isSameVersion(current, service)) return;
-      // There, if this was written before and the answer was lost.
-      const present = tx.find("tasks", "slot", `${service.ID}/${slot}`);
-      if (present.some((task) => isWanted(task) && isOfIteration(current, task))) return;
-      tx.create("tasks", newTask(current, { slot }, cluster, clock, random));
+      this.createIn(tx, current, { slot }, cluster);
     });
   }
 }

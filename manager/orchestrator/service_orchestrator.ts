@@ -1,4 +1,5 @@
 /** What the orchestrators of all modes share: dirty sets, restarts, and the end of services. */
+import type { Cluster } from "../../api/cluster.ts";
 import { type ModeName, modeOf, type Service } from "../../api/service.ts";
 import type { Task } from "../../api/task.ts";
 import { isTerminal } from "../../api/task_state.ts";
@@ -7,7 +8,7 @@ import { CommitLoop, type ComponentOptions } from "../leader/commit_loop.ts";
 import { type DelayedStart, RestartSupervisor } from "../restart/restart_supervisor.ts";
 import { showOnService, showOnTask } from "../leader/show_reason.ts";
 import type { WorkList } from "../leader/work_list.ts";
-import { isWanted, withDesired } from "../task/task.ts";
+import { isLeftover, isOfIteration, isWanted, newTask, type Place, withDesired } from "../task/task.ts";
 import { Updater } from "../updater/updater.ts";
 
 /** A change of a node. */
@@ -79,6 +80,26 @@ export abstract class ServiceOrchestrator {
       const task = tx.get("tasks", ID);
       if (task && task.DesiredState !== "remove") tx.update("tasks", withDesired(task, "remove"));
     });
+  }
+
+  /**
+   * Creates a task of `service` in a place, unless it is there: it is, if it was written before and the answer was lost. What
+   * an earlier run of a job left in the place ends with it, so that no device is asked for both.
+   */
+  protected createIn(
+    tx: WriteTransaction,
+    service: Service,
+    place: Place,
+    cluster: Cluster | undefined,
+  ): void {
+    const { clock, random } = this.options;
+    const key = `${service.ID}/${"slot" in place ? place.slot : place.nodeID}`;
+    const present = tx.find("tasks", "slot", key);
+    if (present.some((task) => isWanted(task) && isOfIteration(service, task))) return;
+    for (const task of present) {
+      if (isLeftover(service, task)) tx.update("tasks", withDesired(task, "remove"));
+    }
+    tx.create("tasks", newTask(service, place, cluster, clock, random));
   }
 
   /** Has another look at wanted tasks. */

@@ -3,7 +3,7 @@ import { type Clock, timestamp } from "../../api/clock.ts";
 import type { Cluster } from "../../api/cluster.ts";
 import { newID, type Random } from "../../api/random.ts";
 import { isJob, type PortConfig, type Service, type TaskSpec } from "../../api/service.ts";
-import type { Task } from "../../api/task.ts";
+import { isCompletedJob, type Task } from "../../api/task.ts";
 import { compareStates, isTerminal, type TaskState } from "../../api/task_state.ts";
 import { nodeMatches } from "../placement/constraint.ts";
 import type { ReadView } from "../store/store.ts";
@@ -96,6 +96,11 @@ export function iterationOf({ Spec, JobStatus }: Pick<Service, "Spec" | "JobStat
 /** True if `task` belongs to what `service` does now: for a job, to its present run. */
 export function isOfIteration(service: Pick<Service, "Spec" | "JobStatus">, task: Task): boolean {
   return iterationOf(service) === task.JobIteration?.Index;
+}
+
+/** True for what an earlier run of a job left at work, or waiting to be. What ended stays as history. */
+export function isLeftover(service: Pick<Service, "Spec" | "JobStatus">, task: Task): boolean {
+  return isWanted(task) && !isCompletedJob(task) && !isOfIteration(service, task);
 }
 
 /** `task` with a desired state at least `state`: a desired state never decreases. */

@@ -6,9 +6,10 @@ import type { Service } from "../../../api/service.ts";
 import type { Task } from "../../../api/task.ts";
 import type { ComponentOptions } from "../../leader/commit_loop.ts";
 import type { WriteTransaction } from "../../store/store.ts";
+import { isLeftover } from "../../task/task.ts";
 import { GlobalOrchestrator } from "../global_orchestrator.ts";
 import type { Verdict } from "../service_orchestrator.ts";
-import { jobVerdict, leftovers } from "./job.ts";
+import { jobVerdict } from "./job.ts";
 
 /** The orchestrator of global jobs. */
 export class GlobalJobOrchestrator extends GlobalOrchestrator {
@@ -21,7 +22,8 @@ export class GlobalJobOrchestrator extends GlobalOrchestrator {
   }
 
   protected override async reconcile(service: Service): Promise<void> {
-    await this.remove(leftovers(service, this.options.store.find("tasks", "serviceID", service.ID)));
+    const tasks = this.options.store.find("tasks", "serviceID", service.ID);
+    await this.remove(tasks.filter((task) => isLeftover(service, task)));
     await super.reconcile(service);
   }
 }

@@ -24,14 +24,6 @@ export function slotsToStart({ MaxConcurrent, TotalCompletions }: Times, tasks: 
   return free;
 }
 
-/**
- * What an earlier run left that must end: what is at work or waits to be. What ended stays as history, which the reaper
- * keeps short.
- */
-export function leftovers(service: Service, tasks: readonly Task[]): Task[] {
-  return tasks.filter((task) => isWanted(task) && !isCompletedJob(task) && !isOfIteration(service, task));
-}
-
 /** `verdict` on a task as on one of a service that is no job, but for what is done or of an earlier run. */
 export function jobVerdict(service: Service, task: Task, verdict: () => Verdict): Verdict {
   if (isCompletedJob(task)) return "keep";

@@ -3,10 +3,10 @@ import type { Service } from "../../../api/service.ts";
 import type { Task } from "../../../api/task.ts";
 import type { ComponentOptions } from "../../leader/commit_loop.ts";
 import type { WriteTransaction } from "../../store/store.ts";
-import { isOfIteration } from "../../task/task.ts";
+import { isLeftover, isOfIteration } from "../../task/task.ts";
 import { ReplicatedOrchestrator } from "../replicated_orchestrator.ts";
 import type { Verdict } from "../service_orchestrator.ts";
-import { jobVerdict, leftovers, slotsToStart } from "./job.ts";
+import { jobVerdict, slotsToStart } from "./job.ts";
 
 /** The orchestrator of replicated jobs. A task that failed, or whose node is lost, is followed by another in its slot. */
 export class ReplicatedJobOrchestrator extends ReplicatedOrchestrator {
@@ -31,7 +31,7 @@ export class ReplicatedJobOrchestrator extends ReplicatedOrchestrator {
     const beyond = tasks.filter((task) =>
       !isOfIteration(service, task) && (task.Slot ?? 0) >= TotalCompletions
     );
-    await this.remove([...leftovers(service, tasks), ...beyond]);
+    await this.remove([...tasks.filter((task) => isLeftover(service, task)), ...beyond]);
     const present = tasks.filter((task) => isOfIteration(service, task));
     await this.fill(service, slotsToStart(service.Spec.Mode.ReplicatedJob, present));
   }

@@ -3,8 +3,8 @@ import { RUNTIME_MOCK } from "../../../executors/mock/mock_executor.ts";
 import type { MockScript } from "../../../executors/mock/mock_controller.ts";
 import { isJob, type Service } from "../../../api/service.ts";
 import { isCompletedJob, slotKey, type Task } from "../../../api/task.ts";
-import { leftovers, slotsToStart } from "../../../manager/orchestrator/jobs/job.ts";
-import { isOfIteration, isWanted } from "../../../manager/task/task.ts";
+import { slotsToStart } from "../../../manager/orchestrator/jobs/job.ts";
+import { isLeftover, isOfIteration, isWanted } from "../../../manager/task/task.ts";
 import type { ReadView } from "../../../manager/store/store.ts";
 import { restAfter } from "./intent_checker.ts";
 import type { SimAgent } from "./agent.ts";
@@ -45,7 +45,7 @@ function unsettledService(state: ReadView, service: Service, nodes: number): str
 /** A job has begun, completed or given up whatever it may, and what fails for ever holds up what is to come after. */
 function unsettledJob(service: Service, tasks: readonly Task[], nodes: number): string | undefined {
   const { Mode } = service.Spec;
-  if (leftovers(service, tasks).length > 0) return "an earlier run goes on";
+  if (tasks.some((task) => isLeftover(service, task))) return "an earlier run goes on";
   const present = tasks.filter((task) => isOfIteration(service, task));
   const places = new Set(present.map(slotKey)).size;
   const working = present.filter((task) => isWanted(task) && !isCompletedJob(task)).length;
