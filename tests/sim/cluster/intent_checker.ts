@@ -5,7 +5,7 @@
 import { isCompletedJob, slotKey, type Task } from "../../../api/task.ts";
 import { compareStates, isTerminal } from "../../../api/task_state.ts";
 import type { Commit, ReadView } from "../../../manager/store/store.ts";
-import { goalOf, isWanted } from "../../../manager/task/task.ts";
+import { goalOf, isOfIteration, isWanted } from "../../../manager/task/task.ts";
 import type { World } from "./world.ts";
 
 /** Longer than anything takes in a healed cluster: delays and programs of these runs last 4 s at most. */
@@ -64,6 +64,9 @@ function unspentAttempts(state: ReadView): string | undefined {
   for (const tasks of Map.groupBy(state.all("tasks"), slotKey).values()) {
     const newest = tasks.at(-1)!, attempts = restAfter(newest);
     const alike = tasks.filter(({ SpecVersion }) => SpecVersion?.Index === newest.SpecVersion?.Index);
+    const service = state.get("services", newest.ServiceID);
+    // What an earlier run of a job left was ended with it.
+    if (service && !isOfIteration(service, newest)) continue;
     if (attempts === undefined || alike.some(isCompletedJob)) continue;
     const made = alike.length;
     if (made < attempts + 1) {
