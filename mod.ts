@@ -36,6 +36,7 @@ export {
   type Capabilities,
   type Capability,
   type Controller,
+  type Dependencies,
   type Executor,
   type ExecutorContext,
   type ExecutorDescription,

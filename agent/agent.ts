@@ -11,6 +11,7 @@ import type { Random } from "../api/random.ts";
 import type { Executor } from "../executors/executor.ts";
 import { sessionBackoff } from "./backoff.ts";
 import type { ManagerConnection, ManagerDialer } from "./connection.ts";
+import { DependencyKeeper } from "./dependencies.ts";
 import { DESCRIBE_TIMEOUT_MS, describeNode, type NodeFacts } from "./describe_node.ts";
 import type { LocalState } from "./local_state.ts";
 import { Managers } from "./managers.ts";
@@ -38,6 +39,8 @@ export interface AgentOptions {
   dialer: ManagerDialer;
   executors: readonly Executor[];
   state: LocalState;
+  /** Secrets and configs, with what an earlier agent kept loaded; else they are in memory only. */
+  dependencies?: DependencyKeeper;
   clock: Clock;
   random: Random;
   /** HOST:PORT of the managers known so far. */
@@ -61,6 +64,7 @@ export interface AgentOptions {
 export class Agent {
   readonly #options: AgentOptions;
   readonly #worker: Worker;
+  readonly #dependencies: DependencyKeeper;
   readonly #reporter: StatusReporter;
   readonly #managers: Managers;
   readonly #backoff: Backoff;
@@ -77,10 +81,12 @@ export class Agent {
     this.#reporter = new StatusReporter(options.clock);
     this.#managers = new Managers(options.random, options.managers);
     this.#backoff = sessionBackoff(options.random);
+    this.#dependencies = options.dependencies ?? new DependencyKeeper(options.state);
     this.#worker = new Worker({
       clock: options.clock,
       executors: options.executors,
       state: options.state,
+      dependencies: this.#dependencies,
       bootID: options.bootID ?? "",
       node: async () => this.#description ?? await this.#describe(this.#abort.signal),
       onStatus: (taskID, status) => this.#reporter.report(taskID, status),
@@ -105,6 +111,7 @@ export class Agent {
     await this.#running;
     await this.#worker.stop();
     this.#reporter.disconnect();
+    await this.#dependencies.settled();
     await this.#options.state.flush();
     this.#setState("stopped", undefined);
   }
@@ -126,6 +133,7 @@ export class Agent {
       const removed = failure.error.reason === "not_in_cluster" ||
         (failure.opening && hasCode(failure.error, "not_found"));
       this.#setState(removed ? "removed" : "connecting", failure.error);
+      if (removed) await this.#dependencies.wipe();
       const pause = removed ? REMOVED_RETRY_MS : this.#backoff.next();
       await sleep(clock, pause, signal).catch(() => {});
     }
@@ -189,6 +197,8 @@ export class Agent {
     const changed = this.#managers.replace(message.Managers);
     if (changed || !this.#managersTold) this.#options.onManagers?.(this.#managers.addresses);
     this.#managersTold = true;
+    // The node's key may be a new one: a renewal is told of here.
+    void this.#dependencies.rekey();
     this.#options.onSession?.(message);
   }
 

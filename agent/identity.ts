@@ -41,6 +41,8 @@ export interface IdentityOptions {
 /** The node's identity, always the newest. */
 export interface IdentityKeeper {
   readonly current: NodeIdentity;
+  /** The private keys (PEM) that the node has and last had, the present one first. */
+  keys(): Promise<string[]>;
   /** Called before each dial. */
   refresh(): Promise<void>;
   stop(): void;
@@ -78,6 +80,7 @@ export async function ownIdentity(
     get current() {
       return renewer.identity;
     },
+    keys: () => store.keys(),
     refresh: () => Promise.resolve(),
     stop: () => renewer.stop(),
   };
@@ -139,6 +142,7 @@ export async function sharedIdentity(options: IdentityOptions): Promise<Identity
     get current() {
       return identity;
     },
+    keys: () => store.keys(),
     async refresh() {
       identity = await store.load() ?? identity;
     },

@@ -30,6 +30,9 @@ const MAX_VALUE_BYTES = 48 * 1024;
 const MAX_TRANSACTION_BYTES = 512 * 1024;
 const MAX_TRANSACTION_CHANGES = 500;
 
+/** A record whose bytes only its writer can read. */
+const SEALED = "sealed";
+
 type Write = { key: Deno.KvKey; value: Uint8Array | undefined };
 
 const encoder = new TextEncoder();
@@ -40,6 +43,7 @@ export class LocalState {
   readonly #kv: Deno.Kv;
   readonly #tasks: Map<string, TaskRecord>;
   readonly #chunks: Map<string, number>;
+  readonly #sealed: Map<string, Uint8Array<ArrayBuffer>>;
   #node: NodeRecord;
   #queue = new Map<string, Write>();
   #flushing: Promise<void> | undefined;
@@ -49,11 +53,13 @@ export class LocalState {
     kv: Deno.Kv,
     tasks: Map<string, TaskRecord>,
     chunks: Map<string, number>,
+    sealed: Map<string, Uint8Array<ArrayBuffer>>,
     node: NodeRecord,
   ) {
     this.#kv = kv;
     this.#tasks = tasks;
     this.#chunks = chunks;
+    this.#sealed = sealed;
     this.#node = node;
   }
 
@@ -80,7 +86,8 @@ export class LocalState {
       if (record) tasks.set(id, record);
     }
     const node = await kv.get<Uint8Array>(["node"]);
-    return new LocalState(kv, tasks, chunks, { index: 0, bootID: "", ...parseJson<NodeRecord>(node.value) });
+    const nodeRecord = { index: 0, bootID: "", ...parseJson<NodeRecord>(node.value) };
+    return new LocalState(kv, tasks, chunks, await loadSealed(kv), nodeRecord);
   }
 
   /** Every task on record. */
@@ -120,6 +127,19 @@ export class LocalState {
     this.#chunks.delete(id);
   }
 
+  /** The sealed records by name. */
+  sealed(): ReadonlyMap<string, Uint8Array<ArrayBuffer>> {
+    return this.#sealed;
+  }
+
+  /** Keeps a sealed record, or with undefined forgets it. */
+  putSealed(name: string, bytes: Uint8Array<ArrayBuffer> | undefined): void {
+    const before = this.#sealed.get(name)?.length ?? 0;
+    if (bytes) this.#sealed.set(name, bytes);
+    else this.#sealed.delete(name);
+    this.#writeChunks([SEALED, name], bytes ?? new Uint8Array(), chunksOf(before));
+  }
+
   /** Keeps what is given of the node's record. */
   setNode(change: Partial<NodeRecord>): void {
     this.#node = { ...this.#node, ...change };
@@ -143,16 +163,17 @@ export class LocalState {
 
   #writeTask(task: Task): void {
     const bytes = encoder.encode(JSON.stringify(task));
-    const before = this.#chunks.get(task.ID) ?? 0;
-    const count = Math.ceil(bytes.length / MAX_VALUE_BYTES);
+    this.#writeChunks(["task", task.ID, "spec"], bytes, this.#chunks.get(task.ID) ?? 0);
+    this.#chunks.set(task.ID, chunksOf(bytes.length));
+  }
+
+  /** Writes `bytes` in parts under `key`, where `before` parts are now. */
+  #writeChunks(key: Deno.KvKey, bytes: Uint8Array, before: number): void {
+    const count = chunksOf(bytes.length);
     for (let n = 0; n < count; n++) {
-      this.#enqueue(
-        ["task", task.ID, "spec", n],
-        bytes.slice(n * MAX_VALUE_BYTES, (n + 1) * MAX_VALUE_BYTES),
-      );
+      this.#enqueue([...key, n], bytes.slice(n * MAX_VALUE_BYTES, (n + 1) * MAX_VALUE_BYTES));
     }
-    for (let n = count; n < before; n++) this.#enqueue(["task", task.ID, "spec", n], undefined);
-    this.#chunks.set(task.ID, count);
+    for (let n = count; n < before; n++) this.#enqueue([...key, n], undefined);
   }
 
   #write(key: Deno.KvKey, json: string): void {
@@ -212,14 +233,32 @@ function* batches(writes: Write[]): Generator<Write[]> {
   if (batch.length > 0) yield batch;
 }
 
-function parseRecord(part: { task: Uint8Array[]; rest?: Uint8Array }): TaskRecord | undefined {
-  const bytes = new Uint8Array(part.task.reduce((sum, chunk) => sum + chunk.length, 0));
+function chunksOf(bytes: number): number {
+  return Math.ceil(bytes / MAX_VALUE_BYTES);
+}
+
+function joined(chunks: readonly Uint8Array[]): Uint8Array<ArrayBuffer> {
+  const bytes = new Uint8Array(chunks.reduce((sum, chunk) => sum + chunk.length, 0));
   let offset = 0;
-  for (const chunk of part.task) {
+  for (const chunk of chunks) {
     bytes.set(chunk, offset);
     offset += chunk.length;
   }
-  const task = parseJson<Task>(bytes);
+  return bytes;
+}
+
+/** One that lost a part is found out by whoever unseals it. */
+async function loadSealed(kv: Deno.Kv): Promise<Map<string, Uint8Array<ArrayBuffer>>> {
+  const parts = new Map<string, Uint8Array[]>();
+  for await (const { key, value } of kv.list<Uint8Array>({ prefix: [SEALED] })) {
+    const name = String(key[1]);
+    parts.set(name, [...parts.get(name) ?? [], value]);
+  }
+  return new Map([...parts].map(([name, chunks]) => [name, joined(chunks)]));
+}
+
+function parseRecord(part: { task: Uint8Array[]; rest?: Uint8Array }): TaskRecord | undefined {
+  const task = parseJson<Task>(joined(part.task));
   const rest = parseJson<Omit<TaskRecord, "task">>(part.rest);
   return task && rest ? { task, ...rest } : undefined;
 }

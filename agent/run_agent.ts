@@ -9,6 +9,7 @@ import { loadExecutors } from "../executors/load.ts";
 import { ClockFloor } from "../security/clock_floor.ts";
 import { systemFileSystem } from "../security/file_system.ts";
 import { Agent, type AgentState } from "./agent.ts";
+import { DependencyKeeper } from "./dependencies.ts";
 import { HeapKeeper } from "./heap_keeper.ts";
 import { identityDialer, type IdentityKeeper, ownIdentity, sharedIdentity, tlsInfo } from "./identity.ts";
 import type { AgentOptionsFromFlags } from "./options.ts";
@@ -80,10 +81,13 @@ async function serve(
   );
   const executors = [...loaded.values()];
   const state = await folder.openState();
+  const dependencies = new DependencyKeeper(state, () => identity.keys());
+  await dependencies.load();
   const agent = new Agent({
     dialer: identityDialer(identity, clock),
     executors,
     state,
+    dependencies,
     clock,
     random: systemRandom,
     managers,

@@ -11,6 +11,7 @@
  */
 import { type Clock, sleep } from "../api/clock.ts";
 import {
+  ASSIGNMENT_KINDS,
   type AssignmentChange,
   type AssignmentsMessage,
   DISPATCHER_METHODS,
@@ -153,7 +154,7 @@ class Session {
     let complete: AssignmentChange[] = [];
     const stream = this.#connection.serverStream<AssignmentsMessage>(
       DISPATCHER_METHODS.assignments,
-      { SessionID: this.#id },
+      { SessionID: this.#id, Kinds: ASSIGNMENT_KINDS },
       { signal: this.#signal },
     );
     for await (const message of stream) {

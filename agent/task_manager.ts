@@ -11,7 +11,7 @@ import type { PortConfig } from "../api/service.ts";
 import { expandTask, hasTemplates } from "../api/task_template.ts";
 import type { ContainerStatus, Task, TaskStatus } from "../api/task.ts";
 import { parseTaskStatus } from "../api/validate/task_status.ts";
-import { can, type Controller, type Executor, type Exit } from "../executors/executor.ts";
+import { can, type Controller, type Dependencies, type Executor, type Exit } from "../executors/executor.ts";
 import { afterError, afterSuccess, type ControllerCall, nextStep, type Outcome } from "./advance.ts";
 import { callBackoff } from "./backoff.ts";
 import type { TaskRecord } from "./local_state.ts";
@@ -31,6 +31,8 @@ export interface TaskEnvironment {
   /** Serves the task's runtime; undefined if no executor does. */
   executor: Executor | undefined;
   limiter: StartLimiter;
+  /** The secrets and configs that the task references. */
+  dependencies: Dependencies;
   /** What the node is, for the placeholders in a task's spec. */
   node: () => Promise<NodeDescription>;
   /** Whether a manager can be reached now. */
@@ -232,7 +234,7 @@ export class TaskManager {
   /** The controller, made or found again; undefined if there is nothing to call and the phase was moved instead. */
   async #ensureController(call: ControllerCall): Promise<Controller | undefined> {
     if (this.#controller) return this.#controller;
-    const { executor } = this.#env;
+    const { executor, dependencies } = this.#env;
     const { handle } = this.#record, task = await this.#expanded();
     if (!executor) {
       throw new CoveyError(
@@ -241,7 +243,7 @@ export class TaskManager {
       );
     }
     if (this.#recovering && handle) {
-      this.#controller = await executor.recover(task, handle).catch((thrown) => {
+      this.#controller = await executor.recover(task, handle, dependencies).catch((thrown) => {
         if (hasCode(thrown, "not_found")) return undefined;
         throw thrown;
       });
@@ -249,7 +251,7 @@ export class TaskManager {
     const found = this.#controller !== undefined;
     if (found) this.#recoveredAt = this.#env.clock.monotonic();
     this.#recovering = false;
-    this.#controller ??= await executor.controller(task);
+    this.#controller ??= await executor.controller(task, dependencies);
     if (found || call === "prepare" || call === "shutdown") return this.#controller;
     this.#enter("preparing");
     return undefined;

@@ -7,6 +7,7 @@ import { isTerminal } from "../api/task_state.ts";
 import type { Task, TaskStatus } from "../api/task.ts";
 import type { NodeDescription } from "../api/node.ts";
 import type { Executor } from "../executors/executor.ts";
+import type { DependencyKeeper } from "./dependencies.ts";
 import { Leftovers } from "./leftovers.ts";
 import type { LocalState, TaskRecord } from "./local_state.ts";
 import { startLimit, StartLimiter } from "./start_limiter.ts";
@@ -22,6 +23,7 @@ export interface WorkerOptions {
   clock: Clock;
   executors: readonly Executor[];
   state: LocalState;
+  dependencies: DependencyKeeper;
   /** Identifies the machine's present boot; empty if the system does not say. */
   bootID: string;
   /** See `TaskEnvironment`. */
@@ -71,12 +73,17 @@ export class Worker {
     this.#checkIndex(index);
     const listed = new Set<string>();
     for (const change of changes) {
+      if (change.Kind !== "task") continue;
       if (change.Action === "update") listed.add(change.Task.ID);
       else listed.delete(change.ID);
     }
     for (const [id, task] of this.#tasks) if (!listed.has(id)) task.remove();
-    const tasks = changes.flatMap((change) => change.Action === "update" ? [change.Task] : []);
-    for (const task of tasks) if (listed.has(task.ID)) this.#update(task);
+    this.#options.dependencies.applyComplete(changes);
+    for (const change of changes) {
+      if (change.Kind === "task" && change.Action === "update" && listed.has(change.Task.ID)) {
+        this.#update(change.Task);
+      }
+    }
     this.#seen(index);
     this.#leftovers.start();
   }
@@ -84,7 +91,8 @@ export class Worker {
   /** Applies changes; tasks not named stay as they are. */
   applyIncremental(changes: readonly AssignmentChange[], index: number): void {
     for (const change of changes) {
-      if (change.Action === "update") this.#update(change.Task);
+      if (change.Kind !== "task") this.#options.dependencies.apply(change);
+      else if (change.Action === "update") this.#update(change.Task);
       else this.#tasks.get(change.ID)?.remove();
     }
     this.#seen(index);
@@ -101,6 +109,7 @@ export class Worker {
     for (const task of tasks) task.remove();
     await Promise.allSettled(tasks.map((task) => task.done));
     await this.#leftovers.sweep();
+    await this.#options.dependencies.wipe();
   }
 
   /** Lets go of all tasks; their programs go on. */
@@ -148,6 +157,7 @@ export class Worker {
       clock,
       executor: this.#executors.get(Spec.Runtime),
       limiter: this.#limiter(Spec.Runtime),
+      dependencies: this.#options.dependencies.forTask(record.task, this.#options.node),
       node: this.#options.node,
       connected: () => this.#connected,
       rebooted: this.#rebooted,

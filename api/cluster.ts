@@ -48,6 +48,8 @@ export interface ClusterSpec extends Annotations {
      * @default DEFAULT_RENEWAL_GRACE_NS
      */
     RenewalGracePeriod?: number;
+    /** A number of the user's whose change asks for another root certificate, which is not available yet. */
+    ForceRotate?: number;
   };
   TaskDefaults: { LogDriver?: LogDriver };
   EncryptionConfig: { AutoLockManagers: boolean };

@@ -1,5 +1,7 @@
 /** The part of a task that the Docker executor reads: the Engine API's `TaskSpec.ContainerSpec`. Durations in nanoseconds. */
 
+import type { References } from "./dependency.ts";
+
 /** A mount of a container. */
 export interface Mount {
   Type: "bind" | "volume" | "tmpfs" | "npipe" | "cluster";
@@ -52,7 +54,7 @@ export interface Ulimit {
  * };
  * ```
  */
-export interface ContainerSpec {
+export interface ContainerSpec extends References {
   Image: string;
   Labels?: Record<string, string>;
   Command?: string[];
@@ -73,8 +75,6 @@ export interface ContainerSpec {
   Healthcheck?: HealthConfig;
   Hosts?: string[];
   DNSConfig?: { Nameservers?: string[]; Search?: string[]; Options?: string[] };
-  Secrets?: unknown[];
-  Configs?: unknown[];
   Isolation?: string;
   Sysctls?: Record<string, string>;
   CapabilityAdd?: string[];

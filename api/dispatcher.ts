@@ -2,6 +2,7 @@
  * Messages between an agent's session and the dispatcher (SwarmKit `api/dispatcher.proto`). Every call but `session`
  * carries the session's ID; a wrong one is `invalid_argument`, an unregistered node `not_found`.
  */
+import { DEPENDENCY_KINDS, type DependencyKind, type DependencyPayload } from "./dependency.ts";
 import type { Node, NodeDescription } from "./node.ts";
 import type { Task, TaskStatus } from "./task.ts";
 
@@ -59,15 +60,28 @@ export interface UpdateTaskStatusRequest {
   Updates: { TaskID: string; Status: TaskStatus }[];
 }
 
+/** Kinds of what is assigned. */
+export type AssignmentKind = "task" | DependencyKind;
+
+/** See {@linkcode AssignmentKind}. */
+export const ASSIGNMENT_KINDS: readonly AssignmentKind[] = ["task", ...DEPENDENCY_KINDS];
+
 /** Asks for the node's assignments. */
 export interface AssignmentsRequest {
   SessionID: string;
+  /** The kinds that the agent knows; one that says nothing knows only tasks, and is sent nothing else. */
+  Kinds?: string[];
 }
 
-/** One change to what a node shall run. Dependencies (secrets, configs) come before the tasks that need them. */
+/**
+ * One change to what a node shall run. What tasks depend on comes before the first task that needs it, and goes after the
+ * last. An agent passes over a kind that it does not know.
+ */
 export type AssignmentChange =
   | { Action: "update"; Kind: "task"; Task: Task }
-  | { Action: "remove"; Kind: "task"; ID: string };
+  | { Action: "update"; Kind: DependencyKind; Payload: DependencyPayload }
+  | { Action: "remove"; Kind: "task"; ID: string }
+  | { Action: "remove"; Kind: DependencyKind; ID: string };
 
 /**
  * The whole set, or what changed since. `AppliesTo` of an incremental message equals `ResultsIn` of the one before;

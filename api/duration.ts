@@ -21,3 +21,28 @@ export function toMs(nanoseconds: number | undefined, fallbackMs: number): numbe
 export function toMs(nanoseconds: number | undefined, fallbackMs = 0): number {
   return nanoseconds === undefined ? fallbackMs : nanoseconds / MILLISECOND_NS;
 }
+
+const GO_UNITS: Record<string, number> = {
+  ns: 1,
+  us: 1e3,
+  "µs": 1e3,
+  ms: MILLISECOND_NS,
+  s: SECOND_NS,
+  m: 60 * SECOND_NS,
+  h: HOUR_NS,
+};
+
+/** A duration as Go writes it (`1m30s`, `250ms`, `0`) in nanoseconds; undefined for any other text. */
+export function parseGoDuration(text: string): number | undefined {
+  if (text === "0") return 0;
+  const part = /(\d+(?:\.\d+)?)(ns|us|µs|ms|s|m|h)/y;
+  let total = 0, at = 0;
+  while (at < text.length) {
+    part.lastIndex = at;
+    const match = part.exec(text);
+    if (!match) return undefined;
+    total += Number(match[1]) * GO_UNITS[match[2]!]!;
+    at = part.lastIndex;
+  }
+  return text === "" ? undefined : Math.round(total);
+}

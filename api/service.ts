@@ -2,7 +2,9 @@
 import type { Annotations, Limits, Meta, Platform, Resources, Version } from "./objects.ts";
 import type { ContainerSpec } from "./container_spec.ts";
 import type { DenoSpec } from "./deno_spec.ts";
+import type { References } from "./dependency.ts";
 import { toMs } from "./duration.ts";
+import type { Rollout, RolloutConfig } from "./rollout.ts";
 
 /**
  * A program run on the device itself by the process executor (`Runtime: "process"`).
@@ -12,7 +14,7 @@ import { toMs } from "./duration.ts";
  * const clock: ProcessSpec = { Command: "/bin/sh", Args: ["-c", "while :; do date; sleep 60; done"] };
  * ```
  */
-export interface ProcessSpec {
+export interface ProcessSpec extends References {
   /** The program: an absolute path, or a name looked up in the node's PATH. */
   Command: string;
   Args?: string[];
@@ -136,6 +138,8 @@ export interface UpdateConfig {
   Monitor?: number;
   MaxFailureRatio?: number;
   Order?: "stop-first" | "start-first";
+  /** Stages of a fleet rollout: an extension of the Engine API. */
+  Rollout?: RolloutConfig;
 }
 
 /**
@@ -206,6 +210,8 @@ export interface UpdateStatus {
   StartedAt?: string;
   CompletedAt?: string;
   Message: string;
+  /** How far it is: an extension of the Engine API. */
+  Rollout?: Rollout;
 }
 
 /**
@@ -239,6 +245,8 @@ export interface Service extends Meta {
   SpecVersion: Version;
   PreviousSpec?: ServiceSpec;
   PreviousSpecVersion?: Version;
+  /** The last spec that went through all stages, where that is neither the present nor the previous one. */
+  Proven?: { Spec: ServiceSpec; SpecVersion: Version };
   UpdateStatus?: UpdateStatus;
   /** There in a job, and only there. */
   JobStatus?: JobStatus;

@@ -1,5 +1,6 @@
 /** Tasks: one run of a service's program on one node. A task is one-shot and never moves. */
 import type { Annotations, GenericResource, Meta, Version } from "./objects.ts";
+import type { RolloutMark } from "./rollout.ts";
 import type { LogDriver, PortConfig, TaskSpec } from "./service.ts";
 import type { TaskState } from "./task_state.ts";
 
@@ -70,6 +71,10 @@ export interface Task extends Meta {
   LogDriver?: LogDriver;
   /** Host-mode ports of the service when the task was made. */
   Ports?: PortConfig[];
+  /** When the manager first heard that it runs. */
+  RunningAt?: string;
+  /** The rollout that made it, if one did. */
+  Rollout?: RolloutMark;
   /** The run of the job that the task belongs to; none in a service that is no job. */
   JobIteration?: Version;
 }

@@ -6,6 +6,9 @@ import type { ServiceSpec, TaskSpec } from "./service.ts";
 import { type Task, taskName } from "./task.ts";
 import { expand, hasPlaceholder, type TemplateContext } from "./template.ts";
 
+/** What is asked of a node. */
+type NodeFacts = Pick<NodeDescription, "Hostname" | "Platform">;
+
 type Fill = (text: string, path: string, what: string) => string;
 
 /** `spec` with `fill` applied to each text in which placeholders count; the same object if there is none. */
@@ -72,9 +75,10 @@ export function checkTemplates({ Name, Labels, TaskTemplate }: ServiceSpec, prob
       return expand(text, context);
     } catch (thrown) {
       const { message } = CoveyError.from(thrown);
+      const group = what.startsWith("mount") ? "mounts" : what;
       problems.push({
         field,
-        message: `expanding ${what} failed: expanding ${what} ${JSON.stringify(text)}: ${message}`,
+        message: `expanding ${group} failed: expanding ${what} ${JSON.stringify(text)}: ${message}`,
       });
       return text;
     }
@@ -89,13 +93,22 @@ export function hasTemplates(task: Pick<Task, "Spec">): boolean {
 /** `task` as it runs on its node. Throws `invalid_argument`. */
 export function expandTask(
   task: Task,
-  { Hostname, Platform }: Pick<NodeDescription, "Hostname" | "Platform">,
+  node: NodeFacts,
 ): Task {
+  const context = contextOf(task, node);
+  return { ...task, Spec: mapTemplates(task.Spec, (text) => expand(text, context)) };
+}
+
+/** The text of a secret or config as `task` gets it. Throws `invalid_argument`. */
+export function expandPayload(task: Task, node: NodeFacts, text: string): string {
+  return expand(text, contextOf(task, node));
+}
+
+function contextOf(task: Task, { Hostname, Platform: { Architecture, OS } }: NodeFacts): TemplateContext {
   const { Name, Labels } = task.ServiceAnnotations;
-  const context: TemplateContext = {
+  return {
     Service: { ID: task.ServiceID, Name, Labels },
-    Node: { ID: task.NodeID, Hostname, Platform: { Architecture: Platform.Architecture, OS: Platform.OS } },
+    Node: { ID: task.NodeID, Hostname, Platform: { Architecture, OS } },
     Task: { ID: task.ID, Name: taskName(task), Slot: task.Slot ?? 0 },
   };
-  return { ...task, Spec: mapTemplates(task.Spec, (text) => expand(text, context)) };
 }

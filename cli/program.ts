@@ -4,16 +4,22 @@ import config from "../deno.json" with { type: "json" };
 import { showableLines } from "../api/characters.ts";
 import { CoveyError } from "../api/errors.ts";
 import { withoutTokens } from "../api/handed_token.ts";
+import { EndedError, ENDING_EXIT } from "./ending.ts";
 import { DEFAULT_HOST } from "./client.ts";
 import type { Context } from "./context.ts";
 import { backupCommands } from "./commands/backup.ts";
 import { doctorCommand } from "./commands/doctor.ts";
 import { nodeCommands } from "./commands/node.ts";
+import { payloadCommands } from "./commands/payload.ts";
+import { rolloutCommands } from "./commands/rollout.ts";
 import { serviceCommands } from "./commands/service.ts";
 import { swarmCommands } from "./commands/swarm.ts";
 import { taskCommands } from "./commands/task.ts";
 
-/** Exit codes: 0 done, 1 refused or failed, 2 wrong usage, 3 no manager in reach (worth retrying), 130 ended by Ctrl-C. */
+/**
+ * Exit codes: 0 done, 1 refused or failed, 2 wrong usage, 3 no manager in reach (worth retrying), 4 to 8 an update that came
+ * to rest without being done (`ENDING_EXIT`), 130 ended by Ctrl-C.
+ */
 const EXIT = { ok: 0, failed: 1, usage: 2, unavailable: 3, interrupted: 130 } as const;
 
 /** Runs one command line; resolves with its exit code and never throws for what the user or the server did. */
@@ -39,7 +45,9 @@ export async function runCovey(args: string[], context: Context): Promise<number
   swarmCommands(program, context);
   nodeCommands(program, context);
   serviceCommands(program, context);
+  rolloutCommands(program, context);
   taskCommands(program, context);
+  payloadCommands(program, context);
   backupCommands(program, context);
   doctorCommand(program, context);
   inheritSettings(program);
@@ -67,6 +75,7 @@ function exitCodeOf(thrown: unknown, context: Context): number {
   }
   const error = CoveyError.from(thrown, "unknown");
   context.output.note(`covey: ${showableLines(error.message)}\n`);
+  if (thrown instanceof EndedError) return ENDING_EXIT[thrown.ending];
   if (error.code === "unavailable") return EXIT.unavailable;
   // A refusal by the server has a cause, its HTTP status. Without a cause it was the command line that refused a flag.
   if (error.code === "invalid_argument" && error.cause === undefined) return EXIT.usage;

@@ -1,9 +1,12 @@
 /** Watching a service until it has converged, as `docker service create` does, with the reason wherever a task does not run. */
 import { showable } from "../api/characters.ts";
+import { deepEqual } from "../api/deep_equal.ts";
+import { CoveyError } from "../api/errors.ts";
 import { isGlobal, isJob, replicas } from "../api/service.ts";
 import { isCompletedJob } from "../api/task.ts";
 import { compareStates, isTerminal } from "../api/task_state.ts";
-import { CoveyError } from "../api/errors.ts";
+import { stagesOf } from "../api/rollout_labels.ts";
+import { type Ending, endingOf, requireDone } from "./ending.ts";
 import type { NodeView, ServiceView, TaskView } from "./api_types.ts";
 import type { ControlClient } from "./client.ts";
 import type { Output } from "./output.ts";
@@ -15,6 +18,8 @@ const POLL_MS = 200;
 const STABLE_MS = 1000;
 /** An unchanged picture is repeated this often where the output is not a terminal, so that a log shows life. */
 const REPEAT_MS = 10_000;
+/** Tasks that a line names before the rest is a number. */
+const MAX_SHOWN = 3;
 
 /** Where a service stands. */
 export interface Progress {
@@ -23,8 +28,12 @@ export interface Progress {
   wanted: number;
   /** Slot or hostname, state and reason of each task that should run and does not. */
   waiting: { place: string; state: string; reason: string }[];
-  /** What stopped by itself: an update, or a job that cannot complete. */
-  stopped: string | undefined;
+  /** Why a job cannot complete any more. */
+  stopped?: string;
+  /** Devices that are not waited for, and why. */
+  deferred: { place: string; reason: string }[];
+  /** Where a rollout by stages is, such as `stage 1 of 3, baking`. */
+  stage: string;
   converged: boolean;
 }
 
@@ -50,7 +59,7 @@ function jobProgress({ Spec, JobStatus }: ServiceView, all: TaskView[], nodes: N
   const waiting = open.map((task) => ({
     place: slotOf(task, hostname),
     state: task.Status.State,
-    reason: task.Status.Err || lastFailure(tasks, task) || task.Status.Message,
+    reason: task.Status.State === "running" ? "" : reasonOf(tasks, task),
   }));
   const wanted = "ReplicatedJob" in Spec.Mode
     ? Spec.Mode.ReplicatedJob.TotalCompletions
@@ -60,10 +69,13 @@ function jobProgress({ Spec, JobStatus }: ServiceView, all: TaskView[], nodes: N
     running: done,
     wanted,
     waiting,
-    stopped: failed && done + given.length >= wanted
-      ? `${done} of ${wanted} tasks completed, task ${slotOf(failed, hostname)} ${failed.Status.State}` +
-        (failed.Status.Err ? `: ${failed.Status.Err}` : "")
-      : undefined,
+    deferred: [],
+    stage: "",
+    ...(failed && done + given.length >= wanted && {
+      stopped:
+        `${done} of ${wanted} tasks completed, task ${slotOf(failed, hostname)} ${failed.Status.State}` +
+        (failed.Status.Err ? `: ${failed.Status.Err}` : ""),
+    }),
     converged: done >= wanted && waiting.length === 0,
   };
 }
@@ -71,35 +83,70 @@ function jobProgress({ Spec, JobStatus }: ServiceView, all: TaskView[], nodes: N
 function serviceProgress(service: ServiceView, tasks: TaskView[], nodes: NodeView[]): Progress {
   const hostname = new Map(nodes.map((node) => [node.ID, node.Description?.Hostname ?? node.ID]));
   const current = newestBySlot(tasks.filter((task) => compareStates(task.DesiredState, "running") <= 0));
-  const down = new Set(nodes.filter((node) => node.Status.State === "down").map((node) => node.ID));
   const global = isGlobal(service.Spec);
-  const counted = global ? current.filter((task) => !down.has(task.NodeID ?? "")) : current;
+  const absent = global ? absentNodes(nodes) : new Map<string, string>();
   const isUp = (task: TaskView) => task.Status.State === "running" && isCurrent(service, task);
+  const isLeft = (task: TaskView) => {
+    const why = absent.get(task.NodeID ?? "");
+    return why !== undefined && (why === DOWN || !isUp(task));
+  };
+  const counted = current.filter((task) => !isLeft(task));
+  // Those are told of, and are not waited for: nothing more comes.
+  const failed = settled(service) ? failedPlaces(service) : new Set<string>();
+  const lost = counted.filter((task) => !isUp(task) && failed.has(slotOf(task))).length;
   const running = counted.filter(isUp).length;
   const wanted = global ? counted.length : replicas(service.Spec);
   const waiting = counted.filter((task) => !isUp(task)).map((task) => ({
     place: slotOf(task, hostname),
     state: task.Status.State,
-    reason: task.Status.Err || lastFailure(tasks, task) || task.Status.Message,
+    reason: reasonOf(tasks, task),
   }));
-  const update = service.UpdateStatus;
-  const stopped = update?.State === "paused" || update?.State === "rollback_paused"
-    ? update.Message
-    : undefined;
-  const settled = update === undefined || !["updating", "rollback_started"].includes(update.State);
+  const deferred = current.filter((task) => isLeft(task) && !isUp(task)).map((task) => ({
+    place: slotOf(task, hostname),
+    reason: absent.get(task.NodeID ?? "")!,
+  }));
   return {
     running,
     wanted,
     waiting,
-    stopped,
-    converged: settled && running >= wanted && waiting.length === 0,
+    deferred,
+    stage: stageOf(service),
+    converged: settled(service) && running + lost >= wanted && waiting.length === lost,
   };
+}
+
+function settled({ UpdateStatus }: ServiceView): boolean {
+  return UpdateStatus === undefined || !["updating", "rollback_started"].includes(UpdateStatus.State);
+}
+
+function failedPlaces({ UpdateStatus }: ServiceView): Set<string> {
+  return new Set(UpdateStatus?.Rollout?.Failures.map(({ Place }) => Place));
+}
+
+const DOWN = "node is down";
+
+/** Nodes that an update does not wait for, with the reason. */
+function absentNodes(nodes: NodeView[]): Map<string, string> {
+  const absent = new Map<string, string>();
+  for (const { ID, Status, Spec } of nodes) {
+    if (Status.State === "down") absent.set(ID, DOWN);
+    else if (Status.State !== "ready") absent.set(ID, "node is not reachable");
+    else if (Spec?.Availability === "pause") absent.set(ID, "node is paused");
+  }
+  return absent;
+}
+
+function stageOf({ Spec, UpdateStatus }: ServiceView): string {
+  const rollout = UpdateStatus?.Rollout, stages = stagesOf(Spec).length;
+  if (rollout === undefined || stages === 0) return "";
+  return `stage ${rollout.Stage + 1} of ${stages}, ${rollout.State.replaceAll("_", " ")}`;
 }
 
 /** A task made from the service's present spec: docker compares what the task runs. */
 function isCurrent(service: ServiceView, task: TaskView): boolean {
   const a = service.Spec.TaskTemplate, b = task.Spec;
-  return (a.ForceUpdate ?? 0) === (b.ForceUpdate ?? 0) && a.ContainerSpec?.Image === b.ContainerSpec?.Image;
+  return (a.ForceUpdate ?? 0) === (b.ForceUpdate ?? 0) && a.ContainerSpec?.Image === b.ContainerSpec?.Image &&
+    deepEqual([a.ProcessSpec, a.DenoSpec, a.GenericSpec], [b.ProcessSpec, b.DenoSpec, b.GenericSpec]);
 }
 
 function newestBySlot(tasks: TaskView[]): TaskView[] {
@@ -117,6 +164,11 @@ function slotOf({ Slot, NodeID = "" }: TaskView, hostnames?: Map<string, string>
   return Slot === undefined ? hostnames?.get(NodeID) ?? NodeID : String(Slot);
 }
 
+function reasonOf(tasks: TaskView[], task: TaskView): string {
+  if (task.Status.State === "running") return "has the old version";
+  return task.Status.Err || lastFailure(tasks, task) || task.Status.Message;
+}
+
 /** Why the task before this one in the same slot ended, while this one waits to be restarted. */
 function lastFailure(tasks: TaskView[], task: TaskView): string {
   const before = tasks
@@ -128,26 +180,31 @@ function lastFailure(tasks: TaskView[], task: TaskView): string {
 
 /** One line for people: `overall progress: 2 out of 3 tasks   [pi-3: pending, no suitable node]`. */
 export function progressLine(progress: Progress): string {
-  const { running, wanted, waiting } = progress;
-  const shown = waiting.slice(0, 3).map(({ place, state, reason }) =>
+  const { running, wanted, waiting, deferred, stage } = progress;
+  const shown = waiting.slice(0, MAX_SHOWN).map(({ place, state, reason }) =>
     // Left out where the reason is only the name of the state.
     `${place}: ${reason === "" || reason === state ? state : `${state}, ${reason}`}`
   );
   if (waiting.length > shown.length) shown.push(`and ${waiting.length - shown.length} more`);
-  return `overall progress: ${running} out of ${wanted} tasks${
+  for (const { place, reason } of deferred.slice(0, MAX_SHOWN)) shown.push(`${place}: deferred, ${reason}`);
+  if (deferred.length > MAX_SHOWN) shown.push(`and ${deferred.length - MAX_SHOWN} more deferred`);
+  return `overall progress: ${running} out of ${wanted} tasks${stage === "" ? "" : ` (${stage})`}${
     shown.length > 0 ? `   [${shown.join("; ")}]` : ""
   }`;
 }
 
 /**
- * Shows progress until the service has converged and stayed so for a second. Throws `failed_precondition` if its update pauses.
- * Aborting the signal (Ctrl-C) ends the watching only; the service goes on in the background.
+ * Shows progress until the service has converged and stayed so for a second. Throws {@linkcode EndedError} if its update
+ * comes to rest without being done.
+ * Aborting the signal (Ctrl-C) ends the watching only; the service goes on in the background. An end that was
+ * `asked` for is what done is.
  */
 export async function waitConverged(
   client: ControlClient,
   output: Output,
   serviceID: string,
   signal: AbortSignal,
+  asked?: Ending,
 ): Promise<void> {
   let shown = "", shownAt = 0, convergedAt: number | undefined;
   while (!signal.aborted) {
@@ -163,12 +220,16 @@ export async function waitConverged(
       shown = line;
       shownAt = now;
     }
-    if (progress.stopped) {
-      const what = isJob(service.Spec) ? "job incomplete" : "service update paused";
-      throw new CoveyError("failed_precondition", `${what}: ${progress.stopped}`);
+    if (progress.stopped !== undefined) {
+      throw new CoveyError("failed_precondition", `job incomplete: ${progress.stopped}`);
     }
+    const ending = endingOf(service.UpdateStatus);
+    if (ending !== undefined && ending !== "rolled back") requireDone(service.UpdateStatus);
     convergedAt = progress.converged ? convergedAt ?? now : undefined;
-    if (convergedAt !== undefined && now - convergedAt >= STABLE_MS) break;
+    if (convergedAt !== undefined && now - convergedAt >= STABLE_MS) {
+      if (endingOf(service.UpdateStatus) !== asked) requireDone(service.UpdateStatus);
+      break;
+    }
     await pause(POLL_MS, signal);
   }
   output.note(

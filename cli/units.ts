@@ -1,16 +1,6 @@
 /** Units as the docker command line takes and shows them. */
-import { HOUR_NS, MILLISECOND_NS, SECOND_NS } from "../api/duration.ts";
+import { parseGoDuration } from "../api/duration.ts";
 import { CoveyError } from "../api/errors.ts";
-
-const NANOSECONDS: Record<string, number> = {
-  ns: 1,
-  us: 1e3,
-  "µs": 1e3,
-  ms: MILLISECOND_NS,
-  s: SECOND_NS,
-  m: 60 * SECOND_NS,
-  h: HOUR_NS,
-};
 
 const BYTES: Record<string, number> = { "": 1, b: 1, k: 1024, m: 1024 ** 2, g: 1024 ** 3, t: 1024 ** 4 };
 
@@ -20,18 +10,7 @@ function refuse(flag: string, wanted: string, value: string): never {
 
 /** A Go duration (`1m30s`, `250ms`, `0`) in nanoseconds. `flag` names the option in the error. */
 export function parseDuration(flag: string, text: string): number {
-  if (text === "0") return 0;
-  const part = /(\d+(?:\.\d+)?)(ns|us|µs|ms|s|m|h)/y;
-  let total = 0, at = 0;
-  while (at < text.length) {
-    part.lastIndex = at;
-    const match = part.exec(text);
-    if (!match) refuse(flag, "a duration such as 10s or 1m30s", text);
-    total += Number(match[1]) * NANOSECONDS[match[2]!]!;
-    at = part.lastIndex;
-  }
-  if (text === "") refuse(flag, "a duration such as 10s or 1m30s", text);
-  return Math.round(total);
+  return parseGoDuration(text) ?? refuse(flag, "a duration such as 10s or 1m30s", text);
 }
 
 /** A memory size (`64m`, `1.5GiB`, `1048576`) in bytes. */

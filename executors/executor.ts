@@ -5,6 +5,8 @@
  * call at a time and owns the task's state; an executor never decides a state. Errors are `CoveyError`s: `retryable` says whether
  * the same call can help later; any other error ends the task (rejected before `start`, failed from `start` on).
  */
+import type { DependencyKind } from "../api/dependency.ts";
+import { CoveyError } from "../api/errors.ts";
 import type { NodeDescription } from "../api/node.ts";
 import type { PortConfig } from "../api/service.ts";
 import type { ContainerStatus, Task } from "../api/task.ts";
@@ -176,6 +178,32 @@ export interface Controller {
 }
 
 /**
+ * What a task may read of the secrets and configs on its node: those that its spec references, and no others.
+ *
+ * @example
+ * ```ts
+ * const none: Dependencies = {
+ *   read: (kind, id) => Promise.reject(new Error(`Cannot read ${kind} ${id}: the task does not reference it`)),
+ * };
+ * ```
+ */
+export interface Dependencies {
+  /**
+   * The bytes of a secret or config. Rejects with `permission_denied` for one that the task does not reference, `not_found`
+   * for one that the cluster does not have, and `unavailable` while the node has yet to hear of it.
+   */
+  read(kind: DependencyKind, id: string): Promise<Uint8Array>;
+}
+
+/** What a task may read that references nothing. */
+export const NO_DEPENDENCIES: Dependencies = {
+  read: (kind, id) =>
+    Promise.reject(
+      new CoveyError("permission_denied", `Cannot read ${kind} ${id}: the task does not reference it`),
+    ),
+};
+
+/**
  * Runs the tasks of one runtime.
  *
  * @example
@@ -195,10 +223,13 @@ export interface Executor {
   readonly capabilities: readonly Capability[];
   /** Called before each session and every 20 s (SwarmKit); throws if the executor cannot work now. */
   describe(signal: AbortSignal): Promise<ExecutorDescription>;
-  /** A controller for a new task. Throws `invalid_argument` for a spec it cannot run. */
-  controller(task: Task): Promise<Controller>;
+  /**
+   * A controller for a new task, which reads its secrets and configs when it is prepared or started. Throws
+   * `invalid_argument` for a spec it cannot run.
+   */
+  controller(task: Task, dependencies?: Dependencies): Promise<Controller>;
   /** A controller for a task started by an earlier agent. Throws `not_found` if nothing is left of it. */
-  recover(task: Task, handle: Handle): Promise<Controller>;
+  recover(task: Task, handle: Handle, dependencies?: Dependencies): Promise<Controller>;
   /** Lets go of the executor's own resources; programs go on. */
   close(): Promise<void>;
 }

@@ -34,7 +34,7 @@ export async function loadExecutors(
   try {
     if (choice.docker !== "none") {
       const { createDockerExecutor } = await import("./docker/docker_executor.ts");
-      add(executors, createDockerExecutor(context, { socket: choice.docker, ...time }));
+      add(executors, createDockerExecutor(context, { socket: choice.docker, ...shimOf(choice), ...time }));
     }
     if (choice.process) {
       const { createProcessExecutor } = await import("./process/process_executor.ts");
@@ -51,6 +51,10 @@ export async function loadExecutors(
     for (const executor of executors.values()) await executor.close();
     throw error;
   }
+}
+
+function shimOf({ process }: ExecutorChoice): { shim?: string } {
+  return process && process.shim !== undefined ? { shim: process.shim } : {};
 }
 
 async function ownFolder(context: ExecutorContext, name: string): Promise<ExecutorContext> {

@@ -72,6 +72,12 @@ export class IdentityStore {
     return identity;
   }
 
+  /** The private keys (PEM) that this node has and last had, the present one first. */
+  async keys(): Promise<string[]> {
+    const keys = [await this.#read(this.#folder, KEY_FILE), await this.#read(this.#previous, KEY_FILE)];
+    return keys.filter((key) => key !== undefined);
+  }
+
   /** Erases the identity before the last renewal: what a node was must not be found on its disk once it is less. */
   async forgetPrevious(): Promise<void> {
     for (const name of [CERTIFICATE_FILE, KEY_FILE, ROOT_FILE]) {

@@ -46,7 +46,7 @@ const clusterShape = record({
     NodeCertExpiry: nonZero(
       integer(MIN_CERT_EXPIRY, undefined, "minimum certificate expiry time is: 1h0m0s"),
     ),
-    ForceRotate: unsupported("rotating the root certificate is not available yet"),
+    ForceRotate: nonZero(integer(0)),
     RenewalGracePeriod: integer(0, MAX_RENEWAL_GRACE),
     ExternalCAs: noExternalCA,
     SigningCACert: noExternalCA,

@@ -1,6 +1,8 @@
 /** The shape of `TaskTemplate.ContainerSpec`. Field order is the Engine API's, so that what is shown reads as Docker's. */
 import { MILLISECOND_NS } from "../duration.ts";
 import type { FieldProblem } from "../errors.ts";
+import { base64 } from "./base64.ts";
+import { configReferences, secretReferences } from "./reference_shape.ts";
 import {
   flag,
   integer,
@@ -107,19 +109,10 @@ const mounts: Shape<NonNullable<Shaped<typeof mountShape>>[]> = (value, path, pr
   return found;
 };
 
-/** Bytes as Go's JSON has them: a client that reads others reads no service at all. */
-const base64: Shape<string> = (value, path, problems) => {
-  const found = text(value, path, problems);
-  if (found === undefined || /^(?:[A-Za-z0-9+/]{4})*(?:[A-Za-z0-9+/]{2}==|[A-Za-z0-9+/]{3}=)?$/.test(found)) {
-    return found;
-  }
-  problems.push({ field: path, message: "must be base64" });
-};
-
 const privileges = record({
   CredentialSpec: refused("credential specs are not supported"),
   SELinuxContext: record({ Disable: onlyTrue, User: line(), Role: line(), Type: line(), Level: line() }),
-  Seccomp: record({ Mode: oneOf(["default", "unconfined", "custom"]), Profile: base64 }),
+  Seccomp: record({ Mode: oneOf(["default", "unconfined", "custom"]), Profile: base64() }),
   AppArmor: record({ Mode: oneOf(["default", "disabled"]) }),
   NoNewPrivileges: onlyTrue,
 });
@@ -156,8 +149,8 @@ export const containerShape = record({
   Healthcheck: healthcheck,
   Hosts: strings,
   DNSConfig: record({ Nameservers: strings, Search: strings, Options: strings }),
-  Secrets: unsupported("secrets are not available yet"),
-  Configs: unsupported("configs are not available yet"),
+  Secrets: secretReferences,
+  Configs: configReferences,
   Isolation: isolation as Shape<string>,
   Sysctls: stringMap,
   CapabilityAdd: strings,

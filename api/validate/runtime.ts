@@ -12,6 +12,7 @@ import {
 import { checkImage } from "./container_shape.ts";
 import { denoProblems } from "./deno_problems.ts";
 import { userProblem } from "./process_user.ts";
+import { checkContainerReferences, checkProcessReferences } from "./reference_shape.ts";
 import type { Shaped } from "./shape.ts";
 import { denoFromShown, processFromShown } from "./shown_container.ts";
 import type { taskShape } from "./task_shape.ts";
@@ -39,12 +40,19 @@ export function settleRuntime(
     if (ProcessSpec !== undefined) mismatch("TaskTemplate.ProcessSpec", problems);
     if (DenoSpec !== undefined) mismatch("TaskTemplate.DenoSpec", problems);
     if (ContainerSpec === undefined) mismatch("TaskTemplate.ContainerSpec", problems);
-    else checkImage(ContainerSpec.Image, "TaskTemplate.ContainerSpec.Image", problems);
+    else {
+      checkImage(ContainerSpec.Image, "TaskTemplate.ContainerSpec.Image", problems);
+      checkContainerReferences(ContainerSpec, "TaskTemplate.ContainerSpec", problems);
+    }
     return { ContainerSpec: { Image: "", ...ContainerSpec } as ContainerSpec, ...common, ...end };
   }
   if ((Runtime === RUNTIME_PROCESS || Runtime === RUNTIME_DENO) && common.LogDriver !== undefined) {
     const message = "log drivers are not available for programs, whose logs their device keeps";
     problems.push({ field: "TaskTemplate.LogDriver", message });
+  }
+  if (common.Networks !== undefined) {
+    const message = "networks are for containers: anything else is in its device's own";
+    problems.push({ field: "TaskTemplate.Networks", message });
   }
   if (Runtime === RUNTIME_PROCESS) {
     if (DenoSpec !== undefined) mismatch("TaskTemplate.DenoSpec", problems);
@@ -83,7 +91,9 @@ function settleProcess(
   problems: FieldProblem[],
 ): ProcessSpec {
   if (given === undefined && shown !== undefined && current !== undefined) {
-    return processFromShown(shown, current, problems);
+    const edited = processFromShown(shown, current, problems);
+    checkProcessReferences(edited, "TaskTemplate.ContainerSpec", problems);
+    return edited;
   }
   const process = given ?? current;
   if (process === undefined) mismatch("TaskTemplate.ProcessSpec", problems);
@@ -91,6 +101,7 @@ function settleProcess(
     problems.push({ field: "TaskTemplate.ProcessSpec.Command", message: "a program must be provided" });
   }
   checkProgram("TaskTemplate.ProcessSpec", process, problems);
+  checkProcessReferences(process ?? {}, "TaskTemplate.ProcessSpec", problems);
   return { ...process, Command: process?.Command ?? "" };
 }
 

@@ -11,6 +11,8 @@ import {
 import { checkTemplates } from "../task_template.ts";
 import { checkName } from "./name.ts";
 import { port } from "./port.ts";
+import { checkRollout, keepRollout, rolloutShape } from "./rollout.ts";
+import { networksShape } from "./network_shape.ts";
 import { settleRuntime } from "./runtime.ts";
 import {
   anyObject,
@@ -24,7 +26,6 @@ import {
   record,
   type Shaped,
   stringMap,
-  unsupported,
 } from "./shape.ts";
 import { taskShape } from "./task_shape.ts";
 
@@ -38,6 +39,7 @@ const updateShape = record({
   Monitor: nonZero(integer(0, undefined, "TaskSpec: update-monitor cannot be negative")),
   MaxFailureRatio: ratio,
   Order: oneOf(["stop-first", "start-first"], (word) => `unrecognized update order ${word}`),
+  Rollout: rolloutShape,
 });
 
 function ratio(value: unknown, path: string, problems: FieldProblem[]): number | undefined {
@@ -85,7 +87,7 @@ const serviceShape = record({
   Mode: modeShape,
   UpdateConfig: updateShape,
   RollbackConfig: updateShape,
-  Networks: unsupported("networks are not available yet"),
+  Networks: networksShape,
   EndpointSpec: endpointShape,
 });
 
@@ -107,7 +109,10 @@ export function parseServiceSpec(
   const checked = serviceShape(body, "", problems) ?? {};
   const Name = checked.Name ?? (problems.some(({ field }) => field === "Name") ? undefined : newName?.());
   checkName(Name, "Name", problems);
-  const task = settleRuntime(checked.TaskTemplate ?? {}, current?.TaskTemplate, problems);
+  const template = checked.TaskTemplate ?? {};
+  // Where clients before API 1.25 say it; the task template's own count first.
+  if (checked.Networks !== undefined) template.Networks ??= checked.Networks;
+  const task = settleRuntime(template, current?.TaskTemplate, problems);
   if (task.RestartPolicy !== undefined) {
     const { Condition = "any", Delay, MaxAttempts = 0, Window } = task.RestartPolicy;
     task.RestartPolicy = {
@@ -124,9 +129,13 @@ export function parseServiceSpec(
     Mode: settleMode(checked.Mode, problems),
   };
   if (isJob(spec)) refuseUpdates(checked, problems);
-  if (checked.UpdateConfig !== undefined) spec.UpdateConfig = settleUpdate(checked.UpdateConfig);
+  if (checked.UpdateConfig !== undefined) {
+    const raw = (body as { UpdateConfig?: unknown }).UpdateConfig;
+    spec.UpdateConfig = keepRollout(settleUpdate(checked.UpdateConfig), raw, current?.UpdateConfig);
+  }
   if (checked.RollbackConfig !== undefined) spec.RollbackConfig = settleUpdate(checked.RollbackConfig);
   if (checked.EndpointSpec !== undefined) spec.EndpointSpec = settleEndpoint(checked.EndpointSpec, problems);
+  checkRollout(spec, problems);
   checkSize(spec, "spec", MAX_SPEC_BYTES, problems);
   if (problems.length === 0) checkTemplates(spec, problems);
   if (problems.length > 0) throw CoveyError.invalid("use the service spec", problems);
@@ -165,6 +174,8 @@ function settleUpdate(update: Shaped<typeof updateShape>): UpdateConfig {
     ...(update.Monitor !== undefined && { Monitor: update.Monitor }),
     MaxFailureRatio: update.MaxFailureRatio ?? 0,
     Order: update.Order ?? "stop-first",
+    ...(update.Rollout !== undefined && Object.keys(update.Rollout).length > 0 &&
+      { Rollout: update.Rollout }),
   };
 }
 

@@ -3,6 +3,7 @@
  * know. So every other runtime is shown as a container, and what a client changed in that view is mapped back.
  */
 import type { ContainerSpec } from "../container_spec.ts";
+import type { ConfigReference, SecretReference } from "../dependency.ts";
 import type { DenoSpec } from "../deno_spec.ts";
 import type { FieldProblem } from "../errors.ts";
 import { type ProcessSpec, RUNTIME_DENO, RUNTIME_PROCESS, type TaskSpec } from "../service.ts";
@@ -44,7 +45,7 @@ export function processFromShown(
   problems: FieldProblem[],
 ): ProcessSpec {
   const shown = shownContainer({ Runtime: RUNTIME_PROCESS, ProcessSpec: current });
-  refuseOthers(edited, RUNTIME_PROCESS, ["Image", "Command"], problems);
+  refuseOthers(edited, RUNTIME_PROCESS, ["Image", "Command", "Secrets", "Configs"], problems);
   const [program, ...more] = edited.Command ?? [];
   const args = [...more, ...(edited.Args ?? [])];
   let command = program ?? current.Command;
@@ -52,7 +53,21 @@ export function processFromShown(
     command = edited.Image.replace(/^process:/, "");
   }
   const { Args: _args, ...rest } = sharedOf(edited);
-  return { Command: command, ...(args.length > 0 && { Args: args }), ...rest };
+  return {
+    Command: command,
+    ...(args.length > 0 && { Args: args }),
+    ...rest,
+    ...(edited.Secrets !== undefined && { Secrets: withVariables(edited.Secrets, current.Secrets) }),
+    ...(edited.Configs !== undefined && { Configs: withVariables(edited.Configs, current.Configs) }),
+  };
+}
+
+/** Stock clients do not know `Env` of a reference, and leave it out of what they write back. */
+function withVariables<R extends SecretReference | ConfigReference>(edited: R[], current: R[] = []): R[] {
+  return edited.map((each) => {
+    const known = current.find(({ File }) => File.Name === each.File.Name);
+    return known?.Env === undefined ? each : { ...each, Env: known.Env };
+  });
 }
 
 /** As {@linkcode processFromShown}; what runs and what it may do has no place in the view, and stays. */

@@ -3,6 +3,8 @@ import { parseConstraint } from "../constraint.ts";
 import { containerShape } from "./container_shape.ts";
 import { MAX_SOURCE_LENGTH } from "./deno_problems.ts";
 import { genericResource } from "./generic_resource.ts";
+import { configReferences, secretReferences } from "./reference_shape.ts";
+import { networksShape } from "./network_shape.ts";
 import {
   anyValue,
   integer,
@@ -90,6 +92,8 @@ const processShape = record({
   User: line(),
   StopSignal: line(),
   StopGracePeriod: integer(0),
+  Secrets: secretReferences,
+  Configs: configReferences,
 });
 
 /** Names of a permission, or all of it: `false` and an empty list are none. */
@@ -115,6 +119,8 @@ const denoShape = record({
   }),
   StopSignal: line(),
   StopGracePeriod: integer(0),
+  Secrets: unsupported("secrets are not available to deno tasks, whose sandbox leads to no such folder"),
+  Configs: unsupported("configs are not available to deno tasks, whose sandbox leads to no such folder"),
 });
 
 /** The shape of a task template before its runtime is looked at. */
@@ -128,7 +134,7 @@ export const taskShape = record({
   Resources: resources,
   RestartPolicy: restartPolicy,
   Placement: placement,
-  Networks: unsupported("networks are not available yet"),
+  Networks: networksShape,
   LogDriver: record({ Name: line(), Options: stringMap }),
   // Counted up by one, which a number beyond would not notice.
   ForceUpdate: integer(0, Number.MAX_SAFE_INTEGER),

@@ -5,11 +5,13 @@ import { CoveyError } from "../../api/errors.ts";
 import { isJob, modeOf, replicas, type ServiceSpec } from "../../api/service.ts";
 import type { ServiceView, TaskView } from "../api_types.ts";
 import type { ControlClient } from "../client.ts";
+import type { Ending } from "../ending.ts";
 import { collect, type Context, forEachReference, listFlags, withClient } from "../context.ts";
 import { cannot } from "../files.ts";
 import { getService, parseFilters } from "../lookup.ts";
 import { printList, printObjects, shownID, sortedByName } from "../output.ts";
 import { waitConverged } from "../progress.ts";
+import { addReferenceFlags, withReferences } from "../reference_flags.ts";
 import { addServiceFlags, scaled } from "../service_flags.ts";
 import { addDenoFlags } from "../deno_flags.ts";
 import { specFromFlags, updatedSpec } from "../service_spec.ts";
@@ -52,17 +54,15 @@ function create(service: Command, context: Context) {
     .option("--hostname <name>", "host name inside the containers")
     .option("-d, --detach", "do not wait until the service has converged")
     .option("-q, --quiet", "no progress");
-  addDenoFlags(addServiceFlags(command)).passThroughOptions().action((
-    first: string,
-    rest: string[],
-    options,
-  ) =>
+  addReferenceFlags(addDenoFlags(addServiceFlags(command)), true).passThroughOptions();
+  command.action((first: string, rest: string[], options) =>
     withClient(context, command, async (client) => {
       const content = options.executor === "deno" ? await readScript(first) : undefined;
-      const { ID } = await client.post<{ ID: string }>(
-        "/services/create",
-        specFromFlags([first, ...rest], options, content),
-      );
+      const spec = await withReferences(client, specFromFlags([first, ...rest], options, content), {
+        secret: { add: options.secret, rm: [] },
+        config: { add: options.config, rm: [] },
+      });
+      const { ID } = await client.post<{ ID: string }>("/services/create", spec);
       context.output.write(`${ID}\n`);
       await converge(client, context, ID, options);
     })
@@ -81,12 +81,13 @@ async function converge(
   context: Context,
   id: string,
   options: { detach?: boolean; quiet?: boolean },
+  asked?: Ending,
 ) {
   if (options.detach) return;
   const output = options.quiet
     ? { ...context.output, nowMs: context.output.nowMs, note() {} }
     : context.output;
-  await waitConverged(client, output, id, context.signal);
+  await waitConverged(client, output, id, context.signal, asked);
 }
 
 function list(service: Command, context: Context) {
@@ -206,11 +207,15 @@ function update(service: Command, context: Context) {
     .option("--force", "replace every task although nothing changed")
     .option("-d, --detach", "do not wait until the service has converged")
     .option("-q, --quiet", "no progress");
-  addServiceFlags(command).action((reference: string, options) =>
+  addReferenceFlags(addServiceFlags(command), false).action((reference: string, options) =>
     withClient(context, command, async (client) => {
       const current = await getService(client, reference);
       const content = options.file === undefined ? undefined : await readScript(options.file);
-      const warnings = await writeSpec(client, current, updatedSpec(current.Spec, options, content));
+      const spec = await withReferences(client, updatedSpec(current.Spec, options, content), {
+        secret: { add: options.secretAdd, rm: options.secretRm },
+        config: { add: options.configAdd, rm: options.configRm },
+      });
+      const warnings = await writeSpec(client, current, spec);
       for (const warning of warnings) context.output.note(`${showable(warning)}\n`);
       context.output.write(`${reference}\n`);
       await converge(client, context, current.ID, options);
@@ -229,7 +234,7 @@ function rollback(service: Command, context: Context) {
         const query = { version: Version.Index, rollback: "previous" };
         await client.post(`/services/${ID}/update`, Spec, query);
         context.output.write(`${reference}\n`);
-        await converge(client, context, ID, options);
+        await converge(client, context, ID, options, "rolled back");
       })
     );
 }

@@ -2,7 +2,8 @@
 import { dirname, join } from "node:path";
 import { RUNTIME_DENO } from "../../api/service.ts";
 import type { Executor, ExecutorContext, Sweeper } from "../executor.ts";
-import { createProgramExecutor, defaultShim, type ProcessOptions } from "../process/process_executor.ts";
+import { defaultShim } from "../default_shim.ts";
+import { createProgramExecutor, type ProcessOptions } from "../process/process_executor.ts";
 import { denoRequest } from "./deno_spec.ts";
 
 /** An executor for deno tasks, with its files under `context.stateDir`. */

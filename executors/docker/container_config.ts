@@ -4,6 +4,7 @@ import { CoveyError, type FieldProblem } from "../../api/errors.ts";
 import type { GenericResource } from "../../api/objects.ts";
 import { type PortConfig, stopGraceMs } from "../../api/service.ts";
 import { type Task, taskName } from "../../api/task.ts";
+import type { ContainerFiles } from "./container_files.ts";
 import { withDefaultTag } from "./image_ref.ts";
 
 /** Every container of a task has this label. */
@@ -94,7 +95,7 @@ function securityOptions(privileges: Privileges): string[] {
   return options;
 }
 
-function hostConfig(task: Task, spec: ContainerSpec) {
+function hostConfig(task: Task, spec: ContainerSpec, files: ContainerFiles) {
   const { Limits, Reservations } = task.Spec.Resources ?? {};
   const { bindings } = hostPorts(task.Ports);
   const log = task.Spec.LogDriver ?? task.LogDriver;
@@ -107,7 +108,9 @@ function hostConfig(task: Task, spec: ContainerSpec) {
     PidsLimit: Limits?.Pids || undefined,
     GroupAdd: spec.Groups,
     PortBindings: bindings,
-    Mounts: spec.Mounts?.map(mount),
+    Mounts: spec.Mounts || files.mounts.length > 0
+      ? [...spec.Mounts?.map(mount) ?? [], ...files.mounts]
+      : undefined,
     ReadonlyRootfs: spec.ReadOnly,
     Isolation: spec.Isolation,
     Init: spec.Init ?? undefined,
@@ -122,22 +125,24 @@ function hostConfig(task: Task, spec: ContainerSpec) {
     DnsOptions: spec.DNSConfig?.Options,
     SecurityOpt: security.length > 0 ? security : undefined,
     LogConfig: log?.Name ? { Type: log.Name, Config: log.Options ?? {} } : undefined,
+    // One that every engine has: those know neither aliases nor options.
     NetworkMode: task.Spec.Networks?.[0]?.Target,
     // The agent restarts tasks, never the engine.
     RestartPolicy: { Name: "no" },
   });
 }
 
+const NO_FILES: ContainerFiles = { mounts: [], env: [] };
+
 /** The body that creates `task`'s container; the spec must have passed {@linkcode checkContainerTask}. */
-export function createBody(task: Task, nodeID: string): Record<string, unknown> {
+export function createBody(task: Task, nodeID: string, files = NO_FILES): Record<string, unknown> {
   const spec = task.Spec.ContainerSpec!;
-  const network = task.Spec.Networks?.[0];
   return defined({
     Image: withDefaultTag(spec.Image),
     // A command replaces the image's whole invocation; arguments alone go to its entry point.
     Entrypoint: spec.Command?.length ? spec.Command : undefined,
     Cmd: spec.Args?.length ? spec.Args : undefined,
-    Env: [...spec.Env ?? [], ...resourceEnv(task.AssignedGenericResources)],
+    Env: [...spec.Env ?? [], ...files.env, ...resourceEnv(task.AssignedGenericResources)],
     WorkingDir: spec.Dir,
     User: spec.User,
     Hostname: spec.Hostname,
@@ -148,14 +153,7 @@ export function createBody(task: Task, nodeID: string): Record<string, unknown> 
     StopTimeout: spec.StopGracePeriod === undefined ? undefined : stopSeconds(spec),
     Healthcheck: spec.Healthcheck,
     ExposedPorts: hostPorts(task.Ports).exposed,
-    HostConfig: hostConfig(task, spec),
-    NetworkingConfig: network?.Aliases
-      ? {
-        EndpointsConfig: {
-          [network.Target]: defined({ Aliases: network.Aliases, DriverOpts: network.DriverOpts }),
-        },
-      }
-      : undefined,
+    HostConfig: hostConfig(task, spec, files),
   });
 }
 
@@ -188,8 +186,6 @@ export function checkContainerTask(task: Task): void {
   if (spec?.Image && !/^[A-Za-z0-9][A-Za-z0-9._:@/-]*$/.test(spec.Image)) {
     problems.push({ field: "ContainerSpec.Image", message: `invalid reference format: ${spec.Image}` });
   }
-  if (spec?.Secrets?.length) problems.push({ field: "ContainerSpec.Secrets", message: "not supported" });
-  if (spec?.Configs?.length) problems.push({ field: "ContainerSpec.Configs", message: "not supported" });
   if ((task.Spec.Networks?.length ?? 0) > 1) {
     problems.push({ field: "Networks", message: "more than one network is not supported" });
   }

@@ -13,9 +13,11 @@ import { type Clock, sleep } from "../../api/clock.ts";
 import { CoveyError, hasCode } from "../../api/errors.ts";
 import type { PortConfig } from "../../api/service.ts";
 import { type ContainerStatus, type Task, taskName } from "../../api/task.ts";
-import type { Controller, Exit, Handle } from "../executor.ts";
+import type { Controller, Dependencies, Exit, Handle } from "../executor.ts";
+import type { MemoryFolder } from "../memory_folder.ts";
 import { orAbort } from "../../api/or_abort.ts";
 import { createBody, LABEL_TASK_ID, stopSeconds, versionFor } from "./container_config.ts";
+import { type ContainerFiles, containerFiles } from "./container_files.ts";
 import type { EngineClient } from "./engine_client.ts";
 import type { ContainerInspect } from "./engine_types.ts";
 import type { EventHub } from "./event_hub.ts";
@@ -35,6 +37,7 @@ export interface EngineNode {
   events: EventHub;
   clock: Clock;
   nodeID: string;
+  memory: MemoryFolder;
 }
 
 /** Runs one task as a container. */
@@ -42,6 +45,9 @@ export class DockerController implements Controller {
   readonly #node: EngineNode;
   readonly #task: Task;
   readonly #name: string;
+  readonly #dependencies: Dependencies;
+  /** Written by this very agent: memory forgets them with a reboot. */
+  #files: ContainerFiles | undefined;
   #id: string | undefined;
   /** False if an earlier agent may have started the container. */
   #fresh = false;
@@ -51,10 +57,11 @@ export class DockerController implements Controller {
   #exitCode: number | undefined;
   #news = Promise.withResolvers<void>();
 
-  constructor(node: EngineNode, task: Task, found?: ContainerInspect) {
+  constructor(node: EngineNode, task: Task, dependencies: Dependencies, found?: ContainerInspect) {
     this.#node = node;
     this.#task = task;
     this.#name = taskName(task);
+    this.#dependencies = dependencies;
     if (found) this.#adopt(found);
   }
 
@@ -66,7 +73,7 @@ export class DockerController implements Controller {
     try {
       const { Id } = await this.#node.engine.call<{ Id: string }>("POST", "/containers/create", {
         query: { name: this.#name },
-        body: createBody(this.#task, this.#node.nodeID),
+        body: createBody(this.#task, this.#node.nodeID, await this.#writeFiles()),
         ...(version !== undefined && { version }),
         signal,
       });
@@ -105,7 +112,10 @@ export class DockerController implements Controller {
       const reason = State.OOMKilled ? "out of memory" : State.Error;
       return { ExitCode: State.ExitCode, ...reason ? { Reason: reason } : {} };
     });
-    if (exit !== "unhealthy") return exit;
+    if (exit !== "unhealthy") {
+      await this.#forgetFiles();
+      return exit;
+    }
     await this.#refuseUnhealthy();
     return await this.wait(signal);
   }
@@ -119,6 +129,7 @@ export class DockerController implements Controller {
     const seconds = stopSeconds(this.#task.Spec.ContainerSpec!);
     await this.#tolerant("POST", `/containers/${this.#id}/stop`, { t: String(seconds) }, signal);
     this.#dirty = true;
+    await this.#forgetFiles();
   }
 
   async terminate(signal: AbortSignal): Promise<void> {
@@ -138,6 +149,8 @@ export class DockerController implements Controller {
     }
     this.#id = undefined;
     this.#last = undefined;
+    await this.#node.memory.remove(this.#task);
+    this.#files = undefined;
   }
 
   handle(): Handle | undefined {
@@ -163,16 +176,28 @@ export class DockerController implements Controller {
   }
 
   async #start(signal: AbortSignal): Promise<void> {
+    await this.#writeFiles();
     // Also if the start fails: the engine then notes an exit code.
     this.#dirty = true;
     try {
       await this.#node.engine.call("POST", `/containers/${this.#id}/start`, { signal });
       this.#fresh = false;
     } catch (error) {
+      await this.#forgetFiles();
       if (!(error instanceof CoveyError)) throw error;
       // In the words that `docker service ps` shows.
       throw new CoveyError(error.code, `starting container failed: ${error.message}`, { cause: error });
     }
+  }
+
+  /** Nobody reads the secrets of a container that has ended. */
+  async #forgetFiles(): Promise<void> {
+    this.#files = undefined;
+    await this.#node.memory.removeUnread(this.#task);
+  }
+
+  async #writeFiles(): Promise<ContainerFiles> {
+    return this.#files ??= await containerFiles(this.#task, this.#dependencies, this.#node.memory);
   }
 
   #adopt(found: ContainerInspect): void {

@@ -5,12 +5,16 @@ import { RUNTIME_CONTAINER } from "../../api/service.ts";
 import type { Task } from "../../api/task.ts";
 import type {
   Controller,
+  Dependencies,
   Executor,
   ExecutorContext,
   ExecutorDescription,
   Handle,
   Sweeper,
 } from "../executor.ts";
+import { NO_DEPENDENCIES } from "../executor.ts";
+import { defaultShim } from "../default_shim.ts";
+import { MemoryFolder } from "../memory_folder.ts";
 import { sweepEach } from "../sweep_each.ts";
 import { checkContainerTask, LABEL_NODE_ID, LABEL_TASK_ID } from "./container_config.ts";
 import { DockerController, type EngineNode, HANDLE_VERSION } from "./docker_controller.ts";
@@ -23,6 +27,8 @@ import { ImagePuller } from "./image_puller.ts";
 export interface DockerOptions {
   /** Absolute path of the engine's socket. */
   socket: string;
+  /** Absolute path of `shim.sh`, which keeps secrets in memory. */
+  shim?: string | undefined;
   clock?: Clock;
 }
 
@@ -35,7 +41,10 @@ class DockerExecutor implements Executor, Sweeper {
   readonly capabilities = ["sweep"] as const;
   readonly #node: EngineNode;
 
-  constructor(context: ExecutorContext, { socket, clock = systemClock }: DockerOptions) {
+  constructor(
+    context: ExecutorContext,
+    { socket, shim = defaultShim(), clock = systemClock }: DockerOptions,
+  ) {
     const engine = new EngineClient(socket);
     this.#node = {
       engine,
@@ -43,6 +52,7 @@ class DockerExecutor implements Executor, Sweeper {
       images: new ImagePuller(engine, clock),
       events: new EventHub(engine, clock),
       nodeID: context.nodeID,
+      memory: new MemoryFolder(shim, `${context.stateDir}/docker`),
     };
   }
 
@@ -67,12 +77,16 @@ class DockerExecutor implements Executor, Sweeper {
   }
 
   // deno-lint-ignore require-await -- a spec that cannot run rejects, it does not throw
-  async controller(task: Task): Promise<Controller> {
+  async controller(task: Task, dependencies = NO_DEPENDENCIES): Promise<Controller> {
     checkContainerTask(task);
-    return new DockerController(this.#node, task);
+    return new DockerController(this.#node, task, dependencies);
   }
 
-  async recover(task: Task, handle: Handle): Promise<Controller> {
+  async recover(
+    task: Task,
+    handle: Handle,
+    dependencies: Dependencies = NO_DEPENDENCIES,
+  ): Promise<Controller> {
     checkContainerTask(task);
     const id = handle.data.ContainerID;
     if (handle.version !== HANDLE_VERSION || typeof id !== "string" || !/^[0-9a-f]{64}$/.test(id)) {
@@ -87,7 +101,7 @@ class DockerExecutor implements Executor, Sweeper {
       },
     );
     if (found?.Config.Labels?.[LABEL_TASK_ID] === task.ID) {
-      return new DockerController(this.#node, task, found);
+      return new DockerController(this.#node, task, dependencies, found);
     }
     throw new CoveyError("not_found", `Cannot recover container: nothing is left of task ${task.ID}`);
   }
@@ -106,7 +120,7 @@ class DockerExecutor implements Executor, Sweeper {
           if (!hasCode(error, "not_found", "already_exists")) throw error;
         });
     });
-    return ids.map((id) => taskOf.get(id)!);
+    return [...new Set([...ids.map((id) => taskOf.get(id)!), ...await this.#node.memory.sweep(keep)])];
   }
 
   async close(): Promise<void> {

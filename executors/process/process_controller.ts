@@ -11,7 +11,8 @@ import { getLogger } from "../../api/log.ts";
 import { type CancelTimer, type Clock, sleep } from "../../api/clock.ts";
 import { CoveyError } from "../../api/errors.ts";
 import type { ContainerStatus, Task } from "../../api/task.ts";
-import type { Controller, Exit, Handle } from "../executor.ts";
+import type { Controller, Dependencies, Exit, Handle } from "../executor.ts";
+import type { MemoryFolder } from "../memory_folder.ts";
 import { orAbort } from "../../api/or_abort.ts";
 import type { ExitWatch, Listener } from "./exit_watch.ts";
 import { type ShimRequest, type StopPolicy, stopPolicy } from "./process_spec.ts";
@@ -34,6 +35,7 @@ export interface Device {
   exits: ExitWatch;
   clock: Clock;
   stateDir: string;
+  memory: MemoryFolder;
 }
 
 /** Deletes what the device keeps of a task whose program has ended. */
@@ -48,10 +50,14 @@ export async function deleteFiles(stateDir: string, id: string): Promise<void> {
 /** Runs one task through the shim. */
 export class ProcessController implements Controller {
   readonly #device: Device;
+  readonly #task: Task;
+  readonly #dependencies: Dependencies;
   readonly #request: ShimRequest;
   readonly #stop: StopPolicy;
   readonly #ended = Promise.withResolvers<Exit>();
   #prepared = false;
+  /** The files of its secrets are there, written by this very agent: memory forgets them with a reboot. */
+  #hasFiles = false;
   #pid = 0;
   #exit: Exit | undefined;
   #listener: Listener | undefined;
@@ -59,8 +65,10 @@ export class ProcessController implements Controller {
   #lookAgain = false;
   #cancelRetry: CancelTimer | undefined;
 
-  constructor(device: Device, task: Task, request: ShimRequest) {
+  constructor(device: Device, task: Task, request: ShimRequest, dependencies: Dependencies) {
     this.#device = device;
+    this.#task = task;
+    this.#dependencies = dependencies;
     this.#request = request;
     this.#stop = stopPolicy(task);
   }
@@ -71,13 +79,14 @@ export class ProcessController implements Controller {
     if (grants !== undefined) await shim.judge(this.#request);
     await Deno.mkdir(`${stateDir}/tasks/${id}`, { recursive: true, mode: 0o700 });
     if (script !== undefined) await Deno.writeTextFile(`${stateDir}/scripts/${id}`, script, { mode: 0o600 });
-    this.#prepared = true;
+    await this.#device.memory.write(this.#task, this.#dependencies, ({ File }) => File.Name);
+    this.#prepared = this.#hasFiles = true;
   }
 
   async start(signal: AbortSignal): Promise<void> {
     if (this.#pid || this.#exit) return;
     signal.throwIfAborted();
-    if (!this.#prepared) await this.prepare();
+    if (!this.#prepared || !this.#hasFiles) await this.prepare();
     this.#device.exits.open();
     // What happens to it is seen from the first moment on.
     this.#listen(() => void this.#look());
@@ -86,7 +95,9 @@ export class ProcessController implements Controller {
   }
 
   async wait(signal: AbortSignal): Promise<Exit> {
-    return this.#exit ?? await orAbort(this.#ended.promise, signal);
+    const exit = this.#exit ?? await orAbort(this.#ended.promise, signal);
+    await this.#forgetFiles();
+    return exit;
   }
 
   update(): Promise<void> {
@@ -96,8 +107,8 @@ export class ProcessController implements Controller {
   async shutdown(signal: AbortSignal): Promise<void> {
     if (!this.#isRunning()) return;
     await this.#device.shim.signal(this.#request.id, this.#stop.signal);
-    if (await this.#endsWithin(this.#stop.graceMs, signal)) return;
-    await this.terminate(signal);
+    if (!await this.#endsWithin(this.#stop.graceMs, signal)) await this.terminate(signal);
+    await this.#forgetFiles();
   }
 
   async terminate(signal: AbortSignal): Promise<void> {
@@ -111,8 +122,7 @@ export class ProcessController implements Controller {
   async remove(signal: AbortSignal): Promise<void> {
     await this.terminate(signal);
     this.#forget();
-    await deleteFiles(this.#device.stateDir, this.#request.id);
-    this.#prepared = false;
+    await this.#deleteFiles();
   }
 
   handle(): Handle | undefined {
@@ -155,7 +165,7 @@ export class ProcessController implements Controller {
 
   /** Starts the program, or takes over what was asked for before. Returns its pid. */
   async #claimAndRun(): Promise<number> {
-    const { shim, stateDir } = this.#device, { id } = this.#request;
+    const { shim } = this.#device, { id } = this.#request;
     for (let tries = 0; tries < MAX_CLAIMS; tries++) {
       const pid = await this.#run();
       if (pid !== undefined) return pid;
@@ -163,7 +173,7 @@ export class ProcessController implements Controller {
       const found = await shim.check(id);
       if (found.state === "new") continue;
       if (await this.adopt(found)) return this.#pid;
-      await deleteFiles(stateDir, id);
+      await this.#deleteFiles();
       await this.prepare();
     }
     throw new CoveyError("aborted", `Cannot start process: task ${id} is being started by another agent`);
@@ -175,10 +185,21 @@ export class ProcessController implements Controller {
     } catch (error) {
       // A program that never ran leaves no trace, so that a retry starts afresh.
       this.#forget();
-      await deleteFiles(this.#device.stateDir, this.#request.id);
-      this.#prepared = false;
+      await this.#deleteFiles();
       throw error;
     }
+  }
+
+  /** Nobody reads the secrets of a program that has ended. */
+  async #forgetFiles(): Promise<void> {
+    this.#hasFiles = false;
+    await this.#device.memory.removeUnread(this.#task);
+  }
+
+  async #deleteFiles(): Promise<void> {
+    await deleteFiles(this.#device.stateDir, this.#request.id);
+    await this.#device.memory.remove(this.#task);
+    this.#prepared = this.#hasFiles = false;
   }
 
   #isRunning(): boolean {

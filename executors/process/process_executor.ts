@@ -1,5 +1,4 @@
 /** Runs programs on the device itself, each under a small shim that outlives the agent (design section 9). */
-import { fileURLToPath } from "node:url";
 import { type Clock, systemClock } from "../../api/clock.ts";
 import { CoveyError } from "../../api/errors.ts";
 import { makePrivateFolder } from "../../api/private_folder.ts";
@@ -7,12 +6,16 @@ import { RUNTIME_PROCESS } from "../../api/service.ts";
 import type { Task } from "../../api/task.ts";
 import type {
   Controller,
+  Dependencies,
   Executor,
   ExecutorContext,
   ExecutorDescription,
   Handle,
   Sweeper,
 } from "../executor.ts";
+import { defaultShim } from "../default_shim.ts";
+import { NO_DEPENDENCIES } from "../executor.ts";
+import { MemoryFolder } from "../memory_folder.ts";
 import { sweepEach } from "../sweep_each.ts";
 import { ExitWatch } from "./exit_watch.ts";
 import { LogKeeper, MAX_LOG_BYTES } from "./log_keeper.ts";
@@ -37,11 +40,6 @@ const DEFAULT_PATH = "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/b
 /** What an executor keeps of each task, by the task's ID. */
 const FOLDERS = ["tasks", "runs", "logs", "scripts"];
 
-/** The shim beside this file. */
-export function defaultShim(): string {
-  return fileURLToPath(new URL("./shim.sh", import.meta.url));
-}
-
 /** What a runtime makes of a task: the rest is the same for all that run as programs of the device. */
 export interface ProgramKind {
   /** The executor's name and its runtime. */
@@ -65,8 +63,8 @@ class ProgramExecutor implements Executor, Sweeper {
     this.#kind = kind;
     const clock = options.clock ?? systemClock;
     const exits = new ExitWatch(`${stateDir}/runs`, clock);
-    const shim = new Shim(options.shim ?? defaultShim(), stateDir, clock);
-    this.#device = { shim, exits, clock, stateDir };
+    const path = options.shim ?? defaultShim(), shim = new Shim(path, stateDir, clock);
+    this.#device = { shim, exits, clock, stateDir, memory: new MemoryFolder(path, stateDir) };
     this.#logs = new LogKeeper(`${stateDir}/logs`, clock, options.maxLogBytes ?? MAX_LOG_BYTES);
     this.#path = options.path ?? DEFAULT_PATH;
   }
@@ -85,13 +83,13 @@ class ProgramExecutor implements Executor, Sweeper {
   }
 
   // deno-lint-ignore require-await -- a spec that cannot run rejects, it does not throw
-  async controller(task: Task): Promise<Controller> {
-    const controller = this.#create(task);
+  async controller(task: Task, dependencies?: Dependencies): Promise<Controller> {
+    const controller = this.#create(task, dependencies);
     this.#logs.open();
     return controller;
   }
 
-  async recover(task: Task, handle: Handle): Promise<Controller> {
+  async recover(task: Task, handle: Handle, dependencies?: Dependencies): Promise<Controller> {
     if (handle.version !== HANDLE_VERSION || handle.data.TaskID !== task.ID) {
       throw new CoveyError(
         "not_found",
@@ -99,20 +97,22 @@ class ProgramExecutor implements Executor, Sweeper {
       );
     }
     this.#logs.open();
-    const controller = this.#create(task);
+    const controller = this.#create(task, dependencies);
     this.#device.exits.open();
     if (await controller.adopt(await this.#device.shim.check(task.ID))) return controller;
     await controller.close();
     await deleteFiles(this.#device.stateDir, task.ID);
+    await this.#device.memory.remove(task);
     throw new CoveyError("not_found", `Cannot recover process: nothing is left of task ${task.ID}`);
   }
 
   async sweep(keep: (taskID: string) => boolean, signal: AbortSignal): Promise<string[]> {
-    const { shim, stateDir } = this.#device;
-    return await sweepEach(await this.#taskIDs(), keep, signal, async (id) => {
+    const { shim, stateDir, memory } = this.#device;
+    const ids = await sweepEach(await this.#taskIDs(), keep, signal, async (id) => {
       await shim.signal(id, "KILL");
       await deleteFiles(stateDir, id);
     });
+    return [...new Set([...ids, ...await memory.sweep(keep)])];
   }
 
   /** Of every task that has a file here. */
@@ -131,8 +131,9 @@ class ProgramExecutor implements Executor, Sweeper {
     await Promise.all([this.#device.exits.close(), this.#logs.close(), this.#device.shim.close()]);
   }
 
-  #create(task: Task): ProcessController {
-    return new ProcessController(this.#device, task, this.#kind.request(task, this.#path));
+  #create(task: Task, dependencies: Dependencies = NO_DEPENDENCIES): ProcessController {
+    const request = this.#kind.request(task, this.#path);
+    return new ProcessController(this.#device, task, request, dependencies);
   }
 }
 

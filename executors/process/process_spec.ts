@@ -1,4 +1,5 @@
 /** From a task to what the shim is asked to run. */
+import { dependenciesOf } from "../../api/dependency.ts";
 import { DAY_MS, toMs } from "../../api/duration.ts";
 import { CoveyError, type FieldProblem } from "../../api/errors.ts";
 import { type ProcessSpec, stopGraceMs } from "../../api/service.ts";
@@ -12,6 +13,8 @@ export interface ShimOptions {
   /** USER or USER:GROUP, names or numbers. */
   user?: string;
   dir?: string;
+  /** It has a folder with secrets and configs. */
+  kept?: "yes";
   /** Bytes. */
   memory?: string;
   nano_cpus?: string;
@@ -163,5 +166,6 @@ export function requestFor(task: Task, spec: ProgramSpec, command: string[], pat
   if (limits?.MemoryBytes) options.memory = String(limits.MemoryBytes);
   if (limits?.NanoCPUs) options.nano_cpus = String(limits.NanoCPUs);
   if (limits?.Pids) options.pids = String(limits.Pids);
+  if (dependenciesOf(task.Spec).length > 0) options.kept = "yes";
   return { id: task.ID, command, options, env: spec.Env ?? [] };
 }

@@ -144,8 +144,8 @@ export class Shim {
 
 /** The request as the shim takes it: two separators, and three lines of texts. */
 function encode({ command: [program = "", ...args], options, env, grants = "" }: ShimRequest): string {
-  const { path, user = "", dir = "", memory = "", nano_cpus = "", pids = "" } = options;
-  const lines = [[path, user, dir, memory, nano_cpus, pids, program, grants], env, args];
+  const { path, user = "", dir = "", kept = "", memory = "", nano_cpus = "", pids = "" } = options;
+  const lines = [[path, user, dir, kept, memory, nano_cpus, pids, program, grants], env, args];
   const [separator = "", newline = ""] = separatorsFor(lines.flat());
   const line = (texts: string[]) => texts.map((text) => text.replaceAll("\n", newline) + separator).join("");
   return [`${separator} ${newline}`, ...lines.map(line)].join("\n");

@@ -136,6 +136,7 @@ apply_rules() {
   check_allowed
   check_variables
   [ -z "$grants" ] || variables=$DENO_VARIABLES$variables
+  find_kept
   find_user
 }
 

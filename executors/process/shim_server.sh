@@ -13,8 +13,12 @@
 #     check NUMBER ID      answers  new | running PID | orphan PID | gone | exit CODE [oom | lost INTERPRETER]
 #     signal NUMBER ID NAME  signals the program's whole process group, KILL spares nothing; answers  done
 #   shim.sh describe       answers  MEMORY_KIB HOSTNAME
+#   shim.sh keep STATE ID PART NAME MODE UID GID
+#                          keeps standard input in memory as a file of the task: answers  kept PATH | refused MESSAGE
+#   shim.sh forget STATE ID  removes all files that are kept of the task
+#   shim.sh kept STATE     answers with the IDs of the tasks that files are kept of
 #
-# The lines of `run` are PATH, user, folder, memory (bytes), NanoCPUs, processes, command and grants; the variables, NAME=TEXT; and
+# The lines of `run` are PATH, user, folder, whether files are kept, memory (bytes), NanoCPUs, processes, command and grants; the variables, NAME=TEXT; and
 # the arguments. SEPARATOR, a control character that is in none of them, ends each text, and NEWLINE, another, stands for a
 # newline: so the shell splits them in one go, where a loop over arguments would copy all of them for each. They are data:
 # nothing of them is ever taken as code. shim_rules.sh and, for a request with grants, shim_deno.sh say what may run, and check each number and name, whatever the agent
@@ -38,6 +42,8 @@ umask 077
 
 # shellcheck source=shim_rules.sh
 . "${0%/*}/shim_rules.sh"
+# shellcheck source=shim_memory.sh
+. "${0%/*}/shim_memory.sh"
 # shellcheck source=shim_deno.sh
 . "${0%/*}/shim_deno.sh"
 
@@ -222,6 +228,13 @@ shift 5
 (trap "" PIPE && echo "$number started $pid" >&3)
 exec "$@" 3>&-'
 
+# Variables that are secret: from files, as everybody can read a command line. Names that begin so are no task's.
+READ_KEPT='for covey_file in "$1"/env/*; do
+  covey_value=$(/bin/cat "$covey_file" && echo .) && export "${covey_file##*/}=${covey_value%.}"
+done
+shift
+exec "$@"'
+
 # Sets note to the interpreter that the program's first line names, if it is not there: all that the kernel says of it is 127.
 find_lost() {
   line=$(head -c 256 <"$program" | head -n 1) 2>/dev/null
@@ -253,17 +266,18 @@ become() {
   cd "${folder:-.}" 2>/dev/null || refuse $spec.Dir "cannot enter $folder"
   umask 022
   # The program's variables come last, given to it alone: what runs before it is ours, and part of it runs as root.
-  shown=${program%%"$NEWLINE"*}
+  shown=${program%%"$NEWLINE"*} kept_env=
+  [ -z "$kept_names" ] || kept_env="/bin/sh${separator}-c${separator}$READ_KEPT${separator}sh${separator}$kept"
   set -f
   IFS=$separator
   if [ -n "$drop" ]; then
     trap - PIPE
     exec /usr/bin/setsid $drop /bin/sh -c "$CHECK_AGAIN" sh "$number" "$pid" "$program" "$shown" "$spec" \
-      /usr/bin/env -i "PATH=$path" $variables "$program" $arguments
+      /usr/bin/env -i "PATH=$path" $variables $kept_env "$program" $arguments
   fi
   echo "$number started $pid" >&3
   trap - PIPE
-  exec /usr/bin/setsid /usr/bin/env -i "PATH=$path" $variables "$program" $arguments 3>&-
+  exec /usr/bin/setsid /usr/bin/env -i "PATH=$path" $variables $kept_env "$program" $arguments 3>&-
 }
 
 # Sets text to `line` with its newlines.
@@ -288,8 +302,8 @@ take_request() {
   set -- $text
   unset IFS
   set +f
-  [ $# = 8 ] || refuse request "$# options"
-  path=$1 user=$2 folder=$3 memory=$4 nano_cpus=$5 processes=$6 command=$7 grants=$8
+  [ $# = 9 ] || refuse request "$# options"
+  path=$1 user=$2 folder=$3 kept=$4 memory=$5 nano_cpus=$6 processes=$7 command=$8 grants=$9
   for amount in "$memory" "$nano_cpus" "$processes"; do
     [ -z "$amount" ] || is_number "$amount" $MAX_AMOUNT || refuse Resources.Limits "no number: $amount"
   done
@@ -325,7 +339,10 @@ shim() {
   echo "$boot $own_pid $own_start $name" >&9 || refuse state "cannot write $record"
   weak_memory= unlimited= judging=
   apply_rules
-  [ -z "$drop" ] || chown "$uid:$gid" .
+  if [ -n "$drop" ]; then
+    chown "$uid:$gid" .
+    [ -z "$kept" ] || chown -h "$uid:$gid" "$kept"
+  fi
   make_groups
   (become)
   code=$?
@@ -426,13 +443,16 @@ serve() {
   [ $# = 0 ] || rmdir "$@" 2>/dev/null
 }
 
-state=$2
+state=${2-}
 case $1 in
+  keep) shift 2 && keep "$@" ;;
+  forget) is_id "$3" && find_memory && rm -rf -- "${kept_base:?}/$3" ;;
+  kept) find_memory && [ -d "$kept_base" ] && ls "$kept_base" ;;
   serve) serve ;;
   describe)
     while read -r key value _; do [ "$key" = MemTotal: ] && break; done </proc/meminfo
     read -r name </proc/sys/kernel/hostname
     echo "$value $name"
     ;;
-  *) echo "usage: shim.sh serve STATE | describe" >&2 && exit 2 ;;
+  *) echo "usage: shim.sh serve STATE | describe | keep | forget | kept" >&2 && exit 2 ;;
 esac

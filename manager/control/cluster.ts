@@ -3,6 +3,7 @@ import { requireCluster } from "../cluster/cluster_object.ts";
 import { DAY_MS } from "../../api/duration.ts";
 import type { Clock } from "../../api/clock.ts";
 import type { ClusterRootCA, ClusterSpec } from "../../api/cluster.ts";
+import { CoveyError } from "../../api/errors.ts";
 import type { Random } from "../../api/random.ts";
 import { createJoinToken } from "../../security/mod.ts";
 import type { Store } from "../store/store.ts";
@@ -27,6 +28,7 @@ export async function updateCluster(
   await store.update((tx) => {
     const cluster = requireCluster(tx);
     requireVersion(cluster, version);
+    requireSameRoot(cluster.Spec, spec);
     const { RootCA } = cluster;
     const tokens = rotate.map((role) => [role, createJoinToken(RootCA.CACert, random)]);
     tx.update("clusters", {
@@ -36,6 +38,17 @@ export async function updateCluster(
       BlacklistedCertificates: dropExpired(cluster.BlacklistedCertificates, clock),
     });
   });
+}
+
+/** Refuses a `spec` that asks for another root certificate than the cluster with the spec `present` has. Throws `invalid_argument`. */
+export function requireSameRoot(present: ClusterSpec, spec: ClusterSpec): void {
+  const { ForceRotate } = spec.CAConfig;
+  if (ForceRotate === undefined || ForceRotate === present.CAConfig.ForceRotate) return;
+  const problem = {
+    field: "CAConfig.ForceRotate",
+    message: "rotating the root certificate is not available yet",
+  };
+  throw CoveyError.invalid("use the swarm spec", [problem]);
 }
 
 /** The refused certificates that somebody could still present. */

@@ -1,9 +1,10 @@
-/** Lists of nodes, services and tasks with Docker's filters. */
+/** Lists of nodes, services, tasks, secrets and configs with Docker's filters. */
+import type { Config, DependencyKind, Secret } from "../../api/dependency.ts";
 import type { Node } from "../../api/node.ts";
 import { modeOf, RUNTIME_CONTAINER, type Service } from "../../api/service.ts";
 import { type Task, taskName } from "../../api/task.ts";
 import { TASK_STATES } from "../../api/task_state.ts";
-import type { ReadView } from "../store/store.ts";
+import { type ReadView, TABLE_OF } from "../store/mod.ts";
 import {
   type Filters,
   matchesExactly,
@@ -31,6 +32,12 @@ export const TASK_FILTERS = [
   "runtime",
 ];
 
+/** Filters of `GET /secrets` and `GET /configs`; `names` are whole ones. */
+export const PAYLOAD_FILTERS: Record<DependencyKind, string[]> = {
+  secret: ["names", "name", "id", "label"],
+  config: ["name", "id", "label"],
+};
+
 /** Nodes by host name and ID prefix, role, engine `label` and `node.label`. Every node here is an accepted member. */
 export function listNodes(view: ReadView, filters: Filters): Node[] {
   requireKnown(filters, "role", ["worker", "manager"]);
@@ -53,6 +60,16 @@ export function listServices(view: ReadView, filters: Filters): Service[] {
     matchesLabels(filters, "label", Spec.Labels) &&
     matchesExactly(filters, "mode", modeOf(Spec)) &&
     matchesExactly(filters, "runtime", Spec.TaskTemplate.Runtime)
+  );
+}
+
+/** Secrets or configs by name and ID prefix, and label. */
+export function listPayloads(view: ReadView, kind: DependencyKind, filters: Filters): (Secret | Config)[] {
+  return view.all(TABLE_OF[kind]).filter(({ ID, Spec }) =>
+    matchesPrefix(filters, "name", Spec.Name) &&
+    matchesExactly(filters, "names", Spec.Name) &&
+    matchesPrefix(filters, "id", ID) &&
+    matchesLabels(filters, "label", Spec.Labels)
   );
 }
 

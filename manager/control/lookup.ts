@@ -1,9 +1,10 @@
 /** Finding objects as users name them: the full ID, then the name, then an unambiguous prefix of the ID (moby `cluster/helpers.go`). */
 import { CoveyError } from "../../api/errors.ts";
+import type { Config, DependencyKind, Secret } from "../../api/dependency.ts";
 import type { Node } from "../../api/node.ts";
 import type { Service } from "../../api/service.ts";
 import { type Task, taskName } from "../../api/task.ts";
-import type { ReadView } from "../store/store.ts";
+import { type ReadView, TABLE_OF } from "../store/mod.ts";
 
 /** The service called `input`. Throws `not_found`, or `invalid_argument` where several match. */
 export function findService(view: ReadView, input: string): Service {
@@ -32,6 +33,23 @@ export function findTask(view: ReadView, input: string): Task {
   const byID = view.get("tasks", input) ?? view.get("tasks", input.slice(input.lastIndexOf(".") + 1));
   if (byID !== undefined && (byID.ID === input || taskName(byID) === input)) return byID;
   return only("task", input, [], () => view.all("tasks"));
+}
+
+/** The secret or config of this name, whatever its case. */
+export function payloadsNamed(view: ReadView, kind: DependencyKind, name: string): (Secret | Config)[] {
+  return kind === "secret" ? view.find("secrets", "name", name) : view.find("configs", "name", name);
+}
+
+/** The secret or config called `input`. Throws as {@linkcode findService}. */
+export function findPayload(view: ReadView, kind: DependencyKind, input: string): Secret | Config {
+  const table = TABLE_OF[kind];
+  return view.get(table, input) ??
+    only(
+      kind,
+      input,
+      payloadsNamed(view, kind, input).filter((each) => each.Spec.Name === input),
+      () => view.all(table),
+    );
 }
 
 /** The one object of `named`, or else the one of `all` whose ID starts with `input`. */

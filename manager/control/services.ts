@@ -5,6 +5,8 @@ import { CoveyError } from "../../api/errors.ts";
 import { newID, type Random } from "../../api/random.ts";
 import { isJob, modeOf, type Service, type ServiceSpec } from "../../api/service.ts";
 import type { Store, WriteTransaction } from "../store/store.ts";
+import { requireDependencies } from "./payloads.ts";
+import { forNewcomer } from "../task/gate.ts";
 import { requireVersion } from "./version.ts";
 
 /** Creates a service and resolves with its ID. Throws `already_exists` if the name is taken. */
@@ -29,6 +31,7 @@ export async function createService(
         `name conflicts with an existing object: service ${spec.Name} already exists`,
       );
     }
+    requireDependencies(tx, spec.TaskTemplate);
     tx.create("services", service);
   });
   return service.ID;
@@ -57,7 +60,9 @@ export async function updateService(
       throw new CoveyError("unimplemented", "renaming services is not supported");
     }
     requireVersion(service, version);
-    const { UpdateStatus: _reset, ...kept } = service;
+    requireDependencies(tx, spec.TaskTemplate);
+    const { UpdateStatus: _reset, Proven: _, ...kept } = service;
+    const base = forNewcomer(service);
     tx.update("services", {
       ...kept,
       Spec: spec,
@@ -65,6 +70,7 @@ export async function updateService(
       PreviousSpec: service.Spec,
       PreviousSpecVersion: service.SpecVersion,
       ...nextRun(service, clock),
+      ...(base !== service && { Proven: { Spec: base.Spec, SpecVersion: base.SpecVersion } }),
     });
   });
 }
@@ -89,8 +95,11 @@ export async function rollbackService(
       throw new CoveyError("failed_precondition", `service ${id} does not have a previous spec`);
     }
     requireVersion(service, version);
+    // What the present spec does not use may have been removed meanwhile.
+    requireDependencies(tx, service.PreviousSpec.TaskTemplate);
+    const { Proven: _, ...kept } = service;
     tx.update("services", {
-      ...service,
+      ...kept,
       Spec: service.PreviousSpec,
       SpecVersion: service.PreviousSpecVersion ?? { Index: 0 },
       PreviousSpec: service.Spec,

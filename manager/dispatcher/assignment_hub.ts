@@ -2,7 +2,7 @@
 import { getLogger } from "@logtape/logtape";
 import type { Clock } from "../../api/clock.ts";
 import { CoveyError } from "../../api/errors.ts";
-import type { Commit, Store } from "../store/store.ts";
+import { type Commit, type Store, TABLE_OF } from "../store/mod.ts";
 import { AssignmentStream } from "./assignment_stream.ts";
 
 const logger = getLogger(["covey", "dispatcher"]);
@@ -18,13 +18,16 @@ export class AssignmentHub {
     this.#clock = clock;
   }
 
-  /** Opens the stream of a node; an older one of the same node ends with `aborted`. */
-  open(nodeID: string): AssignmentStream {
+  /** Opens the stream of a node whose agent knows `kinds`; an older one of the same node ends with `aborted`. */
+  open(nodeID: string, kinds: readonly string[] = []): AssignmentStream {
     this.#streams.get(nodeID)?.end(
       new CoveyError("aborted", "Cannot go on with the assignments: the node opened another stream"),
     );
     const tasks = this.#store.find("tasks", "nodeID", nodeID);
-    const stream = new AssignmentStream(this.#clock, tasks, this.#store.index);
+    const stream = new AssignmentStream(this.#clock, tasks, this.#store.index, {
+      kinds,
+      find: (kind, id) => this.#store.get(TABLE_OF[kind], id),
+    });
     this.#streams.set(nodeID, stream);
     return stream;
   }

@@ -4,7 +4,7 @@ import type { CancelTimer, Clock } from "../../api/clock.ts";
 import { type AssignmentsMessage, MAX_CHANGES_PER_MESSAGE } from "../../api/dispatcher.ts";
 import type { CoveyError } from "../../api/errors.ts";
 import type { Task } from "../../api/task.ts";
-import { AssignmentSet } from "./assignment_set.ts";
+import { AssignmentSet, type PayloadSource } from "./assignment_set.ts";
 import { BATCH_DELAY_MS, burstBudget } from "./burst_budget.ts";
 import { Wakeup } from "./wakeup.ts";
 
@@ -23,9 +23,9 @@ export class AssignmentStream {
   #ended: { error?: CoveyError } | undefined;
 
   /** `tasks` is the complete set as of consensus index `index`. */
-  constructor(clock: Clock, tasks: Task[], index: number) {
+  constructor(clock: Clock, tasks: Task[], index: number, payloads: PayloadSource) {
     this.#clock = clock;
-    this.#set = new AssignmentSet(tasks);
+    this.#set = new AssignmentSet(tasks, payloads);
     this.#budget = burstBudget(clock);
     this.#index = index;
   }

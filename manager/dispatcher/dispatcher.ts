@@ -25,7 +25,12 @@ import { callerHost, callerID } from "./call.ts";
 import { NodeKeeper } from "./node_keeper.ts";
 import { type Limited, NodeLimits } from "./node_limits.ts";
 import { Registration, SessionRate } from "./registration.ts";
-import { checkSessionID, checkSessionRequest, checkStatusUpdate } from "./requests.ts";
+import {
+  checkAssignmentsRequest,
+  checkSessionID,
+  checkSessionRequest,
+  checkStatusUpdate,
+} from "./requests.ts";
 import { type ReportedStatus, StatusWriter } from "./status_writer.ts";
 import { Wakeup } from "./wakeup.ts";
 
@@ -172,8 +177,9 @@ export class Dispatcher {
 
   async *#assignments(request: unknown, caller: CallContext): AsyncGenerator<AssignmentsMessage, void> {
     this.#count(caller, "openings");
-    const registration = this.#registered(checkSessionID("open assignments", request).SessionID, caller);
-    const stream = this.#hub.open(registration.nodeID);
+    const { SessionID, Kinds } = checkAssignmentsRequest(request);
+    const registration = this.#registered(SessionID, caller);
+    const stream = this.#hub.open(registration.nodeID, Kinds);
     const onAbort = () => stream.end();
     const stopListening = registration.listen(() => {
       if (registration.ended) stream.end(registration.ended);

@@ -23,6 +23,9 @@ const MAX_ID_LENGTH = 64;
 
 const id = line(MAX_ID_LENGTH);
 const sessionShape = record({ SessionID: id }, ["SessionID"]);
+/** Kinds that an agent may name: more than there will be. */
+const MAX_KINDS = 32;
+const assignmentsShape = record({ SessionID: id, Kinds: list(id, MAX_KINDS) }, ["SessionID"]);
 type Update = UpdateTaskStatusRequest["Updates"][number];
 
 const updateFields = record({ TaskID: id, Status: parseTaskStatus }, ["TaskID", "Status"]);
@@ -51,11 +54,19 @@ export function checkSessionRequest(value: unknown): SessionRequest {
 }
 
 /** Checks a request that carries only the session's ID. */
-export function checkSessionID(action: string, value: unknown): HeartbeatRequest & AssignmentsRequest {
+export function checkSessionID(action: string, value: unknown): HeartbeatRequest {
   const problems: FieldProblem[] = [];
   const { SessionID } = sessionShape(value, "", problems) ?? {};
   if (problems.length > 0) throw CoveyError.invalid(action, problems);
   return { SessionID: SessionID! };
+}
+
+/** Checks a request for assignments. */
+export function checkAssignmentsRequest(value: unknown): AssignmentsRequest {
+  const problems: FieldProblem[] = [];
+  const { SessionID, Kinds } = assignmentsShape(value, "", problems) ?? {};
+  if (problems.length > 0) throw CoveyError.invalid("open assignments", problems);
+  return { SessionID: SessionID!, ...(Kinds !== undefined && { Kinds }) };
 }
 
 /** Checks a status update: states that an agent may report, words cut to their maximum. */

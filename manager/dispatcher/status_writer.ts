@@ -5,6 +5,7 @@ import { CoveyError } from "../../api/errors.ts";
 import type { TaskStatus } from "../../api/task.ts";
 import { compareStates } from "../../api/task_state.ts";
 import type { Store, WriteTransaction } from "../store/store.ts";
+import { withReport } from "../task/task.ts";
 import { isDeepStrictEqual } from "node:util";
 import { BATCH_DELAY_MS, burstBudget } from "./burst_budget.ts";
 
@@ -118,7 +119,8 @@ function isNewer(current: TaskStatus, next: TaskStatus): boolean {
 function applyStatus(tx: WriteTransaction, update: ReportedStatus, now: number): void {
   const task = tx.get("tasks", update.TaskID);
   if (!task || task.NodeID !== update.NodeID || !isNewer(task.Status, update.Status)) return;
-  tx.update("tasks", { ...task, Status: { ...update.Status, Timestamp: notAfter(update, now) } });
+  const status = { ...update.Status, Timestamp: notAfter(update, now) };
+  tx.update("tasks", withReport(task, status, new Date(now).toISOString()));
 }
 
 /**

@@ -46,7 +46,8 @@ const MOBY_TEXTS = new RegExp(
 const CONSTRAINT_TEXTS = /^(?:constraint expected one operator|(?:key|value) '.*' is invalid$)/;
 /** Texts of SwarmKit's checks of a spec. */
 const SWARMKIT_TEXTS = new RegExp(
-  "^(?:meta: |name must be |(?:TaskSpec|ContainerSpec|EndpointSpec): |invalid (?:cpu|memory) value |" +
+  "^(?:meta: |name must be |invalid name, only 64 |(?:secret|config) (?:data must be |references '|'[^']*' is in use )|" +
+    "(?:secret|config)s? not found: |malformed |only updates to Labels |(?:TaskSpec|ContainerSpec|EndpointSpec): |invalid (?:cpu|memory) value |" +
     "minimum certificate |heartbeat time |expanding |Jobs may not have an update config$)",
 );
 

@@ -13,6 +13,7 @@ import { nodeMatches } from "../placement/constraint.ts";
 import type { WriteTransaction } from "../store/store.ts";
 import type { ComponentOptions } from "../leader/commit_loop.ts";
 import { ServiceOrchestrator, type Verdict } from "./service_orchestrator.ts";
+import { forNewcomer } from "../task/gate.ts";
 import { isOfIteration, isWanted, withDesired } from "../task/task.ts";
 
 /**
@@ -130,8 +131,10 @@ export class GlobalOrchestrator extends ServiceOrchestrator {
       const current = tx.get("services", service.ID);
       const place = tx.get("nodes", node.ID);
       if (current === undefined || place === undefined || globalVerdict(current, place) !== verdict) return;
-      if (verdict === "run") this.createIn(tx, current, { nodeID: node.ID }, cluster);
-      else this.#end(tx, live);
+      if (verdict === "run") {
+        const wanted = isJob(current.Spec) ? current : forNewcomer(current);
+        this.createIn(tx, wanted, { nodeID: node.ID }, cluster);
+      } else this.#end(tx, live);
     }, (pair, outcome) => {
       if (!outcome.committed) failed(pair, outcome.error);
     });

@@ -1,5 +1,6 @@
 /** What the orchestrators of all modes share: dirty sets, restarts, and the end of services. */
 import type { Cluster } from "../../api/cluster.ts";
+import { deepEqual } from "../../api/deep_equal.ts";
 import { type ModeName, modeOf, type Service } from "../../api/service.ts";
 import type { Task } from "../../api/task.ts";
 import { isTerminal } from "../../api/task_state.ts";
@@ -138,16 +139,18 @@ export abstract class ServiceOrchestrator {
 
   #onCommit(commit: Commit): boolean {
     for (const change of commit.changes) {
-      if (change.table === "services") this.#onServiceChange(change.object, change.action === "remove");
-      else if (change.table === "tasks") this.#onTaskChange(change.object, change.action === "remove");
+      if (change.table === "services") {
+        this.#onServiceChange(change.object, change.action === "remove", change.old);
+      } else if (change.table === "tasks") this.#onTaskChange(change.object, change.action === "remove");
       else if (change.table === "nodes" && this.nodeMatters(change)) this.dirtyNodes.add(change.object.ID);
     }
     return this.dirtyServices.size + this.dirtyNodes.size + this.#restarts.size + this.#removed.size > 0;
   }
 
-  #onServiceChange(service: Service, removed: boolean): void {
+  #onServiceChange(service: Service, removed: boolean, old: Service | undefined): void {
     if (modeOf(service.Spec) !== this.mode) return;
     this.onService(service.ID, removed ? undefined : service);
+    if (!removed && old !== undefined && isOnlyProgress(old, service)) return;
     if (removed) this.dirtyServices.delete(service.ID);
     (removed ? this.#removed : this.dirtyServices).add(service.ID);
   }
@@ -212,4 +215,12 @@ export abstract class ServiceOrchestrator {
       this.#removedBefore.delete(serviceID);
     });
   }
+}
+
+/** True if all that changed are counts of a rollout, which ask for nothing. */
+function isOnlyProgress(old: Service, service: Service): boolean {
+  const before = old.UpdateStatus, after = service.UpdateStatus;
+  return old.SpecVersion.Index === service.SpecVersion.Index && before?.State === after?.State &&
+    before?.Rollout !== undefined && before.Rollout.State === after?.Rollout?.State &&
+    before.Rollout.Stage === after.Rollout.Stage && deepEqual(before.Rollout.Retry, after.Rollout.Retry);
 }

@@ -3,9 +3,11 @@
  * before is read from the tasks that the slot's history kept, so that every leader judges alike.
  */
 import { toMs } from "../../api/duration.ts";
+import type { Service } from "../../api/service.ts";
 import { isCompletedJob, type Task } from "../../api/task.ts";
 import { isTerminal } from "../../api/task_state.ts";
-import { isWanted } from "../task/task.ts";
+import type { ReadView } from "../store/store.ts";
+import { isTaskDirty, isWanted, lastToChange } from "../task/task.ts";
 
 /** True if the policy of `task`, one of the tasks of `slot`, asks for a replacement. `nowMs` is Unix time. */
 export function shouldRestart(task: Task, slot: readonly Task[], nowMs: number): boolean {
@@ -34,4 +36,18 @@ function restarts(task: Task, slot: readonly Task[], nowMs: number): number {
 
 function isOfSameRun(a: Task, b: Task): boolean {
   return a.SpecVersion?.Index === b.SpecVersion?.Index && a.JobIteration?.Index === b.JobIteration?.Index;
+}
+
+/**
+ * The tasks of one slot (given in the order of creation) that count: the wanted ones, else the last one if its policy
+ * lets it rest. A rollback replaces what rests of another spec, so that it always reaches the previous one everywhere.
+ */
+export function liveTasks(view: ReadView, service: Service, tasks: readonly Task[], nowMs: number): Task[] {
+  const wanted = tasks.filter(isWanted);
+  if (wanted.length > 0) return wanted;
+  const slot = tasks.filter((task) => task.DesiredState !== "remove");
+  const last = lastToChange(slot);
+  if (last === undefined || shouldRestart(last, slot, nowMs)) return [];
+  const rollsBack = service.UpdateStatus?.State === "rollback_started";
+  return rollsBack && isTaskDirty(view, service, last) ? [] : [last];
 }

@@ -9,17 +9,9 @@ import type { Commit, ReadView, WriteTransaction } from "../store/store.ts";
 import { CommitLoop, type ComponentOptions } from "../leader/commit_loop.ts";
 import { showOnTask } from "../leader/show_reason.ts";
 import type { WorkList } from "../leader/work_list.ts";
-import { shouldRestart } from "./restart_policy.ts";
-import {
-  goalOf,
-  isStopped,
-  isTaskDirty,
-  isWanted,
-  lastToChange,
-  newTask,
-  placeOf,
-  withDesired,
-} from "../task/task.ts";
+import { asBefore } from "../task/gate.ts";
+import { liveTasks, shouldRestart } from "./restart_policy.ts";
+import { goalOf, isStopped, isWanted, newTask, placeOf, withDesired } from "../task/task.ts";
 
 /**
  * Milliseconds between the end of a task and the start of its replacement, unless the policy says otherwise.
@@ -82,18 +74,9 @@ export class RestartSupervisor {
     await this.#loop.stop();
   }
 
-  /**
-   * The tasks of one slot (given in the order of creation) that count: the wanted ones, else the last one if its policy
-   * lets it rest. A rollback replaces what rests of another spec, so that it always reaches the previous one everywhere.
-   */
+  /** See {@linkcode liveTasks}. */
   liveTasks(view: ReadView, service: Service, tasks: readonly Task[]): Task[] {
-    const wanted = tasks.filter(isWanted);
-    if (wanted.length > 0) return wanted;
-    const slot = tasks.filter((task) => task.DesiredState !== "remove");
-    const last = lastToChange(slot);
-    if (last === undefined || shouldRestart(last, slot, this.options.clock.now())) return [];
-    const rollsBack = service.UpdateStatus?.State === "rollback_started";
-    return rollsBack && isTaskDirty(view, service, last) ? [] : [last];
+    return liveTasks(view, service, tasks, this.options.clock.now());
   }
 
   /**
@@ -107,8 +90,8 @@ export class RestartSupervisor {
     const { clock, random } = this.options;
     const slot = tx.find("tasks", "slot", slotKey(task));
     if (!shouldRestart(task, slot, clock.now())) return undefined;
-    const replacement = newTask(service, placeOf(task), clusterOf(tx), clock, random);
-    replacement.DesiredState = "ready";
+    const made = newTask(service, placeOf(task), clusterOf(tx), clock, random);
+    const replacement: Task = { ...asBefore(tx, service, task, made), DesiredState: "ready" };
     tx.create("tasks", replacement);
     const draining = tx.get("nodes", task.NodeID)?.Spec.Availability === "drain";
     const delayMs = draining ? 0 : this.#delayMs(task);
@@ -249,7 +232,9 @@ export class RestartSupervisor {
     const waitFor = store.find("tasks", "slot", slotKey(task))
       .filter((other) => other.ID !== task.ID && !isWanted(other) && !isStopped(store, other));
     const age = clock.now() - Date.parse(task.CreatedAt);
-    const delayMs = Math.min(this.#delayMs(task), Math.max(0, this.#delayMs(task) - age));
+    // What a rollout put there only waits for the old task; a restart waits out its delay.
+    const wholeMs = task.Rollout && !task.Rollout.Restarted ? 0 : this.#delayMs(task);
+    const delayMs = Math.min(wholeMs, Math.max(0, wholeMs - age));
     this.#wait({ taskID: task.ID, delayMs, waitFor: waitFor.map((other) => other.ID) }, true);
   }
 }

@@ -34,4 +34,6 @@ export const INDEXES: { readonly [T in TableName]: Readonly<Record<Indexes[T], I
     nodeID: { key: (task) => task.NodeID },
     slot: { key: slotKey },
   },
+  secrets: { name: byName },
+  configs: { name: byName },
 };

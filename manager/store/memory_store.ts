@@ -285,6 +285,8 @@ function newTables(): TableSet {
     nodes: new Table(INDEXES.nodes),
     services: new Table(INDEXES.services),
     tasks: new Table(INDEXES.tasks),
+    secrets: new Table(INDEXES.secrets),
+    configs: new Table(INDEXES.configs),
   };
 }
 

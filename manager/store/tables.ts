@@ -1,5 +1,6 @@
 /** The store's tables. A new kind of object is one line here and its indexes in `indexes.ts`. */
 import type { Cluster } from "../../api/cluster.ts";
+import type { Config, DependencyKind, Secret } from "../../api/dependency.ts";
 import type { Node } from "../../api/node.ts";
 import type { Service } from "../../api/service.ts";
 import type { Task } from "../../api/task.ts";
@@ -10,13 +11,28 @@ export interface Tables {
   nodes: Node;
   services: Service;
   tasks: Task;
+  secrets: Secret;
+  configs: Config;
 }
+
+/** In which table the objects of a kind are. */
+export const TABLE_OF = { secret: "secrets", config: "configs" } as const satisfies Record<
+  DependencyKind,
+  keyof Tables
+>;
 
 /** Name of a table. */
 export type TableName = keyof Tables;
 
 /** Every table, in the order in which a snapshot is written. */
-export const TABLE_NAMES: readonly TableName[] = ["clusters", "nodes", "services", "tasks"];
+export const TABLE_NAMES: readonly TableName[] = [
+  "clusters",
+  "nodes",
+  "services",
+  "tasks",
+  "secrets",
+  "configs",
+];
 
 /**
  * Index names by table. `name` is case-folded and unique. `slot` is `serviceID/slot`, for a global
@@ -27,4 +43,6 @@ export interface Indexes {
   nodes: "publicKeyDigest";
   services: "name";
   tasks: "serviceID" | "nodeID" | "slot";
+  secrets: "name";
+  configs: "name";
 }

@@ -3,7 +3,7 @@ import { type Clock, timestamp } from "../../api/clock.ts";
 import type { Cluster } from "../../api/cluster.ts";
 import { newID, type Random } from "../../api/random.ts";
 import { isJob, type PortConfig, type Service, type TaskSpec } from "../../api/service.ts";
-import { isCompletedJob, type Task } from "../../api/task.ts";
+import { isCompletedJob, type Task, type TaskStatus } from "../../api/task.ts";
 import { compareStates, isTerminal, type TaskState } from "../../api/task_state.ts";
 import { nodeMatches } from "../placement/constraint.ts";
 import type { ReadView } from "../store/store.ts";
@@ -106,6 +106,12 @@ export function isLeftover(service: Pick<Service, "Spec" | "JobStatus">, task: T
 /** `task` with a desired state at least `state`: a desired state never decreases. */
 export function withDesired(task: Task, state: TaskState): Task {
   return compareStates(task.DesiredState, state) >= 0 ? task : { ...task, DesiredState: state };
+}
+
+/** `task` with what its agent reports at `now` (RFC 3339). A device's own clock may be wrong; when it began to run is the manager's. */
+export function withReport(task: Task, status: TaskStatus, now: string): Task {
+  const begins = status.State === "running" && task.RunningAt === undefined;
+  return { ...task, Status: status, ...(begins && { RunningAt: now }) };
 }
 
 /** `task` observed in `state` at `at` (RFC 3339). */

@@ -1,4 +1,6 @@
 /** Rolling updates (SwarmKit `manager/orchestrator/update`). */
+import { deepEqual } from "../../api/deep_equal.ts";
+import type { Node } from "../../api/node.ts";
 import type { Service } from "../../api/service.ts";
 import type { Task } from "../../api/task.ts";
 import type { Commit } from "../store/store.ts";
@@ -54,14 +56,14 @@ export class Updater {
     }
     if (state === "paused" || state === "rollback_paused") return;
     const { store } = this.options;
-    const dirty = slots.filter((tasks) => isSlotDirty(store, service, tasks));
     if (run === undefined) {
-      const open = state === "updating" || state === "rollback_started";
-      if (dirty.length === 0 && (partial || !open)) return;
+      const open = state === "updating" || state === "rollback_started" ||
+        service.UpdateStatus?.Rollout?.Retry !== undefined;
+      const isDirty = slots.some((tasks) => isSlotDirty(store, service, tasks));
+      if (!isDirty && (partial || !open)) return;
       run = new UpdateRun(this.options, this.supervisor, service, () => this.#wake(service.ID));
       this.#runs.set(service.ID, run);
     }
-    run.add(dirty);
     this.#wake(service.ID);
   }
 
@@ -86,16 +88,24 @@ export class Updater {
     for (const change of commit.changes) {
       if (change.table === "tasks") {
         const run = this.#runs.get(change.object.ServiceID);
-        if (run?.observe(change.object) || (run && change.action === "remove")) {
-          this.#dirty.add(change.object.ServiceID);
-        }
+        if (run === undefined) continue;
+        run.observe(change.object);
+        this.#dirty.add(change.object.ServiceID);
       } else if (change.table === "nodes" && change.action !== "create") {
-        if (change.object.Status.State !== change.old?.Status.State) this.#wakeAll();
+        this.#onNode(change.object, change.old);
       } else if (change.table === "services" && change.action === "remove") {
         this.cancel(change.object.ID);
       }
     }
     return this.#dirty.size > 0;
+  }
+
+  #onNode(node: Node, old: Node | undefined): void {
+    const same = old !== undefined && old.Status.State === node.Status.State &&
+      old.Spec.Availability === node.Spec.Availability && deepEqual(old.Spec.Labels, node.Spec.Labels);
+    if (same) return;
+    for (const run of this.#runs.values()) run.observeNode(node.ID);
+    this.#wakeAll();
   }
 
   async #run(): Promise<void> {

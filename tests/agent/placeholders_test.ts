@@ -2,7 +2,7 @@ import assert from "node:assert/strict";
 import { StartLimiter } from "../../agent/start_limiter.ts";
 import { TaskManager } from "../../agent/task_manager.ts";
 import type { Task, TaskStatus } from "../../api/task.ts";
-import type { Executor } from "../../executors/executor.ts";
+import { type Executor, NO_DEPENDENCIES } from "../../executors/executor.ts";
 import { FakeClock } from "../support/fake_clock.ts";
 import { task } from "../manager/store/objects.ts";
 import { Device } from "./support/scripted_executor.ts";
@@ -28,6 +28,7 @@ async function run(Env: string[]): Promise<{ given: Task[]; status: TaskStatus |
     assigned: true,
   };
   const manager = new TaskManager(record, false, {
+    dependencies: NO_DEPENDENCIES,
     clock,
     executor,
     limiter: new StartLimiter(clock, 1),

@@ -4,7 +4,7 @@ import type { PortConfig } from "../../api/service.ts";
 import type { TaskStatus } from "../../api/task.ts";
 import { StartLimiter } from "../../agent/start_limiter.ts";
 import { TaskManager } from "../../agent/task_manager.ts";
-import type { Executor } from "../../executors/executor.ts";
+import { type Executor, NO_DEPENDENCIES } from "../../executors/executor.ts";
 import { FakeClock } from "../support/fake_clock.ts";
 import { task } from "../manager/store/objects.ts";
 import { Device } from "./support/scripted_executor.ts";
@@ -25,6 +25,7 @@ async function portsOf(
     assigned: true,
   };
   const manager = new TaskManager(record, false, {
+    dependencies: NO_DEPENDENCIES,
     clock,
     executor: executor(device),
     node: () => Promise.reject(new Error("nobody asks")),

@@ -29,6 +29,7 @@ function takeUp(
   connected = false,
 ): TaskManager {
   return new TaskManager(record, true, {
+    dependencies: { read: () => Promise.reject(new Error("nothing is referenced")) },
     clock,
     executor: createMockExecutor(world),
     node: () => Promise.reject(new Error("nobody asks")),

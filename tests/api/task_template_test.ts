@@ -73,7 +73,7 @@ Deno.test("Placeholders: a wrong one is refused with the spec, by its field", ()
       "TaskTemplate.ContainerSpec.Hostname":
         'expanding hostname failed: expanding hostname "{{": unclosed action',
       "TaskTemplate.ContainerSpec.Mounts[0].Target":
-        'expanding mount target failed: expanding mount target "/{{.Task.Name.X}}": can\'t evaluate field X in .Task.Name.X',
+        'expanding mounts failed: expanding mount target "/{{.Task.Name.X}}": can\'t evaluate field X in .Task.Name.X',
     });
     return true;
   });

@@ -81,11 +81,44 @@ Deno.test("Progress: a restarting slot shows why the task before it ended", () =
   assert.equal(waiting?.reason, "previous task failed: task: non-zero exit (3)");
 });
 
-Deno.test("Progress: a paused update is reported as stopped", () => {
-  const paused = service({ Replicated: { Replicas: 1 } }, {
-    UpdateStatus: { State: "paused", Message: "update paused due to failure" },
+Deno.test("Progress: a rollout shows its stage and why devices are deferred", () => {
+  const bound = (NodeID: string, Args: string[]): TaskView => {
+    const { Slot: _, ...rest } = task(0, "running", { NodeID });
+    return { ...rest, Spec: { Runtime: "process", ForceUpdate: 0, ProcessSpec: { Command: "run", Args } } };
+  };
+  const view = service({ Global: {} }, {
+    Spec: {
+      Name: "probe",
+      Labels: { "covey.rollout.stages": "10%,100%" },
+      Mode: { Global: {} },
+      TaskTemplate: bound("a", ["v2"]).Spec,
+    },
+    UpdateStatus: {
+      State: "updating",
+      Message: "",
+      Rollout: {
+        ...{
+          Number: 1,
+          SpecVersion: 1,
+          State: "baking",
+          Stage: 0,
+          StageStartedAt: "",
+          Total: 2,
+          Done: 1,
+          Failed: 0,
+        },
+        Failures: [],
+        Deferred: 1,
+        Returned: { Total: 0, Failed: 0 },
+      },
+    },
   });
-  assert.equal(progressOf(paused, [task(1, "running")], []).stopped, "update paused due to failure");
+  const tasks = [bound("a", ["v2"]), bound("b", ["v1"]), bound("c", ["v1"])];
+  const nodes = [node("a", "ready"), node("b", "ready"), node("c", "down")];
+  assert.equal(
+    progressLine(progressOf(view, tasks, nodes)),
+    "overall progress: 1 out of 2 tasks (stage 1 of 2, baking)   [pi-b: running, has the old version; pi-c: deferred, node is down]",
+  );
 });
 
 const JobStatus = { JobIteration: { Index: 1 }, LastExecution: meta.CreatedAt };

@@ -15,7 +15,7 @@ const GO_DECODER = /json: cannot unmarshal|unexpected EOF|invalid character|^EOF
 export const DIFFERENCES: readonly Difference[] = [
   {
     reason:
-      "secrets, configs, networks, jobs, plugin services and ingress are refused by name until they are there",
+      "secrets, configs, networks of a swarm, jobs, plugin services and ingress are refused by name until they are there",
     explains: ({ covey }) => covey.status >= 400 && /(?:is|are) not available yet/.test(covey.text),
   },
   {
@@ -41,6 +41,36 @@ export const DIFFERENCES: readonly Difference[] = [
     explains: ({ covey }) =>
       covey.status === 400 &&
       /(?:is|are) not supported|on Linux"|old snapshots are not available/.test(covey.text),
+  },
+  {
+    reason:
+      "a network that is not there is a mistake of the request (400), and told of with those of the spec",
+    explains: ({ covey }) =>
+      covey.status === 400 && /network \S* ?not found|Networks\[\d+\]\.Target: is required/.test(covey.text),
+  },
+  {
+    reason: "a service in a network without virtual addresses has none, where Docker shows empty ones",
+    explains: (_exchange, { at, docker, covey }) =>
+      /\.VirtualIPs$/.test(at) && covey === undefined && !JSON.stringify(docker).includes("Addr"),
+  },
+  {
+    reason:
+      "an endpoint that has nothing to publish any more is shown as one that never had, where Docker keeps its mode",
+    explains: (_exchange, { at, docker, covey }) =>
+      /\.Endpoint\.Spec\.Mode$/.test(at) && docker === "vip" && covey === undefined,
+  },
+  {
+    reason: "networks are shown in the task template, also of clients that named them beside it",
+    explains: (_exchange, { at }) => /\.(?:Previous)?Spec(?:\.TaskTemplate)?\.Networks$/.test(at),
+  },
+  {
+    reason: "networks beside the task template may be changed: they count as the template's",
+    explains: ({ docker }) => docker.text.includes("networks must be migrated to TaskSpec"),
+  },
+  {
+    reason: "the networks that every engine has were made by nobody at no time",
+    explains: (_exchange, { at, covey }) =>
+      /\.NetworksAttachments\[\d\]\.Network\.(?:Created|Updated)At$/.test(at) && covey === "<never>",
   },
   {
     reason: "of a request with several mistakes we may tell of the object that does not exist first",

@@ -34,6 +34,7 @@ export const HINTS: readonly (readonly [RegExp, readonly unknown[]])[] = [
   // Docker starts as many workers for an update, whatever there is to do.
   [/Parallelism$/, [0, 1, 2, 5]],
   [/\.Mode\.Global$/, [{}]],
+  [/\.Networks$/, [[{ Target: "host" }], [{ Target: "bridge", Aliases: ["web"] }]]],
   [/\.Env\[\]$/, ["A=b", "C", "A=c"]],
   [/\.(?:Command|Args)\[\]$/, ["sleep", "1000", ""]],
   [/\.Hostname$/, ["device", "{{.Node.Hostname}}"]],
@@ -62,6 +63,7 @@ export const HINTS: readonly (readonly [RegExp, readonly unknown[]])[] = [
   [/\.OS$/, ["linux", ""]],
   [/LogDriver\.Name$/, ["json-file", "none"]],
   [/Runtime$/, ["container", "", "plugin", "attachment"]],
+  [/Networks\[\]\.Target$/, ["host", "host", "bridge", "shop"]],
   [/TargetPort$/, [80, 443]],
   [/PublishedPort$/, [0, 18080, 18081]],
   [/PublishMode$/, ["host", "host", "host", "ingress"]],

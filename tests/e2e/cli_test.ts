@@ -129,7 +129,8 @@ async function services({ ok, json, fails }: Covey) {
   assert.deepEqual(task?.Spec.ProcessSpec?.Env, ["A=b"]);
   assert.match(await ok("task", "ls", "--filter", "service=web"), /web\.1/);
   assert.match(await ok("node", "ps", "pi"), /web\.3/);
-  await fails(1, /update paused due to failure/, "service", "update", "--workdir", "/no/dir", "web");
+  await fails(5, /update paused due to failure/, "service", "update", "--workdir", "/no/dir", "web");
+  await rollouts({ ok, fails });
   const [stopped] = await json<ServiceView[]>("service", "ls", "--no-trunc");
   assert.ok((await ok("service", "ls", "--no-trunc")).includes(stopped!.ID), "the whole ID");
   await ok("service", "rollback", "web");
@@ -144,6 +145,19 @@ async function services({ ok, json, fails }: Covey) {
   await fails(2, /want SERVICE=REPLICAS/, "service", "scale", "web");
   await fails(1, /service nobody not found/, "service", "rm", "nobody", "web");
   assert.deepEqual(await json<ServiceView[]>("service", "ls"), [], "one failure does not keep the others");
+}
+
+/** What can be done with an update that is paused. */
+async function rollouts({ ok, fails }: Pick<Covey, "ok" | "fails">) {
+  assert.match(
+    await ok("rollout", "status", "web"),
+    /State: +paused .*\nDevices: +0 of 3 done, [123] failed, 0 deferred/,
+  );
+  await fails(1, /Cannot promote the rollout of web: stage 1 is paused/, "rollout", "promote", "web");
+  await fails(5, /update paused due to failure/, "rollout", "retry", "web");
+  await ok("rollout", "resume", "--detach", "web");
+  await ok("rollout", "abort", "web");
+  await fails(1, /it was aborted, which is final/, "rollout", "resume", "web");
 }
 
 async function waiting({ ok, fails }: Covey, fleet: Fleet) {

@@ -265,6 +265,25 @@ service ps job
 service rm long failed job jobs
 config ls
 secret ls
+secret create --label a=b mystery /etc/hostname
+secret create mystery /etc/hostname
+secret create --template-driver golang bad-name- /etc/hostname
+config create settings /etc/hostname
+secret ls --format '{{.Name}} {{.Labels}}'
+secret inspect mystery --format '{{json .Spec}}'
+secret inspect nobody
+config inspect settings --format '{{.Spec.Name}}'
+service create --detach --name keeper --replicas 0 --secret mystery --secret source=mystery,target=/etc/m,uid=7,mode=0400 \
+--config settings busybox:local
+service create --detach --name bad --secret nobody busybox:local
+service create --detach --name bad --config nobody busybox:local
+service inspect keeper --format '{{range .Spec.TaskTemplate.ContainerSpec.Secrets}}{{json .File}}{{.SecretName}}{{end}}'
+secret rm mystery
+config rm settings
+service update --detach --secret-rm mystery --config-rm settings keeper
+secret rm mystery nobody
+config rm settings
+service rm keeper
 service create --detach --name seen --replicas 0 busybox:local
 `.split("\n").filter((line) => line !== "");
 
@@ -294,8 +313,6 @@ export const NOT_YET: Record<string, RegExp> = {
   "service create --detach --publish 18081:80 --name mesh busybox:local":
     /routing mesh \(ingress\) is not available yet/,
   "network create --driver overlay mesh": /not a swarm manager/,
-  "secret create mystery /etc/hostname": /secrets are not available yet/,
-  "config create settings /etc/hostname": /configs are not available yet/,
   "service logs seen": /service logs are not available yet/,
   "swarm ca --rotate --detach": /rotating the root certificate is not available yet/,
   "swarm update --max-snapshots 3": /old snapshots are not available/,

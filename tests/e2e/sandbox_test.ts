@@ -75,7 +75,7 @@ Deno.test("Executor of one's own: the example runs its tasks in a real cluster, 
     ];
     let agent = start("agent", ...flags, "--join", address, "--token", token);
     await agent.says(/is connected/);
-    await shows(/ pi .* process,timer/, "covey", socket, "node", "ls");
+    await shows(/ pi .*process,timer/, "covey", socket, "node", "ls");
     for (
       const [name, Payload] of [["long", {}], ["short", { Seconds: 0.1, ExitCode: 3 }], ["wrong", {
         Seconds: "x",

@@ -1,7 +1,7 @@
 import assert from "node:assert/strict";
 import { dirname, join } from "node:path";
 import { fileURLToPath } from "node:url";
-import { defaultShim } from "../../executors/process/process_executor.ts";
+import { defaultShim } from "../../executors/default_shim.ts";
 import { denoTask } from "../conformance/deno_fixture.ts";
 import { containerTask, ENGINE_SOCKET, NO_ENGINE } from "../conformance/docker_fixture.ts";
 import { processTask } from "../conformance/process_fixture.ts";

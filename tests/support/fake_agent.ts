@@ -5,6 +5,7 @@
 import type { Task, TaskStatus } from "../../api/task.ts";
 import { compareStates, isTerminal, type TaskState } from "../../api/task_state.ts";
 import type { Store } from "../../manager/store/store.ts";
+import { withReport } from "../../manager/task/task.ts";
 
 /** What becomes of a task that shall run: the state it reaches; undefined leaves it as it is. */
 export type Fate = (task: Task) => TaskState | undefined;
@@ -17,7 +18,11 @@ export class FakeAgents {
   #unsubscribe: () => void;
   #busy = new Set<Promise<unknown>>();
 
-  constructor(readonly store: Store, public fate: Fate = () => "running") {
+  constructor(
+    readonly store: Store,
+    public fate: Fate = () => "running",
+    readonly now = () => new Date().toISOString(),
+  ) {
     this.#unsubscribe = store.subscribe((commit) => {
       for (const change of commit.changes) {
         if (change.table === "tasks" && change.action !== "remove") this.#look(change.object);
@@ -37,7 +42,8 @@ export class FakeAgents {
       const task = tx.get("tasks", taskID);
       if (task === undefined || compareStates(task.Status.State, state) >= 0) return;
       this.log.push(`${taskID} ${state}`);
-      tx.update("tasks", { ...task, Status: { ...task.Status, ...extra, State: state, Message: state } });
+      const status = { ...task.Status, ...extra, State: state, Message: state };
+      tx.update("tasks", withReport(task, status, this.now()));
     });
     this.#busy.add(work);
     await work.finally(() => this.#busy.delete(work));

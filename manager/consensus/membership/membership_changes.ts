@@ -67,10 +67,13 @@ export class MembershipChanges {
           `Cannot add manager ${nodeID}: member ${memberID} was removed, and never comes back`,
         );
       }
+      const known = driver.members.get(memberID);
+      const isKnown = known?.address === address && known.nodeID === nodeID;
+      // It asks again, as the answer was lost. It may be counted on by now, whether it can be reached at the moment or not.
+      if (isKnown && memberIDs(driver.confState).has(memberID)) return;
       await this.#dialBack(member);
       const ids = memberIDs(driver.confState);
-      const known = driver.members.get(memberID);
-      if (known?.address !== address || known.nodeID !== nodeID) await driver.proposeAddress(member);
+      if (!isKnown) await driver.proposeAddress(member);
       if (ids.has(memberID)) return;
       const replaced = driver.members.ofNode(nodeID).filter((each) =>
         each.memberID !== memberID && ids.has(each.memberID)

@@ -22,18 +22,20 @@ export const EVENT_FILTERS = [
 ];
 
 /** Filters that name an object of another kind: no event of ours is about one. */
-const OTHER_KINDS = ["config", "container", "daemon", "image", "network", "plugin", "secret", "volume"];
+const OTHER_KINDS = ["container", "daemon", "image", "network", "plugin", "volume"];
+/** Filters that name an object of a kind that events tell of. */
+const KINDS = ["node", "service", "secret", "config"] as const;
 
 /** True if `event` passes `filters`. */
 export function wantsEvent(filters: Filters, event: SwarmEvent): boolean {
   const { ID, Attributes } = event.Actor;
-  const about = (kind: "node" | "service") => {
+  const about = (kind: typeof KINDS[number]) => {
     const wanted = filters.get(kind);
     return wanted === undefined ||
       (event.Type === kind && wanted.some((each) => each === ID || each === Attributes.name));
   };
   return !OTHER_KINDS.some((kind) => filters.has(kind)) &&
-    about("node") && about("service") &&
+    KINDS.every(about) &&
     matchesExactly(filters, "type", event.Type) &&
     matchesExactly(filters, "event", event.Action) &&
     matchesExactly(filters, "scope", "swarm") &&

@@ -1,20 +1,25 @@
 /** Changes of the store as Docker's events (moby `daemon/events.go`). */
+import type { DependencyKind, Secret } from "../../../api/dependency.ts";
 import type { Node } from "../../../api/node.ts";
+import type { Rollout } from "../../../api/rollout.ts";
 import { isGlobal, replicas, type Service } from "../../../api/service.ts";
 import type { Change } from "../../store/store.ts";
 
 /** One event; `timeMs` is milliseconds since 1970. */
 export interface SwarmEvent {
-  Type: "node" | "service";
+  Type: "node" | "service" | DependencyKind;
   Action: "create" | "update" | "remove";
   Actor: { ID: string; Attributes: Record<string, string> };
   timeMs: number;
 }
 
+/** What the objects of a table are called in events. */
+const TYPES = { nodes: "node", services: "service", secrets: "secret", configs: "config" } as const;
+
 /** The event that tells of `change`; undefined for what Docker tells nothing of. `nowMs` dates a removal. */
 export function swarmEvent(change: Change, nowMs: number): SwarmEvent | undefined {
   const { action, object } = change;
-  if (change.table !== "nodes" && change.table !== "services") return undefined;
+  if (!Object.hasOwn(TYPES, change.table)) return undefined;
   const timeMs = action === "create"
     ? Date.parse(object.CreatedAt)
     : action === "update"
@@ -23,9 +28,11 @@ export function swarmEvent(change: Change, nowMs: number): SwarmEvent | undefine
   const old = action === "update" ? change.old : undefined;
   const Attributes = change.table === "nodes"
     ? nodeAttributes(change.object, old as Node | undefined)
-    : serviceAttributes(change.object, old as Service | undefined);
+    : change.table === "services"
+    ? serviceAttributes(change.object, old as Service | undefined)
+    : { name: (object as Secret).Spec.Name };
   return {
-    Type: change.table === "nodes" ? "node" : "service",
+    Type: TYPES[change.table as keyof typeof TYPES],
     Action: action,
     Actor: { ID: object.ID, Attributes },
     timeMs,
@@ -64,7 +71,14 @@ function serviceAttributes(service: Service, old: Service | undefined): Record<s
   if (service.UpdateStatus !== undefined) {
     note(attributes, "updatestate", old.UpdateStatus?.State, service.UpdateStatus.State);
   }
+  const before = old.UpdateStatus?.Rollout, after = service.UpdateStatus?.Rollout;
+  note(attributes, "rollout.state", before?.State, after?.State);
+  note(attributes, "rollout.stage", stageNumber(before), stageNumber(after));
   return attributes;
+}
+
+function stageNumber(rollout: Rollout | undefined): string | undefined {
+  return rollout && String(rollout.Stage + 1);
 }
 
 /** The event as a line of JSON. Nanoseconds exceed what a JavaScript number holds, so they are written as digits. */

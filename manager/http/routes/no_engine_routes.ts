@@ -38,7 +38,6 @@ function decoded(name: string): string {
 
 /** Adds the routes; they come after all others. */
 export function noEngineRoutes(app: ControlApp): void {
-  app.get("/networks", (c) => sendJSON(c, []));
   app.all("*", async (c, next) => {
     const message = missingObject(c.req.path);
     return message === undefined ? await next() : sendJSON(c, { message }, 404);

@@ -4,6 +4,7 @@ import { parseServiceSpec } from "../../../api/validate/mod.ts";
 import { parseFilters } from "../../control/filters.ts";
 import { listServices, SERVICE_FILTERS } from "../../control/lists.ts";
 import { findService } from "../../control/lookup.ts";
+import { controlRollout, ROLLOUT_ACTIONS, rolloutView } from "../../control/rollouts.ts";
 import { serviceStatus } from "../../control/service_status.ts";
 import { freeName } from "../../control/service_name.ts";
 import { createService, removeService, rollbackService, updateService } from "../../control/services.ts";
@@ -21,6 +22,7 @@ import {
   updateRequest,
 } from "../context.ts";
 import { keptAuth, registryAuth, withAuth } from "../registry_auth.ts";
+import { withNetworkNames } from "../service_networks.ts";
 import { asRequested } from "../older_clients.ts";
 import { serviceView } from "../views/service_view.ts";
 
@@ -39,7 +41,8 @@ export function serviceRoutes(app: ControlApp, context: ControlContext): void {
   app.post("/services/create", async (c) => {
     const body = await readJSON(c);
     const { store } = requireManager(context), { random, clock } = context, auth = registryAuth(c);
-    const spec = parseServiceSpec(body, { newName: () => freeName(store, random) });
+    const parsed = parseServiceSpec(body, { newName: () => freeName(store, random) });
+    const spec = await withNetworkNames(parsed, context.engine);
     return sendJSON(c, {
       ID: await createService(store, { clock, random }, withAuth(asRequested(c.req.raw.url, spec), auth)),
     }, 201);
@@ -59,15 +62,31 @@ export function serviceRoutes(app: ControlApp, context: ControlContext): void {
     const { store } = manager;
     const service = await lookUp(manager, (state) => findService(state, c.req.param("id")));
     // What is wrong with a request is told in Docker's order.
-    const spec = rollback === "previous"
-      ? undefined
-      : asRequested(c.req.raw.url, parseServiceSpec(body, { current: service.Spec }));
+    const spec = rollback === "previous" ? undefined : asRequested(
+      c.req.raw.url,
+      await withNetworkNames(parseServiceSpec(body, { current: service.Spec }), context.engine),
+    );
     const kept = auth ?? keptAuth(c.req.query("registryAuthFrom") ?? "", service);
     if (spec === undefined) await rollbackService(store, context.clock, service.ID, version);
     else if (rollback !== "" && rollback !== "none") {
       throw new CoveyError("unknown", `unrecognized rollback option ${rollback}`);
     } else await updateService(store, context.clock, service.ID, version, withAuth(spec, kept));
     return sendJSON(c, { Warnings: null });
+  });
+  app.get("/services/:id/rollout", async (c) => {
+    const { store } = await managerForReading(context);
+    return sendJSON(c, rolloutView(store, findService(store, c.req.param("id")), context.clock.now()));
+  });
+  app.post("/services/:id/rollout/:action", async (c) => {
+    const action = ROLLOUT_ACTIONS.find((each) => each === c.req.param("action"));
+    if (action === undefined) {
+      const wanted = `want ${ROLLOUT_ACTIONS.join(", ")}, current value is "${c.req.param("action")}"`;
+      throw new CoveyError("invalid_argument", `Cannot control the rollout: ${wanted}`);
+    }
+    const manager = requireManager(context);
+    const { ID } = await lookUp(manager, (state) => findService(state, c.req.param("id")));
+    await controlRollout(manager.store, context.clock, ID, action);
+    return sendJSON(c, {});
   });
   app.delete("/services/:id", async (c) => {
     const manager = requireManager(context);

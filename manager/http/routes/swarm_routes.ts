@@ -9,7 +9,7 @@ import {
   parseJoinRequest,
 } from "../../../api/validate/mod.ts";
 import { requireCluster } from "../../cluster/cluster_object.ts";
-import { type TokenRole, updateCluster } from "../../control/cluster.ts";
+import { requireSameRoot, type TokenRole, updateCluster } from "../../control/cluster.ts";
 import { defaultClusterSpec } from "../../cluster/new_cluster.ts";
 import type { ControlApp, ControlContext } from "../context.ts";
 import {
@@ -81,10 +81,9 @@ async function init(context: ControlContext, body: unknown): Promise<string> {
   // A cluster that goes on keeps what it is not told to change.
   const present = request.ForceNewCluster && lifecycle.manager &&
     requireCluster(lifecycle.manager.store).Spec;
-  const nodeID = await lifecycle.init({
-    ...request,
-    Spec: mergeClusterSpec(present || defaultClusterSpec(), given),
-  });
+  const Spec = mergeClusterSpec(present || defaultClusterSpec(), given);
+  if (present) requireSameRoot(present, Spec);
+  const nodeID = await lifecycle.init({ ...request, Spec });
   await untilDescribed(context);
   return nodeID;
 }

@@ -52,7 +52,11 @@ function serviceSpecView(spec: ServiceSpec, { defaults = false, asContainer = fa
 
 /** A service. */
 export function serviceView(service: Service, options: ServiceViewOptions = {}): Record<string, unknown> {
-  const { EndpointSpec } = service.Spec;
+  const { EndpointSpec, TaskTemplate } = service.Spec;
+  // As Docker does, which allocates an endpoint only where there is something to publish or a network to have
+  // an address in.
+  const isAllocated = EndpointSpec?.Ports !== undefined ||
+    (TaskTemplate.Networks !== undefined && EndpointSpec?.Mode !== "dnsrr");
   return inOrder({
     ID: service.ID,
     Version: service.Version,
@@ -61,8 +65,10 @@ export function serviceView(service: Service, options: ServiceViewOptions = {}):
     Spec: serviceSpecView(service.Spec, options),
     PreviousSpec: service.PreviousSpec &&
       serviceSpecView(service.PreviousSpec, { ...options, defaults: false }),
-    // As Docker does, which allocates an endpoint only where there is something to publish.
-    Endpoint: EndpointSpec?.Ports ? { Spec: EndpointSpec, Ports: EndpointSpec.Ports } : { Spec: {} },
+    Endpoint: inOrder(
+      isAllocated ? { Spec: EndpointSpec ?? {}, Ports: EndpointSpec?.Ports } : { Spec: {} },
+      [],
+    ),
     UpdateStatus: service.UpdateStatus && inOrder(service.UpdateStatus, UPDATE_STATUS_ORDER),
     ServiceStatus: options.status,
     JobStatus: service.JobStatus,

@@ -34,6 +34,7 @@ export function clusterInfo(cluster: Cluster): Record<string, unknown> {
         NodeCertExpiry: Spec.CAConfig.NodeCertExpiry,
         // A cluster that is older than the setting has its default.
         RenewalGracePeriod: Spec.CAConfig.RenewalGracePeriod ?? DEFAULT_RENEWAL_GRACE_NS,
+        ...(Spec.CAConfig.ForceRotate !== undefined && { ForceRotate: Spec.CAConfig.ForceRotate }),
       },
       TaskDefaults: Spec.TaskDefaults,
       EncryptionConfig: Spec.EncryptionConfig,

@@ -1,4 +1,5 @@
 /** How a task template is shown: Docker's fields in Docker's order, a container for every runtime. */
+import { predefinedNetwork } from "../../../api/predefined_network.ts";
 import { SECOND_NS } from "../../../api/duration.ts";
 import type { ContainerSpec } from "../../../api/container_spec.ts";
 import { RUNTIME_CONTAINER, type TaskSpec } from "../../../api/service.ts";
@@ -91,7 +92,10 @@ export function taskSpecView(task: TaskSpec, defaults = false, ofTask = false): 
     Resources: rest.Resources ?? (defaults ? {} : undefined),
     RestartPolicy: restart,
     Placement: rest.Placement ?? (defaults ? {} : undefined),
-    Networks: rest.Networks,
+    Networks: rest.Networks?.map((each) => ({
+      ...each,
+      Target: predefinedNetwork(each.Target)?.ID ?? each.Target,
+    })),
     LogDriver: rest.LogDriver,
     ForceUpdate,
     Runtime: ofTask && Runtime === RUNTIME_CONTAINER ? undefined : Runtime,

@@ -1,5 +1,7 @@
 /** How tasks are shown. */
 import type { Task, TaskStatus } from "../../../api/task.ts";
+import { predefinedNetwork } from "../../../api/predefined_network.ts";
+import { attachedNetworkView } from "./network_view.ts";
 import { inOrder, taskSpecView } from "./task_spec_view.ts";
 
 function statusView(status: TaskStatus): Record<string, unknown> {
@@ -11,6 +13,14 @@ function statusView(status: TaskStatus): Record<string, unknown> {
     ContainerStatus: status.ContainerStatus,
     PortStatus: status.PortStatus ?? {},
   }, []);
+}
+
+/** The networks a task is in; addresses are its engine's business. */
+function attachments({ Spec }: Task): unknown[] | undefined {
+  return Spec.Networks?.flatMap(({ Target }) => {
+    const network = predefinedNetwork(Target);
+    return network === undefined ? [] : [{ Network: attachedNetworkView(network) }];
+  });
 }
 
 /** A task. */
@@ -27,6 +37,7 @@ export function taskView(task: Task): Record<string, unknown> {
     NodeID: task.NodeID || undefined,
     Status: statusView(task.Status),
     DesiredState: task.DesiredState,
+    NetworksAttachments: attachments(task),
     GenericResources: task.AssignedGenericResources,
     JobIteration: task.JobIteration,
   }, []);

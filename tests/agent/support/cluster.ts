@@ -4,6 +4,7 @@ import { CoveyError as Failure } from "../../../api/errors.ts";
 import type { TaskState } from "../../../api/task_state.ts";
 import type { Task } from "../../../api/task.ts";
 import { Agent, type AgentState } from "../../../agent/agent.ts";
+import { DependencyKeeper } from "../../../agent/dependencies.ts";
 import { LocalState } from "../../../agent/local_state.ts";
 import {
   DirectConnection,
@@ -36,6 +37,8 @@ export class Cluster {
   reachable = true;
   /** What a manager refuses a dial with. */
   refusal: Failure | undefined;
+  /** The node's private keys, the present one first. */
+  keys: string[] = [];
   agent!: Agent;
   state!: LocalState;
 
@@ -60,10 +63,13 @@ export class Cluster {
 
   async startAgent(bootID = "boot-1"): Promise<void> {
     this.state = await LocalState.open(this.#path);
+    const dependencies = new DependencyKeeper(this.state, () => Promise.resolve(this.keys));
+    await dependencies.load();
     this.agent = new Agent({
       dialer: { dial: () => this.#dial() },
       executors: [this.device.executor()],
       state: this.state,
+      dependencies,
       clock: this.clock,
       random: seededRandom(),
       managers: ["10.0.0.1:2377"],

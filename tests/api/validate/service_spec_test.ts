@@ -105,11 +105,10 @@ Deno.test("Service spec: what is not there yet is refused by name, never ignored
   const body = spec({
     ContainerSpec: {
       Image: "busybox",
-      Secrets: [{}],
-      Configs: [{}],
+      Configs: [{ Runtime: { X: 1 } }],
       Mounts: [{ Type: "cluster", Target: "/x" }],
     },
-    Networks: [{ Target: "net" }],
+    Networks: [{ Target: "net" }, { Aliases: ["a"] }],
     PluginSpec: { Name: "x" },
   }, {
     EndpointSpec: { Ports: [{ TargetPort: 80 }] },
@@ -117,10 +116,10 @@ Deno.test("Service spec: what is not there yet is refused by name, never ignored
   const container = "TaskTemplate.ContainerSpec";
   assert.deepEqual(Object.keys(problems(() => parseServiceSpec(body))).sort(), [
     "EndpointSpec.Ports[0].PublishMode",
-    `${container}.Configs`,
+    `${container}.Configs[0].Runtime`,
     `${container}.Mounts[0].Type`,
-    `${container}.Secrets`,
-    "TaskTemplate.Networks",
+    "TaskTemplate.Networks[0].Target",
+    "TaskTemplate.Networks[1].Target",
     "TaskTemplate.PluginSpec",
   ]);
   assert.deepEqual(problems(() => parseServiceSpec(spec({ Networks: [] }, { Networks: null }))), {});

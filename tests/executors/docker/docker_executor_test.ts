@@ -69,6 +69,26 @@ onEngine("Docker: tells which ports of the host a container has, chosen ones too
   await executor.close();
 });
 
+onEngine("Docker: a container is in the network of the engine that its task names", async (world) => {
+  const executor = await world.executor();
+  for (const Target of ["host", "none", "bridge"]) {
+    const task = containerTask({ Command: ["sleep", "1000"] });
+    task.Spec.Networks = [{ Target, Aliases: ["web"] }];
+    const controller = await executor.controller(task);
+    await controller.prepare(never);
+    await controller.start(never);
+    const filters = encodeURIComponent(JSON.stringify({ label: [`com.docker.swarm.task.id=${task.ID}`] }));
+    const [found] = await world.engine.call<{ HostConfig: { NetworkMode: string } }[]>(
+      "GET",
+      `/containers/json?filters=${filters}`,
+    );
+    assert.equal(found!.HostConfig.NetworkMode, Target);
+    await controller.remove(never);
+    await controller.close();
+  }
+  await executor.close();
+});
+
 onEngine("Docker: an image that does not exist is said in Docker's words", async (world) => {
   const executor = await world.executor();
   const controller = await executor.controller(containerTask({ Image: "covey-no-such-image" }));

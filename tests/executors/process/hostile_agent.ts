@@ -1,6 +1,6 @@
 /** Talks to the shim as an agent would that somebody took over: with whatever it likes to send. */
 import { dirname } from "node:path";
-import { defaultShim } from "../../../executors/process/process_executor.ts";
+import { defaultShim } from "../../../executors/default_shim.ts";
 
 /** The part of the shim that takes requests, to be run by a shell of the test's choice. */
 export const SERVER = defaultShim().replace("shim.sh", "shim_server.sh");
@@ -22,7 +22,7 @@ export function runLines(
   { id, command, args = [], variables = [], user = "", memory = "", grants = "" }: RawRun,
 ): string {
   const line = (texts: string[]) => texts.map((text) => text + SEPARATOR).join("");
-  const options = ["/usr/bin:/bin", user, "", memory, "", "", command, grants];
+  const options = ["/usr/bin:/bin", user, "", "", memory, "", "", command, grants];
   const head = `run 1 ${id} ${SEPARATOR} ${NEWLINE}`;
   return [head, line(options), line(variables), line(args), ""].join("\n");
 }
@@ -66,7 +66,16 @@ export async function copyShim(
   folder: string,
   change: (text: string) => string = (text) => text,
 ): Promise<string> {
-  for (const name of ["shim.sh", "shim_clean.sh", "shim_server.sh", "shim_rules.sh", "shim_deno.sh"]) {
+  for (
+    const name of [
+      "shim.sh",
+      "shim_clean.sh",
+      "shim_server.sh",
+      "shim_rules.sh",
+      "shim_deno.sh",
+      "shim_memory.sh",
+    ]
+  ) {
     const text = await Deno.readTextFile(`${dirname(defaultShim())}/${name}`);
     await Deno.writeTextFile(`${folder}/${name}`, change(text));
     await Deno.chmod(`${folder}/${name}`, 0o755);

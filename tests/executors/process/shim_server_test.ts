@@ -1,7 +1,8 @@
 /** The process that forks the shims: what it is asked, what it leaves, and that programs do without it. */
 import assert from "node:assert/strict";
 import type { ProcessSpec } from "../../../api/service.ts";
-import { createProcessExecutor, defaultShim } from "../../../executors/process/process_executor.ts";
+import { defaultShim } from "../../../executors/default_shim.ts";
+import { createProcessExecutor } from "../../../executors/process/process_executor.ts";
 import { processTask } from "../../conformance/process_fixture.ts";
 import { NODE_ID } from "../../conformance/tasks.ts";
 

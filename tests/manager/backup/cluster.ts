@@ -41,6 +41,11 @@ export async function populated(services: number, labelBytes = 10) {
       tx.create("nodes", { ...manager, Role: "manager", Spec: { ...manager.Spec, Role: "manager" } });
     }
     tx.create("nodes", node("w1"));
+    const meta = { Version: { Index: 0 }, CreatedAt: "", UpdatedAt: "" };
+    tx.create("secrets", { ...meta, ID: "secret1", Spec: { Name: "key", Labels: {}, Data: "YWJj" } });
+    // The largest there may be: larger than a part of a backup usually is.
+    const Data = new Uint8Array(1_023_999).toBase64();
+    tx.create("configs", { ...meta, ID: "config1", Spec: { Name: "settings", Labels: {}, Data } });
   });
   const numbers = Array.from({ length: services }, (_, i) => i);
   await store.batch(numbers, (tx, i) => {
@@ -58,6 +63,8 @@ export function contents(store: Store) {
     workers: store.all("nodes").filter(({ ID }) => ID === "w1"),
     services: store.all("services"),
     tasks: store.all("tasks"),
+    secrets: store.all("secrets"),
+    configs: store.all("configs"),
   };
 }
 

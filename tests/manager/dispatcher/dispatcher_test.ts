@@ -1,7 +1,7 @@
 import assert from "node:assert/strict";
 import type { AssignmentsMessage, HeartbeatResponse, SessionMessage } from "../../../api/dispatcher.ts";
 import { hasCode } from "../../../api/errors.ts";
-import type { TaskStatus } from "../../../api/task.ts";
+import type { Task, TaskStatus } from "../../../api/task.ts";
 import type { TaskState } from "../../../api/task_state.ts";
 import {
   DESCRIPTION,
@@ -201,7 +201,7 @@ Deno.test("Dispatcher: assignments start complete, with assigned tasks only (80,
 
 const names = (message: AssignmentsMessage) =>
   message.Changes.map((change) =>
-    `${change.Action} ${change.Action === "update" ? change.Task.ID : change.ID}`
+    `${change.Action} ${change.Action === "remove" ? change.ID : (change as { Task: Task }).Task.ID}`
   );
 
 Deno.test("Dispatcher: under load changes are batched, created and deleted is a single remove (80)", async () => {

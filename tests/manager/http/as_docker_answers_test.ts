@@ -91,7 +91,7 @@ Deno.test("Docker's answers: without an engine its objects are not found, and it
   for (const [path, message] of Object.entries(missing)) {
     assert.deepEqual(await call("GET", path), { status: 404, json: { message } }, path);
   }
-  assert.deepEqual(await call("GET", "/networks?filters=x"), { status: 200, json: [] });
+  assert.equal((await call("GET", "/networks")).status, 200);
   for (const path of ["/containers/json", "/images/json", "/volumes"]) {
     assert.equal((await call("GET", path)).status, 503, path);
   }

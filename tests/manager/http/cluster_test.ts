@@ -142,6 +142,26 @@ Deno.test("Swarm: an update replaces the spec, rotates the token asked for and n
   assert.equal((await call("POST", latest, { Raft: { ElectionTick: 1, HeartbeatTick: 20 } })).status, 200);
 });
 
+Deno.test("Swarm: a new one has the root asked for by ForceRotate; another root is refused", async () => {
+  const { call, node } = await testAPI(new FakeClock(), { init: false });
+  const Spec = { CAConfig: { ForceRotate: 6 } };
+  assert.equal((await call("POST", "/swarm/init", { Spec })).status, 200);
+  const shown = (await call("GET", "/swarm")).json;
+  assert.equal(shown.Spec.CAConfig.ForceRotate, 6);
+  const path = `/swarm/update?version=${shown.Version.Index}`;
+  const other = { CAConfig: { ForceRotate: 7 } };
+  for (
+    const [to, body] of [[path, other], ["/swarm/init", { ForceNewCluster: true, Spec: other }]] as const
+  ) {
+    const { status, json } = await call("POST", to, body);
+    assert.equal(status, 400);
+    assert.match(json.message, /rotating the root certificate is not available yet/);
+  }
+  const before = node.asked.length;
+  assert.equal((await call("POST", path, shown.Spec)).status, 200);
+  assert.equal(node.asked.length, before);
+});
+
 Deno.test("Nodes: an update sets labels and availability; the last manager cannot be demoted", async () => {
   const { call, store } = await testAPI(new FakeClock());
   const { Version } = (await call("GET", `/nodes/${NODE_ID}`)).json;

@@ -273,3 +273,50 @@ Deno.test("Tasks: filters by service, node, desired state, name and what is up t
   assert.equal(await ids({ "desired-state": ["x"] }), "Invalid desired-state filter: 'x'");
   assert.equal((await call("GET", "/tasks/web.1.t1")).json.ID, "t1");
 });
+
+Deno.test("Services: a rollout is shown and controlled, and what makes no sense is refused", async () => {
+  const { call, store } = await testAPI(new FakeClock());
+  const Labels = { "covey.rollout.stages": "10%,100%" };
+  const { json: { ID } } = await call("POST", "/services/create", {
+    ...processBody("probe"),
+    Mode: { Global: {} },
+    Labels,
+  });
+  const none = await call("GET", "/services/probe/rollout");
+  assert.equal(none.status, 400);
+  assert.match(
+    none.json.message,
+    /Cannot show the rollout of probe: there is none: the service was not updated$/,
+  );
+  const Rollout = {
+    Number: 3,
+    SpecVersion: 3,
+    State: "awaiting_promotion" as const,
+    Stage: 0,
+    Total: 10,
+    Done: 1,
+    StageStartedAt: "2026-01-01T00:00:00Z",
+    Failed: 0,
+    Failures: [],
+    Deferred: 0,
+    Returned: { Total: 0, Failed: 0 },
+  };
+  await store().update((tx) => {
+    const UpdateStatus = { State: "updating" as const, Message: "", Rollout };
+    tx.update("services", { ...tx.get("services", ID)!, UpdateStatus });
+  });
+  const shown = (await call("GET", "/services/probe/rollout")).json;
+  assert.deepEqual([shown.State, shown.Stages], ["awaiting_promotion", [{ Percent: 10 }, { Percent: 100 }]]);
+  assert.equal((await call("GET", "/services/probe")).json.UpdateStatus.Rollout.State, "awaiting_promotion");
+  assert.equal((await call("POST", "/services/probe/rollout/promote")).status, 200);
+  assert.equal(store().get("services", ID)!.UpdateStatus!.Rollout!.Stage, 1);
+  assert.match(
+    (await call("POST", "/services/probe/rollout/promote")).json.message,
+    /Cannot promote the rollout of probe: stage 2 is rolling$/,
+  );
+  const unknown = await call("POST", "/services/probe/rollout/jump");
+  assert.equal(unknown.status, 400);
+  assert.match(unknown.json.message, /want promote, pause, resume, abort, retry, current value is "jump"$/);
+  await call("DELETE", "/services/probe");
+  assert.equal((await call("POST", "/services/probe/rollout/abort")).status, 404);
+});

@@ -272,7 +272,44 @@ Deno.test({ name: "Stock client: inspects by name and lists stacks without an en
     assert.match((await docker("stack", "ls")).out, /shop +1/);
     assert.match((await docker("stack", "ps", "shop")).out, /web\.1/);
     assert.equal((await docker("stack", "services", "-q", "shop")).code, 0);
-    assert.equal((await docker("network", "ls", "-q")).out, "");
+    assert.match((await docker("network", "ls")).out, / host +host +swarm/);
+  });
+});
+
+Deno.test(
+  { name: "Stock client: puts a service into the network of its hosts and takes it out", ignore },
+  async () => {
+    await withClient(async (docker, node) => {
+      const networks = () => node.manager!.store.all("services")[0]!.Spec.TaskTemplate.Networks;
+      const quietly = ["--no-resolve-image", "-d"];
+      const created = await docker(
+        "service",
+        "create",
+        ...quietly,
+        "--name",
+        "web",
+        "--network",
+        "host",
+        "busybox",
+      );
+      assert.equal(created.code, 0, created.err);
+      assert.deepEqual(networks(), [{ Target: "host" }]);
+      assert.match((await docker("service", "inspect", "--pretty", "web")).out, /Networks: host/);
+      const moved = ["--network-rm", "host", "--network-add", "bridge"];
+      const updated = await docker("service", "update", ...quietly, ...moved, "web");
+      assert.equal(updated.code, 0, updated.err);
+      assert.deepEqual(networks(), [{ Target: "bridge" }]);
+      const refused = await docker("service", "update", ...quietly, "--network-add", "shop", "web");
+      assert.match(refused.err, /network shop not found/);
+    });
+  },
+);
+
+Deno.test({ name: "Stock client: does not wait for a registry that is not there", ignore }, async () => {
+  await withClient(async (docker) => {
+    const { code, err } = await docker("service", "create", "-d", "--name", "web", "busybox");
+    assert.equal(code, 0, err);
+    assert.match(err, /image busybox:latest could not be accessed on a registry to record/);
   });
 });
 

@@ -331,7 +331,7 @@ export class HonestNode {
   ): Promise<void> {
     const Updates = [];
     for (const change of changes) {
-      if (change.Action === "remove") continue;
+      if (change.Kind !== "task" || change.Action === "remove") continue;
       const { ID, DesiredState, ServiceAnnotations } = change.Task;
       const stops = compareStates(DesiredState, "running") > 0;
       const failed = this.failing.get(ServiceAnnotations.Name);

@@ -1,4 +1,5 @@
 /** A manager's leader components over the real store in virtual time, with fake agents behind it. */
+import { timestamp } from "../../../api/clock.ts";
 import type { Cluster } from "../../../api/cluster.ts";
 import type { Node } from "../../../api/node.ts";
 import { newID, type Random } from "../../../api/random.ts";
@@ -122,7 +123,7 @@ export class Fleet implements AsyncDisposable {
     const { store, consensus } = testStore({ clock: this.clock });
     this.store = store;
     this.consensus = consensus;
-    this.agents = new FakeAgents(store, fate);
+    this.agents = new FakeAgents(store, fate, () => timestamp(this.clock));
   }
 
   /** A fleet with ready nodes of these names and a leader that works. */

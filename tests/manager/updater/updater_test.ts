@@ -105,6 +105,27 @@ Deno.test("Updater: start-first stops the old task only once the new one runs (4
   assert.equal(fleet.wanted(id).length, 2);
 });
 
+Deno.test("Updater: start-first keeps the old task until the new one has held, whatever the action on failure (46)", async () => {
+  for (const FailureAction of ["pause", "continue", "rollback"] as const) {
+    await using fleet = await Fleet.of(["a", "b"]);
+    const id = await fleet.replicated("web", 1, config({ Order: "start-first", FailureAction }));
+    const [old] = fleet.running(id);
+    await fleet.release(id, "v2");
+    await fleet.clock.advance(4000);
+    assert.deepEqual(fleet.versions(id), { "": 1, v2: 1 }, FailureAction);
+    if (FailureAction === "pause") {
+      fleet.agents.fate = failing("v2");
+      await fleet.agents.report(fleet.running(id).find(({ ID }) => ID !== old!.ID)!.ID, "failed");
+      await fleet.clock.advance(60_000);
+      assert.equal(fleet.service(id).UpdateStatus?.State, "paused");
+      assert.deepEqual(fleet.running(id).map(({ ID }) => ID), [old!.ID]);
+    } else {
+      await fleet.clock.advance(3000);
+      assert.deepEqual(fleet.versions(id), { v2: 1 }, FailureAction);
+    }
+  }
+});
+
 Deno.test("Updater: a start-first task that first fails leaves no second copy behind (46)", async () => {
   let failures = 1;
   const fate = (task: Task) =>

@@ -5,6 +5,7 @@ import type { Commit } from "../../../manager/store/store.ts";
 import { Violation } from "../raft/checker.ts";
 import { IntentChecker } from "./intent_checker.ts";
 import { Replica } from "./replica.ts";
+import { RolloutChecker } from "./rollout_checker.ts";
 import { TaskChecker } from "./task_checker.ts";
 import type { World } from "./world.ts";
 
@@ -37,6 +38,7 @@ export class ClusterChecker {
   readonly intents: IntentChecker;
   /** The highest index that was acknowledged, by the term of its leader. */
   readonly #acknowledged = new Map<number, number>();
+  readonly #rollouts = new RolloutChecker();
   readonly #world: World;
   readonly #applied = new Map<number, Applied>();
   readonly #leaders = new Map<number, string>();
@@ -131,7 +133,9 @@ export class ClusterChecker {
   publishes(view: ManagerView, commit: Commit): void {
     view.replica.take(view.name, commit);
     this.tasks.sees(commit);
-    if (this.tasks.first) this.intents.sees(commit);
+    if (!this.tasks.first) return;
+    this.intents.sees(commit);
+    this.#rollouts.sees(commit);
   }
 
   /** DU: part one, it was applied. Part two is LC, part three {@linkcode survives}. */

@@ -12,6 +12,10 @@ const SERVICES = 3;
 /** Changes of services in the end. */
 const MORE_CHANGES = 8;
 const RETRY_MS = 300;
+/** The service that is rolled out by stages, in versions good and bad. */
+const STAGED = "fleet";
+/** Longer than it takes to miss a device: in less, one that fell silent would prove its version. */
+const STAGE_MONITOR_MS = 20_000;
 
 interface View {
   ID: string;
@@ -68,7 +72,7 @@ export class Operator {
 
   #serviceDeeds(): (() => Promise<void>)[] {
     const create = () => this.#create(), update = () => this.#update();
-    return [create, create, update, update, () => this.#remove()];
+    return [create, create, update, update, () => this.#remove(), () => this.#release()];
   }
 
   async #run(): Promise<void> {
@@ -138,6 +142,36 @@ export class Operator {
       : this.#template(isJob({ Mode }));
     const path = `/services/${service.ID}/update?version=${service.Version.Index}`;
     await this.#ask("POST", path, { ...service.Spec, ...scaled });
+  }
+
+  /** A version of the staged service: a good one in the beginning, then of either sort. */
+  async #release(): Promise<void> {
+    const random = this.#random, nth = String(++this.#count);
+    const service = await this.#read(`/services/${STAGED}`);
+    const isBad = service !== undefined && random.chance(0.7);
+    const Payload = isBad
+      ? { Error: `bad ${nth}`, RunMs: random.pick([0, 200, 1000]), ExitCode: 1 }
+      // The first version may end by itself, so that it is restarted in the midst of a rollout.
+      : { Error: `good ${nth}`, ...(service === undefined && random.chance(0.5) && { RunMs: 4000 }) };
+    const spec = {
+      Name: STAGED,
+      Mode: { Global: {} },
+      Labels: { "covey.rollout.stages": "1%, 100%" },
+      TaskTemplate: {
+        Runtime: RUNTIME_MOCK,
+        GenericSpec: { Payload },
+        RestartPolicy: { Condition: "any", Delay: 1000 * MS_NS, MaxAttempts: 0 },
+      },
+      UpdateConfig: {
+        Parallelism: random.between(0, 2),
+        Monitor: STAGE_MONITOR_MS * MS_NS,
+        FailureAction: random.pick(["pause", "rollback"]),
+      },
+    };
+    const path = service
+      ? `/services/${service.ID}/update?version=${service.Version.Index}`
+      : "/services/create";
+    await this.#ask("POST", path, spec);
   }
 
   async #remove(): Promise<void> {

@@ -78,4 +78,12 @@ export const REGRESSIONS: readonly Regression[] = [
       "a leader that committed its own removal was gone before the other manager knew, which needed its vote",
     test: "tests/manager/consensus/member/quorum_test.ts",
   },
+  {
+    seed: 2078,
+    commit: "434f317",
+    rule: "LV",
+    found:
+      "a member that asked again, because its answer was lost, was told that it is not in while it was counted on",
+    test: "tests/manager/consensus/membership/membership_changes_test.ts",
+  },
 ];

@@ -1,0 +1,20 @@
+/** The networks that every container engine has, which need no swarm to make them: specs hold them by name, clients see IDs. */
+
+/** One of them. */
+export interface PredefinedNetwork {
+  readonly ID: string;
+  readonly Name: string;
+  readonly Driver: string;
+}
+
+/** Their IDs are the same in every cluster, and as long as those that Docker gives them. */
+export const PREDEFINED_NETWORKS: readonly PredefinedNetwork[] = [
+  { ID: "predefined0network0bridge", Name: "bridge", Driver: "bridge" },
+  { ID: "predefined0network0host00", Name: "host", Driver: "host" },
+  { ID: "predefined0network0none00", Name: "none", Driver: "null" },
+];
+
+/** The network of this name or ID. */
+export function predefinedNetwork(reference: string): PredefinedNetwork | undefined {
+  return PREDEFINED_NETWORKS.find(({ ID, Name }) => reference === ID || reference === Name);
+}

@@ -1,0 +1,121 @@
+/**
+ * The files of secrets and configs that tasks read, in a folder that only memory holds. The shim makes it (the agent's sandbox
+ * leads to no such place) and knows where it is:
+ *
+ *     TASK/secrets/NAME   TASK/configs/NAME   TASK/env/VARIABLE
+ *
+ * Only the task's user gets into TASK; what the files are to that user, their own modes say.
+ */
+import { dependenciesOf, type Dependency } from "../api/dependency.ts";
+import { CoveyError } from "../api/errors.ts";
+import { getLogger } from "../api/log.ts";
+import type { Task } from "../api/task.ts";
+import type { Dependencies } from "./executor.ts";
+
+const log = getLogger(["covey", "secrets"]);
+
+/** A reference, and the file that holds what it names. */
+export interface PlacedFile {
+  dependency: Dependency;
+  path: string;
+}
+
+/** The folder of one executor's tasks. */
+export class MemoryFolder {
+  readonly #shim: string;
+  readonly #stateDir: string;
+
+  /** `shim` is the absolute path of `shim.sh`; no two executors have the same `stateDir`. */
+  constructor(shim: string, stateDir: string) {
+    this.#shim = shim;
+    this.#stateDir = stateDir;
+  }
+
+  /**
+   * Writes the files of `task` anew. `name` says under which name a reference's file is kept. Rejects as
+   * {@linkcode Dependencies.read} does, and with `failed_precondition` where there is no such memory, or where a file cannot
+   * get its owner.
+   */
+  async write(
+    task: Task,
+    dependencies: Dependencies,
+    name: (dependency: Dependency, index: number) => string,
+  ): Promise<PlacedFile[]> {
+    const references = dependenciesOf(task.Spec);
+    if (references.length === 0) return [];
+    // Read first: a task that may not have all of it gets nothing.
+    const contents = await Promise.all(references.map(({ Kind, ID }) => dependencies.read(Kind, ID)));
+    await this.remove(task);
+    const placed: PlacedFile[] = [];
+    for (const [index, dependency] of references.entries()) {
+      const { Kind, File: { UID, GID, Mode }, Env } = dependency, bytes = contents[index]!;
+      const owned = [Mode.toString(8).padStart(4, "0"), UID, GID];
+      const path = await this.#keep(task, [`${Kind}s`, name(dependency, index), ...owned], bytes);
+      placed.push({ dependency, path });
+      if (Env !== undefined) {
+        await this.#keep(task, ["env", Env, "0444", "0", "0"], asVariable(dependency, bytes));
+      }
+    }
+    return placed;
+  }
+
+  /** Removes what is kept of a task. */
+  async remove({ ID, Spec }: Task): Promise<void> {
+    if (dependenciesOf(Spec).length > 0) await this.#ask(["forget", this.#stateDir, ID]);
+  }
+
+  /** The same once nobody reads it any more; what cannot be removed now is when the task is. */
+  async removeUnread(task: Task): Promise<void> {
+    await this.remove(task).catch((error) => {
+      log.warn("cannot remove the secrets of task {id} yet: {error}", { id: task.ID, error });
+    });
+  }
+
+  /** Removes what is kept of tasks for which `keep` says false. */
+  async sweep(keep: (taskID: string) => boolean): Promise<string[]> {
+    const ids = (await this.#ask(["kept", this.#stateDir])).split("\n").filter((id) =>
+      id !== "" && !keep(id)
+    );
+    for (const id of ids) await this.#ask(["forget", this.#stateDir, id]);
+    return ids;
+  }
+
+  async #keep(task: Task, words: string[], bytes: Uint8Array): Promise<string> {
+    const answer = (await this.#ask(["keep", this.#stateDir, task.ID, ...words], bytes)).trimEnd();
+    if (answer.startsWith("kept ")) return answer.slice("kept ".length);
+    const why = answer.startsWith("refused ") ? answer.slice("refused ".length) : "the shim does not say why";
+    throw new CoveyError(
+      "failed_precondition",
+      `Cannot keep the task's secrets and configs in memory: ${why}`,
+    );
+  }
+
+  /** One call of the shim, with `input` on its standard input: whoever lists processes sees names only. */
+  async #ask(args: string[], input: Uint8Array = new Uint8Array()): Promise<string> {
+    const child = this.#spawn(args);
+    const writing = new Response(input as Uint8Array<ArrayBuffer>).body!.pipeTo(child.stdin);
+    const [{ stdout }] = await Promise.all([child.output(), writing.catch(() => {})]);
+    return new TextDecoder().decode(stdout);
+  }
+
+  #spawn(args: string[]): Deno.ChildProcess {
+    const options = { args, clearEnv: true, stdin: "piped", stdout: "piped", stderr: "null" } as const;
+    try {
+      return new Deno.Command(this.#shim, options).spawn();
+    } catch (cause) {
+      // Out of processes or memory: that passes.
+      throw new CoveyError("unavailable", `Cannot run ${this.#shim}: ${CoveyError.from(cause).message}`, {
+        cause,
+      });
+    }
+  }
+}
+
+/** The bytes of a reference as a variable holds them. Throws `invalid_argument` for what none can. */
+export function asVariable({ Kind, Name, Env }: Dependency, bytes: Uint8Array): Uint8Array {
+  if (!bytes.includes(0)) return bytes;
+  throw new CoveyError(
+    "invalid_argument",
+    `Cannot put ${Kind} ${Name} into the variable ${Env}: it holds a zero byte`,
+  );
+}

@@ -1,0 +1,70 @@
+# Files that only memory holds: the part of the shim that keeps secrets and configs. Read by shim_server.sh.
+#
+# PLACE/covey-UID/STATE/ID/PART/NAME, with the checksum of the state folder's path for STATE. Everything down to ID belongs to who
+# runs the shim; ID is given to the task's user when its program starts, and nobody else gets into it.
+
+# is_id TEXT: true for what can be the name of a task's folder.
+is_id() { case $1 in '' | [!A-Za-z0-9]* | *[!A-Za-z0-9_.-]*) return 1 ;; esac }
+
+# is_memory FOLDER: true if a file system that is in memory is mounted there.
+is_memory() {
+  while read -r _ mount type _; do
+    [ "$mount" = "$1" ] && case $type in tmpfs | ramfs) return 0 ;; esac
+  done </proc/mounts
+  return 1
+}
+
+# is_own FOLDER MODE: true for a folder, no link, of who runs this; makes it if there is nothing.
+is_own() {
+  [ -e "$1" ] || mkdir -m "$2" "$1" 2>/dev/null
+  [ -d "$1" ] && [ ! -L "$1" ] && [ -O "$1" ]
+}
+
+# Sets kept_base to the folder of this state folder's tasks; fails on a device without a memory file system.
+find_memory() {
+  for place in /dev/shm /run; do
+    is_memory "$place" && is_own "$place/covey-$(id -u)" 711 || continue
+    set -- $(printf %s "$state" | cksum)
+    kept_base=$place/covey-$(id -u)/$1-$2
+    return 0
+  done
+  return 1
+}
+
+# keep ID PART NAME MODE UID GID
+keep() {
+  is_id "$1" || no "no ID: $1"
+  case $2 in secrets | configs | env) ;; *) no "no part: $2" ;; esac
+  case $3 in '' | . | .. | */*) no "no name of a file: $3" ;; esac
+  case $4 in 0[0-7][0-7][0-7]) ;; *) no "no mode: $4" ;; esac
+  is_number "$5" $MAX_ID && is_number "$6" $MAX_ID || no "no owner: $5:$6"
+  find_memory || no "this device has no memory file system for them, and they are never written to a disk"
+  # Who had a program run may have put anything into a folder that was given away.
+  is_own "$kept_base" 711 && is_own "$kept_base/$1" 700 && is_own "$kept_base/$1/$2" 755 ||
+    no "not a folder of the agent's own: $kept_base/$1/$2"
+  file=$kept_base/$1/$2/$3
+  cat >"$file" && chmod "$4" "$file" || no "cannot write $file"
+  # Who is not root cannot give files away: then 0, which is what nobody has chosen, stays its own.
+  chown "$5:$6" "$file" 2>/dev/null || [ "$5:$6" = 0:0 ] ||
+    no "only an agent that runs as root can give $3 to $5:$6"
+  echo "kept $file"
+}
+
+no() {
+  printf 'refused %.3000s\n' "$*"
+  exit 125
+}
+
+# Sets kept to the folder of the task's files, kept_names to the variables in there, and adds those that lead to it. Part of `run`.
+find_kept() {
+  kept_names=
+  [ -n "$kept" ] || return 0
+  find_memory && kept=$kept_base/$id && [ -d "$kept" ] && [ ! -L "$kept" ] && [ -O "$kept" ] ||
+    refuse Secrets "they are not in memory"
+  variables="${variables}COVEY_SECRETS_DIR=$kept/secrets${separator}COVEY_CONFIGS_DIR=$kept/configs$separator"
+  for file in "$kept"/env/*; do
+    [ -f "$file" ] || continue
+    [ -z "$listed" ] || ! is_loader "${file##*/}" || refuse Secrets "${file##*/} is refused while there is $ALLOW"
+    kept_names="$kept_names ${file##*/}"
+  done
+}

@@ -1,0 +1,81 @@
+/** Transactions on secrets and configs (SwarmKit `controlapi/secret.go`, `config.go`), and who still needs them. */
+import { dependenciesOf, type DependencyKind, type PayloadSpec } from "../../api/dependency.ts";
+import { CoveyError, type FieldProblem } from "../../api/errors.ts";
+import { newID, type Random } from "../../api/random.ts";
+import type { TaskSpec } from "../../api/service.ts";
+import { parsePayloadUpdate } from "../../api/validate/mod.ts";
+import { type ReadView, type Store, TABLE_OF, type WriteTransaction } from "../store/mod.ts";
+import { payloadsNamed } from "./lookup.ts";
+import { requireVersion } from "./version.ts";
+
+/** Stores a new secret or config and resolves with its ID. Throws `already_exists` if the name is taken. */
+export async function createPayload(
+  store: Store,
+  random: Random,
+  kind: DependencyKind,
+  spec: PayloadSpec,
+): Promise<string> {
+  const ID = newID(random), table = TABLE_OF[kind];
+  await store.update((tx) => {
+    if (payloadsNamed(tx, kind, spec.Name).length > 0) {
+      throw new CoveyError("already_exists", `${kind} ${spec.Name} already exists`);
+    }
+    tx.create(table, { ID, Version: { Index: 0 }, CreatedAt: "", UpdatedAt: "", Spec: spec });
+  });
+  return ID;
+}
+
+/**
+ * Replaces the labels. Throws `not_found`, `aborted` for a stale version, and `invalid_argument` for a body that changes
+ * anything else.
+ */
+export async function updatePayload(
+  store: Store,
+  kind: DependencyKind,
+  id: string,
+  version: number,
+  body: unknown,
+): Promise<void> {
+  await store.update((tx) => {
+    const payload = requirePayload(tx, kind, id);
+    requireVersion(payload, version);
+    tx.update(TABLE_OF[kind], { ...payload, Spec: parsePayloadUpdate(kind, body, payload.Spec) });
+  });
+}
+
+/** Removes it. Throws `not_found`, and `invalid_argument` naming the services that use it. */
+export async function removePayload(store: Store, kind: DependencyKind, id: string): Promise<void> {
+  await store.update((tx) => {
+    const { Spec: { Name } } = requirePayload(tx, kind, id);
+    const users = tx.all("services").filter(({ Spec }) =>
+      dependenciesOf(Spec.TaskTemplate).some((each) => each.Kind === kind && each.ID === id)
+    ).map(({ Spec }) => Spec.Name);
+    if (users.length > 0) {
+      const services = `service${users.length === 1 ? "" : "s"}: ${users.join(", ")}`;
+      const message = `${kind} '${Name}' is in use by the following ${services}`;
+      throw CoveyError.invalid(`remove the ${kind}`, [{ field: Name, message }]);
+    }
+    tx.delete(TABLE_OF[kind], id);
+  });
+}
+
+/** Throws `invalid_argument` where `task` references a secret or config that is not there, or has another name. */
+export function requireDependencies(view: ReadView, task: TaskSpec): void {
+  const missing = dependenciesOf(task).filter(({ Kind, ID, Name }) =>
+    view.get(TABLE_OF[Kind], ID)?.Spec.Name !== Name
+  );
+  const problems: FieldProblem[] = [], spec = task.ContainerSpec ? "ContainerSpec" : "ProcessSpec";
+  for (const [kind, field] of [["secret", "Secrets"], ["config", "Configs"]] as const) {
+    const names = missing.filter(({ Kind }) => Kind === kind).map(({ Name }) => Name);
+    if (names.length === 0) continue;
+    const message = `${kind}${names.length === 1 ? "" : "s"} not found: ${names.join(", ")}`;
+    problems.push({ field: `TaskTemplate.${spec}.${field}`, message });
+  }
+  if (problems.length > 0) throw CoveyError.invalid("use the service spec", problems);
+}
+
+function requirePayload(tx: WriteTransaction, kind: DependencyKind, id: string) {
+  const payload = tx.get(TABLE_OF[kind], id);
+  if (payload === undefined) throw new CoveyError("not_found", `${kind} ${id} not found`);
+  return payload;
+}

@@ -1,0 +1,46 @@
+/** Which tasks of a node need which secrets and configs. Pure. */
+import { dependenciesOf, type DependencyKind } from "../../api/dependency.ts";
+import type { Task } from "../../api/task.ts";
+
+/** A thing that tasks depend on. */
+export interface DependencyName {
+  Kind: DependencyKind;
+  ID: string;
+}
+
+/** The same for a kind's one object, and for nothing else. */
+export function dependencyKey({ Kind, ID }: DependencyName): string {
+  return `${Kind}/${ID}`;
+}
+
+/** Counts users by task, so that each thing is told of once and forgotten after its last user. */
+export class DependencyUsers {
+  readonly #users = new Map<string, Set<string>>();
+  readonly #ofTask = new Map<string, DependencyName[]>();
+
+  /** Notes that `task` needs what it references; returns what no task needed before. */
+  add({ ID: taskID, Spec }: Pick<Task, "ID" | "Spec">): DependencyName[] {
+    if (this.#ofTask.has(taskID)) return [];
+    const needed = [...new Map(dependenciesOf(Spec).map((each) => [dependencyKey(each), each])).values()]
+      .map(({ Kind, ID }) => ({ Kind, ID }));
+    if (needed.length === 0) return [];
+    this.#ofTask.set(taskID, needed);
+    return needed.filter((each) => {
+      const key = dependencyKey(each), users = this.#users.get(key);
+      if (users) users.add(taskID);
+      else this.#users.set(key, new Set([taskID]));
+      return users === undefined;
+    });
+  }
+
+  /** Notes that a task needs nothing any more; returns what now no task needs. */
+  release(taskID: string): DependencyName[] {
+    const needed = this.#ofTask.get(taskID) ?? [];
+    this.#ofTask.delete(taskID);
+    return needed.filter((each) => {
+      const key = dependencyKey(each), users = this.#users.get(key);
+      users?.delete(taskID);
+      return users?.size === 0 && this.#users.delete(key);
+    });
+  }
+}

@@ -1,0 +1,400 @@
+/**
+ * What a rollout does next. Pure: no clock, no store, no memory. A new leader with the same store and time decides the same.
+ *
+ *     rolling ──► baking ──► awaiting_promotion ──► rolling (next stage) … ──► completed
+ *        └───────────┴──────────────┴──► paused, timed_out, or a rollback
+ *
+ * A place is queued, then in flight until its new task runs or need not be waited for, and takes up its place for the delay
+ * after that. A device that comes back after the end is a returnee: it counts by itself, and a cap holds the others.
+ */
+import type { Rollout, RolloutFailure } from "../../api/rollout.ts";
+import type { Policy, StagePolicy } from "./policy.ts";
+import type { SlotFacts } from "./slot_facts.ts";
+
+/** Failures that are listed by place. All count; more say nothing more, and the service has to fit into an entry. */
+const MAX_LISTED_FAILURES = 1000;
+
+/** A service's rollout as the store has it, and the time (Unix milliseconds). */
+export interface PlanState {
+  nowMs: number;
+  rollout: Rollout;
+  /** All places, in the order in which they are reached. */
+  slots: readonly SlotFacts[];
+  /** There is a spec to go back to. */
+  hasPrevious: boolean;
+}
+
+/** Why a rollout stopped by itself. */
+export type Stop = { state: "paused" | "timed_out"; because: string; failed?: string };
+
+/** One thing to do. */
+export type Action =
+  /** Puts a task of the spec into the place. */
+  | { do: "replace"; key: string; stage: number; returned: boolean }
+  /** Ends what stands beside a task that has proved itself. */
+  | { do: "end_others"; key: string }
+  /** Writes the progress, and where it has stopped why. */
+  | { do: "record"; rollout: Rollout; stop?: Stop }
+  | { do: "roll_back"; rollout: Rollout; failed: string };
+
+/** What to do, when to look again unless something changes before, and whether anything is still to come. */
+export interface Plan {
+  actions: Action[];
+  wakeMs: number | undefined;
+  over: boolean;
+}
+
+const STOPPED = new Set<Rollout["State"]>(["paused", "timed_out", "aborted"]);
+
+/** See the file's head. */
+export function plan(state: PlanState, policy: Policy): Plan {
+  if (STOPPED.has(state.rollout.State)) return { actions: [], wakeMs: undefined, over: true };
+  const planner = new Planner(state, policy);
+  return planner.decide();
+}
+
+/** The counts of a rollout as its places show them: `rollout` brought up to date. */
+export function tally({ rollout, slots }: Pick<PlanState, "rollout" | "slots">, policy: Policy): Rollout {
+  const failures = withNewFailures(rollout, slots, policy);
+  const ended = rollout.State === "completed";
+  let total = 0, done = 0, deferred = 0, returned = 0, unlisted = 0;
+  const listed = new Set(failures.map(({ Place }) => Place)), retried = new Set(rollout.Retry);
+  for (const slot of slots) {
+    if (slot.deferred !== undefined) {
+      if (isHeldUp(slot)) deferred++;
+      if (slot.stage === undefined) continue;
+    }
+    if (slot.stage === undefined && (!slot.dirty || ended)) continue;
+    if (slot.returned) returned++;
+    else total++;
+    if (!slot.dirty && slot.runningMs !== undefined && !listed.has(slot.place)) done++;
+    if (!listed.has(slot.place) && !retried.has(slot.place) && hasFailed(slot, policy, rollout)) unlisted++;
+  }
+  return {
+    ...rollout,
+    Total: total,
+    Done: done,
+    Failed: Math.max(failures.length + unlisted, failures === rollout.Failures ? rollout.Failed : 0),
+    Failures: failures,
+    Deferred: deferred,
+    Returned: { Total: returned, Failed: failures.filter((failure) => failure.Returned).length },
+  };
+}
+
+/** It waits for its device, and will follow. */
+export function isHeldUp({ deferred, dirty, runningMs }: SlotFacts): boolean {
+  return deferred !== undefined && deferred !== "leaving" && (dirty || runningMs === undefined);
+}
+
+/** A failure counts within the monitor period, and for a device of a stage that is watched for longer within that. */
+function hasFailed({ first, stage, returned }: SlotFacts, policy: Policy, rollout: Rollout): boolean {
+  if (first?.state !== "failed") return false;
+  if (first.ranMs <= policy.monitorMs) return true;
+  return !returned && rollout.State === "baking" && stage === rollout.Stage &&
+    first.sinceMs >= Date.parse(rollout.BakeStartedAt ?? "");
+}
+
+function withNewFailures(
+  rollout: Rollout,
+  slots: readonly SlotFacts[],
+  policy: Policy,
+): RolloutFailure[] {
+  const known = new Set(rollout.Failures.map(({ Place }) => Place));
+  const retried = new Set(rollout.Retry);
+  const added: RolloutFailure[] = [];
+  for (const slot of slots) {
+    if (!hasFailed(slot, policy, rollout) || known.has(slot.place) || retried.has(slot.place)) continue;
+    if (known.size + added.length >= MAX_LISTED_FAILURES) break;
+    added.push({ Place: slot.place, Stage: slot.stage!, ...(slot.returned && { Returned: true }) });
+  }
+  return added.length === 0 ? rollout.Failures : [...rollout.Failures, ...added];
+}
+
+/** It has the new spec from the rollout, not from coming back after the end. */
+function isReached({ stage, returned, dirty }: SlotFacts): boolean {
+  return stage !== undefined && !returned && !dirty;
+}
+
+class Planner {
+  readonly #actions: Action[] = [];
+  readonly #rollout: Rollout;
+  readonly #failed: Set<string>;
+  readonly #retry: Set<string>;
+  #wakeMs: number | undefined;
+  #inFlight = 0;
+  /** New tasks whose monitor period is not over, by stage; returnees under -1. */
+  readonly #unproven = new Map<number, number>();
+
+  constructor(readonly state: PlanState, readonly policy: Policy) {
+    const counted = tally(state, policy);
+    this.#failed = new Set(counted.Failures.map(({ Place }) => Place));
+    this.#retry = new Set(stillToRetry(state));
+    this.#rollout = withRetry(counted, [...this.#retry]);
+  }
+
+  decide(): Plan {
+    for (const slot of this.state.slots) this.#watch(slot);
+    if (this.#actOnFailures()) return this.#end(true);
+    const ended = this.#rollout.State === "completed";
+    let over = false;
+    if (ended) this.#launchReturnees();
+    else over = this.#goOn();
+    const idle = this.#inFlight === 0 && this.#unproven.size === 0 && !this.#isWaiting();
+    return this.#end(over || (this.#rollout.State === "completed" && idle));
+  }
+
+  #end(over: boolean): Plan {
+    const recorded = this.#actions.some((action) => action.do === "record" || action.do === "roll_back");
+    if (!recorded && !sameProgress(this.#rollout, this.state.rollout)) this.#record({});
+    return { actions: this.#actions, wakeMs: this.#wakeMs, over };
+  }
+
+  #isWaiting(): boolean {
+    return this.state.slots.some((slot) => slot.deferred === undefined && (slot.dirty || slot.crowded));
+  }
+
+  #record(change: Partial<Rollout>, stop?: Stop): void {
+    this.#actions.push({ do: "record", rollout: { ...this.#rollout, ...change }, ...(stop && { stop }) });
+  }
+
+  #wakeAt(atMs: number): void {
+    if (atMs > this.state.nowMs) this.#wakeMs = Math.min(this.#wakeMs ?? Infinity, atMs);
+  }
+
+  /** Notes what a place is busy with; ends what its new task has outlived. */
+  #watch(slot: SlotFacts): void {
+    const { nowMs } = this.state;
+    const { delayMs, monitorMs, startFirst, rollback } = this.policy;
+    const { first } = slot;
+    if (first !== undefined && slot.deferred === undefined) {
+      const freeMs = first.sinceMs + delayMs;
+      if (first.state === "starting") this.#flies(slot);
+      else if (first.state !== "gone" && freeMs > nowMs) {
+        this.#inFlight++;
+        this.#wakeAt(freeMs);
+      }
+      const provenMs = first.sinceMs + monitorMs;
+      if (first.state === "running" && provenMs > nowMs) this.#isUnproven(slot, provenMs);
+    }
+    if (!slot.crowded || slot.runningMs === undefined) return;
+    const keptMs = startFirst && !rollback ? slot.runningMs + monitorMs : 0;
+    if (keptMs <= nowMs) this.#actions.push({ do: "end_others", key: slot.key });
+    else this.#wakeAt(keptMs);
+  }
+
+  #flies(slot: SlotFacts): void {
+    this.#inFlight++;
+    this.#isUnproven(slot);
+  }
+
+  #isUnproven(slot: SlotFacts, untilMs?: number): void {
+    const stage = slot.returned ? -1 : slot.stage!;
+    this.#unproven.set(stage, (this.#unproven.get(stage) ?? 0) + 1);
+    if (untilMs !== undefined) this.#wakeAt(untilMs);
+  }
+
+  #isWatching(): boolean {
+    return [...this.#unproven.keys()].some((stage) => stage >= 0);
+  }
+
+  #failuresOf(stage: number | "returned"): number {
+    return this.#rollout.Failures.filter((failure) =>
+      !failure.Forgiven &&
+      (stage === "returned" ? failure.Returned : !failure.Returned && failure.Stage === stage)
+    ).length;
+  }
+
+  /** True if the failures end the rollout, or hold it. */
+  #actOnFailures(): boolean {
+    const { action, ratio, maxReturneeFailures, stages } = this.policy;
+    if (action === "continue") return false;
+    const cap = maxReturneeFailures ?? Math.floor(ratio * this.#rollout.Total);
+    const returnees = this.#failuresOf("returned");
+    if (returnees > cap) {
+      const last = this.#rollout.Failures.findLast((failure) => failure.Returned)!.Place;
+      this.#stop({
+        state: "paused",
+        because: `due to failures on ${returnees} returning devices`,
+        failed: last,
+      });
+      return true;
+    }
+    if (this.#rollout.State === "completed") return false;
+    const stage = stages[this.#rollout.Stage]!;
+    const failed = this.#failuresOf(this.#rollout.Stage);
+    if (failed === 0 || failed / this.#targeted(stage) <= stage.failure) return false;
+    this.#fail();
+    return true;
+  }
+
+  #fail(because = "due to failure or early termination of a task"): void {
+    const failed = this.#rollout.Failures.findLast(({ Returned }) => !Returned)?.Place ?? "";
+    if (this.policy.action === "rollback" && !this.policy.rollback && this.state.hasPrevious) {
+      this.#actions.push({ do: "roll_back", rollout: this.#rollout, failed });
+    } else this.#stop({ state: "paused", because, failed });
+  }
+
+  #stop(stop: Stop): void {
+    this.#record({ State: stop.state }, stop);
+  }
+
+  /** Places of the present stage: those that it has reached, and those that it has yet to reach. */
+  #targeted(stage: StagePolicy): number {
+    return this.#reached().length +
+      this.#candidates(stage).filter((slot) => !this.#retry.has(slot.place)).length;
+  }
+
+  /** Places of the present stage that have the new spec, whatever came of it. */
+  #reached(): SlotFacts[] {
+    return this.state.slots.filter((slot) => isReached(slot) && slot.stage === this.#rollout.Stage);
+  }
+
+  /** Places that the present stage has yet to reach, in order; those to be tried again first. */
+  #candidates(stage: StagePolicy): SlotFacts[] {
+    const { slots } = this.state;
+    const open = slots.filter((slot) => this.#isDue(slot));
+    if (stage.share === 1) return open;
+    const again = open.filter((slot) => this.#retry.has(slot.place));
+    const fresh = open.filter((slot) => !this.#retry.has(slot.place));
+    if (stage.share === undefined) {
+      return [...again, ...fresh.filter((slot) => slot.matches.includes(this.#rollout.Stage))];
+    }
+    // A device that vanished with the new spec keeps its place in the stage: the spec may be why.
+    const reached = slots.filter(isReached).length;
+    const waiting = slots.filter((slot) => slot.dirty && slot.deferred === undefined).length;
+    return [...again, ...fresh.slice(0, Math.max(0, Math.ceil(stage.share * (reached + waiting)) - reached))];
+  }
+
+  /** Not there yet, and nothing is on its way: also where the first task vanished without a word. */
+  #isDue(slot: SlotFacts): boolean {
+    if (slot.deferred !== undefined) return false;
+    if (this.#retry.has(slot.place)) return true;
+    return slot.dirty && (slot.first === undefined || slot.first.state === "gone");
+  }
+
+  #launch(slots: readonly SlotFacts[], returned: boolean): number {
+    const free = Math.max(0, this.policy.parallelism - this.#inFlight);
+    const due = slots.slice(0, free);
+    for (const { key, place } of due) {
+      this.#actions.push({ do: "replace", key, stage: this.#rollout.Stage, returned });
+      this.#retry.delete(place);
+    }
+    this.#inFlight += due.length;
+    return due.length;
+  }
+
+  #launchReturnees(): void {
+    this.#launch(this.state.slots.filter((slot) => this.#isDue(slot)), true);
+    this.#noteRetries();
+  }
+
+  #noteRetries(): void {
+    const left = [...this.#retry];
+    if (left.length === (this.#rollout.Retry?.length ?? 0)) return;
+    this.#actions.push({ do: "record", rollout: withRetry(this.#rollout, left) });
+  }
+
+  /** The present stage; true if the rollout is over. */
+  #goOn(): boolean {
+    const { nowMs } = this.state;
+    const index = this.#rollout.Stage, stage = this.policy.stages[index]!;
+    const timeoutMs = Date.parse(this.#rollout.StageStartedAt) + stage.timeoutMs;
+    if (this.#rollout.State === "awaiting_promotion") return false;
+    if (this.#rollout.State === "baking") return this.#bake(stage);
+    const due = this.#candidates(stage);
+    if (this.#launch(due, false) > 0) {
+      this.#noteRetries();
+      return false;
+    }
+    const verdict = due.length > 0 || this.#isWatching() ? "wait" : this.#verdict(stage);
+    if (verdict === "pass") return this.#pass(stage);
+    if (verdict === "fail") {
+      this.#fail("because too few devices of the stage did well");
+      return true;
+    }
+    if (stage.timeoutMs === 0) return false;
+    if (timeoutMs <= nowMs) {
+      this.#stop({ state: "timed_out", because: `because stage ${index + 1} took longer than its timeout` });
+      return true;
+    }
+    this.#wakeAt(timeoutMs);
+    return false;
+  }
+
+  /**
+   * What a stage comes to of which nothing is on its way. Without a device that holds it says nothing: then the rollout
+   * waits for one, unless there is nothing to do at all.
+   */
+  #verdict({ success }: StagePolicy): "pass" | "fail" | "wait" {
+    const { slots } = this.state;
+    const reached = this.#reached(), good = reached.filter((slot) => this.#isGood(slot));
+    if (reached.length > 0 && good.length / reached.length < success) {
+      return reached.every((slot) => this.#failed.has(slot.place) || this.#isGood(slot)) ? "fail" : "wait";
+    }
+    if (this.#rollout.Stage === this.policy.stages.length - 1) return this.#isCrowded() ? "wait" : "pass";
+    const isProof = (slot: SlotFacts) => isReached(slot) && this.#isGood(slot);
+    return slots.some(isProof) || !slots.some(({ dirty, stage }) => dirty || stage !== undefined)
+      ? "pass"
+      : "wait";
+  }
+
+  #isGood({ place, deferred, runningMs }: SlotFacts): boolean {
+    return deferred === undefined && runningMs !== undefined && !this.#failed.has(place);
+  }
+
+  #isCrowded(): boolean {
+    return this.state.slots.some((slot) =>
+      slot.crowded && slot.deferred === undefined && !this.#failed.has(slot.place)
+    );
+  }
+
+  /** All of the stage is updated, and proven or failed. */
+  #pass(stage: StagePolicy): boolean {
+    if (stage.bakeMs > 0 && this.#reached().length > 0) {
+      this.#record({ State: "baking", BakeStartedAt: new Date(this.state.nowMs).toISOString() });
+      this.#wakeAt(this.state.nowMs + stage.bakeMs);
+      return false;
+    }
+    return this.#leaveStage(stage);
+  }
+
+  #bake(stage: StagePolicy): boolean {
+    const untilMs = Date.parse(this.#rollout.BakeStartedAt ?? this.#rollout.StageStartedAt) + stage.bakeMs;
+    if (untilMs <= this.state.nowMs) return this.#leaveStage(stage);
+    this.#wakeAt(untilMs);
+    return false;
+  }
+
+  #leaveStage(stage: StagePolicy): boolean {
+    const isLast = this.#rollout.Stage === this.policy.stages.length - 1;
+    if (isLast) this.#record({ State: "completed", Ended: true });
+    else if (stage.manual) this.#record({ State: "awaiting_promotion" });
+    else this.#record(nextStage(this.#rollout, this.state.nowMs));
+    return isLast;
+  }
+}
+
+/** Places to be tried again in which nothing runs and nothing is on its way. */
+function stillToRetry({ rollout, slots }: PlanState): string[] {
+  if (rollout.Retry === undefined) return [];
+  const asked = new Set(rollout.Retry);
+  return slots.filter(({ place, runningMs, first }) =>
+    asked.has(place) && runningMs === undefined && first?.state !== "starting" && first?.state !== "running"
+  ).map(({ place }) => place);
+}
+
+function withRetry({ Retry: _, ...rollout }: Rollout, places: string[]): Rollout {
+  return places.length === 0 ? rollout : { ...rollout, Retry: places };
+}
+
+/** What changes when a rollout goes on to its next stage. */
+export function nextStage({ Stage }: Rollout, nowMs: number): Partial<Rollout> {
+  return { State: "rolling", Stage: Stage + 1, StageStartedAt: new Date(nowMs).toISOString() };
+}
+
+/** True if there is nothing to write. */
+function sameProgress(a: Rollout, b: Rollout): boolean {
+  return a.Failures === b.Failures && a.Total === b.Total && a.Done === b.Done && a.Failed === b.Failed &&
+    a.Deferred === b.Deferred && a.Returned.Total === b.Returned.Total && a.State === b.State &&
+    a.Retry?.length === b.Retry?.length;
+}

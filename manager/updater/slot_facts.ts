@@ -1,0 +1,129 @@
+/** What a rollout has to know about one place, read from the store. */
+import { stagesOf } from "../../api/rollout_labels.ts";
+import type { Node } from "../../api/node.ts";
+import type { Service } from "../../api/service.ts";
+import { slotKey, type Task } from "../../api/task.ts";
+import { compareStates, isTerminal } from "../../api/task_state.ts";
+import { nodeMatches } from "../placement/constraint.ts";
+import type { ReadView } from "../store/store.ts";
+import { isTaskDirty, isWanted } from "../task/task.ts";
+
+/** The first task that the rollout put into a place. */
+export interface FirstTask {
+  state: "starting" | "running" | "failed" | "gone";
+  /** Unix milliseconds since it is in that state. */
+  sinceMs: number;
+  /** Of a failed one: for how long it had run; below 0 if it never did. */
+  ranMs: number;
+}
+
+/** One place of the service: a slot, or a device of a global service. */
+export interface SlotFacts {
+  /** See `slotKey`. */
+  key: string;
+  /** Node ID or slot number. */
+  place: string;
+  /** Why it is not waited for. */
+  deferred: "offline" | "paused" | "leaving" | undefined;
+  /** It has no task of the spec that is rolled out. */
+  dirty: boolean;
+  /** Since when its task of that spec runs. */
+  runningMs: number | undefined;
+  /** It has more wanted tasks than that one. */
+  crowded: boolean;
+  /** The stage in which the rollout reached it; undefined if it has not. */
+  stage: number | undefined;
+  returned: boolean;
+  first: FirstTask | undefined;
+  /** Stages whose constraint it meets. */
+  matches: readonly number[];
+}
+
+/**
+ * The facts of the place whose live tasks are `live` and whose history is `tasks`, for rollout `number`; undefined if it is
+ * no part of a rollout. `nowMs` bounds what a clock that was ahead once wrote.
+ */
+export function slotFacts(
+  view: ReadView,
+  service: Service,
+  number: number,
+  { live, tasks }: { live: readonly Task[]; tasks: readonly Task[] },
+  nowMs: number,
+): SlotFacts | undefined {
+  const [task] = live;
+  if (task === undefined) return undefined;
+  const isBound = task.Slot === undefined;
+  const node = isBound ? view.get("nodes", task.NodeID) : undefined;
+  if (isBound) {
+    if (node === undefined) return undefined;
+    // It is a part of the rollout until what it has is told to end.
+    if (isLeaving(service, node) && !live.some(isWanted)) return undefined;
+  }
+  const clean = live.filter((each) => !isTaskDirty(view, service, each));
+  const best = clean.find((each) => each.Status.State === "running" && isWanted(each)) ?? clean.at(-1);
+  const made = tasks.filter((each) => each.Rollout?.Number === number);
+  const first = made.findLast((each) => !each.Rollout!.Restarted);
+  const mark = (first ?? made[0])?.Rollout;
+  return {
+    key: slotKey(task),
+    place: isBound ? task.NodeID : String(task.Slot),
+    deferred: node && reasonToDefer(service, node),
+    dirty: best === undefined,
+    runningMs: best?.Status.State === "running" ? ranSince(best, nowMs) : undefined,
+    crowded: best !== undefined && live.length > 1,
+    stage: mark?.Stage,
+    returned: mark?.Returned ?? false,
+    first: first && firstTask(view, first, nowMs),
+    matches: node === undefined
+      ? []
+      : stagesOf(service.Spec).flatMap(({ Constraint }, index) =>
+        Constraint !== undefined && nodeMatches(placementOf(Constraint), node) ? [index] : []
+      ),
+  };
+}
+
+function isLeaving(service: Service, node: Node): boolean {
+  return node.Spec.Availability === "drain" || !nodeMatches(service.Spec.TaskTemplate.Placement, node);
+}
+
+function reasonToDefer(service: Service, node: Node): SlotFacts["deferred"] {
+  if (isLeaving(service, node)) return "leaving";
+  if (node.Status.State !== "ready") return "offline";
+  return node.Spec.Availability === "pause" ? "paused" : undefined;
+}
+
+const placements = new Map<string, { Constraints: string[] }>();
+/** Constraints whose compiled form is kept; more than any number of services name. */
+const MAX_PLACEMENTS = 1000;
+
+/** One object for each constraint, by which its compiled form is known again. */
+function placementOf(constraint: string): { Constraints: string[] } {
+  const known = placements.get(constraint);
+  if (known !== undefined) return known;
+  if (placements.size >= MAX_PLACEMENTS) placements.clear();
+  const made = { Constraints: [constraint] };
+  placements.set(constraint, made);
+  return made;
+}
+
+function ranSince(task: Task, nowMs: number): number {
+  return Math.min(nowMs, Date.parse(task.RunningAt ?? task.UpdatedAt));
+}
+
+function firstTask(view: ReadView, task: Task, nowMs: number): FirstTask {
+  const { State } = task.Status;
+  const changedMs = Math.min(nowMs, Date.parse(task.UpdatedAt));
+  const at = (state: FirstTask["state"], sinceMs = changedMs, ranMs = -1) => ({ state, sinceMs, ranMs });
+  // A task stopped on request or lost with its device says nothing about the new spec.
+  if (State === "shutdown" || State === "orphaned") return at("gone");
+  if (isTerminal(State)) {
+    const ranMs = task.RunningAt === undefined ? -1 : Math.max(0, changedMs - ranSince(task, nowMs));
+    return at("failed", changedMs, ranMs);
+  }
+  if (!isWanted(task)) return at("gone");
+  if (State === "running") return at("running", ranSince(task, nowMs));
+  return task.NodeID !== "" && view.get("nodes", task.NodeID)?.Status.State !== "ready" &&
+      compareStates(State, "running") < 0
+    ? at("gone")
+    : at("starting");
+}

@@ -1,0 +1,92 @@
+/** The places of one service as its rollout sees them, kept up to date place by place. */
+import type { Rollout } from "../../api/rollout.ts";
+import type { Service } from "../../api/service.ts";
+import { slotKey, type Task } from "../../api/task.ts";
+import type { ComponentOptions } from "../leader/commit_loop.ts";
+import type { RestartSupervisor } from "../restart/restart_supervisor.ts";
+import type { ReadView } from "../store/store.ts";
+import { type SlotFacts, slotFacts } from "./slot_facts.ts";
+
+const FNV_OFFSET = 0x811c_9dc5, FNV_PRIME = 0x0100_0193;
+
+/** See the file's head. */
+export class SlotTable {
+  #facts: Map<string, SlotFacts> | undefined;
+  #version = -1;
+  readonly #touched = new Set<string>();
+  /** Keys in order; undefined once a place has come or gone. */
+  #order: string[] | undefined;
+  #read: readonly SlotFacts[] | undefined;
+
+  constructor(readonly options: ComponentOptions, readonly supervisor: RestartSupervisor) {}
+
+  /** What is known of a place may not hold any more. */
+  touch(key: string): void {
+    this.#touched.add(key);
+  }
+
+  /** All places in the order in which the rollout reaches them: with `shuffled`, not always the same devices first. */
+  read(service: Service, rollout: Rollout, nowMs: number, shuffled: boolean): readonly SlotFacts[] {
+    const { store } = this.options;
+    if (this.#facts === undefined || this.#version !== rollout.Number) {
+      this.#version = rollout.Number;
+      this.#facts = new Map();
+      this.#order = this.#read = undefined;
+      for (const key of slotKeys(store, service)) this.#touched.add(key);
+    }
+    if (this.#touched.size === 0 && this.#read) return this.#read;
+    const known = this.#facts;
+    for (const key of this.#touched) {
+      const facts = readSlot(store, this.supervisor, service, rollout.Number, key, nowMs);
+      if (known.has(key) !== (facts !== undefined)) this.#order = undefined;
+      if (facts) known.set(key, facts);
+      else known.delete(key);
+    }
+    this.#touched.clear();
+    this.#order ??= inOrder([...known.values()], rollout.Number, shuffled).map(({ key }) => key);
+    return this.#read = this.#order.map((key) => known.get(key)!);
+  }
+}
+
+/** The same for who reads them once. */
+export function readSlots(
+  view: ReadView,
+  supervisor: Pick<RestartSupervisor, "liveTasks">,
+  service: Service,
+  rollout: Rollout,
+  nowMs: number,
+): SlotFacts[] {
+  return slotKeys(view, service).flatMap((key) =>
+    readSlot(view, supervisor, service, rollout.Number, key, nowMs) ?? []
+  );
+}
+
+function slotKeys(view: ReadView, service: Service): string[] {
+  return [...new Set(view.find("tasks", "serviceID", service.ID).map((task: Task) => slotKey(task)))];
+}
+
+function readSlot(
+  view: ReadView,
+  supervisor: Pick<RestartSupervisor, "liveTasks">,
+  service: Service,
+  number: number,
+  key: string,
+  nowMs: number,
+): SlotFacts | undefined {
+  const tasks = view.find("tasks", "slot", key);
+  return slotFacts(view, service, number, { live: supervisor.liveTasks(view, service, tasks), tasks }, nowMs);
+}
+
+function inOrder(slots: SlotFacts[], number: number, shuffled: boolean): SlotFacts[] {
+  if (!shuffled) return slots.sort((a, b) => Number(a.place) - Number(b.place) || 0);
+  const ranks = new Map(slots.map((slot) => [slot, rank(`${number}/${slot.key}`)]));
+  return slots.sort((a, b) => ranks.get(a)! - ranks.get(b)! || (a.key < b.key ? -1 : 1));
+}
+
+function rank(text: string): number {
+  let hash = FNV_OFFSET;
+  for (let i = 0; i < text.length; i++) hash = Math.imul(hash ^ text.charCodeAt(i), FNV_PRIME);
+  // The last characters alone would only move it a little.
+  hash = Math.imul(hash ^ (hash >>> 16), 0x85eb_ca6b);
+  return (hash ^ (hash >>> 13)) >>> 0;
+}

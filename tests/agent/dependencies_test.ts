@@ -1,0 +1,234 @@
+/** Secrets and configs on a node: who reads them, and what of them is on its disk. */
+import assert from "node:assert/strict";
+import type { DependencyKind } from "../../api/dependency.ts";
+import type { AssignmentChange } from "../../api/dispatcher.ts";
+import { DependencyKeeper } from "../../agent/dependencies.ts";
+import { LocalState } from "../../agent/local_state.ts";
+import { createPrivateKeyPEM } from "../../security/mod.ts";
+import { DESCRIPTION, testTask } from "../manager/dispatcher/harness.ts";
+import { Cluster } from "./support/cluster.ts";
+
+const WORD = `s3cret-${crypto.randomUUID()}`;
+const FILE = { Name: "f", UID: "0", GID: "0", Mode: 0o444 };
+const references = (...ids: string[]) => ({
+  Spec: {
+    ProcessSpec: {
+      Command: "sleep",
+      Secrets: ids.map((id) => ({ SecretID: id, SecretName: id, File: FILE })),
+    },
+    ForceUpdate: 0,
+    Runtime: "process",
+  },
+});
+const update = (
+  ID: string,
+  text: string,
+  Kind: DependencyKind = "secret",
+  Templating?: { Name: "golang" },
+): AssignmentChange => ({
+  Action: "update",
+  Kind,
+  Payload: { ID, Data: new TextEncoder().encode(text).toBase64(), ...(Templating && { Templating }) },
+});
+
+const node = () => Promise.resolve(DESCRIPTION);
+
+/** A node's disk, on which one agent after the other works. */
+class Disk {
+  readonly folder = Deno.makeTempDirSync({ prefix: "covey-dependencies-" });
+  keys: string[] = [];
+  #state: LocalState | undefined;
+
+  async start(): Promise<DependencyKeeper> {
+    await this.end();
+    this.#state = await LocalState.open(`${this.folder}/state.kv`);
+    const keeper = new DependencyKeeper(this.#state, () => Promise.resolve(this.keys));
+    await keeper.load();
+    return keeper;
+  }
+
+  async end(): Promise<void> {
+    await this.#state?.close();
+    this.#state = undefined;
+  }
+
+  records(): string[] {
+    return [...this.#state!.sealed().keys()].sort();
+  }
+
+  /** Bytes written so far. */
+  async written(): Promise<number> {
+    await this.#state?.flush();
+    return (await Deno.stat(`${this.folder}/state.kv-wal`)).size;
+  }
+
+  /** Whether `text` or its base64 is in a file. */
+  async shows(text: string): Promise<boolean> {
+    await this.#state?.flush();
+    const decoder = new TextDecoder("latin1");
+    for await (const { name } of Deno.readDir(this.folder)) {
+      const content = decoder.decode(await Deno.readFile(`${this.folder}/${name}`));
+      if (content.includes(text) || content.includes(btoa(text).slice(4, -4))) return true;
+    }
+    return false;
+  }
+
+  async remove(): Promise<void> {
+    await this.end();
+    await Deno.remove(this.folder, { recursive: true });
+  }
+}
+
+async function onDisk(test: (disk: Disk) => Promise<void>): Promise<void> {
+  const disk = new Disk();
+  try {
+    disk.keys = [await createPrivateKeyPEM()];
+    await test(disk);
+  } finally {
+    await disk.remove();
+  }
+}
+
+const reading = (keeper: DependencyKeeper, id: string, ...referenced: string[]) =>
+  keeper.forTask(testTask("t", "n1", references(...(referenced.length > 0 ? referenced : [id]))), node).read(
+    "secret",
+    id,
+  )
+    .then((bytes) => new TextDecoder().decode(bytes));
+
+Deno.test("Dependencies: a task reads what it references, and is denied the rest (104)", () =>
+  onDisk(async (disk) => {
+    const keeper = await disk.start();
+    keeper.applyComplete([update("s1", WORD), update("s2", "other"), update("c1", "config", "config")]);
+    assert.equal(await reading(keeper, "s1"), WORD);
+    await assert.rejects(reading(keeper, "s2", "s1"), { code: "permission_denied" });
+    await assert.rejects(keeper.forTask(testTask("t", "n1", references("s1")), node).read("config", "c1"), {
+      code: "permission_denied",
+    });
+    await keeper.settled();
+  }));
+
+Deno.test("Dependencies: after a reboot without a manager they are read from what was sealed, and are nowhere in clear", () =>
+  onDisk(async (disk) => {
+    const big = WORD.repeat(20_000);
+    const first = await disk.start();
+    first.applyComplete([update("s1", WORD), update("s2", big)]);
+    await first.settled();
+    assert.ok(!await disk.shows(WORD));
+    const next = await disk.start();
+    assert.equal(await reading(next, "s1"), WORD);
+    assert.equal(await reading(next, "s2"), big);
+    assert.deepEqual(disk.records(), ["key", "secret/s1", "secret/s2"]);
+    assert.ok(!await disk.shows(WORD));
+  }));
+
+Deno.test("Dependencies: with another key they are unreadable, the reason is said, and a manager mends it", () =>
+  onDisk(async (disk) => {
+    const first = await disk.start();
+    first.applyComplete([update("s1", WORD)]);
+    await first.settled();
+    disk.keys = [await createPrivateKeyPEM()];
+    const next = await disk.start();
+    await assert.rejects(reading(next, "s1"), { code: "unavailable", message: /sealed with another key/ });
+    next.applyComplete([update("s1", WORD)]);
+    await next.settled();
+    assert.equal(await reading(await disk.start(), "s1"), WORD);
+  }));
+
+Deno.test("Dependencies: a renewed key reads what the one before has sealed, whether the agent lived to seal it anew or not", () =>
+  onDisk(async (disk) => {
+    const [old] = disk.keys, first = await disk.start();
+    first.applyComplete([update("s1", WORD)]);
+    await first.settled();
+    // The power went before the agent heard of the renewal.
+    disk.keys = [await createPrivateKeyPEM(), old!];
+    assert.equal(await reading(await disk.start(), "s1"), WORD);
+    // From then on it is sealed for the present key alone.
+    disk.keys = [disk.keys[0]!];
+    const third = await disk.start();
+    assert.equal(await reading(third, "s1"), WORD);
+    disk.keys = [await createPrivateKeyPEM()];
+    await third.rekey();
+    assert.equal(await reading(await disk.start(), "s1"), WORD);
+  }));
+
+Deno.test("Dependencies: behind the last user and with the node's removal nothing is left, the data key included", () =>
+  onDisk(async (disk) => {
+    const keeper = await disk.start();
+    keeper.applyComplete([update("s1", WORD), update("c1", "config", "config")]);
+    keeper.apply({ Action: "remove", Kind: "secret", ID: "s1" });
+    await keeper.settled();
+    assert.deepEqual(disk.records(), ["config/c1", "key"]);
+    await assert.rejects(reading(keeper, "s1"), { code: "not_found" });
+    await keeper.wipe();
+    assert.deepEqual(disk.records(), []);
+    const next = await disk.start();
+    await assert.rejects(reading(next, "c1"), { code: "unavailable" });
+  }));
+
+Deno.test("Dependencies: a template is filled in for each task, after a reboot as well; what cannot be says no word of a secret", () =>
+  onDisk(async (disk) => {
+    const golang = { Name: "golang" } as const;
+    const first = await disk.start();
+    const wrong = `${WORD} {{.Nobody.Knows}}`, plain = "{{.Node.Hostname}}";
+    first.applyComplete([
+      update("s1", "{{.Node.Hostname}} {{.Task.Name}}", "secret", golang),
+      update("s2", wrong, "secret", golang),
+      update("s3", plain),
+    ]);
+    await first.settled();
+    for (const keeper of [first, await disk.start()]) {
+      assert.equal(await reading(keeper, "s1"), "device web.1.t");
+      assert.equal(await reading(keeper, "s3"), plain);
+      await assert.rejects(reading(keeper, "s2"), {
+        code: "invalid_argument",
+        message: "Cannot expand secret s2: a placeholder cannot be filled in",
+      });
+    }
+  }));
+
+Deno.test("Dependencies: the same set again writes nothing", () =>
+  onDisk(async (disk) => {
+    const keeper = await disk.start();
+    keeper.applyComplete([update("s1", WORD)]);
+    await keeper.settled();
+    const before = await disk.written();
+    keeper.applyComplete([update("s1", WORD)]);
+    await keeper.rekey();
+    await keeper.settled();
+    assert.equal(await disk.written(), before);
+  }));
+
+Deno.test("Dependencies: a record that is damaged, or in another's place, is unreadable", () =>
+  onDisk(async (disk) => {
+    const keeper = await disk.start();
+    keeper.applyComplete([update("s1", WORD), update("s2", "two")]);
+    await keeper.settled();
+    await disk.end();
+    const kv = await Deno.openKv(`${disk.folder}/state.kv`);
+    const { value } = await kv.get<Uint8Array>(["sealed", "secret/s1", 0]);
+    await kv.set(["sealed", "secret/s2", 0], value);
+    value![20]! ^= 1;
+    await kv.set(["sealed", "secret/s1", 0], value);
+    kv.close();
+    const next = await disk.start();
+    for (const id of ["s1", "s2"]) await assert.rejects(reading(next, id), { code: "unavailable" });
+  }));
+
+Deno.test("Agent: a node that its cluster has removed keeps no secret", async () => {
+  const c = await Cluster.start();
+  await c.store.update((tx) => {
+    const meta = { Version: { Index: 0 }, CreatedAt: "", UpdatedAt: "" };
+    tx.create("secrets", { ...meta, ID: "s1", Spec: { Name: "s1", Labels: {}, Data: btoa(WORD) } });
+  });
+  c.keys = [await createPrivateKeyPEM()];
+  await c.startAgent();
+  await c.assign("a", references("s1"));
+  assert.equal(c.status("a").State, "running");
+  assert.deepEqual([...c.state.sealed().keys()].sort(), ["key", "secret/s1"]);
+  await c.store.update((tx) => tx.delete("nodes", "n1"));
+  await c.clock.advance(20_000);
+  assert.equal(c.agent.state, "removed");
+  assert.deepEqual([...c.state.sealed().keys()], []);
+  await c.stop();
+});

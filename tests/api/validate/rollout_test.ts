@@ -1,0 +1,135 @@
+import assert from "node:assert/strict";
+import { CoveyError } from "../../../api/errors.ts";
+import { rolloutConfig, stagesOf } from "../../../api/rollout_labels.ts";
+import type { ServiceSpec } from "../../../api/service.ts";
+import { parseServiceSpec } from "../../../api/validate/mod.ts";
+
+const BODY = {
+  Name: "probe",
+  TaskTemplate: { Runtime: "process", ProcessSpec: { Command: "/bin/true" } },
+  Mode: { Global: {} },
+};
+const STAGES = [{ Percent: 1, Bake: 60e9, Promotion: "manual" }, { Constraint: "node.labels.ring==early" }, {
+  Percent: 100,
+}];
+
+function problems(body: unknown): string[] {
+  try {
+    parseServiceSpec(body);
+  } catch (thrown) {
+    return (thrown as CoveyError).problems!.map(({ field, message }) => `${field}: ${message}`);
+  }
+  return [];
+}
+
+Deno.test("Rollout: stages are members of the update config", () => {
+  const spec = parseServiceSpec({
+    ...BODY,
+    UpdateConfig: { Rollout: { Stages: STAGES, MaxReturneeFailures: 0 } },
+  });
+  assert.deepEqual(spec.UpdateConfig!.Rollout, { Stages: STAGES, MaxReturneeFailures: 0 });
+  assert.deepEqual(stagesOf(spec), STAGES);
+});
+
+Deno.test("Rollout: labels say the same, and win over members", () => {
+  const labels = {
+    "covey.rollout.stages": "1%, 10%,node.labels.ring==early , 100%",
+    "covey.rollout.bake": "10m",
+    "covey.rollout.stage.1.bake": "1h",
+    "covey.rollout.promotion": "manual",
+    "covey.rollout.failure-threshold": "5%",
+    "covey.rollout.max-returnee-failures": "2",
+  };
+  const spec = parseServiceSpec({ ...BODY, Labels: labels, UpdateConfig: { Rollout: { Stages: STAGES } } });
+  const common = { FailureThreshold: 0.05, Bake: 600e9 };
+  assert.deepEqual(rolloutConfig(spec), {
+    Stages: [
+      { Percent: 1, ...common, Bake: 3600e9, Promotion: "manual" },
+      { Percent: 10, ...common, Promotion: "manual" },
+      { Constraint: "node.labels.ring==early", ...common, Promotion: "manual" },
+      { Percent: 100, ...common },
+    ],
+    MaxReturneeFailures: 2,
+  });
+  const merged = parseServiceSpec({
+    ...BODY,
+    Labels: { "covey.rollout.stage.1.bake": "5s" },
+    UpdateConfig: { Rollout: { Stages: STAGES } },
+  });
+  assert.equal(stagesOf(merged)[0]!.Bake, 5e9);
+  assert.equal(stagesOf(merged)[0]!.Promotion, "manual");
+});
+
+Deno.test("Rollout: a client that does not know the member does not lose it; an empty one drops it", () => {
+  const current: ServiceSpec = parseServiceSpec({ ...BODY, UpdateConfig: { Rollout: { Stages: STAGES } } });
+  const back = parseServiceSpec({ ...BODY, UpdateConfig: { Parallelism: 2 } }, { current });
+  assert.deepEqual(back.UpdateConfig!.Rollout, { Stages: STAGES });
+  const dropped = parseServiceSpec({ ...BODY, UpdateConfig: { Parallelism: 2, Rollout: {} } }, { current });
+  assert.equal(dropped.UpdateConfig!.Rollout, undefined);
+});
+
+Deno.test("Rollout: contradictory settings are refused, all problems at once", () => {
+  const found = problems({
+    ...BODY,
+    Mode: { Replicated: { Replicas: 1 } },
+    Labels: {
+      "covey.rollout.stage.9.bake": "1m",
+      "covey.rollout.bak": "1m",
+      "covey.rollout.timeout": "soon",
+    },
+    UpdateConfig: {
+      FailureAction: "continue",
+      Rollout: {
+        MaxReturneeFailures: 1,
+        Stages: [
+          { Percent: 10, Constraint: "node.role==worker" },
+          { Percent: 5, SuccessThreshold: 1, FailureThreshold: 0.5 },
+          { Constraint: "ring" },
+          { Percent: 200, Timeout: 1e9, Promotion: "manual" },
+        ],
+      },
+    },
+    RollbackConfig: { Rollout: { Stages: [{ Percent: 100 }] } },
+  });
+  const path = "UpdateConfig.Rollout";
+  assert.deepEqual(
+    found.sort(),
+    [
+      "Labels.covey.rollout.bak: no such setting of a rollout",
+      "Labels.covey.rollout.stage.9.bake: there is no stage 9",
+      'Labels.covey.rollout.timeout: cannot be read: current value is "soon"',
+      "RollbackConfig.Rollout: a rollback has no stages",
+      `${path}.MaxReturneeFailures: FailureAction continue goes on whatever fails`,
+      `${path}.Stages[0]: must have a Percent or a Constraint, and not both`,
+      `${path}.Stages[1].Percent: must be more than the 10 % of the stage before`,
+      `${path}.Stages[1].SuccessThreshold: cannot be met where a share of 0.5 may fail`,
+      `${path}.Stages[2].Constraint: constraint expected one operator from ==, !=`,
+      `${path}.Stages[3].Percent: must be more than 0 and at most 100: current value is 200`,
+      `${path}.Stages[3].Promotion: there is no stage after the last one to promote to`,
+      `${path}.Stages[3].Timeout: ends before the monitor period of 5 s, so that no stage can be done`,
+      `${path}.Stages[3]: the last stage must be 100 %`,
+      `${path}: FailureAction continue goes on whatever fails, stages do not`,
+      `${path}: stages are for global services`,
+    ].sort(),
+  );
+});
+
+Deno.test("Rollout: start-first is refused where two copies cannot stand on a node (46)", () => {
+  const order = { UpdateConfig: { Order: "start-first" }, RollbackConfig: { Order: "start-first" } };
+  const port = { TargetPort: 80, PublishedPort: 8080, PublishMode: "host" };
+  const message = "start-first needs two copies on a node, which cannot both have host port 8080";
+  assert.deepEqual(problems({ ...BODY, ...order, EndpointSpec: { Ports: [port] } }), [
+    `UpdateConfig.Order: ${message}`,
+    `RollbackConfig.Order: ${message}`,
+  ]);
+  const TaskTemplate = { ...BODY.TaskTemplate, Placement: { MaxReplicas: 1 } };
+  assert.equal(problems({ ...BODY, ...order, TaskTemplate }).length, 2);
+  assert.deepEqual(problems({ ...BODY, ...order }), []);
+});
+
+Deno.test("Rollout: the example is taken as it stands", async () => {
+  const path = new URL("../../../examples/staged_rollout.json", import.meta.url);
+  const spec = parseServiceSpec(JSON.parse(await Deno.readTextFile(path)));
+  assert.deepEqual(stagesOf(spec).map(({ Percent }) => Percent), [1, 50, 100]);
+  assert.equal(stagesOf(spec)[0]!.Bake, 10e9);
+});
