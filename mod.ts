@@ -14,6 +14,8 @@ export {
   type EndpointSpec,
   type GenericSpec,
   isGlobal,
+  isJob,
+  type JobStatus,
   type Placement,
   type ProcessSpec,
   replicas,

@@ -24,3 +24,11 @@ export function localRestartDelay(
   if (max > 0 && recent.length >= max) return undefined;
   return toMs(policy?.Delay, DEFAULT_DELAY_MS);
 }
+
+/**
+ * True if a job's task that the machine's end cut short is run again in place at once. One that may run only once is
+ * reported as failed, and so is one whose attempts are counted: the manager counts them, across reboots too.
+ */
+export function isRunAgainAfterReboot(policy: RestartPolicy | undefined): boolean {
+  return policy?.Condition !== "none" && (policy?.MaxAttempts ?? 0) === 0;
+}

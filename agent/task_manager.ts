@@ -16,7 +16,7 @@ import { can, type Controller, type Dependencies, type Executor, type Exit } fro
 import { afterError, afterSuccess, type ControllerCall, nextStep, type Outcome } from "./advance.ts";
 import { callBackoff } from "./backoff.ts";
 import type { TaskRecord } from "./local_state.ts";
-import { localRestartDelay } from "./local_restart.ts";
+import { isRunAgainAfterReboot, localRestartDelay } from "./local_restart.ts";
 import type { StartLimiter } from "./start_limiter.ts";
 
 const log = getLogger(["covey", "agent"]);
@@ -141,6 +141,10 @@ export class TaskManager {
     return this.#record.assigned ? this.#record.task.DesiredState : "remove";
   }
 
+  get #shallRun(): boolean {
+    return this.#desired === "running" || this.#desired === "complete";
+  }
+
   async #run(): Promise<void> {
     while (!this.#stopped) {
       if (this.#abort.signal.aborted) this.#abort = new AbortController();
@@ -257,24 +261,23 @@ export class TaskManager {
   /** True if the task that ended as `outcome` says starts anew in place instead of being reported as ended. */
   async #runAgain(outcome: Outcome, signal: AbortSignal): Promise<boolean> {
     const { clock, rebooted, connected } = this.#env;
-    if (this.#desired !== "running" || outcome.state === undefined) return false;
+    if (!this.#shallRun || outcome.state === undefined) return false;
+    const { JobIteration, Spec: { RestartPolicy } } = this.#record.task, isJob = JobIteration !== undefined;
+    // What a job did is done.
+    if (isJob && outcome.state === "complete") return false;
     const now = clock.monotonic();
-    const byReboot = rebooted && this.#restarts.length === 0 && now - this.#recoveredAt < REBOOT_GRACE_MS;
+    const byReboot = rebooted && this.#restarts.length === 0 && now - this.#recoveredAt < REBOOT_GRACE_MS &&
+      (!isJob || isRunAgainAfterReboot(RestartPolicy));
     if (!byReboot) {
       if (connected()) return false;
-      const delay = localRestartDelay(
-        this.#record.task.Spec.RestartPolicy,
-        outcome.state,
-        this.#restarts,
-        now,
-      );
+      const delay = localRestartDelay(RestartPolicy, outcome.state, this.#restarts, now);
       if (delay === undefined) return false;
       this.#holding = true;
       this.#activity = "waiting";
       await sleep(clock, delay, signal).catch(() => {});
       this.#holding = false;
       if (this.#stopped) return true;
-      if (connected() || this.#desired !== "running") return false;
+      if (connected() || !this.#shallRun) return false;
     }
     await this.#controller?.remove(signal);
     await this.#controller?.close();

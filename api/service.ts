@@ -143,15 +143,21 @@ export interface UpdateConfig {
 }
 
 /**
- * How many tasks.
+ * How many tasks; those of a job run to their end instead of for ever.
  *
  * @example
  * ```ts
  * const everywhere: ServiceMode = { Global: {} };
  * const three: ServiceMode = { Replicated: { Replicas: 3 } };
+ * const tenTimesTwoAtOnce: ServiceMode = { ReplicatedJob: { MaxConcurrent: 2, TotalCompletions: 10 } };
+ * const onceOnEachNode: ServiceMode = { GlobalJob: {} };
  * ```
  */
-export type ServiceMode = { Replicated: { Replicas: number } } | { Global: Record<string, never> };
+export type ServiceMode =
+  | { Replicated: { Replicas: number } }
+  | { Global: Record<string, never> }
+  | { ReplicatedJob: { MaxConcurrent: number; TotalCompletions: number } }
+  | { GlobalJob: Record<string, never> };
 
 /** A published port. */
 export interface PortConfig {
@@ -209,6 +215,20 @@ export interface UpdateStatus {
 }
 
 /**
+ * Which run of a job it is: each change of the service starts another.
+ *
+ * @example
+ * ```ts
+ * const third: JobStatus = { JobIteration: { Index: 2 }, LastExecution: "2026-01-01T00:00:00.000Z" };
+ * ```
+ */
+export interface JobStatus {
+  JobIteration: Version;
+  /** When this run was asked for. */
+  LastExecution: string;
+}
+
+/**
  * A service as stored.
  *
  * @example
@@ -228,6 +248,8 @@ export interface Service extends Meta {
   /** The last spec that went through all stages, where that is neither the present nor the previous one. */
   Proven?: { Spec: ServiceSpec; SpecVersion: Version };
   UpdateStatus?: UpdateStatus;
+  /** There in a job, and only there. */
+  JobStatus?: JobStatus;
 }
 
 /**
@@ -268,10 +290,12 @@ export const RUNTIME_DENO = "deno";
 type ModeField = ServiceMode extends infer M ? M extends ServiceMode ? keyof M : never : never;
 
 /** Every mode by the name that filters and lists give it. */
-const MODE_NAMES = { Replicated: "replicated", Global: "global" } as const satisfies Record<
-  ModeField,
-  string
->;
+const MODE_NAMES = {
+  Replicated: "replicated",
+  Global: "global",
+  ReplicatedJob: "replicated-job",
+  GlobalJob: "global-job",
+} as const satisfies Record<ModeField, string>;
 
 /**
  * A service's mode by name. Each has its own orchestrator.
@@ -347,4 +371,19 @@ export function isGlobal(spec: Pick<ServiceSpec, "Mode">): boolean {
  */
 export function replicas(spec: Pick<ServiceSpec, "Mode">): number {
   return "Replicated" in spec.Mode ? spec.Mode.Replicated.Replicas : 0;
+}
+
+/**
+ * True for a service whose tasks run to their end.
+ *
+ * @example
+ * ```ts
+ * import assert from "node:assert/strict";
+ *
+ * assert.ok(isJob({ Mode: { GlobalJob: {} } }));
+ * assert.ok(!isJob({ Mode: { Global: {} } }));
+ * ```
+ */
+export function isJob(spec: Pick<ServiceSpec, "Mode">): boolean {
+  return "ReplicatedJob" in spec.Mode || "GlobalJob" in spec.Mode;
 }

@@ -58,7 +58,7 @@ export interface Task extends Meta {
   /** The service's SpecVersion this task was made from. */
   SpecVersion?: Version;
   ServiceID: string;
-  /** 1 … n in a replicated service; none in a global one, see {@linkcode isNodeBound}. */
+  /** 1 … n in a replicated service, 0 … n - 1 in a replicated job; none where nodes count, see {@linkcode isNodeBound}. */
   Slot?: number;
   /** Empty until the scheduler chose a node. */
   NodeID: string;
@@ -75,6 +75,8 @@ export interface Task extends Meta {
   RunningAt?: string;
   /** The rollout that made it, if one did. */
   Rollout?: RolloutMark;
+  /** The run of the job that the task belongs to; none in a service that is no job. */
+  JobIteration?: Version;
 }
 
 /**
@@ -127,4 +129,20 @@ export function slotKey(task: Pick<Task, "ServiceID" | "Slot" | "NodeID">): stri
  */
 export function taskName(task: Pick<Task, "ID" | "Slot" | "NodeID" | "ServiceAnnotations">): string {
   return `${task.ServiceAnnotations.Name}.${placeName(task)}.${task.ID}`;
+}
+
+/**
+ * True for a task of a job that did its work: it is neither run again nor taken for one that has yet to run.
+ *
+ * @example
+ * ```ts
+ * import assert from "node:assert/strict";
+ *
+ * const Status = { Timestamp: "2026-01-01T00:00:00.000Z", State: "complete", Message: "finished" } as const;
+ * assert.ok(isCompletedJob({ JobIteration: { Index: 0 }, Status }));
+ * assert.ok(!isCompletedJob({ Status }));
+ * ```
+ */
+export function isCompletedJob({ JobIteration, Status }: Pick<Task, "JobIteration" | "Status">): boolean {
+  return JobIteration !== undefined && Status.State === "complete";
 }

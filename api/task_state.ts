@@ -10,8 +10,8 @@
  *     from assigned on  -> shutdown   it was to end
  *     from assigned on  -> orphaned   its node is gone for good
  *
- * These five are terminal. The desired state never goes back either: `ready -> running -> shutdown -> remove`; `remove` is a
- * desired state only.
+ * These five are terminal. The desired state never goes back either: `ready -> running -> shutdown -> remove`, for a job's
+ * task `ready -> complete -> shutdown -> remove`; `remove` is a desired state only.
  */
 
 /**

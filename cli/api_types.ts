@@ -6,10 +6,12 @@ import type { ClusterSpec } from "../api/cluster.ts";
 import type { Version } from "../api/objects.ts";
 
 /** `GET /services?status=true` */
-export type ServiceView = Service & { ServiceStatus?: { RunningTasks: number; DesiredTasks: number } };
+export type ServiceView = Service & {
+  ServiceStatus?: { RunningTasks: number; DesiredTasks: number; CompletedTasks: number };
+};
 /** `GET /nodes`; a node whose agent has not reported yet has an empty description. */
 export type NodeView = Omit<Node, "Description"> & { Description?: Partial<NodeDescription> };
-/** `GET /tasks`; without `NodeID` until a node was chosen, without `Slot` in a global service. */
+/** `GET /tasks`; without `NodeID` until a node was chosen, without `Slot` in a global service or job. */
 export type TaskView = Omit<Task, "NodeID"> & { NodeID?: string };
 
 /** `GET /swarm` */

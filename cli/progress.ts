@@ -1,7 +1,9 @@
 /** Watching a service until it has converged, as `docker service create` does, with the reason wherever a task does not run. */
 import { showable } from "../api/characters.ts";
 import { deepEqual } from "../api/deep_equal.ts";
-import { isGlobal, replicas } from "../api/service.ts";
+import { CoveyError } from "../api/errors.ts";
+import { isGlobal, isJob, replicas } from "../api/service.ts";
+import { isCompletedJob } from "../api/task.ts";
 import { compareStates, isTerminal } from "../api/task_state.ts";
 import { stagesOf } from "../api/rollout_labels.ts";
 import { type Ending, endingOf, requireDone } from "./ending.ts";
@@ -21,10 +23,13 @@ const MAX_SHOWN = 3;
 
 /** Where a service stands. */
 export interface Progress {
+  /** Tasks that run, or of a job have completed. */
   running: number;
   wanted: number;
   /** Slot or hostname, state and reason of each task that should run and does not. */
   waiting: { place: string; state: string; reason: string }[];
+  /** Why a job cannot complete any more. */
+  stopped?: string;
   /** Devices that are not waited for, and why. */
   deferred: { place: string; reason: string }[];
   /** Where a rollout by stages is, such as `stage 1 of 3, baking`. */
@@ -34,6 +39,48 @@ export interface Progress {
 
 /** Computes where a service stands from what the API shows. Pure. */
 export function progressOf(service: ServiceView, tasks: TaskView[], nodes: NodeView[]): Progress {
+  return isJob(service.Spec) ? jobProgress(service, tasks, nodes) : serviceProgress(service, tasks, nodes);
+}
+
+/** A job is where it is to be once every task of its present run has completed; those on nodes that are down come later. */
+function jobProgress({ Spec, JobStatus }: ServiceView, all: TaskView[], nodes: NodeView[]): Progress {
+  const run = JobStatus?.JobIteration.Index;
+  const tasks = all.filter((task) => task.JobIteration?.Index === run);
+  const hostname = new Map(nodes.map((node) => [node.ID, node.Description?.Hostname ?? node.ID]));
+  const down = new Set(nodes.filter((node) => node.Status.State === "down").map((node) => node.ID));
+  const bySlot = [...Map.groupBy(tasks, (task) => slotOf(task)).values()];
+  const isWanted = (task: TaskView) => compareStates(task.DesiredState, "complete") <= 0;
+  const done = bySlot.filter((slot) => slot.some(isCompletedJob)).length;
+  const rest = bySlot.filter((slot) => !slot.some(isCompletedJob));
+  const open = newestBySlot(rest.flat().filter(isWanted)).filter(({ Slot, NodeID = "" }) =>
+    Slot !== undefined || !down.has(NodeID)
+  );
+  const given = newestBySlot(rest.filter((slot) => !slot.some(isWanted)).flat());
+  const waiting = open.map((task) => ({
+    place: slotOf(task, hostname),
+    state: task.Status.State,
+    reason: task.Status.State === "running" ? "" : reasonOf(tasks, task),
+  }));
+  const wanted = "ReplicatedJob" in Spec.Mode
+    ? Spec.Mode.ReplicatedJob.TotalCompletions
+    : done + open.length + given.length;
+  const [failed] = given;
+  return {
+    running: done,
+    wanted,
+    waiting,
+    deferred: [],
+    stage: "",
+    ...(failed && done + given.length >= wanted && {
+      stopped:
+        `${done} of ${wanted} tasks completed, task ${slotOf(failed, hostname)} ${failed.Status.State}` +
+        (failed.Status.Err ? `: ${failed.Status.Err}` : ""),
+    }),
+    converged: done >= wanted && waiting.length === 0,
+  };
+}
+
+function serviceProgress(service: ServiceView, tasks: TaskView[], nodes: NodeView[]): Progress {
   const hostname = new Map(nodes.map((node) => [node.ID, node.Description?.Hostname ?? node.ID]));
   const current = newestBySlot(tasks.filter((task) => compareStates(task.DesiredState, "running") <= 0));
   const global = isGlobal(service.Spec);
@@ -172,6 +219,9 @@ export async function waitConverged(
       output.note(output.interactive ? `\r\x1b[K${line}` : `${line}\n`);
       shown = line;
       shownAt = now;
+    }
+    if (progress.stopped !== undefined) {
+      throw new CoveyError("failed_precondition", `job incomplete: ${progress.stopped}`);
     }
     const ending = endingOf(service.UpdateStatus);
     if (ending !== undefined && ending !== "rolled back") requireDone(service.UpdateStatus);

@@ -1,12 +1,20 @@
 /** Flags of `service create` and `service update` that both share, and what they do to a service's spec. Pure. */
 import type { Command } from "commander";
 import { CoveyError } from "../api/errors.ts";
-import type { PortConfig, ServiceSpec, TaskSpec, UpdateConfig } from "../api/service.ts";
+import {
+  modeOf,
+  type PortConfig,
+  type ServiceMode,
+  type ServiceSpec,
+  type TaskSpec,
+  type UpdateConfig,
+} from "../api/service.ts";
 import { parseBytes, parseChoice, parseCount, parseCPUs, parseDuration, parseRatio } from "./units.ts";
 
 /** Values of the shared flags; every one is optional. */
 export interface ServiceFlags {
   replicas?: string;
+  maxConcurrent?: string;
   limitCpu?: string;
   limitMemory?: string;
   limitPids?: string;
@@ -32,7 +40,8 @@ export interface ServiceFlags {
 /** Adds the shared flags to a command. */
 export function addServiceFlags(command: Command): Command {
   return command
-    .option("--replicas <n>", "number of tasks")
+    .option("--replicas <n>", "number of tasks; of a replicated job, how often it runs in all")
+    .option("--max-concurrent <n>", "of a replicated job, tasks at once (default: all)")
     .option("--replicas-max-per-node <n>", "most tasks on one node (0 = no limit)")
     .option("--limit-cpu <cpus>", "CPUs a task may use, such as 0.5")
     .option("--limit-memory <bytes>", "memory a task may use, such as 64m")
@@ -79,16 +88,28 @@ export function applyServiceFlags(spec: ServiceSpec, flags: ServiceFlags): Servi
   }
   const update = updateConfig(flags);
   if (update) next.UpdateConfig = { Parallelism: 1, ...next.UpdateConfig, ...update };
-  if (flags.replicas !== undefined) {
-    if ("Global" in next.Mode) {
+  if (flags.replicas !== undefined) next.Mode = scaled(next.Mode, parseCount("replicas", flags.replicas));
+  if (flags.maxConcurrent !== undefined) {
+    const MaxConcurrent = parseCount("max-concurrent", flags.maxConcurrent);
+    if (!("ReplicatedJob" in next.Mode)) {
       throw new CoveyError(
         "invalid_argument",
-        "Cannot set --replicas: the service is global, one task per node",
+        "Cannot set --max-concurrent: the service is no replicated job",
       );
     }
-    next.Mode = { Replicated: { Replicas: parseCount("replicas", flags.replicas) } };
+    next.Mode = { ReplicatedJob: { ...next.Mode.ReplicatedJob, MaxConcurrent } };
   }
   return next;
+}
+
+/** `mode` with so many tasks; of a job it is how often it runs in all. */
+export function scaled(mode: ServiceMode, count: number): ServiceMode {
+  if ("Replicated" in mode) return { Replicated: { Replicas: count } };
+  if ("ReplicatedJob" in mode) return { ReplicatedJob: { ...mode.ReplicatedJob, TotalCompletions: count } };
+  throw new CoveyError(
+    "invalid_argument",
+    `Cannot set --replicas: the service is ${modeOf({ Mode: mode })}, one task per node`,
+  );
 }
 
 function applyResources(task: TaskSpec, flags: ServiceFlags): void {

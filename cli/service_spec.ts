@@ -1,16 +1,18 @@
 /** From the flags of `service create` and `service update` to a service's spec. Pure. */
 import { CoveyError } from "../api/errors.ts";
 import {
+  type ModeName,
   RUNTIME_CONTAINER,
   RUNTIME_DENO,
   RUNTIME_PROCESS,
+  type ServiceMode,
   type ServiceSpec,
   type TaskSpec,
 } from "../api/service.ts";
 import { applyServiceFlags, parsePort, type ServiceFlags } from "./service_flags.ts";
 import { type DenoFlags, denoModule, denoSpec } from "./deno_flags.ts";
 import { shellWords } from "./shell_words.ts";
-import { parseChoice, parseLabels } from "./units.ts";
+import { parseChoice, parseCount, parseLabels } from "./units.ts";
 
 /** Flags of `service create` besides the shared ones. */
 export interface CreateFlags extends ServiceFlags, DenoFlags {
@@ -49,15 +51,32 @@ export function specFromFlags(
   flags: CreateFlags,
   content: Uint8Array = new Uint8Array(),
 ): ServiceSpec {
-  const mode = parseChoice("mode", flags.mode, ["replicated", "global"] as const);
+  const mode = parseChoice(
+    "mode",
+    flags.mode,
+    ["replicated", "global", "replicated-job", "global-job"] as const,
+  );
   const spec: ServiceSpec = {
     Name: flags.name ?? "",
     Labels: parseLabels(flags.label),
     TaskTemplate: taskTemplate(words, flags, content),
-    Mode: mode === "global" ? { Global: {} } : { Replicated: { Replicas: 1 } },
+    Mode: newMode(mode, parseCount("replicas", flags.replicas ?? "1")),
   };
   if (flags.publish.length > 0) spec.EndpointSpec = { Ports: flags.publish.map(parsePort) };
   return applyServiceFlags(spec, flags);
+}
+
+function newMode(mode: ModeName, count: number): ServiceMode {
+  switch (mode) {
+    case "replicated":
+      return { Replicated: { Replicas: count } };
+    case "global":
+      return { Global: {} };
+    case "replicated-job":
+      return { ReplicatedJob: { MaxConcurrent: count, TotalCompletions: count } };
+    case "global-job":
+      return { GlobalJob: {} };
+  }
 }
 
 function taskTemplate(

@@ -1,6 +1,13 @@
 /** Normalizes and validates a `ServiceSpec` as it comes from a client. Rules and texts: SwarmKit `controlapi/service.go`. */
 import { CoveyError, type FieldProblem } from "../errors.ts";
-import type { EndpointSpec, PortConfig, ServiceMode, ServiceSpec, UpdateConfig } from "../service.ts";
+import {
+  type EndpointSpec,
+  isJob,
+  type PortConfig,
+  type ServiceMode,
+  type ServiceSpec,
+  type UpdateConfig,
+} from "../service.ts";
 import { checkTemplates } from "../task_template.ts";
 import { checkName } from "./name.ts";
 import { port } from "./port.ts";
@@ -17,10 +24,8 @@ import {
   nonZero,
   oneOf,
   record,
-  type Shape,
   type Shaped,
   stringMap,
-  unsupported,
 } from "./shape.ts";
 import { taskShape } from "./task_shape.ts";
 
@@ -55,20 +60,25 @@ const endpointShape = record({
 /** A bound on the tasks of one service, so that a slip of the hand cannot fill the store. */
 const MAX_REPLICAS = 1_000_000;
 
-const jobs = unsupported("job modes are not available yet");
 const modeShape = record({
   Replicated: record({
     Replicas: integer(0, MAX_REPLICAS, "Number of replicas must be non-negative and at most 1000000"),
   }),
   Global: anyObject,
-  ReplicatedJob: presence(jobs),
-  GlobalJob: presence(jobs),
+  ReplicatedJob: record({
+    MaxConcurrent: integer(
+      0,
+      MAX_REPLICAS,
+      "Maximum concurrent jobs must not be negative, and at most 1000000",
+    ),
+    TotalCompletions: integer(
+      0,
+      MAX_REPLICAS,
+      "Total completed jobs must not be negative, and at most 1000000",
+    ),
+  }),
+  GlobalJob: anyObject,
 });
-
-/** As `shape`, but an empty object counts as given. */
-function presence(shape: Shape<never>): Shape<never> {
-  return (_value, path, problems) => shape(true, path, problems);
-}
 
 const serviceShape = record({
   Name: line(),
@@ -118,6 +128,7 @@ export function parseServiceSpec(
     TaskTemplate: task,
     Mode: settleMode(checked.Mode, problems),
   };
+  if (isJob(spec)) refuseUpdates(checked, problems);
   if (checked.UpdateConfig !== undefined) {
     const raw = (body as { UpdateConfig?: unknown }).UpdateConfig;
     spec.UpdateConfig = keepRollout(settleUpdate(checked.UpdateConfig), raw, current?.UpdateConfig);
@@ -131,14 +142,28 @@ export function parseServiceSpec(
   return spec;
 }
 
-function settleMode(mode: Shaped<typeof modeShape> | undefined, problems: FieldProblem[]): ServiceMode {
-  if (mode?.Global !== undefined) {
-    if (mode.Replicated !== undefined) {
-      problems.push({ field: "Mode", message: "must specify only one service mode" });
-    }
-    return { Global: {} };
+/** A job asks for one task at a time, and for as many in all as at once, unless it says otherwise (Docker). */
+function settleMode(mode: Shaped<typeof modeShape> = {}, problems: FieldProblem[]): ServiceMode {
+  if (Object.values(mode).filter((each) => each !== undefined).length > 1) {
+    problems.push({ field: "Mode", message: "must specify only one service mode" });
   }
-  return { Replicated: { Replicas: mode?.Replicated?.Replicas ?? 1 } };
+  if (mode.Global !== undefined) return { Global: {} };
+  if (mode.GlobalJob !== undefined) return { GlobalJob: {} };
+  if (mode.ReplicatedJob !== undefined) {
+    const { MaxConcurrent = 1, TotalCompletions = MaxConcurrent } = mode.ReplicatedJob;
+    return { ReplicatedJob: { MaxConcurrent, TotalCompletions } };
+  }
+  return { Replicated: { Replicas: mode.Replicated?.Replicas ?? 1 } };
+}
+
+/** Nothing of a job is ever replaced task by task. Docker's words for the one; the other it takes and never reads. */
+function refuseUpdates(checked: Shaped<typeof serviceShape>, problems: FieldProblem[]): void {
+  if (checked.UpdateConfig !== undefined) {
+    problems.push({ field: "UpdateConfig", message: "Jobs may not have an update config" });
+  }
+  if (checked.RollbackConfig !== undefined) {
+    problems.push({ field: "RollbackConfig", message: "Jobs may not have a rollback config" });
+  }
 }
 
 function settleUpdate(update: Shaped<typeof updateShape>): UpdateConfig {

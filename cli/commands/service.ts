@@ -2,7 +2,7 @@
 import { showable } from "../../api/characters.ts";
 import type { Command } from "commander";
 import { CoveyError } from "../../api/errors.ts";
-import { isGlobal, replicas, type ServiceSpec } from "../../api/service.ts";
+import { isJob, modeOf, replicas, type ServiceSpec } from "../../api/service.ts";
 import type { ServiceView, TaskView } from "../api_types.ts";
 import type { ControlClient } from "../client.ts";
 import type { Ending } from "../ending.ts";
@@ -12,7 +12,7 @@ import { getService, parseFilters } from "../lookup.ts";
 import { printList, printObjects, shownID, sortedByName } from "../output.ts";
 import { waitConverged } from "../progress.ts";
 import { addReferenceFlags, withReferences } from "../reference_flags.ts";
-import { addServiceFlags } from "../service_flags.ts";
+import { addServiceFlags, scaled } from "../service_flags.ts";
 import { addDenoFlags } from "../deno_flags.ts";
 import { specFromFlags, updatedSpec } from "../service_spec.ts";
 import { parseCount } from "../units.ts";
@@ -39,7 +39,11 @@ function create(service: Command, context: Context) {
     )
     .argument("[arg...]", "arguments, passed on as they stand")
     .option("--name <name>", "name of the service")
-    .option("--mode <mode>", '"replicated" or "global" (one task per node)', "replicated")
+    .option(
+      "--mode <mode>",
+      '"replicated", "global" (one task per node), "replicated-job" or "global-job" (tasks that run to their end)',
+      "replicated",
+    )
     .option("--executor <executor>", 'what runs the tasks: "docker", "process" or "deno"', "docker")
     .option("-e, --env <name=value>", "environment variable", collect, [])
     .option("-l, --label <key=value>", "label of the service", collect, [])
@@ -100,14 +104,26 @@ function list(service: Command, context: Context) {
           row: (s) => [
             shownID(s.ID, options),
             s.Spec.Name,
-            isGlobal(s.Spec) ? "global" : "replicated",
-            `${s.ServiceStatus?.RunningTasks ?? 0}/${s.ServiceStatus?.DesiredTasks ?? replicas(s.Spec)}`,
+            // As Docker writes it.
+            modeOf(s.Spec).replace("-", " "),
+            counts(s),
             s.Spec.TaskTemplate.ContainerSpec?.Image ?? s.Spec.TaskTemplate.Runtime,
             s.UpdateStatus?.State ?? "",
           ],
         });
       })
     );
+}
+
+/** Running and desired tasks as Docker writes them; of a job also those completed. */
+function counts({ Spec, ServiceStatus }: ServiceView): string {
+  const { RunningTasks = 0, DesiredTasks = replicas(Spec), CompletedTasks = 0 } = ServiceStatus ?? {};
+  const running = `${RunningTasks}/${DesiredTasks}`;
+  if (!isJob(Spec)) return running;
+  const total = "ReplicatedJob" in Spec.Mode
+    ? Spec.Mode.ReplicatedJob.TotalCompletions
+    : DesiredTasks + CompletedTasks;
+  return `${running} (${CompletedTasks}/${total} completed)`;
 }
 
 function tasks(service: Command, context: Context) {
@@ -162,15 +178,16 @@ function scale(service: Command, context: Context) {
             throw new CoveyError("invalid_argument", `Cannot scale "${pair}": want SERVICE=REPLICAS`);
           }
           const current = await getService(client, reference);
-          if (isGlobal(current.Spec)) {
+          const mode = modeOf(current.Spec);
+          if (mode === "global" || mode === "global-job") {
             throw new CoveyError(
               "failed_precondition",
-              `Cannot scale ${reference}: it is global, one task per node`,
+              `Cannot scale ${reference}: it is ${mode}, one task per node`,
             );
           }
-          const Replicas = parseCount("replicas", count);
-          await writeSpec(client, current, { ...current.Spec, Mode: { Replicated: { Replicas } } });
-          context.output.write(`${reference} scaled to ${Replicas}\n`);
+          const wanted = parseCount("replicas", count);
+          await writeSpec(client, current, { ...current.Spec, Mode: scaled(current.Spec.Mode, wanted) });
+          context.output.write(`${reference} scaled to ${wanted}\n`);
           await converge(client, context, current.ID, options);
         }))
     );

@@ -2,7 +2,7 @@
 import { clusterOf } from "../cluster/cluster_object.ts";
 import type { CancelTimer } from "../../api/clock.ts";
 import type { Cluster } from "../../api/cluster.ts";
-import { slotKey, type Task } from "../../api/task.ts";
+import { isCompletedJob, slotKey, type Task } from "../../api/task.ts";
 import { compareStates, isTerminal } from "../../api/task_state.ts";
 import type { Commit, ReadView } from "../store/store.ts";
 import { CommitLoop, type ComponentOptions } from "../leader/commit_loop.ts";
@@ -36,13 +36,16 @@ function isSettled(task: Task): boolean {
 
 /**
  * The tasks of a slot (oldest first) to delete, so that `limit` stay, the live one included. A slot at rest keeps the task
- * that says so.
+ * that says so; a job keeps what its present run completed, of earlier runs it is history.
  */
 export function tasksToReap(tasks: readonly Task[], limit: number): Task[] {
   if (limit < 0) return [];
-  const resting = tasks.some(isWanted) ? undefined : lastToChange(tasks);
+  const run = tasks.at(-1)?.JobIteration?.Index;
+  const isLive = (task: Task) =>
+    isWanted(task) && !(isCompletedJob(task) && task.JobIteration?.Index !== run);
+  const resting = tasks.some(isLive) ? undefined : lastToChange(tasks);
   const deletable = tasks.filter((task) =>
-    !isWanted(task) && task !== resting &&
+    !isLive(task) && task !== resting &&
     (isTerminal(task.Status.State) || compareStates(task.Status.State, "assigned") < 0)
   );
   return deletable.slice(0, Math.max(0, tasks.length - limit));
@@ -140,7 +143,7 @@ export class TaskReaper {
     this.#slots.finish();
     await this.#doomed.commit(store, (tx, id) => {
       const task = tx.get("tasks", id);
-      if (task && (isGarbage(tx, task) || !isWanted(task))) tx.delete("tasks", id);
+      if (task && (isGarbage(tx, task) || !isWanted(task) || isCompletedJob(task))) tx.delete("tasks", id);
     });
   }
 

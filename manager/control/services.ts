@@ -3,14 +3,18 @@ import type { Clock } from "../../api/clock.ts";
 import { timestamp } from "../../api/clock.ts";
 import { CoveyError } from "../../api/errors.ts";
 import { newID, type Random } from "../../api/random.ts";
-import { modeOf, type Service, type ServiceSpec } from "../../api/service.ts";
+import { isJob, modeOf, type Service, type ServiceSpec } from "../../api/service.ts";
 import type { Store, WriteTransaction } from "../store/store.ts";
 import { requireDependencies } from "./payloads.ts";
 import { forNewcomer } from "../task/gate.ts";
 import { requireVersion } from "./version.ts";
 
 /** Creates a service and resolves with its ID. Throws `already_exists` if the name is taken. */
-export async function createService(store: Store, random: Random, spec: ServiceSpec): Promise<string> {
+export async function createService(
+  store: Store,
+  { clock, random }: { clock: Clock; random: Random },
+  spec: ServiceSpec,
+): Promise<string> {
   const service: Service = {
     ID: newID(random),
     Version: { Index: 0 },
@@ -18,6 +22,7 @@ export async function createService(store: Store, random: Random, spec: ServiceS
     UpdatedAt: "",
     Spec: spec,
     SpecVersion: { Index: 0 },
+    ...(isJob(spec) && { JobStatus: { JobIteration: { Index: 0 }, LastExecution: timestamp(clock) } }),
   };
   await store.update((tx) => {
     if (tx.find("services", "name", spec.Name.toLowerCase()).length > 0) {
@@ -34,10 +39,11 @@ export async function createService(store: Store, random: Random, spec: ServiceS
 
 /**
  * Replaces the spec. `version` is the one the client read; it becomes the version of the new spec. Throws `not_found`,
- * `aborted` for a stale version, `unimplemented` for another name, mode or runtime.
+ * `aborted` for a stale version, `unimplemented` for another name, mode or runtime. A job runs again, whatever changed.
  */
 export async function updateService(
   store: Store,
+  clock: Clock,
   id: string,
   version: number,
   spec: ServiceSpec,
@@ -63,9 +69,17 @@ export async function updateService(
       SpecVersion: { Index: version },
       PreviousSpec: service.Spec,
       PreviousSpecVersion: service.SpecVersion,
+      ...nextRun(service, clock),
       ...(base !== service && { Proven: { Spec: base.Spec, SpecVersion: base.SpecVersion } }),
     });
   });
+}
+
+/** The status of a job's next run; nothing for a service that is no job. */
+function nextRun({ Spec, JobStatus }: Service, clock: Clock): Pick<Service, "JobStatus"> {
+  if (!isJob(Spec)) return {};
+  const Index = (JobStatus?.JobIteration.Index ?? 0) + 1;
+  return { JobStatus: { JobIteration: { Index }, LastExecution: timestamp(clock) } };
 }
 
 /** Swaps spec and previous spec. Throws `failed_precondition` where there is no previous one; else as {@linkcode updateService}. */
@@ -90,11 +104,13 @@ export async function rollbackService(
       SpecVersion: service.PreviousSpecVersion ?? { Index: 0 },
       PreviousSpec: service.Spec,
       PreviousSpecVersion: service.SpecVersion,
-      UpdateStatus: {
-        State: "rollback_started",
-        StartedAt: timestamp(clock),
-        Message: "manually requested rollback",
-      },
+      ...(isJob(service.Spec) ? nextRun(service, clock) : {
+        UpdateStatus: {
+          State: "rollback_started",
+          StartedAt: timestamp(clock),
+          Message: "manually requested rollback",
+        },
+      }),
     });
   });
 }

@@ -48,7 +48,7 @@ const CONSTRAINT_TEXTS = /^(?:constraint expected one operator|(?:key|value) '.*
 const SWARMKIT_TEXTS = new RegExp(
   "^(?:meta: |name must be |invalid name, only 64 |(?:secret|config) (?:data must be |references '|'[^']*' is in use )|" +
     "(?:secret|config)s? not found: |malformed |only updates to Labels |(?:TaskSpec|ContainerSpec|EndpointSpec): |invalid (?:cpu|memory) value |" +
-    "minimum certificate |heartbeat time |expanding )",
+    "minimum certificate |heartbeat time |expanding |Jobs may not have an update config$)",
 );
 
 /** What Docker says to a spec with this one problem; undefined where Docker has no such problem. */

@@ -1,5 +1,5 @@
 /** What a service spec had in which version of the API: of a client that asks for an older one, the rest does not count (moby `adjustForAPIVersion`). */
-import type { ServiceSpec } from "../../api/service.ts";
+import { isJob, type ServiceSpec } from "../../api/service.ts";
 import { isBefore, pathOf } from "./api_version.ts";
 
 /** Without the fields of a spec that are newer than a version. */
@@ -22,9 +22,14 @@ const NEWER: readonly [version: string, drop: (task: ServiceSpec["TaskTemplate"]
   ["1.46", ({ ContainerSpec }) => delete ContainerSpec?.OomScoreAdj],
 ];
 
+/** The first version that knows jobs. */
+const JOBS_SINCE = "1.41";
+
 /** `spec`, which is changed, as a request to `url` can mean it. */
 export function asRequested(url: string, spec: ServiceSpec): ServiceSpec {
   const path = pathOf(url);
   for (const [version, drop] of NEWER) if (isBefore(path, version)) drop(spec.TaskTemplate);
+  // As Docker has it: what no mode is left of is replicated.
+  if (isBefore(path, JOBS_SINCE) && isJob(spec)) spec.Mode = { Replicated: { Replicas: 1 } };
   return spec;
 }

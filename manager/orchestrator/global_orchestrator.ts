@@ -5,16 +5,16 @@
  */
 import { clusterOf } from "../cluster/cluster_object.ts";
 import type { Node } from "../../api/node.ts";
-import { isGlobal, type Service } from "../../api/service.ts";
-import { isNodeBound, slotKey, type Task } from "../../api/task.ts";
+import { isJob, modeOf, type Service } from "../../api/service.ts";
+import { isCompletedJob, isNodeBound, slotKey, type Task } from "../../api/task.ts";
 import type { CoveyError } from "../../api/errors.ts";
 import { isTerminal } from "../../api/task_state.ts";
 import { nodeMatches } from "../placement/constraint.ts";
 import type { WriteTransaction } from "../store/store.ts";
 import type { ComponentOptions } from "../leader/commit_loop.ts";
-import { ServiceOrchestrator } from "./service_orchestrator.ts";
+import { ServiceOrchestrator, type Verdict } from "./service_orchestrator.ts";
 import { forNewcomer } from "../task/gate.ts";
-import { isWanted, newTask, withDesired } from "../task/task.ts";
+import { isOfIteration, isWanted, withDesired } from "../task/task.ts";
 
 /**
  * What a node is to a global service: `run` a task there; `leave` what is there as it is (the node is paused,
@@ -27,12 +27,12 @@ function globalVerdict(service: Service, node: Node): "run" | "leave" | "end" {
   return node.Spec.Availability === "active" && node.Status.State === "ready" ? "run" : "leave";
 }
 
-/** The orchestrator of global services. */
+/** The orchestrator of global services, and what that of global jobs has in common with it. */
 export class GlobalOrchestrator extends ServiceOrchestrator {
   #services = new Map<string, Service>();
 
-  constructor(options: ComponentOptions) {
-    super("global orchestrator", options, "global");
+  constructor(options: ComponentOptions, mode: "global" | "global-job" = "global") {
+    super(`${mode} orchestrator`, options, mode);
   }
 
   protected override onService(serviceID: string, service: Service | undefined): void {
@@ -48,7 +48,7 @@ export class GlobalOrchestrator extends ServiceOrchestrator {
    * A task that ended is restarted even while its node is not reachable, but not on a node that takes no
    * tasks.
    */
-  protected override judge(view: Pick<WriteTransaction, "get">, service: Service, task: Task) {
+  protected override judge(view: Pick<WriteTransaction, "get">, service: Service, task: Task): Verdict {
     const node = view.get("nodes", task.NodeID);
     if (node === undefined) return "keep";
     if (globalVerdict(service, node) === "end") return "end";
@@ -107,11 +107,13 @@ export class GlobalOrchestrator extends ServiceOrchestrator {
     node: Node,
     tasks = this.options.store.find("tasks", "slot", slotKey({ ServiceID: service.ID, NodeID: node.ID })),
   ): Pair {
-    const live = this.supervisor.liveTasks(this.options.store, service, tasks);
+    const present = tasks.filter((task) => isOfIteration(service, task));
+    const live = this.supervisor.liveTasks(this.options.store, service, present);
     return { service, node, live, verdict: globalVerdict(service, node) };
   }
 
   #update(service: Service, pairs: Pair[], partial: boolean): void {
+    if (isJob(service.Spec)) return;
     const slots = pairs.filter((pair) => pair.verdict === "run" && pair.live.length > 0).map((pair) =>
       pair.live
     );
@@ -120,20 +122,18 @@ export class GlobalOrchestrator extends ServiceOrchestrator {
 
   /** Creates missing tasks and ends those that must not be; `failed` hears of each pair whose writes are not committed. */
   async #apply(pairs: Pair[], failed: (pair: Pair, error: CoveyError) => void): Promise<void> {
-    const { store, clock, random } = this.options;
+    const { store } = this.options;
     const cluster = clusterOf(store);
     const toDo = pairs.filter(({ verdict, live }) =>
-      verdict === "run" ? live.length === 0 : verdict === "end" && live.some(isWanted)
+      verdict === "run" ? live.length === 0 : verdict === "end" && live.some(mayBeEnded)
     );
     await store.batch(toDo, (tx, { service, node, verdict, live }) => {
       const current = tx.get("services", service.ID);
       const place = tx.get("nodes", node.ID);
       if (current === undefined || place === undefined || globalVerdict(current, place) !== verdict) return;
       if (verdict === "run") {
-        const tasks = tx.find("tasks", "slot", slotKey({ ServiceID: service.ID, NodeID: node.ID }));
-        if (!tasks.some(isWanted)) {
-          tx.create("tasks", newTask(forNewcomer(current), { nodeID: node.ID }, cluster, clock, random));
-        }
+        const wanted = isJob(current.Spec) ? current : forNewcomer(current);
+        this.createIn(tx, wanted, { nodeID: node.ID }, cluster);
       } else this.#end(tx, live);
     }, (pair, outcome) => {
       if (!outcome.committed) failed(pair, outcome.error);
@@ -143,21 +143,27 @@ export class GlobalOrchestrator extends ServiceOrchestrator {
   #end(tx: WriteTransaction, tasks: readonly Task[]): void {
     for (const { ID } of tasks) {
       const task = tx.get("tasks", ID);
-      if (task && isWanted(task)) tx.update("tasks", withDesired(task, "shutdown"));
+      if (task && mayBeEnded(task)) tx.update("tasks", withDesired(task, "shutdown"));
     }
   }
 
-  /** Tasks of a node that was removed: nobody will ever report on them. */
+  /** Tasks of a node that was removed: nobody will ever report on them. What a job has completed there stays to be seen. */
   async #deleteTasks(tasks: Task[]): Promise<void> {
     await this.options.store.batch(tasks, (tx, { ID, ServiceID }) => {
       const task = tx.get("tasks", ID), service = tx.get("services", ServiceID);
-      if (task && isNodeBound(task) && (service === undefined || isGlobal(service.Spec))) {
+      if (task === undefined || !isNodeBound(task)) return;
+      if (service === undefined || (modeOf(service.Spec) === this.mode && !isCompletedJob(task))) {
         tx.delete("tasks", ID);
       }
     }, ({ NodeID }, outcome) => {
       if (!outcome.committed) this.dirtyNodes.failed(NodeID, outcome.error);
     });
   }
+}
+
+/** False for what is ended already, or has done its work. */
+function mayBeEnded(task: Task): boolean {
+  return isWanted(task) && !isCompletedJob(task);
 }
 
 /** One global service on one node. */

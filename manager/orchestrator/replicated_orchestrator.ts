@@ -5,8 +5,8 @@ import { slotKey, type Task } from "../../api/task.ts";
 import { isTerminal } from "../../api/task_state.ts";
 import type { ReadView, WriteTransaction } from "../store/store.ts";
 import type { ComponentOptions } from "../leader/commit_loop.ts";
-import { type NodeChange, ServiceOrchestrator } from "./service_orchestrator.ts";
-import { isWanted, newTask, withDesired } from "../task/task.ts";
+import { type NodeChange, ServiceOrchestrator, type Verdict } from "./service_orchestrator.ts";
+import { iterationOf } from "../task/task.ts";
 
 /** Live tasks by slot, and what is left of slots without any. */
 interface Slots {
@@ -44,17 +44,21 @@ export function slotsToKeep(live: ReadonlyMap<number, readonly Task[]>): number[
   return slots.sort((a, b) => a.copy === b.copy ? 0 : a.copy - b.copy).map((entry) => entry.slot);
 }
 
-/** The orchestrator of replicated services. */
+function isSameVersion(a: Service, b: Service): boolean {
+  return a.SpecVersion.Index === b.SpecVersion.Index && iterationOf(a) === iterationOf(b);
+}
+
+/** The orchestrator of replicated services, and what that of replicated jobs has in common with it. */
 export class ReplicatedOrchestrator extends ServiceOrchestrator {
-  constructor(options: ComponentOptions) {
-    super("replicated orchestrator", options, "replicated");
+  constructor(options: ComponentOptions, mode: "replicated" | "replicated-job" = "replicated") {
+    super(`${mode} orchestrator`, options, mode);
   }
 
   protected override nodeMatters(change: NodeChange): boolean {
     return change.action === "remove" || nodeIsLost(this.options.store, change.object.ID);
   }
 
-  protected override judge(view: Pick<WriteTransaction, "get">, _service: Service, task: Task) {
+  protected override judge(view: Pick<WriteTransaction, "get">, _service: Service, task: Task): Verdict {
     return isTerminal(task.Status.State) || nodeIsLost(view, task.NodeID) ? "restart" : "keep";
   }
 
@@ -79,8 +83,8 @@ export class ReplicatedOrchestrator extends ServiceOrchestrator {
       }
     }
     this.updater.update(service, [...live.values()]);
-    const added = await this.#fill(service, wanted, live);
-    await this.#remove(dead.filter(({ Slot }) => Slot === undefined || !added.has(Slot)));
+    const added = await this.#fillLowest(service, wanted, live);
+    await this.remove(dead.filter(({ Slot }) => Slot === undefined || !added.has(Slot)));
   }
 
   #slots(service: Service): Slots {
@@ -101,27 +105,27 @@ export class ReplicatedOrchestrator extends ServiceOrchestrator {
   }
 
   /** Creates tasks in the lowest free slots; resolves with those slots. */
-  async #fill(service: Service, wanted: number, live: ReadonlyMap<number, unknown>): Promise<Set<number>> {
+  async #fillLowest(
+    service: Service,
+    wanted: number,
+    live: ReadonlyMap<number, unknown>,
+  ): Promise<Set<number>> {
     const free: number[] = [];
     for (let slot = 1; live.size + free.length < wanted; slot++) {
       if (!live.has(slot)) free.push(slot);
     }
-    const { store, clock, random } = this.options;
-    const cluster = clusterOf(store);
-    await store.batch(free, (tx, slot) => {
-      const current = tx.get("services", service.ID);
-      if (current?.SpecVersion.Index !== service.SpecVersion.Index) return;
-      // There, if this was written before and the answer was lost.
-      if (tx.find("tasks", "slot", `${service.ID}/${slot}`).some(isWanted)) return;
-      tx.create("tasks", newTask(current, { slot }, cluster, clock, random));
-    });
+    await this.fill(service, free);
     return new Set(free);
   }
 
-  async #remove(tasks: Task[]): Promise<void> {
-    await this.options.store.batch(tasks, (tx, { ID }) => {
-      const task = tx.get("tasks", ID);
-      if (task && task.DesiredState !== "remove") tx.update("tasks", withDesired(task, "remove"));
+  /** Creates a task in each of `slots`, none of which has one. */
+  protected async fill(service: Service, slots: number[]): Promise<void> {
+    const { store } = this.options;
+    const cluster = clusterOf(store);
+    await store.batch(slots, (tx, slot) => {
+      const current = tx.get("services", service.ID);
+      if (current === undefined || !isSameVersion(current, service)) return;
+      this.createIn(tx, current, { slot }, cluster);
     });
   }
 }

@@ -1,4 +1,5 @@
-/** What the orchestrators of both modes share: dirty sets, restarts, and the end of services. */
+/** What the orchestrators of all modes share: dirty sets, restarts, and the end of services. */
+import type { Cluster } from "../../api/cluster.ts";
 import { deepEqual } from "../../api/deep_equal.ts";
 import { type ModeName, modeOf, type Service } from "../../api/service.ts";
 import type { Task } from "../../api/task.ts";
@@ -8,11 +9,14 @@ import { CommitLoop, type ComponentOptions } from "../leader/commit_loop.ts";
 import { type DelayedStart, RestartSupervisor } from "../restart/restart_supervisor.ts";
 import { showOnService, showOnTask } from "../leader/show_reason.ts";
 import type { WorkList } from "../leader/work_list.ts";
-import { isWanted, withDesired } from "../task/task.ts";
+import { isLeftover, isOfIteration, isWanted, newTask, type Place, withDesired } from "../task/task.ts";
 import { Updater } from "../updater/updater.ts";
 
 /** A change of a node. */
 export type NodeChange = Extract<Change, { table: "nodes" }>;
+
+/** What to do with a wanted task: nothing, end it, or replace it as its restart policy says. */
+export type Verdict = "keep" | "end" | "restart";
 
 /** Keeps the services of one mode in the state that their specs ask for. */
 export abstract class ServiceOrchestrator {
@@ -65,14 +69,39 @@ export abstract class ServiceOrchestrator {
   protected abstract reconcileNodes(nodeIDs: string[]): Promise<void>;
   /** True if a change of a node can matter to this mode. */
   protected abstract nodeMatters(change: NodeChange): boolean;
-  /** What to do with a wanted task: nothing, end it, or replace it as its restart policy says. */
-  protected abstract judge(
-    tx: Pick<WriteTransaction, "get">,
-    service: Service,
-    task: Task,
-  ): "keep" | "end" | "restart";
+  protected abstract judge(tx: Pick<WriteTransaction, "get">, service: Service, task: Task): Verdict;
   /** Called with a service of this mode that exists, and with undefined for `serviceID` once it is gone. */
   protected onService(_serviceID: string, _service: Service | undefined): void {}
+  /** Called with each task that ended, of a service of this mode. */
+  protected onEnded(_task: Task): void {}
+
+  /** Asks for the end of `tasks` and of every trace of them. */
+  protected async remove(tasks: Task[]): Promise<void> {
+    await this.options.store.batch(tasks, (tx, { ID }) => {
+      const task = tx.get("tasks", ID);
+      if (task && task.DesiredState !== "remove") tx.update("tasks", withDesired(task, "remove"));
+    });
+  }
+
+  /**
+   * Creates a task of `service` in a place, unless it is there: it is, if it was written before and the answer was lost. What
+   * an earlier run of a job left in the place ends with it, so that no device is asked for both.
+   */
+  protected createIn(
+    tx: WriteTransaction,
+    service: Service,
+    place: Place,
+    cluster: Cluster | undefined,
+  ): void {
+    const { clock, random } = this.options;
+    const key = `${service.ID}/${"slot" in place ? place.slot : place.nodeID}`;
+    const present = tx.find("tasks", "slot", key);
+    if (present.some((task) => isWanted(task) && isOfIteration(service, task))) return;
+    for (const task of present) {
+      if (isLeftover(service, task)) tx.update("tasks", withDesired(task, "remove"));
+    }
+    tx.create("tasks", newTask(service, place, cluster, clock, random));
+  }
 
   /** Has another look at wanted tasks. */
   protected checkTasks(tasks: Iterable<Task>): void {
@@ -127,8 +156,10 @@ export abstract class ServiceOrchestrator {
   }
 
   #onTaskChange(task: Task, removed: boolean): void {
-    const service = isWanted(task) ? this.#serviceOf(task) : undefined;
+    const service = this.#serviceOf(task);
     if (service === undefined) return;
+    if (isTerminal(task.Status.State)) this.onEnded(task);
+    if (!isWanted(task)) return;
     if (removed) {
       this.dirtyServices.add(task.ServiceID);
       return;

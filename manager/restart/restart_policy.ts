@@ -4,7 +4,7 @@
  */
 import { toMs } from "../../api/duration.ts";
 import type { Service } from "../../api/service.ts";
-import type { Task } from "../../api/task.ts";
+import { isCompletedJob, type Task } from "../../api/task.ts";
 import { isTerminal } from "../../api/task_state.ts";
 import type { ReadView } from "../store/store.ts";
 import { isTaskDirty, isWanted, lastToChange } from "../task/task.ts";
@@ -14,22 +14,28 @@ export function shouldRestart(task: Task, slot: readonly Task[], nowMs: number):
   const { Condition = "any", MaxAttempts = 0 } = task.Spec.RestartPolicy ?? {};
   if (Condition === "none") return false;
   if (Condition === "on-failure" && task.Status.State === "complete") return false;
+  // What a job did is done, whatever the policy, and whoever of the slot did it.
+  if (slot.some((other) => isCompletedJob(other) && isOfSameRun(other, task))) return false;
   return MaxAttempts === 0 || restarts(task, slot, nowMs) < MaxAttempts;
 }
 
 /**
- * How many restarts led up to `task`: those of its spec version, which all but the first task of that version are, within
- * the window before its end. A task at rest is judged by the same time ever after.
+ * How many restarts led up to `task`: those of its spec version (and run of the job), which all but the first task of that
+ * version are, within the window before its end. A task at rest is judged by the same time ever after.
  */
 function restarts(task: Task, slot: readonly Task[], nowMs: number): number {
   const windowMs = toMs(task.Spec.RestartPolicy?.Window, 0);
   const until = isTerminal(task.Status.State) || !isWanted(task) ? Date.parse(task.UpdatedAt) : nowMs;
   const since = windowMs === 0 ? -Infinity : until - windowMs;
-  const [, ...replacements] = slot.filter((other) => other.SpecVersion?.Index === task.SpecVersion?.Index);
+  const [, ...replacements] = slot.filter((other) => isOfSameRun(other, task));
   return replacements.filter(({ CreatedAt }) => {
     const at = Date.parse(CreatedAt);
     return at >= since && at <= until;
   }).length;
+}
+
+function isOfSameRun(a: Task, b: Task): boolean {
+  return a.SpecVersion?.Index === b.SpecVersion?.Index && a.JobIteration?.Index === b.JobIteration?.Index;
 }
 
 /**

@@ -11,7 +11,7 @@ import { showOnTask } from "../leader/show_reason.ts";
 import type { WorkList } from "../leader/work_list.ts";
 import { asBefore } from "../task/gate.ts";
 import { liveTasks, shouldRestart } from "./restart_policy.ts";
-import { isStopped, isWanted, newTask, placeOf, withDesired } from "../task/task.ts";
+import { goalOf, isStopped, isWanted, newTask, placeOf, withDesired } from "../task/task.ts";
 
 /**
  * Milliseconds between the end of a task and the start of its replacement, unless the policy says otherwise.
@@ -24,7 +24,7 @@ const DEFAULT_RESTART_DELAY_MS = 5000;
 const OLD_TASK_SLACK_MS = 50_000;
 
 /**
- * A task desired `ready` that shall become `running` after a delay and once the tasks in `waitFor` have
+ * A task desired `ready` that shall become `running` (or `complete`) after a delay and once the tasks in `waitFor` have
  * stopped.
  */
 export interface DelayedStart {
@@ -206,7 +206,7 @@ export class RestartSupervisor {
     await this.#due.commit(store, (tx, taskID) => {
       const task = tx.get("tasks", taskID);
       if (task && compareStates(task.DesiredState, "running") < 0) {
-        tx.update("tasks", withDesired(task, "running"));
+        tx.update("tasks", withDesired(task, goalOf(task)));
       }
     });
   }

@@ -6,7 +6,9 @@ import type { Dispatcher } from "../dispatcher/mod.ts";
 import type { MakeComponent } from "../leader/leadership.ts";
 import {
   ConstraintEnforcer,
+  GlobalJobOrchestrator,
   GlobalOrchestrator,
+  ReplicatedJobOrchestrator,
   ReplicatedOrchestrator,
   TaskReaper,
 } from "../orchestrator/mod.ts";
@@ -28,6 +30,8 @@ export function leaderComponents(
     () => context.dispatcher,
     () => new ReplicatedOrchestrator(context),
     () => new GlobalOrchestrator(context),
+    () => new ReplicatedJobOrchestrator(context),
+    () => new GlobalJobOrchestrator(context),
     () => new ConstraintEnforcer(context),
     () => new Allocator(context),
     () => new Scheduler(context),

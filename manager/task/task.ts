@@ -2,8 +2,8 @@
 import { type Clock, timestamp } from "../../api/clock.ts";
 import type { Cluster } from "../../api/cluster.ts";
 import { newID, type Random } from "../../api/random.ts";
-import type { PortConfig, Service, TaskSpec } from "../../api/service.ts";
-import type { Task, TaskStatus } from "../../api/task.ts";
+import { isJob, type PortConfig, type Service, type TaskSpec } from "../../api/service.ts";
+import { isCompletedJob, type Task, type TaskStatus } from "../../api/task.ts";
 import { compareStates, isTerminal, type TaskState } from "../../api/task_state.ts";
 import { nodeMatches } from "../placement/constraint.ts";
 import type { ReadView } from "../store/store.ts";
@@ -22,7 +22,7 @@ function hostPorts(service: Service): PortConfig[] | undefined {
   return ports?.length ? ports : undefined;
 }
 
-/** A new task of `service`, observed `new` and desired `running`; a global one has its node preset. */
+/** A new task of `service`, observed `new` and desired as {@linkcode goalOf} says; one bound to a node has it preset. */
 export function newTask(
   service: Service,
   place: Place,
@@ -33,6 +33,8 @@ export function newTask(
   const now = timestamp(clock);
   const ports = hostPorts(service);
   const Spec = service.Spec.TaskTemplate;
+  const iteration = iterationOf(service);
+  const job = iteration === undefined ? {} : { JobIteration: { Index: iteration } };
   const logDriver = Spec.LogDriver === undefined ? cluster?.Spec.TaskDefaults.LogDriver : undefined;
   return {
     ID: newID(random),
@@ -45,7 +47,8 @@ export function newTask(
     ...("slot" in place ? { Slot: place.slot, NodeID: "" } : { NodeID: place.nodeID }),
     ServiceAnnotations: { Name: service.Spec.Name, Labels: service.Spec.Labels },
     Status: { Timestamp: now, State: "new", Message: "created" },
-    DesiredState: "running",
+    DesiredState: goalOf(job),
+    ...job,
     ...(logDriver && { LogDriver: logDriver }),
     ...(ports && { Ports: ports }),
   };
@@ -75,9 +78,29 @@ function withoutAuth(spec: TaskSpec): TaskSpec {
   return { ...spec, ContainerSpec };
 }
 
-/** True while the task is wanted: desired at most `running`. */
+/** True while the task is wanted: desired at most `complete`, which only tasks of jobs are. */
 export function isWanted(task: Pick<Task, "DesiredState">): boolean {
-  return compareStates(task.DesiredState, "running") <= 0;
+  return compareStates(task.DesiredState, "complete") <= 0;
+}
+
+/** The desired state of a task that may start: a job's runs to its end. */
+export function goalOf(task: Pick<Task, "JobIteration">): TaskState {
+  return task.JobIteration === undefined ? "running" : "complete";
+}
+
+/** The run that a job is at; undefined for a service that is none. */
+export function iterationOf({ Spec, JobStatus }: Pick<Service, "Spec" | "JobStatus">): number | undefined {
+  return isJob(Spec) ? JobStatus?.JobIteration.Index ?? 0 : undefined;
+}
+
+/** True if `task` belongs to what `service` does now: for a job, to its present run. */
+export function isOfIteration(service: Pick<Service, "Spec" | "JobStatus">, task: Task): boolean {
+  return iterationOf(service) === task.JobIteration?.Index;
+}
+
+/** True for what an earlier run of a job left at work, or waiting to be. What ended stays as history. */
+export function isLeftover(service: Pick<Service, "Spec" | "JobStatus">, task: Task): boolean {
+  return isWanted(task) && !isCompletedJob(task) && !isOfIteration(service, task);
 }
 
 /** `task` with a desired state at least `state`: a desired state never decreases. */

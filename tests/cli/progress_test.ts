@@ -120,3 +120,46 @@ Deno.test("Progress: a rollout shows its stage and why devices are deferred", ()
     "overall progress: 1 out of 2 tasks (stage 1 of 2, baking)   [pi-b: running, has the old version; pi-c: deferred, node is down]",
   );
 });
+
+const JobStatus = { JobIteration: { Index: 1 }, LastExecution: meta.CreatedAt };
+
+/** A task of the job's present run. */
+function jobTask(slot: number, state: TaskState, extra: Partial<TaskView> = {}): TaskView {
+  return task(slot, state, { DesiredState: "complete", JobIteration: { Index: 1 }, ...extra });
+}
+
+Deno.test("Progress: a job has converged when all of it completed in its present run", () => {
+  const job = service({ ReplicatedJob: { MaxConcurrent: 1, TotalCompletions: 2 } }, { JobStatus });
+  const before = jobTask(1, "complete", { ID: "before", JobIteration: { Index: 0 } });
+  const half = progressOf(job, [jobTask(0, "complete"), before, jobTask(1, "running")], []);
+  assert.equal(progressLine(half), "overall progress: 1 out of 2 tasks   [1: running]");
+  assert.equal(half.converged, false);
+  const all = progressOf(job, [jobTask(0, "complete"), before, jobTask(1, "complete")], []);
+  assert.deepEqual([all.running, all.converged, all.stopped], [2, true, undefined]);
+  assert.equal(progressOf(job, [], []).converged, false);
+});
+
+Deno.test("Progress: a job that cannot complete any more says which task failed and why", () => {
+  const job = service({ ReplicatedJob: { MaxConcurrent: 1, TotalCompletions: 2 } }, { JobStatus });
+  const failed = jobTask(0, "failed", { DesiredState: "shutdown" });
+  failed.Status.Err = "task: non-zero exit (3)";
+  assert.equal(progressOf(job, [failed, jobTask(1, "running")], []).stopped, undefined);
+  assert.equal(
+    progressOf(job, [failed, jobTask(1, "complete")], []).stopped,
+    "1 of 2 tasks completed, task 0 failed: task: non-zero exit (3)",
+  );
+  const restarted = jobTask(0, "preparing", { ID: "second", DesiredState: "ready" });
+  assert.equal(progressOf(job, [failed, restarted, jobTask(1, "complete")], []).stopped, undefined);
+});
+
+Deno.test("Progress: a global job does not wait for a node that is down", () => {
+  const job = service({ GlobalJob: {} }, { JobStatus });
+  const on = (id: string, state: TaskState) => {
+    const { Slot: _, ...bound } = jobTask(1, state, { ID: id, NodeID: id });
+    return bound;
+  };
+  const nodes = [node("up", "ready"), node("off", "down")];
+  const seen = progressOf(job, [on("up", "complete"), on("off", "running")], nodes);
+  assert.deepEqual([seen.running, seen.wanted, seen.converged], [1, 1, true]);
+  assert.equal(progressOf(job, [on("up", "running")], nodes).converged, false);
+});

@@ -94,6 +94,37 @@ Deno.test("service create: wrong flags are refused by name", () => {
   assert.throws(() => specFromFlags(["x"], { ...NONE, publish: ["http"] }), /--publish/);
 });
 
+Deno.test("service create: a job runs as often as --replicas says, all at once unless --max-concurrent is given", () => {
+  const job = { ...NONE, mode: "replicated-job" };
+  const modeOf = (flags: CreateFlags) => specFromFlags(["x"], flags).Mode;
+  assert.deepEqual(modeOf(job), { ReplicatedJob: { MaxConcurrent: 1, TotalCompletions: 1 } });
+  assert.deepEqual(modeOf({ ...job, replicas: "5" }), {
+    ReplicatedJob: { MaxConcurrent: 5, TotalCompletions: 5 },
+  });
+  assert.deepEqual(modeOf({ ...job, replicas: "5", maxConcurrent: "2" }), {
+    ReplicatedJob: { MaxConcurrent: 2, TotalCompletions: 5 },
+  });
+  assert.deepEqual(modeOf({ ...NONE, mode: "global-job" }), { GlobalJob: {} });
+  assert.throws(
+    () => modeOf({ ...NONE, mode: "global-job", replicas: "2" }),
+    /the service is global-job, one task/,
+  );
+  assert.throws(
+    () => modeOf({ ...NONE, maxConcurrent: "2" }),
+    /--max-concurrent: the service is no replicated job/,
+  );
+});
+
+Deno.test("service update: of a job, --replicas and --max-concurrent leave each other alone", () => {
+  const spec = specFromFlags(["x"], { ...NONE, mode: "replicated-job", replicas: "5", maxConcurrent: "2" });
+  assert.deepEqual(updatedSpec(spec, { ...KEEP, replicas: "9" }).Mode, {
+    ReplicatedJob: { MaxConcurrent: 2, TotalCompletions: 9 },
+  });
+  assert.deepEqual(updatedSpec(spec, { ...KEEP, maxConcurrent: "3" }).Mode, {
+    ReplicatedJob: { MaxConcurrent: 3, TotalCompletions: 5 },
+  });
+});
+
 Deno.test("service create: ports in both spellings", () => {
   const ports = specFromFlags(["x"], {
     ...NONE,

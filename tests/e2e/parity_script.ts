@@ -218,6 +218,51 @@ service ps web
 events --since $MARK --until $SOON --filter scope=swarm
 events --since $MARK --until $SOON --filter type=node --filter event=update \
 --format '{{.Type}} {{.Action}} {{.Actor.Attributes.name}}'
+mark
+service create --detach --name bad --mode replicated-job --update-parallelism 2 busybox:local true
+service create --detach --name bad --mode replicated-job --rollback-parallelism 2 busybox:local true
+service create --detach --name bad --mode global-job --replicas 2 busybox:local true
+service create --detach --name bad --mode global-job --max-concurrent 2 busybox:local true
+service create --detach --name bad --mode replicated --max-concurrent 2 busybox:local true
+service create --detach --name bad --mode replicated-job --max-concurrent -1 busybox:local true
+service create --detach --name bad --mode replicated-job --replicas lots busybox:local true
+service create --quiet --name job --init --mode replicated-job --replicas 3 --max-concurrent 2 busybox:local true
+service create --quiet --name jobs --init --mode global-job --restart-condition on-failure busybox:local true
+settle job 0
+settle jobs 0
+service ls
+service ls --filter mode=replicated-job
+service ls --filter mode=global-job
+service ps job
+service ps jobs
+service ps jobs --format '{{json .}}'
+service inspect job --format '{{json .Spec}} {{.JobStatus.JobIteration.Index}}'
+service inspect jobs --format '{{json .Spec}} {{.JobStatus.JobIteration.Index}}'
+service inspect --pretty job
+service rollback --detach job
+service update --quiet --label-add a=b job
+settle job 0
+service ls
+service ps job
+service inspect job --format '{{json .UpdateStatus}} {{.JobStatus.JobIteration.Index}}'
+service update --detach --replicas 4 job
+service update --detach --update-parallelism 2 job
+service scale --detach jobs=2
+service scale --quiet job=1
+settle job 0
+service ls
+service ps job
+service create --detach --name long --init --mode replicated-job --replicas 3 --max-concurrent 2 busybox:local \
+sleep 1000
+service create --quiet --name failed --init --mode replicated-job --restart-condition none --detach busybox:local false
+settle failed 0
+service ps failed
+service ls
+events --since $MARK --until $SOON --filter scope=swarm
+service rollback --quiet job
+service inspect job --format '{{json .Spec.Mode}} {{.JobStatus.JobIteration.Index}}'
+service ps job
+service rm long failed job jobs
 config ls
 secret ls
 secret create --label a=b mystery /etc/hostname
@@ -265,8 +310,6 @@ export const DIFFERENT_OUTPUT: Record<string, { reason: string; adapt: (out: str
 
 /** What Docker does and we refuse, each with the words of the refusal. */
 export const NOT_YET: Record<string, RegExp> = {
-  "service create --detach --mode replicated-job --name job busybox:local true":
-    /job modes are not available yet/,
   "service create --detach --publish 18081:80 --name mesh busybox:local":
     /routing mesh \(ingress\) is not available yet/,
   "network create --driver overlay mesh": /not a swarm manager/,

@@ -58,7 +58,7 @@ export class FakeAgents {
     const { State } = task.Status;
     if (task.NodeID === "" || this.offline.has(task.NodeID)) return;
     if (compareStates(State, "assigned") < 0 || isTerminal(State)) return;
-    if (compareStates(task.DesiredState, "running") > 0) return void this.report(task.ID, "shutdown");
+    if (compareStates(task.DesiredState, "complete") > 0) return void this.report(task.ID, "shutdown");
     if (task.DesiredState === "ready") return void this.report(task.ID, "ready");
     const next = this.fate(task);
     if (next && compareStates(State, next) < 0) void this.report(task.ID, next);

@@ -40,11 +40,11 @@ export function serviceRoutes(app: ControlApp, context: ControlContext): void {
   });
   app.post("/services/create", async (c) => {
     const body = await readJSON(c);
-    const { store } = requireManager(context), { random } = context, auth = registryAuth(c);
+    const { store } = requireManager(context), { random, clock } = context, auth = registryAuth(c);
     const parsed = parseServiceSpec(body, { newName: () => freeName(store, random) });
     const spec = await withNetworkNames(parsed, context.engine);
     return sendJSON(c, {
-      ID: await createService(store, random, withAuth(asRequested(c.req.raw.url, spec), auth)),
+      ID: await createService(store, { clock, random }, withAuth(asRequested(c.req.raw.url, spec), auth)),
     }, 201);
   });
   app.get("/services/:id", async (c) => {
@@ -70,7 +70,7 @@ export function serviceRoutes(app: ControlApp, context: ControlContext): void {
     if (spec === undefined) await rollbackService(store, context.clock, service.ID, version);
     else if (rollback !== "" && rollback !== "none") {
       throw new CoveyError("unknown", `unrecognized rollback option ${rollback}`);
-    } else await updateService(store, service.ID, version, withAuth(spec, kept));
+    } else await updateService(store, context.clock, service.ID, version, withAuth(spec, kept));
     return sendJSON(c, { Warnings: null });
   });
   app.get("/services/:id/rollout", async (c) => {

@@ -71,6 +71,7 @@ export function serviceView(service: Service, options: ServiceViewOptions = {}):
     ),
     UpdateStatus: service.UpdateStatus && inOrder(service.UpdateStatus, UPDATE_STATUS_ORDER),
     ServiceStatus: options.status,
+    JobStatus: service.JobStatus,
   }, []);
 }
 

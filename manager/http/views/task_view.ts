@@ -39,5 +39,6 @@ export function taskView(task: Task): Record<string, unknown> {
     DesiredState: task.DesiredState,
     NetworksAttachments: attachments(task),
     GenericResources: task.AssignedGenericResources,
+    JobIteration: task.JobIteration,
   }, []);
 }

@@ -53,6 +53,8 @@ const SERVICE_READERS: Readers = {
   "TaskTemplate.Runtime": ["manager/scheduler/filters.ts"],
   "Mode.Replicated.Replicas": ["manager/orchestrator/replicated_orchestrator.ts", "replicas"],
   "Mode.Global": ["manager/orchestrator/service_orchestrator.ts", "modeOf"],
+  "Mode.ReplicatedJob": ["manager/orchestrator/jobs/job.ts"],
+  "Mode.GlobalJob": ["manager/orchestrator/service_orchestrator.ts", "modeOf"],
   "EndpointSpec.Ports[].PublishMode": ["executors/docker/container_config.ts"],
   "UpdateConfig": [UPDATER],
   "RollbackConfig": [UPDATER],
@@ -112,6 +114,7 @@ const VALUES: Json = {
   "Networks[].Target": "host",
   "CAConfig.NodeCertExpiry": 4e12,
   "Mode.Global": {},
+  "Mode.GlobalJob": {},
 };
 
 /** What must stand beside a field for it to be looked at, by the beginning of its path. */

@@ -111,14 +111,11 @@ Deno.test("Service spec: what is not there yet is refused by name, never ignored
     Networks: [{ Target: "net" }, { Aliases: ["a"] }],
     PluginSpec: { Name: "x" },
   }, {
-    Mode: { ReplicatedJob: {}, GlobalJob: {} },
     EndpointSpec: { Ports: [{ TargetPort: 80 }] },
   });
   const container = "TaskTemplate.ContainerSpec";
   assert.deepEqual(Object.keys(problems(() => parseServiceSpec(body))).sort(), [
     "EndpointSpec.Ports[0].PublishMode",
-    "Mode.GlobalJob",
-    "Mode.ReplicatedJob",
     `${container}.Configs[0].Runtime`,
     `${container}.Mounts[0].Type`,
     "TaskTemplate.Networks[0].Target",
@@ -360,4 +357,39 @@ Deno.test("Problems: as many are listed as anybody mends at a time, and none quo
     assert.equal(error.problems.length, 100);
     assert.match(error.message, /; and 400 more$/);
   }
+});
+
+Deno.test("Service spec: a job is one task at a time, and as many in all as at once, unless it says otherwise", () => {
+  const modeOf = (Mode: unknown) => parseServiceSpec(spec({}, { Mode })).Mode;
+  assert.deepEqual(modeOf({ ReplicatedJob: {} }), {
+    ReplicatedJob: { MaxConcurrent: 1, TotalCompletions: 1 },
+  });
+  assert.deepEqual(modeOf({ ReplicatedJob: { MaxConcurrent: 2 } }), {
+    ReplicatedJob: { MaxConcurrent: 2, TotalCompletions: 2 },
+  });
+  assert.deepEqual(modeOf({ ReplicatedJob: { MaxConcurrent: 0, TotalCompletions: 3 } }), {
+    ReplicatedJob: { MaxConcurrent: 0, TotalCompletions: 3 },
+  });
+  assert.deepEqual(modeOf({ GlobalJob: {} }), { GlobalJob: {} });
+});
+
+Deno.test("Service spec: jobs are refused what has no meaning for them, in Docker's words", () => {
+  const refused = (Mode: unknown, more = {}) => problems(() => parseServiceSpec(spec({}, { Mode, ...more })));
+  for (const mode of [{ ReplicatedJob: {} }, { GlobalJob: {} }]) {
+    assert.deepEqual(refused(mode, { UpdateConfig: {}, RollbackConfig: { Parallelism: 1 } }), {
+      UpdateConfig: "Jobs may not have an update config",
+      RollbackConfig: "Jobs may not have a rollback config",
+    });
+  }
+  assert.deepEqual(refused({ ReplicatedJob: {}, Global: {} }), {
+    Mode: "must specify only one service mode",
+  });
+  assert.deepEqual(refused({ ReplicatedJob: {}, GlobalJob: {} }), {
+    Mode: "must specify only one service mode",
+  });
+  const counts = refused({ ReplicatedJob: { MaxConcurrent: 1_000_001, TotalCompletions: -1 } });
+  assert.deepEqual(Object.keys(counts), [
+    "Mode.ReplicatedJob.MaxConcurrent",
+    "Mode.ReplicatedJob.TotalCompletions",
+  ]);
 });

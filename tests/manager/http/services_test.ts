@@ -170,6 +170,86 @@ Deno.test("Services: the status counts running and wanted tasks", async () => {
   assert.deepEqual(json[0].ServiceStatus, { RunningTasks: 2, DesiredTasks: 4, CompletedTasks: 0 });
 });
 
+/** One job, its run, and how many complete. */
+async function jobAPI(Mode: unknown) {
+  const { call, store } = await testAPI(new FakeClock());
+  const { json: { ID } } = await call("POST", "/services/create", serviceBody("job", { Mode }));
+  const service = async () => (await call("GET", "/services/job")).json;
+  const update = async (query: string, change: object = {}) => {
+    const { Spec, Version } = await service();
+    return await call("POST", `/services/job/update?version=${Version.Index}${query}`, {
+      ...Spec,
+      ...change,
+    });
+  };
+  return { call, store, service, update, stored: () => store().get("services", ID)! };
+}
+
+Deno.test("Jobs: each update and rollback is a run of its own, whatever it changes (42)", async () => {
+  const { service, update, stored } = await jobAPI({
+    ReplicatedJob: { MaxConcurrent: 2, TotalCompletions: 5 },
+  });
+  const first = (await service()).JobStatus;
+  assert.deepEqual(first.JobIteration, { Index: 0 });
+  assert.ok(Date.parse(first.LastExecution) > 0);
+  assert.equal((await update("")).status, 200);
+  assert.deepEqual((await service()).JobStatus.JobIteration, { Index: 1 });
+  assert.equal((await update("&rollback=previous")).status, 200);
+  assert.deepEqual(stored().JobStatus?.JobIteration, { Index: 2 });
+  assert.equal(stored().UpdateStatus, undefined);
+  assert.equal((await update("", { UpdateConfig: { Parallelism: 1 } })).status, 400);
+  assert.match(
+    (await update("", { Mode: { GlobalJob: {} } })).json.message,
+    /service mode change is not allowed/,
+  );
+  assert.deepEqual(stored().JobStatus?.JobIteration, { Index: 2 });
+});
+
+Deno.test("Jobs: the status counts the tasks of the present run as Docker does; lists find jobs by mode", async () => {
+  const { call, store, update, stored } = await jobAPI({
+    ReplicatedJob: { MaxConcurrent: 2, TotalCompletions: 5 },
+  });
+  assert.equal((await update("")).status, 200);
+  await store().update((tx) => {
+    const task = (id: string, Slot: number, State: "running" | "complete", Index: number) => {
+      const Status = { Timestamp: "", State, Message: "" };
+      tx.create(
+        "tasks",
+        testTask(stored(), id, { Slot, Status, JobIteration: { Index }, DesiredState: "complete" }),
+      );
+    };
+    task("t1", 0, "complete", 0);
+    task("t2", 0, "complete", 1);
+    task("t3", 1, "complete", 1);
+    task("t4", 2, "running", 1);
+  });
+  const filters = encodeURIComponent(JSON.stringify({ mode: ["replicated-job"] }));
+  const { json: [found] } = await call("GET", `/services?status=true&filters=${filters}`);
+  assert.deepEqual(found.ServiceStatus, { RunningTasks: 1, DesiredTasks: 2, CompletedTasks: 2 });
+  assert.deepEqual((await call("GET", "/tasks/t4")).json.JobIteration, { Index: 1 });
+});
+
+Deno.test("Jobs: of a global job those are desired that have yet to complete", async () => {
+  const { call, store, stored } = await jobAPI({ GlobalJob: {} });
+  await store().update((tx) => {
+    for (const State of ["running", "complete", "failed"] as const) {
+      const task = testTask(stored(), State, { NodeID: State, JobIteration: { Index: 0 } });
+      const { Slot: _, ...bound } = task;
+      const DesiredState = State === "failed" ? "shutdown" : "complete";
+      tx.create("tasks", { ...bound, DesiredState, Status: { Timestamp: "", State, Message: "" } });
+    }
+  });
+  const { json: [found] } = await call("GET", "/services?status=true");
+  assert.deepEqual(found.ServiceStatus, { RunningTasks: 0, DesiredTasks: 1, CompletedTasks: 1 });
+});
+
+Deno.test("Jobs: a client that is older than jobs asks for a replicated service, as Docker reads it", async () => {
+  const { call, store } = await testAPI(new FakeClock());
+  await call("POST", "/v1.40/services/create", serviceBody("old", { Mode: { ReplicatedJob: {} } }));
+  const [service] = store().all("services");
+  assert.deepEqual([service!.Spec.Mode, service!.JobStatus], [{ Replicated: { Replicas: 1 } }, undefined]);
+});
+
 Deno.test("Tasks: filters by service, node, desired state, name and what is up to date", async () => {
   const { call, store } = await testAPI(new FakeClock());
   await call("POST", "/services/create", serviceBody("web"));

@@ -332,10 +332,20 @@ Deno.test({ name: "Stock client: shows refusals as Docker's errors", ignore }, a
       (await create("-p", "80:80")).err,
       /EndpointSpec\.Ports\[0\]\.PublishMode: the routing mesh/,
     );
+    const job = ["--name", "job", "--mode", "replicated-job", "--replicas", "3", "--max-concurrent", "2"];
+    assert.equal((await create(...job)).err, "");
+    assert.match((await docker("service", "ls")).out, /job +replicated job +0\/2 \(0\/3 completed\)/);
+    assert.equal((await docker("service", "scale", "-d", "job=4")).code, 0);
     assert.match(
-      (await create("--mode", "replicated-job")).err,
-      /Mode\.ReplicatedJob: job modes are not available yet/,
+      (await docker("service", "ls", "--filter", "mode=replicated-job")).out,
+      /job +replicated job +0\/2 \(0\/4 completed\)/,
     );
+    assert.match(
+      (await docker("service", "update", "-d", "--update-parallelism", "2", "job")).err,
+      /Jobs may not have an update config/,
+    );
+    assert.equal((await create("--name", "all", "--mode", "global-job")).err, "");
+    assert.match((await docker("service", "ls")).out, /all +global job +0\/0 \(0\/0 completed\)/);
     // One problem in Docker's words, several with their fields.
     const badName = "name must be valid as a DNS name component",
       refusal = "rpc error: code = InvalidArgument desc";

@@ -110,8 +110,12 @@ const mode = mostly<object>(
       Replicated: part({ Replicas: mostly(fc.constantFrom(0, 1, 2, 3), fc.constantFrom(-1, 0.5, 2 ** 53)) }),
     }),
     fc.constant({ Global: {} }),
+    fc.record({
+      ReplicatedJob: part({ MaxConcurrent: integer(0, 1, 2), TotalCompletions: integer(0, 1, 3) }),
+    }),
+    fc.constant({ GlobalJob: {} }),
   ),
-  fc.constantFrom<object>({}, { ReplicatedJob: {} }, { Global: { constructor: "x" } }),
+  fc.constantFrom<object>({}, { ReplicatedJob: { constructor: 1 } }, { Global: { constructor: "x" } }),
 );
 
 const duration = integer(0, 1e6, 1e9, 5e9, LARGE);

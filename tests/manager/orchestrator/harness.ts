@@ -9,7 +9,9 @@ import { isTerminal } from "../../../api/task_state.ts";
 import { Allocator } from "../../../manager/allocator/mod.ts";
 import {
   ConstraintEnforcer,
+  GlobalJobOrchestrator,
   GlobalOrchestrator,
+  ReplicatedJobOrchestrator,
   ReplicatedOrchestrator,
   TaskReaper,
 } from "../../../manager/orchestrator/mod.ts";
@@ -139,6 +141,8 @@ export class Fleet implements AsyncDisposable {
     this.#components = [
       new ReplicatedOrchestrator(options),
       new GlobalOrchestrator(options),
+      new ReplicatedJobOrchestrator(options),
+      new GlobalJobOrchestrator(options),
       new TaskReaper(options),
       new ConstraintEnforcer(options),
       allocator(options),
@@ -201,18 +205,25 @@ export class Fleet implements AsyncDisposable {
     return await this.create(makeService(name, { Global: {} }, options));
   }
 
+  async job(name: string, mode: ServiceMode, options: ServiceOptions = {}): Promise<string> {
+    const JobStatus = { JobIteration: { Index: 0 }, LastExecution: "" };
+    return await this.create({ ...makeService(name, mode, options), JobStatus });
+  }
+
   async create(service: Service): Promise<string> {
     await this.store.update((tx) => tx.create("services", service));
     await this.clock.advance(200);
     return service.ID;
   }
 
-  /** A user's update of a service's spec. */
+  /** A user's update of a service's spec; a job runs again. */
   async update(id: string, change: (spec: ServiceSpec) => ServiceSpec): Promise<void> {
     await this.store.update((tx) => {
       const { UpdateStatus: _, ...service } = tx.get("services", id)!;
+      const run = service.JobStatus && { JobIteration: { Index: service.JobStatus.JobIteration.Index + 1 } };
       tx.update("services", {
         ...service,
+        ...(run && { JobStatus: { ...run, LastExecution: "" } }),
         Spec: change(service.Spec),
         PreviousSpec: service.Spec,
         SpecVersion: service.Version,

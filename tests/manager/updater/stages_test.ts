@@ -276,7 +276,7 @@ Deno.test("Rollout: who joins gets, and a failed update goes back to, the last s
   const update = async (version: string, FailureAction: "pause" | "rollback") => {
     const service = fleet.service(id);
     const ProcessSpec = { Command: "run", Args: [version] };
-    await updateService(fleet.store, id, service.Version.Index, {
+    await updateService(fleet.store, fleet.clock, id, service.Version.Index, {
       ...service.Spec,
       TaskTemplate: { ...service.Spec.TaskTemplate, ProcessSpec },
       UpdateConfig: { Parallelism: 0, FailureAction, Rollout },

@@ -1,9 +1,10 @@
 /** What a healed cluster must come to: every service has its tasks, every device runs what it shall and nothing else. */
 import { RUNTIME_MOCK } from "../../../executors/mock/mock_executor.ts";
 import type { MockScript } from "../../../executors/mock/mock_controller.ts";
-import type { Service } from "../../../api/service.ts";
-import { slotKey, type Task } from "../../../api/task.ts";
-import { isWanted } from "../../../manager/task/task.ts";
+import { isJob, type Service } from "../../../api/service.ts";
+import { isCompletedJob, slotKey, type Task } from "../../../api/task.ts";
+import { slotsToStart } from "../../../manager/orchestrator/jobs/job.ts";
+import { isLeftover, isOfIteration, isWanted } from "../../../manager/task/task.ts";
 import type { ReadView } from "../../../manager/store/store.ts";
 import { restAfter } from "./intent_checker.ts";
 import type { SimAgent } from "./agent.ts";
@@ -24,9 +25,10 @@ export function unsettled(state: ReadView, agents: readonly SimAgent[]): string 
 
 function unsettledService(state: ReadView, service: Service, nodes: number): string | undefined {
   const tasks = state.find("tasks", "serviceID", service.ID);
+  if (isJob(service.Spec)) return unsettledJob(service, tasks, nodes);
   const wanted = tasks.filter(isWanted);
   const { Mode } = service.Spec;
-  const expected = "Global" in Mode ? nodes : Mode.Replicated.Replicas;
+  const expected = "Replicated" in Mode ? Mode.Replicated.Replicas : nodes;
   const slots = new Set(wanted.map(slotKey));
   let resting = 0;
   for (const [key, ofSlot] of Map.groupBy(tasks, slotKey)) {
@@ -38,6 +40,20 @@ function unsettledService(state: ReadView, service: Service, nodes: number): str
   // Programs that end by themselves are always somewhere between two runs.
   const idle = wanted.find((task) => goesOn(task) && task.Status.State !== "running");
   return idle && `task ${idle.ID} is ${idle.Status.State}, ${idle.Status.Err ?? idle.Status.Message}`;
+}
+
+/** A job has begun, completed or given up whatever it may, and what fails for ever holds up what is to come after. */
+function unsettledJob(service: Service, tasks: readonly Task[], nodes: number): string | undefined {
+  const { Mode } = service.Spec;
+  if (tasks.some((task) => isLeftover(service, task))) return "an earlier run goes on";
+  const present = tasks.filter((task) => isOfIteration(service, task));
+  const places = new Set(present.map(slotKey)).size;
+  const working = present.filter((task) => isWanted(task) && !isCompletedJob(task)).length;
+  const isEnough = "ReplicatedJob" in Mode
+    ? slotsToStart(Mode.ReplicatedJob, present).length === 0 && working <= Mode.ReplicatedJob.MaxConcurrent &&
+      places <= Mode.ReplicatedJob.TotalCompletions
+    : places === nodes;
+  return isEnough ? undefined : `${present.length} tasks in ${places} places, ${working} at work`;
 }
 
 /** A program that nobody wants, or one missing. */

@@ -2,10 +2,10 @@
  * Knows how long each task has stood still, and what a healed cluster must not leave standing: whatever the leader once
  * decided and could not write at once, somebody must still intend.
  */
-import { slotKey, type Task } from "../../../api/task.ts";
+import { isCompletedJob, slotKey, type Task } from "../../../api/task.ts";
 import { compareStates, isTerminal } from "../../../api/task_state.ts";
 import type { Commit, ReadView } from "../../../manager/store/store.ts";
-import { isWanted } from "../../../manager/task/task.ts";
+import { goalOf, isOfIteration, isWanted } from "../../../manager/task/task.ts";
 import type { World } from "./world.ts";
 
 /** Longer than anything takes in a healed cluster: delays and programs of these runs last 4 s at most. */
@@ -45,12 +45,14 @@ export class IntentChecker {
 }
 
 /** What somebody should have done about a task that has not changed for long. */
-function forgottenTask({ ID, DesiredState, Status }: Task): string | undefined {
+function forgottenTask(task: Task): string | undefined {
+  const { ID, DesiredState, Status } = task;
   if (DesiredState === "ready") return `task ${ID} waits for a start that nobody will give`;
-  if (DesiredState === "running" && isTerminal(Status.State)) {
+  const shallRun = DesiredState === goalOf(task) && !isCompletedJob(task);
+  if (shallRun && isTerminal(Status.State)) {
     return `task ${ID} has ended as ${Status.State} and is not replaced`;
   }
-  if (DesiredState === "running" && compareStates(Status.State, "running") < 0) {
+  if (shallRun && compareStates(Status.State, "running") < 0) {
     return `task ${ID} is ${Status.State} and nobody brings it further`;
   }
   if (DesiredState === "remove") return `task ${ID} is to be removed and nobody does it`;
@@ -61,8 +63,12 @@ function forgottenTask({ ID, DesiredState, Status }: Task): string | undefined {
 function unspentAttempts(state: ReadView): string | undefined {
   for (const tasks of Map.groupBy(state.all("tasks"), slotKey).values()) {
     const newest = tasks.at(-1)!, attempts = restAfter(newest);
-    if (attempts === undefined) continue;
-    const made = tasks.filter(({ SpecVersion }) => SpecVersion?.Index === newest.SpecVersion?.Index).length;
+    const alike = tasks.filter(({ SpecVersion }) => SpecVersion?.Index === newest.SpecVersion?.Index);
+    const service = state.get("services", newest.ServiceID);
+    // What an earlier run of a job left was ended with it.
+    if (service && !isOfIteration(service, newest)) continue;
+    if (attempts === undefined || alike.some(isCompletedJob)) continue;
+    const made = alike.length;
     if (made < attempts + 1) {
       return `slot ${slotKey(newest)} rests after ${made} tasks, of ${attempts} restarts permitted`;
     }

@@ -1,4 +1,5 @@
 /** Somebody who uses the cluster: services come, change and go, nodes are drained, managers are demoted. */
+import { isJob, type ServiceSpec } from "../../../api/service.ts";
 import { RUNTIME_MOCK } from "../../../executors/mock/mock_executor.ts";
 import type { SeededRandom } from "../raft/random.ts";
 import type { SimManager } from "./manager.ts";
@@ -89,18 +90,25 @@ export class Operator {
 
   async #create(): Promise<void> {
     const random = this.#random;
-    const Mode = random.chance(0.3) ? { Global: {} } : { Replicated: { Replicas: random.between(1, 4) } };
+    const job = random.chance(0.25), onNodes = random.chance(0.3), count = random.between(1, 4);
+    const Mode = job
+      ? onNodes
+        ? { GlobalJob: {} }
+        : { ReplicatedJob: { MaxConcurrent: random.between(1, 2), TotalCompletions: count } }
+      : onNodes
+      ? { Global: {} }
+      : { Replicated: { Replicas: count } };
     await this.#ask("POST", "/services/create", {
       Name: random.pick(this.#names),
       Mode,
-      ...this.#template(),
+      ...this.#template(job),
     });
   }
 
-  /** Programs that go on for ever, or that end after a while. */
-  #template() {
+  /** Programs that go on for ever, or that end after a while, as those of jobs do. */
+  #template(job: boolean) {
     const random = this.#random;
-    const ends = random.chance(0.3);
+    const ends = job || random.chance(0.3);
     const Payload = {
       PrepareMs: random.pick([0, 10, 500]),
       StartMs: random.pick([0, 10, 500]),
@@ -114,11 +122,13 @@ export class Operator {
         GenericSpec: { Payload },
         RestartPolicy: { Condition: "any", Delay: random.pick([100, 1000]) * MS_NS, MaxAttempts },
       },
-      UpdateConfig: {
-        Parallelism: random.between(0, 2),
-        Monitor: random.pick([100, 1000]) * MS_NS,
-        FailureAction: random.pick(["pause", "continue", "rollback"]),
-      },
+      ...(!job && {
+        UpdateConfig: {
+          Parallelism: random.between(0, 2),
+          Monitor: random.pick([100, 1000]) * MS_NS,
+          FailureAction: random.pick(["pause", "continue", "rollback"]),
+        },
+      }),
     };
   }
 
@@ -126,10 +136,10 @@ export class Operator {
     const random = this.#random;
     const service = await this.#read(`/services/${random.pick(this.#names)}`);
     if (!service) return;
-    const { Mode } = service.Spec as { Mode: { Replicated?: unknown } };
-    const scaled = Mode.Replicated && random.chance(0.6)
+    const { Mode } = service.Spec as Pick<ServiceSpec, "Mode">;
+    const scaled = "Replicated" in Mode && random.chance(0.6)
       ? { Mode: { Replicated: { Replicas: random.between(0, 5) } } }
-      : this.#template();
+      : this.#template(isJob({ Mode }));
     const path = `/services/${service.ID}/update?version=${service.Version.Index}`;
     await this.#ask("POST", path, { ...service.Spec, ...scaled });
   }

@@ -1,6 +1,7 @@
 /** Rules for tasks, checked on each change of the cluster's state and on each program that starts on a device. */
 import { slotKey, type Task } from "../../../api/task.ts";
 import { compareStates, isTerminal } from "../../../api/task_state.ts";
+import { goalOf } from "../../../manager/task/task.ts";
 import type { Commit } from "../../../manager/store/store.ts";
 import { Violation } from "../raft/checker.ts";
 import type { World } from "./world.ts";
@@ -76,7 +77,7 @@ export class TaskChecker {
     const running: string[] = [];
     for (const id of this.#slots.get(slot) ?? []) {
       const task = this.#tasks.get(id)!;
-      if (task.DesiredState === "running" && !isTerminal(task.Status.State)) running.push(id);
+      if (task.DesiredState === goalOf(task) && !isTerminal(task.Status.State)) running.push(id);
     }
     if (running.length > 1) throw new Violation("TM", `slot ${slot} shall run ${running.join(" and ")}`);
   }
