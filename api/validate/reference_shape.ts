@@ -108,6 +108,9 @@ export const secretReferences: Shape<SecretReference[]> = (value, path, problems
 export const configReferences: Shape<ConfigReference[]> = (value, path, problems) => {
   const one: Shape<NonNullable<ReturnType<typeof settled>>> = (each, at, all) => {
     const before = all.length, { ConfigID, ConfigName, ...rest } = config(each, at, all) ?? {};
+    if (all.length === before && rest.File === undefined) {
+      all.push({ field: at, message: "invalid Config: either File or Runtime should be set" });
+    }
     return all.length > before ? undefined : settled("config", rest, ConfigID, ConfigName, at, all);
   };
   const found = list(one, MAX_REFERENCES)(value, path, problems);

@@ -118,6 +118,10 @@ function versionParameter(c: Context, kind: string): number {
   const isWhole = /^\d{1,100}$/.test(raw);
   // What a number would round is a version that no object has.
   if (isWhole && BigInt(raw) <= MAX_UINT64) return Number(raw);
+  // Of these two, moby says no more.
+  if (kind === "secret" || kind === "config") {
+    throw new CoveyError("invalid_argument", `invalid ${kind} version`);
+  }
   throw new CoveyError(
     "invalid_argument",
     `invalid ${kind} version '${raw}': strconv.ParseUint: parsing ${JSON.stringify(raw)}: ${

@@ -39,7 +39,7 @@ export class DockerError extends CoveyError {
 
 /** Texts of moby's own layer, which stand alone. */
 const MOBY_TEXTS = new RegExp(
-  '^(?:invalid (?:RestartCondition|Availability|Role|MountType|MountPropagation|resolution mode): "|' +
+  '^(?:invalid Config: |invalid (?:RestartCondition|Availability|Role|MountType|MountPropagation|resolution mode): "|' +
     "unrecognized update |must specify only one service mode$|swarm spec must be named |mismatched Runtime )",
 );
 /** Texts of SwarmKit's parser of constraints, which gives its errors no code. */

@@ -277,7 +277,8 @@ service create --detach --name keeper --replicas 0 --secret mystery --secret sou
 --config settings busybox:local
 service create --detach --name bad --secret nobody busybox:local
 service create --detach --name bad --config nobody busybox:local
-service inspect keeper --format '{{range .Spec.TaskTemplate.ContainerSpec.Secrets}}{{json .File}}{{.SecretName}}{{end}}'
+service inspect keeper --format '{{range .Spec.TaskTemplate.ContainerSpec.Secrets}}{{if eq .File.Name "/etc/m"}}{{json .File}}{{.SecretName}}{{end}}{{end}}'
+service inspect keeper --format '{{range .Spec.TaskTemplate.ContainerSpec.Secrets}}{{if ne .File.Name "/etc/m"}}{{json .File}}{{.SecretName}}{{end}}{{end}}'
 secret rm mystery
 config rm settings
 service update --detach --secret-rm mystery --config-rm settings keeper

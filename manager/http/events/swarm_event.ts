@@ -1,7 +1,9 @@
 /** Changes of the store as Docker's events (moby `daemon/events.go`). */
 import type { DependencyKind, Secret } from "../../../api/dependency.ts";
 import type { Node } from "../../../api/node.ts";
+import { deepEqual } from "../../../api/deep_equal.ts";
 import type { Rollout } from "../../../api/rollout.ts";
+import { stagesOf } from "../../../api/rollout_labels.ts";
 import { isGlobal, replicas, type Service } from "../../../api/service.ts";
 import type { Change } from "../../store/store.ts";
 
@@ -26,6 +28,7 @@ export function swarmEvent(change: Change, nowMs: number): SwarmEvent | undefine
     ? Date.parse(object.UpdatedAt)
     : nowMs;
   const old = action === "update" ? change.old : undefined;
+  if (change.table === "services" && old && isProgress(change.object, old as Service)) return undefined;
   const Attributes = change.table === "nodes"
     ? nodeAttributes(change.object, old as Node | undefined)
     : change.table === "services"
@@ -71,10 +74,22 @@ function serviceAttributes(service: Service, old: Service | undefined): Record<s
   if (service.UpdateStatus !== undefined) {
     note(attributes, "updatestate", old.UpdateStatus?.State, service.UpdateStatus.State);
   }
+  if (stagesOf(service.Spec).length === 0) return attributes;
   const before = old.UpdateStatus?.Rollout, after = service.UpdateStatus?.Rollout;
   note(attributes, "rollout.state", before?.State, after?.State);
   note(attributes, "rollout.stage", stageNumber(before), stageNumber(after));
   return attributes;
+}
+
+/** Whether nothing changed but the counts of an update, of which Docker tells nothing. */
+function isProgress(service: Service, old: Service): boolean {
+  const before = old.UpdateStatus?.Rollout, after = service.UpdateStatus?.Rollout;
+  if (!before || !after || before.State !== after.State || before.Stage !== after.Stage) return false;
+  const rest = ({ Version: _, UpdatedAt: __, UpdateStatus, ...kept }: Service) => ({
+    ...kept,
+    UpdateStatus: { ...UpdateStatus, Rollout: undefined },
+  });
+  return deepEqual(rest(service), rest(old));
 }
 
 function stageNumber(rollout: Rollout | undefined): string | undefined {
