@@ -3,8 +3,9 @@ import { deepStrictEqual, ok } from "node:assert/strict";
 
 const ROOT = new URL("../", import.meta.url);
 const TRACES = "tests/manager/raft/testdata/";
-const SCENARIOS = 141;
-const INVARIANTS = /^(ES|LM|LC|SM|DU|LIN|WO|TM|LV|BD|SE)(, (ES|LM|LC|SM|DU|LIN|WO|TM|LV|BD|SE))*$/;
+const SCENARIOS = 188;
+const INVARIANTS =
+  /^(ES|LM|LC|SM|DU|LIN|WO|TM|LV|BD|SE|RO|AP)(, (ES|LM|LC|SM|DU|LIN|WO|TM|LV|BD|SE|RO|AP))*$/;
 
 interface Row {
   number: number;
