@@ -92,8 +92,8 @@ const serviceShape = record({
 });
 
 /**
- * Bytes of a spec as JSON. Every task repeats it, in every manager's memory and log; and a service holds two, which have to
- * fit into one entry of the log (1.5 MiB) however they are encoded.
+ * Bytes of a spec as JSON. Every task repeats it, in every manager's memory and log; and a service holds up to three (the
+ * present, the previous, and the last that went through all stages), which have to fit into one entry of the log (1.5 MiB).
  */
 const MAX_SPEC_BYTES = 256 * 1024;
 
