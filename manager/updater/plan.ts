@@ -46,7 +46,7 @@ export interface Plan {
 
 const STOPPED = new Set<Rollout["State"]>(["paused", "timed_out", "aborted"]);
 
-/** See the file's head. */
+/** The next actions of a rollout whose places and progress are `state`. */
 export function plan(state: PlanState, policy: Policy): Plan {
   if (STOPPED.has(state.rollout.State)) return { actions: [], wakeMs: undefined, over: true };
   const planner = new Planner(state, policy);
