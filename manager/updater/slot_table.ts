@@ -9,7 +9,7 @@ import { type SlotFacts, slotFacts } from "./slot_facts.ts";
 
 const FNV_OFFSET = 0x811c_9dc5, FNV_PRIME = 0x0100_0193;
 
-/** See the file's head. */
+/** What is known of each place, worked out anew only where something changed. */
 export class SlotTable {
   #facts: Map<string, SlotFacts> | undefined;
   #version = -1;

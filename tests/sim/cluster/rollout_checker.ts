@@ -14,7 +14,7 @@ function badVersion(task: Task): string | undefined {
   return name?.startsWith("bad ") ? name : undefined;
 }
 
-/** See the file's head. */
+/** Watches which bad versions are wanted where. */
 export class RolloutChecker {
   /** Wanted tasks of each bad version, with their node. */
   readonly #wanted = new Map<string, Map<string, string>>();
