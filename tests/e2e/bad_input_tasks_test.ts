@@ -99,7 +99,7 @@ Deno.test({
 });
 
 const BAD_FLAGS: [string[], RegExp][] = [
-  [[], /missing required argument 'image\|program'/],
+  [[], /missing required argument 'image\|program\|file'/],
   [["--executor", "x", "y"], /--executor as one of docker, process, deno: current value is "x"/],
   [
     ["--mode", "x", "y"],

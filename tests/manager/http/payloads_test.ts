@@ -143,13 +143,17 @@ for (const kind of KINDS) {
       [`${kind}s not found: a, b`, [unknown, reference(kind, "nope", "b")]],
       [`${kind} not found: wrong`, [reference(kind, id, "wrong")]],
       [`malformed ${kind} reference`, [{ ...known, [ID]: "", [Name]: "" }]],
-      [`malformed ${kind} reference, no target provided`, [noFile]],
       [`malformed file ${kind} reference, invalid target file name provided`, [{ ...known, File: {} }]],
       [`${kind} references 'a' and 'a' have a conflicting target: 'a'`, [known, known]],
     ];
     for (const [message, references] of wrong) {
       await refused(400, RPC + message, "POST", "/services/create", container("bad", kind, references));
     }
+    // Of a config, moby speaks before SwarmKit is asked.
+    const untargeted = kind === "secret"
+      ? `${RPC}malformed secret reference, no target provided`
+      : "invalid Config: either File or Runtime should be set";
+    await refused(400, untargeted, "POST", "/services/create", container("bad", kind, [noFile]));
     for (
       const File of [
         { Name: "../a" },
