@@ -121,6 +121,10 @@ async function serve(
   managers: string[],
   ended: Promise<EndRequest>,
 ): Promise<void> {
+  // Before the first session tells of others: an agent that is ended meanwhile must find its way back without --join.
+  await folder.saveManagers(managers).catch((error) =>
+    logger.warn("Cannot keep the managers' addresses: {message}", { message: error.message })
+  );
   const executors = await loadFor(options, folder, identity.nodeID);
   const dependencies = new DependencyKeeper(state, () => identity.keys());
   await dependencies.load();
