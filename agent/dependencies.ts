@@ -114,7 +114,13 @@ export class DependencyKeeper {
           );
         }
         const name = recordName(kind, id), held = this.#held.get(name);
-        if (held?.isTemplate) return filledIn(reference, held.bytes, task, await node());
+        if (held?.isTemplate) {
+          const functions = {
+            secret: this.#textOf("secret", references),
+            config: this.#textOf("config", references),
+          };
+          return filledIn(reference, held.bytes, task, await node(), functions);
+        }
         if (held) return held.bytes;
         throw this.#missing(kind, reference.Name, name);
       },
@@ -140,6 +146,17 @@ export class DependencyKeeper {
   /** Resolves when all that was taken over so far is on its way to the disk. */
   async settled(): Promise<void> {
     await this.#work;
+  }
+
+  /** What a template gets of the task's other secrets and configs, by their targets and as they were given (SwarmKit). */
+  #textOf(kind: DependencyKind, references: readonly Dependency[]): (target: string) => string {
+    return (target) => {
+      const reference = references.find(({ Kind, File }) => Kind === kind && File.Name === target);
+      if (!reference) throw new CoveyError("invalid_argument", `${kind} target ${target} not found`);
+      const name = recordName(kind, reference.ID), held = this.#held.get(name);
+      if (!held) throw this.#missing(kind, reference.Name, name);
+      return textIn(held.bytes);
+    };
   }
 
   #missing(kind: DependencyKind, title: string, name: string): CoveyError {
@@ -233,14 +250,20 @@ function filledIn(
   bytes: Uint8Array,
   task: Task,
   node: NodeDescription,
+  functions: Parameters<typeof expandPayload>[3],
 ): Uint8Array {
   try {
-    const text = new TextDecoder("utf-8", { fatal: true, ignoreBOM: true }).decode(bytes);
-    return new TextEncoder().encode(expandPayload(task, node, text));
+    return new TextEncoder().encode(expandPayload(task, node, textIn(bytes), functions));
   } catch (cause) {
+    // What the node has yet to hear of comes by itself.
+    if (cause instanceof CoveyError && cause.retryable) throw cause;
     const why = Kind === "secret" ? "a placeholder cannot be filled in" : CoveyError.from(cause).message;
     throw new CoveyError("invalid_argument", `Cannot expand ${Kind} ${Name}: ${why}`);
   }
+}
+
+function textIn(bytes: Uint8Array): string {
+  return new TextDecoder("utf-8", { fatal: true, ignoreBOM: true }).decode(bytes);
 }
 
 function same(a: Uint8Array, b: Uint8Array): boolean {

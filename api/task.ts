@@ -69,6 +69,8 @@ export interface Task extends Meta {
   AssignedGenericResources?: GenericResource[];
   /** The cluster's default when the task was made, where its spec names no driver. */
   LogDriver?: LogDriver;
+  /** The variables that its service uses, with the values that they had for the node when that was chosen. */
+  Variables?: Record<string, string>;
   /** Host-mode ports of the service when the task was made. */
   Ports?: PortConfig[];
   /** When the manager first heard that it runs. */

@@ -15,6 +15,7 @@ import { rolloutCommands } from "./commands/rollout.ts";
 import { serviceCommands } from "./commands/service.ts";
 import { swarmCommands } from "./commands/swarm.ts";
 import { taskCommands } from "./commands/task.ts";
+import { variableCommands } from "./commands/variable.ts";
 
 /**
  * Exit codes: 0 done, 1 refused or failed, 2 wrong usage, 3 no manager in reach (worth retrying), 4 to 8 an update that came
@@ -48,6 +49,7 @@ export async function runCovey(args: string[], context: Context): Promise<number
   rolloutCommands(program, context);
   taskCommands(program, context);
   payloadCommands(program, context);
+  variableCommands(program, context);
   backupCommands(program, context);
   doctorCommand(program, context);
   inheritSettings(program);

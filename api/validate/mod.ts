@@ -8,3 +8,4 @@ export { isObject, line, list, oneOf, quoted, record, type Shape, textUpTo } fro
 export { forcesNewCluster, type MemberRequest, parseInitRequest, parseJoinRequest } from "./swarm_request.ts";
 export { shownContainer } from "./shown_container.ts";
 export { parseTaskStatus } from "./task_status.ts";
+export { parseVariablesChange, type VariablesChange } from "./variables_change.ts";

@@ -1,6 +1,7 @@
 /** Normalizes and validates the specs of secrets and configs (SwarmKit `controlapi/secret.go`, `config.go`). */
 import type { DependencyKind, PayloadSpec } from "../dependency.ts";
 import { CoveyError, type FieldProblem } from "../errors.ts";
+import { payloadProblem } from "../task_template.ts";
 import { base64, base64Bytes, base64Length } from "./base64.ts";
 import { checkSize, oneOf, record, type Shape, stringMap, text, unsupported } from "./shape.ts";
 
@@ -56,8 +57,25 @@ export function parsePayloadSpec(kind: DependencyKind, body: unknown): PayloadSp
   }
   const isTemplate = Templating?.Name !== undefined;
   checkSize(Labels, "Labels", MAX_LABELS_BYTES, problems);
+  if (isTemplate && problems.length === 0) checkTemplate(kind, Data, problems);
   if (problems.length > 0) throw CoveyError.invalid(`use the ${kind} spec`, problems);
   return { Name: Name!, Labels, Data, ...(isTemplate && { Templating: { Name: "golang" as const } }) };
+}
+
+/** Notes a template that no task could ever be given, without a word of a secret. */
+function checkTemplate(kind: DependencyKind, data: string, problems: FieldProblem[]): void {
+  let why: string | undefined;
+  try {
+    const text = new TextDecoder("utf-8", { fatal: true, ignoreBOM: true }).decode(
+      Uint8Array.fromBase64(data),
+    );
+    why = payloadProblem(text);
+  } catch {
+    why = "it is not UTF-8";
+  }
+  if (why === undefined) return;
+  const message = kind === "secret" ? "a placeholder cannot be filled in" : why;
+  problems.push({ field: "Data", message: `it is no template: ${message}` });
 }
 
 /** What an update of `current` may change: its labels. Throws `invalid_argument` where more differs, or is wrong. */

@@ -5,6 +5,7 @@ import { newID, type Random } from "../../api/random.ts";
 import type { TaskSpec } from "../../api/service.ts";
 import { parsePayloadUpdate } from "../../api/validate/mod.ts";
 import { type ReadView, type Store, TABLE_OF, type WriteTransaction } from "../store/mod.ts";
+import { namesInPayload } from "../task/variables.ts";
 import { payloadsNamed } from "./lookup.ts";
 import { requireVersion } from "./version.ts";
 
@@ -71,7 +72,20 @@ export function requireDependencies(view: ReadView, task: TaskSpec): void {
     const message = `${kind}${names.length === 1 ? "" : "s"} not found: ${names.join(", ")}`;
     problems.push({ field: `TaskTemplate.${spec}.${field}`, message });
   }
+  checkSecretVariables(view, task, problems);
   if (problems.length > 0) throw CoveyError.invalid("use the service spec", problems);
+}
+
+/** Notes configs that would carry a secret into a container's variables, which an engine keeps on its disk. */
+function checkSecretVariables(view: ReadView, task: TaskSpec, problems: FieldProblem[]): void {
+  if (task.ContainerSpec === undefined) return;
+  for (const { Kind, ID, Name, Env } of dependenciesOf(task)) {
+    const spec = Kind === "config" && Env !== undefined ? view.get("configs", ID)?.Spec : undefined;
+    if (spec === undefined || !namesInPayload(spec).functions.includes("secret")) continue;
+    const message = `config ${Name} holds secrets, and an engine keeps variables on its disk in clear: ` +
+      "let the container read its file";
+    problems.push({ field: "TaskTemplate.ContainerSpec.Configs", message });
+  }
 }
 
 function requirePayload(tx: WriteTransaction, kind: DependencyKind, id: string) {

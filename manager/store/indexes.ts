@@ -36,4 +36,5 @@ export const INDEXES: { readonly [T in TableName]: Readonly<Record<Indexes[T], I
   },
   secrets: { name: byName },
   configs: { name: byName },
+  variables: { name: byName },
 };

@@ -4,6 +4,7 @@ import type { Config, DependencyKind, Secret } from "../../api/dependency.ts";
 import type { Node } from "../../api/node.ts";
 import type { Service } from "../../api/service.ts";
 import type { Task } from "../../api/task.ts";
+import type { Variables } from "../../api/variables.ts";
 
 /** Table name to the type of its objects. */
 export interface Tables {
@@ -13,6 +14,7 @@ export interface Tables {
   tasks: Task;
   secrets: Secret;
   configs: Config;
+  variables: Variables;
 }
 
 /** In which table the objects of a kind are. */
@@ -32,6 +34,7 @@ export const TABLE_NAMES: readonly TableName[] = [
   "tasks",
   "secrets",
   "configs",
+  "variables",
 ];
 
 /**
@@ -45,4 +48,5 @@ export interface Indexes {
   tasks: "serviceID" | "nodeID" | "slot";
   secrets: "name";
   configs: "name";
+  variables: "name";
 }

@@ -6,6 +6,7 @@ import { isJob, type PortConfig, type Service, type TaskSpec } from "../../api/s
 import { isCompletedJob, type Task, type TaskStatus } from "../../api/task.ts";
 import { compareStates, isTerminal, type TaskState } from "../../api/task_state.ts";
 import { nodeMatches } from "../placement/constraint.ts";
+import { hasOtherVariables } from "./variables.ts";
 import type { ReadView } from "../store/store.ts";
 import { deepEqual } from "../../api/deep_equal.ts";
 
@@ -55,15 +56,17 @@ export function newTask(
 }
 
 /**
- * True if `task` is not what `service` now asks for. A task whose spec differs in placement only stays clean
+ * True if `task` is not what `service` now asks for, or one of its variables has another value for the node. A task whose spec differs in placement only stays clean
  * as long as the node that it is on still matches.
  */
 export function isTaskDirty(view: ReadView, service: Service, task: Task): boolean {
+  const { TaskTemplate } = service.Spec;
+  if (hasOtherVariables(view, TaskTemplate, task)) return true;
   if (task.SpecVersion?.Index === service.SpecVersion.Index) return false;
   if (!deepEqual(hostPorts(service), task.Ports)) return true;
   // Once the image is there, it does not matter with which credentials it was to be pulled.
   const isPulled = compareStates(task.Status.State, "ready") >= 0;
-  const [wanted, present] = [service.Spec.TaskTemplate, task.Spec]
+  const [wanted, present] = [TaskTemplate, task.Spec]
     .map((spec) => isPulled ? withoutAuth(spec) : spec) as [TaskSpec, TaskSpec];
   if (deepEqual(wanted, present)) return false;
   const { Placement: placement, ...rest } = wanted;

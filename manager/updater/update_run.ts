@@ -91,7 +91,7 @@ export class UpdateRun {
     const nowMs = clock.now();
     const slots = this.#slots.read(service, rollout, nowMs, policy.stages.length > 1);
     const { actions, wakeMs, over } = plan(
-      { nowMs, rollout, slots, hasPrevious: service.PreviousSpec !== undefined },
+      { nowMs, rollout, slots, hasPrevious: hasPrevious(service) },
       policy,
     );
     await this.#endOthers(actions);
@@ -243,6 +243,11 @@ export class UpdateRun {
     });
     this.#timer = { at, cancel };
   }
+}
+
+/** Of variables only the present values are known: the spec before would be started with the same. */
+function hasPrevious({ PreviousSpec, SpecVersion, VariablesVersion }: Service): boolean {
+  return PreviousSpec !== undefined && VariablesVersion?.Index !== SpecVersion.Index;
 }
 
 /** True while nothing may be replaced. */

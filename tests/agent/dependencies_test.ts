@@ -187,6 +187,39 @@ Deno.test("Dependencies: a template is filled in for each task, after a reboot a
     }
   }));
 
+Deno.test("Dependencies: a template reaches the task's other secrets, configs and variables, and nothing else", () =>
+  onDisk(async (disk) => {
+    const keeper = await disk.start();
+    const text = '{{secret "s1"}} {{config "c1"}} {{env "A"}}{{env "none"}} {{.Var.port}}';
+    keeper.applyComplete([
+      update("s1", "{{raw}}"),
+      update("s2", "hidden"),
+      update("c1", "c"),
+      update("c1", "config", "config"),
+      update("t", text, "config", { Name: "golang" }),
+      update("bad", '{{secret "s2"}}', "config", { Name: "golang" }),
+    ]);
+    const target = (Name: string) => ({ ...FILE, Name });
+    const base = testTask("t", "n1", references());
+    const task = {
+      ...base,
+      Variables: { port: "80" },
+      Spec: {
+        ...base.Spec,
+        ProcessSpec: {
+          Command: "sleep",
+          Env: ["A={{.Var.port}}"],
+          Secrets: [{ SecretID: "s1", SecretName: "x", File: target("s1") }],
+          Configs: ["c1", "t", "bad"].map((id) => ({ ConfigID: id, ConfigName: id, File: target(id) })),
+        },
+      },
+    };
+    const dependencies = keeper.forTask(task, node);
+    assert.equal(new TextDecoder().decode(await dependencies.read("config", "t")), "{{raw}} config 80 80");
+    await assert.rejects(dependencies.read("config", "bad"), /secret target s2 not found/);
+    await keeper.settled();
+  }));
+
 Deno.test("Dependencies: the same set again writes nothing", () =>
   onDisk(async (disk) => {
     const keeper = await disk.start();
