@@ -86,7 +86,7 @@ function requireUnused(view: ReadView, removed: readonly string[]): void {
   if (problems.length > 0) throw CoveyError.invalid("change the variables", problems);
 }
 
-/** What is paused stays so: whoever looks into why shall not find it going on by itself. */
+/** A paused update of the spec stays so: whoever looks into why shall not find it going on. One of variables is mended so. */
 function updateUsers(tx: WriteTransaction, names: readonly string[]): VariablesOutcome {
   const outcome: VariablesOutcome = { Updated: [], Paused: [] };
   for (const service of tx.all("services")) {
@@ -97,7 +97,8 @@ function updateUsers(tx: WriteTransaction, names: readonly string[]): VariablesO
       isWanted(task) && hasOtherVariables(tx, TaskTemplate, task)
     );
     if (!differs) continue;
-    const isPaused = service.UpdateStatus?.State.endsWith("paused");
+    const isPaused = service.UpdateStatus?.State.endsWith("paused") &&
+      service.VariablesVersion?.Index !== service.SpecVersion.Index;
     if (!isPaused) tx.update("services", withNewVariables(service));
     outcome[isPaused ? "Paused" : "Updated"].push(Name);
   }

@@ -23,7 +23,8 @@ const ofPayload = new WeakMap<PayloadSpec, Names>();
 
 /** The variables that tasks of `spec` use: in the spec itself, and in the texts of its secrets and configs. */
 export function variableNames(view: Pick<ReadView, "get">, spec: TaskSpec): readonly string[] {
-  const names = variablesOf(spec);
+  const names = variablesOf(spec), { Secrets, Configs } = spec.ContainerSpec ?? spec.ProcessSpec ?? {};
+  if (Secrets === undefined && Configs === undefined) return names;
   let all: Set<string> | undefined;
   for (const { Kind, ID } of dependenciesOf(spec)) {
     const payload = view.get(TABLE_OF[Kind], ID);
@@ -50,6 +51,9 @@ function readNames({ Data }: PayloadSpec): Names {
   }
 }
 
+/** A task without any is met for each node and each task: nothing is made anew for it. */
+const NO_VARIABLES: NodeVariables = {};
+
 /** What a variable is worth on `node`: its own label, then the site's value, then the fleet's. */
 function variableOn(view: Pick<ReadView, "find">, node: Node, name: string): string | undefined {
   const { Labels } = node.Spec, own = VARIABLE_LABEL + name;
@@ -71,7 +75,7 @@ export function variablesFor(
   node: Node,
 ): NodeVariables {
   const names = variableNames(view, task.Spec);
-  if (names.length === 0) return {};
+  if (names.length === 0) return NO_VARIABLES;
   const values: Record<string, string> = {};
   for (const name of names) {
     const known = task.Variables !== undefined && Object.hasOwn(task.Variables, name);

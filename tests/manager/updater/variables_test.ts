@@ -87,10 +87,26 @@ Deno.test("Variables: a bad value stops at the first stage, whoever leads, crash
   assert.equal(hit().size, 1);
   assert.ok(fleet.running(id).every(({ Spec }) => Spec.ProcessSpec!.Args![1] === "v2"));
   assert.ok(fleet.running(id).some(({ NodeID }) => NodeID === other.NodeID));
-  // A paused update is not woken by another value, which takes part once somebody goes on with it.
-  assert.deepEqual(await change({ Set: { x: "good" } }), { Updated: [], Paused: ["app"] });
-  await fleet.clock.advance(30_000);
+  // Whoever puts the value right goes on with that.
+  assert.deepEqual(await change({ Set: { x: "good" } }), { Updated: ["app"], Paused: [] });
+  await fleet.clock.advance(60_000);
+  assert.equal(fleet.service(id).UpdateStatus?.State, "completed");
+  assert.deepEqual(valuesOf(fleet, id), ["good", "good", "good", "good", "good", "own"]);
+});
+
+Deno.test("Variables: an update of the spec that is paused stays so, whatever value changes", async () => {
+  const { fleet, id, change } = await withSites(
+    { Parallelism: 1 },
+    ({ Spec }) => Spec.ProcessSpec!.Args![1] === "v2",
+  );
+  await using _ = fleet;
+  await fleet.template(id, USES("v2"));
+  await fleet.clock.advance(60_000);
   assert.equal(fleet.service(id).UpdateStatus?.State, "paused");
+  assert.deepEqual(await change({ Set: { x: "good" } }), { Updated: [], Paused: ["app"] });
+  await fleet.clock.advance(60_000);
+  assert.equal(fleet.service(id).UpdateStatus?.State, "paused");
+  assert.ok(!valuesOf(fleet, id).includes("good"));
 });
 
 Deno.test("Variables: a slot's task gets the value of the node that is chosen, and follows when the node moves", async () => {
