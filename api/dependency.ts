@@ -14,14 +14,30 @@ export interface Templating {
   Name: "golang";
 }
 
+/**
+ * Which version of what name it is, once there have been several (an extension). The newest has the name itself; an older
+ * one is called `NAME.NUMBER` for as long as something uses it.
+ */
+export interface Edition {
+  Of: string;
+  Number: number;
+}
+
 /** Bytes that nobody sees but the tasks that reference it. */
 export interface Secret extends Meta {
   Spec: PayloadSpec;
+  Edition?: Edition;
 }
 
 /** Bytes that whoever may see the cluster may see. */
 export interface Config extends Meta {
   Spec: PayloadSpec;
+  Edition?: Edition;
+}
+
+/** True for a version that another one has followed. */
+export function isSuperseded({ Spec, Edition }: Pick<Secret, "Spec" | "Edition">): boolean {
+  return Edition !== undefined && Edition.Of !== Spec.Name;
 }
 
 /** Kinds of dependency, as assignments name them. */
@@ -74,6 +90,34 @@ export interface DependencyPayload {
   ID: string;
   Data: string;
   Templating?: Templating;
+}
+
+/** `spec` with each reference of `kind` to one of the objects `from` leading to the object `to` of the name `name`. */
+export function withDependency<S extends Pick<TaskSpec, "ContainerSpec" | "ProcessSpec">>(
+  spec: S,
+  kind: DependencyKind,
+  from: ReadonlySet<string>,
+  to: { ID: string; Name: string },
+): S {
+  const moved = <R extends References>(program: R): R => ({
+    ...program,
+    ...(kind === "secret" && program.Secrets && {
+      Secrets: program.Secrets.map((each) =>
+        from.has(each.SecretID) ? { ...each, SecretID: to.ID, SecretName: to.Name } : each
+      ),
+    }),
+    ...(kind === "config" && program.Configs && {
+      Configs: program.Configs.map((each) =>
+        from.has(each.ConfigID) ? { ...each, ConfigID: to.ID, ConfigName: to.Name } : each
+      ),
+    }),
+  });
+  const { ContainerSpec, ProcessSpec } = spec;
+  return {
+    ...spec,
+    ...(ContainerSpec && { ContainerSpec: moved(ContainerSpec) }),
+    ...(ProcessSpec && { ProcessSpec: moved(ProcessSpec) }),
+  };
 }
 
 /** What tasks of `spec` need, in the order of the spec, secrets first. */

@@ -3,7 +3,7 @@ import type { DependencyKind, PayloadSpec } from "../dependency.ts";
 import { CoveyError, type FieldProblem } from "../errors.ts";
 import { payloadProblem } from "../task_template.ts";
 import { base64, base64Bytes, base64Length } from "./base64.ts";
-import { checkSize, oneOf, record, type Shape, stringMap, text, unsupported } from "./shape.ts";
+import { checkSize, isObject, oneOf, record, type Shape, stringMap, text, unsupported } from "./shape.ts";
 
 /** SwarmKit's: a secret has fewer bytes than this. */
 const MAX_SECRET_BYTES = 500 * 1024;
@@ -60,6 +60,12 @@ export function parsePayloadSpec(kind: DependencyKind, body: unknown): PayloadSp
   if (isTemplate && problems.length === 0) checkTemplate(kind, Data, problems);
   if (problems.length > 0) throw CoveyError.invalid(`use the ${kind} spec`, problems);
   return { Name: Name!, Labels, Data, ...(isTemplate && { Templating: { Name: "golang" as const } }) };
+}
+
+/** The spec of the version after `current`: what `body` leaves out is as it was. Throws as {@linkcode parsePayloadSpec}. */
+export function parseNextVersion(kind: DependencyKind, body: unknown, current: PayloadSpec): PayloadSpec {
+  const { Name, Labels, Templating } = current;
+  return parsePayloadSpec(kind, { Labels, Templating, ...(isObject(body) ? body : {}), Name });
 }
 
 /** Notes a template that no task could ever be given, without a word of a secret. */

@@ -21,6 +21,7 @@ export function payloadCommands(program: Command, context: Context): void {
   for (const kind of DEPENDENCY_KINDS) {
     const command = program.command(kind).description(`Manage ${kind}s`);
     create(command, context, kind);
+    update(command, context, kind);
     list(command, context, kind);
     inspect(command, context, kind);
     remove(command, context, kind);
@@ -44,6 +45,28 @@ function create(group: Command, context: Context, kind: DependencyKind) {
         };
         const { ID } = await client.post<{ ID: string }>(`/${kind}s/create`, body);
         context.output.write(`${ID}\n`);
+      })
+    );
+}
+
+function update(group: Command, context: Context, kind: DependencyKind) {
+  group.command("update").description(`Make a new version of a ${kind}, and update the services that use it`)
+    .argument(`<${kind}>`).argument("<file>", "file with what it holds, or - for standard input")
+    .action((reference: string, file: string, _options, command) =>
+      withClient(context, command, async (client) => {
+        const body = { Data: (await readFile(file)).toBase64() };
+        const path = `/${kind}s/${encodeURIComponent(reference)}/versions`;
+        const { ID, Updated, Kept } = await client.post<
+          Record<"Updated" | "Kept", string[]> & { ID: string }
+        >(
+          path,
+          body,
+        );
+        context.output.write(`${ID}\n`);
+        for (const name of Updated) context.output.note(`${name} is being updated\n`);
+        for (const name of Kept) {
+          context.output.note(`job ${name} keeps what it has until it is updated itself\n`);
+        }
       })
     );
 }

@@ -62,9 +62,11 @@ export async function removePayload(store: Store, kind: DependencyKind, id: stri
 
 /** Throws `invalid_argument` where `task` references a secret or config that is not there, or has another name. */
 export function requireDependencies(view: ReadView, task: TaskSpec): void {
-  const missing = dependenciesOf(task).filter(({ Kind, ID, Name }) =>
-    view.get(TABLE_OF[Kind], ID)?.Spec.Name !== Name
-  );
+  const missing = dependenciesOf(task).filter(({ Kind, ID, Name }) => {
+    const found = view.get(TABLE_OF[Kind], ID);
+    // Who has an older version knows it by the name that it had then.
+    return found?.Spec.Name !== Name && found?.Edition?.Of !== Name;
+  });
   const problems: FieldProblem[] = [], spec = task.ContainerSpec ? "ContainerSpec" : "ProcessSpec";
   for (const [kind, field] of [["secret", "Secrets"], ["config", "Configs"]] as const) {
     const names = missing.filter(({ Kind }) => Kind === kind).map(({ Name }) => Name);
@@ -88,7 +90,8 @@ function checkSecretVariables(view: ReadView, task: TaskSpec, problems: FieldPro
   }
 }
 
-function requirePayload(tx: WriteTransaction, kind: DependencyKind, id: string) {
+/** The secret or config with this ID. Throws `not_found`. */
+export function requirePayload(tx: WriteTransaction, kind: DependencyKind, id: string) {
   const payload = tx.get(TABLE_OF[kind], id);
   if (payload === undefined) throw new CoveyError("not_found", `${kind} ${id} not found`);
   return payload;

@@ -64,17 +64,22 @@ export async function updateService(
     requireVersion(service, version);
     requireDependencies(tx, spec.TaskTemplate);
     requireVariables(tx, spec.TaskTemplate);
-    const { UpdateStatus: _reset, Proven: _, ...kept } = service;
-    const base = forNewcomer(service);
-    tx.update("services", {
-      ...kept,
-      Spec: spec,
-      SpecVersion: { Index: version },
-      PreviousSpec: service.Spec,
-      PreviousSpecVersion: service.SpecVersion,
-      ...nextRun(service, clock),
-      ...(base !== service && { Proven: { Spec: base.Spec, SpecVersion: base.SpecVersion } }),
-    });
+    writeSpec(tx, clock, service, spec);
+  });
+}
+
+/** Gives `service` another spec, checked before, which is rolled out from then on. */
+export function writeSpec(tx: WriteTransaction, clock: Clock, service: Service, spec: ServiceSpec): void {
+  const { UpdateStatus: _reset, Proven: _, ...kept } = service;
+  const base = forNewcomer(service);
+  tx.update("services", {
+    ...kept,
+    Spec: spec,
+    SpecVersion: { Index: service.Version.Index },
+    PreviousSpec: service.Spec,
+    PreviousSpecVersion: service.SpecVersion,
+    ...nextRun(service, clock),
+    ...(base !== service && { Proven: { Spec: base.Spec, SpecVersion: base.SpecVersion } }),
   });
 }
 

@@ -5,6 +5,7 @@ import { parseFilters } from "../../control/filters.ts";
 import { listPayloads, PAYLOAD_FILTERS } from "../../control/lists.ts";
 import { findPayload } from "../../control/lookup.ts";
 import { createPayload, removePayload, updatePayload } from "../../control/payloads.ts";
+import { addVersion } from "../../control/payload_versions.ts";
 import {
   type ControlApp,
   type ControlContext,
@@ -41,6 +42,12 @@ export function payloadRoutes(app: ControlApp, context: ControlContext): void {
       const { ID } = await lookUp(manager, (state) => findPayload(state, kind, c.req.param("id")));
       await updatePayload(manager.store, kind, ID, version, body);
       return c.body(null, 200);
+    });
+    app.post(`${path}/:id/versions`, async (c) => {
+      const body = await readJSON(c);
+      const manager = requireManager(context);
+      const { ID } = await lookUp(manager, (state) => findPayload(state, kind, c.req.param("id")));
+      return sendJSON(c, await addVersion(manager.store, context, kind, ID, body), 201);
     });
     app.delete(`${path}/:id`, async (c) => {
       const manager = requireManager(context);
