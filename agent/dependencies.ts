@@ -101,11 +101,11 @@ export class DependencyKeeper {
     else this.#keep(change.Kind, change.Payload);
   }
 
-  /** What `task` may read; placeholders are filled in with what `node` says. */
-  forTask(task: Task, node: () => Promise<NodeDescription>): Dependencies {
-    const { ID } = task, references = dependenciesOf(task.Spec);
+  /** What the task may read as `current` says it is; placeholders are filled in with what `node` says. */
+  forTask(current: () => Task, node: () => Promise<NodeDescription>): Dependencies {
     return {
       read: async (kind, id) => {
+        const task = current(), { ID } = task, references = dependenciesOf(task.Spec);
         const reference = references.find((each) => each.Kind === kind && each.ID === id);
         if (!reference) {
           throw new CoveyError(

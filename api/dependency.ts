@@ -54,20 +54,26 @@ export interface FileTarget {
   Mode: number;
 }
 
-/** How a task asks for a secret. `Env` (an extension) names a variable that holds it besides the file. */
-export interface SecretReference {
+/** What a reference may say besides Docker's fields: extensions. */
+export interface ReferenceExtensions {
+  /** A variable that holds it besides the file. */
+  Env?: string;
+  /** The signal that tells the running program of a new version in the file, in place of a new task. */
+  Signal?: string;
+}
+
+/** How a task asks for a secret. */
+export interface SecretReference extends ReferenceExtensions {
   File: FileTarget;
   SecretID: string;
   SecretName: string;
-  Env?: string;
 }
 
 /** How a task asks for a config. */
-export interface ConfigReference {
+export interface ConfigReference extends ReferenceExtensions {
   File: FileTarget;
   ConfigID: string;
   ConfigName: string;
-  Env?: string;
 }
 
 /** References as they stand in a container's and a process's spec alike. */
@@ -83,6 +89,7 @@ export interface Dependency {
   Name: string;
   File: FileTarget;
   Env?: string | undefined;
+  Signal?: string | undefined;
 }
 
 /** One thing that tasks depend on, with its bytes in base64, as a node gets it. */
@@ -124,19 +131,11 @@ export function withDependency<S extends Pick<TaskSpec, "ContainerSpec" | "Proce
 export function dependenciesOf(spec: Pick<TaskSpec, "ContainerSpec" | "ProcessSpec">): Dependency[] {
   const { Secrets = [], Configs = [] }: References = spec.ContainerSpec ?? spec.ProcessSpec ?? {};
   return [
-    ...Secrets.map(({ SecretID, SecretName, File, Env }): Dependency => ({
-      Kind: "secret",
-      ID: SecretID,
-      Name: SecretName,
-      File,
-      Env,
-    })),
-    ...Configs.map(({ ConfigID, ConfigName, File, Env }): Dependency => ({
-      Kind: "config",
-      ID: ConfigID,
-      Name: ConfigName,
-      File,
-      Env,
-    })),
+    ...Secrets.map(({ SecretID: ID, SecretName: Name, File, Env, Signal }): Dependency => (
+      { Kind: "secret", ID, Name, File, Env, Signal }
+    )),
+    ...Configs.map(({ ConfigID: ID, ConfigName: Name, File, Env, Signal }): Dependency => (
+      { Kind: "config", ID, Name, File, Env, Signal }
+    )),
   ];
 }

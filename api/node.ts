@@ -48,6 +48,8 @@ export interface NodeDescription {
   Runtimes: string[];
   /** Runtimes that the node has an executor for, but that do not work now, and why: an extension as well. */
   MissingRuntimes?: Record<string, string>;
+  /** Runtimes whose running programs can be told of new secrets and configs by a signal: an extension as well. */
+  Reloads?: string[];
   /** No manager's process stands beside the agent, so this node cannot be promoted: an extension too. */
   AgentOnly?: boolean;
   /** No agent runs beside the manager, which has told of the node itself: an extension too. */

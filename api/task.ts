@@ -1,4 +1,7 @@
-/** Tasks: one run of a service's program on one node. A task is one-shot and never moves. */
+/**
+ * Tasks: one run of a service's program on one node. A task is one-shot and never moves; its spec changes only where its
+ * program is told of other versions of secrets and configs (`reload.ts`).
+ */
 import type { Annotations, GenericResource, Meta, Version } from "./objects.ts";
 import type { RolloutMark } from "./rollout.ts";
 import type { LogDriver, PortConfig, TaskSpec } from "./service.ts";

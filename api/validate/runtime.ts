@@ -15,7 +15,7 @@ import { commandProblem } from "./process_command.ts";
 import { userProblem } from "./process_user.ts";
 import { checkContainerReferences, checkProcessReferences } from "./reference_shape.ts";
 import type { Shaped } from "./shape.ts";
-import { denoFromShown, processFromShown } from "./shown_container.ts";
+import { denoFromShown, processFromShown, withExtensions } from "./shown_container.ts";
 import type { taskShape } from "./task_shape.ts";
 
 /** A task template of which each field by itself is right. */
@@ -42,6 +42,9 @@ export function settleRuntime(
     if (DenoSpec !== undefined) mismatch("TaskTemplate.DenoSpec", problems);
     if (ContainerSpec === undefined) mismatch("TaskTemplate.ContainerSpec", problems);
     else {
+      const { Secrets, Configs } = ContainerSpec, known = current?.ContainerSpec;
+      if (Secrets) ContainerSpec.Secrets = withExtensions(Secrets, known?.Secrets);
+      if (Configs) ContainerSpec.Configs = withExtensions(Configs, known?.Configs);
       checkImage(ContainerSpec.Image, "TaskTemplate.ContainerSpec.Image", problems);
       checkContainerReferences(ContainerSpec, "TaskTemplate.ContainerSpec", problems);
     }

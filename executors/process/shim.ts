@@ -92,6 +92,11 @@ export class Shim {
     await this.#askTwice("signal", `${id} ${name}`);
   }
 
+  /** Signals a task's first process alone. No program is no error. */
+  async tell(id: string, name: string): Promise<void> {
+    await this.#askTwice("tell", `${id} ${name}`);
+  }
+
   /** The device's memory and name; ends programs whose state folder was deleted, for whom no task is known any more. */
   async describe(): Promise<{ memoryBytes: number; hostname: string }> {
     const child = this.#spawn(["describe", this.#stateDir], "null");

@@ -64,11 +64,14 @@ export class AssignmentSet {
     const known = this.#known.get(task.ID);
     this.#known.set(task.ID, task);
     const ended = isTerminal(task.Status.State);
-    if (!ended) this.#note("update", this.#users.add(task));
+    const { added, gone } = known && !ended && known.Spec !== task.Spec
+      ? this.#users.change(task)
+      : { added: ended ? [] : this.#users.add(task), gone: [] };
+    this.#note("update", added);
     if (!known || this.#pending.has(task.ID) || !sameForAgent(known, task)) {
       this.#pending.set(task.ID, { Action: "update", Kind: "task", Task: task });
     }
-    if (ended) this.#note("remove", this.#users.release(task.ID));
+    this.#note("remove", ended ? this.#users.release(task.ID) : gone);
   }
 
   /** Notes that a task left this node's set. */

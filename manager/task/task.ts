@@ -9,6 +9,8 @@ import { nodeMatches } from "../placement/constraint.ts";
 import { hasOtherVariables } from "./variables.ts";
 import type { ReadView } from "../store/store.ts";
 import { deepEqual } from "../../api/deep_equal.ts";
+import { reloadSignals } from "../../api/reload.ts";
+import type { RolloutMark } from "../../api/rollout.ts";
 
 /** Where a task belongs: a numbered slot, or the node that it is made for. */
 export type Place = { slot: number } | { nodeID: string };
@@ -73,6 +75,22 @@ export function isTaskDirty(view: ReadView, service: Service, task: Task): boole
   const { Placement: _, ...taskRest } = present;
   const node = view.get("nodes", task.NodeID);
   return !(deepEqual(rest, taskRest) && node !== undefined && nodeMatches(placement, node));
+}
+
+/** True if the running program of `task` can be told of all that `service` asks for otherwise than before. */
+export function mayReload(view: ReadView, service: Service, task: Task): boolean {
+  const node = view.get("nodes", task.NodeID), { TaskTemplate } = service.Spec;
+  return task.Status.State === "running" && isWanted(task) && node?.Status.State === "ready" &&
+    node.Description?.Reloads?.includes(TaskTemplate.Runtime) === true &&
+    deepEqual(hostPorts(service), task.Ports) && !hasOtherVariables(view, TaskTemplate, task) &&
+    reloadSignals(withoutAuth(task.Spec), withoutAuth(TaskTemplate)) !== undefined;
+}
+
+/** `task` with what `service` asks for, of which its node tells the program; it counts as begun anew `at` then. */
+export function reloaded(service: Service, task: Task, mark: RolloutMark, at: string): Task {
+  const { Spec, SpecVersion } = service;
+  const ServiceAnnotations = { Name: Spec.Name, Labels: Spec.Labels };
+  return { ...task, Spec: Spec.TaskTemplate, SpecVersion, ServiceAnnotations, RunningAt: at, Rollout: mark };
 }
 
 function withoutAuth(spec: TaskSpec): TaskSpec {

@@ -90,10 +90,11 @@ async function onDisk(test: (disk: Disk) => Promise<void>): Promise<void> {
 }
 
 const reading = (keeper: DependencyKeeper, id: string, ...referenced: string[]) =>
-  keeper.forTask(testTask("t", "n1", references(...(referenced.length > 0 ? referenced : [id]))), node).read(
-    "secret",
-    id,
-  )
+  keeper.forTask(() => testTask("t", "n1", references(...(referenced.length > 0 ? referenced : [id]))), node)
+    .read(
+      "secret",
+      id,
+    )
     .then((bytes) => new TextDecoder().decode(bytes));
 
 Deno.test("Dependencies: a task reads what it references, and is denied the rest (104)", () =>
@@ -102,9 +103,12 @@ Deno.test("Dependencies: a task reads what it references, and is denied the rest
     keeper.applyComplete([update("s1", WORD), update("s2", "other"), update("c1", "config", "config")]);
     assert.equal(await reading(keeper, "s1"), WORD);
     await assert.rejects(reading(keeper, "s2", "s1"), { code: "permission_denied" });
-    await assert.rejects(keeper.forTask(testTask("t", "n1", references("s1")), node).read("config", "c1"), {
-      code: "permission_denied",
-    });
+    await assert.rejects(
+      keeper.forTask(() => testTask("t", "n1", references("s1")), node).read("config", "c1"),
+      {
+        code: "permission_denied",
+      },
+    );
     await keeper.settled();
   }));
 
@@ -214,7 +218,7 @@ Deno.test("Dependencies: a template reaches the task's other secrets, configs an
         },
       },
     };
-    const dependencies = keeper.forTask(task, node);
+    const dependencies = keeper.forTask(() => task, node);
     assert.equal(new TextDecoder().decode(await dependencies.read("config", "t")), "{{raw}} config 80 80");
     await assert.rejects(dependencies.read("config", "bad"), /secret target s2 not found/);
     await keeper.settled();

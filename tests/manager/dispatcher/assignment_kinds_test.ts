@@ -64,6 +64,17 @@ Deno.test("Assignments: a task that has ended needs its secrets no more, and one
   assert.deepEqual(taken(setOf([task("a", ["s1"], { State: "failed" })])), ["update task a"]);
 });
 
+Deno.test("Assignments: a running task that gets another version gets it before it is told, and loses the old one after", () => {
+  const set = setOf([task("a", ["s1", "c1"]), task("b", ["s1"])]);
+  taken(set);
+  set.update(task("a", ["s2", "c1"]));
+  assert.deepEqual(taken(set), ["update secret s2", "update task a"]);
+  set.update(task("b", ["s2"]));
+  assert.deepEqual(taken(set), ["update task b", "remove secret s1"]);
+  set.remove("a");
+  assert.deepEqual(taken(set), ["remove task a", "remove config c1"]);
+});
+
 Deno.test("Assignments: what goes and comes within one message comes before its task (80)", () => {
   const set = setOf([task("a", ["s1"])]);
   taken(set);

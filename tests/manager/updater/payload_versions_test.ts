@@ -138,3 +138,71 @@ Deno.test("Versions: the same bytes make none; older ones, taken names and what 
   requireDependencies(fleet.store, { ...template, ForceUpdate: 0, Runtime: "process" });
   await close();
 });
+
+/** As {@linkcode withUser}, with references that name a signal, on devices whose agents can send it. */
+async function withSignal(bad?: (task: Task) => boolean) {
+  const made = await withUser("config", bad), { fleet, id, service } = made;
+  for (const node of ["d0", "d1", "d2"]) {
+    await fleet.setNode(
+      node,
+      (each) => ({ ...each, Description: { ...each.Description!, Reloads: ["process"] } }),
+    );
+  }
+  const Configs = [{ ConfigID: id, ConfigName: "settings", File: FILE, Signal: "HUP" }];
+  await fleet.template(service, { ProcessSpec: { Command: "run", Configs } });
+  await fleet.clock.advance(60_000);
+  return made;
+}
+
+Deno.test("Versions: where a signal is named, running programs are told under the same policy, and none is replaced", async () => {
+  const { fleet, service, add, names, close } = await withSignal();
+  await using _ = fleet;
+  const tasks = fleet.running(service).map(({ ID }) => ID).sort();
+  const { ID } = await add("2");
+  await fleet.clock.advance(5000);
+  assert.equal(fleet.running(service).filter((task) => usedBy(task) === ID).length, 1, "one at a time");
+  await fleet.clock.advance(60_000);
+  assert.ok(fleet.running(service).every((task) => usedBy(task) === ID));
+  assert.deepEqual(fleet.running(service).map((task) => task.ID).sort(), tasks);
+  const { State, Rollout } = fleet.service(service).UpdateStatus!;
+  assert.deepEqual([State, Rollout!.Total, Rollout!.Done], ["completed", 3, 3]);
+  // Anything else that changes with it replaces them.
+  await fleet.template(service, {
+    ProcessSpec: { ...fleet.service(service).Spec.TaskTemplate.ProcessSpec!, Args: ["x"] },
+  });
+  await fleet.clock.advance(60_000);
+  assert.ok(fleet.running(service).every((task) => !tasks.includes(task.ID)));
+  assert.deepEqual(names(), ["settings"]);
+  await close();
+});
+
+Deno.test("Versions: a program that ends over the news counts as a failed update, and the others never hear of it", async () => {
+  const { fleet, id, service, add, close } = await withSignal();
+  await using _ = fleet;
+  const { ID } = await add("2");
+  await fleet.clock.advance(1000);
+  const told = fleet.running(service).filter((task) => usedBy(task) === ID);
+  assert.equal(told.length, 1);
+  await fleet.agents.report(told[0]!.ID, "failed");
+  await fleet.clock.advance(60_000);
+  assert.equal(fleet.service(service).UpdateStatus?.State, "rollback_completed");
+  assert.equal(fleet.running(service).length, 3);
+  assert.ok(fleet.running(service).every((task) => usedBy(task) === id));
+  await close();
+});
+
+Deno.test("Versions: an agent that cannot tell programs gets a new task; so does a program that does not run yet", async () => {
+  const { fleet, service, add, close } = await withSignal();
+  await using _ = fleet;
+  await fleet.setNode("d1", (each) => ({ ...each, Description: { ...each.Description!, Reloads: [] } }));
+  const before = new Map(fleet.running(service).map(({ NodeID, ID }) => [NodeID, ID]));
+  await add("2");
+  await fleet.clock.advance(60_000);
+  const after = new Map(fleet.running(service).map(({ NodeID, ID }) => [NodeID, ID]));
+  assert.deepEqual(["d0", "d1", "d2"].map((node) => before.get(node) === after.get(node)), [
+    true,
+    false,
+    true,
+  ]);
+  await close();
+});
