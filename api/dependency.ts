@@ -7,6 +7,36 @@ export interface PayloadSpec extends Annotations {
   Data: string;
   /** It is text with placeholders, filled in for each task. */
   Templating?: Templating;
+  /** `Data` is encrypted, and only devices can read it: an extension. */
+  Sealed?: SealedFor;
+}
+
+/** For whom a client has sealed a secret. */
+export interface SealedFor {
+  /** Names this sealing, hexadecimal: another one of the same secret has another. */
+  ID: string;
+  /** Labels of the nodes it is meant for. */
+  Labels: Record<string, string>;
+}
+
+/** The key to a sealed secret, wrapped for one node: see `sealed_secret.ts`. */
+export interface NodeSeal {
+  NodeID: string;
+  /** Of the node's key that it was wrapped for. */
+  PublicKeyDigest: string;
+  /** Base64. */
+  Wrapped: string;
+}
+
+/** A seal as stored, under {@linkcode sealID}. `SealID` says which sealing of the secret it opens. */
+export interface Seal extends Meta, NodeSeal {
+  SecretID: string;
+  SealID: string;
+}
+
+/** The ID of a secret's seal for a node. */
+export function sealID(secretID: string, nodeID: string): string {
+  return `${secretID}.${nodeID}`;
 }
 
 /** How placeholders are written: as in Go's templates. */
@@ -97,6 +127,8 @@ export interface DependencyPayload {
   ID: string;
   Data: string;
   Templating?: Templating;
+  /** `Data` is sealed; without `Wrapped` not for this node. */
+  Sealed?: { ID: string } & Partial<Omit<NodeSeal, "NodeID">>;
 }
 
 /** `spec` with each reference of `kind` to one of the objects `from` leading to the object `to` of the name `name`. */

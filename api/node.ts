@@ -76,6 +76,8 @@ export interface ManagerStatus {
 export interface NodeCertificate {
   /** SHA-256 of the DER public key in hexadecimal: the node's lasting identity. */
   PublicKeyDigest: string;
+  /** The key itself, DER in base64, for who seals secrets; none of a certificate that an older manager issued. */
+  PublicKey?: string;
   /** Role in the last certificate issued. */
   Role: NodeRole;
   IssuedAt: string;

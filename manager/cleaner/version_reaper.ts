@@ -6,6 +6,7 @@ import { isTerminal } from "../../api/task_state.ts";
 import { CommitLoop, type ComponentOptions } from "../leader/commit_loop.ts";
 import type { WorkList } from "../leader/work_list.ts";
 import { type Commit, type ReadView, TABLE_OF } from "../store/mod.ts";
+import { deleteSeals } from "../task/seals.ts";
 
 /** Milliseconds from what may have been the end of a use to the look: it goes over all tasks, and nobody waits for it. */
 const LOOK_PAUSE_MS = 10_000;
@@ -62,7 +63,9 @@ export class VersionReaper {
     this.#due = false;
     await this.#doomed.commit(store, (tx, key) => {
       const [kind, id] = key.split("/") as [DependencyKind, string];
-      if (unused(tx).has(key)) tx.delete(TABLE_OF[kind], id);
+      if (!unused(tx).has(key)) return;
+      tx.delete(TABLE_OF[kind], id);
+      if (kind === "secret") deleteSeals(tx, tx.find("seals", "secretID", id));
     });
   }
 }

@@ -4,6 +4,7 @@ import {
   dependenciesOf,
   type DependencyKind,
   isSuperseded,
+  type NodeSeal,
   type PayloadSpec,
   withDependency,
 } from "../../api/dependency.ts";
@@ -13,7 +14,7 @@ import { isJob, type Service } from "../../api/service.ts";
 import { parseNextVersion } from "../../api/validate/mod.ts";
 import { type ReadView, type Store, TABLE_OF, type WriteTransaction } from "../store/mod.ts";
 import { payloadsNamed } from "./lookup.ts";
-import { requirePayload } from "./payloads.ts";
+import { putSeals, requirePayload } from "./payloads.ts";
 import { writeSpec } from "./services.ts";
 
 /** Characters of base64 of a version and the next together: both stand in one entry of the log (1.5 MiB). */
@@ -39,8 +40,13 @@ export async function addVersion(
   kind: DependencyKind,
   id: string,
   body: unknown,
+  seals: readonly NodeSeal[] = [],
 ): Promise<VersionOutcome> {
-  const newest = await store.update((tx) => write(tx, random, kind, id, body));
+  const newest = await store.update((tx) => {
+    const made = write(tx, random, kind, id, body);
+    putSeals(tx, made.ID, requirePayload(tx, kind, made.ID).Spec, seals);
+    return made;
+  });
   const outcome: VersionOutcome = { ID: newest.ID, Updated: [], Kept: [] };
   const older = olderVersions(store, kind, newest.Name);
   const users = store.all("services").filter((service) => uses(service, kind, older));

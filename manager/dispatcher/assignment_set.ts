@@ -1,7 +1,7 @@
 /** What one node has been told to run, and what it has yet to be told. Pure. */
 import { isDeepStrictEqual } from "node:util";
-import type { AssignmentChange } from "../../api/dispatcher.ts";
-import type { Config, DependencyKind, Secret } from "../../api/dependency.ts";
+import { type AssignmentChange, SEALED_SECRETS } from "../../api/dispatcher.ts";
+import type { Config, DependencyKind, Seal, Secret } from "../../api/dependency.ts";
 import { compareStates, isTerminal } from "../../api/task_state.ts";
 import type { Task } from "../../api/task.ts";
 import { dependencyKey, type DependencyName, DependencyUsers } from "./dependency_users.ts";
@@ -35,6 +35,8 @@ export interface PayloadSource {
   /** Kinds that the agent knows. */
   kinds: readonly string[];
   find(kind: DependencyKind, id: string): Secret | Config | undefined;
+  /** What opens a sealed secret on the node. */
+  seal(secretID: string): Seal | undefined;
 }
 
 /** Keeps the newest version of every task of a node and the changes not taken yet, merged by task. */
@@ -81,6 +83,11 @@ export class AssignmentSet {
     this.#note("remove", this.#users.release(id));
   }
 
+  /** What a node is told of a thing has changed. */
+  refresh(thing: DependencyName): void {
+    if (this.#users.has(thing)) this.#note("update", [thing]);
+  }
+
   /** A thing's place is behind what was noted before: what goes, goes after its last user. */
   #note(Action: Pending["Action"], things: readonly DependencyName[]): void {
     for (const thing of things) {
@@ -110,8 +117,16 @@ export class AssignmentSet {
     if (pending.Action === "remove" || pending.Kind === "task") return pending;
     const { Action, Kind, ID } = pending, found = this.#payloads.find(Kind, ID);
     if (found === undefined) return undefined;
-    const { Data, Templating } = found.Spec;
-    return { Action, Kind, Payload: { ID, Data, ...(Templating && { Templating }) } };
+    const { Data, Templating, Sealed } = found.Spec;
+    if (Sealed === undefined) {
+      return { Action, Kind, Payload: { ID, Data, ...(Templating && { Templating }) } };
+    }
+    if (!this.#payloads.kinds.includes(SEALED_SECRETS)) return undefined;
+    const seal = this.#payloads.seal(ID);
+    // One of an earlier sealing does not open this one.
+    const { PublicKeyDigest, Wrapped } = seal?.SealID === Sealed.ID ? seal : {} as Partial<Seal>;
+    const opens = PublicKeyDigest && Wrapped ? { PublicKeyDigest, Wrapped } : {};
+    return { Action, Kind, Payload: { ID, Data, Sealed: { ID: Sealed.ID, ...opens } } };
   }
 }
 

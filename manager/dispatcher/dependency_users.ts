@@ -43,6 +43,11 @@ export class DependencyUsers {
     };
   }
 
+  /** Whether a task needs it. */
+  has(name: DependencyName): boolean {
+    return this.#users.has(dependencyKey(name));
+  }
+
   /** Notes that a task needs nothing any more; returns what now no task needs. */
   release(taskID: string): DependencyName[] {
     const needed = this.#ofTask.get(taskID) ?? [];

@@ -57,6 +57,10 @@ const FILTERS: readonly Filter[] = [
     room: (task, info) => info.variables(task).missing === undefined ? Infinity : 0,
     explain: (nodes, task, info) => `no value for variable ${info.variables(task).missing} on ${nodes}`,
   },
+  {
+    room: (task, info) => info.unsealed(task) === undefined ? Infinity : 0,
+    explain: (nodes, task, info) => `secret ${info.unsealed(task)} is not sealed for ${nodes}`,
+  },
 ];
 
 /** How many tasks like `task` the node can take now; Infinity if nothing limits it. */

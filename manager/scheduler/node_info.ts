@@ -4,6 +4,7 @@ import { compareStates, isTerminal } from "../../api/task_state.ts";
 import { NodeResources } from "../placement/node_resources.ts";
 import type { ReadView } from "../store/store.ts";
 import { isWanted } from "../task/task.ts";
+import { unsealedFor } from "../task/seals.ts";
 import { type NodeVariables, variablesFor } from "../task/variables.ts";
 
 /**
@@ -68,6 +69,11 @@ export class NodeInfo {
   /** The variables that `task` uses, here. */
   variables(task: Task): NodeVariables {
     return this.#view ? variablesFor(this.#view, task, this.#node) : {};
+  }
+
+  /** The secret that keeps `task` from running here because it is not sealed for the node. */
+  unsealed({ Spec }: Task): string | undefined {
+    return this.#view && unsealedFor(this.#view, Spec, this.#node.ID);
   }
 
   /** Wanted tasks of a service on the node. */

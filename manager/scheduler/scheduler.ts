@@ -111,7 +111,7 @@ export class Scheduler {
       } else if (change.table === "nodes") {
         this.#onNode(change);
         relevant = true;
-      } else if (change.table === "variables") {
+      } else if (change.table === "variables" || change.table === "seals") {
         for (const nodeID of [...this.#misfits.keys()]) this.#retryMisfits(nodeID);
         relevant = true;
       }

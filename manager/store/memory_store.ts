@@ -288,6 +288,7 @@ function newTables(): TableSet {
     secrets: new Table(INDEXES.secrets),
     configs: new Table(INDEXES.configs),
     variables: new Table(INDEXES.variables),
+    seals: new Table(INDEXES.seals),
   };
 }
 

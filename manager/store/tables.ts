@@ -1,6 +1,6 @@
 /** The store's tables. A new kind of object is one line here and its indexes in `indexes.ts`. */
 import type { Cluster } from "../../api/cluster.ts";
-import type { Config, DependencyKind, Secret } from "../../api/dependency.ts";
+import type { Config, DependencyKind, Seal, Secret } from "../../api/dependency.ts";
 import type { Node } from "../../api/node.ts";
 import type { Service } from "../../api/service.ts";
 import type { Task } from "../../api/task.ts";
@@ -15,6 +15,7 @@ export interface Tables {
   secrets: Secret;
   configs: Config;
   variables: Variables;
+  seals: Seal;
 }
 
 /** In which table the objects of a kind are. */
@@ -35,6 +36,7 @@ export const TABLE_NAMES: readonly TableName[] = [
   "secrets",
   "configs",
   "variables",
+  "seals",
 ];
 
 /**
@@ -49,4 +51,5 @@ export interface Indexes {
   secrets: "name";
   configs: "name";
   variables: "name";
+  seals: "secretID" | "nodeID";
 }

@@ -6,6 +6,7 @@ import { isJob, type PortConfig, type Service, type TaskSpec } from "../../api/s
 import { isCompletedJob, type Task, type TaskStatus } from "../../api/task.ts";
 import { compareStates, isTerminal, type TaskState } from "../../api/task_state.ts";
 import { nodeMatches } from "../placement/constraint.ts";
+import { unsealedFor } from "./seals.ts";
 import { hasOtherVariables } from "./variables.ts";
 import type { ReadView } from "../store/store.ts";
 import { deepEqual } from "../../api/deep_equal.ts";
@@ -82,6 +83,7 @@ export function mayReload(view: ReadView, service: Service, task: Task): boolean
   const node = view.get("nodes", task.NodeID), { TaskTemplate } = service.Spec;
   return task.Status.State === "running" && isWanted(task) && node?.Status.State === "ready" &&
     node.Description?.Reloads?.includes(TaskTemplate.Runtime) === true &&
+    unsealedFor(view, TaskTemplate, task.NodeID) === undefined &&
     deepEqual(hostPorts(service), task.Ports) && !hasOtherVariables(view, TaskTemplate, task) &&
     reloadSignals(withoutAuth(task.Spec), withoutAuth(TaskTemplate)) !== undefined;
 }
