@@ -82,3 +82,26 @@ Deno.test("Programs: what a submission takes, the executor can ask its shim for"
     pids: "9",
   });
 });
+
+Deno.test("Programs: what no device could run is refused when it is submitted, in the words of the device", () => {
+  const wrong = {
+    Command: "/bin/x",
+    Env: ["COVEY_X=1", "1A=b", "{{.Var.name}}=x"],
+    Dir: "relative",
+    User: "a:b:c",
+    StopSignal: "NONE",
+    StopGracePeriod: 48 * 3600e9,
+  };
+  assert.throws(
+    () => parseServiceSpec({ Name: "a", TaskTemplate: { Runtime: "process", ProcessSpec: wrong } }),
+    (thrown) => {
+      assert.ok(thrown instanceof CoveyError);
+      const { Env: _, Command: _command, ...fields } = wrong;
+      const wanted = ["Env[0]", "Env[1]", ...Object.keys(fields)].map((field) =>
+        `TaskTemplate.ProcessSpec.${field}`
+      );
+      assert.deepEqual(thrown.problems.map(({ field }) => field).sort(), wanted.sort());
+      return true;
+    },
+  );
+});
