@@ -3,14 +3,11 @@ import type { Command } from "commander";
 import { type Config, DEPENDENCY_KINDS, type DependencyKind, type SealedFor } from "../../api/dependency.ts";
 import { CoveyError } from "../../api/errors.ts";
 import { collect, type Context, forEachReference, withClient } from "../context.ts";
-import { cannot } from "../files.ts";
+import { MAX_PAYLOAD_BYTES, readAll } from "../files.ts";
 import { firstSeals, sealForNodes, sendMore } from "../sealing.ts";
 import { parseFilters } from "../lookup.ts";
 import { printList, printObjects, sortedByName } from "../output.ts";
 import { parseLabels } from "../units.ts";
-
-/** Bytes of the largest config that a cluster takes: what has no end is not read to it. */
-const MAX_FILE_BYTES = 1000 * 1024;
 
 /** As shown: of a secret without what it holds. */
 type PayloadView = Omit<Config, "Spec"> & {
@@ -41,7 +38,7 @@ function create(group: Command, context: Context, kind: DependencyKind) {
   }
   command.action((Name: string, file: string, options, command) =>
     withClient(context, command, async (client) => {
-      const bytes = await readFile(file);
+      const bytes = await readAll(file, MAX_PAYLOAD_BYTES);
       const driver = options.templateDriver as string | undefined;
       const base = {
         Name,
@@ -72,7 +69,12 @@ function seal(group: Command, context: Context) {
             `Cannot seal secret ${reference}: managers have its bytes; make another one with --seal`;
           throw new CoveyError("failed_precondition", message, { cause: 400 });
         }
-        const sealing = await sealForNodes(client, context, Sealed.Labels, await readFile(file));
+        const sealing = await sealForNodes(
+          client,
+          context,
+          Sealed.Labels,
+          await readAll(file, MAX_PAYLOAD_BYTES),
+        );
         await client.post(`/secrets/${ID}/seals`, firstSeals(sealing));
         await sendMore(client, ID, sealing);
       })
@@ -84,7 +86,8 @@ function update(group: Command, context: Context, kind: DependencyKind) {
     .argument(`<${kind}>`).argument("<file>", "file with what it holds, or - for standard input")
     .action((reference: string, file: string, _options, command) =>
       withClient(context, command, async (client) => {
-        const bytes = await readFile(file), path = `/${kind}s/${encodeURIComponent(reference)}`;
+        const bytes = await readAll(file, MAX_PAYLOAD_BYTES),
+          path = `/${kind}s/${encodeURIComponent(reference)}`;
         const { Spec: { Sealed } } = await client.get<PayloadView>(path);
         const sealing = Sealed && await sealForNodes(client, context, Sealed.Labels, bytes);
         type Outcome = Record<"Updated" | "Kept", string[]> & { ID: string };
@@ -140,26 +143,4 @@ function remove(group: Command, context: Context, kind: DependencyKind) {
           context.output.write(`${reference}\n`);
         }))
     );
-}
-
-/** All of a file, or of standard input. Throws for one that is larger than anything that a cluster takes. */
-async function readFile(path: string): Promise<Uint8Array<ArrayBuffer>> {
-  const what = path === "-" ? "standard input" : path;
-  const bytes = new Uint8Array(MAX_FILE_BYTES + 1);
-  let length = 0;
-  const file = path === "-" ? Deno.stdin : await Deno.open(path).catch((thrown) => {
-    throw cannot(`read ${what}`, thrown);
-  });
-  try {
-    while (length < bytes.length) {
-      const count = await file.read(bytes.subarray(length));
-      if (count === null) return bytes.subarray(0, length);
-      length += count;
-    }
-  } catch (thrown) {
-    throw cannot(`read ${what}`, thrown);
-  } finally {
-    if (path !== "-") file.close();
-  }
-  throw new CoveyError("invalid_argument", `Cannot use ${what}: it has more than ${MAX_FILE_BYTES} bytes`);
 }
