@@ -41,7 +41,7 @@ async function withUser(kind: DependencyKind, bad: (task: Task) => boolean = () 
 
 const usedBy = (task: Task) => {
   const { Secrets, Configs } = task.Spec.ProcessSpec!;
-  return Secrets?.[0]!.SecretID ?? Configs![0]!.ConfigID;
+  return Secrets?.[0]?.SecretID ?? Configs![0]!.ConfigID;
 };
 
 for (const kind of DEPENDENCY_KINDS) {
