@@ -5,6 +5,12 @@ export { parseNodeSpec } from "./node_spec.ts";
 export { parsePayloadSpec, parsePayloadUpdate } from "./payload_spec.ts";
 export { parseServiceSpec } from "./service_spec.ts";
 export { isObject, line, list, oneOf, quoted, record, type Shape, textUpTo } from "./shape.ts";
-export { forcesNewCluster, type MemberRequest, parseInitRequest, parseJoinRequest } from "./swarm_request.ts";
+export {
+  forcesNewCluster,
+  type MemberRequest,
+  parseInitRequest,
+  parseJoinRequest,
+  parseUnlockRequest,
+} from "./swarm_request.ts";
 export { shownContainer } from "./shown_container.ts";
 export { parseTaskStatus } from "./task_status.ts";

@@ -10,6 +10,7 @@ import type { Listener } from "../../transport/mod.ts";
 import { Dispatcher } from "../dispatcher/mod.ts";
 import { Leadership } from "../leader/leadership.ts";
 import type { ManagerHandle } from "../http/lifecycle.ts";
+import { sealFolder } from "../consensus/disk/seal_folder.ts";
 import { RaftMember, type RaftMemberOptions, type Skip } from "../consensus/member/mod.ts";
 import { type Answer, type ControlRequest, Routing } from "../forward/mod.ts";
 import { createStore, type Store } from "../store/mod.ts";
@@ -23,6 +24,9 @@ import type { Judge } from "./standing.ts";
 
 const logger = getLogger(["covey", "node"]);
 
+/** The state, in the folder of the log and checkpoint. */
+const STATE_FILE = "state.kv";
+
 /** What agents weigh managers by (SwarmKit `DefaultObservationWeight`). */
 const MANAGER_WEIGHT = 10;
 
@@ -30,6 +34,8 @@ const MANAGER_WEIGHT = 10;
 export interface RunningManagerOptions {
   /** Folder of the log and checkpoint. */
   raftDir: string;
+  /** What the state in it is sealed with, the newest last. */
+  dataKeys: readonly Uint8Array[];
   nodeID: string;
   /** HOST:PORT */
   listen: string;
@@ -57,12 +63,13 @@ export interface ManagerEffects {
 }
 
 /** Deno KV in the folder, and mutual TLS. */
-function systemEffects({ raftDir, clock }: RunningManagerOptions): ManagerEffects {
+function systemEffects({ raftDir, clock, dataKeys }: RunningManagerOptions): ManagerEffects {
   return {
     network: new PeerTrust(clock),
     async openMember(options) {
+      await sealFolder(raftDir, STATE_FILE, dataKeys);
       await Deno.mkdir(raftDir, { recursive: true, mode: 0o700 });
-      return await RaftMember.open(`${raftDir}/state.kv`, options);
+      return await RaftMember.open(`${raftDir}/${STATE_FILE}`, { ...options, dataKeys });
     },
   };
 }

@@ -57,11 +57,6 @@ Deno.test("Swarm: init passes the spec on with defaults filled in, and refuses w
     bad.json.message,
     /Availability: invalid Availability: "gone"; DataPathPort: overlay networks/,
   );
-  assert.match(
-    (await call("POST", "/swarm/init", { Spec: { EncryptionConfig: { AutoLockManagers: true } } })).json
-      .message,
-    /EncryptionConfig.AutoLockManagers: locking managers is not available yet/,
-  );
   const body = {
     ListenAddr: "0.0.0.0:2377",
     AdvertiseAddr: "",
