@@ -10,10 +10,16 @@ import {
   parseUnlockKey,
 } from "../../security/mod.ts";
 import { clusterOf } from "../cluster/cluster_object.ts";
-import type { RunningManager } from "../server/running_manager.ts";
-import type { ReadView } from "../store/store.ts";
+import type { RaftMember } from "../consensus/member/mod.ts";
+import type { ReadView, Store } from "../store/store.ts";
 
 const logger = getLogger(["covey", "node"]);
+
+/** The manager whose state is sealed. */
+export interface SealedManager {
+  store: Pick<Store, "subscribe"> & ReadView;
+  consensus: Pick<RaftMember, "useDataKeys">;
+}
 
 /** What a vault tells while it follows a manager. */
 export interface VaultHooks {
@@ -63,7 +69,7 @@ export class Vault {
   }
 
   /** Follows the lock of the cluster of a running manager; resolves when that of the moment is on. */
-  async follow(manager: RunningManager, hooks: VaultHooks): Promise<void> {
+  async follow(manager: SealedManager, hooks: VaultHooks): Promise<void> {
     const follow = () => this.#enqueue(() => this.#adopt(manager, hooks)).catch(hooks.failed);
     this.#unfollow = manager.store.subscribe(({ changes }) => {
       if (changes.some(({ table }) => table === "clusters")) void follow();
@@ -103,7 +109,7 @@ export class Vault {
     await this.#identities.useSealKey(undefined);
   }
 
-  async #adopt(manager: RunningManager, hooks: VaultHooks): Promise<void> {
+  async #adopt(manager: SealedManager, hooks: VaultHooks): Promise<void> {
     const { lock } = this.#keys, wanted = lockOf(manager.store);
     if (wanted === undefined || wanted.version <= lock.version || sameKey(lock.key, wanted.key)) return;
     const isFirst = lock.key === undefined, isLast = wanted.key === undefined;
@@ -119,7 +125,7 @@ export class Vault {
   }
 
   /** In the background: it takes as long as the state is large. */
-  #resealState({ consensus }: RunningManager, hooks: VaultHooks): void {
+  #resealState({ consensus }: SealedManager, hooks: VaultHooks): void {
     const { data } = this.#keys;
     consensus.useDataKeys(data).then(
       () =>
