@@ -10,7 +10,8 @@ import type { Listener } from "../../transport/mod.ts";
 import { Dispatcher } from "../dispatcher/mod.ts";
 import { Leadership } from "../leader/leadership.ts";
 import type { ManagerHandle } from "../http/lifecycle.ts";
-import { sealFolder } from "../consensus/disk/seal_folder.ts";
+import { sealFolder, settleFolder } from "../consensus/disk/seal_folder.ts";
+import { NeverSealed } from "../consensus/disk/sealed_disk.ts";
 import { RaftMember, type RaftMemberOptions, type Skip } from "../consensus/member/mod.ts";
 import { type Answer, type ControlRequest, Routing } from "../forward/mod.ts";
 import { createStore, type Store } from "../store/mod.ts";
@@ -67,9 +68,17 @@ function systemEffects({ raftDir, clock, dataKeys }: RunningManagerOptions): Man
   return {
     network: new PeerTrust(clock),
     async openMember(options) {
-      await sealFolder(raftDir, STATE_FILE, dataKeys);
+      await settleFolder(raftDir);
       await Deno.mkdir(raftDir, { recursive: true, mode: 0o700 });
-      return await RaftMember.open(`${raftDir}/${STATE_FILE}`, { ...options, dataKeys });
+      const open = () => RaftMember.open(`${raftDir}/${STATE_FILE}`, { ...options, dataKeys });
+      try {
+        return await open();
+      } catch (thrown) {
+        if (!(thrown instanceof NeverSealed)) throw thrown;
+        logger.info("Seals the state, which an earlier version wrote in clear");
+        await sealFolder(raftDir, STATE_FILE, dataKeys);
+        return await open();
+      }
     },
   };
 }

@@ -7,11 +7,12 @@
  *     raft  raft.plain              done, but for what was in clear
  */
 import { dirname } from "node:path";
+import { CoveyError } from "../../../api/errors.ts";
 import { systemFileSystem } from "../../../security/mod.ts";
-import { commitAll, type Mutation, openKvDisk } from "./disk.ts";
+import { commitAll, type Disk, type Mutation, openKvDisk } from "./disk.ts";
 import { lockFolder } from "./folder_lock.ts";
 import { unseal } from "./record.ts";
-import { isEmpty, isSealed, SealedDisk } from "./sealed_disk.ts";
+import { SealedDisk } from "./sealed_disk.ts";
 
 /** The folders beside a state's own in which a crash may leave some of it. */
 export function sealingFolders(folder: string): { plain: string; sealing: string } {
@@ -20,42 +21,44 @@ export function sealingFolders(folder: string): { plain: string; sealing: string
 
 /** Records of one commit; those are of 60 KiB at most. */
 const COPIED_AT_ONCE = 250;
+/** Longest wait for SQLite to put its log into a file that was closed, which it does on a thread of its own. */
+const MAX_CLOSING_MS = 30_000;
+const POLL_MS = 5;
 
-/**
- * Leaves the state in `folder` sealed with the last of `keys`, and nothing of it in clear; one that is sealed, or not
- * there, is left as it is. The file in it is `file`. A crash at any moment leaves what another call brings to an end.
- * Throws `data_loss` if it cannot be read, `failed_precondition` if another manager uses it.
- */
-export async function sealFolder(folder: string, file: string, keys: readonly Uint8Array[]): Promise<void> {
-  const { plain, sealing } = sealingFolders(folder), parent = dirname(folder);
+/** Brings to an end what a crash left of {@linkcode sealFolder}, or takes it back. */
+export async function settleFolder(folder: string): Promise<void> {
+  const { plain, sealing } = sealingFolders(folder);
   if (!await exists(folder) && await exists(plain)) {
     await Deno.rename(sealing, folder);
-    await systemFileSystem.syncFolder(parent);
+    await systemFileSystem.syncFolder(dirname(folder));
   }
   for (const left of [sealing, plain]) if (await exists(left)) await Deno.remove(left, { recursive: true });
-  if (!await exists(`${folder}/${file}`)) return;
+}
+
+/**
+ * Seals the state in `folder`, whose file is `file`, with the last of `keys`, and leaves nothing of it in clear. A crash at
+ * any moment leaves what {@linkcode settleFolder} settles: the one or the other. Throws `data_loss` naming a record that is
+ * damaged, `failed_precondition` if another manager uses the folder; then it is as it was.
+ */
+export async function sealFolder(folder: string, file: string, keys: readonly Uint8Array[]): Promise<void> {
+  const { plain, sealing } = sealingFolders(folder);
   const unlock = await lockFolder(folder);
   try {
     await Deno.mkdir(sealing, { mode: 0o700 });
-    const copied = await copySealed(`${folder}/${file}`, `${sealing}/${file}`, keys);
-    if (!copied) return await Deno.remove(sealing, { recursive: true });
+    await copySealed(`${folder}/${file}`, `${sealing}/${file}`, keys);
     await systemFileSystem.syncFolder(sealing);
     await Deno.rename(folder, plain);
     await Deno.rename(sealing, folder);
-    await systemFileSystem.syncFolder(parent);
+    await systemFileSystem.syncFolder(dirname(folder));
     await Deno.remove(plain, { recursive: true });
   } finally {
     unlock();
   }
 }
 
-/** False if there is nothing to copy. */
-async function copySealed(from: string, to: string, keys: readonly Uint8Array[]): Promise<boolean> {
-  const plain = await openKvDisk(from);
-  try {
-    if (await isSealed(plain) || await isEmpty(plain)) return false;
-    const copy = await openKvDisk(to);
-    try {
+async function copySealed(from: string, to: string, keys: readonly Uint8Array[]): Promise<void> {
+  await withDisk(from, (plain) =>
+    withDisk(to, async (copy) => {
       const sealed = await SealedDisk.open(copy, keys);
       let some: Mutation[] = [];
       for await (const record of plain.list([])) {
@@ -67,13 +70,26 @@ async function copySealed(from: string, to: string, keys: readonly Uint8Array[])
         some = [];
       }
       await commitAll(sealed, some);
-    } finally {
-      await copy.close();
-    }
-    return true;
+    }));
+}
+
+/** Resolves once the file stands alone: a folder that is moved before would lose the log beside it to its old name. */
+async function withDisk<R>(path: string, use: (disk: Disk) => Promise<R>): Promise<R> {
+  const disk = await openKvDisk(path);
+  let result: R;
+  try {
+    result = await use(disk);
   } finally {
-    await plain.close();
+    await disk.close();
   }
+  const limit = performance.now() + MAX_CLOSING_MS;
+  while (await exists(`${path}-wal`)) {
+    if (performance.now() > limit) {
+      throw new CoveyError("unavailable", `Cannot close ${path}: it is still in use`);
+    }
+    await new Promise((resolve) => setTimeout(resolve, POLL_MS));
+  }
+  return result;
 }
 
 async function exists(path: string): Promise<boolean> {

@@ -25,13 +25,15 @@ const RESEAL_BYTES = 192 * 1024;
 /** Records of such a piece. */
 const RESEAL_RECORDS = 50;
 
-/** Whether somebody has sealed this disk. */
-export async function isSealed(disk: Disk): Promise<boolean> {
-  return await disk.get(MARK_KEY) !== undefined;
+/** A disk that is to be sealed has records, and none that says that it was. */
+export class NeverSealed extends CoveyError {
+  constructor() {
+    super("failed_precondition", "Cannot unseal the state: it was never sealed");
+  }
 }
 
 /** Whether there is nothing on a disk. */
-export async function isEmpty(disk: Disk): Promise<boolean> {
+async function isEmpty(disk: Disk): Promise<boolean> {
   for await (const _ of disk.list([])) return false;
   return true;
 }
@@ -57,7 +59,7 @@ export class SealedDisk implements Disk {
 
   /**
    * Opens a new disk, or one that was sealed with any of `keys`; the last of them seals what is written. Throws
-   * `data_loss` if the disk cannot be unsealed, and `failed_precondition` if it was never sealed.
+   * `data_loss` if the disk cannot be unsealed, and {@linkcode NeverSealed}.
    */
   static async open(disk: Disk, keys: readonly Uint8Array[]): Promise<SealedDisk> {
     const sealed = new SealedDisk(disk, keys);
@@ -65,7 +67,7 @@ export class SealedDisk implements Disk {
       throw new CoveyError("data_loss", WRONG_KEYS, { cause });
     });
     if (mark !== undefined) return sealed;
-    if (!await isEmpty(disk)) throw damaged(MARK_KEY, "it is missing");
+    if (!await isEmpty(disk)) throw new NeverSealed();
     await sealed.commit([{ key: MARK_KEY, value: MARK }]);
     return sealed;
   }

@@ -116,6 +116,7 @@ Deno.test("Vault: adopts the cluster's lock, another key, and none again; a vers
   const replayed = await check(replaying, identity, [second], "replaying");
   await replayed.follow();
   await replayed.idle();
+  assert.equal(await start(parts, first), undefined);
   await rotated.follow();
   await setKey(store, undefined);
   await rotated.idle();
