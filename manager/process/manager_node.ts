@@ -77,7 +77,9 @@ export class ManagerNode implements NodeLifecycle {
   }
 
   get nodeID(): string {
-    return this.#life.membership?.nodeID ?? "";
+    const { phase, membership } = this.#life;
+    // As Docker: a locked node tells its address, and nothing of its cluster.
+    return phase === "locked" ? "" : membership?.nodeID ?? "";
   }
 
   get nodeAddr(): string {
@@ -90,7 +92,7 @@ export class ManagerNode implements NodeLifecycle {
   }
 
   get remoteManagers(): { NodeID: string; Addr: string }[] {
-    return this.#running.remoteManagers(this.#life.membership);
+    return this.#life.phase === "locked" ? [] : this.#running.remoteManagers(this.#life.membership);
   }
 
   get manager(): ManagerHandle | undefined {
