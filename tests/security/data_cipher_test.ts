@@ -36,3 +36,9 @@ Deno.test("Data cipher: never seals twice with one nonce", () => {
   const [a, b] = [new DataCipher(key), new DataCipher(key)];
   notDeepStrictEqual(a.seal(new Uint8Array(9), "a"), b.seal(new Uint8Array(9), "a"));
 });
+
+Deno.test("Data cipher: unseals what another program's ChaCha20-Poly1305 (RFC 8439) has sealed", () => {
+  const cipher = new DataCipher(Uint8Array.from({ length: 32 }, (_, nth) => nth));
+  const sealed = Uint8Array.fromHex("000102030405060708090a0bea947e655069c27da0e560516ca0b8e2591ed4bfa2");
+  deepStrictEqual(cipher.unseal(sealed, "log/1/0"), new TextEncoder().encode("covey"));
+});
