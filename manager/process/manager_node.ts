@@ -216,7 +216,7 @@ export class ManagerNode implements NodeLifecycle {
       };
       const restored = await restoreFolder({ stateDir, backup, open, clock, random }).catch(
         async (thrown) => {
-          if (hasKeys) await this.#vault.remove();
+          if (hasKeys) await this.#wipe();
           throw thrown;
         },
       );
