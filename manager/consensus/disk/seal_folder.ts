@@ -8,7 +8,7 @@
  */
 import { dirname } from "node:path";
 import { CoveyError } from "../../../api/errors.ts";
-import { systemFileSystem } from "../../../security/mod.ts";
+import { exists, systemFileSystem } from "../../../security/mod.ts";
 import { commitAll, type Disk, type Mutation, openKvDisk } from "./disk.ts";
 import { lockFolder } from "./folder_lock.ts";
 import { unseal } from "./record.ts";
@@ -90,14 +90,4 @@ async function withDisk<R>(path: string, use: (disk: Disk) => Promise<R>): Promi
     await new Promise((resolve) => setTimeout(resolve, POLL_MS));
   }
   return result;
-}
-
-async function exists(path: string): Promise<boolean> {
-  try {
-    await Deno.stat(path);
-    return true;
-  } catch (error) {
-    if (error instanceof Deno.errors.NotFound) return false;
-    throw error;
-  }
 }
