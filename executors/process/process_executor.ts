@@ -1,7 +1,8 @@
 /** Runs programs on the device itself, each under a small shim that outlives the agent (design section 9). */
 import { type Clock, systemClock } from "../../api/clock.ts";
 import { CoveyError } from "../../api/errors.ts";
-import { makePrivateFolder } from "../../api/private_folder.ts";
+import { getLogger } from "../../api/log.ts";
+import { makePassableFolder, makePrivateFolder } from "../../api/private_folder.ts";
 import { RUNTIME_PROCESS } from "../../api/service.ts";
 import type { Task } from "../../api/task.ts";
 import type {
@@ -44,6 +45,14 @@ export interface ProcessOptions {
 /** Where programs are looked up when nothing else is said. */
 const DEFAULT_PATH = "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin";
 
+/** The engine label that says who runs tasks which name no user: `own`, `named`, `agent` or `none`, as `shim_rules.sh` has them. */
+const USER_LABEL = "covey.task.user";
+
+const SHARED_USER =
+  "tasks run as the agent's own user, as it has not root's rights: they can read its key and each other's files";
+
+const log = getLogger(["covey", "process"]);
+
 /** What an executor keeps of each task, by the task's ID. */
 const FOLDERS = ["tasks", "runs", "logs", "scripts"];
 
@@ -79,8 +88,11 @@ class ProgramExecutor implements Executor, Sweeper, Reloader {
   async describe(): Promise<ExecutorDescription> {
     // Asked every 20 s, and none of it changes while the device runs.
     if (!this.#description) {
-      const { memoryBytes, hostname } = await this.#device.shim.describe();
+      const { memoryBytes, user, hostname } = await this.#device.shim.describe();
+      // The deno executor asks the same shim.
+      if (user === "agent" && this.name === RUNTIME_PROCESS) log.warn(SHARED_USER);
       this.#description = {
+        Engine: { Labels: { [USER_LABEL]: user } },
         Resources: { NanoCPUs: navigator.hardwareConcurrency * 1e9, MemoryBytes: memoryBytes },
         Platform: { OS: Deno.build.os, Architecture: Deno.build.arch },
         Hostname: hostname,
@@ -164,5 +176,6 @@ export async function createProgramExecutor(
   options: ProcessOptions,
 ): Promise<Executor & Sweeper & Reloader> {
   for (const dir of FOLDERS) await makePrivateFolder(`${context.stateDir}/${dir}`);
+  await makePassableFolder(`${context.stateDir}/tasks`);
   return new ProgramExecutor(kind, context.stateDir, options);
 }

@@ -98,12 +98,12 @@ export class Shim {
     await this.#askTwice("tell", `${id} ${name}`);
   }
 
-  /** The device's memory and name; ends programs whose state folder was deleted, for whom no task is known any more. */
-  async describe(): Promise<{ memoryBytes: number; hostname: string }> {
+  /** The device's memory and name, and who runs a task that names no user, as the shim says it; ends programs whose state folder was deleted, for whom no task is known any more. */
+  async describe(): Promise<{ memoryBytes: number; user: string; hostname: string }> {
     const child = this.#spawn(["describe", this.#stateDir], "null");
     const [text] = await Promise.all([new Response(child.stdout).text(), child.status]);
-    const [kibibytes, hostname = ""] = split(text.trim());
-    return { memoryBytes: Number(kibibytes) * 1024, hostname };
+    const [kibibytes, user = "", hostname = ""] = text.trim().split(" ");
+    return { memoryBytes: Number(kibibytes) * 1024, user, hostname };
   }
 
   /** Programs stay. */

@@ -17,7 +17,7 @@
 #     tell NUMBER ID NAME  signals the program's first process alone; answers  done
 #     signal NUMBER ID NAME  signals the program's whole process group, KILL spares nothing; answers  done
 #   shim.sh describe [STATE]
-#                          answers  MEMORY_KIB HOSTNAME, and ends the programs of a STATE that was deleted
+#                          answers  MEMORY_KIB USER HOSTNAME, with USER as find_usual says, and ends the programs of a STATE that was deleted
 #   shim.sh keep STATE ID PART NAME MODE UID GID
 #                          keeps standard input in memory as a file of the task: answers  kept PATH | refused MESSAGE
 #   shim.sh forget STATE ID  removes all files that are kept of the task
@@ -294,14 +294,14 @@ become() {
   [ -z "$kept_names" ] || kept_env="/bin/sh${separator}-c${separator}$READ_KEPT${separator}sh${separator}$kept"
   set -f
   IFS=$separator
-  if [ -n "$drop" ]; then
+  if [ -n "$other" ]; then
     trap - PIPE
     exec /usr/bin/setsid $drop /bin/sh -c "$CHECK_AGAIN" sh "$number" "$pid" "$program" "$shown" "$spec" \
       /usr/bin/env -i "PATH=$path" $variables $kept_env "$program" $arguments
   fi
   echo "$number started $pid" >&3
   trap - PIPE
-  exec /usr/bin/setsid /usr/bin/env -i "PATH=$path" $variables $kept_env "$program" $arguments 3>&-
+  exec /usr/bin/setsid $drop /usr/bin/env -i "PATH=$path" $variables $kept_env "$program" $arguments 3>&-
 }
 
 # Sets text to `line` with its newlines.
@@ -363,9 +363,11 @@ shim() {
   echo "$boot $own_pid $own_start $name" >&9 || refuse state "cannot write $record"
   weak_memory= unlimited= judging=
   apply_rules
-  if [ -n "$drop" ]; then
-    chown "$uid:$gid" .
-    [ -z "$kept" ] || chown -h "$uid:$gid" "$kept"
+  if [ -n "$other" ]; then
+    # Its log, too: programs open /dev/stderr anew.
+    { : >>"$state/logs/$id.log"; } 2>/dev/null
+    chown "$uid:$gid" . "$state/logs/$id.log" 2>/dev/null
+    give_kept
   fi
   make_groups
   (become)
@@ -467,6 +469,7 @@ serve() {
   exec 3>&1 >/dev/null 4>&- 5>&- 6>&- 7>&- 8>&- 9>&-
   server=$pid-$start made=0 ahead=1 spare=
   find_base
+  find_means
   [ -z "$base" ] || sweep_groups
   if [ -z "$once" ]; then
     set -- "$state"/serving.*
@@ -519,7 +522,9 @@ case $1 in
     [ -z "$state" ] || sweep_deleted
     while read -r key value _; do [ "$key" = MemTotal: ] && break; done </proc/meminfo
     read -r name </proc/sys/kernel/hostname
-    echo "$value $name"
+    find_means
+    find_usual
+    echo "$value $usual $name"
     ;;
   *) echo "usage: shim.sh serve STATE [once] | describe [STATE] | keep | forget | kept" >&2 && exit 2 ;;
 esac
