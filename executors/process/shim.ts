@@ -25,8 +25,21 @@ export interface ExitRecord {
 export function parseExit(text: string): ExitRecord | undefined {
   const [, code, oom, lost] = /^exit (\d+)(?: (oom)| lost ([^\n]+))? *\n/m.exec(text) ?? [];
   if (code === undefined) return undefined;
-  const reason = oom ? "out of memory" : lost && `no such interpreter: ${printable(lost)}`;
+  const reason = oom
+    ? "out of memory"
+    : lost
+    ? `no such interpreter: ${printable(lost)}`
+    : signalOf(Number(code));
   return { code: Number(code), ...reason ? { reason } : {} };
+}
+
+/** Linux's signals that end a program, by their numbers. */
+const SIGNALS = " HUP INT QUIT ILL TRAP ABRT BUS FPE KILL USR1 SEGV USR2 PIPE ALRM TERM".split(" ");
+
+/** A shell says 128 and the signal's number of a program that one has ended; so may a program by itself. */
+function signalOf(code: number): string | undefined {
+  const name = SIGNALS[code - 128];
+  return name ? `as by signal ${name}` : undefined;
 }
 
 /** A script written elsewhere ends its first line with a carriage return, which nobody would see. */

@@ -111,9 +111,10 @@ look_for() {
 }
 
 # Sets drop to the command before a task's program, with separators: it changes to `user`, unless that is who we are, and locks
-# what the program may become. Sets other if it changes the user, and unnamed if the task did not say which.
+# what the program may become. Sets other if it changes the user, unnamed if the task did not say
+# which, and own if it is a user of its own.
 find_user() {
-  other= uid= gid= unnamed= more=--clear-groups
+  other= uid= gid= unnamed= own= more=--clear-groups
   [ -n "$user" ] || find_default_user
   [ -z "$user" ] || find_ids
   { [ -z "$uid" ] || { [ "$uid" = "$me" ] && [ "$gid" = "$my_group" ]; }; } || other=yes
@@ -142,7 +143,7 @@ find_default_user() {
     [ -n "$user" ] || refuse $spec.User "no user in the first line of $DEFAULT_USER"
     return
   fi
-  uid=$((FIRST_TASK_ID + ${own_pid:-0})) gid=$uid
+  own=yes uid=$((FIRST_TASK_ID + ${own_pid:-0})) gid=$uid
   is_mapped || refuse $spec.User "this machine has no numbers of users from $FIRST_TASK_ID on, name one in $DEFAULT_USER"
 }
 

@@ -181,7 +181,7 @@ make_groups() {
   fi
   if [ -n "$processes" ]; then
     { [ -n "$tree" ] && limit_v2 pids pids.max "$processes"; } ||
-      limit_v1 pids pids.max "$processes" || unlimited="$unlimited Pids"
+      limit_v1 pids pids.max "$processes" || weak_processes=$processes
   fi
 }
 
@@ -242,14 +242,16 @@ refuse() {
 }
 
 # The other user may be allowed less than we are: look once more before saying that it runs. Nobody may be there any more to
-# hear it, which must not end the program.
+# hear it, which must not end the program. It forks nothing: the task may be allowed a single process.
 CHECK_AGAIN='number=$1 pid=$2 program=$3 shown=$4 spec=$5
 shift 5
 [ -x "$program" ] || {
   printf "%s refused %s.Command not executable for this user: %.3000s\n" "$number" "$spec" "$shown" >&3
   exit 125
 }
-(trap "" PIPE && echo "$number started $pid" >&3)
+trap "" PIPE
+echo "$number started $pid" >&3
+trap - PIPE
 exec "$@" 3>&-'
 
 # Variables that are secret: from files, as everybody can read a command line. Names that begin so are no task's.
@@ -281,6 +283,10 @@ become() {
     # Deno needs far more addresses than memory.
     if [ -n "$grants" ]; then unlimited="$unlimited MemoryBytes, but for the script's heap"
     else ulimit -v "$weak_memory" || unlimited="$unlimited MemoryBytes"; fi
+  fi
+  if [ -n "$weak_processes" ]; then
+    # That limit is the user's: of a task's own user there is nobody else.
+    [ -n "$own" ] && { ulimit -u "$weak_processes" || ulimit -p "$weak_processes"; } 2>/dev/null || unlimited="$unlimited Pids"
   fi
   log=$state/logs/$id.log
   [ -z "$unlimited" ] || echo "covey: not limited, as this device has no cgroup controller for:$unlimited" >>"$log"
@@ -361,7 +367,7 @@ shim() {
   claimed=yes
   set +C
   echo "$boot $own_pid $own_start $name" >&9 || refuse state "cannot write $record"
-  weak_memory= unlimited= judging=
+  weak_memory= weak_processes= unlimited= judging=
   apply_rules
   if [ -n "$other" ]; then
     # Its log, too: programs open /dev/stderr anew.
