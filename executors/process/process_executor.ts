@@ -3,6 +3,7 @@ import { type Clock, systemClock } from "../../api/clock.ts";
 import { CoveyError } from "../../api/errors.ts";
 import { getLogger } from "../../api/log.ts";
 import { makePassableFolder, makePrivateFolder } from "../../api/private_folder.ts";
+import { systemRandom } from "../../api/random.ts";
 import { RUNTIME_PROCESS } from "../../api/service.ts";
 import type { Task } from "../../api/task.ts";
 import type {
@@ -19,6 +20,8 @@ import { defaultShim } from "../default_shim.ts";
 import { NO_DEPENDENCIES } from "../executor.ts";
 import { MemoryFolder } from "../memory_folder.ts";
 import { sweepEach } from "../sweep_each.ts";
+import { ArtifactFetcher, FETCH_PREFIX, FETCH_RATE, MAX_ARTIFACT_BYTES } from "./artifact_fetcher.ts";
+import { ArtifactStore, FETCH_SPREAD_MS } from "./artifact_store.ts";
 import { ExitWatch } from "./exit_watch.ts";
 import { LogKeeper, MAX_LOG_BYTES } from "./log_keeper.ts";
 import {
@@ -40,6 +43,12 @@ export interface ProcessOptions {
   clock?: Clock;
   /** Size at which a program's log is rotated. */
   maxLogBytes?: number;
+  /** Most bytes of an artifact. */
+  maxArtifactBytes?: number;
+  /** Bytes of artifacts a second. */
+  fetchRate?: number;
+  /** Within how many milliseconds a fetch begins, at random. */
+  fetchSpreadMs?: number;
 }
 
 /** Where programs are looked up when nothing else is said. */
@@ -69,6 +78,7 @@ class ProgramExecutor implements Executor, Sweeper, Reloader {
   readonly runtime: string;
   readonly capabilities = ["sweep", "reload"] as const;
   readonly #device: Device;
+  readonly #artifacts: ArtifactStore;
   readonly #logs: LogKeeper;
   readonly #path: string;
   readonly #kind: ProgramKind;
@@ -80,7 +90,15 @@ class ProgramExecutor implements Executor, Sweeper, Reloader {
     const clock = options.clock ?? systemClock;
     const exits = new ExitWatch(`${stateDir}/runs`, clock);
     const path = options.shim ?? defaultShim(), shim = new Shim(path, stateDir, clock);
-    this.#device = { shim, exits, clock, stateDir, memory: new MemoryFolder(path, stateDir) };
+    const device = { shim, exits, clock, stateDir, memory: new MemoryFolder(path, stateDir) };
+    const fetcher = new ArtifactFetcher(device, path, {
+      maxBytes: options.maxArtifactBytes ?? MAX_ARTIFACT_BYTES,
+      bytesPerSecond: options.fetchRate ?? FETCH_RATE,
+    });
+    const spreadMs = options.fetchSpreadMs ?? FETCH_SPREAD_MS;
+    const artifacts = new ArtifactStore({ stateDir, clock, random: systemRandom, fetcher, spreadMs });
+    this.#artifacts = artifacts;
+    this.#device = { ...device, artifacts };
     this.#logs = new LogKeeper(`${stateDir}/logs`, clock, options.maxLogBytes ?? MAX_LOG_BYTES);
     this.#path = options.path ?? DEFAULT_PATH;
   }
@@ -145,7 +163,7 @@ class ProgramExecutor implements Executor, Sweeper, Reloader {
     for (const folder of FOLDERS) {
       for await (const { name } of Deno.readDir(`${this.#device.stateDir}/${folder}`)) {
         const id = folder === "logs" ? name.replace(/\.log(\.1)?$/, "") : name;
-        if (isTaskID(id)) ids.add(id);
+        if (isTaskID(id) && !id.startsWith(FETCH_PREFIX)) ids.add(id);
       }
     }
     return ids;
@@ -157,6 +175,8 @@ class ProgramExecutor implements Executor, Sweeper, Reloader {
 
   #create(task: Task, dependencies: Dependencies = NO_DEPENDENCIES): ProcessController {
     const request = this.#kind.request(task, this.#path);
+    const program = this.#artifacts.hold(task);
+    if (program !== undefined) request.command[0] = program;
     return new ProcessController(this.#device, task, request, dependencies);
   }
 }
@@ -176,6 +196,6 @@ export async function createProgramExecutor(
   options: ProcessOptions,
 ): Promise<Executor & Sweeper & Reloader> {
   for (const dir of FOLDERS) await makePrivateFolder(`${context.stateDir}/${dir}`);
-  await makePassableFolder(`${context.stateDir}/tasks`);
+  for (const dir of ["tasks", "artifacts"]) await makePassableFolder(`${context.stateDir}/${dir}`);
   return new ProgramExecutor(kind, context.stateDir, options);
 }
