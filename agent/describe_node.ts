@@ -73,6 +73,7 @@ function merge(
       Plugins: all.flatMap((part) => part.Engine?.Plugins ?? []),
     },
     Runtimes: parts.map((part) => part.runtime).sort(),
+    Swaps: true,
     ...(facts.AgentOnly ? { AgentOnly: true } : {}),
     ...(tlsInfo ? { TLSInfo: tlsInfo } : {}),
   };

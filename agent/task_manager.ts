@@ -3,7 +3,7 @@
  * at a time; a reported state never goes back, even where the task is run again in place.
  */
 import { type Clock, sleep, timestamp } from "../api/clock.ts";
-import { CoveyError, type FieldProblem, hasCode } from "../api/errors.ts";
+import { CoveyError, hasCode } from "../api/errors.ts";
 import { getLogger } from "../api/log.ts";
 import { withoutNumbers } from "../api/say_once.ts";
 import { compareStates, isTerminal, type TaskState } from "../api/task_state.ts";
@@ -11,11 +11,13 @@ import type { NodeDescription } from "../api/node.ts";
 import type { PortConfig } from "../api/service.ts";
 import { expandTask, hasTemplates } from "../api/task_template.ts";
 import type { ContainerStatus, Task, TaskStatus } from "../api/task.ts";
-import { parseTaskStatus } from "../api/validate/task_status.ts";
 import { can, type Controller, type Dependencies, type Executor, type Exit } from "../executors/executor.ts";
 import { afterError, afterSuccess, type ControllerCall, nextStep, type Outcome } from "./advance.ts";
 import { callBackoff } from "./backoff.ts";
-import type { TaskRecord } from "./local_state.ts";
+import type { SwapRecord, TaskRecord } from "./local_state.ts";
+import type { SwapReport } from "../api/swap.ts";
+import { type Hold, wantedUnder } from "./swap.ts";
+import { checkedStatus, statusAfter } from "./task_status.ts";
 import { isRunAgainAfterReboot, localRestartDelay } from "./local_restart.ts";
 import type { StartLimiter } from "./start_limiter.ts";
 
@@ -40,6 +42,10 @@ export interface TaskEnvironment {
   connected: () => boolean;
   /** True if the machine was started anew since the task was last run. */
   rebooted: boolean;
+  /** What a swap lets the task do. */
+  hold?: () => Hold;
+  /** Whether the end of the task is the end of its swap. */
+  isTrial?: () => boolean;
   /** Called with every change of what must be kept. */
   onRecord: (record: TaskRecord) => void;
   /** Called with every new status. */
@@ -72,6 +78,12 @@ export class TaskManager {
   #abort = new AbortController();
   #activity: Activity = "waiting";
   #holding = false;
+  /** What is said of the swap that brings the task. */
+  #report: SwapReport | undefined;
+  /** Why the task failed in spite of its program. */
+  #givenUp: string | undefined;
+  /** What the step in progress was made for. */
+  #heldBy: Hold;
   #stopped = false;
   readonly #done: Promise<void>;
 
@@ -79,6 +91,7 @@ export class TaskManager {
   constructor(record: TaskRecord, recovered: boolean, env: TaskEnvironment) {
     this.#env = env;
     this.#record = record;
+    this.#report = record.status.Swap;
     this.#recovering = recovered || record.handle !== undefined;
     const state = record.status.State;
     this.#phase = recovered || isTerminal(state) ? record.phase ?? state : "assigned";
@@ -98,6 +111,48 @@ export class TaskManager {
   /** True until {@linkcode remove} was called. */
   get assigned(): boolean {
     return this.#record.assigned;
+  }
+
+  /** What is kept of it. */
+  get record(): Readonly<TaskRecord> {
+    return this.#record;
+  }
+
+  /** It is made ready, and not started. */
+  get isReady(): boolean {
+    return this.#phase === "ready";
+  }
+
+  /** Its program runs, and is healthy where it has a health check. */
+  get isRunning(): boolean {
+    return this.#phase === "running";
+  }
+
+  /** Notes how far the swap is that brings the task. */
+  keepSwap(swap: SwapRecord | undefined): void {
+    this.#keep({ swap });
+  }
+
+  /** Says why the swap that brings the task does not begin; undefined: nothing stands against it. */
+  report(report: SwapReport | undefined): void {
+    const { State, Message, Err, ContainerStatus } = this.status;
+    if (isTerminal(State) || JSON.stringify(this.#report) === JSON.stringify(report)) return;
+    this.#report = report;
+    this.#setStatus(State, Message, Err, ContainerStatus);
+  }
+
+  /** What a swap lets the task do has changed: looks again, and lets go of what `cause` may abort if that is not wanted now. */
+  poke(cause: Activity): void {
+    const hold = this.#shallRun ? this.#env.hold?.() : undefined;
+    const mustStop = hold === "end" || (hold === "rest" && !this.#record.resting);
+    if (hold !== this.#heldBy) this.#interrupt(mustStop ? cause : "waiting");
+  }
+
+  /** The task has failed, whatever its program does: stops it, and reports it as failed for that reason. */
+  giveUp(reason: string): void {
+    if (this.#givenUp !== undefined || isTerminal(this.#phase)) return;
+    this.#givenUp = reason;
+    this.#interrupt("starting");
   }
 
   /** Resolves when the task is removed or the manager stopped. */
@@ -163,7 +218,11 @@ export class TaskManager {
   /** Does the next thing there is to do; false when nothing will ever be. */
   async #step(signal: AbortSignal): Promise<boolean> {
     await this.#applyUpdate();
-    const step = nextStep(this.#desired, this.#phase);
+    const hold = this.#heldBy = this.#shallRun ? this.#env.hold?.() : undefined;
+    if (this.#givenUp !== undefined && !isTerminal(this.#phase)) return await this.#endAsFailed(signal);
+    if (hold === "rest") return await this.#rest(signal);
+    if (hold === undefined && this.#record.resting && this.#shallRun) return await this.#wakeUp(signal);
+    const step = nextStep(wantedUnder(hold, this.#desired), this.#phase);
     if (step.kind === "idle") {
       if (isTerminal(this.#phase) && !this.#record.assigned) return !await this.#removeTraces(signal);
       await aborted(signal);
@@ -172,6 +231,59 @@ export class TaskManager {
     } else {
       await this.#call(step.call, signal);
     }
+    return true;
+  }
+
+  /** Stops the program for a successor; what is left of it stays, so that nobody takes its image away. */
+  async #rest(signal: AbortSignal): Promise<true> {
+    if (this.#record.resting) {
+      await aborted(signal);
+      return true;
+    }
+    await this.#stopProgram(signal);
+    this.#enter("accepted");
+    this.#keep({ resting: true });
+    this.#setStatus(
+      this.#phase,
+      "stopped for its successor",
+      undefined,
+      await this.#containerStatus(undefined),
+    );
+    return true;
+  }
+
+  async #stopProgram(signal: AbortSignal): Promise<void> {
+    this.#activity = "stopping";
+    const controller = await this.#ensureController("shutdown");
+    try {
+      await controller?.shutdown(signal);
+    } catch (thrown) {
+      if (signal.aborted || afterError("shutdown", thrown).state === undefined) throw thrown;
+      await controller?.terminate(signal).catch(() => {});
+    }
+  }
+
+  /** Its successor has failed: runs again, from what is left. */
+  async #wakeUp(signal: AbortSignal): Promise<true> {
+    this.#activity = "stopping";
+    const controller = await this.#ensureController("shutdown");
+    await this.#clearAway(signal, controller);
+    this.#recovering = false;
+    this.#enter("accepted");
+    this.#keep({ resting: undefined });
+    return true;
+  }
+
+  async #clearAway(signal: AbortSignal, controller = this.#controller): Promise<void> {
+    await controller?.remove(signal);
+    await controller?.close();
+    this.#controller = undefined;
+  }
+
+  async #endAsFailed(signal: AbortSignal): Promise<true> {
+    await this.#stopProgram(signal);
+    const outcome: Outcome = { state: "failed", message: "rolled back", err: this.#givenUp! };
+    this.#move(outcome, await this.#containerStatus(undefined));
     return true;
   }
 
@@ -269,7 +381,7 @@ export class TaskManager {
     const byReboot = rebooted && this.#restarts.length === 0 && now - this.#recoveredAt < REBOOT_GRACE_MS &&
       (!isJob || isRunAgainAfterReboot(RestartPolicy));
     if (!byReboot) {
-      if (connected()) return false;
+      if (connected() || this.#env.isTrial?.()) return false;
       const delay = localRestartDelay(RestartPolicy, outcome.state, this.#restarts, now);
       if (delay === undefined) return false;
       this.#holding = true;
@@ -279,9 +391,7 @@ export class TaskManager {
       if (this.#stopped) return true;
       if (connected() || !this.#shallRun) return false;
     }
-    await this.#controller?.remove(signal);
-    await this.#controller?.close();
-    this.#controller = undefined;
+    await this.#clearAway(signal);
     this.#restarts.push(clock.monotonic());
     this.#enter("accepted");
     return true;
@@ -317,10 +427,17 @@ export class TaskManager {
   /** Goes to a new phase and says so, in words only where the reported state is further already. */
   #move(outcome: Outcome, container = this.status.ContainerStatus): void {
     if (outcome.state === undefined) return;
-    this.#enter(outcome.state);
+    let { state } = outcome;
+    if (isTerminal(state)) this.#report = undefined;
+    if (isTerminal(state) && state !== "shutdown" && this.#env.isTrial?.()) {
+      // A program that has done its work is no service either.
+      state = "failed";
+      this.#report = { Kind: "rolled_back", Reason: outcome.err ?? "it ended" };
+    }
+    this.#enter(state);
     const again = this.#restarts.length;
     const message = again === 0 ? outcome.message : `${outcome.message} (run again on the node: ${again})`;
-    this.#setStatus(outcome.state, message, outcome.err, container);
+    this.#setStatus(state, message, outcome.err, container);
   }
 
   /** Goes to a new phase. Where the status is further, the phase is kept: what is half made ready must not pass for running. */
@@ -347,39 +464,19 @@ export class TaskManager {
 
   #setStatus(state: TaskState, message: string, err: string | undefined, container?: ContainerStatus): void {
     const before = this.status;
-    const State = compareStates(state, before.State) < 0 ? before.State : state;
-    if (State === before.State && message === before.Message && err === before.Err) return this.#keep({});
-    const status = this.#checked({
-      Timestamp: timestamp(this.#env.clock),
-      State,
-      Message: message,
-      ...(err ? { Err: err } : {}),
-      ...(container ? { ContainerStatus: container } : {}),
-      ...this.#portStatus(State, before),
+    const next = statusAfter(before, {
+      at: timestamp(this.#env.clock),
+      state,
+      message,
+      err,
+      container,
+      ports: this.#ports,
+      swap: this.#report,
     });
+    if (next === undefined) return this.#keep({});
+    const status = checkedStatus(this.task.ID, next);
     this.#keep({ status });
     this.#env.onStatus(this.task.ID, status);
-  }
-
-  /** Ports are a running task's; one that was found again still has those of before. */
-  #portStatus(state: TaskState, before: TaskStatus): Pick<TaskStatus, "PortStatus"> {
-    if (state !== "running") return {};
-    const Ports = this.#ports ?? before.PortStatus?.Ports ?? [];
-    return Ports.length > 0 ? { PortStatus: { Ports } } : {};
-  }
-
-  /** An executor's words and numbers as a manager takes them; a status that it refuses would never arrive. */
-  #checked(status: TaskStatus): TaskStatus {
-    const problems: FieldProblem[] = [];
-    const checked = parseTaskStatus(status, "", problems);
-    if (checked && problems.length === 0) return checked;
-    const { message } = CoveyError.invalid("report what the executor says", problems);
-    log.warn("Task {id} is reported without its container's status: {message}", {
-      id: this.task.ID,
-      message,
-    });
-    const { ContainerStatus: _refused, PortStatus: _ports, ...rest } = status;
-    return rest;
   }
 
   #keep(change: Partial<TaskRecord>): void {

@@ -11,6 +11,7 @@ import type { DependencyKeeper } from "./dependencies.ts";
 import { Leftovers } from "./leftovers.ts";
 import type { LocalState, TaskRecord } from "./local_state.ts";
 import { startLimit, StartLimiter } from "./start_limiter.ts";
+import { Swaps } from "./swaps.ts";
 import { TaskManager } from "./task_manager.ts";
 
 /** How long sets older than one seen before are refused: after that, the cluster must have been restored from a copy. */
@@ -38,6 +39,7 @@ export class Worker {
   readonly #executors: Map<string, Executor>;
   readonly #limiters = new Map<string, StartLimiter>();
   readonly #leftovers: Leftovers;
+  readonly #swaps: Swaps;
   #connected = false;
   #rebooted = false;
   #refusedSince: number | undefined;
@@ -46,7 +48,8 @@ export class Worker {
   constructor(options: WorkerOptions) {
     this.#options = options;
     this.#executors = new Map(options.executors.map((executor) => [executor.runtime, executor]));
-    const { clock, executors } = options;
+    const { clock, executors, state } = options;
+    this.#swaps = new Swaps({ clock, state, tasks: this.#tasks });
     this.#leftovers = new Leftovers({ clock, executors, has: (id) => this.#tasks.has(id) });
   }
 
@@ -57,6 +60,10 @@ export class Worker {
     this.#rebooted = bootID !== "" && state.node.bootID !== "" && bootID !== state.node.bootID;
     if (bootID !== state.node.bootID) state.setNode({ bootID });
     for (const record of records) this.#manage(record, true);
+    for (const { task } of records) {
+      this.#swaps.recovered(task.ID);
+      this.#swaps.observe(task.ID);
+    }
   }
 
   /** Says whether a manager can be reached; while none can, tasks that crash are run again in place. */
@@ -120,6 +127,7 @@ export class Worker {
   /** Lets go of all tasks; their programs go on. */
   async stop(): Promise<void> {
     this.#stopped = true;
+    this.#swaps.stop();
     await Promise.allSettled([
       this.#leftovers.stop(),
       ...[...this.#tasks.values()].map((task) => task.stop()),
@@ -152,6 +160,7 @@ export class Worker {
     if (!present) return this.#manage({ task, status: task.Status, assigned: true }, false);
     if (present.assigned && isSameForNode(present.task, task)) return;
     present.update(task);
+    this.#swaps.observe(task.ID);
   }
 
   #manage(record: TaskRecord, recovered: boolean): void {
@@ -166,10 +175,16 @@ export class Worker {
       node: this.#options.node,
       connected: () => this.#connected,
       rebooted: this.#rebooted,
-      onRecord: (next) => state.put(next),
+      hold: () => this.#swaps.holdOf(ID),
+      isTrial: () => this.#swaps.isTrial(ID),
+      onRecord: (next) => {
+        state.put(next);
+        this.#swaps.observe(ID);
+      },
       onStatus,
     });
     this.#tasks.set(ID, task);
+    if (!recovered) this.#swaps.observe(ID);
     task.done.then(() => this.#forget(task), (thrown) => this.#setAside(task, CoveyError.from(thrown)));
   }
 
@@ -188,6 +203,7 @@ export class Worker {
     if (this.#stopped) return;
     this.#tasks.delete(ID);
     this.#options.state.delete(ID);
+    this.#swaps.observe(ID);
   }
 
   #limiter(runtime: string): StartLimiter {
@@ -203,6 +219,6 @@ export class Worker {
 /** A task's spec never changes, so the version tells everything else apart. */
 function isSameForNode(a: Task, b: Task): boolean {
   return a.Version.Index === b.Version.Index || (a.DesiredState === b.DesiredState &&
-    JSON.stringify([a.Spec, a.ServiceAnnotations, a.Ports, a.AssignedGenericResources]) ===
-      JSON.stringify([b.Spec, b.ServiceAnnotations, b.Ports, b.AssignedGenericResources]));
+    JSON.stringify([a.Spec, a.ServiceAnnotations, a.Ports, a.AssignedGenericResources, a.Swap]) ===
+      JSON.stringify([b.Spec, b.ServiceAnnotations, b.Ports, b.AssignedGenericResources, b.Swap]));
 }

@@ -40,6 +40,11 @@ export interface RolloutConfig {
   Stages?: RolloutStage[];
   /** Failures among devices that come back after the rollout before it holds for the others; default by the ratio. */
   MaxReturneeFailures?: number;
+  /**
+   * Nanoseconds that the new version may take to get healthy on a device before the device goes back to the old one by
+   * itself, manager or not; none: it does not go back.
+   */
+  DeviceRollback?: number;
 }
 
 /**

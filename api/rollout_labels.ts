@@ -5,6 +5,7 @@
  *     covey.rollout.bake: 10m                       of every stage
  *     covey.rollout.stage.1.promotion: manual       of the first stage alone
  *     covey.rollout.max-returnee-failures: 3
+ *     covey.rollout.device-rollback: 5m
  *
  * What a label says wins over the member; what no label says is the member's.
  */
@@ -47,6 +48,11 @@ export function stagesOf(spec: Pick<ServiceSpec, "Labels" | "UpdateConfig">): re
   return rolloutConfig(spec)?.Stages ?? [];
 }
 
+/** True if none but the rollout brings the new version to a device: what ends there is run again as it was. */
+export function isOnlyByRollout(spec: Pick<ServiceSpec, "Labels" | "UpdateConfig">): boolean {
+  return stagesOf(spec).length > 0 || rolloutConfig(spec)?.DeviceRollback !== undefined;
+}
+
 /** `members` with what `labels` say. */
 export function labelledRollout(
   labels: Record<string, string>,
@@ -87,6 +93,10 @@ function apply(config: RolloutConfig, stages: RolloutStage[], key: string, text:
     if (!/^\d{1,9}$/.test(text)) return `must be a whole number: current value is "${text}"`;
     config.MaxReturneeFailures = Number(text);
     return undefined;
+  }
+  if (key === "device-rollback") {
+    config.DeviceRollback = parseGoDuration(text) ?? -1;
+    return config.DeviceRollback < 0 ? `cannot be read: current value is "${text}"` : undefined;
   }
   const [, number, name = key] = /^stage\.(\d+)\.(.+)$/.exec(key) ?? [];
   const field = STAGE_FIELDS[name];

@@ -27,6 +27,7 @@ export const rolloutShape: Shape<RolloutConfig> = record({
     MAX_STAGES,
   ),
   MaxReturneeFailures: integer(0),
+  DeviceRollback: nonZero(integer(0)),
 });
 
 /**
@@ -59,6 +60,7 @@ export function checkRollout(spec: ServiceSpec, problems: FieldProblem[]): void 
       message: "FailureAction continue goes on whatever fails",
     });
   }
+  if (config.DeviceRollback !== undefined) checkDeviceRollback(spec, config.DeviceRollback, problems);
   if (stages.length === 0) return;
   if (!isGlobal(spec)) problems.push({ field, message: "stages are for global services" });
   if (continues) {
@@ -71,6 +73,18 @@ export function checkRollout(spec: ServiceSpec, problems: FieldProblem[]): void 
     });
   }
   checkStages(stages, spec.UpdateConfig, `${field}.Stages`, problems);
+}
+
+/** Nanoseconds in which a program can be stopped and another started; less would call every version bad. */
+const MIN_DEVICE_ROLLBACK_NS = SECOND_NS;
+
+function checkDeviceRollback(spec: ServiceSpec, deadline: number, problems: FieldProblem[]): void {
+  const field = "UpdateConfig.Rollout.DeviceRollback";
+  if (!isGlobal(spec)) problems.push({ field, message: "devices go back by themselves in global services" });
+  // A label that cannot be read has been told of already.
+  if (deadline >= 0 && deadline < MIN_DEVICE_ROLLBACK_NS) {
+    problems.push({ field, message: `must be at least 1 s: current value is ${deadline} ns` });
+  }
 }
 
 /** Two copies that cannot stand side by side on a device must not be asked to. */

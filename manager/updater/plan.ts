@@ -29,8 +29,10 @@ export type Stop = { state: "paused" | "timed_out"; because: string; failed?: st
 
 /** One thing to do. */
 export type Action =
-  /** Puts a task of the spec into the place. */
+  /** Puts a task of the spec into the place, or lets the one that waits there begin. */
   | { do: "replace"; key: string; stage: number; returned: boolean }
+  /** Ends a task of the spec that its device has not begun to swap in. */
+  | { do: "take_back"; key: string }
   /** Ends what stands beside a task that has proved itself. */
   | { do: "end_others"; key: string }
   /** Writes the progress, and where it has stopped why. */
@@ -48,7 +50,10 @@ const STOPPED = new Set<Rollout["State"]>(["paused", "timed_out", "aborted"]);
 
 /** The next actions of a rollout whose places and progress are `state`. */
 export function plan(state: PlanState, policy: Policy): Plan {
-  if (STOPPED.has(state.rollout.State)) return { actions: [], wakeMs: undefined, over: true };
+  if (STOPPED.has(state.rollout.State)) {
+    const pending = state.slots.filter((slot) => slot.pending);
+    return { actions: pending.map(({ key }) => ({ do: "take_back", key })), wakeMs: undefined, over: true };
+  }
   const planner = new Planner(state, policy);
   return planner.decide();
 }
@@ -110,9 +115,9 @@ function withNewFailures(
   return added.length === 0 ? rollout.Failures : [...rollout.Failures, ...added];
 }
 
-/** It has the new spec from the rollout, not from coming back after the end. */
-function isReached({ stage, returned, dirty }: SlotFacts): boolean {
-  return stage !== undefined && !returned && !dirty;
+/** It got the new spec from the rollout, not from coming back after the end; its device may have gone back to the old one. */
+function isReached({ stage, returned, dirty, first }: SlotFacts): boolean {
+  return stage !== undefined && !returned && (!dirty || first?.state === "failed");
 }
 
 class Planner {
@@ -150,7 +155,9 @@ class Planner {
   }
 
   #isWaiting(): boolean {
-    return this.state.slots.some((slot) => slot.deferred === undefined && (slot.dirty || slot.crowded));
+    return this.state.slots.some((slot) =>
+      slot.deferred === "held" || (slot.deferred === undefined && (slot.dirty || slot.crowded))
+    );
   }
 
   #record(change: Partial<Rollout>, stop?: Stop): void {
@@ -168,15 +175,16 @@ class Planner {
     const { first } = slot;
     if (first !== undefined && slot.deferred === undefined) {
       const freeMs = first.sinceMs + delayMs;
-      if (first.state === "starting") this.#flies(slot);
+      if (first.state === "starting" || slot.swapping) this.#flies(slot);
       else if (first.state !== "gone" && freeMs > nowMs) {
         this.#inFlight++;
         this.#wakeAt(freeMs);
       }
       const provenMs = first.sinceMs + monitorMs;
-      if (first.state === "running" && provenMs > nowMs) this.#isUnproven(slot, provenMs);
+      if (first.state === "running" && !slot.swapping && provenMs > nowMs) this.#isUnproven(slot, provenMs);
     }
-    if (!slot.crowded || slot.runningMs === undefined) return;
+    // A device that swaps by itself says when the old task is not needed any more.
+    if (!slot.crowded || slot.swapping || slot.runningMs === undefined) return;
     const keptMs = startFirst && !rollback ? slot.runningMs + monitorMs : 0;
     if (keptMs <= nowMs) this.#actions.push({ do: "end_others", key: slot.key });
     else this.#wakeAt(keptMs);
@@ -261,20 +269,23 @@ class Planner {
     }
     // A device that vanished with the new spec keeps its place in the stage: the spec may be why.
     const reached = slots.filter(isReached).length;
-    const waiting = slots.filter((slot) => slot.dirty && slot.deferred === undefined).length;
+    const waiting =
+      slots.filter((slot) => slot.dirty && slot.deferred === undefined && !isReached(slot)).length;
     return [...again, ...fresh.slice(0, Math.max(0, Math.ceil(stage.share * (reached + waiting)) - reached))];
   }
 
   /** Not there yet, and nothing is on its way: also where the first task vanished without a word. */
   #isDue(slot: SlotFacts): boolean {
-    if (slot.deferred !== undefined) return false;
-    if (this.#retry.has(slot.place)) return true;
+    const again = this.#retry.has(slot.place);
+    if (slot.deferred !== undefined && !(again && slot.report?.Kind === "remembered_bad")) return false;
+    if (again) return true;
     return slot.dirty && (slot.first === undefined || slot.first.state === "gone");
   }
 
   #launch(slots: readonly SlotFacts[], returned: boolean): number {
     const free = Math.max(0, this.policy.parallelism - this.#inFlight);
-    const due = slots.slice(0, free);
+    // What is ready on its device goes first: it may have been on its way for long.
+    const due = slots.toSorted((a, b) => Number(b.prepared) - Number(a.prepared)).slice(0, free);
     for (const { key, place } of due) {
       this.#actions.push({ do: "replace", key, stage: this.#rollout.Stage, returned });
       this.#retry.delete(place);
