@@ -310,8 +310,9 @@ class Planner {
     const { nowMs } = this.state;
     const index = this.#rollout.Stage, stage = this.policy.stages[index]!;
     const timeoutMs = Date.parse(this.#rollout.StageStartedAt) + stage.timeoutMs;
-    if (this.#rollout.State === "awaiting_promotion") return false;
-    if (this.#rollout.State === "baking") return this.#bake(stage);
+    if (this.#rollout.State === "awaiting_promotion" || this.#rollout.State === "baking") {
+      return this.#waitInStage(stage);
+    }
     const due = this.#candidates(stage);
     if (this.#launch(due, false) > 0) {
       this.#noteRetries();
@@ -369,7 +370,19 @@ class Planner {
     return this.#leaveStage(stage);
   }
 
+  /** All that is done in a stage of which every device was reached is what somebody asked for: to try some once more. */
+  #waitInStage(stage: StagePolicy): boolean {
+    const again = this.state.slots.filter((slot) => this.#retry.has(slot.place) && this.#isDue(slot));
+    if (this.#launch(again, false) > 0) {
+      this.#noteRetries();
+      return false;
+    }
+    return this.#rollout.State === "baking" && again.length === 0 && this.#bake(stage);
+  }
+
   #bake(stage: StagePolicy): boolean {
+    // Devices that are tried once more are watched for as long as any.
+    if (this.#isWatching()) return false;
     const untilMs = Date.parse(this.#rollout.BakeStartedAt ?? this.#rollout.StageStartedAt) + stage.bakeMs;
     if (untilMs <= this.state.nowMs) return this.#leaveStage(stage);
     this.#wakeAt(untilMs);

@@ -3,6 +3,7 @@ import assert from "node:assert/strict";
 import type { UpdateConfig } from "../../../api/service.ts";
 import type { SwapReport } from "../../../api/swap.ts";
 import type { Task } from "../../../api/task.ts";
+import { controlRollout, rolloutView } from "../../../manager/control/rollouts.ts";
 import { Fleet, type NodeOptions, versionOf } from "../orchestrator/harness.ts";
 
 const ROLLOUT = { DeviceRollback: 60e9 };
@@ -247,4 +248,63 @@ Deno.test("Updater: a rollout that is resumed goes to the device again from whic
   await fleet.clock.advance(10_000);
   await proves(fleet, begun(fleet, id)[0]!);
   assert.deepEqual(fleet.versions(id), { v2: 1 });
+});
+
+const STAGES = [{ Percent: 50, Bake: 600e9 }, { Percent: 100 }];
+
+Deno.test("Updater: a device that remembers a version as bad is deferred, and no failure", async () => {
+  const { fleet, id } = await fleetOf(2);
+  await using _ = fleet;
+  await fleet.release(id, "v2");
+  await fleet.clock.advance(1_000);
+  const bad = begun(fleet, id)[0]!;
+  const Swap: SwapReport = { Kind: "remembered_bad", Reason: "it failed on this device" };
+  await fleet.store.update((tx) => {
+    const task = tx.get("tasks", bad.ID)!;
+    tx.update("tasks", { ...task, Status: { ...task.Status, Swap } });
+  });
+  await fleet.clock.advance(1_000);
+  await proves(fleet, begun(fleet, id).find((task) => task.ID !== bad.ID)!);
+  const view = rolloutView(fleet.store, fleet.service(id), fleet.clock.now());
+  assert.deepEqual([view.State, view.Done, view.Failed, view.Deferred], ["completed", 1, 0, 1]);
+  assert.deepEqual(view.DeferredPlaces, [
+    { Place: bad.NodeID, Reason: "remembered bad: it failed on this device" },
+  ]);
+  const { index } = fleet.store;
+  await fleet.clock.advance(3_600_000);
+  assert.equal(fleet.store.index, index, "writes nothing meanwhile");
+  await controlRollout(fleet.store, fleet.clock, id, "retry");
+  await fleet.clock.advance(1_000);
+  const again = begun(fleet, id)[0]!;
+  assert.equal(again.Swap!.Retry, true);
+  assert.equal(again.Swap!.With, bad.Swap!.With);
+  await proves(fleet, again);
+  assert.deepEqual(fleet.versions(id), { v2: 2 });
+});
+
+Deno.test("Rollout: a retry tries the devices that failed, and does not bake the whole stage anew", async () => {
+  const { fleet, id } = await fleetOf(4, { Parallelism: 2, Rollout: { ...ROLLOUT, Stages: STAGES } });
+  await using _ = fleet;
+  await fleet.release(id, "v2");
+  await fleet.clock.advance(1_000);
+  for (const task of begun(fleet, id)) await proves(fleet, task);
+  const rollout = () => fleet.service(id).UpdateStatus!.Rollout!;
+  assert.equal(rollout().State, "baking");
+  const bakeStarted = rollout().BakeStartedAt;
+  const bad = tasksOf(fleet, id, "v2")[0]!;
+  await fleet.clock.advance(300_000);
+  await fleet.agents.report(bad.ID, "failed", {});
+  await fleet.clock.advance(1_000);
+  assert.equal(rollout().State, "paused");
+  await controlRollout(fleet.store, fleet.clock, id, "retry");
+  await fleet.clock.advance(20_000);
+  fleet.agents.fate = () => "running";
+  fleet.agents.kick();
+  await fleet.clock.advance(20_000);
+  assert.equal(rollout().State, "baking");
+  assert.equal(rollout().BakeStartedAt, bakeStarted);
+  await fleet.clock.advance(230_000);
+  assert.equal(rollout().State, "baking");
+  await fleet.clock.advance(30_000);
+  assert.equal(rollout().Stage, 1);
 });
