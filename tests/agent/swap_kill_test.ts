@@ -16,6 +16,9 @@ const MONITOR_MS = 400;
 /** A swap takes half a second of work and the monitor period; some kills shall hit before and after. */
 const MAX_KILL_MS = 1500;
 
+/** Longest wait for the end of a round. */
+const LIMIT_MS = 60_000;
+
 /** Nobody else on the machine sleeps that long. */
 const seconds = (round: number, version: number) => String(71_000_000 + round * 10 + version);
 
@@ -32,7 +35,8 @@ async function round(manager: RealManager, agent: AgentUnderTest, node: string, 
   const make = (task: Task) => manager.store.update((tx) => tx.create("tasks", task));
   await make(testTask(oldID, node, { Spec: processSpec("/bin/sleep", oldArgs.slice(1)) }));
   await manager.until(() => status(oldID).State === "running");
-  const bad = processSpec("/bin/sh", ["-c", `sleep 0.2; exit ${n % 4}`]);
+  // Each another version: the same one would be remembered as bad, and not tried.
+  const bad = processSpec("/bin/sh", ["-c", `sleep 0.2; exit ${n % 4}`, `round-${n}`]);
   await make(testTask(newID, node, {
     Spec: isGood ? processSpec("/bin/sleep", newArgs.slice(1)) : bad,
     Swap: { With: oldID, Deadline: 30e9, Monitor: MONITOR_MS * 1e6 },
@@ -43,7 +47,9 @@ async function round(manager: RealManager, agent: AgentUnderTest, node: string, 
     await new Promise((resolve) => setTimeout(resolve, killMs));
     await agent.kill();
     agent.start();
-    await manager.until(() => isGood ? status(oldID).State === "shutdown" : status(newID).State === "failed");
+    const isOver = () => isGood ? status(oldID).State === "shutdown" : status(newID).State === "failed";
+    const seen = () => JSON.stringify([status(oldID), status(newID), live()]);
+    await eventually("the swap is over", () => Promise.resolve(isOver()), seen, LIMIT_MS);
     await eventually("one version is left", () => {
       const [old, next] = live();
       return Promise.resolve(old.length + next.length === 1 && (isGood ? next : old).length === 1);
@@ -70,14 +76,15 @@ Deno.test(`Swap: the agent is killed at ${ROUNDS} random moments, and the device
   const agent = new AgentUnderTest(manager);
   agent.start();
   const node = await manager.readyNode();
-  for (let n = 0; n < ROUNDS; n++) {
-    const killMs = Math.floor(random.float() * MAX_KILL_MS);
-    try {
-      await round(manager, agent, node, n, killMs);
-    } catch (thrown) {
-      throw new Error(`round ${n}, killed after ${killMs} ms (seed ${SEED}): ${thrown}`, { cause: thrown });
+  try {
+    for (let n = 0; n < ROUNDS; n++) {
+      const killMs = Math.floor(random.float() * MAX_KILL_MS);
+      await round(manager, agent, node, n, killMs).catch((cause) => {
+        throw new Error(`round ${n}, killed after ${killMs} ms (seed ${SEED}): ${cause}`, { cause });
+      });
     }
+  } finally {
+    assert.equal(await agent.leave(), 0);
+    await manager.stop();
   }
-  assert.equal(await agent.leave(), 0);
-  await manager.stop();
 });
