@@ -15,6 +15,8 @@ export type Hold =
   | "rest"
   /** End: another has taken its place. */
   | "end"
+  /** Not even be made ready. */
+  | "wait"
   /** Be made ready, and no more. */
   | "prepare"
   | undefined;
@@ -56,5 +58,5 @@ function isAssigned({ task, assigned }: TaskRecord): boolean {
 /** What of `desired` a hold leaves. */
 export function wantedUnder(hold: Hold, desired: TaskState): TaskState {
   if (hold === "end") return "shutdown";
-  return hold === "prepare" && compareStates(desired, "ready") > 0 ? "ready" : desired;
+  return (hold === "prepare" || hold === "wait") && compareStates(desired, "ready") > 0 ? "ready" : desired;
 }

@@ -7,8 +7,10 @@ import { toMs } from "../api/duration.ts";
 import { CoveyError } from "../api/errors.ts";
 import { getLogger } from "../api/log.ts";
 import type { SwapReport } from "../api/swap.ts";
+import type { Task } from "../api/task.ts";
 import { versionHash } from "./bad_versions.ts";
-import type { LocalState, SwapRecord } from "./local_state.ts";
+import { type DeviceFacts, whyNotBegin, whyNotPrepare } from "./gate.ts";
+import type { LocalState } from "./local_state.ts";
 import { type Hold, holdOfNext, holdOfOld, isAlive, isTrial } from "./swap.ts";
 import type { TaskManager } from "./task_manager.ts";
 
@@ -18,6 +20,9 @@ import type { TaskManager } from "./task_manager.ts";
  */
 const MAX_STARTS = 5;
 
+/** While a swap waits, what it waits for is looked at this often: a lock that was lifted holds nobody up for longer. */
+const LOOK_PERIOD_MS = 10_000;
+
 const log = getLogger(["covey", "agent"]);
 
 /** What it works with. */
@@ -26,12 +31,20 @@ export interface SwapsOptions {
   state: LocalState;
   /** The device's tasks by ID. */
   tasks: ReadonlyMap<string, TaskManager>;
+  /** What stands against a swap is judged by it; without it, nothing on the device does. */
+  facts: (() => Promise<DeviceFacts>) | undefined;
 }
 
 /** What is under way in memory for one swap. */
 interface Watch {
   /** Its beginning is on the disk, or on its way there. */
   begun: "writing" | "written" | undefined;
+  /** The new task may be made ready. */
+  mayPrepare: boolean;
+  /** A look at the device is under way. */
+  judging: boolean;
+  /** Until the device is looked at again. */
+  again: CancelTimer | undefined;
   /** Until the new task must run. */
   deadline: CancelTimer | undefined;
   /** Until it has proved itself. */
@@ -54,7 +67,7 @@ export class Swaps {
   recovered(id: string): void {
     const next = this.#options.tasks.get(id), swap = next?.record.swap;
     if (!next || !swap?.begun || swap.proven) return;
-    this.#watches.set(id, { begun: "written", deadline: undefined, monitor: undefined });
+    this.#watches.set(id, newWatch("written"));
     next.keepSwap({ ...swap, starts: swap.starts + 1 });
   }
 
@@ -70,8 +83,10 @@ export class Swaps {
       if (of === "end" || hold === undefined) hold = of;
     }
     if (hold !== undefined || task.task.Swap === undefined) return hold;
-    if (this.#watches.get(id)?.begun === "writing") return "prepare";
-    return holdOfNext(task.record, this.#oldOf(task)?.record);
+    const watch = this.#watches.get(id);
+    if (watch?.begun === "writing") return "prepare";
+    const may = holdOfNext(task.record, this.#oldOf(task)?.record);
+    return may === "prepare" && !task.record.swap?.begun && !watch?.mayPrepare ? "wait" : may;
   }
 
   /** True while the end of task `id` is the end of its swap. */
@@ -84,7 +99,7 @@ export class Swaps {
   observe(id: string): void {
     const task = this.#options.tasks.get(id);
     if (task?.task.Swap !== undefined && !this.#watches.has(id)) {
-      this.#watches.set(id, { begun: undefined, deadline: undefined, monitor: undefined });
+      this.#watches.set(id, newWatch(undefined));
     }
     if (this.#watches.size === 0) return;
     if (task === undefined) this.#drop(id);
@@ -109,8 +124,7 @@ export class Swaps {
 
   #drop(id: string): void {
     const watch = this.#watches.get(id);
-    watch?.deadline?.();
-    watch?.monitor?.();
+    if (watch) this.#rest(watch);
     this.#watches.delete(id);
     this.#dirty.delete(id);
   }
@@ -141,7 +155,7 @@ export class Swaps {
     next.poke("waiting");
     old?.poke("starting");
     if (!isAlive(record) || swap?.proven || !old || !isAlive(old.record)) return this.#rest(watch);
-    if (!swap?.begun) return this.#mayBegin(next, watch);
+    if (!swap?.begun) return void this.#judge(next, watch);
     if (watch.begun === "writing") return;
     if (swap.starts > MAX_STARTS) {
       return next.giveUp(`the device started anew ${swap.starts - 1} times meanwhile`);
@@ -151,9 +165,8 @@ export class Swaps {
   }
 
   #rest(watch: Watch): void {
-    watch.deadline?.();
-    watch.monitor?.();
-    watch.deadline = watch.monitor = undefined;
+    for (const cancel of [watch.again, watch.deadline, watch.monitor]) cancel?.();
+    watch.again = watch.deadline = watch.monitor = undefined;
   }
 
   #watchStarting(next: TaskManager, watch: Watch): void {
@@ -172,20 +185,51 @@ export class Swaps {
     });
   }
 
-  /** Why the swap must not begin now; undefined if nothing stands against it. */
-  #reason({ task }: TaskManager): SwapReport | undefined {
+  /** Looks at the device, and begins if nothing stands against it. */
+  async #judge(next: TaskManager, watch: Watch): Promise<void> {
+    if (watch.judging) return;
+    watch.judging = true;
+    let facts: DeviceFacts | undefined;
+    try {
+      facts = await this.#options.facts?.();
+    } catch (thrown) {
+      log.warn("Cannot look whether a new version may be brought in: {message}", {
+        message: CoveyError.from(thrown).message,
+      });
+    }
+    watch.judging = false;
+    const old = this.#oldOf(next);
+    const isOver = this.#watches.get(next.task.ID) !== watch || watch.begun !== undefined;
+    if (this.#stopped || isOver || !old || !isAlive(old.record) || !isAlive(next.record)) return;
+    watch.again?.();
+    watch.again = this.#options.clock.setTimer(LOOK_PERIOD_MS, () => void this.#judge(next, watch));
+    const bad = this.#remembered(next), closed = facts && whyNotPrepare(next.task, facts);
+    watch.mayPrepare = bad === undefined && closed === undefined;
+    const report = bad ?? (next.isReady ? undefined : closed) ??
+      (facts && whyNotBegin(next.task, old.task, this.#others(next, old), facts));
+    next.report(report);
+    next.poke("waiting");
+    if (!report && next.isReady && next.task.DesiredState === "running") this.#begin(next, watch);
+  }
+
+  /** What else runs on the device. */
+  #others(next: TaskManager, old: TaskManager): Task[] {
+    return [...this.#options.tasks.values()]
+      .filter((task) => task !== next && task !== old && isAlive(task.record)).map(({ task }) => task);
+  }
+
+  #remembered({ task }: TaskManager): SwapReport | undefined {
     if (task.Swap?.Retry) return undefined;
     const bad = this.#options.state.badVersions.get(versionHash(task));
     return bad && { Kind: "remembered_bad", Reason: `it failed on this device at ${bad.At}: ${bad.Reason}` };
   }
 
-  #mayBegin(next: TaskManager, watch: Watch): void {
-    const report = this.#reason(next);
-    next.report(report);
-    if (report || watch.begun || !next.isReady || next.task.DesiredState !== "running") return;
+  #begin(next: TaskManager, watch: Watch): void {
     const { state } = this.#options;
+    watch.again?.();
+    watch.again = undefined;
     watch.begun = "writing";
-    next.keepSwap({ begun: true, starts: 1 } satisfies SwapRecord);
+    next.keepSwap({ begun: true, starts: 1 });
     state.flush().then(() => {
       watch.begun = "written";
       if (next.task.Swap?.Retry) state.deleteBadVersion(versionHash(next.task));
@@ -196,4 +240,15 @@ export class Swaps {
       next.report({ Kind: "ineligible", Reason: CoveyError.from(thrown).message });
     }).finally(() => this.observe(next.task.ID));
   }
+}
+
+function newWatch(begun: Watch["begun"]): Watch {
+  return {
+    begun,
+    mayPrepare: false,
+    judging: false,
+    again: undefined,
+    deadline: undefined,
+    monitor: undefined,
+  };
 }

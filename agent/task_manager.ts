@@ -143,9 +143,8 @@ export class TaskManager {
 
   /** What a swap lets the task do has changed: looks again, and lets go of what `cause` may abort if that is not wanted now. */
   poke(cause: Activity): void {
-    const hold = this.#shallRun ? this.#env.hold?.() : undefined;
-    const mustStop = hold === "end" || (hold === "rest" && !this.#record.resting);
-    if (hold !== this.#heldBy) this.#interrupt(mustStop ? cause : "waiting");
+    const hold = this.#hold;
+    if (hold !== this.#heldBy) this.#interrupt(hold === "end" || hold === "rest" ? cause : "waiting");
   }
 
   /** The task has failed, whatever its program does: stops it, and reports it as failed for that reason. */
@@ -196,6 +195,10 @@ export class TaskManager {
     return this.#record.assigned ? this.#record.task.DesiredState : "remove";
   }
 
+  get #hold(): Hold {
+    return compareStates(this.#desired, "complete") <= 0 ? this.#env.hold?.() : undefined;
+  }
+
   get #shallRun(): boolean {
     return this.#desired === "running" || this.#desired === "complete";
   }
@@ -218,10 +221,14 @@ export class TaskManager {
   /** Does the next thing there is to do; false when nothing will ever be. */
   async #step(signal: AbortSignal): Promise<boolean> {
     await this.#applyUpdate();
-    const hold = this.#heldBy = this.#shallRun ? this.#env.hold?.() : undefined;
+    const hold = this.#heldBy = this.#hold;
     if (this.#givenUp !== undefined && !isTerminal(this.#phase)) return await this.#endAsFailed(signal);
     if (hold === "rest") return await this.#rest(signal);
     if (hold === undefined && this.#record.resting && this.#shallRun) return await this.#wakeUp(signal);
+    // What was begun before stays as it is.
+    if (hold === "wait" && (this.#phase === "accepted" || this.#phase === "preparing")) {
+      return await aborted(signal);
+    }
     const step = nextStep(wantedUnder(hold, this.#desired), this.#phase);
     if (step.kind === "idle") {
       if (isTerminal(this.#phase) && !this.#record.assigned) return !await this.#removeTraces(signal);
@@ -236,10 +243,7 @@ export class TaskManager {
 
   /** Stops the program for a successor; what is left of it stays, so that nobody takes its image away. */
   async #rest(signal: AbortSignal): Promise<true> {
-    if (this.#record.resting) {
-      await aborted(signal);
-      return true;
-    }
+    if (this.#record.resting) return await aborted(signal);
     await this.#stopProgram(signal);
     this.#enter("accepted");
     this.#keep({ resting: true });
@@ -266,8 +270,7 @@ export class TaskManager {
   /** Its successor has failed: runs again, from what is left. */
   async #wakeUp(signal: AbortSignal): Promise<true> {
     this.#activity = "stopping";
-    const controller = await this.#ensureController("shutdown");
-    await this.#clearAway(signal, controller);
+    await this.#clearAway(signal, await this.#ensureController("shutdown"));
     this.#recovering = false;
     this.#enter("accepted");
     this.#keep({ resting: undefined });
@@ -282,8 +285,8 @@ export class TaskManager {
 
   async #endAsFailed(signal: AbortSignal): Promise<true> {
     await this.#stopProgram(signal);
-    const outcome: Outcome = { state: "failed", message: "rolled back", err: this.#givenUp! };
-    this.#move(outcome, await this.#containerStatus(undefined));
+    const container = await this.#containerStatus(undefined);
+    this.#move({ state: "failed", message: "rolled back", err: this.#givenUp! }, container);
     return true;
   }
 
@@ -488,9 +491,9 @@ export class TaskManager {
 }
 
 /** Resolves when `signal` aborts. */
-function aborted(signal: AbortSignal): Promise<void> {
+function aborted(signal: AbortSignal): Promise<true> {
   return new Promise((resolve) => {
-    if (signal.aborted) return resolve();
-    signal.addEventListener("abort", () => resolve(), { once: true });
+    if (signal.aborted) return resolve(true);
+    signal.addEventListener("abort", () => resolve(true), { once: true });
   });
 }

@@ -8,6 +8,7 @@ import type { Task, TaskStatus } from "../api/task.ts";
 import type { NodeDescription } from "../api/node.ts";
 import type { Executor } from "../executors/executor.ts";
 import type { DependencyKeeper } from "./dependencies.ts";
+import type { DeviceFacts } from "./gate.ts";
 import { Leftovers } from "./leftovers.ts";
 import type { LocalState, TaskRecord } from "./local_state.ts";
 import { startLimit, StartLimiter } from "./start_limiter.ts";
@@ -27,6 +28,8 @@ export interface WorkerOptions {
   dependencies: DependencyKeeper;
   /** Identifies the machine's present boot; empty if the system does not say. */
   bootID: string;
+  /** See `SwapsOptions`. */
+  deviceFacts?: () => Promise<DeviceFacts>;
   /** See `TaskEnvironment`. */
   node: () => Promise<NodeDescription>;
   onStatus: (taskID: string, status: TaskStatus) => void;
@@ -49,7 +52,7 @@ export class Worker {
     this.#options = options;
     this.#executors = new Map(options.executors.map((executor) => [executor.runtime, executor]));
     const { clock, executors, state } = options;
-    this.#swaps = new Swaps({ clock, state, tasks: this.#tasks });
+    this.#swaps = new Swaps({ clock, state, tasks: this.#tasks, facts: options.deviceFacts });
     this.#leftovers = new Leftovers({ clock, executors, has: (id) => this.#tasks.has(id) });
   }
 

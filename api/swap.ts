@@ -7,6 +7,8 @@
  *        └─ a reason not to begin now: told in the status, and looked at again
  */
 
+import type { MaintenanceWindow } from "./window.ts";
+
 /** What a task carries that a device shall swap in. Durations in nanoseconds. */
 export interface TaskSwap {
   /** ID of the task that is kept to go back to. */
@@ -19,10 +21,16 @@ export interface TaskSwap {
   StartFirst?: true;
   /** It is tried although the device remembers that it failed there. */
   Retry?: true;
+  /** When the new task may be made ready. */
+  Download?: MaintenanceWindow;
+  /** When the swap may begin. */
+  Apply?: MaintenanceWindow;
+  /** Somebody at the device has to agree. */
+  Consent?: true;
 }
 
 /** Why a device does not begin a swap now. */
-const HOLDS = ["remembered_bad", "ineligible"] as const;
+const HOLDS = ["remembered_bad", "ineligible", "locked", "window", "consent"] as const;
 /** The words of {@linkcode SwapReport.Kind}. */
 export const SWAP_KINDS = [...HOLDS, "rolled_back"] as const;
 

@@ -54,7 +54,7 @@ export function swapOf(
   live: readonly Task[],
   monitorMs: number,
 ): TaskSwap | undefined {
-  const deadline = rolloutConfig(service.Spec)?.DeviceRollback;
+  const { DeviceRollback: deadline, Download, Apply, Consent } = rolloutConfig(service.Spec) ?? {};
   const old = live.find((task) =>
     isWanted(task) && task.Status.State === "running" && isTaskDirty(view, service, task)
   );
@@ -66,5 +66,8 @@ export function swapOf(
     Deadline: deadline,
     Monitor: monitorMs * MILLISECOND_NS,
     ...(startFirst && { StartFirst: true }),
+    ...(Download && { Download }),
+    ...(Apply && { Apply }),
+    ...(Consent && { Consent: true }),
   };
 }

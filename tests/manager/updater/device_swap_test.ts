@@ -308,3 +308,61 @@ Deno.test("Rollout: a retry tries the devices that failed, and does not bake the
   await fleet.clock.advance(30_000);
   assert.equal(rollout().Stage, 1);
 });
+
+Deno.test("Updater: a device whose swap waits is deferred with its reason, and converges later under the same rollout", async () => {
+  const { fleet, id } = await fleetOf(3);
+  await using _ = fleet;
+  await fleet.release(id, "v2");
+  await fleet.clock.advance(1_000);
+  const locked = begun(fleet, id)[0]!;
+  const tell = (Swap: SwapReport | undefined) =>
+    fleet.store.update((tx) => {
+      const task = tx.get("tasks", locked.ID)!, { Swap: _swap, ...status } = task.Status;
+      tx.update("tasks", { ...task, Status: { ...status, ...(Swap && { Swap }) } });
+    });
+  await tell({ Kind: "locked", Reason: "the device's update lock is set" });
+  await fleet.clock.advance(1_000);
+  for (let n = 0; n < 2; n++) {
+    await proves(fleet, begun(fleet, id).find((task) => task.ID !== locked.ID)!);
+  }
+  const view = () => rolloutView(fleet.store, fleet.service(id), fleet.clock.now());
+  assert.deepEqual([view().State, view().Done, view().Total, view().Deferred], ["completed", 2, 2, 1]);
+  assert.deepEqual(view().DeferredPlaces, [
+    { Place: locked.NodeID, Reason: "locked: the device's update lock is set" },
+  ]);
+  await tell(undefined);
+  await fleet.clock.advance(1_000);
+  await proves(fleet, fleet.store.get("tasks", locked.ID)!);
+  assert.deepEqual(fleet.versions(id), { v2: 3 });
+  assert.equal(view().Deferred, 0);
+});
+
+Deno.test("Updater: a device that becomes free after the end is told to begin as one that came back, and a pause holds for it", async () => {
+  for (const paused of [true, false]) {
+    const { fleet, id } = await fleetOf(2, { Parallelism: 2 });
+    await using _ = fleet;
+    const Swap: SwapReport = { Kind: "window", Reason: "the window for updates is closed" };
+    // It says so before it is given the word.
+    fleet.agents.offline.add("device-0");
+    await fleet.release(id, "v2");
+    await fleet.clock.advance(1_000);
+    const held = tasksOf(fleet, id, "v2").find((task) => task.NodeID === "device-0")!;
+    await fleet.store.update((tx) => {
+      const task = tx.get("tasks", held.ID)!;
+      tx.update("tasks", { ...task, Status: { ...task.Status, State: "ready", Swap } });
+    });
+    await fleet.clock.advance(1_000);
+    await proves(fleet, begun(fleet, id)[0]!);
+    assert.equal(fleet.service(id).UpdateStatus!.State, "completed");
+    if (paused) await controlRollout(fleet.store, fleet.clock, id, "pause");
+    await fleet.clock.advance(1_000);
+    await fleet.store.update((tx) => {
+      const task = tx.get("tasks", held.ID)!, { Swap: _swap, ...status } = task.Status;
+      tx.update("tasks", { ...task, Status: status });
+    });
+    await fleet.clock.advance(10_000);
+    const { DesiredState, Rollout } = fleet.store.get("tasks", held.ID)!;
+    assert.equal(DesiredState, paused ? "shutdown" : "running");
+    if (!paused) assert.equal(Rollout!.Returned, true);
+  }
+});
