@@ -82,6 +82,7 @@ function merge(
     },
     Runtimes: parts.map((part) => part.runtime).sort(),
     ...(reloads.length > 0 ? { Reloads: reloads } : {}),
+    Swaps: true,
     ...(facts.AgentOnly ? { AgentOnly: true } : {}),
     ...(tlsInfo ? { TLSInfo: tlsInfo } : {}),
   };
