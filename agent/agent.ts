@@ -11,6 +11,7 @@ import type { NodeDescription } from "../api/node.ts";
 import { orAbort } from "../api/or_abort.ts";
 import type { Random } from "../api/random.ts";
 import type { Executor } from "../executors/executor.ts";
+import { Asks } from "./asks.ts";
 import { sessionBackoff } from "./backoff.ts";
 import type { ManagerConnection, ManagerDialer } from "./connection.ts";
 import { DependencyKeeper } from "./dependencies.ts";
@@ -74,6 +75,7 @@ export class Agent {
   readonly #worker: Worker;
   readonly #dependencies: DependencyKeeper;
   readonly #reporter: StatusReporter;
+  readonly #asks: Asks;
   readonly #managers: Managers;
   readonly #backoff: Backoff;
   readonly #abort = new AbortController();
@@ -99,6 +101,7 @@ export class Agent {
       node: async () => this.#description ?? await this.#describe(this.#abort.signal),
       onStatus: (taskID, status) => this.#reporter.report(taskID, status),
     });
+    this.#asks = new Asks({ clock: options.clock, random: options.random, tasks: this.#worker });
   }
 
   /** See {@linkcode AgentState}. */
@@ -117,6 +120,7 @@ export class Agent {
   async stop(): Promise<void> {
     this.#abort.abort(new CoveyError("canceled", "Cannot go on: the agent stops"));
     await this.#running;
+    await this.#asks.stop();
     await this.#worker.stop();
     this.#reporter.disconnect();
     await this.#dependencies.settled();
@@ -184,15 +188,17 @@ export class Agent {
     } finally {
       this.#worker.setConnected(false);
       this.#reporter.disconnect();
+      this.#asks.disconnect();
       connection?.close();
     }
   }
 
   #events(address: string, onOpen: () => void): SessionEvents {
     return {
-      onRegistered: (message, send) => {
+      onRegistered: (message, send, sendLogs) => {
         onOpen();
         this.#registered(address, message, send);
+        this.#asks.connect(sendLogs);
       },
       onMessage: (message) => this.#takeMessage(message),
       onTime: (time) => this.#options.onTime?.(time),
@@ -220,6 +226,7 @@ export class Agent {
     this.#managersTold = true;
     // The node's key may be a new one: a renewal is told of here.
     void this.#dependencies.rekey();
+    this.#asks.apply(message.Asks ?? []);
     this.#options.onSession?.(message);
   }
 

@@ -11,6 +11,7 @@
  */
 import { type Clock, sleep } from "../api/clock.ts";
 import {
+  ASK_KINDS,
   ASSIGNMENT_KINDS,
   type AssignmentChange,
   type AssignmentsMessage,
@@ -22,7 +23,9 @@ import {
 import { inWords } from "../api/duration.ts";
 import { CoveyError } from "../api/errors.ts";
 import type { NodeDescription } from "../api/node.ts";
+import type { LogPushAnswer } from "../api/logs.ts";
 import type { ManagerConnection } from "./connection.ts";
+import type { SendLogs } from "./log_answer.ts";
 import type { Patience } from "./patience.ts";
 import type { SendStatuses } from "./status_reporter.ts";
 
@@ -32,7 +35,7 @@ const DESCRIBE_PERIOD_MS = 20_000;
 /** What a session tells the agent. */
 export interface SessionEvents {
   /** The session is registered; `message` is the first one. */
-  onRegistered: (message: SessionMessage, send: SendStatuses) => void;
+  onRegistered: (message: SessionMessage, send: SendStatuses, sendLogs: SendLogs) => void;
   /** Every message of the session stream, the first one too. */
   onMessage: (message: SessionMessage) => void;
   /** The manager's time with a heartbeat, RFC 3339. */
@@ -66,13 +69,18 @@ export async function runSession(
     const request: SessionRequest = {
       ...(sessionID ? { SessionID: sessionID } : {}),
       Description: description,
+      Answers: [...ASK_KINDS],
     };
     const messages = connection
       .serverStream<SessionMessage>(DISPATCHER_METHODS.session, request, { signal: abort.signal })
       [Symbol.asyncIterator]();
     const first = await firstMessage(clock, patience, messages, abort);
     const session = new Session(clock, connection, patience, first.SessionID, events, abort.signal);
-    events.onRegistered(first, (updates) => session.sendStatuses(updates));
+    events.onRegistered(
+      first,
+      (updates) => session.sendStatuses(updates),
+      (push) => session.sendLogs(push),
+    );
     events.onMessage(first);
     loops.push(
       session.followMessages(messages),
@@ -136,6 +144,12 @@ class Session {
 
   async sendStatuses(updates: Parameters<SendStatuses>[0]): Promise<void> {
     await this.#call(DISPATCHER_METHODS.updateTaskStatus, { SessionID: this.#id, Updates: updates });
+  }
+
+  /** Waits for as long as the manager has no room for more, so the time that it takes says nothing of the link. */
+  async sendLogs(push: Parameters<SendLogs>[0]): Promise<LogPushAnswer> {
+    const request = { ...push, SessionID: this.#id };
+    return await this.#connection.call(DISPATCHER_METHODS.publishLogs, request, { signal: this.#signal });
   }
 
   async followMessages(messages: AsyncIterator<SessionMessage>): Promise<never> {

@@ -3,6 +3,7 @@
  * carries the session's ID; a wrong one is `invalid_argument`, an unregistered node `not_found`.
  */
 import { DEPENDENCY_KINDS, type DependencyKind, type DependencyPayload } from "./dependency.ts";
+import type { LogAsk } from "./logs.ts";
 import type { Node, NodeDescription } from "./node.ts";
 import type { Task, TaskStatus } from "./task.ts";
 
@@ -16,13 +17,23 @@ export const DISPATCHER_METHODS = {
   updateTaskStatus: "dispatcher.updateTaskStatus",
   /** Server stream: {@linkcode AssignmentsRequest} to {@linkcode AssignmentsMessage}s. */
   assignments: "dispatcher.assignments",
+  /** Unary: {@linkcode LogPush} to {@linkcode LogPushAnswer}, which comes when there is room for more. */
+  publishLogs: "dispatcher.publishLogs",
 } as const;
 
 /** Opens a session. An ID of an earlier session keeps that session, if the manager still knows it. */
 export interface SessionRequest {
   SessionID?: string;
   Description: NodeDescription;
+  /** The kinds of asks that the agent answers; one that says nothing answers none. */
+  Answers?: string[];
 }
+
+/** What a manager asks of a node besides running its tasks. */
+export type Ask = LogAsk;
+
+/** The kinds of asks that there are. */
+export const ASK_KINDS: readonly Ask["Kind"][] = ["logs"];
 
 /** A manager an agent may connect to. */
 export interface WeightedPeer {
@@ -41,6 +52,8 @@ export interface SessionMessage {
   RootCA: string;
   /** The manager's time, RFC 3339: authenticated, so it may raise a device's clock floor. */
   Time: string;
+  /** All that is asked of the node now, of the kinds that its agent answers; none if absent. What is no longer there is over. */
+  Asks?: Ask[];
 }
 
 /** Says that the node is alive. */

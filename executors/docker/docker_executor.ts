@@ -10,6 +10,9 @@ import type {
   ExecutorContext,
   ExecutorDescription,
   Handle,
+  LogRequest,
+  LogSource,
+  LogStep,
   Sweeper,
 } from "../executor.ts";
 import { NO_DEPENDENCIES } from "../executor.ts";
@@ -22,6 +25,7 @@ import { EngineClient } from "./engine_client.ts";
 import type { ContainerInspect, ContainerSummary, EngineInfo } from "./engine_types.ts";
 import { EventHub } from "./event_hub.ts";
 import { ImagePuller } from "./image_puller.ts";
+import { containerLog } from "./log_stream.ts";
 
 /** What must be said. */
 export interface DockerOptions {
@@ -35,10 +39,10 @@ export interface DockerOptions {
 /** How long the engine may take to say what it is; a session is waiting for it. */
 const DESCRIBE_TIMEOUT_MS = 10_000;
 
-class DockerExecutor implements Executor, Sweeper {
+class DockerExecutor implements Executor, Sweeper, LogSource {
   readonly name = "docker";
   readonly runtime = RUNTIME_CONTAINER;
-  readonly capabilities = ["sweep"] as const;
+  readonly capabilities = ["sweep", "logs"] as const;
   readonly #node: EngineNode;
 
   constructor(
@@ -123,6 +127,16 @@ class DockerExecutor implements Executor, Sweeper {
     return [...new Set([...ids.map((id) => taskOf.get(id)!), ...await this.#node.memory.sweep(keep)])];
   }
 
+  async *logs({ data }: Handle, request: LogRequest, signal: AbortSignal): AsyncGenerator<LogStep> {
+    const { engine, clock } = this.#node, id = String(data.ContainerID);
+    try {
+      yield* containerLog(engine, id, request, clock, signal);
+    } catch (thrown) {
+      // Removed while it was read: it has no more.
+      if (!hasCode(thrown, "not_found")) throw thrown;
+    }
+  }
+
   async close(): Promise<void> {
     this.#node.images.close();
     await this.#node.events.close();
@@ -144,6 +158,6 @@ function pluginsOf({ Plugins }: EngineInfo): { Type: string; Name: string }[] {
 }
 
 /** An executor for the engine at `options.socket`; whether it can be reached shows at `describe`. */
-export function createDockerExecutor(context: ExecutorContext, options: DockerOptions): Executor & Sweeper {
+export function createDockerExecutor(context: ExecutorContext, options: DockerOptions): Executor & Sweeper & LogSource {
   return new DockerExecutor(context, options);
 }

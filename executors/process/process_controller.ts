@@ -11,11 +11,13 @@ import { getLogger } from "../../api/log.ts";
 import { SayOnce } from "../../api/say_once.ts";
 import { type CancelTimer, type Clock, sleep } from "../../api/clock.ts";
 import { CoveyError } from "../../api/errors.ts";
+import { LOG_STREAMS } from "../../api/logs.ts";
 import type { ContainerStatus, Task } from "../../api/task.ts";
 import type { Controller, Dependencies, Exit, Handle } from "../executor.ts";
 import type { MemoryFolder } from "../memory_folder.ts";
 import { orAbort } from "../../api/or_abort.ts";
 import type { ExitWatch, Listener } from "./exit_watch.ts";
+import { logName } from "./log_reader.ts";
 import { type ShimRequest, type StopPolicy, stopPolicy } from "./process_spec.ts";
 import type { ExitRecord, Shim, ShimState } from "./shim.ts";
 
@@ -41,7 +43,8 @@ export interface Device {
 
 /** Deletes what the device keeps of a task whose program has ended. */
 export async function deleteFiles(stateDir: string, id: string): Promise<void> {
-  for (const path of [`logs/${id}.log`, `logs/${id}.log.1`, `tasks/${id}`, `runs/${id}`, `scripts/${id}`]) {
+  const logs = LOG_STREAMS.map((stream) => `logs/${logName(id, stream)}`).flatMap((log) => [log, `${log}.1`]);
+  for (const path of [...logs, `tasks/${id}`, `runs/${id}`, `scripts/${id}`]) {
     await Deno.remove(`${stateDir}/${path}`, { recursive: true }).catch((error) => {
       if (!(error instanceof Deno.errors.NotFound)) throw error;
     });
@@ -209,6 +212,7 @@ export class ProcessController implements Controller {
   }
 
   #listen(onNoRecord: () => void): void {
+    this.#forget();
     this.#listener = (record) => record ? this.#end(record) : onNoRecord();
     this.#device.exits.listen(this.#request.id, this.#listener);
   }

@@ -11,6 +11,9 @@ import type {
   ExecutorContext,
   ExecutorDescription,
   Handle,
+  LogRequest,
+  LogSource,
+  LogStep,
   Sweeper,
 } from "../executor.ts";
 import { defaultShim } from "../default_shim.ts";
@@ -18,6 +21,7 @@ import { NO_DEPENDENCIES } from "../executor.ts";
 import { MemoryFolder } from "../memory_folder.ts";
 import { sweepEach } from "../sweep_each.ts";
 import { ExitWatch } from "./exit_watch.ts";
+import { type LogFiles, readLog } from "./log_reader.ts";
 import { LogKeeper, MAX_LOG_BYTES } from "./log_keeper.ts";
 import { deleteFiles, type Device, HANDLE_VERSION, ProcessController } from "./process_controller.ts";
 import { isTaskID, type ShimRequest, shimRequest } from "./process_spec.ts";
@@ -48,10 +52,10 @@ export interface ProgramKind {
   request(task: Task, path: string): ShimRequest;
 }
 
-class ProgramExecutor implements Executor, Sweeper {
+class ProgramExecutor implements Executor, Sweeper, LogSource {
   readonly name: string;
   readonly runtime: string;
-  readonly capabilities = ["sweep"] as const;
+  readonly capabilities = ["sweep", "logs"] as const;
   readonly #device: Device;
   readonly #logs: LogKeeper;
   readonly #path: string;
@@ -120,11 +124,25 @@ class ProgramExecutor implements Executor, Sweeper {
     const ids = new Set<string>();
     for (const folder of FOLDERS) {
       for await (const { name } of Deno.readDir(`${this.#device.stateDir}/${folder}`)) {
-        const id = folder === "logs" ? name.replace(/\.log(\.1)?$/, "") : name;
+        const id = folder === "logs" ? name.replace(/(\+err)?\.log(\.1)?$/, "") : name;
         if (isTaskID(id)) ids.add(id);
       }
     }
     return ids;
+  }
+
+  logs({ data }: Handle, request: LogRequest, signal: AbortSignal): AsyncGenerator<LogStep> {
+    const { exits } = this.#device, id = String(data.TaskID);
+    this.#logs.open();
+    const files: LogFiles = {
+      keeper: this.#logs,
+      hasEnded: async () => await exits.read(id) !== undefined,
+      onEnd(wake) {
+        exits.listen(id, wake);
+        return () => exits.forget(id, wake);
+      },
+    };
+    return readLog(files, id, request, signal);
   }
 
   async close(): Promise<void> {
@@ -141,7 +159,7 @@ class ProgramExecutor implements Executor, Sweeper {
 export function createProcessExecutor(
   context: ExecutorContext,
   options: ProcessOptions = {},
-): Promise<Executor & Sweeper> {
+): Promise<Executor & Sweeper & LogSource> {
   return createProgramExecutor({ name: RUNTIME_PROCESS, request: shimRequest }, context, options);
 }
 
@@ -150,7 +168,7 @@ export async function createProgramExecutor(
   kind: ProgramKind,
   context: ExecutorContext,
   options: ProcessOptions,
-): Promise<Executor & Sweeper> {
+): Promise<Executor & Sweeper & LogSource> {
   for (const dir of FOLDERS) await makePrivateFolder(`${context.stateDir}/${dir}`);
   return new ProgramExecutor(kind, context.stateDir, options);
 }

@@ -30,7 +30,7 @@
 #
 # Files in STATE, few because each costs a device's disk: runs/ID is open while the shim lives; it says who runs, the
 # shim in its first line and the program in its second (boot id, pid, and start time: a recycled pid is never taken for
-# ours; the shim's control group), and in its third how the program ended. logs/ID.log takes the output; tasks/ID is
+# ours; the shim's control group), and in its third how the program ended. logs/ID.log takes the output, logs/ID+err.log the errors; tasks/ID is
 # the default working directory. The agent may write them all, so no process is signalled on a record's word: it has to be in
 # the control group that the shim put it into. Where a device has no control groups, it has to lead a session.
 #
@@ -40,7 +40,7 @@ PATH=/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin
 # Control groups made at once; an unused one costs the kernel some kilobytes.
 MAX_AHEAD=8
 # Size at which a log becomes the older one, that of log_keeper.ts.
-MAX_LOG_BYTES=2097152
+MAX_LOG_BYTES=1048576
 LC_ALL=C
 NEWLINE='
 '
@@ -283,7 +283,7 @@ become() {
   fi
   log=$state/logs/$id.log
   [ -z "$unlimited" ] || echo "covey: not limited, as this device has no cgroup controller for:$unlimited" >>"$log"
-  exec <"$input" >>"$log" 2>&1 || refuse log "cannot write $log"
+  exec <"$input" >>"$log" 2>>"$state/logs/$id+err.log" || refuse log "cannot write $log"
   stat_of self && echo "$boot $pid $start" >&9 || refuse state "cannot write $record"
   exec 9>&-
   cd "${folder:-.}" 2>/dev/null || refuse $spec.Dir "cannot enter $folder"

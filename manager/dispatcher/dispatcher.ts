@@ -8,6 +8,7 @@ import { toMs } from "../../api/duration.ts";
 import type { CancelTimer, Clock } from "../../api/clock.ts";
 import { timestamp } from "../../api/clock.ts";
 import {
+  type Ask,
   type AssignmentsMessage,
   DISPATCHER_METHODS,
   type HeartbeatResponse,
@@ -19,6 +20,8 @@ import { CoveyError } from "../../api/errors.ts";
 import { newID, type Random } from "../../api/random.ts";
 import { notLeading } from "../consensus/mod.ts";
 import type { Commit, Store } from "../store/store.ts";
+import type { LogPushAnswer } from "../../api/logs.ts";
+import { AskTable, type Reach } from "./asks.ts";
 import { AssignmentHub } from "./assignment_hub.ts";
 import type { CallContext, Method } from "../../transport/mod.ts";
 import { callerHost, callerID } from "./call.ts";
@@ -27,6 +30,7 @@ import { type Limited, NodeLimits } from "./node_limits.ts";
 import { Registration, SessionRate } from "./registration.ts";
 import {
   checkAssignmentsRequest,
+  checkLogPush,
   checkSessionID,
   checkSessionRequest,
   checkStatusUpdate,
@@ -65,6 +69,11 @@ export class Dispatcher {
   readonly #statuses: StatusWriter;
   readonly #rate: SessionRate;
   readonly #limits: NodeLimits;
+  readonly #asks = new AskTable({
+    reach: (nodeID, kind) => this.#reach(nodeID, kind),
+    touch: (nodeID) => this.#registrations.get(nodeID)?.touch(),
+    checkLeading: () => this.#checkLeading(),
+  });
   readonly #registrations = new Map<string, Registration>();
   readonly #graceTimers = new Map<string, CancelTimer>();
   #unsubscribe: (() => void) | undefined;
@@ -115,6 +124,7 @@ export class Dispatcher {
     for (const registration of this.#registrations.values()) registration.end(reason);
     this.#registrations.clear();
     this.#statuses.stop(reason);
+    this.#asks.stop(reason);
     await this.#nodes.stop();
   }
 
@@ -147,7 +157,23 @@ export class Dispatcher {
         access: "node",
         handler: (request, caller) => this.#updateTaskStatus(request, caller),
       },
+      [DISPATCHER_METHODS.publishLogs]: {
+        kind: "unary",
+        access: "node",
+        handler: (request, caller) => this.#publishLogs(request, caller),
+      },
     };
+  }
+
+  /** What is asked of nodes; see {@linkcode AskTable}. */
+  get asks(): AskTable {
+    return this.#asks;
+  }
+
+  #reach(nodeID: string, kind: Ask["Kind"]): Reach {
+    const registration = this.#registrations.get(nodeID);
+    if (registration === undefined || registration.ended) return "away";
+    return registration.answers.has(kind) ? "connected" : "unable";
   }
 
   async *#session(request: unknown, caller: CallContext): AsyncGenerator<SessionMessage, void> {
@@ -221,6 +247,13 @@ export class Dispatcher {
     return {};
   }
 
+  async #publishLogs(value: unknown, caller: CallContext): Promise<LogPushAnswer> {
+    this.#count(caller, "pushes");
+    const push = checkLogPush(value);
+    const { nodeID } = this.#registered(push.SessionID, caller);
+    return await this.#asks.take(nodeID, push, caller.signal);
+  }
+
   /** Before a call is looked at: what is wrong with it costs time too. Throws as {@linkcode NodeLimits.count} does. */
   #count(caller: CallContext, limited: Limited): void {
     const nodeID = callerID(caller);
@@ -244,6 +277,8 @@ export class Dispatcher {
       registration = new Registration(nodeID, newID(this.#options.random), this.#options.clock);
       this.#registrations.set(nodeID, registration);
     }
+    registration.answers = new Set(request.Answers);
+    this.#asks.sessionChanged(nodeID);
     this.#graceTimers.get(nodeID)?.();
     this.#graceTimers.delete(nodeID);
     // It sends none before it knows its session, which may take long while there is no majority to write it down.
@@ -297,6 +332,7 @@ export class Dispatcher {
     registration.end(reason);
     if (this.#registrations.get(registration.nodeID) === registration) {
       this.#registrations.delete(registration.nodeID);
+      this.#asks.sessionChanged(registration.nodeID);
     }
   }
 
@@ -317,7 +353,13 @@ export class Dispatcher {
       Managers: this.#options.managers(),
       RootCA: this.#options.rootCA(),
       Time: timestamp(this.#options.clock),
+      ...this.#asked(registration),
     };
+  }
+
+  #asked({ nodeID, answers }: Registration): Pick<SessionMessage, "Asks"> {
+    const asks = this.#asks.of(nodeID, answers);
+    return asks.length > 0 ? { Asks: asks } : {};
   }
 
   #apply(commit: Commit): void {
@@ -344,6 +386,14 @@ export class Dispatcher {
 
 /** What an agent reported itself (status, description) is no news for it. */
 function isNews(sent: SessionMessage, next: SessionMessage): boolean {
-  const parts = (m: SessionMessage) => [m.RootCA, m.Managers, m.Node.Spec, m.Node.Role, m.Node.Certificate];
+  const parts = (m: SessionMessage) => [
+    m.RootCA,
+    m.Managers,
+    m.Node.Spec,
+    m.Node.Role,
+    m.Node.Certificate,
+    // How far an answer has come is told with what else there is to tell.
+    m.Asks?.map(({ After: _, Tail: __, ...ask }) => ask),
+  ];
   return JSON.stringify(parts(sent)) !== JSON.stringify(parts(next));
 }

@@ -7,9 +7,11 @@ import {
   type UpdateTaskStatusRequest,
 } from "../../api/dispatcher.ts";
 import { CoveyError, type FieldProblem } from "../../api/errors.ts";
+import type { LogPush } from "../../api/logs.ts";
 import {
   line,
   list,
+  parseLogPush,
   parseNodeDescription,
   parseTaskStatus,
   record,
@@ -35,12 +37,16 @@ const update: Shape<Update> = (value, path, problems) => {
 };
 const updatesShape = record({ SessionID: id, Updates: list(update, MAX_STATUS_BATCH) }, ["SessionID"]);
 // A description has a reader of its own.
-const openShape = record({ SessionID: id, Description: (value) => ({ value }) });
+const openShape = record({
+  SessionID: id,
+  Description: (value) => ({ value }),
+  Answers: list(id, MAX_KINDS),
+});
 
 /** Checks a session request; throws `invalid_argument` naming every wrong field. */
 export function checkSessionRequest(value: unknown): SessionRequest {
   const problems: FieldProblem[] = [];
-  const { SessionID, Description } = openShape(value, "", problems) ?? {};
+  const { SessionID, Description, Answers } = openShape(value, "", problems) ?? {};
   const description = parseNodeDescription(Description?.value, "Description", problems);
   const size = JSON.stringify(description).length;
   if (size > MAX_DESCRIPTION_SIZE) {
@@ -50,7 +56,11 @@ export function checkSessionRequest(value: unknown): SessionRequest {
     });
   }
   if (problems.length > 0) throw CoveyError.invalid("open a session", problems);
-  return { ...(SessionID !== undefined && { SessionID }), Description: description };
+  return {
+    ...(SessionID !== undefined && { SessionID }),
+    Description: description,
+    ...(Answers !== undefined && { Answers }),
+  };
 }
 
 /** Checks a request that carries only the session's ID. */
@@ -75,4 +85,12 @@ export function checkStatusUpdate(value: unknown): UpdateTaskStatusRequest {
   const { SessionID, Updates = [] } = updatesShape(value, "", problems) ?? {};
   if (problems.length > 0) throw CoveyError.invalid("update task status", problems);
   return { SessionID: SessionID!, Updates };
+}
+
+/** Checks a push of logs. Whose tasks they are of is for who asked to know. */
+export function checkLogPush(value: unknown): LogPush {
+  const problems: FieldProblem[] = [];
+  const push = parseLogPush(value, problems);
+  if (problems.length > 0) throw CoveyError.invalid("take logs", problems);
+  return push as LogPush;
 }

@@ -20,6 +20,7 @@ import { isEnginePath } from "./engine_paths.ts";
 import { backupRoutes } from "./routes/backup_routes.ts";
 import { LeadersRequests } from "./hand_on.ts";
 import { eventRoutes } from "./routes/event_routes.ts";
+import { logRoutes } from "./routes/log_routes.ts";
 import { managerRoutes } from "./routes/manager_routes.ts";
 import { networkRoutes } from "./routes/network_routes.ts";
 import { noEngineRoutes } from "./routes/no_engine_routes.ts";
@@ -30,7 +31,6 @@ import { swarmRoutes } from "./routes/swarm_routes.ts";
 import { rightFor } from "./rights.ts";
 import { systemRoutes } from "./routes/system_routes.ts";
 import { taskRoutes } from "./routes/task_routes.ts";
-import { unavailableRoutes } from "./routes/unavailable_routes.ts";
 
 /** What the control API needs. */
 export interface ControlOptions {
@@ -79,7 +79,7 @@ export function controlAPI(options: ControlOptions): ControlAPI {
   systemRoutes(app, context);
   eventRoutes(app, context, hub);
   swarmRoutes(app, context);
-  unavailableRoutes(app, context);
+  logRoutes(app, context);
   nodeRoutes(app, context);
   serviceRoutes(app, context);
   taskRoutes(app, context);

@@ -7,6 +7,7 @@ import type { WeightedPeer } from "../../api/dispatcher.ts";
 import type { Random } from "../../api/random.ts";
 import type { NodeIdentity } from "../../security/mod.ts";
 import type { Listener } from "../../transport/mod.ts";
+import { LogBroker } from "../broker/mod.ts";
 import { Dispatcher } from "../dispatcher/mod.ts";
 import { Leadership } from "../leader/leadership.ts";
 import type { ManagerHandle } from "../http/lifecycle.ts";
@@ -73,6 +74,7 @@ export class RunningManager implements ManagerHandle {
   readonly consensus: RaftMember;
   readonly nodeID: string;
   readonly advertiseAddr: string;
+  readonly logs: LogBroker;
   readonly #options: RunningManagerOptions;
   readonly #dispatcher: Dispatcher;
   readonly #leadership: Leadership;
@@ -107,6 +109,7 @@ export class RunningManager implements ManagerHandle {
       managers: () => this.#managers(),
       rootCA: () => this.cluster.RootCA.CACert,
     });
+    this.logs = new LogBroker({ store, asks: this.#dispatcher.asks, clock, random });
     this.#leadership = new Leadership(
       leaderComponents({ store, clock, random, dispatcher: this.#dispatcher, members: consensus }),
       clock,
