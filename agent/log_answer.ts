@@ -89,7 +89,8 @@ export class LogAnswer {
   }
 
   #feed(id: string): void {
-    const abort = new AbortController(), feed: Feed = { abort, room: undefined, ended: false, done: undefined };
+    const abort = new AbortController(),
+      feed: Feed = { abort, room: undefined, ended: false, done: undefined };
     this.#feeds.set(id, feed);
     this.#merge.add(id);
     const target = {

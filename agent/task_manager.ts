@@ -12,7 +12,14 @@ import type { PortConfig } from "../api/service.ts";
 import { expandTask, hasTemplates } from "../api/task_template.ts";
 import type { ContainerStatus, Task, TaskStatus } from "../api/task.ts";
 import { parseTaskStatus } from "../api/validate/task_status.ts";
-import { can, type Controller, type Dependencies, type Executor, type Exit, type Handle } from "../executors/executor.ts";
+import {
+  can,
+  type Controller,
+  type Dependencies,
+  type Executor,
+  type Exit,
+  type Handle,
+} from "../executors/executor.ts";
 import { afterError, afterSuccess, type ControllerCall, nextStep, type Outcome } from "./advance.ts";
 import { callBackoff } from "./backoff.ts";
 import type { TaskRecord } from "./local_state.ts";

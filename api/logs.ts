@@ -14,10 +14,10 @@ export const LOG_STREAMS: readonly LogStream[] = ["stdout", "stderr"];
 export const MAX_LOG_LINE_BYTES = 16 * 1024;
 /** Entries of one push: with about ten values each far below what a worker's frame may have. */
 export const MAX_PUSH_ENTRIES = 1000;
-/** Bytes of one push, each entry counted with {@linkcode ENTRY_OVERHEAD_BYTES}: few round trips, and little to hold. */
+/** Bytes of one push, each entry counted with what its object takes: few round trips, and little to hold. */
 export const MAX_PUSH_BYTES = 64 * 1024;
 /** What an entry counts for beside its bytes: what its object takes in memory. */
-export const ENTRY_OVERHEAD_BYTES = 200;
+const ENTRY_OVERHEAD_BYTES = 200;
 /** Details that an engine adds to an entry (labels and variables named in a log driver's options). */
 export const MAX_LOG_DETAILS = 32;
 /** Tasks of one ask: with their IDs it stays a small message. Of a service's tasks on one node the newest are taken. */

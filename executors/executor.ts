@@ -120,14 +120,17 @@ export type LogStep = Omit<LogEntry, "TaskID"> | "caught up";
  */
 export interface LogSource {
   /**
-   * The log of the task with this handle; ends as the request says. It is read as it is asked for, and what is gone before it
+   * The log of the task with this handle; ends as the request says. It is read as it is asked for, and what was gone before it
    * was read is shown as a gap. A task of which nothing is left has an empty one. Throws where the log cannot be read, in
    * words for who asked; aborts with the signal.
    */
   logs(handle: Handle, request: LogRequest, signal: AbortSignal): AsyncIterable<LogStep>;
 }
 
-const METHODS: { [C in Capability]: readonly (keyof Capabilities[C])[] } = { sweep: ["sweep"], logs: ["logs"] };
+const METHODS: { [C in Capability]: readonly (keyof Capabilities[C])[] } = {
+  sweep: ["sweep"],
+  logs: ["logs"],
+};
 
 /** True if `executor` names `capability` and has its methods. */
 export function can<C extends Capability>(

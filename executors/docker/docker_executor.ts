@@ -158,6 +158,9 @@ function pluginsOf({ Plugins }: EngineInfo): { Type: string; Name: string }[] {
 }
 
 /** An executor for the engine at `options.socket`; whether it can be reached shows at `describe`. */
-export function createDockerExecutor(context: ExecutorContext, options: DockerOptions): Executor & Sweeper & LogSource {
+export function createDockerExecutor(
+  context: ExecutorContext,
+  options: DockerOptions,
+): Executor & Sweeper & LogSource {
   return new DockerExecutor(context, options);
 }

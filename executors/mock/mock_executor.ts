@@ -2,15 +2,7 @@
 import { sleep } from "../../api/clock.ts";
 import { CoveyError } from "../../api/errors.ts";
 import type { Task } from "../../api/task.ts";
-import type {
-  Controller,
-  Executor,
-  Handle,
-  LogRequest,
-  LogSource,
-  LogStep,
-  Sweeper,
-} from "../executor.ts";
+import type { Controller, Executor, Handle, LogRequest, LogSource, LogStep, Sweeper } from "../executor.ts";
 import { orAbort } from "../../api/or_abort.ts";
 import { sweepEach } from "../sweep_each.ts";
 import { MockController, type MockScript } from "./mock_controller.ts";
@@ -24,6 +16,8 @@ const FIELDS: Record<keyof MockScript, "number" | "string" | "boolean"> = {
   StartMs: "number",
   RunMs: "number",
   ExitCode: "number",
+  Output: "string",
+  Errors: "string",
   FailAt: "string",
   Error: "string",
   RetryableTimes: "number",

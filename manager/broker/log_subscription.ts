@@ -277,7 +277,12 @@ export class LogSubscription implements SourceEvents {
     const { Lost, TaskID, Time } = entry;
     if (Lost === undefined) return entry;
     const what = Lost === 0 ? "something is" : `${Lost} bytes are`;
-    return gapEntry(TaskID, Time, `${what} missing here: the log was longer than what is kept`, this.#gapStream);
+    return gapEntry(
+      TaskID,
+      Time,
+      `${what} missing here: the log was longer than what is kept`,
+      this.#gapStream,
+    );
   }
 
   #take(): ShownEntry[] {
@@ -304,7 +309,8 @@ export class LogSubscription implements SourceEvents {
     const reasons = [...this.#reasons, ...more].join(", ");
     throw new CoveyError(
       "unknown",
-      "warning: incomplete log stream. some logs could not be retrieved for the following reasons: " + reasons,
+      "warning: incomplete log stream. some logs could not be retrieved for the following reasons: " +
+        reasons,
     );
   }
 

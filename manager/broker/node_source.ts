@@ -68,11 +68,7 @@ export class NodeSource implements Asker {
 
   ask(): LogAsk {
     const { Tail, ...terms } = this.#terms, TaskIDs = [...this.taskIDs].slice(-MAX_ASK_TASKS);
-    const from = this.#after !== undefined
-      ? { After: this.#after }
-      : Tail !== undefined
-      ? { Tail }
-      : {};
+    const from = this.#after !== undefined ? { After: this.#after } : Tail !== undefined ? { Tail } : {};
     return { Kind: "logs", ...terms, TaskIDs, ...from };
   }
 

@@ -26,7 +26,12 @@ export function errorFrame(message: string, options: FrameOptions): Uint8Array {
   return framed(STREAM.system, text, new Uint8Array(), options);
 }
 
-function framed(stream: number, head: Uint8Array, data: Uint8Array, { multiplexed }: FrameOptions): Uint8Array {
+function framed(
+  stream: number,
+  head: Uint8Array,
+  data: Uint8Array,
+  { multiplexed }: FrameOptions,
+): Uint8Array {
   const start = multiplexed ? HEADER_BYTES : 0, length = head.length + data.length;
   const frame = new Uint8Array(start + length);
   if (multiplexed) {

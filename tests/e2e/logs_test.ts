@@ -7,7 +7,8 @@ import { eventually, Program, run } from "../support/programs.ts";
 import { NO_ENGINE, TEST_ENGINE } from "../support/test_engine.ts";
 
 /** Ten lines, then one for each time that the file is touched. */
-const TALKS = "i=1; while [ $i -le 10 ]; do echo line $i; i=$((i + 1)); done; echo oops >&2; exec sleep 100000";
+const TALKS =
+  "i=1; while [ $i -le 10 ]; do echo line $i; i=$((i + 1)); done; echo oops >&2; exec sleep 100000";
 
 function processes(name: string, script: string, count: number): ServiceSpec {
   return {
@@ -48,7 +49,10 @@ async function follows(fleet: Fleet, name: string): Promise<void> {
     const texts = lines.map((line) => line.split("| ")[1]);
     assert.deepEqual(texts.filter((text) => text !== "oops").slice(-4), expected);
     for (const line of lines) {
-      assert.match(line, new RegExp(`^\\d{4}-\\d\\d-\\d\\dT[\\d:]+\\.\\d{9}Z ${name}\\.1\\.\\w+@[\\w-]+ +\\| `));
+      assert.match(
+        line,
+        new RegExp(`^\\d{4}-\\d\\d-\\d\\dT[\\d:]+\\.\\d{9}Z ${name}\\.1\\.\\w+@[\\w-]+ +\\| `),
+      );
     }
   } finally {
     await follower.end("SIGINT");

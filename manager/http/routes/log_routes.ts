@@ -89,7 +89,9 @@ function bodyOf(subscription: LogSubscription, options: FrameOptions): ReadableS
           subscription.close();
           return controller.error(error);
         }
-        controller.enqueue(errorFrame(`rpc error: code = Unknown desc = ${dockerError(error).message}`, options));
+        controller.enqueue(
+          errorFrame(`rpc error: code = Unknown desc = ${dockerError(error).message}`, options),
+        );
         end(controller);
       }
     },
