@@ -7,6 +7,9 @@ import { entryBytes, type LogEntry } from "./logs.ts";
  */
 export const MAX_TAIL_BYTES = 4 * 1024 * 1024;
 
+/** Entries of a source that are taken and still stand there: moving the others each time would cost more. */
+const MAX_TAKEN = 1000;
+
 /** What a source stands for. */
 interface Source {
   id: string;
@@ -57,8 +60,11 @@ export class LogMerge {
     const source = this.#sources.get(id);
     if (source === undefined || entries.length === 0) return;
     const wasEmpty = source.from === source.queue.length;
-    source.queue = wasEmpty ? [...entries] : source.queue.slice(source.from).concat(entries);
-    source.from = 0;
+    if (source.from >= MAX_TAKEN) {
+      source.queue.splice(0, source.from);
+      source.from = 0;
+    }
+    source.queue.push(...entries);
     const bytes = entries.reduce((sum, entry) => sum + entryBytes(entry), 0);
     source.bytes += bytes;
     this.#queuedBytes += bytes;
