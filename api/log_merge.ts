@@ -2,8 +2,8 @@
 import { entryBytes, type LogEntry } from "./logs.ts";
 
 /**
- * Bytes of the last entries that are kept while sources are still telling what they have, where only so many from the end are
- * wanted. What is more is shown as a gap.
+ * Bytes of the last entries that are kept while sources are still telling what they have, where only so many from the end
+ * are wanted. What is more is shown as a gap.
  */
 export const MAX_TAIL_BYTES = 4 * 1024 * 1024;
 

@@ -120,9 +120,9 @@ export type LogStep = Omit<LogEntry, "TaskID"> | "caught up";
  */
 export interface LogSource {
   /**
-   * The log of the task with this handle; ends as the request says. It is read as it is asked for, and what was gone before it
-   * was read is shown as a gap. A task of which nothing is left has an empty one. Throws where the log cannot be read, in
-   * words for who asked; aborts with the signal.
+   * The log of the task with this handle; ends as the request says. It is read as it is asked for, and what was gone before
+   * it was read is shown as a gap. A task of which nothing is left has an empty one. Throws where the log cannot be read,
+   * in words for who asked; aborts with the signal.
    */
   logs(handle: Handle, request: LogRequest, signal: AbortSignal): AsyncIterable<LogStep>;
 }

@@ -1,8 +1,8 @@
 /**
- * Keeps programs' logs bounded, and knows when what stands in them was written. A program appends to its files itself, at no
- * cost to anybody; the keeper sleeps on a folder watch, so an idle device has no wakeups and no writes, and looks at the sizes
- * at most once in `LOOK_DELAY_MS` while something writes. A log holds at most `maxBytes` and what is written in that time, plus
- * one older file of that size. The bound holds while an agent runs, and again as soon as the next one does.
+ * Keeps programs' logs bounded, and knows when what stands in them was written. A program appends to its files itself, at
+ * no cost to anybody; the keeper sleeps on a folder watch, so an idle device has no wakeups and no writes, and looks at the
+ * sizes at most once in `LOOK_DELAY_MS` while something writes. A log holds at most `maxBytes` and what is written in that
+ * time, plus one older file of that size. The bound holds while an agent runs, and again as soon as the next one does.
  */
 import { getLogger } from "../../api/log.ts";
 import { SayOnce } from "../../api/say_once.ts";

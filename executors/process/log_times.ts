@@ -1,6 +1,6 @@
 /**
- * Where and when the bytes of one log were written: a program appends to its file by itself, so what is known of times is how
- * long the file was when somebody looked. Positions count all bytes that were ever seen of the log, across rotations.
+ * Where and when the bytes of one log were written: a program appends to its file by itself, so what is known of times is
+ * how long the file was when somebody looked. Positions count all bytes that were ever seen of the log, across rotations.
  */
 
 /** Looks that are remembered; beyond it every second one is forgotten, and times become coarser. */

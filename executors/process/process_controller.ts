@@ -94,7 +94,7 @@ export class ProcessController implements Controller {
     if (!this.#prepared || !this.#hasFiles) await this.prepare();
     this.#device.exits.open();
     // What happens to it is seen from the first moment on.
-    this.#listen(() => void this.#look());
+    this.#listen();
     this.#pid = await this.#claimAndRun();
     if (this.#lookAgain) await this.#look();
   }
@@ -161,7 +161,7 @@ export class ProcessController implements Controller {
     if (found.state === "exited") this.#end(found.exit);
     if (found.state === "running") {
       this.#pid = found.pid;
-      this.#listen(() => void this.#look());
+      this.#listen();
       // It may have ended between the check and the watch.
       await this.#look();
     }
@@ -211,9 +211,10 @@ export class ProcessController implements Controller {
     return this.#pid !== 0 && this.#exit === undefined;
   }
 
-  #listen(onNoRecord: () => void): void {
+  #listen(): void {
     this.#forget();
-    this.#listener = (record) => record ? this.#end(record) : onNoRecord();
+    this.#listener = (record) =>
+      record ? this.#end(record) : void this.#look().then(() => this.#lookOnceMore());
     this.#device.exits.listen(this.#request.id, this.#listener);
   }
 
@@ -240,6 +241,13 @@ export class ProcessController implements Controller {
     } finally {
       this.#looking = false;
     }
+  }
+
+  /** A shim that is being killed closes its file a moment before the system says that it has ended. */
+  #lookOnceMore(): void {
+    if (!this.#isRunning()) return;
+    this.#cancelRetry?.();
+    this.#cancelRetry = this.#device.clock.setTimer(LOOK_RETRY_MS, () => void this.#look());
   }
 
   async #lookOnce(): Promise<void> {

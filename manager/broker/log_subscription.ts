@@ -6,8 +6,9 @@
  *       ^                    |
  *       '--- answered when what came before has been taken
  *
- * Without `follow` it is over when all nodes have sent what they had, and then names those that did not. With `follow` it goes
- * on: a node that comes back goes on where it was, tasks that are made join in, and a gap is shown where something is missing.
+ * Without `follow` it is over when all nodes have sent what they had, and then names those that did not. With `follow` it
+ * goes on: a node that comes back goes on where it was, tasks that are made join in, and a gap is shown where something is
+ * missing.
  */
 import type { CancelTimer, Clock } from "../../api/clock.ts";
 import { CoveyError } from "../../api/errors.ts";
