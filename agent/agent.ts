@@ -8,6 +8,7 @@ import type { SessionMessage } from "../api/dispatcher.ts";
 import { CoveyError, hasCode } from "../api/errors.ts";
 import { getLogger } from "../api/log.ts";
 import type { NodeDescription } from "../api/node.ts";
+import type { NodeMetrics } from "../api/node_metrics.ts";
 import { orAbort } from "../api/or_abort.ts";
 import type { Random } from "../api/random.ts";
 import type { Executor } from "../executors/executor.ts";
@@ -63,6 +64,8 @@ export interface AgentOptions {
   onTime?: (time: string) => void;
   /** Every session message: the node object, the trust root. */
   onSession?: (message: SessionMessage) => void;
+  /** How the device is, if anybody has measured. */
+  metrics?: () => NodeMetrics | undefined;
   /** After each look at the executors: runtimes that do not work now, and why. */
   onMissingRuntimes?: (reasons: Record<string, string>) => void;
   /** The state changed; `error` is why there is no session. */
@@ -207,6 +210,7 @@ export class Agent {
         this.#backoff.reset();
       },
       onIncremental: (changes, index) => this.#worker.applyIncremental(changes, index),
+      metrics: () => this.#options.metrics?.(),
       describe: (signal) => this.#describe(signal),
     };
   }

@@ -23,6 +23,7 @@ import {
 import { inWords } from "../api/duration.ts";
 import { CoveyError } from "../api/errors.ts";
 import type { NodeDescription } from "../api/node.ts";
+import { METRICS_PERIOD_MS, type NodeMetrics } from "../api/node_metrics.ts";
 import type { LogPushAnswer } from "../api/logs.ts";
 import type { ManagerConnection } from "./connection.ts";
 import type { SendLogs } from "./log_answer.ts";
@@ -43,6 +44,8 @@ export interface SessionEvents {
   /** A complete set. May throw to refuse it, which ends the session. */
   onComplete: (changes: AssignmentChange[], index: number) => void;
   onIncremental: (changes: AssignmentChange[], index: number) => void;
+  /** How the device is, if anybody has measured. */
+  metrics: () => NodeMetrics | undefined;
   /** The node's description now. */
   describe: (signal: AbortSignal) => Promise<NodeDescription>;
 }
@@ -125,6 +128,7 @@ class Session {
   readonly #id: string;
   readonly #events: SessionEvents;
   readonly #signal: AbortSignal;
+  #metricsAt = -Infinity;
 
   constructor(
     clock: Clock,
@@ -162,13 +166,23 @@ class Session {
 
   async sendHeartbeats(): Promise<never> {
     while (true) {
-      const request = { SessionID: this.#id }, sentAt = this.#clock.monotonic();
+      const metrics = this.#newMetrics(), sentAt = this.#clock.monotonic();
+      const request = { SessionID: this.#id, ...(metrics && { Metrics: metrics }) };
       const response = await this.#call<HeartbeatResponse>(DISPATCHER_METHODS.heartbeat, request);
       this.#events.onTime(response.Time);
       // The manager counts from one heartbeat to the next, however far away it is.
       const tookMs = this.#clock.monotonic() - sentAt;
       await sleep(this.#clock, Math.max(0, response.PeriodMs - tookMs), this.#signal);
     }
+  }
+
+  /** In the session's first heartbeat, and then rarely. */
+  #newMetrics(): NodeMetrics | undefined {
+    const now = this.#clock.monotonic();
+    if (now - this.#metricsAt < METRICS_PERIOD_MS) return undefined;
+    const metrics = this.#events.metrics();
+    if (metrics) this.#metricsAt = now;
+    return metrics;
   }
 
   async followAssignments(): Promise<never> {

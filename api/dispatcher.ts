@@ -4,6 +4,7 @@
  */
 import { DEPENDENCY_KINDS, type DependencyKind, type DependencyPayload } from "./dependency.ts";
 import type { LogAsk } from "./logs.ts";
+import type { NodeMetrics } from "./node_metrics.ts";
 import type { Node, NodeDescription } from "./node.ts";
 import type { Task, TaskStatus } from "./task.ts";
 
@@ -59,6 +60,8 @@ export interface SessionMessage {
 /** Says that the node is alive. */
 export interface HeartbeatRequest {
   SessionID: string;
+  /** How the device is, if that was measured anew. */
+  Metrics?: NodeMetrics;
 }
 
 /** Milliseconds until the next heartbeat is due. */

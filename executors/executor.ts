@@ -44,6 +44,7 @@ export interface ExecutorDescription {
 export interface Capabilities {
   sweep: Sweeper;
   logs: LogSource;
+  meter: DeviceMeter;
 }
 
 /**
@@ -127,9 +128,45 @@ export interface LogSource {
   logs(handle: Handle, request: LogRequest, signal: AbortSignal): AsyncIterable<LogStep>;
 }
 
+/**
+ * What a device counts; what it does not is left out.
+ *
+ * @example
+ * ```ts
+ * const counters: Counters = { cpu: [120, 4000], temperature: 48_300 };
+ * ```
+ */
+export interface Counters {
+  /** Ticks of all processors since the boot: busy ones, and all. */
+  cpu?: readonly [busy: number, total: number];
+  /** KiB. */
+  memory?: readonly [total: number, available: number];
+  /** KiB of the file system with the agent's state. */
+  disk?: readonly [total: number, available: number];
+  /** Thousandths of a degree Celsius. */
+  temperature?: number;
+  /** The word of a Raspberry Pi's firmware. */
+  throttled?: number;
+  /** Sectors of 512 bytes that were written to disks since the boot. */
+  written?: number;
+}
+
+/**
+ * Looks how the device is, where the agent's sandbox does not let the agent look.
+ *
+ * @example
+ * ```ts
+ * const meter: DeviceMeter = { measure: () => Promise.resolve({ temperature: 48_300 }) };
+ * ```
+ */
+export interface DeviceMeter {
+  measure(signal: AbortSignal): Promise<Counters>;
+}
+
 const METHODS: { [C in Capability]: readonly (keyof Capabilities[C])[] } = {
   sweep: ["sweep"],
   logs: ["logs"],
+  meter: ["measure"],
 };
 
 /** True if `executor` names `capability` and has its methods. */

@@ -6,7 +6,9 @@ import { RUNTIME_PROCESS } from "../../api/service.ts";
 import type { Task } from "../../api/task.ts";
 import type {
   Controller,
+  Counters,
   Dependencies,
+  DeviceMeter,
   Executor,
   ExecutorContext,
   ExecutorDescription,
@@ -52,10 +54,10 @@ export interface ProgramKind {
   request(task: Task, path: string): ShimRequest;
 }
 
-class ProgramExecutor implements Executor, Sweeper, LogSource {
+class ProgramExecutor implements Executor, Sweeper, LogSource, DeviceMeter {
   readonly name: string;
   readonly runtime: string;
-  readonly capabilities = ["sweep", "logs"] as const;
+  readonly capabilities = ["sweep", "logs", "meter"] as const;
   readonly #device: Device;
   readonly #logs: LogKeeper;
   readonly #path: string;
@@ -143,6 +145,10 @@ class ProgramExecutor implements Executor, Sweeper, LogSource {
       },
     };
     return readLog(files, id, request, signal);
+  }
+
+  measure(): Promise<Counters> {
+    return this.#device.shim.measure();
   }
 
   async close(): Promise<void> {

@@ -17,6 +17,7 @@
 #     signal NUMBER ID NAME  signals the program's whole process group, KILL spares nothing; answers  done
 #   shim.sh describe [STATE]
 #                          answers  MEMORY_KIB HOSTNAME, and ends the programs of a STATE that was deleted
+#   shim.sh measure STATE  answers how the device is, as shim_measure.sh says
 #   shim.sh keep STATE ID PART NAME MODE UID GID
 #                          keeps standard input in memory as a file of the task: answers  kept PATH | refused MESSAGE
 #   shim.sh forget STATE ID  removes all files that are kept of the task
@@ -48,6 +49,8 @@ umask 077
 
 # shellcheck source=shim_rules.sh
 . "${0%/*}/shim_rules.sh"
+# shellcheck source=shim_measure.sh
+. "${0%/*}/shim_measure.sh"
 # shellcheck source=shim_memory.sh
 . "${0%/*}/shim_memory.sh"
 # shellcheck source=shim_deno.sh
@@ -498,6 +501,7 @@ state=${2-} once=${3-}
 case $1 in
   keep) shift 2 && keep "$@" ;;
   forget) is_id "$3" && find_memory && rm -rf -- "${kept_base:?}/$3" ;;
+  measure) measure ;;
   kept) find_memory && [ -d "$kept_base" ] && ls "$kept_base" ;;
   serve) serve ;;
   describe)
@@ -507,5 +511,5 @@ case $1 in
     read -r name </proc/sys/kernel/hostname
     echo "$value $name"
     ;;
-  *) echo "usage: shim.sh serve STATE [once] | describe [STATE] | keep | forget | kept" >&2 && exit 2 ;;
+  *) echo "usage: shim.sh serve STATE [once] | describe [STATE] | measure STATE | keep | forget | kept" >&2 && exit 2 ;;
 esac

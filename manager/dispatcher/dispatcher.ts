@@ -21,6 +21,7 @@ import { newID, type Random } from "../../api/random.ts";
 import { notLeading } from "../consensus/mod.ts";
 import type { Commit, Store } from "../store/store.ts";
 import type { LogPushAnswer } from "../../api/logs.ts";
+import type { NodeMetrics, ShownMetrics } from "../../api/node_metrics.ts";
 import { AskTable, type Reach } from "./asks.ts";
 import { AssignmentHub } from "./assignment_hub.ts";
 import type { CallContext, Method } from "../../transport/mod.ts";
@@ -30,8 +31,8 @@ import { type Limited, NodeLimits } from "./node_limits.ts";
 import { Registration, SessionRate } from "./registration.ts";
 import {
   checkAssignmentsRequest,
+  checkHeartbeat,
   checkLogPush,
-  checkSessionID,
   checkSessionRequest,
   checkStatusUpdate,
 } from "./requests.ts";
@@ -75,6 +76,7 @@ export class Dispatcher {
     checkLeading: () => this.#checkLeading(),
   });
   readonly #registrations = new Map<string, Registration>();
+  readonly #metrics = new Map<string, ShownMetrics>();
   readonly #graceTimers = new Map<string, CancelTimer>();
   #unsubscribe: (() => void) | undefined;
 
@@ -123,6 +125,7 @@ export class Dispatcher {
     this.#graceTimers.clear();
     for (const registration of this.#registrations.values()) registration.end(reason);
     this.#registrations.clear();
+    this.#metrics.clear();
     this.#statuses.stop(reason);
     this.#asks.stop(reason);
     await this.#nodes.stop();
@@ -163,6 +166,17 @@ export class Dispatcher {
         handler: (request, caller) => this.#publishLogs(request, caller),
       },
     };
+  }
+
+  /** How a node said that it is; kept in memory, as it changes all the time. */
+  metrics(nodeID: string): ShownMetrics | undefined {
+    return this.#metrics.get(nodeID);
+  }
+
+  #shown({ Clock, ...metrics }: NodeMetrics): ShownMetrics {
+    const { clock } = this.#options;
+    const skew = Clock === undefined ? {} : { ClockSkewMs: Math.round(Clock - clock.now()) };
+    return { MeasuredAt: timestamp(clock), ...metrics, ...skew };
   }
 
   /** What is asked of nodes; see {@linkcode AskTable}. */
@@ -222,7 +236,9 @@ export class Dispatcher {
 
   #heartbeat(request: unknown, caller: CallContext): HeartbeatResponse {
     this.#count(caller, "heartbeats");
-    const registration = this.#registered(checkSessionID("take a heartbeat", request).SessionID, caller);
+    const { SessionID, Metrics } = checkHeartbeat(request);
+    const registration = this.#registered(SessionID, caller);
+    if (Metrics) this.#metrics.set(registration.nodeID, this.#shown(Metrics));
     return { PeriodMs: this.#expectHeartbeat(registration), Time: timestamp(this.#options.clock) };
   }
 
@@ -375,6 +391,7 @@ export class Dispatcher {
   #forget(nodeID: string): void {
     this.#rate.forget(nodeID);
     this.#limits.forget(nodeID);
+    this.#metrics.delete(nodeID);
     this.#graceTimers.get(nodeID)?.();
     this.#graceTimers.delete(nodeID);
     const registration = this.#registrations.get(nodeID);

@@ -8,6 +8,7 @@ import {
 } from "../../api/dispatcher.ts";
 import { CoveyError, type FieldProblem } from "../../api/errors.ts";
 import type { LogPush } from "../../api/logs.ts";
+import { parseNodeMetrics } from "../../api/node_metrics.ts";
 import {
   line,
   list,
@@ -24,7 +25,7 @@ const MAX_DESCRIPTION_SIZE = 32 * 1024;
 const MAX_ID_LENGTH = 64;
 
 const id = line(MAX_ID_LENGTH);
-const sessionShape = record({ SessionID: id }, ["SessionID"]);
+const heartbeatShape = record({ SessionID: id, Metrics: parseNodeMetrics }, ["SessionID"]);
 /** Kinds that an agent may name: more than there will be. */
 const MAX_KINDS = 32;
 const assignmentsShape = record({ SessionID: id, Kinds: list(id, MAX_KINDS) }, ["SessionID"]);
@@ -63,12 +64,12 @@ export function checkSessionRequest(value: unknown): SessionRequest {
   };
 }
 
-/** Checks a request that carries only the session's ID. */
-export function checkSessionID(action: string, value: unknown): HeartbeatRequest {
+/** Checks a heartbeat. */
+export function checkHeartbeat(value: unknown): HeartbeatRequest {
   const problems: FieldProblem[] = [];
-  const { SessionID } = sessionShape(value, "", problems) ?? {};
-  if (problems.length > 0) throw CoveyError.invalid(action, problems);
-  return { SessionID: SessionID! };
+  const { SessionID, Metrics } = heartbeatShape(value, "", problems) ?? {};
+  if (problems.length > 0) throw CoveyError.invalid("take a heartbeat", problems);
+  return { SessionID: SessionID!, ...(Metrics !== undefined && { Metrics }) };
 }
 
 /** Checks a request for assignments. */

@@ -22,6 +22,7 @@ import { LeadersRequests } from "./hand_on.ts";
 import { eventRoutes } from "./routes/event_routes.ts";
 import { logRoutes } from "./routes/log_routes.ts";
 import { managerRoutes } from "./routes/manager_routes.ts";
+import { metricsRoutes } from "./routes/metrics_routes.ts";
 import { networkRoutes } from "./routes/network_routes.ts";
 import { noEngineRoutes } from "./routes/no_engine_routes.ts";
 import { nodeRoutes } from "./routes/node_routes.ts";
@@ -87,6 +88,7 @@ export function controlAPI(options: ControlOptions): ControlAPI {
   networkRoutes(app, context);
   backupRoutes(app, context);
   managerRoutes(app, context);
+  metricsRoutes(app, context);
   if (engine === undefined) noEngineRoutes(app);
   app.notFound((c) =>
     engine === undefined && isEnginePath(c.req.path)

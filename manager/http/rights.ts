@@ -13,6 +13,7 @@ const VISIBLE = new Set([
   "secrets",
   "configs",
   "networks",
+  "metrics",
 ]);
 /** What users of the cluster change. */
 const OPERATED = new Set(["services", "secrets", "configs"]);

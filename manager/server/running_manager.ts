@@ -4,6 +4,7 @@ import { getLogger } from "@logtape/logtape";
 import type { Clock } from "../../api/clock.ts";
 import type { Cluster } from "../../api/cluster.ts";
 import type { WeightedPeer } from "../../api/dispatcher.ts";
+import type { ShownMetrics } from "../../api/node_metrics.ts";
 import type { Random } from "../../api/random.ts";
 import type { NodeIdentity } from "../../security/mod.ts";
 import type { Listener } from "../../transport/mod.ts";
@@ -193,6 +194,10 @@ export class RunningManager implements ManagerHandle {
   useIdentity(identity: NodeIdentity): void {
     this.#network.useIdentity(identity);
     this.#listener?.refreshIdentity();
+  }
+
+  metrics(nodeID: string): ShownMetrics | undefined {
+    return this.#dispatcher.metrics(nodeID);
   }
 
   forward(request: ControlRequest, here?: () => Promise<Response>): Promise<Response | undefined> {

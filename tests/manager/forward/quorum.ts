@@ -113,6 +113,7 @@ async function testManager(
     nodeID: id,
     advertiseAddr: address,
     forward: (request, here) => routing.forward(request, here),
+    metrics: (nodeID) => dispatcher.metrics(nodeID),
     logs: new LogBroker({ store, asks: dispatcher.asks, clock, random: testRandom }),
   };
   const api = controlAPI({ lifecycle: activeNode(handle), clock, random: testRandom, version: "0.1.0" });

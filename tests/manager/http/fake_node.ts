@@ -4,6 +4,7 @@ import type { Cluster } from "../../../api/cluster.ts";
 import type { Clock } from "../../../api/clock.ts";
 import { CoveyError } from "../../../api/errors.ts";
 import type { Node } from "../../../api/node.ts";
+import type { ShownMetrics } from "../../../api/node_metrics.ts";
 import type { Service } from "../../../api/service.ts";
 import type { Task } from "../../../api/task.ts";
 import type { Random } from "../../../api/random.ts";
@@ -48,6 +49,7 @@ export class FakeNode implements NodeLifecycle {
   manager: ManagerHandle | undefined;
   consensus: MemoryConsensus | undefined;
   asked: unknown[] = [];
+  readonly metrics = new Map<string, ShownMetrics>();
   readonly #clock: Clock;
 
   constructor(clock: Clock) {
@@ -83,6 +85,7 @@ export class FakeNode implements NodeLifecycle {
       nodeID: NODE_ID,
       advertiseAddr: "127.0.0.1:2377",
       forward: () => Promise.reject(new CoveyError("unavailable", NO_LEADER)),
+      metrics: (nodeID) => this.metrics.get(nodeID),
       logs: new LogBroker({ store, asks: noSessions(), clock: this.#clock, random: testRandom }),
     };
     await this.onInit();
