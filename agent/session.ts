@@ -17,6 +17,7 @@ import {
   type AssignmentsMessage,
   DISPATCHER_METHODS,
   type HeartbeatResponse,
+  type RenewedSeal,
   type SessionMessage,
   type SessionRequest,
 } from "../api/dispatcher.ts";
@@ -33,10 +34,13 @@ import type { SendStatuses } from "./status_reporter.ts";
 /** How often the node's description is checked (SwarmKit). */
 const DESCRIBE_PERIOD_MS = 20_000;
 
+/** Hands a manager seals that the node has renewed. */
+export type RenewSeals = (seals: RenewedSeal[]) => Promise<void>;
+
 /** What a session tells the agent. */
 export interface SessionEvents {
   /** The session is registered; `message` is the first one. */
-  onRegistered: (message: SessionMessage, send: SendStatuses, sendLogs: SendLogs) => void;
+  onRegistered: (message: SessionMessage, send: SendStatuses, renew: RenewSeals, sendLogs: SendLogs) => void;
   /** Every message of the session stream, the first one too. */
   onMessage: (message: SessionMessage) => void;
   /** The manager's time with a heartbeat, RFC 3339. */
@@ -82,6 +86,7 @@ export async function runSession(
     events.onRegistered(
       first,
       (updates) => session.sendStatuses(updates),
+      (seals) => session.renewSeals(seals),
       (push) => session.sendLogs(push),
     );
     events.onMessage(first);
@@ -154,6 +159,10 @@ class Session {
   async sendLogs(push: Parameters<SendLogs>[0]): Promise<LogPushAnswer> {
     const request = { ...push, SessionID: this.#id };
     return await this.#connection.call(DISPATCHER_METHODS.publishLogs, request, { signal: this.#signal });
+  }
+
+  async renewSeals(seals: RenewedSeal[]): Promise<void> {
+    await this.#call(DISPATCHER_METHODS.renewSeals, { SessionID: this.#id, Seals: seals });
   }
 
   async followMessages(messages: AsyncIterator<SessionMessage>): Promise<never> {

@@ -43,6 +43,7 @@ export interface ExecutorDescription {
  */
 export interface Capabilities {
   sweep: Sweeper;
+  reload: Reloader;
   logs: LogSource;
   meter: DeviceMeter;
 }
@@ -75,6 +76,27 @@ export interface Sweeper {
    * their IDs. What cannot be removed holds up nothing else; the first reason is thrown in the end.
    */
   sweep(keep: (taskID: string) => boolean, signal: AbortSignal): Promise<string[]>;
+}
+
+/**
+ * Tells a running program of new versions of its secrets and configs.
+ *
+ * @example
+ * ```ts
+ * const reloader: Reloader = {
+ *   reload: async (task, dependencies, signals) => {
+ *     for (const { ConfigID } of task.Spec.ProcessSpec?.Configs ?? []) await dependencies.read("config", ConfigID);
+ *     console.log(`task ${task.ID} would get ${signals}`);
+ *   },
+ * };
+ * ```
+ */
+export interface Reloader {
+  /**
+   * Puts what `task` references now in the place of what its program finds in its files, each of them at once and whole, and
+   * then sends the program's first process `signals`. Done again, it does the same again.
+   */
+  reload(task: Task, dependencies: Dependencies, signals: readonly string[], handle: Handle): Promise<void>;
 }
 
 /**
@@ -165,6 +187,7 @@ export interface DeviceMeter {
 
 const METHODS: { [C in Capability]: readonly (keyof Capabilities[C])[] } = {
   sweep: ["sweep"],
+  reload: ["reload"],
   logs: ["logs"],
   meter: ["measure"],
 };

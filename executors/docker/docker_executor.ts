@@ -13,6 +13,7 @@ import type {
   LogRequest,
   LogSource,
   LogStep,
+  Reloader,
   Sweeper,
 } from "../executor.ts";
 import { NO_DEPENDENCIES } from "../executor.ts";
@@ -20,6 +21,7 @@ import { defaultShim } from "../default_shim.ts";
 import { MemoryFolder } from "../memory_folder.ts";
 import { sweepEach } from "../sweep_each.ts";
 import { checkContainerTask, LABEL_NODE_ID, LABEL_TASK_ID } from "./container_config.ts";
+import { fileName } from "./container_files.ts";
 import { DockerController, type EngineNode, HANDLE_VERSION } from "./docker_controller.ts";
 import { EngineClient } from "./engine_client.ts";
 import type { ContainerInspect, ContainerSummary, EngineInfo } from "./engine_types.ts";
@@ -39,10 +41,10 @@ export interface DockerOptions {
 /** How long the engine may take to say what it is; a session is waiting for it. */
 const DESCRIBE_TIMEOUT_MS = 10_000;
 
-class DockerExecutor implements Executor, Sweeper, LogSource {
+class DockerExecutor implements Executor, Sweeper, Reloader, LogSource {
   readonly name = "docker";
   readonly runtime = RUNTIME_CONTAINER;
-  readonly capabilities = ["sweep", "logs"] as const;
+  readonly capabilities = ["sweep", "reload", "logs"] as const;
   readonly #node: EngineNode;
 
   constructor(
@@ -110,6 +112,18 @@ class DockerExecutor implements Executor, Sweeper, LogSource {
     throw new CoveyError("not_found", `Cannot recover container: nothing is left of task ${task.ID}`);
   }
 
+  async reload(
+    task: Task,
+    dependencies: Dependencies,
+    signals: readonly string[],
+    { data }: Handle,
+  ): Promise<void> {
+    await this.#node.memory.renew(task, dependencies, fileName);
+    for (const signal of signals) {
+      await this.#node.engine.call("POST", `/containers/${data.ContainerID}/kill`, { query: { signal } });
+    }
+  }
+
   /** By label: another node's agent may share the engine, and so may anybody else. */
   async sweep(keep: (taskID: string) => boolean, signal: AbortSignal): Promise<string[]> {
     const { engine, nodeID } = this.#node;
@@ -161,6 +175,6 @@ function pluginsOf({ Plugins }: EngineInfo): { Type: string; Name: string }[] {
 export function createDockerExecutor(
   context: ExecutorContext,
   options: DockerOptions,
-): Executor & Sweeper & LogSource {
+): Executor & Sweeper & Reloader & LogSource {
   return new DockerExecutor(context, options);
 }

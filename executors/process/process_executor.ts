@@ -16,6 +16,7 @@ import type {
   LogRequest,
   LogSource,
   LogStep,
+  Reloader,
   Sweeper,
 } from "../executor.ts";
 import { defaultShim } from "../default_shim.ts";
@@ -25,7 +26,13 @@ import { sweepEach } from "../sweep_each.ts";
 import { ExitWatch } from "./exit_watch.ts";
 import { type LogFiles, readLog } from "./log_reader.ts";
 import { LogKeeper, MAX_LOG_BYTES } from "./log_keeper.ts";
-import { deleteFiles, type Device, HANDLE_VERSION, ProcessController } from "./process_controller.ts";
+import {
+  deleteFiles,
+  type Device,
+  fileName,
+  HANDLE_VERSION,
+  ProcessController,
+} from "./process_controller.ts";
 import { isTaskID, type ShimRequest, shimRequest } from "./process_spec.ts";
 import { Shim } from "./shim.ts";
 
@@ -54,10 +61,10 @@ export interface ProgramKind {
   request(task: Task, path: string): ShimRequest;
 }
 
-class ProgramExecutor implements Executor, Sweeper, LogSource, DeviceMeter {
+class ProgramExecutor implements Executor, Sweeper, Reloader, LogSource, DeviceMeter {
   readonly name: string;
   readonly runtime: string;
-  readonly capabilities = ["sweep", "logs", "meter"] as const;
+  readonly capabilities = ["sweep", "reload", "logs", "meter"] as const;
   readonly #device: Device;
   readonly #logs: LogKeeper;
   readonly #path: string;
@@ -110,6 +117,11 @@ class ProgramExecutor implements Executor, Sweeper, LogSource, DeviceMeter {
     await deleteFiles(this.#device.stateDir, task.ID);
     await this.#device.memory.remove(task);
     throw new CoveyError("not_found", `Cannot recover process: nothing is left of task ${task.ID}`);
+  }
+
+  async reload(task: Task, dependencies: Dependencies, signals: readonly string[]): Promise<void> {
+    await this.#device.memory.renew(task, dependencies, fileName);
+    for (const signal of signals) await this.#device.shim.tell(task.ID, signal);
   }
 
   async sweep(keep: (taskID: string) => boolean, signal: AbortSignal): Promise<string[]> {
@@ -165,7 +177,7 @@ class ProgramExecutor implements Executor, Sweeper, LogSource, DeviceMeter {
 export function createProcessExecutor(
   context: ExecutorContext,
   options: ProcessOptions = {},
-): Promise<Executor & Sweeper & LogSource> {
+): Promise<Executor & Sweeper & Reloader & LogSource> {
   return createProgramExecutor({ name: RUNTIME_PROCESS, request: shimRequest }, context, options);
 }
 
@@ -174,7 +186,7 @@ export async function createProgramExecutor(
   kind: ProgramKind,
   context: ExecutorContext,
   options: ProcessOptions,
-): Promise<Executor & Sweeper & LogSource> {
+): Promise<Executor & Sweeper & Reloader & LogSource> {
   for (const dir of FOLDERS) await makePrivateFolder(`${context.stateDir}/${dir}`);
   return new ProgramExecutor(kind, context.stateDir, options);
 }

@@ -16,9 +16,11 @@ import {
   type SessionRequest,
   type WeightedPeer,
 } from "../../api/dispatcher.ts";
+import { sealID } from "../../api/dependency.ts";
 import { CoveyError } from "../../api/errors.ts";
 import { newID, type Random } from "../../api/random.ts";
 import { notLeading } from "../consensus/mod.ts";
+import { putSeal } from "../task/seals.ts";
 import type { Commit, Store } from "../store/store.ts";
 import type { LogPushAnswer } from "../../api/logs.ts";
 import type { NodeMetrics, ShownMetrics } from "../../api/node_metrics.ts";
@@ -33,6 +35,7 @@ import {
   checkAssignmentsRequest,
   checkHeartbeat,
   checkLogPush,
+  checkSeals,
   checkSessionRequest,
   checkStatusUpdate,
 } from "./requests.ts";
@@ -165,6 +168,11 @@ export class Dispatcher {
         access: "node",
         handler: (request, caller) => this.#publishLogs(request, caller),
       },
+      [DISPATCHER_METHODS.renewSeals]: {
+        kind: "unary",
+        access: "node",
+        handler: (request, caller) => this.#renewSeals(request, caller),
+      },
     };
   }
 
@@ -268,6 +276,22 @@ export class Dispatcher {
     const push = checkLogPush(value);
     const { nodeID } = this.#registered(push.SessionID, caller);
     return await this.#asks.take(nodeID, push, caller.signal);
+  }
+
+  /** A node whose key was renewed wraps the keys of its secrets for the new one: nobody else has them, or could be believed. */
+  async #renewSeals(request: unknown, caller: CallContext): Promise<Record<string, never>> {
+    this.#count(caller, "statuses");
+    const { SessionID, Seals } = checkSeals(request);
+    const { nodeID } = this.#registered(SessionID, caller);
+    await this.#options.store.update((tx) => {
+      const present = tx.get("nodes", nodeID)?.Certificate?.PublicKeyDigest;
+      for (const { SecretID, SealID, ...seal } of Seals) {
+        const before = tx.get("seals", sealID(SecretID, nodeID));
+        if (before?.SealID !== SealID || seal.PublicKeyDigest !== present) continue;
+        if (before.PublicKeyDigest !== present) putSeal(tx, SecretID, SealID, { NodeID: nodeID, ...seal });
+      }
+    });
+    return {};
   }
 
   /** Before a call is looked at: what is wrong with it costs time too. Throws as {@linkcode NodeLimits.count} does. */

@@ -2,7 +2,10 @@
 import {
   type AssignmentsRequest,
   type HeartbeatRequest,
+  MAX_SEALS,
   MAX_STATUS_BATCH,
+  type RenewedSeal,
+  type RenewSealsRequest,
   type SessionRequest,
   type UpdateTaskStatusRequest,
 } from "../../api/dispatcher.ts";
@@ -12,6 +15,7 @@ import { parseNodeMetrics } from "../../api/node_metrics.ts";
 import {
   line,
   list,
+  MAX_WRAPPED_LENGTH,
   parseLogPush,
   parseNodeDescription,
   parseTaskStatus,
@@ -43,6 +47,20 @@ const openShape = record({
   Description: (value) => ({ value }),
   Answers: list(id, MAX_KINDS),
 });
+
+const sealFields = record(
+  { SecretID: id, SealID: id, PublicKeyDigest: id, Wrapped: line(MAX_WRAPPED_LENGTH) },
+  ["SecretID", "SealID", "PublicKeyDigest", "Wrapped"],
+);
+const sealsShape = record({ SessionID: id, Seals: list(sealFields, MAX_SEALS) }, ["SessionID"]);
+
+/** Checks seals that a node has renewed for itself. */
+export function checkSeals(value: unknown): RenewSealsRequest {
+  const problems: FieldProblem[] = [];
+  const { SessionID, Seals = [] } = sealsShape(value, "", problems) ?? {};
+  if (problems.length > 0) throw CoveyError.invalid("renew seals", problems);
+  return { SessionID: SessionID!, Seals: Seals as RenewedSeal[] };
+}
 
 /** Checks a session request; throws `invalid_argument` naming every wrong field. */
 export function checkSessionRequest(value: unknown): SessionRequest {

@@ -32,6 +32,7 @@ import { swarmRoutes } from "./routes/swarm_routes.ts";
 import { rightFor } from "./rights.ts";
 import { systemRoutes } from "./routes/system_routes.ts";
 import { taskRoutes } from "./routes/task_routes.ts";
+import { variableRoutes } from "./routes/variable_routes.ts";
 
 /** What the control API needs. */
 export interface ControlOptions {
@@ -85,6 +86,7 @@ export function controlAPI(options: ControlOptions): ControlAPI {
   serviceRoutes(app, context);
   taskRoutes(app, context);
   payloadRoutes(app, context);
+  variableRoutes(app, context);
   networkRoutes(app, context);
   backupRoutes(app, context);
   managerRoutes(app, context);

@@ -9,6 +9,7 @@ import {
   type Controller,
   type Executor,
   type LogStep,
+  NO_DEPENDENCIES,
 } from "../../executors/executor.ts";
 
 /** What a task's program does. */
@@ -435,6 +436,19 @@ function capabilities(test: Register): void {
       } finally {
         await next.close();
       }
+    },
+  );
+
+  test(
+    "reload tells a running program, by the handle alone, and leaves it running",
+    async (fixture, executor) => {
+      if (!can(executor, "reload")) return;
+      const task = fixture.task("forever")!, controller = await begun(executor, task);
+      const before = await controller.status();
+      await executor.reload(task, NO_DEPENDENCIES, ["WINCH"], controller.handle()!);
+      assert.deepEqual(await controller.status(), before);
+      await controller.remove(never);
+      await controller.close();
     },
   );
 }

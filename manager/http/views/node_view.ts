@@ -1,4 +1,4 @@
-/** How nodes are shown: keys and certificates stay inside. */
+/** How nodes are shown; certificates stay inside, but for the key that secrets are sealed for. */
 import type { Node, NodeDescription } from "../../../api/node.ts";
 import type { ShownMetrics } from "../../../api/node_metrics.ts";
 import type { ConsensusStatus } from "../../consensus/consensus.ts";
@@ -13,6 +13,7 @@ function descriptionView(description: NodeDescription): Record<string, unknown> 
     TLSInfo,
     Runtimes,
     MissingRuntimes,
+    Reloads,
     AgentOnly,
     ManagerOnly,
   } = description;
@@ -24,6 +25,7 @@ function descriptionView(description: NodeDescription): Record<string, unknown> 
     TLSInfo: TLSInfo ?? {},
     Runtimes,
     MissingRuntimes,
+    Reloads,
     AgentOnly,
     ManagerOnly,
   }, []);
@@ -52,6 +54,7 @@ export function nodeView(
       "Role",
       "Availability",
     ]),
+    PublicKey: node.Certificate?.PublicKey,
     Description: node.Description === undefined ? {} : descriptionView(node.Description),
     Status: {
       State: node.Status.State,
