@@ -8,6 +8,8 @@ import {
   type DependencyPayload,
   type NodeSeal,
 } from "./dependency.ts";
+import type { LogAsk } from "./logs.ts";
+import type { NodeMetrics } from "./node_metrics.ts";
 import type { Node, NodeDescription } from "./node.ts";
 import type { Task, TaskStatus } from "./task.ts";
 
@@ -21,6 +23,8 @@ export const DISPATCHER_METHODS = {
   updateTaskStatus: "dispatcher.updateTaskStatus",
   /** Server stream: {@linkcode AssignmentsRequest} to {@linkcode AssignmentsMessage}s. */
   assignments: "dispatcher.assignments",
+  /** Unary: {@linkcode LogPush} to {@linkcode LogPushAnswer}, which comes when there is room for more. */
+  publishLogs: "dispatcher.publishLogs",
   /** Unary: {@linkcode RenewSealsRequest} to {}. */
   renewSeals: "dispatcher.renewSeals",
 } as const;
@@ -29,7 +33,15 @@ export const DISPATCHER_METHODS = {
 export interface SessionRequest {
   SessionID?: string;
   Description: NodeDescription;
+  /** The kinds of asks that the agent answers; one that says nothing answers none. */
+  Answers?: string[];
 }
+
+/** What a manager asks of a node besides running its tasks. */
+export type Ask = LogAsk;
+
+/** The kinds of asks that there are. */
+export const ASK_KINDS: readonly Ask["Kind"][] = ["logs"];
 
 /** A manager an agent may connect to. */
 export interface WeightedPeer {
@@ -48,11 +60,15 @@ export interface SessionMessage {
   RootCA: string;
   /** The manager's time, RFC 3339: authenticated, so it may raise a device's clock floor. */
   Time: string;
+  /** All that is asked of the node now, of the kinds that its agent answers; none if absent. What is no longer there is over. */
+  Asks?: Ask[];
 }
 
 /** Says that the node is alive. */
 export interface HeartbeatRequest {
   SessionID: string;
+  /** How the device is, if that was measured anew. */
+  Metrics?: NodeMetrics;
 }
 
 /** Milliseconds until the next heartbeat is due. */

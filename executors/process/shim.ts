@@ -2,6 +2,7 @@
 import type { Clock } from "../../api/clock.ts";
 import { CoveyError } from "../../api/errors.ts";
 import { separatorsFor } from "../../api/validate/program.ts";
+import type { Counters } from "../executor.ts";
 import type { ShimRequest } from "./process_spec.ts";
 import { ServerLost, ShimServer } from "./shim_server.ts";
 
@@ -106,6 +107,13 @@ export class Shim {
     return { memoryBytes: Number(kibibytes) * 1024, hostname };
   }
 
+  /** How the device is, as `shim_measure.sh` says it. */
+  async measure(): Promise<Counters> {
+    const child = this.#spawn(["measure", this.#stateDir], "null");
+    const [text] = await Promise.all([new Response(child.stdout).text(), child.status]);
+    return parseCounters(text);
+  }
+
   /** Programs stay. */
   close(): Promise<void> {
     return this.#server.close();
@@ -146,6 +154,33 @@ export class Shim {
       throw new CoveyError(final ? "failed_precondition" : "unavailable", message, { cause: error });
     }
   }
+}
+
+/** One line a fact; what is no number says nothing. */
+export function parseCounters(text: string): Counters {
+  const facts = new Map(
+    text.split("\n").map((line) => {
+      const [key = "", ...values] = line.split(" ");
+      return [key, values.map((value) => /^\d{1,15}$/.test(value) ? Number(value) : NaN)] as const;
+    }),
+  );
+  const first = (key: string) => {
+    const [value = NaN] = facts.get(key) ?? [];
+    return Number.isNaN(value) ? {} : { [key]: value };
+  };
+  const pair = (key: string) => {
+    const [one = NaN, other = NaN] = facts.get(key) ?? [];
+    return Number.isNaN(one + other) ? {} : { [key]: [one, other] };
+  };
+  const throttled = /^throttled (?:0x)?([0-9a-f]{1,8})$/im.exec(text)?.[1];
+  return {
+    ...pair("cpu"),
+    ...pair("memory"),
+    ...pair("disk"),
+    ...first("temperature"),
+    ...first("written"),
+    ...(throttled !== undefined && { throttled: parseInt(throttled, 16) }),
+  };
 }
 
 /** The request as the shim takes it: two separators, and three lines of texts. */

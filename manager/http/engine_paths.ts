@@ -15,6 +15,7 @@ const OURS = new Set([
   "secrets",
   "configs",
   "variables",
+  "metrics",
   "covey",
 ]);
 

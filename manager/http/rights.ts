@@ -14,6 +14,7 @@ const VISIBLE = new Set([
   "configs",
   "variables",
   "networks",
+  "metrics",
 ]);
 /** What users of the cluster change. */
 const OPERATED = new Set(["services", "secrets", "configs", "variables"]);

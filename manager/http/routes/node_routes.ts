@@ -20,13 +20,13 @@ import { nodeView } from "../views/node_view.ts";
 export function nodeRoutes(app: ControlApp, context: ControlContext): void {
   app.get("/nodes", async (c) => {
     const filters = parseFilters(c.req.query("filters"), NODE_FILTERS);
-    const { store, consensus } = await managerForReading(context);
-    const status = consensus.status();
-    return sendJSON(c, listNodes(store, filters).map((node) => nodeView(node, status)));
+    const manager = await managerForReading(context), status = manager.consensus.status();
+    const nodes = listNodes(manager.store, filters);
+    return sendJSON(c, nodes.map((node) => nodeView(node, status, manager.metrics(node.ID))));
   });
   app.get("/nodes/:id", async (c) => {
-    const { store, consensus } = await managerForReading(context);
-    return sendJSON(c, nodeView(findNode(store, c.req.param("id")), consensus.status()));
+    const manager = await managerForReading(context), node = findNode(manager.store, c.req.param("id"));
+    return sendJSON(c, nodeView(node, manager.consensus.status(), manager.metrics(node.ID)));
   });
   app.post("/nodes/:id/update", async (c) => {
     const { body, version, manager } = await updateRequest(c, context, "node");

@@ -1,5 +1,6 @@
 /** How nodes are shown; certificates stay inside, but for the key that secrets are sealed for. */
 import type { Node, NodeDescription } from "../../../api/node.ts";
+import type { ShownMetrics } from "../../../api/node_metrics.ts";
 import type { ConsensusStatus } from "../../consensus/consensus.ts";
 import { inOrder } from "./task_spec_view.ts";
 
@@ -33,8 +34,12 @@ function descriptionView(description: NodeDescription): Record<string, unknown> 
 /** Why a manager that does its work takes no tasks, and is never "ready" for any. */
 const NO_AGENT = "a manager without an agent: it runs no tasks";
 
-/** A node, with its part in the quorum if it has one. */
-export function nodeView(node: Node, consensus: ConsensusStatus): Record<string, unknown> {
+/** A node, with its part in the quorum, and how it is if it said so: Docker's clients pass over that. */
+export function nodeView(
+  node: Node,
+  consensus: ConsensusStatus,
+  metrics?: ShownMetrics,
+): Record<string, unknown> {
   const member = consensus.members.find((each) => each.nodeID === node.ID);
   const isLeader = consensus.leaderNodeID === node.ID;
   const Message = node.Description?.ManagerOnly ? NO_AGENT : node.Status.Message;
@@ -61,5 +66,6 @@ export function nodeView(node: Node, consensus: ConsensusStatus): Record<string,
       Reachability: member.reachable ? "reachable" : "unreachable",
       Addr: member.address,
     },
+    Metrics: metrics,
   }, []);
 }
