@@ -43,5 +43,6 @@ export {
   type ExecutorFactory,
   type Exit,
   type Handle,
+  type OverlayExecutor,
   type Sweeper,
 } from "./executors/executor.ts";

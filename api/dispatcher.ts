@@ -3,6 +3,7 @@
  * carries the session's ID; a wrong one is `invalid_argument`, an unregistered node `not_found`.
  */
 import { DEPENDENCY_KINDS, type DependencyKind, type DependencyPayload } from "./dependency.ts";
+import type { AssignedNetwork, AssignedPeer, NetworkAssignmentKind } from "./network_assignment.ts";
 import type { Node, NodeDescription } from "./node.ts";
 import type { Task, TaskStatus } from "./task.ts";
 
@@ -61,9 +62,9 @@ export interface UpdateTaskStatusRequest {
 }
 
 /** Kinds of what is assigned. */
-export type AssignmentKind = "task" | DependencyKind;
+export type AssignmentKind = "task" | DependencyKind | NetworkAssignmentKind;
 
-/** See {@linkcode AssignmentKind}. */
+/** The kinds that our agent takes: it programs no networks yet. */
 export const ASSIGNMENT_KINDS: readonly AssignmentKind[] = ["task", ...DEPENDENCY_KINDS];
 
 /** Asks for the node's assignments. */
@@ -77,11 +78,23 @@ export interface AssignmentsRequest {
  * One change to what a node shall run. What tasks depend on comes before the first task that needs it, and goes after the
  * last. An agent passes over a kind that it does not know.
  */
-export type AssignmentChange =
+export type AssignmentChange = TaskChange | DependencyChange | NetworkChange;
+
+/** A change of a task. */
+export type TaskChange =
   | { Action: "update"; Kind: "task"; Task: Task }
+  | { Action: "remove"; Kind: "task"; ID: string };
+
+/** A change of a secret or config. */
+export type DependencyChange =
   | { Action: "update"; Kind: DependencyKind; Payload: DependencyPayload }
-  | { Action: "remove"; Kind: "task"; ID: string }
   | { Action: "remove"; Kind: DependencyKind; ID: string };
+
+/** A change of a network, or of who else is in it. */
+export type NetworkChange =
+  | { Action: "update"; Kind: "network"; Network: AssignedNetwork }
+  | { Action: "update"; Kind: "network_peer"; Peer: AssignedPeer }
+  | { Action: "remove"; Kind: NetworkAssignmentKind; ID: string };
 
 /**
  * The whole set, or what changed since. `AppliesTo` of an incremental message equals `ResultsIn` of the one before;

@@ -48,6 +48,12 @@ export interface NodeDescription {
   Runtimes: string[];
   /** Runtimes that the node has an executor for, but that do not work now, and why: an extension as well. */
   MissingRuntimes?: Record<string, string>;
+  /** Runtimes whose tasks this node can attach to overlay networks: an extension, as the next two are. */
+  OverlayRuntimes?: string[];
+  /** Why it can attach none, or not those of every runtime that is made for it, in words. */
+  MissingOverlay?: string;
+  /** IP address to which other nodes send what is for its overlay networks; else that from which it connected. */
+  DataPathAddr?: string;
   /** No manager's process stands beside the agent, so this node cannot be promoted: an extension too. */
   AgentOnly?: boolean;
   /** No agent runs beside the manager, which has told of the node itself: an extension too. */

@@ -42,6 +42,7 @@ export interface ExecutorDescription {
  */
 export interface Capabilities {
   sweep: Sweeper;
+  overlay: OverlayExecutor;
 }
 
 /**
@@ -74,7 +75,28 @@ export interface Sweeper {
   sweep(keep: (taskID: string) => boolean, signal: AbortSignal): Promise<string[]>;
 }
 
-const METHODS: { [C in Capability]: readonly (keyof Capabilities[C])[] } = { sweep: ["sweep"] };
+/**
+ * Attaches tasks to the cluster's overlay networks: those that a task's `NetworkAttachments` name, at the addresses that
+ * stand there, before `start` resolves. The agent has programmed the networks before it calls `prepare`.
+ *
+ * @example
+ * ```ts
+ * const attacher: OverlayExecutor = { checkOverlay: () => Promise.resolve() };
+ * await attacher.checkOverlay(new AbortController().signal);
+ * ```
+ */
+export interface OverlayExecutor {
+  /**
+   * Resolves if tasks can be attached now. Else rejects with the reason, which is shown with the node: it gets no tasks that
+   * need an overlay network then, and is as useful as ever for the rest.
+   */
+  checkOverlay(signal: AbortSignal): Promise<void>;
+}
+
+const METHODS: { [C in Capability]: readonly (keyof Capabilities[C])[] } = {
+  sweep: ["sweep"],
+  overlay: ["checkOverlay"],
+};
 
 /** True if `executor` names `capability` and has its methods. */
 export function can<C extends Capability>(
@@ -95,8 +117,8 @@ function declares({ capabilities }: Executor, capability: Capability): boolean {
 }
 
 function lacks(executor: Executor, capability: Capability): string[] {
-  const methods = executor as Executor & Partial<Capabilities[Capability]>;
-  return METHODS[capability].filter((method) => typeof methods[method] !== "function");
+  const methods: readonly string[] = METHODS[capability];
+  return methods.filter((method) => typeof Reflect.get(executor, method) !== "function");
 }
 
 /**

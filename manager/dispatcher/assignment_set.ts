@@ -121,7 +121,9 @@ type Pending =
 /** Bytes of a change at most; base64 has one for each character. */
 function changeBytes(change: AssignmentChange): number {
   if (change.Action === "remove") return 0;
-  return change.Kind === "task" ? taskBytes(change.Task) : change.Payload.Data.length;
+  if (change.Kind === "task") return taskBytes(change.Task);
+  if ("Payload" in change) return change.Payload.Data.length;
+  return JSON.stringify(change).length * BYTES_PER_UNIT;
 }
 
 function sameForAgent(a: Task, b: Task): boolean {

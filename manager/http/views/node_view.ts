@@ -12,6 +12,9 @@ function descriptionView(description: NodeDescription): Record<string, unknown> 
     TLSInfo,
     Runtimes,
     MissingRuntimes,
+    OverlayRuntimes,
+    MissingOverlay,
+    DataPathAddr,
     AgentOnly,
     ManagerOnly,
   } = description;
@@ -23,6 +26,9 @@ function descriptionView(description: NodeDescription): Record<string, unknown> 
     TLSInfo: TLSInfo ?? {},
     Runtimes,
     MissingRuntimes,
+    OverlayRuntimes,
+    MissingOverlay,
+    DataPathAddr,
     AgentOnly,
     ManagerOnly,
   }, []);
