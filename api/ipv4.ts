@@ -10,6 +10,9 @@ export interface Block {
 /** Bits of an address. */
 const ADDRESS_BITS = 32;
 
+/** First byte of a host's own addresses. */
+const LOOPBACK = 127;
+
 /** An address as a number; undefined for what is not four numbers of at most three digits without leading zeros. */
 export function parseIPv4(text: string): number | undefined {
   const parts = text.split(".");
@@ -52,4 +55,10 @@ export function contains(block: Block, address: number): boolean {
 /** True if the networks have an address in common. */
 export function overlap(one: Block, other: Block): boolean {
   return one.first <= other.last && other.first <= one.last;
+}
+
+/** True if hosts can have the addresses: not "this network", loopback, or multicast and what is above it. */
+export function isForHosts({ first, last }: Block): boolean {
+  const [lowest, highest] = [first, last].map((address) => Math.floor(address / 2 ** 24)) as [number, number];
+  return lowest > 0 && highest < 224 && !(lowest <= LOOPBACK && highest >= LOOPBACK);
 }

@@ -7,6 +7,9 @@ import type { Annotations, Meta } from "./objects.ts";
 /** The driver of networks between nodes: the only one that the cluster's own networks have. */
 export const OVERLAY_DRIVER = "overlay";
 
+/** The option of the driver that names the bytes of the largest packet inside a network. */
+export const MTU_OPTION = "com.docker.network.driver.mtu";
+
 /** Name of the network over which published ports reach tasks, as every cluster is given it. */
 export const INGRESS_NETWORK_NAME = "ingress";
 
@@ -42,7 +45,7 @@ export interface NetworkSpec extends Annotations {
   Attachable?: true;
   /** Published ports reach tasks over it; a cluster has at most one such network. */
   Ingress?: true;
-  /** The driver's options; `com.docker.network.driver.mtu` is read. */
+  /** The driver's options; {@linkcode MTU_OPTION} is read. */
   Options?: Record<string, string>;
   /** None: a subnet of the cluster's pools. */
   Subnets?: IPAMConfig[];
@@ -63,6 +66,11 @@ export interface Network extends Meta {
   /** VXLAN network identifier, one for each network: 4096 to 16777215, as Docker numbers them. */
   VNI: number;
   Subnets: NetworkSubnet[];
+  /**
+   * When it was removed, while tasks that have yet to stop are still in it: nobody finds it any more, and what it was given
+   * is not given to another.
+   */
+  RemovedAt?: string;
 }
 
 /**

@@ -1,4 +1,5 @@
 /** Nodes: the devices of a cluster. */
+import type { NetworkAttachment } from "./network.ts";
 import type { Annotations, Meta, Platform, Resources } from "./objects.ts";
 
 /** What a node may do in the cluster. */
@@ -105,4 +106,6 @@ export interface Node extends Meta {
   Status: NodeStatus;
   ManagerStatus?: ManagerStatus;
   Certificate?: NodeCertificate;
+  /** The node's own addresses in networks of the cluster, from the allocator: where it has tasks, or answers ports for all. */
+  Attachments?: NetworkAttachment[];
 }

@@ -1,5 +1,6 @@
 export { type ClusterSpecChanges, mergeClusterSpec, parseClusterSpec } from "./cluster_spec.ts";
 export { ENGINE_NETWORK_ID, networkMissing } from "./network_shape.ts";
+export { parseNetworkSpec } from "./network_spec.ts";
 export { parseNodeDescription } from "./node_description.ts";
 export { parseNodeSpec } from "./node_spec.ts";
 export { parsePayloadSpec, parsePayloadUpdate } from "./payload_spec.ts";

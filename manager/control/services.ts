@@ -6,6 +6,7 @@ import { newID, type Random } from "../../api/random.ts";
 import { isJob, modeOf, type Service, type ServiceSpec } from "../../api/service.ts";
 import type { Store, WriteTransaction } from "../store/store.ts";
 import { requireDependencies } from "./payloads.ts";
+import { requireNetworks } from "./service_networks.ts";
 import { forNewcomer } from "../task/gate.ts";
 import { requireVersion } from "./version.ts";
 
@@ -32,6 +33,7 @@ export async function createService(
       );
     }
     requireDependencies(tx, spec.TaskTemplate);
+    requireNetworks(tx, spec);
     tx.create("services", service);
   });
   return service.ID;
@@ -61,6 +63,7 @@ export async function updateService(
     }
     requireVersion(service, version);
     requireDependencies(tx, spec.TaskTemplate);
+    requireNetworks(tx, spec, id);
     const { UpdateStatus: _reset, Proven: _, ...kept } = service;
     const base = forNewcomer(service);
     tx.update("services", {
@@ -97,6 +100,7 @@ export async function rollbackService(
     requireVersion(service, version);
     // What the present spec does not use may have been removed meanwhile.
     requireDependencies(tx, service.PreviousSpec.TaskTemplate);
+    requireNetworks(tx, service.PreviousSpec, id);
     const { Proven: _, ...kept } = service;
     tx.update("services", {
       ...kept,

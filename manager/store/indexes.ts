@@ -36,4 +36,8 @@ export const INDEXES: { readonly [T in TableName]: Readonly<Record<Indexes[T], I
   },
   secrets: { name: byName },
   configs: { name: byName },
+  // One that was removed leaves its name to others.
+  networks: {
+    name: { ...byName, key: (network) => network.RemovedAt === undefined ? byName.key(network) : undefined },
+  },
 };

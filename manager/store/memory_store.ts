@@ -287,6 +287,7 @@ function newTables(): TableSet {
     tasks: new Table(INDEXES.tasks),
     secrets: new Table(INDEXES.secrets),
     configs: new Table(INDEXES.configs),
+    networks: new Table(INDEXES.networks),
   };
 }
 

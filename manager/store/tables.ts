@@ -1,6 +1,7 @@
 /** The store's tables. A new kind of object is one line here and its indexes in `indexes.ts`. */
 import type { Cluster } from "../../api/cluster.ts";
 import type { Config, DependencyKind, Secret } from "../../api/dependency.ts";
+import type { Network } from "../../api/network.ts";
 import type { Node } from "../../api/node.ts";
 import type { Service } from "../../api/service.ts";
 import type { Task } from "../../api/task.ts";
@@ -13,6 +14,7 @@ export interface Tables {
   tasks: Task;
   secrets: Secret;
   configs: Config;
+  networks: Network;
 }
 
 /** In which table the objects of a kind are. */
@@ -32,6 +34,7 @@ export const TABLE_NAMES: readonly TableName[] = [
   "tasks",
   "secrets",
   "configs",
+  "networks",
 ];
 
 /**
@@ -45,4 +48,5 @@ export interface Indexes {
   tasks: "serviceID" | "nodeID" | "slot";
   secrets: "name";
   configs: "name";
+  networks: "name";
 }

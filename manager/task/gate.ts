@@ -27,7 +27,14 @@ export function asBefore(view: ReadView, service: Service, task: Task, replaceme
     return task.Rollout ? { ...replacement, Rollout: { ...task.Rollout, Restarted: true } } : replacement;
   }
   if (stagesOf(service.Spec).length === 0 || !isTaskDirty(view, service, task)) return replacement;
-  const { Spec, SpecVersion, ServiceAnnotations, Ports } = task;
-  const { SpecVersion: _, Ports: _ports, ...rest } = replacement;
-  return { ...rest, Spec, ServiceAnnotations, ...(SpecVersion && { SpecVersion }), ...(Ports && { Ports }) };
+  const { Spec, SpecVersion, ServiceAnnotations, Ports, Ingress } = task;
+  const { SpecVersion: _, Ports: _ports, Ingress: _ingress, ...rest } = replacement;
+  return {
+    ...rest,
+    Spec,
+    ServiceAnnotations,
+    ...(SpecVersion && { SpecVersion }),
+    ...(Ports && { Ports }),
+    ...(Ingress && { Ingress }),
+  };
 }

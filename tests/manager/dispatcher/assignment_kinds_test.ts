@@ -33,7 +33,9 @@ const names = (changes: readonly AssignmentChange[]) =>
       ? change.ID
       : change.Kind === "task"
       ? change.Task.ID
-      : change.Payload.ID;
+      : "Payload" in change
+      ? change.Payload.ID
+      : "";
     return `${change.Action} ${change.Kind} ${id}`;
   });
 
