@@ -7,6 +7,7 @@
  * - `network_peer` comes after its network: another node that takes part in it, with every address that is reached there.
  *   It is sent anew, whole, whenever a task of that node comes or goes, so one change touches one peer; it is removed when
  *   nothing of the network is left there. A task may start before all its peers are known.
+ * - A complete set names all of them: a network or a peer that is not in it is gone.
  *
  * A node that dials out only is a peer like any other, with the address it dialled from.
  */

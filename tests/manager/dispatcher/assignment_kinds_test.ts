@@ -39,9 +39,10 @@ const names = (changes: readonly AssignmentChange[]) =>
     return `${change.Action} ${change.Kind} ${id}`;
   });
 
+const NO_NETWORKS = { network: () => undefined, peers: () => [], peer: () => undefined };
 const found = new Map(["s1", "s2", "c1"].map((id) => [id, payload(id)]));
 const setOf = (tasks: Task[], kinds: readonly string[] = ASSIGNMENT_KINDS) =>
-  new AssignmentSet(tasks, { kinds, find: (_, id) => found.get(id) });
+  new AssignmentSet(tasks, { ...NO_NETWORKS, kinds, find: (_, id) => found.get(id) });
 const taken = (set: AssignmentSet) => names(set.take(100));
 
 Deno.test("Assignments: a secret shared by two tasks is sent once, before them, and removed behind the last (82)", () => {
@@ -90,6 +91,7 @@ Deno.test("Assignments: configs of the largest size come one message each, which
   const Data = new Uint8Array(1000 * 1024 - 1).toBase64();
   const big = ["c1", "c2", "c3"].map((id) => payload(id, Data));
   const set = new AssignmentSet([task("a", ["c1", "c2", "c3"])], {
+    ...NO_NETWORKS,
     kinds: ASSIGNMENT_KINDS,
     find: (_, id) => big.find(({ ID }) => ID === id),
   });
