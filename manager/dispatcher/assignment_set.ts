@@ -77,6 +77,8 @@ export class AssignmentSet {
     const ended = isTerminal(task.Status.State);
     if (!ended) this.#note("update", this.#users.add(task.ID, neededBy(task)));
     if (!known || this.#pending.has(task.ID) || !sameForAgent(known, task)) {
+      // Behind what was noted for it just now, also where it was to be removed.
+      if (!known) this.#pending.delete(task.ID);
       this.#pending.set(task.ID, { Action: "update", Kind: "task", Task: task });
     }
     if (ended) this.#note("remove", this.#users.release(task.ID));
