@@ -115,11 +115,15 @@ export class AddressBook {
     return [...this.#networksOf.get(holder) ?? []];
   }
 
-  /** The address of `holder` with its mask, the one that it has already if it has one; undefined where none is left. */
-  take(id: string, holder: string): string | undefined {
+  /**
+   * The address of `holder` with its mask, the one that it has already if it has one; undefined where no more than
+   * `kept` are left, which are for others.
+   */
+  take(id: string, holder: string, kept = 0): string | undefined {
     const network = this.#networks.get(id);
     const known = network?.held.get(holder);
     if (known !== undefined) return shown(known);
+    if (kept > 0 && this.free(id) <= kept) return undefined;
     for (const space of network?.spaces ?? []) {
       const address = space.take(holder);
       if (address !== undefined) return this.#note(id, holder, { space, address });

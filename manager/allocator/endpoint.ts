@@ -42,7 +42,7 @@ export function isSettled(service: Service, ingress: string | undefined): boolea
 export function planEndpoint(
   service: Service,
   books: { addresses: AddressBook; ports: PortBook },
-  networks: { ingress: string | undefined; nameOf: (id: string) => string },
+  networks: { ingress: string | undefined; nameOf: (id: string) => string; kept: (id: string) => number },
 ): Endpoint | string | undefined {
   if (!needsEndpoint(service)) return undefined;
   const { ID, Spec: { EndpointSpec = { Mode: "vip" } }, Endpoint: present } = service;
@@ -55,7 +55,7 @@ export function planEndpoint(
   const holder = serviceHolder(ID), had = books.addresses.networksOf(holder);
   const VirtualIPs: VirtualIP[] = [];
   for (const NetworkID of addressedNetworks(service, networks.ingress)) {
-    const Addr = books.addresses.take(NetworkID, holder);
+    const Addr = books.addresses.take(NetworkID, holder, networks.kept(NetworkID));
     if (Addr === undefined) {
       books.ports.keep(ID, before);
       for (const { NetworkID } of VirtualIPs) {

@@ -36,6 +36,11 @@ export class NetworkVoter implements AllocationVoter {
   /** Tasks that wait for an address of a network, and those that wait for their service. */
   readonly #waiting = new Queues();
   readonly #waitingForService = new Queues();
+  /** Tasks that have an address and no node yet, for which their node may need one: it is kept for it. */
+  readonly #underWay = new Queues();
+  /** Nodes that have an address of a network, and those that can be in any. */
+  readonly #nodesIn = new Queues();
+  readonly #able = new Set<string>();
   /** Services that wait, and why. */
   readonly #blocked = new Map<string, string>();
   /** The network by which published ports reach tasks. */
@@ -61,7 +66,10 @@ export class NetworkVoter implements AllocationVoter {
   }
 
   resync(): void {
-    for (const each of [this.#addresses, this.#ports, this.#waiting, this.#waitingForService]) each.clear();
+    for (const each of [this.#addresses, this.#ports]) each.clear();
+    const queues = [this.#waiting, this.#waitingForService, this.#underWay, this.#nodesIn];
+    for (const each of queues) each.clear();
+    this.#able.clear();
     this.#blocked.clear();
     this.#publishers.clear();
     this.#ingress = undefined;
@@ -89,7 +97,7 @@ export class NetworkVoter implements AllocationVoter {
       if (isGone) this.#forgetTask(change.object);
       else this.#noteTask(change.object, change.old);
     } else if (change.table === "nodes") {
-      if (isGone) this.#release(nodeHolder(change.object.ID));
+      if (isGone) this.#forgetNode(change.object.ID);
       else this.#noteNode(change.object, change.old);
     }
   }
@@ -137,12 +145,14 @@ export class NetworkVoter implements AllocationVoter {
     if (task.NetworkAttachments === undefined) return;
     for (const { NetworkID, Addresses: [address = ""] } of task.NetworkAttachments) {
       this.#claim(NetworkID, taskHolder(task.ID), address);
+      if (task.NodeID !== old?.NodeID) this.#underWay.add(NetworkID, task.ID);
     }
     if (task.NodeID === old?.NodeID) return;
     for (const id of [task.NodeID, old?.NodeID ?? ""]) if (id !== "") this.#nodes.add(id);
   }
 
   #forgetTask({ ID, NodeID }: Task): void {
+    for (const network of this.#addresses.networksOf(taskHolder(ID))) this.#underWay.delete(network, ID);
     if (!this.#release(taskHolder(ID))) return;
     if (NodeID !== "") this.#nodes.add(NodeID);
   }
@@ -150,11 +160,19 @@ export class NetworkVoter implements AllocationVoter {
   #noteNode(node: Node, old: Node | undefined): void {
     for (const { NetworkID, Addresses: [address = ""] } of node.Attachments ?? []) {
       this.#claim(NetworkID, nodeHolder(node.ID), address);
+      this.#nodesIn.add(NetworkID, nodeHolder(node.ID));
     }
+    if (canOverlay(node)) this.#able.add(node.ID);
+    else this.#able.delete(node.ID);
     // Otherwise what is on its way to the store would be given to another.
     if (!deepEqual(node.Attachments, old?.Attachments)) this.#keep(nodeHolder(node.ID), networksOf(node));
     const isNew = old === undefined && node.Attachments !== undefined;
     if (isNew || canOverlay(node) !== (old !== undefined && canOverlay(old))) this.#nodes.add(node.ID);
+  }
+
+  #forgetNode(id: string): void {
+    this.#able.delete(id);
+    this.#release(nodeHolder(id));
   }
 
   #claim(network: string, holder: string, address: string): void {
@@ -180,6 +198,7 @@ export class NetworkVoter implements AllocationVoter {
 
   #free(network: string, holder: string): void {
     if (!this.#addresses.release(network, holder)) return;
+    this.#nodesIn.delete(network, holder);
     this.#freed = true;
     if (this.#store.get("networks", network)?.RemovedAt !== undefined) this.#removed.add(network);
   }
@@ -195,9 +214,9 @@ export class NetworkVoter implements AllocationVoter {
     for (const id of this.#waiting.keys()) this.#wake(id);
   }
 
-  /** As many as a network has addresses for; one that does not wait any more leaves its turn to the next. */
+  /** As many as a network has room for; one that does not wait any more leaves its turn to the next. */
   #wake(network: string): void {
-    for (let left = this.#addresses.free(network); left > 0;) {
+    for (let left = this.#addresses.free(network) - this.#kept(network, 0); left > 0;) {
       const [id] = this.#waiting.take(network, 1);
       if (id === undefined) return;
       const task = this.#store.get("tasks", id);
@@ -209,7 +228,11 @@ export class NetworkVoter implements AllocationVoter {
 
   async #settleServices(): Promise<void> {
     const books = { addresses: this.#addresses, ports: this.#ports };
-    const networks = { ingress: this.#ingress, nameOf: (id: string) => this.#nameOf(id) };
+    const networks = {
+      ingress: this.#ingress,
+      nameOf: (id: string) => this.#nameOf(id),
+      kept: (id: string) => this.#kept(id, 0),
+    };
     const plans = new Map<string, { version: number; endpoint: Service["Endpoint"] }>();
     for (const id of this.#services.take()) {
       const service = this.#store.get("services", id);
@@ -265,10 +288,14 @@ export class NetworkVoter implements AllocationVoter {
     const networks = new Set(ingress === undefined ? [] : [ingress]);
     for (const task of this.#store.find("tasks", "nodeID", node.ID)) {
       if (isTerminal(task.Status.State)) continue;
-      for (const { NetworkID } of task.NetworkAttachments ?? []) networks.add(NetworkID);
+      for (const { NetworkID } of task.NetworkAttachments ?? []) {
+        networks.add(NetworkID);
+        this.#underWay.delete(NetworkID, task.ID);
+      }
     }
     return [...networks].sort().flatMap((NetworkID) => {
       const address = this.#addresses.take(NetworkID, nodeHolder(node.ID));
+      if (address !== undefined) this.#nodesIn.add(NetworkID, nodeHolder(node.ID));
       return address === undefined ? [] : [{ NetworkID, Addresses: [address] }];
     });
   }
@@ -279,6 +306,12 @@ export class NetworkVoter implements AllocationVoter {
       if (tx.get("networks", id) === undefined || this.#addresses.holders(id) > 0) return;
       tx.delete("networks", id);
     });
+  }
+
+  /** Addresses of a network that are for the nodes of tasks which are under way, if `more` were to join them. */
+  #kept(network: string, more: number): number {
+    const without = Math.max(0, this.#able.size - this.#nodesIn.size(network));
+    return Math.min(this.#underWay.size(network) + more, without);
   }
 
   vote(task: Task): Vote {
@@ -293,13 +326,15 @@ export class NetworkVoter implements AllocationVoter {
     }
     const holder = taskHolder(task.ID), attachments: NetworkAttachment[] = [];
     for (const { NetworkID, Aliases } of wanted) {
-      const address = this.#addresses.take(NetworkID, holder);
+      const address = this.#addresses.take(NetworkID, holder, this.#kept(NetworkID, 1));
       if (address === undefined) {
         // Others can use what would be of no use to it alone.
+        for (const { NetworkID } of attachments) this.#underWay.delete(NetworkID, task.ID);
         this.#release(holder);
         this.#waiting.add(NetworkID, task.ID);
         return { wait: noAddress(this.#nameOf(NetworkID), NetworkID, this.#addresses) };
       }
+      this.#underWay.add(NetworkID, task.ID);
       attachments.push({ NetworkID, Addresses: [address], ...(Aliases && { Aliases }) });
     }
     return { grant: { NetworkAttachments: attachments } };

@@ -1,4 +1,4 @@
-/** Who waits for what, the first to wait first. */
+/** Who waits for what, or is on the way to it: the first to come first. */
 
 /** One queue for each thing that is waited for; nobody stands in the same one twice. */
 export class Queues {
@@ -13,6 +13,17 @@ export class Queues {
     return [...this.#queues.keys()];
   }
 
+  /** How many there are for `key`. */
+  size(key: string): number {
+    return this.#queues.get(key)?.size ?? 0;
+  }
+
+  delete(key: string, id: string): void {
+    const queue = this.#queues.get(key);
+    queue?.delete(id);
+    if (queue?.size === 0) this.#queues.delete(key);
+  }
+
   add(key: string, id: string): void {
     const queue = this.#queues.get(key);
     if (queue === undefined) this.#queues.set(key, new Set([id]));
@@ -21,15 +32,12 @@ export class Queues {
 
   /** The first `count` of those who wait for `key`, who wait no more. */
   take(key: string, count: number): string[] {
-    const queue = this.#queues.get(key);
-    if (queue === undefined || count <= 0) return [];
     const taken: string[] = [];
-    for (const id of queue) {
-      if (taken.length === count) break;
+    for (const id of this.#queues.get(key) ?? []) {
+      if (taken.length >= count) break;
       taken.push(id);
-      queue.delete(id);
+      this.delete(key, id);
     }
-    if (queue.size === 0) this.#queues.delete(key);
     return taken;
   }
 
