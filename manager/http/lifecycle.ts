@@ -1,6 +1,6 @@
 /** What the control API needs of the node it runs on: which cluster it is in, and how it joins and leaves. */
 import type { RestoreParameters, RestoreResponse } from "../../api/backup.ts";
-import type { ClusterSpec } from "../../api/cluster.ts";
+import type { Cluster, ClusterSpec } from "../../api/cluster.ts";
 import type { NodeAvailability } from "../../api/node.ts";
 import type { Consensus } from "../consensus/consensus.ts";
 import type { ControlRequest } from "../forward/mod.ts";
@@ -13,15 +13,22 @@ export type LocalNodeState = "inactive" | "pending" | "active" | "error" | "lock
 export interface InitRequest {
   ListenAddr?: string;
   AdvertiseAddr?: string;
+  /** IP address or interface for overlay networks; that of the node itself where it is absent. */
+  DataPathAddr?: string;
   ForceNewCluster?: boolean;
   Availability?: NodeAvailability;
   Spec?: Partial<ClusterSpec>;
+  /** For a new cluster, as in {@linkcode Cluster}. */
+  DefaultAddrPool?: string[];
+  SubnetSize?: number;
+  DataPathPort?: number;
 }
 
 /** Joins an existing cluster as the role that the token says. */
 export interface JoinRequest {
   ListenAddr?: string;
   AdvertiseAddr?: string;
+  DataPathAddr?: string;
   RemoteAddrs: string[];
   JoinToken: string;
   Availability?: NodeAvailability;
