@@ -113,7 +113,7 @@ function checkKind(
   problems: FieldProblem[],
 ) {
   if (Scope !== undefined && Scope !== "swarm") {
-    problems.push({ field: "Scope", message: "cannot downgrade network scope for overlay networks" });
+    problems.push({ field: "Scope", message: "an overlay network is of the swarm" });
   } else if (Driver === undefined) {
     problems.push({ field: "Driver", message: "driver name: if driver is specified name is required" });
   }

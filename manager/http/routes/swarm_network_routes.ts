@@ -6,7 +6,7 @@ import type { Network } from "../../../api/network.ts";
 import { PREDEFINED_NETWORKS } from "../../../api/predefined_network.ts";
 import { CoveyError } from "../../../api/errors.ts";
 import { parseGoDuration, toMs } from "../../../api/duration.ts";
-import { parseNetworkSpec } from "../../../api/validate/mod.ts";
+import { isObject, parseNetworkSpec } from "../../../api/validate/mod.ts";
 import { presentNetworks } from "../../cluster/networks.ts";
 import { type Filters, parseFilters } from "../../control/filters.ts";
 import { NETWORK_FILTERS, networkMatches } from "../../control/network_filters.ts";
@@ -52,6 +52,10 @@ export function swarmNetworkRoutes(app: ControlApp, context: ControlContext): vo
   app.post(`${SWARM_NETWORKS}/create`, async (c) => {
     const body = await readJSON(c);
     const { store } = requireManager(context);
+    if (isObject(body) && body.Scope === "local") {
+      const message = "cannot downgrade network scope for overlay networks";
+      throw new DockerError(403, "permission_denied", message);
+    }
     const spec = parseNetworkSpec(body);
     // What Docker's own layer refuses before it asks the swarm.
     const isTaken = presentNetworks(store).some((each) => each.Spec.Name === spec.Name);

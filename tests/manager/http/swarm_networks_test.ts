@@ -146,13 +146,18 @@ Deno.test("Swarm networks: what cannot be is refused by name, before anything is
     );
   }
   await refused(overlay("m2", { Ingress: true }), 409, /ingress network \(\w+\) is already present/);
+  await refused(
+    overlay("x", { Scope: "local" }),
+    403,
+    /^cannot downgrade network scope for overlay networks$/,
+  );
   const wrong: [object, RegExp][] = [
     [{ Driver: "overlay" }, /invalid name: /],
     [overlay("x y"), /name must be valid as a DNS name component/],
     [overlay("x".repeat(64)), /name must be 63 characters or fewer/],
     [{ Name: "x", Driver: "bridge" }, /Driver: the swarm's networks are of the driver overlay, not bridge/],
     [{ Name: "x", Scope: "swarm" }, /driver name: if driver is specified name is required/],
-    [overlay("x", { Scope: "local" }), /cannot downgrade network scope for overlay networks/],
+    [overlay("x", { Scope: "global" }), /Scope: an overlay network is of the swarm/],
     [overlay("x", { Ingress: true, Attachable: true }), /ingress network cannot be attachable/],
     [overlay("x", { EnableIPv6: true }), /EnableIPv6: IPv6 in overlay networks is not available yet/],
     [overlay("x", { EnableIPv4: false }), /EnableIPv4: /],
