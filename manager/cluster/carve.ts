@@ -18,7 +18,7 @@ import type { Node } from "../../api/node.ts";
 import type { ReadView } from "../store/store.ts";
 
 /** Networks of a cluster, which a creation looks at one by one. */
-export const MAX_NETWORKS = 10_000;
+const MAX_NETWORKS = 10_000;
 
 /** Docker's first VXLAN network identifier, and the last that there is. */
 const MIN_VNI = 4096, MAX_VNI = 2 ** 24 - 1;

@@ -23,7 +23,7 @@ export interface Place {
 }
 
 /** True for a task that is on its node, or about to be. */
-export function isOnNode({ NodeID, Status }: Task): boolean {
+function isOnNode({ NodeID, Status }: Task): boolean {
   return NodeID !== "" && compareStates(Status.State, "assigned") >= 0 && !isTerminal(Status.State);
 }
 

@@ -10,7 +10,7 @@ import type { Store } from "../store/store.ts";
 export type LocalNodeState = "inactive" | "pending" | "active" | "error" | "locked";
 
 /** Starts a new cluster; addresses are HOST:PORT, empty for the node's own. */
-export interface InitRequest {
+export interface InitRequest extends Pick<Cluster, "DefaultAddrPool" | "SubnetSize" | "DataPathPort"> {
   ListenAddr?: string;
   AdvertiseAddr?: string;
   /** IP address or interface for overlay networks; that of the node itself where it is absent. */
@@ -18,10 +18,6 @@ export interface InitRequest {
   ForceNewCluster?: boolean;
   Availability?: NodeAvailability;
   Spec?: Partial<ClusterSpec>;
-  /** For a new cluster, as in {@linkcode Cluster}. */
-  DefaultAddrPool?: string[];
-  SubnetSize?: number;
-  DataPathPort?: number;
 }
 
 /** Joins an existing cluster as the role that the token says. */
