@@ -52,11 +52,12 @@ export function swarmNetworkRoutes(app: ControlApp, context: ControlContext): vo
   app.post(`${SWARM_NETWORKS}/create`, async (c) => {
     const body = await readJSON(c);
     const { store } = requireManager(context);
-    if (isObject(body) && body.Scope === "local") {
+    const isLocal = isObject(body) && body.Scope === "local";
+    const spec = parseNetworkSpec(isLocal ? { ...body, Scope: "swarm" } : body);
+    if (isLocal) {
       const message = "cannot downgrade network scope for overlay networks";
       throw new DockerError(403, "permission_denied", message);
     }
-    const spec = parseNetworkSpec(body);
     // What Docker's own layer refuses before it asks the swarm.
     const isTaken = presentNetworks(store).some((each) => each.Spec.Name === spec.Name);
     if (isTaken || TAKEN_NAMES.includes(spec.Name)) {
