@@ -34,6 +34,7 @@ const descriptionShape = record({
   OverlayRuntimes: list(word),
   MissingOverlay: words(MAX_REASON_LENGTH),
   DataPathAddr: ipAddress,
+  Reloads: list(word),
   AgentOnly: onlyTrue,
   ManagerOnly: onlyTrue,
   TLSInfo: record({ TrustRoot: text, CertIssuerSubject: text, CertIssuerPublicKey: text }),
@@ -47,7 +48,7 @@ export function parseNodeDescription(
 ): NodeDescription {
   const { Hostname = "", Platform = {}, Resources = {}, Engine = {}, Runtimes = [], ...rest } =
     descriptionShape(value, path, problems) ?? {};
-  const { Labels, Plugins } = Engine, { TLSInfo, MissingRuntimes, AgentOnly, ManagerOnly } = rest;
+  const { Labels, Plugins } = Engine, { TLSInfo, MissingRuntimes, Reloads, AgentOnly, ManagerOnly } = rest;
   const { OverlayRuntimes, MissingOverlay, DataPathAddr } = rest;
   return {
     Hostname,
@@ -63,6 +64,7 @@ export function parseNodeDescription(
     ...(OverlayRuntimes && { OverlayRuntimes }),
     ...(MissingOverlay && { MissingOverlay }),
     ...(DataPathAddr && { DataPathAddr }),
+    ...(Reloads && { Reloads }),
     ...(AgentOnly && { AgentOnly }),
     ...(ManagerOnly && { ManagerOnly }),
     ...(TLSInfo && {

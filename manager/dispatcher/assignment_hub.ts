@@ -4,6 +4,7 @@
  */
 import { getLogger } from "@logtape/logtape";
 import type { Clock } from "../../api/clock.ts";
+import { sealID } from "../../api/dependency.ts";
 import { CoveyError } from "../../api/errors.ts";
 import type { Node } from "../../api/node.ts";
 import { type Change, type Commit, type Store, TABLE_OF } from "../store/mod.ts";
@@ -42,6 +43,7 @@ export class AssignmentHub {
       network: (id) => assignedNetwork(store, id, nodeID),
       peers: (id) => [...map.nodes(id)].filter((each) => each !== nodeID),
       peer: (place) => map.peer(store, place),
+      seal: (secretID) => store.get("seals", sealID(secretID, nodeID)),
     });
     stream.attach(networksOf(store.get("nodes", nodeID)));
     this.#streams.set(nodeID, stream);
@@ -59,6 +61,10 @@ export class AssignmentHub {
     const touched = new Map<string, AssignmentStream>();
     for (const change of commit.changes) {
       if (change.table === "nodes") this.#applyNode(touched, change);
+      if (change.table === "seals" && change.action !== "remove") {
+        const { NodeID, SecretID } = change.object;
+        this.#feed(touched, NodeID, (stream) => stream.refreshSecret(SecretID));
+      }
       if (change.table !== "tasks") continue;
       const { object: task, old } = change;
       if (old && old.NodeID !== task.NodeID) this.#feed(touched, old.NodeID, (left) => left.remove(task.ID));

@@ -32,6 +32,7 @@ import { swarmNetworkRoutes } from "./routes/swarm_network_routes.ts";
 import { systemRoutes } from "./routes/system_routes.ts";
 import { taskRoutes } from "./routes/task_routes.ts";
 import { unavailableRoutes } from "./routes/unavailable_routes.ts";
+import { variableRoutes } from "./routes/variable_routes.ts";
 
 /** What the control API needs. */
 export interface ControlOptions {
@@ -86,6 +87,7 @@ export function controlAPI(options: ControlOptions): ControlAPI {
   taskRoutes(app, context);
   payloadRoutes(app, context);
   swarmNetworkRoutes(app, context);
+  variableRoutes(app, context);
   networkRoutes(app, context);
   backupRoutes(app, context);
   managerRoutes(app, context);

@@ -17,6 +17,7 @@ const OURS = new Set([
   "secrets",
   "configs",
   "networks",
+  "variables",
   "covey",
 ]);
 

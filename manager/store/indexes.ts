@@ -36,6 +36,11 @@ export const INDEXES: { readonly [T in TableName]: Readonly<Record<Indexes[T], I
   },
   secrets: { name: byName },
   configs: { name: byName },
+  variables: { name: byName },
+  seals: {
+    secretID: { key: (seal) => seal.SecretID },
+    nodeID: { key: (seal) => seal.NodeID },
+  },
   // One that was removed leaves its name to others.
   networks: {
     name: { ...byName, key: (network) => network.RemovedAt === undefined ? byName.key(network) : undefined },

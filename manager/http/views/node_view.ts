@@ -1,4 +1,4 @@
-/** How nodes are shown: keys and certificates stay inside. */
+/** How nodes are shown; certificates stay inside, but for the key that secrets are sealed for. */
 import type { Node, NodeDescription } from "../../../api/node.ts";
 import type { ConsensusStatus } from "../../consensus/consensus.ts";
 import { inOrder } from "./task_spec_view.ts";
@@ -15,6 +15,7 @@ function descriptionView(description: NodeDescription): Record<string, unknown> 
     OverlayRuntimes,
     MissingOverlay,
     DataPathAddr,
+    Reloads,
     AgentOnly,
     ManagerOnly,
   } = description;
@@ -29,6 +30,7 @@ function descriptionView(description: NodeDescription): Record<string, unknown> 
     OverlayRuntimes,
     MissingOverlay,
     DataPathAddr,
+    Reloads,
     AgentOnly,
     ManagerOnly,
   }, []);
@@ -53,6 +55,7 @@ export function nodeView(node: Node, consensus: ConsensusStatus): Record<string,
       "Role",
       "Availability",
     ]),
+    PublicKey: node.Certificate?.PublicKey,
     Description: node.Description === undefined ? {} : descriptionView(node.Description),
     Status: {
       State: node.Status.State,

@@ -47,5 +47,6 @@ export function taskView(task: Task, view: ReadView): Record<string, unknown> {
     NetworksAttachments: attachments(task, view),
     GenericResources: task.AssignedGenericResources,
     JobIteration: task.JobIteration,
+    Variables: task.Variables,
   }, []);
 }
