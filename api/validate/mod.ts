@@ -7,7 +7,13 @@ export { parseNextVersion, parsePayloadSpec, parsePayloadUpdate, parseSealing } 
 export { MAX_WRAPPED_LENGTH, parseSeals } from "./seals.ts";
 export { parseServiceSpec } from "./service_spec.ts";
 export { isObject, line, list, oneOf, quoted, record, type Shape, textUpTo } from "./shape.ts";
-export { forcesNewCluster, type MemberRequest, parseInitRequest, parseJoinRequest } from "./swarm_request.ts";
+export {
+  forcesNewCluster,
+  type MemberRequest,
+  parseInitRequest,
+  parseJoinRequest,
+  parseUnlockRequest,
+} from "./swarm_request.ts";
 export { shownContainer } from "./shown_container.ts";
 export { parseTaskStatus } from "./task_status.ts";
 export { parseVariablesChange, type VariablesChange } from "./variables_change.ts";
