@@ -15,6 +15,7 @@ import { sessionBackoff } from "./backoff.ts";
 import type { ManagerConnection, ManagerDialer } from "./connection.ts";
 import { DependencyKeeper } from "./dependencies.ts";
 import { DESCRIBE_TIMEOUT_MS, describeNode, type NodeFacts } from "./describe_node.ts";
+import type { DeviceFacts } from "./gate.ts";
 import type { LocalState } from "./local_state.ts";
 import { Managers } from "./managers.ts";
 import { type RenewSeals, runSession, type SessionEvents } from "./session.ts";
@@ -56,6 +57,8 @@ export interface AgentOptions {
   facts: NodeFacts;
   /** Identifies the machine's present boot, so that tasks ended by a reboot are told from tasks that ended. */
   bootID?: string;
+  /** What a swap of tasks is judged by; without it, nothing on the device stands against one. */
+  deviceFacts?: () => Promise<DeviceFacts>;
   /** The managers that the cluster tells of, HOST:PORT each: at first, and whenever they change. */
   onManagers?: (addresses: string[]) => void;
   /** A manager's time, authenticated; RFC 3339. */
@@ -97,6 +100,7 @@ export class Agent {
       state: options.state,
       dependencies: this.#dependencies,
       bootID: options.bootID ?? "",
+      ...(options.deviceFacts && { deviceFacts: options.deviceFacts }),
       node: async () => this.#description ?? await this.#describe(this.#abort.signal),
       onStatus: (taskID, status) => this.#reporter.report(taskID, status),
     });

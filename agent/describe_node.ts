@@ -108,6 +108,7 @@ function merge(
     Runtimes: parts.map((part) => part.runtime).sort(),
     ...(facts.DataPathAddr ? { DataPathAddr: facts.DataPathAddr } : {}),
     ...(reloads.length > 0 ? { Reloads: reloads } : {}),
+    Swaps: true,
     ...(facts.AgentOnly ? { AgentOnly: true } : {}),
     ...(tlsInfo ? { TLSInfo: tlsInfo } : {}),
   };

@@ -12,6 +12,7 @@ import { systemFileSystem } from "../security/file_system.ts";
 import { IdentityStore } from "../security/identity_store.ts";
 import { Agent, type AgentState } from "./agent.ts";
 import { DependencyKeeper } from "./dependencies.ts";
+import { readDeviceFacts } from "./device_facts.ts";
 import { HeapKeeper } from "./heap_keeper.ts";
 import { identityDialer, type IdentityKeeper, ownIdentity, sharedIdentity, tlsInfo } from "./identity.ts";
 import { LateIdentity } from "./late_identity.ts";
@@ -143,6 +144,7 @@ async function serve(
     random: systemRandom,
     managers,
     bootID: readBootID(),
+    deviceFacts: () => readDeviceFacts(folder.path, clock),
     facts: {
       Hostname: options.hostname,
       Platform: { OS: Deno.build.os, Architecture: Deno.build.arch },

@@ -61,6 +61,8 @@ export interface NodeDescription {
   AgentOnly?: boolean;
   /** No agent runs beside the manager, which has told of the node itself: an extension too. */
   ManagerOnly?: boolean;
+  /** Its agent swaps tasks by itself (`Task.Swap`): an extension too. */
+  Swaps?: true;
   TLSInfo?: { TrustRoot: string; CertIssuerSubject: string; CertIssuerPublicKey: string };
 }
 

@@ -6,6 +6,7 @@ import type { Annotations, GenericResource, Meta, Version } from "./objects.ts";
 import type { NetworkAttachment } from "./network.ts";
 import type { RolloutMark } from "./rollout.ts";
 import type { LogDriver, PortConfig, TaskSpec } from "./service.ts";
+import type { SwapReport, TaskSwap } from "./swap.ts";
 import type { TaskState } from "./task_state.ts";
 
 /**
@@ -44,6 +45,8 @@ export interface TaskStatus {
   Err?: string;
   ContainerStatus?: ContainerStatus;
   PortStatus?: { Ports?: PortConfig[] };
+  /** What the device says of the swap that brings the task: an extension of the Engine API. */
+  Swap?: SwapReport;
 }
 
 /**
@@ -85,6 +88,8 @@ export interface Task extends Meta {
   RunningAt?: string;
   /** The rollout that made it, if one did. */
   Rollout?: RolloutMark;
+  /** Its device brings it in by itself, and keeps the task before it until then. */
+  Swap?: TaskSwap;
   /** The run of the job that the task belongs to; none in a service that is no job. */
   JobIteration?: Version;
 }

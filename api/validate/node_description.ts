@@ -37,6 +37,7 @@ const descriptionShape = record({
   Reloads: list(word),
   AgentOnly: onlyTrue,
   ManagerOnly: onlyTrue,
+  Swaps: onlyTrue,
   TLSInfo: record({ TrustRoot: text, CertIssuerSubject: text, CertIssuerPublicKey: text }),
 });
 
@@ -48,7 +49,8 @@ export function parseNodeDescription(
 ): NodeDescription {
   const { Hostname = "", Platform = {}, Resources = {}, Engine = {}, Runtimes = [], ...rest } =
     descriptionShape(value, path, problems) ?? {};
-  const { Labels, Plugins } = Engine, { TLSInfo, MissingRuntimes, Reloads, AgentOnly, ManagerOnly } = rest;
+  const { Labels, Plugins } = Engine;
+  const { TLSInfo, MissingRuntimes, Reloads, AgentOnly, ManagerOnly, Swaps } = rest;
   const { OverlayRuntimes, MissingOverlay, DataPathAddr } = rest;
   return {
     Hostname,
@@ -67,6 +69,7 @@ export function parseNodeDescription(
     ...(Reloads && { Reloads }),
     ...(AgentOnly && { AgentOnly }),
     ...(ManagerOnly && { ManagerOnly }),
+    ...(Swaps && { Swaps }),
     ...(TLSInfo && {
       TLSInfo: { TrustRoot: "", CertIssuerSubject: "", CertIssuerPublicKey: "", ...TLSInfo },
     }),

@@ -222,6 +222,7 @@ function changeBytes(change: AssignmentChange): number {
 function sameForAgent(a: Task, b: Task): boolean {
   return a.DesiredState === b.DesiredState &&
     same(a.Spec, b.Spec) &&
+    same(a.Swap, b.Swap) &&
     same(a.ServiceAnnotations, b.ServiceAnnotations) &&
     same(a.AssignedGenericResources, b.AssignedGenericResources) &&
     same(a.Ports, b.Ports);

@@ -4,7 +4,7 @@
  */
 import type { Task } from "../../api/task.ts";
 import { nodeMatches } from "../placement/constraint.ts";
-import { platformMatches } from "../placement/platform.ts";
+import { platformMatches } from "../../api/platform.ts";
 import type { NodeInfo } from "./node_info.ts";
 import { hasPlugins } from "./plugins.ts";
 

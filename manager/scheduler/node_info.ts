@@ -98,12 +98,28 @@ export class NodeInfo {
     this.#tasks.set(task.ID, task);
   }
 
+  /** What `judge` says of a task while the one is not counted whose place it takes on the node. */
+  withoutStandIn<T>({ Swap }: Pick<Task, "Swap">, judge: () => T): T {
+    const old = Swap === undefined || Swap.StartFirst ? undefined : this.#tasks.get(Swap.With);
+    if (old === undefined) return judge();
+    this.remove(old.ID);
+    try {
+      return judge();
+    } finally {
+      this.put(old);
+    }
+  }
+
   /** Stops counting a task; true if it was counted. */
   remove(taskID: string): boolean {
     const task = this.#tasks.get(taskID);
     if (task === undefined) return false;
     this.#tasks.delete(taskID);
     this.free.give(task);
+    if (task.AssignedGenericResources !== undefined) {
+      // What its successor got was given back by it.
+      for (const other of this.#tasks.values()) if (other.Swap?.With === taskID) this.free.keep(other);
+    }
     this.#count(task, -1);
     this.#countPorts(task, -1);
     return true;

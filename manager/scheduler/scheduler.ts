@@ -239,16 +239,23 @@ export class Scheduler {
     const decisions: Decision[] = [];
     for (const task of this.#preassigned.values()) {
       const info = this.#infos.get(task.NodeID);
-      if (info && this.#room(task, info) > 0) {
-        this.#assign(decisions, task, info, "scheduler confirmed task can run on preassigned node");
-        continue;
-      }
+      if (info && info.withoutStandIn(task, () => this.#confirm(decisions, task, info))) continue;
       const misfits = this.#misfits.get(task.NodeID) ?? new Map<string, Task>();
       this.#misfits.set(task.NodeID, misfits.set(task.ID, task));
-      this.#refuse(decisions, task, info ? reasonOn(task, [info]) : "node does not exist");
+      this.#refuse(
+        decisions,
+        task,
+        info ? info.withoutStandIn(task, () => reasonOn(task, [info])) : "node does not exist",
+      );
     }
     this.#preassigned.clear();
     return decisions;
+  }
+
+  #confirm(decisions: Decision[], task: Task, info: NodeInfo): boolean {
+    if (this.#room(task, info) === 0) return false;
+    this.#assign(decisions, task, info, "scheduler confirmed task can run on preassigned node");
+    return true;
   }
 
   #place(decisions: Decision[]): void {

@@ -49,7 +49,7 @@ const SERVICE_READERS: Readers = {
   "TaskTemplate.Placement.Constraints": ["manager/placement/constraint.ts"],
   "TaskTemplate.Placement.Preferences": ["manager/scheduler/spread.ts"],
   "TaskTemplate.Placement.MaxReplicas": ["manager/scheduler/filters.ts"],
-  "TaskTemplate.Placement.Platforms": ["manager/placement/platform.ts"],
+  "TaskTemplate.Placement.Platforms": ["api/platform.ts"],
   "TaskTemplate.ForceUpdate": ["manager/task/task.ts", "deepEqual"],
   "TaskTemplate.Runtime": ["manager/scheduler/filters.ts"],
   "Mode.Replicated.Replicas": ["manager/orchestrator/replicated_orchestrator.ts", "replicas"],
