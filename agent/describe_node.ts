@@ -16,6 +16,8 @@ export interface NodeFacts {
   Labels: Record<string, string>;
   /** Whether nothing on this device could become a manager. */
   AgentOnly?: boolean;
+  /** See {@linkcode NodeDescription.DataPathAddr}. */
+  DataPathAddr?: string;
   /** Read anew each time: it changes with every renewal under a new root. */
   tlsInfo?: () => NodeDescription["TLSInfo"];
 }
@@ -50,8 +52,31 @@ export async function describeNode(
   }));
   // In the executors' order, whoever answered first.
   const parts = executors.flatMap(({ runtime }) => working.filter((part) => part.runtime === runtime));
-  const description = merge(facts, parts);
+  const description = { ...merge(facts, parts), ...await overlayOf(executors, working, signal) };
   return Object.keys(MissingRuntimes).length > 0 ? { ...description, MissingRuntimes } : description;
+}
+
+/** Which of the runtimes that work can be attached to overlay networks, and why not the others that could. */
+async function overlayOf(
+  executors: readonly Executor[],
+  working: readonly { runtime: string }[],
+  signal: AbortSignal,
+): Promise<Pick<NodeDescription, "OverlayRuntimes" | "MissingOverlay">> {
+  const able: string[] = [], missing: string[] = [];
+  await Promise.all(executors.map(async (executor) => {
+    const { runtime } = executor;
+    if (!can(executor, "overlay") || !working.some((part) => part.runtime === runtime)) return;
+    try {
+      await orAbort(Promise.try(() => executor.checkOverlay(signal)), signal);
+      able.push(runtime);
+    } catch (thrown) {
+      missing.push(`${runtime}: ${CoveyError.from(thrown).message}`);
+    }
+  }));
+  return {
+    ...(able.length > 0 && { OverlayRuntimes: able.sort() }),
+    ...(missing.length > 0 && { MissingOverlay: missing.sort().join("; ") }),
+  };
 }
 
 /** What no manager would take keeps one executor from working, not the node from its cluster. */
@@ -81,6 +106,7 @@ function merge(
       Plugins: all.flatMap((part) => part.Engine?.Plugins ?? []),
     },
     Runtimes: parts.map((part) => part.runtime).sort(),
+    ...(facts.DataPathAddr ? { DataPathAddr: facts.DataPathAddr } : {}),
     ...(reloads.length > 0 ? { Reloads: reloads } : {}),
     Swaps: true,
     ...(facts.AgentOnly ? { AgentOnly: true } : {}),

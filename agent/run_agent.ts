@@ -157,6 +157,7 @@ async function serve(
       },
       Version: VERSION,
       Labels: options.labels,
+      ...(options.dataPath !== "" && { DataPathAddr: options.dataPath }),
       AgentOnly: options.identityDir === undefined,
       tlsInfo: () => tlsInfo(identity.current),
     },

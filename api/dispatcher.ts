@@ -10,6 +10,7 @@ import {
 } from "./dependency.ts";
 import type { LogAsk } from "./logs.ts";
 import type { NodeMetrics } from "./node_metrics.ts";
+import type { AssignedNetwork, AssignedPeer, NetworkAssignmentKind } from "./network_assignment.ts";
 import type { Node, NodeDescription } from "./node.ts";
 import type { Task, TaskStatus } from "./task.ts";
 
@@ -83,6 +84,9 @@ export interface UpdateTaskStatusRequest {
   Updates: { TaskID: string; Status: TaskStatus }[];
 }
 
+/** Kinds of what is assigned. */
+export type AssignmentKind = "task" | DependencyKind | NetworkAssignmentKind;
+
 /** The keys of sealed secrets that the node holds, wrapped for its present key; at most {@linkcode MAX_SEALS}. */
 export interface RenewSealsRequest {
   SessionID: string;
@@ -101,7 +105,7 @@ export const MAX_SEALS = 1000;
 /** What an agent names among its kinds that can open sealed secrets: to any other, they would be the secret itself. */
 export const SEALED_SECRETS = "sealed secret";
 
-/** The kinds that an agent knows. */
+/** The kinds that our agent takes: it programs no networks yet. */
 export const ASSIGNMENT_KINDS: readonly string[] = ["task", ...DEPENDENCY_KINDS, SEALED_SECRETS];
 
 /** Asks for the node's assignments. */
@@ -115,11 +119,23 @@ export interface AssignmentsRequest {
  * One change to what a node shall run. What tasks depend on comes before the first task that needs it, and goes after the
  * last. An agent passes over a kind that it does not know.
  */
-export type AssignmentChange =
+export type AssignmentChange = TaskChange | DependencyChange | NetworkChange;
+
+/** A change of a task. */
+export type TaskChange =
   | { Action: "update"; Kind: "task"; Task: Task }
+  | { Action: "remove"; Kind: "task"; ID: string };
+
+/** A change of a secret or config. */
+export type DependencyChange =
   | { Action: "update"; Kind: DependencyKind; Payload: DependencyPayload }
-  | { Action: "remove"; Kind: "task"; ID: string }
   | { Action: "remove"; Kind: DependencyKind; ID: string };
+
+/** A change of a network, or of who else is in it. */
+export type NetworkChange =
+  | { Action: "update"; Kind: "network"; Network: AssignedNetwork }
+  | { Action: "update"; Kind: "network_peer"; Peer: AssignedPeer }
+  | { Action: "remove"; Kind: NetworkAssignmentKind; ID: string };
 
 /**
  * The whole set, or what changed since. `AppliesTo` of an incremental message equals `ResultsIn` of the one before;

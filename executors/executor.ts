@@ -43,6 +43,7 @@ export interface ExecutorDescription {
  */
 export interface Capabilities {
   sweep: Sweeper;
+  overlay: OverlayExecutor;
   reload: Reloader;
   logs: LogSource;
   meter: DeviceMeter;
@@ -76,6 +77,24 @@ export interface Sweeper {
    * their IDs. What cannot be removed holds up nothing else; the first reason is thrown in the end.
    */
   sweep(keep: (taskID: string) => boolean, signal: AbortSignal): Promise<string[]>;
+}
+
+/**
+ * Attaches tasks to the cluster's overlay networks: those that a task's `NetworkAttachments` name, at the addresses that
+ * stand there, before `start` resolves. The agent has programmed the networks before it calls `prepare`.
+ *
+ * @example
+ * ```ts
+ * const attacher: OverlayExecutor = { checkOverlay: () => Promise.resolve() };
+ * await attacher.checkOverlay(new AbortController().signal);
+ * ```
+ */
+export interface OverlayExecutor {
+  /**
+   * Resolves if tasks can be attached now. Else rejects with the reason, which is shown with the node: it gets no tasks that
+   * need an overlay network then, and is as useful as ever for the rest.
+   */
+  checkOverlay(signal: AbortSignal): Promise<void>;
 }
 
 /**
@@ -187,6 +206,7 @@ export interface DeviceMeter {
 
 const METHODS: { [C in Capability]: readonly (keyof Capabilities[C])[] } = {
   sweep: ["sweep"],
+  overlay: ["checkOverlay"],
   reload: ["reload"],
   logs: ["logs"],
   meter: ["measure"],

@@ -1,6 +1,7 @@
 /** Normalizes and validates what an agent says of its node: authenticated, but not trusted to be well-behaved. */
 import type { FieldProblem } from "../errors.ts";
 import type { NodeDescription } from "../node.ts";
+import { ipAddress } from "./address.ts";
 import { genericResource } from "./generic_resource.ts";
 import { integer, line, list, mapOf, onlyTrue, record, stringMap, text, words } from "./shape.ts";
 
@@ -30,6 +31,9 @@ const descriptionShape = record({
   }),
   Runtimes: list(word),
   MissingRuntimes: mapOf(words(MAX_REASON_LENGTH)),
+  OverlayRuntimes: list(word),
+  MissingOverlay: words(MAX_REASON_LENGTH),
+  DataPathAddr: ipAddress,
   Reloads: list(word),
   AgentOnly: onlyTrue,
   ManagerOnly: onlyTrue,
@@ -47,6 +51,7 @@ export function parseNodeDescription(
     descriptionShape(value, path, problems) ?? {};
   const { Labels, Plugins } = Engine;
   const { TLSInfo, MissingRuntimes, Reloads, AgentOnly, ManagerOnly, Swaps } = rest;
+  const { OverlayRuntimes, MissingOverlay, DataPathAddr } = rest;
   return {
     Hostname,
     Platform: { OS: Platform.OS ?? "", Architecture: Platform.Architecture ?? "" },
@@ -58,6 +63,9 @@ export function parseNodeDescription(
     },
     Runtimes,
     ...(MissingRuntimes && { MissingRuntimes }),
+    ...(OverlayRuntimes && { OverlayRuntimes }),
+    ...(MissingOverlay && { MissingOverlay }),
+    ...(DataPathAddr && { DataPathAddr }),
     ...(Reloads && { Reloads }),
     ...(AgentOnly && { AgentOnly }),
     ...(ManagerOnly && { ManagerOnly }),

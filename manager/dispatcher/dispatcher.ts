@@ -101,6 +101,7 @@ export class Dispatcher {
     if (this.#unsubscribe) return;
     const { store } = this.#options;
     this.#unsubscribe = store.subscribe((commit) => this.#apply(commit), this.name);
+    this.#hub.start();
     this.#nodes.start();
     const alive = store.all("nodes").filter((node) => node.Status.State !== "down").map((node) => node.ID);
     for (const id of alive) {

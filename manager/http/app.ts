@@ -30,6 +30,7 @@ import { payloadRoutes } from "./routes/payload_routes.ts";
 import { serviceRoutes } from "./routes/service_routes.ts";
 import { swarmRoutes } from "./routes/swarm_routes.ts";
 import { rightFor } from "./rights.ts";
+import { swarmNetworkRoutes } from "./routes/swarm_network_routes.ts";
 import { systemRoutes } from "./routes/system_routes.ts";
 import { taskRoutes } from "./routes/task_routes.ts";
 import { variableRoutes } from "./routes/variable_routes.ts";
@@ -86,6 +87,7 @@ export function controlAPI(options: ControlOptions): ControlAPI {
   serviceRoutes(app, context);
   taskRoutes(app, context);
   payloadRoutes(app, context);
+  swarmNetworkRoutes(app, context);
   variableRoutes(app, context);
   networkRoutes(app, context);
   backupRoutes(app, context);

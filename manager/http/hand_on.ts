@@ -6,6 +6,7 @@ import { CoveyError } from "../../api/errors.ts";
 import { isNotLeading, notLeading } from "../consensus/mod.ts";
 import type { ManagerHandle, NodeLifecycle } from "./lifecycle.ts";
 import { DockerError } from "./docker_error.ts";
+import { SWARM_NETWORKS } from "./engine_paths.ts";
 
 /** First segments of what the whole swarm has in common. `/events` is not: it also tells of the local engine. */
 const SHARED = new Set(["swarm", "nodes", "services", "tasks", "secrets", "configs", "variables", "metrics"]);
@@ -14,6 +15,7 @@ const OWN = new Set(["/swarm/init", "/swarm/join", "/swarm/leave", "/swarm/unloc
 
 /** True for a path, without version prefix, that the leader answers. */
 function isLeadersPath(path: string): boolean {
+  if (path === SWARM_NETWORKS || path.startsWith(`${SWARM_NETWORKS}/`)) return true;
   return SHARED.has(path.split("/", 2)[1] ?? "") && !OWN.has(path);
 }
 

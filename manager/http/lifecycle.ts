@@ -1,6 +1,6 @@
 /** What the control API needs of the node it runs on: which cluster it is in, and how it joins and leaves. */
 import type { RestoreParameters, RestoreResponse } from "../../api/backup.ts";
-import type { ClusterSpec } from "../../api/cluster.ts";
+import type { Cluster, ClusterSpec } from "../../api/cluster.ts";
 import type { NodeAvailability } from "../../api/node.ts";
 import type { ShownMetrics } from "../../api/node_metrics.ts";
 import type { LogBroker } from "../broker/mod.ts";
@@ -12,9 +12,11 @@ import type { Store } from "../store/store.ts";
 export type LocalNodeState = "inactive" | "pending" | "active" | "error" | "locked";
 
 /** Starts a new cluster; addresses are HOST:PORT, empty for the node's own. */
-export interface InitRequest {
+export interface InitRequest extends Pick<Cluster, "DefaultAddrPool" | "SubnetSize" | "DataPathPort"> {
   ListenAddr?: string;
   AdvertiseAddr?: string;
+  /** IP address or interface for overlay networks; that of the node itself where it is absent. */
+  DataPathAddr?: string;
   ForceNewCluster?: boolean;
   Availability?: NodeAvailability;
   Spec?: Partial<ClusterSpec>;
@@ -24,6 +26,7 @@ export interface InitRequest {
 export interface JoinRequest {
   ListenAddr?: string;
   AdvertiseAddr?: string;
+  DataPathAddr?: string;
   RemoteAddrs: string[];
   JoinToken: string;
   Availability?: NodeAvailability;

@@ -21,7 +21,13 @@ const OPERATED = new Set(["services", "secrets", "configs", "variables"]);
 
 /** The right for `method` on `path`, which has no version prefix; what is not known takes the highest. */
 export function rightFor(method: string, path: string): Right {
-  const kind = path.split("/", 2)[1] ?? "";
-  if (method === "GET" || method === "HEAD") return VISIBLE.has(kind) ? "view" : "administer";
+  const [, kind = "", second] = path.split("/", 3);
+  // The swarm's own networks, without those of an engine.
+  if (kind === "covey" && second === "networks") return isReading(method) ? "view" : "operate";
+  if (isReading(method)) return VISIBLE.has(kind) ? "view" : "administer";
   return OPERATED.has(kind) ? "operate" : "administer";
+}
+
+function isReading(method: string): boolean {
+  return method === "GET" || method === "HEAD";
 }

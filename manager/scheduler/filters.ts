@@ -34,6 +34,13 @@ const FILTERS: readonly Filter[] = [
     explain: (nodes) => `missing plugin on ${nodes}`,
   },
   {
+    room: ({ Spec, NetworkAttachments }, { node }) =>
+      NetworkAttachments === undefined || node.Description?.OverlayRuntimes?.includes(Spec.Runtime)
+        ? Infinity
+        : 0,
+    explain: (nodes) => `missing network support on ${nodes}`,
+  },
+  {
     room: ({ Spec }, { node }) => nodeMatches(Spec.Placement, node) ? Infinity : 0,
     explain: (nodes) => `scheduling constraints not satisfied on ${nodes}`,
   },

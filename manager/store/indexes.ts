@@ -41,4 +41,8 @@ export const INDEXES: { readonly [T in TableName]: Readonly<Record<Indexes[T], I
     secretID: { key: (seal) => seal.SecretID },
     nodeID: { key: (seal) => seal.NodeID },
   },
+  // One that was removed leaves its name to others.
+  networks: {
+    name: { ...byName, key: (network) => network.RemovedAt === undefined ? byName.key(network) : undefined },
+  },
 };

@@ -289,6 +289,7 @@ function newTables(): TableSet {
     configs: new Table(INDEXES.configs),
     variables: new Table(INDEXES.variables),
     seals: new Table(INDEXES.seals),
+    networks: new Table(INDEXES.networks),
   };
 }
 

@@ -2,7 +2,13 @@
 import { type Clock, timestamp } from "../../api/clock.ts";
 import type { Cluster } from "../../api/cluster.ts";
 import { newID, type Random } from "../../api/random.ts";
-import { isJob, type PortConfig, type Service, type TaskSpec } from "../../api/service.ts";
+import {
+  isJob,
+  type PortConfig,
+  publishesByIngress,
+  type Service,
+  type TaskSpec,
+} from "../../api/service.ts";
 import { isCompletedJob, type Task, type TaskStatus } from "../../api/task.ts";
 import { compareStates, isTerminal, type TaskState } from "../../api/task_state.ts";
 import { nodeMatches } from "../placement/constraint.ts";
@@ -55,6 +61,7 @@ export function newTask(
     ...job,
     ...(logDriver && { LogDriver: logDriver }),
     ...(ports && { Ports: ports }),
+    ...(publishesByIngress(service.Spec) && { Ingress: true }),
   };
 }
 
@@ -67,6 +74,8 @@ export function isTaskDirty(view: ReadView, service: Service, task: Task): boole
   if (hasOtherVariables(view, TaskTemplate, task)) return true;
   if (task.SpecVersion?.Index === service.SpecVersion.Index) return false;
   if (!deepEqual(hostPorts(service), task.Ports)) return true;
+  // Which ports they are is the nodes' business; the task only has to be where they lead.
+  if (publishesByIngress(service.Spec) !== (task.Ingress ?? false)) return true;
   // Once the image is there, it does not matter with which credentials it was to be pulled.
   const isPulled = compareStates(task.Status.State, "ready") >= 0;
   const [wanted, present] = [TaskTemplate, task.Spec]

@@ -22,7 +22,7 @@ import {
   updateRequest,
 } from "../context.ts";
 import { keptAuth, registryAuth, withAuth } from "../registry_auth.ts";
-import { withNetworkNames } from "../service_networks.ts";
+import { withNetworks } from "../service_networks.ts";
 import { asRequested } from "../older_clients.ts";
 import { serviceView } from "../views/service_view.ts";
 
@@ -42,7 +42,7 @@ export function serviceRoutes(app: ControlApp, context: ControlContext): void {
     const body = await readJSON(c);
     const { store } = requireManager(context), { random, clock } = context, auth = registryAuth(c);
     const parsed = parseServiceSpec(body, { newName: () => freeName(store, random) });
-    const spec = await withNetworkNames(parsed, context.engine);
+    const spec = await withNetworks(parsed, store, context.engine);
     return sendJSON(c, {
       ID: await createService(store, { clock, random }, withAuth(asRequested(c.req.raw.url, spec), auth)),
     }, 201);
@@ -64,7 +64,7 @@ export function serviceRoutes(app: ControlApp, context: ControlContext): void {
     // What is wrong with a request is told in Docker's order.
     const spec = rollback === "previous" ? undefined : asRequested(
       c.req.raw.url,
-      await withNetworkNames(parseServiceSpec(body, { current: service.Spec }), context.engine),
+      await withNetworks(parseServiceSpec(body, { current: service.Spec }), store, context.engine),
     );
     const kept = auth ?? keptAuth(c.req.query("registryAuthFrom") ?? "", service);
     if (spec === undefined) await rollbackService(store, context.clock, service.ID, version);

@@ -10,10 +10,10 @@ export function taskRoutes(app: ControlApp, context: ControlContext): void {
   app.get("/tasks", async (c) => {
     const filters = parseFilters(c.req.query("filters"), TASK_FILTERS);
     const { store } = await managerForReading(context);
-    return sendJSON(c, listTasks(store, filters).map(taskView));
+    return sendJSON(c, listTasks(store, filters).map((task) => taskView(task, store)));
   });
   app.get("/tasks/:id", async (c) => {
     const { store } = await managerForReading(context);
-    return sendJSON(c, taskView(findTask(store, c.req.param("id"))));
+    return sendJSON(c, taskView(findTask(store, c.req.param("id")), store));
   });
 }

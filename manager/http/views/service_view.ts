@@ -1,6 +1,7 @@
 /** How services are shown. */
 import { SECOND_NS } from "../../../api/duration.ts";
 import {
+  type Endpoint,
   RUNTIME_CONTAINER,
   type Service,
   type ServiceSpec,
@@ -50,6 +51,11 @@ function serviceSpecView(spec: ServiceSpec, { defaults = false, asContainer = fa
   }, []);
 }
 
+/** What it was given. */
+function endpointView({ Spec, Ports, VirtualIPs }: Endpoint): Record<string, unknown> {
+  return inOrder({ Spec, Ports, VirtualIPs }, []);
+}
+
 /** A service. */
 export function serviceView(service: Service, options: ServiceViewOptions = {}): Record<string, unknown> {
   const { EndpointSpec, TaskTemplate } = service.Spec;
@@ -65,7 +71,7 @@ export function serviceView(service: Service, options: ServiceViewOptions = {}):
     Spec: serviceSpecView(service.Spec, options),
     PreviousSpec: service.PreviousSpec &&
       serviceSpecView(service.PreviousSpec, { ...options, defaults: false }),
-    Endpoint: inOrder(
+    Endpoint: service.Endpoint ? endpointView(service.Endpoint) : inOrder(
       isAllocated ? { Spec: EndpointSpec ?? {}, Ports: EndpointSpec?.Ports } : { Spec: {} },
       [],
     ),

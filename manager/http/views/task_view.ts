@@ -1,7 +1,8 @@
 /** How tasks are shown. */
 import type { Task, TaskStatus } from "../../../api/task.ts";
 import { predefinedNetwork } from "../../../api/predefined_network.ts";
-import { attachedNetworkView } from "./network_view.ts";
+import { attachedNetworkView, attachedPredefinedView } from "./network_view.ts";
+import type { ReadView } from "../../store/store.ts";
 import { inOrder, taskSpecView } from "./task_spec_view.ts";
 
 function statusView(status: TaskStatus): Record<string, unknown> {
@@ -15,16 +16,22 @@ function statusView(status: TaskStatus): Record<string, unknown> {
   }, []);
 }
 
-/** The networks a task is in; addresses are its engine's business. */
-function attachments({ Spec }: Task): unknown[] | undefined {
-  return Spec.Networks?.flatMap(({ Target }) => {
+/** The networks a task is in; addresses in those that every engine has are its engine's business. */
+function attachments({ Spec, NetworkAttachments = [] }: Task, view: ReadView): unknown[] | undefined {
+  const predefined = (Spec.Networks ?? []).flatMap(({ Target }) => {
     const network = predefinedNetwork(Target);
-    return network === undefined ? [] : [{ Network: attachedNetworkView(network) }];
+    return network === undefined ? [] : [{ Network: attachedPredefinedView(network) }];
   });
+  const own = NetworkAttachments.flatMap(({ NetworkID, Addresses, Aliases }) => {
+    const network = view.get("networks", NetworkID);
+    return network ? [{ Network: attachedNetworkView(network), Addresses, ...(Aliases && { Aliases }) }] : [];
+  });
+  const all = [...own, ...predefined];
+  return all.length > 0 ? all : undefined;
 }
 
 /** A task. */
-export function taskView(task: Task): Record<string, unknown> {
+export function taskView(task: Task, view: ReadView): Record<string, unknown> {
   return inOrder({
     ID: task.ID,
     Version: task.Version,
@@ -37,7 +44,7 @@ export function taskView(task: Task): Record<string, unknown> {
     NodeID: task.NodeID || undefined,
     Status: statusView(task.Status),
     DesiredState: task.DesiredState,
-    NetworksAttachments: attachments(task),
+    NetworksAttachments: attachments(task, view),
     GenericResources: task.AssignedGenericResources,
     JobIteration: task.JobIteration,
     Variables: task.Variables,

@@ -1,6 +1,8 @@
 import assert from "node:assert/strict";
 import type { PortConfig, TaskSpec } from "../../../api/service.ts";
-import { Fleet, type NodeOptions } from "../orchestrator/harness.ts";
+import type { Task } from "../../../api/task.ts";
+import { newTask } from "../../../manager/task/task.ts";
+import { Fleet, makeService, type NodeOptions } from "../orchestrator/harness.ts";
 
 async function fleetOf(nodes: Record<string, NodeOptions>): Promise<Fleet> {
   const fleet = await Fleet.of([]);
@@ -217,6 +219,35 @@ Deno.test("Scheduler: a volume or log driver that the engine lacks is explained 
     "plain",
     "no suitable node (missing plugin on 1 node; max replicas per node limit exceed)",
   ]);
+});
+
+Deno.test("Scheduler: nodes that cannot do overlay networks are passed over, by runtime", async () => {
+  await using fleet = await fleetOf({ a: {}, b: {} });
+  const NetworkAttachments = [{ NetworkID: "net", Addresses: ["10.0.1.5/24"] }];
+  const service = makeService("web", { Replicated: { Replicas: 1 } });
+  const task: Task = {
+    ...newTask(service, { slot: 1 }, undefined, fleet.clock, fleet.random),
+    ID: "t1",
+    NetworkAttachments,
+    Status: { Timestamp: "", State: "pending", Message: "" },
+  };
+  await fleet.store.update((tx) => {
+    tx.create("services", service);
+    tx.create("tasks", task);
+  });
+  await fleet.clock.advance(1000);
+  assert.equal(
+    fleet.store.get("tasks", "t1")!.Status.Err,
+    "no suitable node (missing network support on 2 nodes)",
+  );
+  const able = (id: string, OverlayRuntimes: string[]) =>
+    fleet.setNode(id, (node) => ({ ...node, Description: { ...node.Description!, OverlayRuntimes } }));
+  await able("a", ["container"]);
+  await fleet.clock.advance(1000);
+  assert.equal(fleet.store.get("tasks", "t1")!.NodeID, "");
+  await able("b", ["container", "process"]);
+  await fleet.clock.advance(1000);
+  assert.equal(fleet.store.get("tasks", "t1")!.NodeID, "b");
 });
 
 Deno.test("Scheduler: constraints that nobody meets are explained", async () => {
