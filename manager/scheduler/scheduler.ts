@@ -343,7 +343,9 @@ export class Scheduler {
       const node = tx.get("nodes", task.NodeID);
       if (node?.Status.State !== "ready" || node.Spec.Availability !== "active") return false;
     }
-    tx.update("tasks", { ...task, DesiredState: current.DesiredState, Version: current.Version });
+    const isAsDecided = current.Version.Index === task.Version.Index;
+    const { DesiredState, Version } = current;
+    tx.update("tasks", isAsDecided ? task : { ...task, DesiredState, Version });
     return true;
   }
 

@@ -68,8 +68,9 @@ export class Table<O extends Meta> {
   }
 
   tryReplace(object: O): Undo {
-    const old = this.replace(object);
-    return () => void this.replace(old);
+    const row = this.#row(object.ID), old = row.object!;
+    this.#set(row, object);
+    return () => this.#set(row, old);
   }
 
   tryRemove(id: string): Undo {
@@ -102,10 +103,8 @@ export class Table<O extends Meta> {
 
   /** Replaces a live object and returns it. */
   replace(object: O): O {
-    const row = this.#row(object.ID);
-    const old = row.object!;
-    for (const { index } of this.#indexes) index.move(row, old, object);
-    row.object = object;
+    const row = this.#row(object.ID), old = row.object!;
+    this.#set(row, object);
     return old;
   }
 
@@ -129,6 +128,11 @@ export class Table<O extends Meta> {
     const row = this.#rows.get(id);
     if (row?.object === undefined) throw new RangeError(`Cannot change row ${id}: it is not there`);
     return row;
+  }
+
+  #set(row: Row<O>, object: O): void {
+    for (const { index } of this.#indexes) index.move(row, row.object!, object);
+    row.object = object;
   }
 
   #index(row: Row<O>): void {

@@ -4,7 +4,7 @@
  */
 import { CoveyError } from "../../api/errors.ts";
 import type { Meta } from "../../api/objects.ts";
-import { recordKey, type Write } from "./entry.ts";
+import type { Write } from "./entry.ts";
 import type { WriteTransaction } from "./store.ts";
 import type { Table, Undo } from "./table.ts";
 import type { Indexes, TableName, Tables } from "./tables.ts";
@@ -131,7 +131,8 @@ export class Transaction implements WriteTransaction {
 /** Writes in order, repeated writes of one object made one. */
 export class WriteList {
   readonly #writes: (Write | undefined)[] = [];
-  readonly #last = new Map<string, number>();
+  /** Where an object's last write is, by table and ID; most lists have one write, which needs no map. */
+  #last: Map<TableName, Map<string, number>> | undefined;
   #size = 0;
 
   /** Number of writes. */
@@ -140,12 +141,12 @@ export class WriteList {
   }
 
   add(write: Write): void {
-    const key = recordKey(write.table, write.object.ID);
-    const at = this.#last.get(key);
+    const at = this.#writes.length === 0 ? undefined : this.#index(write.table).get(write.object.ID);
     const before = at === undefined ? undefined : this.#writes[at];
     if (at === undefined || before === undefined || before.action === "remove") {
-      this.#last.set(key, this.#writes.push(write) - 1);
+      this.#writes.push(write);
       this.#size++;
+      if (this.#last) this.#note(this.#writes.length - 1);
     } else if (write.action === "update") {
       // Not its bytes: they say "update".
       const { table, object } = write;
@@ -154,6 +155,21 @@ export class WriteList {
       this.#writes[at] = before.action === "create" ? undefined : write;
       if (before.action === "create") this.#size--;
     }
+  }
+
+  #index(table: TableName): Map<string, number> {
+    if (this.#last === undefined) {
+      this.#last = new Map();
+      this.#note(0);
+    }
+    let ids = this.#last.get(table);
+    if (ids === undefined) this.#last.set(table, ids = new Map());
+    return ids;
+  }
+
+  #note(at: number): void {
+    const { table, object } = this.#writes[at]!;
+    this.#index(table).set(object.ID, at);
   }
 
   *[Symbol.iterator](): Iterator<Write> {

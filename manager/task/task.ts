@@ -1,6 +1,7 @@
 /** Tasks as the orchestrators make and judge them. Pure. */
 import { type Clock, timestamp } from "../../api/clock.ts";
 import type { Cluster } from "../../api/cluster.ts";
+import type { Annotations } from "../../api/objects.ts";
 import { newID, type Random } from "../../api/random.ts";
 import { isJob, type PortConfig, type Service, type TaskSpec } from "../../api/service.ts";
 import { isCompletedJob, type Task, type TaskStatus } from "../../api/task.ts";
@@ -20,6 +21,15 @@ export function placeOf(task: Pick<Task, "Slot" | "NodeID">): Place {
 function hostPorts(service: Service): PortConfig[] | undefined {
   const ports = service.Spec.EndpointSpec?.Ports?.filter((port) => port.PublishMode === "host");
   return ports?.length ? ports : undefined;
+}
+
+const annotations = new WeakMap<Service["Spec"], Annotations>();
+
+/** One object for all tasks of a service: a large one has hundreds of thousands. */
+function annotationsOf({ Spec }: Service): Annotations {
+  let shared = annotations.get(Spec);
+  if (shared === undefined) annotations.set(Spec, shared = { Name: Spec.Name, Labels: Spec.Labels });
+  return shared;
 }
 
 /** A new task of `service`, observed `new` and desired as {@linkcode goalOf} says; one bound to a node has it preset. */
@@ -45,7 +55,7 @@ export function newTask(
     SpecVersion: service.SpecVersion,
     ServiceID: service.ID,
     ...("slot" in place ? { Slot: place.slot, NodeID: "" } : { NodeID: place.nodeID }),
-    ServiceAnnotations: { Name: service.Spec.Name, Labels: service.Spec.Labels },
+    ServiceAnnotations: annotationsOf(service),
     Status: { Timestamp: now, State: "new", Message: "created" },
     DesiredState: goalOf(job),
     ...job,
