@@ -24,24 +24,34 @@ function* wantedKinds(reservations: Resources): Generator<[kind: string, count: 
   }
 }
 
+/** The generic resources of a node that has, or promised, any. */
+interface GenericAmounts {
+  discrete: Map<string, number>;
+  named: Map<string, Set<string>>;
+  totalNamed: Map<string, Set<string>>;
+}
+
+function noAmounts(): GenericAmounts {
+  return { discrete: new Map(), named: new Map(), totalNamed: new Map() };
+}
+
 /** The free resources of one node. A negative amount means that the node promised more than it (now) has. */
 export class NodeResources {
   #cpu: number;
   #memory: number;
-  #discrete = new Map<string, number>();
-  #named = new Map<string, Set<string>>();
-  #totalNamed = new Map<string, Set<string>>();
+  #generic: GenericAmounts | undefined;
 
   constructor(total: Resources | undefined) {
     this.#cpu = total?.NanoCPUs ?? 0;
     this.#memory = total?.MemoryBytes ?? 0;
     for (const { DiscreteResourceSpec, NamedResourceSpec } of stored(total?.GenericResources)) {
+      const { discrete, named, totalNamed } = this.#generic ??= noAmounts();
       if (DiscreteResourceSpec) {
         const { Kind, Value } = DiscreteResourceSpec;
-        this.#discrete.set(Kind, (this.#discrete.get(Kind) ?? 0) + Value);
+        discrete.set(Kind, (discrete.get(Kind) ?? 0) + Value);
       } else if (NamedResourceSpec) {
         const { Kind, Value } = NamedResourceSpec;
-        for (const sets of [this.#named, this.#totalNamed]) {
+        for (const sets of [named, totalNamed]) {
           sets.set(Kind, (sets.get(Kind) ?? new Set()).add(Value));
         }
       }
@@ -58,7 +68,7 @@ export class NodeResources {
     limit(this.#cpu, reservations.NanoCPUs ?? 0);
     limit(this.#memory, reservations.MemoryBytes ?? 0);
     for (const [kind, count] of wantedKinds(reservations)) {
-      limit(this.#named.get(kind)?.size ?? this.#discrete.get(kind) ?? 0, count);
+      limit(this.#generic?.named.get(kind)?.size ?? this.#generic?.discrete.get(kind) ?? 0, count);
     }
     return room;
   }
@@ -69,7 +79,7 @@ export class NodeResources {
     for (const { NamedResourceSpec } of stored(task.AssignedGenericResources)) {
       if (!NamedResourceSpec) continue;
       const { Kind, Value } = NamedResourceSpec;
-      if (!this.#named.get(Kind)?.has(Value)) return false;
+      if (!this.#generic?.named.get(Kind)?.has(Value)) return false;
     }
     return this.room(reservations) >= 1;
   }
@@ -80,7 +90,7 @@ export class NodeResources {
   choose(reservations: Resources | undefined): GenericResource[] {
     const chosen: GenericResource[] = [];
     for (const [Kind, count] of wantedKinds(reservations ?? {})) {
-      const named = this.#named.get(Kind);
+      const named = this.#generic?.named.get(Kind);
       if (named === undefined) {
         chosen.push({ DiscreteResourceSpec: { Kind, Value: count } });
       } else {
@@ -106,13 +116,14 @@ export class NodeResources {
     this.#cpu += sign * (reservations.NanoCPUs ?? 0);
     this.#memory += sign * (reservations.MemoryBytes ?? 0);
     for (const { DiscreteResourceSpec, NamedResourceSpec } of stored(task.AssignedGenericResources)) {
+      const { discrete, named, totalNamed } = this.#generic ??= noAmounts();
       if (DiscreteResourceSpec) {
         const { Kind, Value } = DiscreteResourceSpec;
-        this.#discrete.set(Kind, (this.#discrete.get(Kind) ?? 0) + sign * Value);
+        discrete.set(Kind, (discrete.get(Kind) ?? 0) + sign * Value);
       } else if (NamedResourceSpec) {
         const { Kind, Value } = NamedResourceSpec;
-        if (sign < 0) this.#named.get(Kind)?.delete(Value);
-        else if (this.#totalNamed.get(Kind)?.has(Value)) this.#named.get(Kind)?.add(Value);
+        if (sign < 0) named.get(Kind)?.delete(Value);
+        else if (totalNamed.get(Kind)?.has(Value)) named.get(Kind)?.add(Value);
       }
     }
   }

@@ -6,9 +6,11 @@ import type { Task } from "../../api/task.ts";
 import { nodeMatches } from "../placement/constraint.ts";
 import { platformMatches } from "../placement/platform.ts";
 import type { NodeInfo } from "./node_info.ts";
-import { hasPlugins } from "./plugins.ts";
+import { hasPlugins, pluginNeeds } from "./plugins.ts";
 
 interface Filter {
+  /** It looks at nothing that placing tasks changes. */
+  lasting?: boolean;
   /** How many more tasks like this the node can take as far as this filter goes: 0, some, or Infinity. */
   room(task: Task, info: NodeInfo): number;
   /** Why `nodes` ("1 node", "3 nodes") were refused. */
@@ -17,11 +19,13 @@ interface Filter {
 
 const FILTERS: readonly Filter[] = [
   {
+    lasting: true,
     room: (_, { node }) =>
       node.Status.State === "ready" && node.Spec.Availability === "active" ? Infinity : 0,
     explain: (nodes) => `${nodes} not available for new tasks`,
   },
   {
+    lasting: true,
     room: ({ Spec }, { node }) => node.Description?.Runtimes.includes(Spec.Runtime) ? Infinity : 0,
     explain: (nodes, { Spec }) => `no ${Spec.Runtime} runtime on ${nodes}`,
   },
@@ -30,14 +34,17 @@ const FILTERS: readonly Filter[] = [
     explain: (nodes) => `insufficient resources on ${nodes}`,
   },
   {
+    lasting: true,
     room: (task, { node }) => hasPlugins(task, node) ? Infinity : 0,
     explain: (nodes) => `missing plugin on ${nodes}`,
   },
   {
+    lasting: true,
     room: ({ Spec }, { node }) => nodeMatches(Spec.Placement, node) ? Infinity : 0,
     explain: (nodes) => `scheduling constraints not satisfied on ${nodes}`,
   },
   {
+    lasting: true,
     room: ({ Spec }, { node }) =>
       platformMatches(Spec.Placement?.Platforms, node.Description?.Platform) ? Infinity : 0,
     explain: (nodes) => `unsupported platform on ${nodes}`,
@@ -55,14 +62,41 @@ const FILTERS: readonly Filter[] = [
   },
 ];
 
+const LASTING_FILTERS = FILTERS.filter(({ lasting }) => lasting);
+
 /** How many tasks like `task` the node can take now; Infinity if nothing limits it. */
 export function roomFor(task: Task, info: NodeInfo): number {
+  return roomIn(FILTERS, task, info);
+}
+
+/** False if the node cannot take tasks like `task`, however few it has. The same for all of one {@linkcode kindOf}. */
+export function isEligible(task: Task, info: NodeInfo): boolean {
+  return roomIn(LASTING_FILTERS, task, info) > 0;
+}
+
+function roomIn(filters: readonly Filter[], task: Task, info: NodeInfo): number {
   let room = Infinity;
-  for (const filter of FILTERS) {
+  for (const filter of filters) {
     room = Math.min(room, filter.room(task, info));
     if (room === 0) return 0;
   }
   return room;
+}
+
+/** The same for tasks that may go to the same nodes, spread over them in the same way. */
+export function kindOf(task: Task): string {
+  const { Runtime, Placement } = task.Spec;
+  const { Constraints, Platforms, Preferences } = Placement ?? {};
+  return JSON.stringify([Runtime, Constraints, Platforms, Preferences, pluginNeeds(task)]);
+}
+
+/**
+ * The same for tasks of one kind of which none has room where another found none; undefined for those that are refused for
+ * what their own service has already.
+ */
+export function demandOf(task: Task, kind: string): string | undefined {
+  if (task.Ports !== undefined || task.Spec.Placement?.MaxReplicas) return undefined;
+  return `${kind} ${JSON.stringify(task.Spec.Resources?.Reservations ?? null)}`;
 }
 
 /**

@@ -33,7 +33,8 @@ export const INDEXES: { readonly [T in TableName]: Readonly<Record<Indexes[T], I
   services: { name: byName },
   tasks: {
     serviceID: { key: (task) => task.ServiceID },
-    nodeID: { key: (task) => task.NodeID },
+    // Those without a node are nobody's to look up, and at times very many.
+    nodeID: { key: (task) => task.NodeID || undefined, same: (a, b) => a.NodeID === b.NodeID },
     slot: {
       key: slotKey,
       same: (a, b) =>

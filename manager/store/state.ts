@@ -169,16 +169,15 @@ export class State {
 
   /** An entry may meet a state that has it already, so a change says what to reach, not what was there. */
   #applyChange({ action, table: name, id, object }: EntryChange, order: number): Change | undefined {
-    const table = anyTable(this.#tables, name);
-    const old = table.get(id);
+    const table = anyTable(this.#tables, name), row = table.live(id), old = row?.object;
     if (object === undefined) {
       return old && change("remove", name, table.remove(id), old);
     }
-    if (old === undefined) {
+    if (row === undefined) {
       table.insert(object, order);
       return change("create", name, object, undefined);
     }
-    if (action === "update") table.replace(object);
+    if (action === "update") table.set(row, object);
     else {
       table.remove(id);
       table.insert(object, order);

@@ -77,10 +77,11 @@ export class Transaction implements WriteTransaction {
 
   update<T extends TableName>(table: T, object: Tables[T]): void {
     const rows = this.#writable(table);
-    const stored = rows.get(object.ID);
-    if (stored === undefined) {
+    const row = rows.live(object.ID);
+    if (row === undefined) {
       throw new CoveyError("not_found", `Cannot update ${table} ${object.ID}: it does not exist`);
     }
+    const stored = row.object;
     if (stored.Version.Index !== object.Version.Index) {
       throw new CoveyError(
         "aborted",
@@ -92,7 +93,7 @@ export class Transaction implements WriteTransaction {
     const stamped = { ...object, Version: { Index: version }, CreatedAt: stored.CreatedAt, UpdatedAt: time };
     this.#checkUnique("update", table, stamped);
     this.#stamp.seal(stamped);
-    this.#undos.push(rows.tryReplace(stamped));
+    this.#undos.push(rows.trySet(row, stamped));
     this.writes.add({ action: "update", table, object: stamped });
   }
 
