@@ -36,7 +36,12 @@ export class Device {
     this.#methods = methods;
     this.#clock = clock;
     this.#reporter = new StatusReporter(clock);
-    const peer: CallContext["peer"] = { nodeID, role: "swarm-worker", clusterID: "cluster", certificatePEM: "" };
+    const peer: CallContext["peer"] = {
+      nodeID,
+      role: "swarm-worker",
+      clusterID: "cluster",
+      certificatePEM: "",
+    };
     this.#context = { peer, remoteAddress: "10.0.0.1:40000", signal: this.#stop.signal };
   }
 
