@@ -29,6 +29,7 @@ import { serviceRoutes } from "./routes/service_routes.ts";
 import { swarmRoutes } from "./routes/swarm_routes.ts";
 import { rightFor } from "./rights.ts";
 import { systemRoutes } from "./routes/system_routes.ts";
+import { explainRoutes } from "./routes/explain_routes.ts";
 import { taskRoutes } from "./routes/task_routes.ts";
 import { unavailableRoutes } from "./routes/unavailable_routes.ts";
 
@@ -83,6 +84,7 @@ export function controlAPI(options: ControlOptions): ControlAPI {
   nodeRoutes(app, context);
   serviceRoutes(app, context);
   taskRoutes(app, context);
+  explainRoutes(app, context);
   payloadRoutes(app, context);
   networkRoutes(app, context);
   backupRoutes(app, context);

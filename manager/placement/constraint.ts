@@ -46,7 +46,17 @@ const compiled = new WeakMap<readonly string[], Test[]>();
 export function nodeMatches(placement: Placement | undefined, node: Node): boolean {
   const expressions = placement?.Constraints;
   if (expressions === undefined || expressions.length === 0) return true;
+  return testsOf(expressions).every((test) => test(node));
+}
+
+/** The constraints of `placement` that `node` does not meet. */
+export function unmetConstraints(placement: Placement | undefined, node: Node): string[] {
+  const expressions = placement?.Constraints ?? [], tests = testsOf(expressions);
+  return expressions.filter((_, i) => !tests[i]!(node));
+}
+
+function testsOf(expressions: readonly string[]): Test[] {
   let tests = compiled.get(expressions);
   if (tests === undefined) compiled.set(expressions, tests = expressions.map(compile));
-  return tests.every((test) => test(node));
+  return tests;
 }

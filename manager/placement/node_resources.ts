@@ -73,6 +73,18 @@ export class NodeResources {
     return room;
   }
 
+  /** What there is too little of for one more task with `reservations`: `cpu`, `memory`, or a kind of generic resource. */
+  shortOf(reservations: Resources = {}): string[] {
+    const each: [string, Resources][] = [
+      ["cpu", { NanoCPUs: reservations.NanoCPUs ?? 0 }],
+      ["memory", { MemoryBytes: reservations.MemoryBytes ?? 0 }],
+    ];
+    for (const [Kind, Value] of wantedKinds(reservations)) {
+      each.push([Kind, { GenericResources: [{ DiscreteResourceSpec: { Kind, Value } }] }]);
+    }
+    return each.filter(([, part]) => this.room(part) === 0).map(([name]) => name);
+  }
+
   /** True if exactly what `task` reserved (named resources included) is still free. */
   fits(task: Claimant): boolean {
     const reservations = task.Spec.Resources?.Reservations;

@@ -2,8 +2,9 @@
  * What a node must fulfil to take a task, in the order in which it is asked (SwarmKit
  * `manager/scheduler/filter.go`).
  */
+import type { Platform } from "../../api/objects.ts";
 import type { Task } from "../../api/task.ts";
-import { nodeMatches } from "../placement/constraint.ts";
+import { nodeMatches, unmetConstraints } from "../placement/constraint.ts";
 import { platformMatches } from "../placement/platform.ts";
 import type { NodeInfo } from "./node_info.ts";
 import { hasPlugins, pluginNeeds } from "./plugins.ts";
@@ -13,8 +14,14 @@ interface Filter {
   lasting?: boolean;
   /** How many more tasks like this the node can take as far as this filter goes: 0, some, or Infinity. */
   room(task: Task, info: NodeInfo): number;
-  /** Why `nodes` ("1 node", "3 nodes") were refused. */
+  /** Why `nodes` ("1 node", "3 nodes") were refused, in Docker's words. */
   explain(nodes: string, task: Task): string;
+  /** Why this node was refused: what follows "the node". */
+  refusal(task: Task, info: NodeInfo): string;
+}
+
+function platformName({ OS, Architecture }: Platform): string {
+  return `${OS || "any system"}/${Architecture || "any architecture"}`;
 }
 
 const FILTERS: readonly Filter[] = [
@@ -23,35 +30,52 @@ const FILTERS: readonly Filter[] = [
     room: (_, { node }) =>
       node.Status.State === "ready" && node.Spec.Availability === "active" ? Infinity : 0,
     explain: (nodes) => `${nodes} not available for new tasks`,
+    refusal: (_, { node: { Spec, Status } }) =>
+      Status.State === "ready" ? `takes no new tasks (${Spec.Availability})` : `is ${Status.State}`,
   },
   {
     lasting: true,
     room: ({ Spec }, { node }) => node.Description?.Runtimes.includes(Spec.Runtime) ? Infinity : 0,
     explain: (nodes, { Spec }) => `no ${Spec.Runtime} runtime on ${nodes}`,
+    refusal: ({ Spec: { Runtime } }, { node: { Description } }) => {
+      const why = Description?.MissingRuntimes?.[Runtime];
+      return `has no ${Runtime} runtime${why === undefined ? "" : ` (${why})`}`;
+    },
   },
   {
     room: ({ Spec }, { free }) => free.room(Spec.Resources?.Reservations),
     explain: (nodes) => `insufficient resources on ${nodes}`,
+    refusal: ({ Spec }, { free }) =>
+      `has too little free: ${free.shortOf(Spec.Resources?.Reservations).join(", ")}`,
   },
   {
     lasting: true,
     room: (task, { node }) => hasPlugins(task, node) ? Infinity : 0,
     explain: (nodes) => `missing plugin on ${nodes}`,
+    refusal: () => "lacks a plugin of its engine for a volume or the log",
   },
   {
     lasting: true,
     room: ({ Spec }, { node }) => nodeMatches(Spec.Placement, node) ? Infinity : 0,
     explain: (nodes) => `scheduling constraints not satisfied on ${nodes}`,
+    refusal: ({ Spec }, { node }) => `does not meet ${unmetConstraints(Spec.Placement, node).join(", ")}`,
   },
   {
     lasting: true,
     room: ({ Spec }, { node }) =>
       platformMatches(Spec.Placement?.Platforms, node.Description?.Platform) ? Infinity : 0,
     explain: (nodes) => `unsupported platform on ${nodes}`,
+    refusal: ({ Spec }, { node: { Description } }) => {
+      const wanted = Spec.Placement?.Platforms?.map(platformName).join(" or ");
+      return `is ${
+        Description === undefined ? "of an unknown platform" : platformName(Description.Platform)
+      }, not ${wanted}`;
+    },
   },
   {
     room: (task, info) => task.Ports === undefined ? Infinity : info.portsFree(task) ? 1 : 0,
     explain: (nodes) => `host-mode port already in use on ${nodes}`,
+    refusal: () => "has one of the host ports in use",
   },
   {
     room: ({ Spec, ServiceID }, info) => {
@@ -59,6 +83,8 @@ const FILTERS: readonly Filter[] = [
       return max === 0 ? Infinity : Math.max(0, max - info.serviceTasks(ServiceID));
     },
     explain: () => "max replicas per node limit exceed",
+    refusal: ({ Spec, ServiceID }, info) =>
+      `has ${info.serviceTasks(ServiceID)} tasks of the service, and may have ${Spec.Placement?.MaxReplicas}`,
   },
 ];
 
@@ -97,6 +123,11 @@ export function kindOf(task: Task): string {
 export function demandOf(task: Task, kind: string): string | undefined {
   if (task.Ports !== undefined || task.Spec.Placement?.MaxReplicas) return undefined;
   return `${kind} ${JSON.stringify(task.Spec.Resources?.Reservations ?? null)}`;
+}
+
+/** Why the node takes no task like `task`: what follows "the node"; undefined if it takes one. */
+export function refusalOf(task: Task, info: NodeInfo): string | undefined {
+  return FILTERS.find((filter) => filter.room(task, info) === 0)?.refusal(task, info);
 }
 
 /**
