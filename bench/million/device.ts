@@ -5,7 +5,7 @@ import {
   type HeartbeatResponse,
   type SessionMessage,
 } from "../../api/dispatcher.ts";
-import { type Clock, sleep } from "../../api/clock.ts";
+import { type Clock, sleep, timestamp } from "../../api/clock.ts";
 import type { NodeDescription } from "../../api/node.ts";
 import type { Task } from "../../api/task.ts";
 import type { TaskState } from "../../api/task_state.ts";
@@ -108,8 +108,8 @@ export class Device {
   async #live(task: Task): Promise<void> {
     if (task.DesiredState !== "running" || this.#started.has(task.ID)) return;
     this.#started.add(task.ID);
+    const Timestamp = timestamp(this.#clock);
     for (const State of LIFE) {
-      const Timestamp = new Date(this.#clock.now()).toISOString();
       this.#reporter.report(task.ID, { Timestamp, State, Message: State });
       await Promise.resolve();
     }
