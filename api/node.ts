@@ -52,6 +52,11 @@ export interface NodeDescription {
   AgentOnly?: boolean;
   /** No agent runs beside the manager, which has told of the node itself: an extension too. */
   ManagerOnly?: boolean;
+  /**
+   * What the agent found out about its device, by name, for constraints on `node.fact.NAME`: an extension as well. One value
+   * each, but for `dev`, which lists paths below /dev.
+   */
+  Facts?: Record<string, string[]>;
   TLSInfo?: { TrustRoot: string; CertIssuerSubject: string; CertIssuerPublicKey: string };
 }
 

@@ -13,6 +13,9 @@ const MAX_REASON_LENGTH = 1024;
 /** Beyond it, what nodes have cannot be counted exactly. */
 const MAX_AMOUNT = Number.MAX_SAFE_INTEGER;
 
+/** Values of one fact: a device with more paths below /dev that are worth a name is none of ours. */
+const MAX_FACT_VALUES = 256;
+
 const word = line(MAX_WORD_LENGTH);
 
 const descriptionShape = record({
@@ -32,6 +35,7 @@ const descriptionShape = record({
   MissingRuntimes: mapOf(words(MAX_REASON_LENGTH)),
   AgentOnly: onlyTrue,
   ManagerOnly: onlyTrue,
+  Facts: mapOf(list(word, MAX_FACT_VALUES)),
   TLSInfo: record({ TrustRoot: text, CertIssuerSubject: text, CertIssuerPublicKey: text }),
 });
 
@@ -43,7 +47,7 @@ export function parseNodeDescription(
 ): NodeDescription {
   const { Hostname = "", Platform = {}, Resources = {}, Engine = {}, Runtimes = [], ...rest } =
     descriptionShape(value, path, problems) ?? {};
-  const { Labels, Plugins } = Engine, { TLSInfo, MissingRuntimes, AgentOnly, ManagerOnly } = rest;
+  const { Labels, Plugins } = Engine, { TLSInfo, MissingRuntimes, AgentOnly, ManagerOnly, Facts } = rest;
   return {
     Hostname,
     Platform: { OS: Platform.OS ?? "", Architecture: Platform.Architecture ?? "" },
@@ -57,6 +61,7 @@ export function parseNodeDescription(
     ...(MissingRuntimes && { MissingRuntimes }),
     ...(AgentOnly && { AgentOnly }),
     ...(ManagerOnly && { ManagerOnly }),
+    ...(Facts && { Facts }),
     ...(TLSInfo && {
       TLSInfo: { TrustRoot: "", CertIssuerSubject: "", CertIssuerPublicKey: "", ...TLSInfo },
     }),

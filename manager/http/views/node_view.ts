@@ -14,6 +14,7 @@ function descriptionView(description: NodeDescription): Record<string, unknown> 
     MissingRuntimes,
     AgentOnly,
     ManagerOnly,
+    Facts,
   } = description;
   return inOrder({
     Hostname,
@@ -25,6 +26,7 @@ function descriptionView(description: NodeDescription): Record<string, unknown> 
     MissingRuntimes,
     AgentOnly,
     ManagerOnly,
+    Facts,
   }, []);
 }
 
