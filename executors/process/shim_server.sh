@@ -17,6 +17,7 @@
 #     signal NUMBER ID NAME  signals the program's whole process group, KILL spares nothing; answers  done
 #   shim.sh describe [STATE]
 #                          answers  MEMORY_KIB HOSTNAME, and ends the programs of a STATE that was deleted
+#   shim.sh facts          answers with lines NAME VALUE: what the device is
 #   shim.sh keep STATE ID PART NAME MODE UID GID
 #                          keeps standard input in memory as a file of the task: answers  kept PATH | refused MESSAGE
 #   shim.sh forget STATE ID  removes all files that are kept of the task
@@ -507,5 +508,10 @@ case $1 in
     read -r name </proc/sys/kernel/hostname
     echo "$value $name"
     ;;
-  *) echo "usage: shim.sh serve STATE [once] | describe [STATE] | keep | forget | kept" >&2 && exit 2 ;;
+  facts)
+    # shellcheck source=shim_facts.sh
+    . "${0%/*}/shim_facts.sh"
+    tell_facts
+    ;;
+  *) echo "usage: shim.sh serve STATE [once] | describe [STATE] | facts | keep | forget | kept" >&2 && exit 2 ;;
 esac

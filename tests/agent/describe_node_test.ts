@@ -49,3 +49,15 @@ Deno.test("Node description: an executor that says what no manager takes is miss
     assert.deepEqual(problems, []);
   }
 });
+
+Deno.test("Node description: has the facts of the node and of its executors", async () => {
+  const parts = [
+    executor("a", {
+      Resources: { NanoCPUs: 4e9, MemoryBytes: 512 * 2 ** 20 },
+      Facts: { dev: ["/dev/ttyUSB0"] },
+    }),
+    executor("b", { Platform: { OS: "linux", Architecture: "aarch64" } }),
+  ];
+  const { Facts } = await describeNode(FACTS, parts, never);
+  assert.deepEqual(Facts, { arch: ["aarch64"], memory: ["512"], dev: ["/dev/ttyUSB0"] });
+});

@@ -74,6 +74,7 @@ export async function copyShim(
       "shim_rules.sh",
       "shim_deno.sh",
       "shim_memory.sh",
+      "shim_facts.sh",
     ]
   ) {
     const text = await Deno.readTextFile(`${dirname(defaultShim())}/${name}`);
