@@ -1,5 +1,6 @@
 /** What a node has left to promise. Only reservations count, never limits or real usage. */
 import type { GenericResource, Resources } from "../../api/objects.ts";
+import type { NodeDescription } from "../../api/node.ts";
 import type { Task } from "../../api/task.ts";
 
 /** What an earlier version stored may be of neither kind: it counts for nothing. */
@@ -17,12 +18,28 @@ function stored(resources: readonly GenericResource[] = []): readonly StoredReso
   return resources;
 }
 
-function* wantedKinds(reservations: Resources): Generator<[kind: string, count: number]> {
-  for (const { DiscreteResourceSpec, NamedResourceSpec } of stored(reservations.GenericResources)) {
-    if (DiscreteResourceSpec) yield [DiscreteResourceSpec.Kind, DiscreteResourceSpec.Value];
-    else if (NamedResourceSpec) yield [NamedResourceSpec.Kind, 1];
-  }
+/** What is wanted of one kind: any so many, and these by name. */
+interface Wish {
+  count: number;
+  names: string[];
 }
+
+function wishes(reservations: Resources = {}): Map<string, Wish> {
+  const byKind = new Map<string, Wish>();
+  const of = (kind: string) => {
+    let wish = byKind.get(kind);
+    if (wish === undefined) byKind.set(kind, wish = { count: 0, names: [] });
+    return wish;
+  };
+  for (const { DiscreteResourceSpec, NamedResourceSpec } of stored(reservations.GenericResources)) {
+    if (DiscreteResourceSpec) of(DiscreteResourceSpec.Kind).count += DiscreteResourceSpec.Value;
+    else if (NamedResourceSpec) of(NamedResourceSpec.Kind).names.push(NamedResourceSpec.Value);
+  }
+  return byKind;
+}
+
+/** The kind of paths below /dev, of which a node offers those that its agent finds. */
+const DEVICES = "dev";
 
 /** The generic resources of a node that has, or promised, any. */
 interface GenericAmounts {
@@ -41,9 +58,15 @@ export class NodeResources {
   #memory: number;
   #generic: GenericAmounts | undefined;
 
-  constructor(total: Resources | undefined) {
+  constructor(node: Pick<NodeDescription, "Resources" | "Facts"> | undefined) {
+    const total = node?.Resources;
     this.#cpu = total?.NanoCPUs ?? 0;
     this.#memory = total?.MemoryBytes ?? 0;
+    const paths = node?.Facts?.[DEVICES];
+    if (paths !== undefined) {
+      this.#generic = noAmounts();
+      for (const sets of [this.#generic.named, this.#generic.totalNamed]) sets.set(DEVICES, new Set(paths));
+    }
     for (const { DiscreteResourceSpec, NamedResourceSpec } of stored(total?.GenericResources)) {
       const { discrete, named, totalNamed } = this.#generic ??= noAmounts();
       if (DiscreteResourceSpec) {
@@ -67,8 +90,13 @@ export class NodeResources {
     };
     limit(this.#cpu, reservations.NanoCPUs ?? 0);
     limit(this.#memory, reservations.MemoryBytes ?? 0);
-    for (const [kind, count] of wantedKinds(reservations)) {
-      limit(this.#generic?.named.get(kind)?.size ?? this.#generic?.discrete.get(kind) ?? 0, count);
+    if (reservations.GenericResources === undefined) return room;
+    for (const [kind, { count, names }] of wishes(reservations)) {
+      const named = this.#generic?.named.get(kind);
+      if (!names.every((name) => named?.has(name))) return 0;
+      // Of those by name there is one each.
+      if (names.length > 0) room = Math.min(room, 1);
+      limit((named?.size ?? this.#generic?.discrete.get(kind) ?? 0) - names.length, count);
     }
     return room;
   }
@@ -79,8 +107,11 @@ export class NodeResources {
       ["cpu", { NanoCPUs: reservations.NanoCPUs ?? 0 }],
       ["memory", { MemoryBytes: reservations.MemoryBytes ?? 0 }],
     ];
-    for (const [Kind, Value] of wantedKinds(reservations)) {
-      each.push([Kind, { GenericResources: [{ DiscreteResourceSpec: { Kind, Value } }] }]);
+    for (const part of reservations.GenericResources ?? []) {
+      const { DiscreteResourceSpec, NamedResourceSpec }: StoredResource = part;
+      const name = DiscreteResourceSpec?.Kind ??
+        (NamedResourceSpec && `${NamedResourceSpec.Kind} ${NamedResourceSpec.Value}`);
+      if (name !== undefined) each.push([name, { GenericResources: [part] }]);
     }
     return each.filter(([, part]) => this.room(part) === 0).map(([name]) => name);
   }
@@ -101,13 +132,15 @@ export class NodeResources {
    */
   choose(reservations: Resources | undefined): GenericResource[] {
     const chosen: GenericResource[] = [];
-    for (const [Kind, count] of wantedKinds(reservations ?? {})) {
+    for (const [Kind, { count, names }] of wishes(reservations)) {
+      for (const Value of names) chosen.push({ NamedResourceSpec: { Kind, Value } });
       const named = this.#generic?.named.get(Kind);
       if (named === undefined) {
-        chosen.push({ DiscreteResourceSpec: { Kind, Value: count } });
-      } else {
-        for (const Value of [...named].slice(0, count)) chosen.push({ NamedResourceSpec: { Kind, Value } });
+        if (count > 0) chosen.push({ DiscreteResourceSpec: { Kind, Value: count } });
+        continue;
       }
+      const others = [...named].filter((name) => !names.includes(name));
+      for (const Value of others.slice(0, count)) chosen.push({ NamedResourceSpec: { Kind, Value } });
     }
     return chosen;
   }

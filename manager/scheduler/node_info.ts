@@ -35,7 +35,7 @@ export class NodeInfo {
   constructor(node: Node, services: ServiceTasks) {
     this.#node = node;
     this.#services = services;
-    this.free = new NodeResources(node.Description?.Resources);
+    this.free = new NodeResources(node.Description);
   }
 
   get node(): Node {
@@ -43,11 +43,10 @@ export class NodeInfo {
   }
 
   set node(node: Node) {
-    const resources = node.Description?.Resources;
-    const changed = resources !== this.#node.Description?.Resources;
+    const changed = node.Description !== this.#node.Description;
     this.#node = node;
     if (!changed) return;
-    this.free = new NodeResources(resources);
+    this.free = new NodeResources(node.Description);
     for (const task of this.#tasks.values()) this.free.take(task);
   }
 

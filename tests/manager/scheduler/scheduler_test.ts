@@ -323,3 +323,22 @@ Deno.test("Scheduler: a removed node's tasks do not count where it was, nor when
   assert.deepEqual(fleet.placement(await fleet.replicated("one", 1)), { a: 1 });
   assert.deepEqual(fleet.placement(await fleet.replicated("two", 3)), { a: 2, b: 1 });
 });
+
+Deno.test("Scheduler: a claimed path below /dev is one task's alone, wherever it is plugged in (67)", async () => {
+  await using fleet = await fleetOf({ a: {}, b: {} });
+  const plug = (id: string, ...dev: string[]) =>
+    fleet.setNode(id, (node) => ({ ...node, Description: { ...node.Description!, Facts: { dev } } }));
+  await plug("b", "/dev/ttyUSB0");
+  const claim = { GenericResources: [{ NamedResourceSpec: { Kind: "dev", Value: "/dev/ttyUSB0" } }] };
+  const modem = await fleet.replicated("modem", 2, { template: { Resources: { Reservations: claim } } });
+  assert.deepEqual(fleet.placement(modem), { b: 1 });
+  assert.deepEqual(fleet.running(modem)[0]!.AssignedGenericResources, claim.GenericResources);
+  assert.deepEqual(pendingReasons(fleet, modem), ["no suitable node (insufficient resources on 2 nodes)"]);
+  await plug("a", "/dev/ttyUSB0");
+  await fleet.clock.advance(2000);
+  assert.deepEqual(fleet.placement(modem), { a: 1, b: 1 });
+  await plug("b");
+  await fleet.clock.advance(10_000);
+  assert.deepEqual(fleet.placement(modem), { a: 1 });
+  assert.equal(pendingReasons(fleet, modem).length, 1);
+});
