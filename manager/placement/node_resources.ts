@@ -24,7 +24,7 @@ interface Wish {
   names: string[];
 }
 
-function wishes(reservations: Resources = {}): Map<string, Wish> {
+function wishes(reservations: Resources): Map<string, Wish> {
   const byKind = new Map<string, Wish>();
   const of = (kind: string) => {
     let wish = byKind.get(kind);
@@ -132,6 +132,7 @@ export class NodeResources {
    */
   choose(reservations: Resources | undefined): GenericResource[] {
     const chosen: GenericResource[] = [];
+    if (reservations?.GenericResources === undefined) return chosen;
     for (const [Kind, { count, names }] of wishes(reservations)) {
       for (const Value of names) chosen.push({ NamedResourceSpec: { Kind, Value } });
       const named = this.#generic?.named.get(Kind);

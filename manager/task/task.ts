@@ -126,9 +126,18 @@ export function withReport(task: Task, status: TaskStatus, now: string): Task {
 
 /** `task` observed in `state` at `at` (RFC 3339). */
 export function withStatus(task: Task, at: string, state: TaskState, message: string, err?: string): Task {
-  const { Err: _, ...rest } = task.Status;
-  const status = { ...rest, Timestamp: at, State: state, Message: message };
-  return { ...task, Status: err === undefined ? status : { ...status, Err: err } };
+  const changed = { Timestamp: at, State: state, Message: message };
+  return {
+    ...task,
+    Status: { ...withoutError(task.Status), ...changed, ...(err !== undefined && { Err: err }) },
+  };
+}
+
+/** Leaving a field out copies slowly, and few have it. */
+function withoutError(status: TaskStatus): TaskStatus {
+  if (status.Err === undefined) return status;
+  const { Err: _, ...rest } = status;
+  return rest;
 }
 
 /**
