@@ -288,11 +288,19 @@ Deno.test("Scheduler: a new leader counts what runs already", async () => {
   assert.deepEqual(pendingReasons(fleet, more), ["no suitable node (insufficient resources on 2 nodes)"]);
 });
 
-Deno.test("Scheduler: tasks beyond one step's number are placed in the next ones, evenly", async () => {
+Deno.test("Scheduler: places no more than 10,000 tasks in one turn; the rest follows, evenly", async () => {
   await using fleet = await fleetOf({ a: {}, b: {}, c: {} });
+  const { store } = fleet, batch = store.batch.bind(store) as (...args: unknown[]) => Promise<void>;
+  let most = 0;
+  store.batch = (items: Iterable<unknown>, ...rest: unknown[]) => {
+    const tasks = Array.isArray(items) ? items.filter((item) => item.assigned) : [];
+    most = Math.max(most, tasks.length);
+    return batch(items, ...rest);
+  };
   const web = await fleet.replicated("web", 24_000);
   await fleet.clock.advance(2000);
   assert.deepEqual(fleet.placement(web), { a: 8000, b: 8000, c: 8000 });
+  assert.equal(most, 10_000);
 });
 
 Deno.test("Scheduler: many services that ask for too much all wait with the reason, and small ones do not wait for them", async () => {
