@@ -33,6 +33,7 @@ const descriptionShape = record({
   }),
   Runtimes: list(word),
   MissingRuntimes: mapOf(words(MAX_REASON_LENGTH)),
+  Reloads: list(word),
   AgentOnly: onlyTrue,
   ManagerOnly: onlyTrue,
   Facts: mapOf(list(word, MAX_FACT_VALUES)),
@@ -47,7 +48,8 @@ export function parseNodeDescription(
 ): NodeDescription {
   const { Hostname = "", Platform = {}, Resources = {}, Engine = {}, Runtimes = [], ...rest } =
     descriptionShape(value, path, problems) ?? {};
-  const { Labels, Plugins } = Engine, { TLSInfo, MissingRuntimes, AgentOnly, ManagerOnly, Facts } = rest;
+  const { Labels, Plugins } = Engine,
+    { TLSInfo, MissingRuntimes, Reloads, AgentOnly, ManagerOnly, Facts } = rest;
   return {
     Hostname,
     Platform: { OS: Platform.OS ?? "", Architecture: Platform.Architecture ?? "" },
@@ -59,6 +61,7 @@ export function parseNodeDescription(
     },
     Runtimes,
     ...(MissingRuntimes && { MissingRuntimes }),
+    ...(Reloads && { Reloads }),
     ...(AgentOnly && { AgentOnly }),
     ...(ManagerOnly && { ManagerOnly }),
     ...(Facts && { Facts }),

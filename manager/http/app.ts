@@ -32,6 +32,7 @@ import { systemRoutes } from "./routes/system_routes.ts";
 import { explainRoutes } from "./routes/explain_routes.ts";
 import { taskRoutes } from "./routes/task_routes.ts";
 import { unavailableRoutes } from "./routes/unavailable_routes.ts";
+import { variableRoutes } from "./routes/variable_routes.ts";
 
 /** What the control API needs. */
 export interface ControlOptions {
@@ -86,6 +87,7 @@ export function controlAPI(options: ControlOptions): ControlAPI {
   taskRoutes(app, context);
   explainRoutes(app, context);
   payloadRoutes(app, context);
+  variableRoutes(app, context);
   networkRoutes(app, context);
   backupRoutes(app, context);
   managerRoutes(app, context);

@@ -4,6 +4,7 @@
  */
 import type { Platform } from "../../api/objects.ts";
 import type { Task } from "../../api/task.ts";
+import { variablesOf } from "../../api/task_template.ts";
 import { nodeMatches, unmetConstraints } from "../placement/constraint.ts";
 import { platformMatches } from "../placement/platform.ts";
 import type { NodeInfo } from "./node_info.ts";
@@ -14,8 +15,8 @@ interface Filter {
   lasting?: boolean;
   /** How many more tasks like this the node can take as far as this filter goes: 0, some, or Infinity. */
   room(task: Task, info: NodeInfo): number;
-  /** Why `nodes` ("1 node", "3 nodes") were refused, in Docker's words. */
-  explain(nodes: string, task: Task): string;
+  /** Why `nodes` ("1 node", "3 nodes") were refused, of which `info` is one, in Docker's words. */
+  explain(nodes: string, task: Task, info: NodeInfo): string;
   /** Why this node was refused: what follows "the node". */
   refusal(task: Task, info: NodeInfo): string;
 }
@@ -86,6 +87,16 @@ const FILTERS: readonly Filter[] = [
     refusal: ({ Spec, ServiceID }, info) =>
       `has ${info.serviceTasks(ServiceID)} tasks of the service, and may have ${Spec.Placement?.MaxReplicas}`,
   },
+  {
+    room: (task, info) => info.variables(task).missing === undefined ? Infinity : 0,
+    explain: (nodes, task, info) => `no value for variable ${info.variables(task).missing} on ${nodes}`,
+    refusal: (task, info) => `has no value for variable ${info.variables(task).missing}`,
+  },
+  {
+    room: (task, info) => info.unsealed(task) === undefined ? Infinity : 0,
+    explain: (nodes, task, info) => `secret ${info.unsealed(task)} is not sealed for ${nodes}`,
+    refusal: (task, info) => `cannot open secret ${info.unsealed(task)}, which is not sealed for it`,
+  },
 ];
 
 const LASTING_FILTERS = FILTERS.filter(({ lasting }) => lasting);
@@ -117,11 +128,14 @@ export function kindOf(task: Task): string {
 }
 
 /**
- * The same for tasks of one kind of which none has room where another found none; undefined for those that are refused for
- * what their own service has already.
+ * The same for tasks of one kind of which none has room where another found none; undefined for those that may be refused
+ * for what their own service has, or needs.
  */
 export function demandOf(task: Task, kind: string): string | undefined {
-  if (task.Ports !== undefined || task.Spec.Placement?.MaxReplicas) return undefined;
+  const { Placement, ContainerSpec, ProcessSpec } = task.Spec,
+    { Secrets, Configs } = ContainerSpec ?? ProcessSpec ?? {};
+  if (task.Ports !== undefined || Placement?.MaxReplicas) return undefined;
+  if (Secrets !== undefined || Configs !== undefined || variablesOf(task.Spec).length > 0) return undefined;
   return `${kind} ${JSON.stringify(task.Spec.Resources?.Reservations ?? null)}`;
 }
 
@@ -135,13 +149,15 @@ export function refusalOf(task: Task, info: NodeInfo): string | undefined {
  * available for new tasks; insufficient resources on 1 node`. Empty if there is no node at all.
  */
 export function explain(task: Task, infos: Iterable<NodeInfo>): string {
-  const refused = FILTERS.map((filter) => ({ filter, count: 0 }));
+  const refused = FILTERS.map((filter) => ({ filter, nodes: [] as NodeInfo[] }));
   for (const info of infos) {
     const refusal = refused.find(({ filter }) => filter.room(task, info) === 0);
-    if (refusal) refusal.count++;
+    refusal?.nodes.push(info);
   }
-  return refused.filter(({ count }) => count > 0)
-    .sort((a, b) => b.count - a.count)
-    .map(({ filter, count }) => filter.explain(count === 1 ? "1 node" : `${count} nodes`, task))
+  return refused.filter(({ nodes }) => nodes.length > 0)
+    .sort((a, b) => b.nodes.length - a.nodes.length)
+    .map(({ filter, nodes }) =>
+      filter.explain(nodes.length === 1 ? "1 node" : `${nodes.length} nodes`, task, nodes[0]!)
+    )
     .join("; ");
 }

@@ -8,7 +8,7 @@ import { ServiceTasks } from "./service_tasks.ts";
 
 /** Why `node`, with the tasks that it has, takes no task like `task`: what follows "the node"; undefined if it takes one. */
 export function whyRefused(view: ReadView, node: Node, task: Task): string | undefined {
-  const info = new NodeInfo(node, new ServiceTasks());
+  const info = new NodeInfo(node, new ServiceTasks(), view);
   for (const other of view.find("tasks", "nodeID", node.ID)) if (occupies(other)) info.put(other);
   return refusalOf(task, info);
 }

@@ -2,8 +2,11 @@ import type { Node } from "../../api/node.ts";
 import type { Task } from "../../api/task.ts";
 import { compareStates, isTerminal } from "../../api/task_state.ts";
 import { NodeResources } from "../placement/node_resources.ts";
+import type { ReadView } from "../store/store.ts";
 import { isWanted } from "../task/task.ts";
 import type { ServiceTasks } from "./service_tasks.ts";
+import { unsealedFor } from "../task/seals.ts";
+import { type NodeVariables, variablesFor } from "../task/variables.ts";
 
 /** Which tasks are alike to the scheduler: those of one version of one service. */
 export function groupKey(task: Pick<Task, "ServiceID" | "SpecVersion">): string {
@@ -28,12 +31,14 @@ export class NodeInfo {
   free: NodeResources;
   #node: Node;
   readonly #services: ServiceTasks;
+  readonly #view: ReadView;
   readonly #tasks = new Map<string, Task>();
   #ports: Map<string, number> | undefined;
 
-  /** Counts its tasks in `services`, too. */
-  constructor(node: Node, services: ServiceTasks) {
+  /** Counts its tasks in `services`, too; `view` is where what its tasks need is looked up. */
+  constructor(node: Node, services: ServiceTasks, view: ReadView) {
     this.#node = node;
+    this.#view = view;
     this.#services = services;
     this.free = new NodeResources(node.Description);
   }
@@ -48,6 +53,16 @@ export class NodeInfo {
     if (!changed) return;
     this.free = new NodeResources(node.Description);
     for (const task of this.#tasks.values()) this.free.take(task);
+  }
+
+  /** The variables that `task` uses, here. */
+  variables(task: Task): NodeVariables {
+    return variablesFor(this.#view, task, this.#node);
+  }
+
+  /** The secret that keeps `task` from running here because it is not sealed for the node. */
+  unsealed({ Spec }: Task): string | undefined {
+    return unsealedFor(this.#view, Spec, this.#node.ID);
   }
 
   /** Wanted tasks of a service on the node. */

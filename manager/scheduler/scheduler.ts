@@ -122,7 +122,8 @@ export class Scheduler {
       waiting.clear();
     }
     for (const node of store.all("nodes")) {
-      this.#oddNodes.attempt(node.ID, () => this.#infos.set(node.ID, new NodeInfo(node, this.#services)));
+      const made = () => new NodeInfo(node, this.#services, store);
+      this.#oddNodes.attempt(node.ID, () => this.#infos.set(node.ID, made()));
     }
     for (const task of store.all("tasks")) this.#take(task);
     this.#placing = true;
@@ -135,6 +136,9 @@ export class Scheduler {
         this.#oddTasks.attempt(change.object.ID, () => relevant = this.#onTask(change) || relevant);
       } else if (change.table === "nodes") {
         this.#onNode(change);
+        relevant = true;
+      } else if (change.table === "variables" || change.table === "seals") {
+        for (const nodeID of [...this.#misfits.keys()]) this.#retryMisfits(nodeID);
         relevant = true;
       }
     }
@@ -159,7 +163,7 @@ export class Scheduler {
     this.#infos.delete(node.ID);
     this.#oddNodes.attempt(node.ID, () => {
       if (info) info.node = node;
-      const known = info ?? new NodeInfo(node, this.#services);
+      const known = info ?? new NodeInfo(node, this.#services, this.options.store);
       if (!info) {
         for (const task of this.options.store.find("tasks", "nodeID", node.ID)) {
           if (occupies(task)) this.#oddTasks.attempt(task.ID, () => known.put(task));
@@ -376,6 +380,8 @@ export class Scheduler {
       const assigned: Task = withStatus(task, this.#at, "assigned", message);
       assigned.NodeID = info.node.ID;
       if (chosen.length > 0) assigned.AssignedGenericResources = chosen;
+      const { values } = info.variables(task);
+      if (values) assigned.Variables = values;
       info.put(assigned);
       decisions.push({ task: assigned, assigned: true });
     });

@@ -21,7 +21,7 @@ import type { ComponentOptions } from "../leader/commit_loop.ts";
 import type { RestartSupervisor } from "../restart/restart_supervisor.ts";
 import type { ReadView, WriteTransaction } from "../store/store.ts";
 import { provenBefore } from "../task/gate.ts";
-import { isTaskDirty, isWanted, newTask, placeOf, withDesired } from "../task/task.ts";
+import { isTaskDirty, isWanted, mayReload, newTask, placeOf, reloaded, withDesired } from "../task/task.ts";
 import { type Action, plan, type Stop } from "./plan.ts";
 import { policyOf } from "./policy.ts";
 import { RunTime } from "./run_time.ts";
@@ -96,9 +96,8 @@ export class UpdateRun {
     const policy = policyOf(service), rollout = service.UpdateStatus.Rollout;
     const times = this.#time.times(rollout), { nowMs } = times;
     const slots = this.#slots.read(service, rollout, nowMs, policy);
-    const hasPrevious = service.PreviousSpec !== undefined;
     const { actions, wakeMs, over } = plan(
-      { times, date: timestamp(clock), rollout, slots, hasPrevious },
+      { times, date: timestamp(clock), rollout, slots, hasPrevious: hasPrevious(service) },
       policy,
     );
     await this.#endOthers(actions);
@@ -176,8 +175,12 @@ export class UpdateRun {
     const again = rollout.Retry?.includes(placeName(old));
     if (!again && live.some((task) => !isTaskDirty(tx, service, task))) return;
     const { clock, random } = this.options;
+    const mark = { Number: rollout.Number, Stage: stage, ...(returned && { Returned: true }) };
+    if (live.length === 1 && mayReload(tx, service, old)) {
+      return tx.update("tasks", reloaded(service, old, mark, timestamp(clock)));
+    }
     const next = newTask(service, placeOf(old), clusterOf(tx), clock, random);
-    next.Rollout = { Number: rollout.Number, Stage: stage, ...(returned && { Returned: true }) };
+    next.Rollout = mark;
     next.DesiredState = startFirst ? "running" : "ready";
     tx.create("tasks", next);
     // A task that never began to run is no good task to keep.
@@ -250,6 +253,11 @@ export class UpdateRun {
     });
     this.#timer = { at, cancel };
   }
+}
+
+/** Of variables only the present values are known: the spec before would be started with the same. */
+function hasPrevious({ PreviousSpec, SpecVersion, VariablesVersion }: Service): boolean {
+  return PreviousSpec !== undefined && VariablesVersion?.Index !== SpecVersion.Index;
 }
 
 /** True while nothing may be replaced. */

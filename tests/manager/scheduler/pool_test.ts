@@ -5,6 +5,7 @@ import type { Task } from "../../../api/task.ts";
 import { NodeInfo } from "../../../manager/scheduler/node_info.ts";
 import { type Demand, type Placer, Pool } from "../../../manager/scheduler/pool.ts";
 import { ServiceTasks } from "../../../manager/scheduler/service_tasks.ts";
+import { testStore } from "../../support/store.ts";
 import { makeNode } from "../orchestrator/harness.ts";
 
 const by = (label: string): PlacementPreference => ({ Spread: { SpreadDescriptor: `node.labels.${label}` } });
@@ -13,10 +14,13 @@ const by = (label: string): PlacementPreference => ({ Spread: { SpreadDescriptor
 class World {
   readonly services = new ServiceTasks();
   readonly infos: NodeInfo[];
+  readonly #store = testStore().store;
   #made = 0;
 
   constructor(labels: readonly Record<string, string>[]) {
-    this.infos = labels.map((each, i) => new NodeInfo(makeNode(`n${i}`, { labels: each }), this.services));
+    this.infos = labels.map((each, i) => {
+      return new NodeInfo(makeNode(`n${i}`, { labels: each }), this.services, this.#store);
+    });
   }
 
   put(service: string, info: NodeInfo): void {
