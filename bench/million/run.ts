@@ -4,8 +4,6 @@ import { setImmediate } from "node:timers";
 import { systemClock } from "../../api/clock.ts";
 import { systemRandom } from "../../api/random.ts";
 import { TASK_STATES, type TaskState } from "../../api/task_state.ts";
-import type { Consensus } from "../../manager/consensus/consensus.ts";
-import { RaftMember } from "../../manager/consensus/member/mod.ts";
 import { Dispatcher } from "../../manager/dispatcher/mod.ts";
 import { Leadership } from "../../manager/leader/leadership.ts";
 import { leaderComponents } from "../../manager/server/leader_components.ts";
@@ -13,6 +11,7 @@ import { createStore } from "../../manager/store/memory_store.ts";
 import type { Store } from "../../manager/store/store.ts";
 import { makeNode, makeService } from "../../tests/manager/orchestrator/harness.ts";
 import { memoryConsensus } from "../../tests/support/store.ts";
+import { openDiskStore } from "../support/disk_store.ts";
 import { Device } from "./device.ts";
 
 const REPLICAS_PER_SERVICE = 10_000;
@@ -75,27 +74,18 @@ function print(what: string): void {
 }
 
 /** Commits in memory, but as a disk does: others have their turn while it is written. */
-function inMemory(): Consensus {
+async function openMemoryStore() {
   const consensus = memoryConsensus(false);
   consensus.beforeCommit = () => new Promise((resolve) => void setImmediate(resolve));
-  return consensus;
-}
-
-async function open(folder: string | undefined): Promise<{ store: Store; close: () => Promise<void> }> {
-  const consensus = folder === undefined ? inMemory() : await RaftMember.open(`${folder}/million.kv`, {
-    nodeID: "bench",
-    address: "127.0.0.1:2377",
-    random: systemRandom,
-    clock: systemClock,
-    dialer: { dial: () => Promise.reject(new Error("there is nobody else")) },
-  });
   const store = createStore(consensus, systemClock);
   await consensus.start(store);
-  return { store, close: () => consensus.stop() };
+  return { store, consensus };
 }
 
 async function run(tasks: number, nodes: number, folder: string | undefined): Promise<void> {
-  const { store, close } = await open(folder);
+  const { store, consensus } = folder === undefined
+    ? await openMemoryStore()
+    : await openDiskStore(`${folder}/million.kv`);
   const dispatcher = new Dispatcher({
     store,
     clock: systemClock,
@@ -135,7 +125,7 @@ async function run(tasks: number, nodes: number, folder: string | undefined): Pr
   print(`done: ${Math.round(tasks / seconds)} tasks/s from service to running, ${store.index} commits`);
   for (const device of devices) device.stop();
   await leadership.follow({ isLeader: false, term: 1 });
-  await close();
+  await consensus.stop();
 }
 
 const folderAt = Deno.args.indexOf("--disk");
