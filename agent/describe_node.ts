@@ -2,6 +2,7 @@
 import { CoveyError, type FieldProblem } from "../api/errors.ts";
 import type { NodeDescription } from "../api/node.ts";
 import { can, type Executor, type ExecutorDescription } from "../executors/executor.ts";
+import type { Resources } from "../api/objects.ts";
 import { orAbort } from "../api/or_abort.ts";
 import { parseNodeDescription } from "../api/validate/node_description.ts";
 
@@ -21,6 +22,9 @@ export interface NodeFacts {
   /** Read anew each time: it changes with every renewal under a new root. */
   tlsInfo?: () => NodeDescription["TLSInfo"];
 }
+
+/** In which memory is told. */
+const MIB = 2 ** 20;
 
 /** An executor that takes longer than this to describe itself counts as not working now. */
 export const DESCRIBE_TIMEOUT_MS = 5000;
@@ -95,11 +99,17 @@ function merge(
   const engine = all.find((part) => part.Engine !== undefined)?.Engine;
   const labels = Object.assign({}, ...all.map((part) => part.Engine?.Labels ?? {}), facts.Labels);
   const tlsInfo = facts.tlsInfo?.();
+  const Platform = all.find((part) => part.Platform)?.Platform ?? facts.Platform;
+  const Resources: Resources = Object.assign({}, facts.Resources, ...all.map((part) => part.Resources ?? {}));
+  const known = {
+    arch: [Platform.Architecture],
+    memory: [String(Math.round((Resources.MemoryBytes ?? 0) / MIB))],
+  };
   const reloads = parts.filter((part) => part.reloads).map((part) => part.runtime).sort();
   return {
     Hostname: facts.Hostname || (all.find((part) => part.Hostname)?.Hostname ?? ""),
-    Platform: all.find((part) => part.Platform)?.Platform ?? facts.Platform,
-    Resources: Object.assign({}, facts.Resources, ...all.map((part) => part.Resources ?? {})),
+    Platform,
+    Resources,
     Engine: {
       EngineVersion: engine?.EngineVersion ?? facts.Version,
       Labels: labels,
@@ -107,6 +117,7 @@ function merge(
     },
     Runtimes: parts.map((part) => part.runtime).sort(),
     ...(facts.DataPathAddr ? { DataPathAddr: facts.DataPathAddr } : {}),
+    Facts: Object.assign(known, ...all.map((part) => part.Facts ?? {})),
     ...(reloads.length > 0 ? { Reloads: reloads } : {}),
     Swaps: true,
     ...(facts.AgentOnly ? { AgentOnly: true } : {}),

@@ -63,6 +63,11 @@ export interface NodeDescription {
   ManagerOnly?: boolean;
   /** Its agent swaps tasks by itself (`Task.Swap`): an extension too. */
   Swaps?: true;
+  /**
+   * What the agent found out about its device, by name, for constraints on `node.fact.NAME`: an extension as well. One value
+   * each, but for `dev`, which lists paths below /dev.
+   */
+  Facts?: Record<string, string[]>;
   TLSInfo?: { TrustRoot: string; CertIssuerSubject: string; CertIssuerPublicKey: string };
 }
 

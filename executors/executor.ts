@@ -28,6 +28,8 @@ export interface ExecutorDescription {
   Resources?: NodeDescription["Resources"];
   Platform?: NodeDescription["Platform"];
   Hostname?: string;
+  /** What the device is: kernel, model, paths below /dev. */
+  Facts?: NodeDescription["Facts"];
 }
 
 /**

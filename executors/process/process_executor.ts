@@ -47,6 +47,9 @@ export interface ProcessOptions {
   maxLogBytes?: number;
 }
 
+/** How long what the device is counts: each look starts a shell, which on a small device takes some hundredths of a second. */
+const FACTS_PERIOD_MS = 60_000;
+
 /** Where programs are looked up when nothing else is said. */
 const DEFAULT_PATH = "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin";
 
@@ -57,6 +60,8 @@ const FOLDERS = ["tasks", "runs", "logs", "scripts"];
 export interface ProgramKind {
   /** The executor's name and its runtime. */
   name: string;
+  /** Tells what the device is, which one of a node's executors does. */
+  tellsFacts?: true;
   /** What the shim is asked; throws `invalid_argument` with every problem of the spec. `path` is the node's PATH. */
   request(task: Task, path: string): ShimRequest;
 }
@@ -70,6 +75,7 @@ class ProgramExecutor implements Executor, Sweeper, Reloader, LogSource, DeviceM
   readonly #path: string;
   readonly #kind: ProgramKind;
   #description: ExecutorDescription | undefined;
+  #facts: { values: Record<string, string[]>; dueMs: number } | undefined;
 
   constructor(kind: ProgramKind, stateDir: string, options: ProcessOptions) {
     this.name = this.runtime = kind.name;
@@ -92,7 +98,17 @@ class ProgramExecutor implements Executor, Sweeper, Reloader, LogSource, DeviceM
         Hostname: hostname,
       };
     }
-    return structuredClone(this.#description);
+    const facts = await this.#currentFacts();
+    return structuredClone({ ...this.#description, ...(facts && { Facts: facts }) });
+  }
+
+  async #currentFacts(): Promise<Record<string, string[]> | undefined> {
+    if (!this.#kind.tellsFacts) return undefined;
+    const now = this.#device.clock.monotonic();
+    if (this.#facts === undefined || this.#facts.dueMs <= now) {
+      this.#facts = { values: await this.#device.shim.facts(), dueMs: now + FACTS_PERIOD_MS };
+    }
+    return this.#facts.values;
   }
 
   // deno-lint-ignore require-await -- a spec that cannot run rejects, it does not throw
@@ -178,7 +194,11 @@ export function createProcessExecutor(
   context: ExecutorContext,
   options: ProcessOptions = {},
 ): Promise<Executor & Sweeper & Reloader & LogSource> {
-  return createProgramExecutor({ name: RUNTIME_PROCESS, request: shimRequest }, context, options);
+  return createProgramExecutor(
+    { name: RUNTIME_PROCESS, tellsFacts: true, request: shimRequest },
+    context,
+    options,
+  );
 }
 
 /** An executor for tasks that `kind` turns into programs. */

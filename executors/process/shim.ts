@@ -36,6 +36,25 @@ function printable(path: string): string {
   return path.replace(/[\x00-\x1f\x7f]/g, (unit) => `\\x${unit.charCodeAt(0).toString(16).padStart(2, "0")}`);
 }
 
+/** Lines of facts that are taken: a device has a few dozen. */
+const MAX_FACTS = 256;
+/** A name, and a value that a constraint can name. */
+const FACT = /^([a-z]+) ([\x20-\x7e]{1,255})$/;
+
+/** Reads lines `NAME VALUE`. What no constraint could name, as a vendor's odd text, is left out. */
+export function parseFacts(text: string): Record<string, string[]> {
+  const facts = new Map<string, string[]>();
+  let count = 0;
+  for (const line of text.split("\n")) {
+    const [, name, value] = FACT.exec(line.trimEnd()) ?? [];
+    if (name === undefined || ++count > MAX_FACTS) continue;
+    const values = facts.get(name);
+    if (values) values.push(value!);
+    else facts.set(name, [value!]);
+  }
+  return Object.fromEntries(facts);
+}
+
 /** The shim at `path`, keeping its files under `stateDir`. */
 export class Shim {
   readonly #path: string;
@@ -112,6 +131,13 @@ export class Shim {
     const child = this.#spawn(["measure", this.#stateDir], "null");
     const [text] = await Promise.all([new Response(child.stdout).text(), child.status]);
     return parseCounters(text);
+  }
+
+  /** What the device is, by name; anew each time, as things are plugged in. */
+  async facts(): Promise<Record<string, string[]>> {
+    const child = this.#spawn(["facts"], "null");
+    const [text] = await Promise.all([new Response(child.stdout).text(), child.status]);
+    return parseFacts(text);
   }
 
   /** Programs stay. */

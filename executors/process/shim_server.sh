@@ -19,6 +19,7 @@
 #   shim.sh describe [STATE]
 #                          answers  MEMORY_KIB HOSTNAME, and ends the programs of a STATE that was deleted
 #   shim.sh measure STATE  answers how the device is, as shim_measure.sh says
+#   shim.sh facts          answers with lines NAME VALUE: what the device is
 #   shim.sh keep STATE ID PART NAME MODE UID GID
 #                          keeps standard input in memory as a file of the task: answers  kept PATH | refused MESSAGE
 #   shim.sh forget STATE ID  removes all files that are kept of the task
@@ -525,5 +526,13 @@ case $1 in
     read -r name </proc/sys/kernel/hostname
     echo "$value $name"
     ;;
-  *) echo "usage: shim.sh serve STATE [once] | describe [STATE] | measure STATE | keep | forget | kept" >&2 && exit 2 ;;
+  facts)
+    # shellcheck source=shim_facts.sh
+    . "${0%/*}/shim_facts.sh"
+    tell_facts
+    ;;
+  *)
+    echo "usage: shim.sh serve STATE [once] | describe [STATE] | measure STATE | facts | keep | forget | kept" >&2
+    exit 2
+    ;;
 esac

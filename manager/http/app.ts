@@ -32,6 +32,7 @@ import { swarmRoutes } from "./routes/swarm_routes.ts";
 import { rightFor } from "./rights.ts";
 import { swarmNetworkRoutes } from "./routes/swarm_network_routes.ts";
 import { systemRoutes } from "./routes/system_routes.ts";
+import { explainRoutes } from "./routes/explain_routes.ts";
 import { taskRoutes } from "./routes/task_routes.ts";
 import { variableRoutes } from "./routes/variable_routes.ts";
 
@@ -86,6 +87,7 @@ export function controlAPI(options: ControlOptions): ControlAPI {
   nodeRoutes(app, context);
   serviceRoutes(app, context);
   taskRoutes(app, context);
+  explainRoutes(app, context);
   payloadRoutes(app, context);
   swarmNetworkRoutes(app, context);
   variableRoutes(app, context);

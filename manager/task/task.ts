@@ -1,6 +1,7 @@
 /** Tasks as the orchestrators make and judge them. Pure. */
 import { type Clock, timestamp } from "../../api/clock.ts";
 import type { Cluster } from "../../api/cluster.ts";
+import type { Annotations } from "../../api/objects.ts";
 import { newID, type Random } from "../../api/random.ts";
 import {
   isJob,
@@ -32,6 +33,15 @@ function hostPorts(service: Service): PortConfig[] | undefined {
   return ports?.length ? ports : undefined;
 }
 
+const annotations = new WeakMap<Service["Spec"], Annotations>();
+
+/** One object for all tasks of a service: a large one has hundreds of thousands. */
+function annotationsOf({ Spec }: Service): Annotations {
+  let shared = annotations.get(Spec);
+  if (shared === undefined) annotations.set(Spec, shared = { Name: Spec.Name, Labels: Spec.Labels });
+  return shared;
+}
+
 /** A new task of `service`, observed `new` and desired as {@linkcode goalOf} says; one bound to a node has it preset. */
 export function newTask(
   service: Service,
@@ -55,7 +65,7 @@ export function newTask(
     SpecVersion: service.SpecVersion,
     ServiceID: service.ID,
     ...("slot" in place ? { Slot: place.slot, NodeID: "" } : { NodeID: place.nodeID }),
-    ServiceAnnotations: { Name: service.Spec.Name, Labels: service.Spec.Labels },
+    ServiceAnnotations: annotationsOf(service),
     Status: { Timestamp: now, State: "new", Message: "created" },
     DesiredState: goalOf(job),
     ...job,
@@ -148,9 +158,18 @@ export function withReport(task: Task, status: TaskStatus, now: string): Task {
 
 /** `task` observed in `state` at `at` (RFC 3339). */
 export function withStatus(task: Task, at: string, state: TaskState, message: string, err?: string): Task {
-  const { Err: _, ...rest } = task.Status;
-  const status = { ...rest, Timestamp: at, State: state, Message: message };
-  return { ...task, Status: err === undefined ? status : { ...status, Err: err } };
+  const changed = { Timestamp: at, State: state, Message: message };
+  return {
+    ...task,
+    Status: { ...withoutError(task.Status), ...changed, ...(err !== undefined && { Err: err }) },
+  };
+}
+
+/** Leaving a field out copies slowly, and few have it. */
+function withoutError(status: TaskStatus): TaskStatus {
+  if (status.Err === undefined) return status;
+  const { Err: _, ...rest } = status;
+  return rest;
 }
 
 /**

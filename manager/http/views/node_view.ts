@@ -19,6 +19,7 @@ function descriptionView(description: NodeDescription): Record<string, unknown> 
     Reloads,
     AgentOnly,
     ManagerOnly,
+    Facts,
   } = description;
   return inOrder({
     Hostname,
@@ -34,6 +35,7 @@ function descriptionView(description: NodeDescription): Record<string, unknown> 
     Reloads,
     AgentOnly,
     ManagerOnly,
+    Facts,
   }, []);
 }
 

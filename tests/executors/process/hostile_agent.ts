@@ -75,6 +75,7 @@ export async function copyShim(
       "shim_deno.sh",
       "shim_measure.sh",
       "shim_memory.sh",
+      "shim_facts.sh",
     ]
   ) {
     const text = await Deno.readTextFile(`${dirname(defaultShim())}/${name}`);
