@@ -78,6 +78,7 @@ const SWARM_READERS: Readers = {
   "CAConfig.NodeCertExpiry": ["manager/ca/store_backend.ts"],
   "CAConfig.ForceRotate": ["manager/control/cluster.ts"],
   "TaskDefaults.LogDriver": ["manager/task/task.ts", "TaskDefaults.LogDriver"],
+  "EncryptionConfig.AutoLockManagers": ["manager/cluster/new_cluster.ts"],
 };
 const SWARM_NOTES: Notes = { "Labels": "the user's own" };
 
