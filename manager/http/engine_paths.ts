@@ -1,7 +1,7 @@
 /** Which requests the swarm answers itself; all others belong to the local container engine. */
 import { predefinedNetwork } from "../../api/predefined_network.ts";
 import { RESTORE_PATH } from "../../api/backup.ts";
-import { withoutVersion } from "./api_version.ts";
+import { firstSegment, withoutVersion } from "./api_version.ts";
 
 const OURS = new Set([
   "_ping",
@@ -34,14 +34,10 @@ const ENGINES = new Set([
   "volumes",
 ]);
 
-function firstSegment(path: string): string {
-  return withoutVersion(path).split("/", 2)[1] ?? "";
-}
-
 /** True for a path of the swarm. `target` may carry a version prefix and a query. */
 export function isSwarmPath(target: string): boolean {
   const [path = "", query] = target.split("?", 2);
-  return OURS.has(firstSegment(path)) || isSwarmNetwork(path, query);
+  return OURS.has(firstSegment(withoutVersion(path))) || isSwarmNetwork(path, query);
 }
 
 /** True for a network that every engine has and the swarm too: by its ID in the swarm, or by name where that is asked for. */
@@ -59,5 +55,5 @@ export function isUploadPath(target: string): boolean {
 
 /** True for a path that only a container engine can answer. */
 export function isEnginePath(path: string): boolean {
-  return ENGINES.has(firstSegment(path));
+  return ENGINES.has(firstSegment(withoutVersion(path)));
 }

@@ -1,5 +1,6 @@
 /** Which right a request takes. */
 import type { Right } from "../control/caller.ts";
+import { firstSegment } from "./api_version.ts";
 
 /** What can be read by whoever may see the cluster. Neither `/swarm`, which shows join tokens, nor the engine's. */
 const VISIBLE = new Set([
@@ -19,7 +20,7 @@ const OPERATED = new Set(["services", "secrets", "configs"]);
 
 /** The right for `method` on `path`, which has no version prefix; what is not known takes the highest. */
 export function rightFor(method: string, path: string): Right {
-  const kind = path.split("/", 2)[1] ?? "";
+  const kind = firstSegment(path);
   if (method === "GET" || method === "HEAD") return VISIBLE.has(kind) ? "view" : "administer";
   return OPERATED.has(kind) ? "operate" : "administer";
 }

@@ -167,14 +167,14 @@ async function serveRequest(
   head: RequestHead,
   { fetch, bodies }: Serving,
 ): Promise<boolean> {
-  const buffer = bodies.buffer(MAX_BODY_BYTES, () => client.close());
+  const buffer = head.length === 0 ? undefined : bodies.buffer(MAX_BODY_BYTES, () => client.close());
   try {
-    const body = await readBody(reader, head, buffer);
+    const body = buffer && await readBody(reader, head, buffer);
     client.works();
     const request = new SocketRequest(head, body) as unknown as Request;
     return await writer.write(head, await fetch(request));
   } finally {
-    buffer.release();
+    buffer?.release();
   }
 }
 

@@ -1,5 +1,7 @@
 /** `/nodes`. */
+import type { Node } from "../../../api/node.ts";
 import { parseNodeSpec } from "../../../api/validate/mod.ts";
+import type { ConsensusStatus } from "../../consensus/consensus.ts";
 import { parseFilters } from "../../control/filters.ts";
 import { listNodes, NODE_FILTERS } from "../../control/lists.ts";
 import { findNode } from "../../control/lookup.ts";
@@ -11,22 +13,28 @@ import {
   managerForReading,
   requireManager,
   saysYes,
-  sendJSON,
+  sendText,
+  sendTexts,
   updateRequest,
 } from "../context.ts";
-import { nodeView } from "../views/node_view.ts";
+import { jsonOf, type RenderedObjects } from "../rendered.ts";
+import { managerStatus, nodeView } from "../views/node_view.ts";
 
 /** Adds the routes. */
-export function nodeRoutes(app: ControlApp, context: ControlContext): void {
+export function nodeRoutes(app: ControlApp, context: ControlContext, rendered: RenderedObjects): void {
+  const shown = (node: Node, consensus: ConsensusStatus) => {
+    const status = managerStatus(node, consensus);
+    return status ? jsonOf(nodeView(node, status)) : rendered.text(node, nodeView);
+  };
   app.get("/nodes", async (c) => {
     const filters = parseFilters(c.req.query("filters"), NODE_FILTERS);
     const { store, consensus } = await managerForReading(context);
     const status = consensus.status();
-    return sendJSON(c, listNodes(store, filters).map((node) => nodeView(node, status)));
+    return sendTexts(c, listNodes(store, filters).map((node) => shown(node, status)));
   });
   app.get("/nodes/:id", async (c) => {
     const { store, consensus } = await managerForReading(context);
-    return sendJSON(c, nodeView(findNode(store, c.req.param("id")), consensus.status()));
+    return sendText(c, shown(findNode(store, c.req.param("id")), consensus.status()));
   });
   app.post("/nodes/:id/update", async (c) => {
     const { body, version, manager } = await updateRequest(c, context, "node");

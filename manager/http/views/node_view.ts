@@ -31,10 +31,21 @@ function descriptionView(description: NodeDescription): Record<string, unknown> 
 /** Why a manager that does its work takes no tasks, and is never "ready" for any. */
 const NO_AGENT = "a manager without an agent: it runs no tasks";
 
+/** A node's part in the quorum; undefined if it has none. */
+export function managerStatus(
+  { ID }: Node,
+  { members, leaderNodeID }: ConsensusStatus,
+): Record<string, unknown> | undefined {
+  const member = members.find((each) => each.nodeID === ID);
+  return member && {
+    ...(leaderNodeID === ID && { Leader: true }),
+    Reachability: member.reachable ? "reachable" : "unreachable",
+    Addr: member.address,
+  };
+}
+
 /** A node, with its part in the quorum if it has one. */
-export function nodeView(node: Node, consensus: ConsensusStatus): Record<string, unknown> {
-  const member = consensus.members.find((each) => each.nodeID === node.ID);
-  const isLeader = consensus.leaderNodeID === node.ID;
+export function nodeView(node: Node, ManagerStatus?: Record<string, unknown>): Record<string, unknown> {
   const Message = node.Description?.ManagerOnly ? NO_AGENT : node.Status.Message;
   return inOrder({
     ID: node.ID,
@@ -53,10 +64,6 @@ export function nodeView(node: Node, consensus: ConsensusStatus): Record<string,
       ...(Message && { Message }),
       ...(node.Status.Addr && { Addr: node.Status.Addr }),
     },
-    ManagerStatus: member && {
-      ...(isLeader && { Leader: true }),
-      Reachability: member.reachable ? "reachable" : "unreachable",
-      Addr: member.address,
-    },
+    ManagerStatus,
   }, []);
 }

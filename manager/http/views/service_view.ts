@@ -75,4 +75,14 @@ export function serviceView(service: Service, options: ServiceViewOptions = {}):
   }, []);
 }
 
+/** As it is shown unless more is asked for. */
+export function plainServiceView(service: Service): Record<string, unknown> {
+  return serviceView(service);
+}
+
+/** The same for Docker's own clients. */
+export function containerServiceView(service: Service): Record<string, unknown> {
+  return serviceView(service, { asContainer: true });
+}
+
 const UPDATE_STATUS_ORDER = ["State", "StartedAt", "CompletedAt", "Message"];
