@@ -15,7 +15,7 @@ function descriptionView(description: NodeDescription): Record<string, unknown> 
     AgentOnly,
     ManagerOnly,
   } = description;
-  return inOrder({
+  return {
     Hostname,
     Platform: { Architecture: Platform.Architecture, OS: Platform.OS },
     Resources: inOrder(Resources, ["NanoCPUs", "MemoryBytes", "GenericResources"]),
@@ -25,7 +25,7 @@ function descriptionView(description: NodeDescription): Record<string, unknown> 
     MissingRuntimes,
     AgentOnly,
     ManagerOnly,
-  }, []);
+  };
 }
 
 /** Why a manager that does its work takes no tasks, and is never "ready" for any. */
@@ -47,7 +47,7 @@ export function managerStatus(
 /** A node, with its part in the quorum if it has one. */
 export function nodeView(node: Node, ManagerStatus?: Record<string, unknown>): Record<string, unknown> {
   const Message = node.Description?.ManagerOnly ? NO_AGENT : node.Status.Message;
-  return inOrder({
+  return {
     ID: node.ID,
     Version: node.Version,
     CreatedAt: node.CreatedAt,
@@ -65,5 +65,5 @@ export function nodeView(node: Node, ManagerStatus?: Record<string, unknown>): R
       ...(node.Status.Addr && { Addr: node.Status.Addr }),
     },
     ManagerStatus,
-  }, []);
+  };
 }

@@ -2,17 +2,17 @@
 import type { Task, TaskStatus } from "../../../api/task.ts";
 import { predefinedNetwork } from "../../../api/predefined_network.ts";
 import { attachedNetworkView } from "./network_view.ts";
-import { inOrder, taskSpecView } from "./task_spec_view.ts";
+import { taskSpecView } from "./task_spec_view.ts";
 
 function statusView(status: TaskStatus): Record<string, unknown> {
-  return inOrder({
+  return {
     Timestamp: status.Timestamp,
     State: status.State,
     Message: status.Message,
     Err: status.Err || undefined,
     ContainerStatus: status.ContainerStatus,
     PortStatus: status.PortStatus ?? {},
-  }, []);
+  };
 }
 
 /** The networks a task is in; addresses are its engine's business. */
@@ -25,7 +25,7 @@ function attachments({ Spec }: Task): unknown[] | undefined {
 
 /** A task. */
 export function taskView(task: Task): Record<string, unknown> {
-  return inOrder({
+  return {
     ID: task.ID,
     Version: task.Version,
     CreatedAt: task.CreatedAt,
@@ -40,5 +40,5 @@ export function taskView(task: Task): Record<string, unknown> {
     NetworksAttachments: attachments(task),
     GenericResources: task.AssignedGenericResources,
     JobIteration: task.JobIteration,
-  }, []);
+  };
 }
