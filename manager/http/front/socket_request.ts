@@ -2,7 +2,6 @@
 import type { RequestHead } from "./request_head.ts";
 
 const decoder = new TextDecoder();
-const NOTHING = new Uint8Array();
 
 /** Stands for the `Headers` of a request, of which one or two are looked at. */
 class SocketHeaders implements Pick<Headers, "get" | "has"> {
@@ -42,7 +41,7 @@ export class SocketRequest implements Pick<Request, "method" | "url" | "headers"
   readonly headers: Headers;
   readonly #body: Uint8Array<ArrayBuffer>;
 
-  constructor({ method, target, headers }: RequestHead, body: Uint8Array<ArrayBuffer> = NOTHING) {
+  constructor({ method, target, headers }: RequestHead, body: Uint8Array<ArrayBuffer>) {
     this.method = method;
     this.url = `http://docker${target}`;
     this.headers = new SocketHeaders(headers) as unknown as Headers;
