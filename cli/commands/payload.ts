@@ -1,15 +1,11 @@
 /** `covey secret …` and `covey config …` */
 import type { Command } from "commander";
 import { type Config, DEPENDENCY_KINDS, type DependencyKind } from "../../api/dependency.ts";
-import { CoveyError } from "../../api/errors.ts";
 import { collect, type Context, forEachReference, withClient } from "../context.ts";
-import { cannot } from "../files.ts";
+import { MAX_PAYLOAD_BYTES, readAll } from "../files.ts";
 import { parseFilters } from "../lookup.ts";
 import { printList, printObjects, sortedByName } from "../output.ts";
 import { parseLabels } from "../units.ts";
-
-/** Bytes of the largest config that a cluster takes: what has no end is not read to it. */
-const MAX_FILE_BYTES = 1000 * 1024;
 
 /** As shown: of a secret without what it holds. */
 type PayloadView = Omit<Config, "Spec"> & {
@@ -34,7 +30,7 @@ function create(group: Command, context: Context, kind: DependencyKind) {
     .option("--template-driver <driver>", '"golang": fill in placeholders for each task')
     .action((Name: string, file: string, options, command) =>
       withClient(context, command, async (client) => {
-        const Data = (await readFile(file)).toBase64();
+        const Data = (await readAll(file, MAX_PAYLOAD_BYTES)).toBase64();
         const driver = options.templateDriver as string | undefined;
         const body = {
           Name,
@@ -86,26 +82,4 @@ function remove(group: Command, context: Context, kind: DependencyKind) {
           context.output.write(`${reference}\n`);
         }))
     );
-}
-
-/** All of a file, or of standard input. Throws for one that is larger than anything that a cluster takes. */
-async function readFile(path: string): Promise<Uint8Array> {
-  const what = path === "-" ? "standard input" : path;
-  const bytes = new Uint8Array(MAX_FILE_BYTES + 1);
-  let length = 0;
-  const file = path === "-" ? Deno.stdin : await Deno.open(path).catch((thrown) => {
-    throw cannot(`read ${what}`, thrown);
-  });
-  try {
-    while (length < bytes.length) {
-      const count = await file.read(bytes.subarray(length));
-      if (count === null) return bytes.subarray(0, length);
-      length += count;
-    }
-  } catch (thrown) {
-    throw cannot(`read ${what}`, thrown);
-  } finally {
-    if (path !== "-") file.close();
-  }
-  throw new CoveyError("invalid_argument", `Cannot use ${what}: it has more than ${MAX_FILE_BYTES} bytes`);
 }

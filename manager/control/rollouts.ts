@@ -8,6 +8,7 @@ import { liveTasks } from "../restart/restart_policy.ts";
 import type { ReadView, Store } from "../store/store.ts";
 import { isHeldUp, nextStage, tally } from "../updater/plan.ts";
 import { policyOf } from "../updater/policy.ts";
+import { timesByDate } from "../updater/run_time.ts";
 import { readSlots } from "../updater/slot_table.ts";
 
 /** Everything that can be done with a rollout. */
@@ -91,7 +92,7 @@ function changed(status: UpdateStatus, rollout: Rollout, action: RolloutAction, 
 }
 
 function goingOn(rollout: Rollout, action: RolloutAction, clock: Clock): Rollout {
-  if (action === "promote") return { ...rollout, ...nextStage(rollout, clock.now()) };
+  if (action === "promote") return { ...rollout, ...nextStage(rollout, timestamp(clock)) };
   const { BakeStartedAt: _, Retry: _again, ...rest } = rollout;
   const next: Rollout = {
     ...rest,
@@ -122,7 +123,7 @@ export function rolloutView(view: ReadView, service: Service, nowMs: number): Ro
   const slots = readSlots(view, live, service, rollout, nowMs);
   const deferred = slots.filter(isHeldUp);
   return {
-    ...tally({ rollout, slots }, policyOf(service)),
+    ...tally({ rollout, slots, times: timesByDate(rollout, nowMs) }, policyOf(service)),
     Service: { ID: service.ID, Name: service.Spec.Name },
     UpdateState: status.State,
     Message: status.Message,

@@ -1,5 +1,6 @@
 /**
- * What a rollout does next. Pure: no clock, no store, no memory. A new leader with the same store and time decides the same.
+ * What a rollout does next. Pure: no clock, no store, no memory. A new leader with the same store decides the same, save
+ * that it has watched nothing yet.
  *
  *     rolling ──► baking ──► awaiting_promotion ──► rolling (next stage) … ──► completed
  *        └───────────┴──────────────┴──► paused, timed_out, or a rollback
@@ -9,14 +10,17 @@
  */
 import type { Rollout, RolloutFailure } from "../../api/rollout.ts";
 import type { Policy, StagePolicy } from "./policy.ts";
+import type { Times } from "./run_time.ts";
 import type { SlotFacts } from "./slot_facts.ts";
 
 /** Failures that are listed by place. All count; more say nothing more, and the service has to fit into an entry. */
 const MAX_LISTED_FAILURES = 1000;
 
-/** A service's rollout as the store has it, and the time (Unix milliseconds). */
+/** A service's rollout as the store has it, and the time. */
 export interface PlanState {
-  nowMs: number;
+  times: Times;
+  /** The date, for what is written down (RFC 3339). */
+  date: string;
   rollout: Rollout;
   /** All places, in the order in which they are reached. */
   slots: readonly SlotFacts[];
@@ -54,8 +58,9 @@ export function plan(state: PlanState, policy: Policy): Plan {
 }
 
 /** The counts of a rollout as its places show them: `rollout` brought up to date. */
-export function tally({ rollout, slots }: Pick<PlanState, "rollout" | "slots">, policy: Policy): Rollout {
-  const failures = withNewFailures(rollout, slots, policy);
+export function tally(state: Pick<PlanState, "rollout" | "slots" | "times">, policy: Policy): Rollout {
+  const { rollout, slots } = state;
+  const failures = withNewFailures(state, policy);
   const ended = rollout.State === "completed";
   let total = 0, done = 0, deferred = 0, returned = 0, unlisted = 0;
   const listed = new Set(failures.map(({ Place }) => Place)), retried = new Set(rollout.Retry);
@@ -68,7 +73,7 @@ export function tally({ rollout, slots }: Pick<PlanState, "rollout" | "slots">, 
     if (slot.returned) returned++;
     else total++;
     if (!slot.dirty && slot.runningMs !== undefined && !listed.has(slot.place)) done++;
-    if (!listed.has(slot.place) && !retried.has(slot.place) && hasFailed(slot, policy, rollout)) unlisted++;
+    if (!listed.has(slot.place) && !retried.has(slot.place) && hasFailed(slot, policy, state)) unlisted++;
   }
   return {
     ...rollout,
@@ -87,23 +92,27 @@ export function isHeldUp({ deferred, dirty, runningMs }: SlotFacts): boolean {
 }
 
 /** A failure counts within the monitor period, and for a device of a stage that is watched for longer within that. */
-function hasFailed({ first, stage, returned }: SlotFacts, policy: Policy, rollout: Rollout): boolean {
+function hasFailed(
+  { first, stage, returned }: SlotFacts,
+  policy: Policy,
+  { rollout, times }: Pick<PlanState, "rollout" | "times">,
+): boolean {
   if (first?.state !== "failed") return false;
   if (first.ranMs <= policy.monitorMs) return true;
   return !returned && rollout.State === "baking" && stage === rollout.Stage &&
-    first.sinceMs >= Date.parse(rollout.BakeStartedAt ?? "");
+    first.sinceMs >= times.bakeStartedMs;
 }
 
 function withNewFailures(
-  rollout: Rollout,
-  slots: readonly SlotFacts[],
+  state: Pick<PlanState, "rollout" | "slots" | "times">,
   policy: Policy,
 ): RolloutFailure[] {
+  const { rollout, slots } = state;
   const known = new Set(rollout.Failures.map(({ Place }) => Place));
   const retried = new Set(rollout.Retry);
   const added: RolloutFailure[] = [];
   for (const slot of slots) {
-    if (!hasFailed(slot, policy, rollout) || known.has(slot.place) || retried.has(slot.place)) continue;
+    if (!hasFailed(slot, policy, state) || known.has(slot.place) || retried.has(slot.place)) continue;
     if (known.size + added.length >= MAX_LISTED_FAILURES) break;
     added.push({ Place: slot.place, Stage: slot.stage!, ...(slot.returned && { Returned: true }) });
   }
@@ -158,12 +167,12 @@ class Planner {
   }
 
   #wakeAt(atMs: number): void {
-    if (atMs > this.state.nowMs) this.#wakeMs = Math.min(this.#wakeMs ?? Infinity, atMs);
+    if (atMs > this.state.times.nowMs) this.#wakeMs = Math.min(this.#wakeMs ?? Infinity, atMs);
   }
 
   /** Notes what a place is busy with; ends what its new task has outlived. */
   #watch(slot: SlotFacts): void {
-    const { nowMs } = this.state;
+    const { nowMs } = this.state.times;
     const { delayMs, monitorMs, startFirst, rollback } = this.policy;
     const { first } = slot;
     if (first !== undefined && slot.deferred === undefined) {
@@ -173,7 +182,7 @@ class Planner {
         this.#inFlight++;
         this.#wakeAt(freeMs);
       }
-      const provenMs = first.sinceMs + monitorMs;
+      const provenMs = first.watchedMs + monitorMs;
       if (first.state === "running" && provenMs > nowMs) this.#isUnproven(slot, provenMs);
     }
     if (!slot.crowded || slot.runningMs === undefined) return;
@@ -296,9 +305,9 @@ class Planner {
 
   /** The present stage; true if the rollout is over. */
   #goOn(): boolean {
-    const { nowMs } = this.state;
+    const { nowMs, stageStartedMs } = this.state.times;
     const index = this.#rollout.Stage, stage = this.policy.stages[index]!;
-    const timeoutMs = Date.parse(this.#rollout.StageStartedAt) + stage.timeoutMs;
+    const timeoutMs = stageStartedMs + stage.timeoutMs;
     if (this.#rollout.State === "awaiting_promotion") return false;
     if (this.#rollout.State === "baking") return this.#bake(stage);
     const due = this.#candidates(stage);
@@ -351,16 +360,19 @@ class Planner {
   /** All of the stage is updated, and proven or failed. */
   #pass(stage: StagePolicy): boolean {
     if (stage.bakeMs > 0 && this.#reached().length > 0) {
-      this.#record({ State: "baking", BakeStartedAt: new Date(this.state.nowMs).toISOString() });
-      this.#wakeAt(this.state.nowMs + stage.bakeMs);
+      this.#record({ State: "baking", BakeStartedAt: this.state.date });
+      this.#wakeAt(this.state.times.nowMs + stage.bakeMs);
       return false;
     }
     return this.#leaveStage(stage);
   }
 
   #bake(stage: StagePolicy): boolean {
-    const untilMs = Date.parse(this.#rollout.BakeStartedAt ?? this.#rollout.StageStartedAt) + stage.bakeMs;
-    if (untilMs <= this.state.nowMs) return this.#leaveStage(stage);
+    const { nowMs, sinceMs, bakeStartedMs } = this.state.times;
+    // Who has just begun to look on has only dates to go by, and does not let a stage go without having seen it.
+    const leastMs = Math.min(stage.bakeMs, this.policy.monitorMs);
+    const untilMs = Math.max(bakeStartedMs + stage.bakeMs, sinceMs + leastMs);
+    if (untilMs <= nowMs) return this.#leaveStage(stage);
     this.#wakeAt(untilMs);
     return false;
   }
@@ -369,7 +381,7 @@ class Planner {
     const isLast = this.#rollout.Stage === this.policy.stages.length - 1;
     if (isLast) this.#record({ State: "completed", Ended: true });
     else if (stage.manual) this.#record({ State: "awaiting_promotion" });
-    else this.#record(nextStage(this.#rollout, this.state.nowMs));
+    else this.#record(nextStage(this.#rollout, this.state.date));
     return isLast;
   }
 }
@@ -388,8 +400,8 @@ function withRetry({ Retry: _, ...rollout }: Rollout, places: string[]): Rollout
 }
 
 /** What changes when a rollout goes on to its next stage. */
-export function nextStage({ Stage }: Rollout, nowMs: number): Partial<Rollout> {
-  return { State: "rolling", Stage: Stage + 1, StageStartedAt: new Date(nowMs).toISOString() };
+export function nextStage({ Stage }: Rollout, date: string): Partial<Rollout> {
+  return { State: "rolling", Stage: Stage + 1, StageStartedAt: date };
 }
 
 /** True if there is nothing to write. */

@@ -10,11 +10,16 @@ import { isTaskDirty, isWanted } from "../task/task.ts";
 
 /** The first task that the rollout put into a place. */
 export interface FirstTask {
+  id: string;
   state: "starting" | "running" | "failed" | "gone";
   /** Unix milliseconds since it is in that state. */
   sinceMs: number;
   /** Of a failed one: for how long it had run; below 0 if it never did. */
   ranMs: number;
+  /** Of a running one: since when it is watched. */
+  watchedMs: number;
+  /** Its device is out of sight, or was since the last look. */
+  unseen?: true;
 }
 
 /** One place of the service: a slot, or a device of a global service. */
@@ -113,7 +118,13 @@ function ranSince(task: Task, nowMs: number): number {
 function firstTask(view: ReadView, task: Task, nowMs: number): FirstTask {
   const { State } = task.Status;
   const changedMs = Math.min(nowMs, Date.parse(task.UpdatedAt));
-  const at = (state: FirstTask["state"], sinceMs = changedMs, ranMs = -1) => ({ state, sinceMs, ranMs });
+  const at = (state: FirstTask["state"], sinceMs = changedMs, ranMs = -1) => ({
+    id: task.ID,
+    state,
+    sinceMs,
+    ranMs,
+    watchedMs: sinceMs,
+  });
   // A task stopped on request or lost with its device says nothing about the new spec.
   if (State === "shutdown" || State === "orphaned") return at("gone");
   if (isTerminal(State)) {

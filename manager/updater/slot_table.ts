@@ -5,7 +5,9 @@ import { slotKey, type Task } from "../../api/task.ts";
 import type { ComponentOptions } from "../leader/commit_loop.ts";
 import type { RestartSupervisor } from "../restart/restart_supervisor.ts";
 import type { ReadView } from "../store/store.ts";
+import type { Policy } from "./policy.ts";
 import { type SlotFacts, slotFacts } from "./slot_facts.ts";
+import { followed, interrupted, type Look } from "./watch.ts";
 
 const FNV_OFFSET = 0x811c_9dc5, FNV_PRIME = 0x0100_0193;
 
@@ -13,6 +15,7 @@ const FNV_OFFSET = 0x811c_9dc5, FNV_PRIME = 0x0100_0193;
 export class SlotTable {
   #facts: Map<string, SlotFacts> | undefined;
   #version = -1;
+  readonly #interrupted = new Set<string>();
   readonly #touched = new Set<string>();
   /** Keys in order; undefined once a place has come or gone. */
   #order: string[] | undefined;
@@ -25,10 +28,19 @@ export class SlotTable {
     this.#touched.add(key);
   }
 
-  /** All places in the order in which the rollout reaches them: with `shuffled`, not always the same devices first. */
-  read(service: Service, rollout: Rollout, nowMs: number, shuffled: boolean): readonly SlotFacts[] {
+  /** The device of a place fell silent, if only for a moment. */
+  interrupt(key: string): void {
+    this.#interrupted.add(key);
+    this.touch(key);
+  }
+
+  /** All places in the order in which the rollout reaches them: with stages, not always the same devices first. */
+  read(service: Service, rollout: Rollout, nowMs: number, policy: Policy): readonly SlotFacts[] {
     const { store } = this.options;
-    if (this.#facts === undefined || this.#version !== rollout.Number) {
+    const isFirst = this.#facts === undefined || this.#version !== rollout.Number;
+    const stage = rollout.Ended ? undefined : rollout.Stage;
+    const look: Look = { nowMs, monitorMs: policy.monitorMs, isFirst, stage };
+    if (this.#facts === undefined || isFirst) {
       this.#version = rollout.Number;
       this.#facts = new Map();
       this.#order = this.#read = undefined;
@@ -38,12 +50,17 @@ export class SlotTable {
     const known = this.#facts;
     for (const key of this.#touched) {
       const facts = readSlot(store, this.supervisor, service, rollout.Number, key, nowMs);
-      if (known.has(key) !== (facts !== undefined)) this.#order = undefined;
-      if (facts) known.set(key, facts);
+      let before = known.get(key);
+      if ((before !== undefined) !== (facts !== undefined)) this.#order = undefined;
+      if (before && this.#interrupted.has(key)) before = interrupted(before, look);
+      if (facts) known.set(key, followed(before, facts, look));
       else known.delete(key);
     }
     this.#touched.clear();
-    this.#order ??= inOrder([...known.values()], rollout.Number, shuffled).map(({ key }) => key);
+    this.#interrupted.clear();
+    this.#order ??= inOrder([...known.values()], rollout.Number, policy.stages.length > 1).map(({ key }) =>
+      key
+    );
     return this.#read = this.#order.map((key) => known.get(key)!);
   }
 }

@@ -11,6 +11,7 @@
  */
 import { type CancelTimer, timestamp } from "../../api/clock.ts";
 import type { CoveyError } from "../../api/errors.ts";
+import type { Node } from "../../api/node.ts";
 import type { Rollout } from "../../api/rollout.ts";
 import type { Service, UpdateStatus } from "../../api/service.ts";
 import { slotKey, type Task } from "../../api/task.ts";
@@ -23,6 +24,7 @@ import { provenBefore } from "../task/gate.ts";
 import { isTaskDirty, isWanted, newTask, placeOf, withDesired } from "../task/task.ts";
 import { type Action, plan, type Stop } from "./plan.ts";
 import { policyOf } from "./policy.ts";
+import { RunTime } from "./run_time.ts";
 import { SlotTable } from "./slot_table.ts";
 
 /** Counts alone are written no more often than this: a large fleet makes progress all the time. */
@@ -39,6 +41,7 @@ export function isSlotDirty(view: ReadView, service: Service, tasks: readonly Ta
 export class UpdateRun {
   readonly #slots: SlotTable;
   readonly #rollback: boolean;
+  readonly #time: RunTime;
   #countedAt = -Infinity;
   #timer: { at: number; cancel: CancelTimer } | undefined;
 
@@ -51,6 +54,7 @@ export class UpdateRun {
   ) {
     this.#rollback = isRollback(service);
     this.#slots = new SlotTable(options, supervisor);
+    this.#time = new RunTime(options.clock);
   }
 
   /** True if `service` asks for what this run works towards. */
@@ -71,9 +75,11 @@ export class UpdateRun {
   }
 
   /** A node changed in what a rollout asks of it. */
-  observeNode(nodeID: string): void {
-    this.#slots.touch(slotKey({ ServiceID: this.service.ID, NodeID: nodeID }));
-    for (const task of this.options.store.find("tasks", "nodeID", nodeID)) {
+  observeNode({ ID, Status }: Node): void {
+    const key = slotKey({ ServiceID: this.service.ID, NodeID: ID });
+    if (Status.State === "ready") this.#slots.touch(key);
+    else this.#slots.interrupt(key);
+    for (const task of this.options.store.find("tasks", "nodeID", ID)) {
       if (task.ServiceID === this.service.ID) this.observe(task);
     }
   }
@@ -88,10 +94,11 @@ export class UpdateRun {
       return false;
     }
     const policy = policyOf(service), rollout = service.UpdateStatus.Rollout;
-    const nowMs = clock.now();
-    const slots = this.#slots.read(service, rollout, nowMs, policy.stages.length > 1);
+    const times = this.#time.times(rollout), { nowMs } = times;
+    const slots = this.#slots.read(service, rollout, nowMs, policy);
+    const hasPrevious = service.PreviousSpec !== undefined;
     const { actions, wakeMs, over } = plan(
-      { nowMs, rollout, slots, hasPrevious: service.PreviousSpec !== undefined },
+      { times, date: timestamp(clock), rollout, slots, hasPrevious },
       policy,
     );
     await this.#endOthers(actions);

@@ -104,7 +104,7 @@ export class Updater {
     const same = old !== undefined && old.Status.State === node.Status.State &&
       old.Spec.Availability === node.Spec.Availability && deepEqual(old.Spec.Labels, node.Spec.Labels);
     if (same) return;
-    for (const run of this.#runs.values()) run.observeNode(node.ID);
+    for (const run of this.#runs.values()) run.observeNode(node);
     this.#wakeAll();
   }
 

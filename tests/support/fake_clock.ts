@@ -14,6 +14,8 @@ export async function settle(rounds = 5): Promise<void> {
 /** Virtual time: nothing happens until `advance` is called. */
 export class FakeClock implements Clock {
   #now: number;
+  /** How far the wall clock is from where it would be had nobody set it. */
+  #setByMs = 0;
   #order = 0;
   #timers = new Set<Timer>();
 
@@ -22,7 +24,12 @@ export class FakeClock implements Clock {
   }
 
   now(): number {
-    return this.#now;
+    return this.#now + this.#setByMs;
+  }
+
+  /** Somebody sets the wall clock. */
+  set(byMs: number): void {
+    this.#setByMs += byMs;
   }
 
   monotonic(): number {

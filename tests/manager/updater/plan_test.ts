@@ -8,6 +8,7 @@ import type { SlotFacts } from "../../../manager/updater/slot_facts.ts";
 
 const STEPS = 60, STEP_MS = 1000;
 
+const TIMES = { nowMs: 0, sinceMs: 0, stageStartedMs: 0, bakeStartedMs: 0 };
 const ROLLOUT: Rollout = {
   Number: 7,
   SpecVersion: 7,
@@ -88,7 +89,24 @@ class Model {
 
   constructor(count: number, readonly policy: Policy) {
     const slots = Array.from({ length: count }, (_, i) => slot(String(i), i % 5 === 0 ? [0, 1] : []));
-    this.state = { nowMs: 0, rollout: ROLLOUT, slots, hasPrevious: true };
+    this.state = { times: TIMES, date: ROLLOUT.StageStartedAt, rollout: ROLLOUT, slots, hasPrevious: true };
+  }
+
+  get nowMs(): number {
+    return this.state.times.nowMs;
+  }
+
+  /** Time goes on, for one who saw everything begin. */
+  step(): void {
+    const nowMs = this.nowMs + STEP_MS,
+      { StageStartedAt, BakeStartedAt = StageStartedAt } = this.state.rollout;
+    const times = {
+      nowMs,
+      sinceMs: 0,
+      stageStartedMs: Date.parse(StageStartedAt),
+      bakeStartedMs: Date.parse(BakeStartedAt),
+    };
+    this.state = { ...this.state, times, date: new Date(nowMs).toISOString() };
   }
 
   change(at: number, change: (slot: SlotFacts) => SlotFacts): void {
@@ -106,18 +124,18 @@ class Model {
         dirty: false,
         stage: action.stage,
         returned: action.returned,
-        first: { state: "starting", sinceMs: this.state.nowMs, ranMs: -1 },
+        first: { id: action.key, state: "starting", sinceMs: this.nowMs, ranMs: -1, watchedMs: this.nowMs },
       }));
     }
   }
 
   deed({ kind, at }: Deed): void {
-    const { nowMs, rollout } = this.state;
-    const since = { sinceMs: nowMs, ranMs: -1 };
+    const { nowMs, state: { rollout, date } } = this;
+    const since = { sinceMs: nowMs, ranMs: -1, watchedMs: nowMs };
     const on = (state: "running" | "failed") => (each: SlotFacts): SlotFacts =>
       each.first?.state !== "starting" || each.deferred ? each : {
         ...each,
-        first: { state, ...since },
+        first: { ...each.first, state, ...since },
         ...(state === "running" && { runningMs: nowMs }),
       };
     if (kind === "runs") { for (let i = 0; i < this.state.slots.length; i++) this.change(i, on("running")); }
@@ -125,7 +143,7 @@ class Model {
     else if (kind === "leaves") this.change(at, (each) => ({ ...each, deferred: "offline" }));
     else if (kind === "returns") this.change(at, (each) => ({ ...each, deferred: undefined }));
     else if (kind === "promote" && rollout.State === "awaiting_promotion") {
-      this.state = { ...this.state, rollout: { ...rollout, ...nextStage(rollout, nowMs) } };
+      this.state = { ...this.state, rollout: { ...rollout, ...nextStage(rollout, date) } };
     } else if (kind === "abort" && at < 2) {
       this.state = { ...this.state, rollout: { ...rollout, State: "aborted" } };
     }
@@ -187,7 +205,7 @@ Deno.test("Plan: whatever a fleet does, parallelism, stages, aborts and the cap 
         for (const action of actions) model.do(action);
         if (actions.some((action) => action.do === "roll_back")) return;
         model.deed(deed);
-        model.state = { ...model.state, nowMs: model.state.nowMs + STEP_MS };
+        model.step();
         assert.ok([...model.replaced.values()].every((times) => times === 1), "a place is replaced once");
       }
     }),
@@ -205,7 +223,7 @@ Deno.test("Plan: where nothing fails every rollout comes to its end, and then re
         if (over && model.state.rollout.State !== "rolling") break;
         model.deed({ kind: "runs", at: 0 });
         model.deed({ kind: "promote", at: 0 });
-        model.state = { ...model.state, nowMs: model.state.nowMs + STEP_MS };
+        model.step();
       }
       const { State, Done } = model.state.rollout;
       if (State === "timed_out") return;

@@ -86,4 +86,11 @@ export const REGRESSIONS: readonly Regression[] = [
       "a member that asked again, because its answer was lost, was told that it is not in while it was counted on",
     test: "tests/manager/consensus/membership/membership_changes_test.ts",
   },
+  {
+    seed: 24205,
+    commit: "e898611",
+    rule: "RO",
+    found: "a clock that was set forward ended the monitor period of a canary that failed a moment later",
+    test: "tests/manager/updater/watch_test.ts",
+  },
 ];

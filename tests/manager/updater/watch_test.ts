@@ -1,0 +1,131 @@
+/** How long a version has done well is judged by what was seen of it, not by dates. */
+import assert from "node:assert/strict";
+import type { RolloutStage } from "../../../api/rollout.ts";
+import type { Task } from "../../../api/task.ts";
+import { Fleet, versionOf } from "../orchestrator/harness.ts";
+
+const SECOND_NS = 1e9, MONITOR_MS = 20_000, HOUR_MS = 3_600_000;
+const isNew = (task: Task) => versionOf(task) === "v2";
+
+/** Ten devices, of which the first stage takes one; `canary` is its new task, which runs. */
+async function atCanary(first: RolloutStage = { Percent: 10 }) {
+  const fleet = await Fleet.of(Array.from({ length: 10 }, (_, i) => `d${i}`));
+  const id = await fleet.global("probe", {
+    UpdateConfig: {
+      Parallelism: 0,
+      Monitor: MONITOR_MS * 1e6,
+      Rollout: { Stages: [first, { Percent: 100 }] },
+    },
+  });
+  await fleet.release(id, "v2");
+  await fleet.clock.advance(1000);
+  const canary = fleet.running(id).find(isNew)!;
+  const reached = () => new Set(fleet.all(id).filter(isNew).map(({ NodeID }) => NodeID)).size;
+  const rollout = () => fleet.service(id).UpdateStatus!.Rollout!;
+  return { fleet, id, canary, reached, rollout };
+}
+
+for (const byMs of [HOUR_MS, -HOUR_MS]) {
+  const way = byMs > 0 ? "forward" : "back";
+
+  Deno.test(`Rollout: a clock that is set ${way} ends no monitor period, and hides no failure`, async () => {
+    const { fleet, canary, reached, rollout } = await atCanary();
+    await using _ = fleet;
+    fleet.clock.set(byMs);
+    await fleet.setNode("d0", (node) => ({ ...node, Spec: { ...node.Spec, Labels: { looked: "at" } } }));
+    await fleet.clock.advance(MONITOR_MS - 5000);
+    assert.equal(reached(), 1);
+    await fleet.agents.report(canary.ID, "failed");
+    await fleet.clock.advance(60_000);
+    assert.deepEqual([rollout().State, rollout().Failed, reached()], ["paused", 1, 1]);
+  });
+
+  Deno.test(`Rollout: a clock that is set ${way} ends no bake, and draws out none`, async () => {
+    const { fleet, reached, rollout } = await atCanary({ Percent: 10, Bake: 60 * SECOND_NS });
+    await using _ = fleet;
+    await fleet.clock.advance(MONITOR_MS);
+    assert.equal(rollout().State, "baking");
+    fleet.clock.set(byMs);
+    await fleet.setNode("d0", (node) => ({ ...node, Spec: { ...node.Spec, Labels: { looked: "at" } } }));
+    await fleet.clock.advance(50_000);
+    assert.equal(rollout().State, "baking");
+    await fleet.clock.advance(60_000);
+    assert.deepEqual([rollout().State, reached()], ["completed", 10]);
+  });
+
+  Deno.test(`Rollout: a failure during the bake counts when the clock was set ${way}`, async () => {
+    const { fleet, canary, reached, rollout } = await atCanary({ Percent: 10, Bake: 60 * SECOND_NS });
+    await using _ = fleet;
+    await fleet.clock.advance(MONITOR_MS);
+    fleet.clock.set(byMs);
+    await fleet.clock.advance(10_000);
+    await fleet.agents.report(canary.ID, "failed");
+    await fleet.clock.advance(120_000);
+    assert.deepEqual([rollout().State, reached()], ["paused", 1]);
+  });
+
+  Deno.test(`Rollout: a new leader whose clock is set ${way} watches the stage for itself`, async () => {
+    const { fleet, canary, reached, rollout } = await atCanary();
+    await using _ = fleet;
+    await fleet.stepDown();
+    fleet.clock.set(byMs);
+    fleet.lead();
+    await fleet.clock.advance(MONITOR_MS - 5000);
+    assert.equal(reached(), 1);
+    await fleet.agents.report(canary.ID, "failed");
+    await fleet.clock.advance(60_000);
+    assert.deepEqual([rollout().State, reached()], ["paused", 1]);
+  });
+}
+
+Deno.test("Rollout: a new leader lets no stage go that it has not seen bake", async () => {
+  const { fleet, canary, reached, rollout } = await atCanary({ Percent: 10, Bake: 60 * SECOND_NS });
+  await using _ = fleet;
+  await fleet.clock.advance(MONITOR_MS);
+  assert.equal(rollout().State, "baking");
+  await fleet.stepDown();
+  fleet.clock.set(HOUR_MS);
+  fleet.lead();
+  await fleet.clock.advance(MONITOR_MS - 5000);
+  await fleet.agents.report(canary.ID, "failed");
+  await fleet.clock.advance(60_000);
+  assert.deepEqual([rollout().State, reached()], ["paused", 1]);
+});
+
+Deno.test("Rollout: while its device is silent a canary proves nothing, be it for a moment", async () => {
+  const { fleet, id, canary, reached, rollout } = await atCanary();
+  await using _ = fleet;
+  await fleet.state(canary.NodeID, "down");
+  await fleet.clock.advance(10 * MONITOR_MS);
+  assert.equal(reached(), 1);
+  // The device is heard of before what it has to tell is.
+  await fleet.state(canary.NodeID, "ready");
+  await fleet.clock.advance(1000);
+  assert.equal(reached(), 1);
+  await fleet.clock.advance(MONITOR_MS - 5000);
+  const setState = (State: "down" | "ready") =>
+    fleet.store.update((tx) => {
+      const node = tx.get("nodes", canary.NodeID)!;
+      tx.update("nodes", { ...node, Status: { ...node.Status, State } });
+    });
+  await setState("down");
+  await setState("ready");
+  await fleet.clock.advance(MONITOR_MS - 5000);
+  assert.equal(reached(), 1);
+  assert.equal(fleet.running(id).filter(isNew).length, 1);
+  await fleet.agents.report(canary.ID, "failed");
+  await fleet.clock.advance(60_000);
+  assert.deepEqual([rollout().State, reached()], ["paused", 1]);
+});
+
+Deno.test("Rollout: what has proved itself stays proven, though its device falls silent and its task ends", async () => {
+  const { fleet, canary, reached, rollout } = await atCanary({ Percent: 10, Promotion: "manual" });
+  await using _ = fleet;
+  await fleet.clock.advance(MONITOR_MS + 1000);
+  await fleet.state(canary.NodeID, "down");
+  await fleet.clock.advance(10_000);
+  await fleet.state(canary.NodeID, "ready");
+  await fleet.agents.report(canary.ID, "failed");
+  await fleet.clock.advance(60_000);
+  assert.deepEqual([rollout().State, rollout().Failed, reached()], ["awaiting_promotion", 0, 1]);
+});
