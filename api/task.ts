@@ -1,7 +1,11 @@
-/** Tasks: one run of a service's program on one node. A task is one-shot and never moves. */
+/**
+ * Tasks: one run of a service's program on one node. A task is one-shot and never moves; its spec changes only where its
+ * program is told of other versions of secrets and configs (`reload.ts`).
+ */
 import type { Annotations, GenericResource, Meta, Version } from "./objects.ts";
 import type { RolloutMark } from "./rollout.ts";
 import type { LogDriver, PortConfig, TaskSpec } from "./service.ts";
+import type { SwapReport, TaskSwap } from "./swap.ts";
 import type { TaskState } from "./task_state.ts";
 
 /**
@@ -40,6 +44,8 @@ export interface TaskStatus {
   Err?: string;
   ContainerStatus?: ContainerStatus;
   PortStatus?: { Ports?: PortConfig[] };
+  /** What the device says of the swap that brings the task: an extension of the Engine API. */
+  Swap?: SwapReport;
 }
 
 /**
@@ -69,12 +75,16 @@ export interface Task extends Meta {
   AssignedGenericResources?: GenericResource[];
   /** The cluster's default when the task was made, where its spec names no driver. */
   LogDriver?: LogDriver;
+  /** The variables that its service uses, with the values that they had for the node when that was chosen. */
+  Variables?: Record<string, string>;
   /** Host-mode ports of the service when the task was made. */
   Ports?: PortConfig[];
   /** When the manager first heard that it runs. */
   RunningAt?: string;
   /** The rollout that made it, if one did. */
   Rollout?: RolloutMark;
+  /** Its device brings it in by itself, and keeps the task before it until then. */
+  Swap?: TaskSwap;
   /** The run of the job that the task belongs to; none in a service that is no job. */
   JobIteration?: Version;
 }

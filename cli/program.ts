@@ -16,6 +16,7 @@ import { serviceCommands } from "./commands/service.ts";
 import { stackCommands } from "./commands/stack.ts";
 import { swarmCommands } from "./commands/swarm.ts";
 import { taskCommands } from "./commands/task.ts";
+import { variableCommands } from "./commands/variable.ts";
 
 /**
  * Exit codes: 0 done, 1 refused or failed, 2 wrong usage (and a plan that would change something), 3 no manager in reach
@@ -50,6 +51,7 @@ export async function runCovey(args: string[], context: Context): Promise<number
   rolloutCommands(program, context);
   taskCommands(program, context);
   payloadCommands(program, context);
+  variableCommands(program, context);
   backupCommands(program, context);
   doctorCommand(program, context);
   inheritSettings(program);

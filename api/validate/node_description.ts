@@ -30,8 +30,10 @@ const descriptionShape = record({
   }),
   Runtimes: list(word),
   MissingRuntimes: mapOf(words(MAX_REASON_LENGTH)),
+  Reloads: list(word),
   AgentOnly: onlyTrue,
   ManagerOnly: onlyTrue,
+  Swaps: onlyTrue,
   TLSInfo: record({ TrustRoot: text, CertIssuerSubject: text, CertIssuerPublicKey: text }),
 });
 
@@ -43,7 +45,8 @@ export function parseNodeDescription(
 ): NodeDescription {
   const { Hostname = "", Platform = {}, Resources = {}, Engine = {}, Runtimes = [], ...rest } =
     descriptionShape(value, path, problems) ?? {};
-  const { Labels, Plugins } = Engine, { TLSInfo, MissingRuntimes, AgentOnly, ManagerOnly } = rest;
+  const { Labels, Plugins } = Engine;
+  const { TLSInfo, MissingRuntimes, Reloads, AgentOnly, ManagerOnly, Swaps } = rest;
   return {
     Hostname,
     Platform: { OS: Platform.OS ?? "", Architecture: Platform.Architecture ?? "" },
@@ -55,8 +58,10 @@ export function parseNodeDescription(
     },
     Runtimes,
     ...(MissingRuntimes && { MissingRuntimes }),
+    ...(Reloads && { Reloads }),
     ...(AgentOnly && { AgentOnly }),
     ...(ManagerOnly && { ManagerOnly }),
+    ...(Swaps && { Swaps }),
     ...(TLSInfo && {
       TLSInfo: { TrustRoot: "", CertIssuerSubject: "", CertIssuerPublicKey: "", ...TLSInfo },
     }),

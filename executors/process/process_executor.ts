@@ -6,11 +6,17 @@ import { RUNTIME_PROCESS } from "../../api/service.ts";
 import type { Task } from "../../api/task.ts";
 import type {
   Controller,
+  Counters,
   Dependencies,
+  DeviceMeter,
   Executor,
   ExecutorContext,
   ExecutorDescription,
   Handle,
+  LogRequest,
+  LogSource,
+  LogStep,
+  Reloader,
   Sweeper,
 } from "../executor.ts";
 import { defaultShim } from "../default_shim.ts";
@@ -18,8 +24,15 @@ import { NO_DEPENDENCIES } from "../executor.ts";
 import { MemoryFolder } from "../memory_folder.ts";
 import { sweepEach } from "../sweep_each.ts";
 import { ExitWatch } from "./exit_watch.ts";
+import { type LogFiles, readLog } from "./log_reader.ts";
 import { LogKeeper, MAX_LOG_BYTES } from "./log_keeper.ts";
-import { deleteFiles, type Device, HANDLE_VERSION, ProcessController } from "./process_controller.ts";
+import {
+  deleteFiles,
+  type Device,
+  fileName,
+  HANDLE_VERSION,
+  ProcessController,
+} from "./process_controller.ts";
 import { isTaskID, type ShimRequest, shimRequest } from "./process_spec.ts";
 import { Shim } from "./shim.ts";
 
@@ -48,10 +61,10 @@ export interface ProgramKind {
   request(task: Task, path: string): ShimRequest;
 }
 
-class ProgramExecutor implements Executor, Sweeper {
+class ProgramExecutor implements Executor, Sweeper, Reloader, LogSource, DeviceMeter {
   readonly name: string;
   readonly runtime: string;
-  readonly capabilities = ["sweep"] as const;
+  readonly capabilities = ["sweep", "reload", "logs", "meter"] as const;
   readonly #device: Device;
   readonly #logs: LogKeeper;
   readonly #path: string;
@@ -106,6 +119,11 @@ class ProgramExecutor implements Executor, Sweeper {
     throw new CoveyError("not_found", `Cannot recover process: nothing is left of task ${task.ID}`);
   }
 
+  async reload(task: Task, dependencies: Dependencies, signals: readonly string[]): Promise<void> {
+    await this.#device.memory.renew(task, dependencies, fileName);
+    for (const signal of signals) await this.#device.shim.tell(task.ID, signal);
+  }
+
   async sweep(keep: (taskID: string) => boolean, signal: AbortSignal): Promise<string[]> {
     const { shim, stateDir, memory } = this.#device;
     const ids = await sweepEach(await this.#taskIDs(), keep, signal, async (id) => {
@@ -120,11 +138,29 @@ class ProgramExecutor implements Executor, Sweeper {
     const ids = new Set<string>();
     for (const folder of FOLDERS) {
       for await (const { name } of Deno.readDir(`${this.#device.stateDir}/${folder}`)) {
-        const id = folder === "logs" ? name.replace(/\.log(\.1)?$/, "") : name;
+        const id = folder === "logs" ? name.replace(/(\+err)?\.log(\.1)?$/, "") : name;
         if (isTaskID(id)) ids.add(id);
       }
     }
     return ids;
+  }
+
+  logs({ data }: Handle, request: LogRequest, signal: AbortSignal): AsyncGenerator<LogStep> {
+    const { exits } = this.#device, id = String(data.TaskID);
+    this.#logs.open();
+    const files: LogFiles = {
+      keeper: this.#logs,
+      hasEnded: async () => await exits.read(id) !== undefined,
+      onEnd(wake) {
+        exits.listen(id, wake);
+        return () => exits.forget(id, wake);
+      },
+    };
+    return readLog(files, id, request, signal);
+  }
+
+  measure(): Promise<Counters> {
+    return this.#device.shim.measure();
   }
 
   async close(): Promise<void> {
@@ -141,7 +177,7 @@ class ProgramExecutor implements Executor, Sweeper {
 export function createProcessExecutor(
   context: ExecutorContext,
   options: ProcessOptions = {},
-): Promise<Executor & Sweeper> {
+): Promise<Executor & Sweeper & Reloader & LogSource> {
   return createProgramExecutor({ name: RUNTIME_PROCESS, request: shimRequest }, context, options);
 }
 
@@ -150,7 +186,7 @@ export async function createProgramExecutor(
   kind: ProgramKind,
   context: ExecutorContext,
   options: ProcessOptions,
-): Promise<Executor & Sweeper> {
+): Promise<Executor & Sweeper & Reloader & LogSource> {
   for (const dir of FOLDERS) await makePrivateFolder(`${context.stateDir}/${dir}`);
   return new ProgramExecutor(kind, context.stateDir, options);
 }

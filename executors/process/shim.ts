@@ -1,7 +1,9 @@
 /** Talks to `shim.sh`, the only program that the agent's sandbox may run. `shim_server.sh` says how. */
 import type { Clock } from "../../api/clock.ts";
 import { CoveyError } from "../../api/errors.ts";
-import { separatorsFor, type ShimRequest } from "./process_spec.ts";
+import { separatorsFor } from "../../api/validate/program.ts";
+import type { Counters } from "../executor.ts";
+import type { ShimRequest } from "./process_spec.ts";
 import { ServerLost, ShimServer } from "./shim_server.ts";
 
 /** The shell reads a request byte by byte: a longer one gets a server of its own, so that it holds up no other. */
@@ -92,12 +94,24 @@ export class Shim {
     await this.#askTwice("signal", `${id} ${name}`);
   }
 
+  /** Signals a task's first process alone. No program is no error. */
+  async tell(id: string, name: string): Promise<void> {
+    await this.#askTwice("tell", `${id} ${name}`);
+  }
+
   /** The device's memory and name; ends programs whose state folder was deleted, for whom no task is known any more. */
   async describe(): Promise<{ memoryBytes: number; hostname: string }> {
     const child = this.#spawn(["describe", this.#stateDir], "null");
     const [text] = await Promise.all([new Response(child.stdout).text(), child.status]);
     const [kibibytes, hostname = ""] = split(text.trim());
     return { memoryBytes: Number(kibibytes) * 1024, hostname };
+  }
+
+  /** How the device is, as `shim_measure.sh` says it. */
+  async measure(): Promise<Counters> {
+    const child = this.#spawn(["measure", this.#stateDir], "null");
+    const [text] = await Promise.all([new Response(child.stdout).text(), child.status]);
+    return parseCounters(text);
   }
 
   /** Programs stay. */
@@ -140,6 +154,33 @@ export class Shim {
       throw new CoveyError(final ? "failed_precondition" : "unavailable", message, { cause: error });
     }
   }
+}
+
+/** One line a fact; what is no number says nothing. */
+export function parseCounters(text: string): Counters {
+  const facts = new Map(
+    text.split("\n").map((line) => {
+      const [key = "", ...values] = line.split(" ");
+      return [key, values.map((value) => /^\d{1,15}$/.test(value) ? Number(value) : NaN)] as const;
+    }),
+  );
+  const first = (key: string) => {
+    const [value = NaN] = facts.get(key) ?? [];
+    return Number.isNaN(value) ? {} : { [key]: value };
+  };
+  const pair = (key: string) => {
+    const [one = NaN, other = NaN] = facts.get(key) ?? [];
+    return Number.isNaN(one + other) ? {} : { [key]: [one, other] };
+  };
+  const throttled = /^throttled (?:0x)?([0-9a-f]{1,8})$/im.exec(text)?.[1];
+  return {
+    ...pair("cpu"),
+    ...pair("memory"),
+    ...pair("disk"),
+    ...first("temperature"),
+    ...first("written"),
+    ...(throttled !== undefined && { throttled: parseInt(throttled, 16) }),
+  };
 }
 
 /** The request as the shim takes it: two separators, and three lines of texts. */

@@ -20,7 +20,9 @@ import { isEnginePath } from "./engine_paths.ts";
 import { backupRoutes } from "./routes/backup_routes.ts";
 import { LeadersRequests } from "./hand_on.ts";
 import { eventRoutes } from "./routes/event_routes.ts";
+import { logRoutes } from "./routes/log_routes.ts";
 import { managerRoutes } from "./routes/manager_routes.ts";
+import { metricsRoutes } from "./routes/metrics_routes.ts";
 import { networkRoutes } from "./routes/network_routes.ts";
 import { noEngineRoutes } from "./routes/no_engine_routes.ts";
 import { nodeRoutes } from "./routes/node_routes.ts";
@@ -31,7 +33,7 @@ import { RenderedObjects } from "./rendered.ts";
 import { rightFor } from "./rights.ts";
 import { systemRoutes } from "./routes/system_routes.ts";
 import { taskRoutes } from "./routes/task_routes.ts";
-import { unavailableRoutes } from "./routes/unavailable_routes.ts";
+import { variableRoutes } from "./routes/variable_routes.ts";
 
 /** What the control API needs. */
 export interface ControlOptions {
@@ -81,14 +83,16 @@ export function controlAPI(options: ControlOptions): ControlAPI {
   systemRoutes(app, context);
   eventRoutes(app, context, hub);
   swarmRoutes(app, context);
-  unavailableRoutes(app, context);
+  logRoutes(app, context);
   nodeRoutes(app, context, rendered);
   serviceRoutes(app, context, rendered);
   taskRoutes(app, context, rendered);
   payloadRoutes(app, context);
+  variableRoutes(app, context);
   networkRoutes(app, context);
   backupRoutes(app, context);
   managerRoutes(app, context);
+  metricsRoutes(app, context);
   if (engine === undefined) noEngineRoutes(app);
   app.notFound((c) =>
     engine === undefined && isEnginePath(c.req.path)

@@ -14,6 +14,8 @@ const OURS = new Set([
   "tasks",
   "secrets",
   "configs",
+  "variables",
+  "metrics",
   "covey",
 ]);
 

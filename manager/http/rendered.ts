@@ -56,3 +56,9 @@ export function jsonOf(value: unknown): string {
     (character) => `\\u${character.charCodeAt(0).toString(16).padStart(4, "0")}`,
   );
 }
+
+/** An object's JSON, with more fields at its end. */
+export function withMore(json: string, more: Record<string, unknown>): string {
+  const fields = jsonOf(more).slice(1);
+  return fields === "}" ? json : `${json.slice(0, -1)},${fields}`;
+}

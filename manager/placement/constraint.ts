@@ -4,7 +4,7 @@ import type { Node } from "../../api/node.ts";
 import type { Placement } from "../../api/service.ts";
 import { addressTest } from "./address.ts";
 import { labelReader } from "./label.ts";
-import { sameArchitecture } from "./platform.ts";
+import { sameArchitecture } from "../../api/platform.ts";
 
 /** Whether a node has the value that a constraint names. */
 type Test = (node: Node) => boolean;

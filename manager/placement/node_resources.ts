@@ -100,6 +100,13 @@ export class NodeResources {
     this.#move(task, 1);
   }
 
+  /** Takes the named resources of `task` again, which another task had as well. */
+  keep({ AssignedGenericResources }: Claimant): void {
+    for (const { NamedResourceSpec } of stored(AssignedGenericResources)) {
+      if (NamedResourceSpec) this.#named.get(NamedResourceSpec.Kind)?.delete(NamedResourceSpec.Value);
+    }
+  }
+
   #move(task: Claimant, sign: 1 | -1): void {
     const reservations = task.Spec.Resources?.Reservations;
     if (reservations === undefined) return;

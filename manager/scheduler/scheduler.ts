@@ -97,7 +97,7 @@ export class Scheduler {
     this.#infos.clear();
     for (const waiting of [this.#unassigned, this.#preassigned, this.#misfits]) waiting.clear();
     for (const node of store.all("nodes")) {
-      this.#oddNodes.attempt(node.ID, () => this.#infos.set(node.ID, new NodeInfo(node)));
+      this.#oddNodes.attempt(node.ID, () => this.#infos.set(node.ID, new NodeInfo(node, store)));
     }
     for (const task of store.all("tasks")) this.#take(task);
     this.#placing = true;
@@ -110,6 +110,9 @@ export class Scheduler {
         this.#oddTasks.attempt(change.object.ID, () => relevant = this.#onTask(change) || relevant);
       } else if (change.table === "nodes") {
         this.#onNode(change);
+        relevant = true;
+      } else if (change.table === "variables" || change.table === "seals") {
+        for (const nodeID of [...this.#misfits.keys()]) this.#retryMisfits(nodeID);
         relevant = true;
       }
     }
@@ -132,7 +135,7 @@ export class Scheduler {
     this.#infos.delete(node.ID);
     this.#oddNodes.attempt(node.ID, () => {
       if (info) info.node = node;
-      const known = info ?? new NodeInfo(node);
+      const known = info ?? new NodeInfo(node, this.options.store);
       if (!info) {
         for (const task of this.options.store.find("tasks", "nodeID", node.ID)) {
           if (occupies(task)) this.#oddTasks.attempt(task.ID, () => known.put(task));
@@ -236,16 +239,23 @@ export class Scheduler {
     const decisions: Decision[] = [];
     for (const task of this.#preassigned.values()) {
       const info = this.#infos.get(task.NodeID);
-      if (info && this.#room(task, info) > 0) {
-        this.#assign(decisions, task, info, "scheduler confirmed task can run on preassigned node");
-        continue;
-      }
+      if (info && info.withoutStandIn(task, () => this.#confirm(decisions, task, info))) continue;
       const misfits = this.#misfits.get(task.NodeID) ?? new Map<string, Task>();
       this.#misfits.set(task.NodeID, misfits.set(task.ID, task));
-      this.#refuse(decisions, task, info ? reasonOn(task, [info]) : "node does not exist");
+      this.#refuse(
+        decisions,
+        task,
+        info ? info.withoutStandIn(task, () => reasonOn(task, [info])) : "node does not exist",
+      );
     }
     this.#preassigned.clear();
     return decisions;
+  }
+
+  #confirm(decisions: Decision[], task: Task, info: NodeInfo): boolean {
+    if (this.#room(task, info) === 0) return false;
+    this.#assign(decisions, task, info, "scheduler confirmed task can run on preassigned node");
+    return true;
   }
 
   #place(decisions: Decision[]): void {
@@ -306,6 +316,8 @@ export class Scheduler {
       const assigned: Task = withStatus(task, this.#at, "assigned", message);
       assigned.NodeID = info.node.ID;
       if (chosen.length > 0) assigned.AssignedGenericResources = chosen;
+      const { values } = info.variables(task);
+      if (values) assigned.Variables = values;
       info.put(assigned);
       decisions.push({ task: assigned, assigned: true });
     });

@@ -2,6 +2,7 @@
 import type { Node } from "../../../api/node.ts";
 import { parseNodeSpec } from "../../../api/validate/mod.ts";
 import type { ConsensusStatus } from "../../consensus/consensus.ts";
+import type { ManagerHandle } from "../lifecycle.ts";
 import { parseFilters } from "../../control/filters.ts";
 import { listNodes, NODE_FILTERS } from "../../control/lists.ts";
 import { findNode } from "../../control/lookup.ts";
@@ -17,24 +18,21 @@ import {
   sendTexts,
   updateRequest,
 } from "../context.ts";
-import { jsonOf, type RenderedObjects } from "../rendered.ts";
-import { managerStatus, nodeView } from "../views/node_view.ts";
+import { type RenderedObjects, withMore } from "../rendered.ts";
+import { nodeView, presentView } from "../views/node_view.ts";
 
 /** Adds the routes. */
 export function nodeRoutes(app: ControlApp, context: ControlContext, rendered: RenderedObjects): void {
-  const shown = (node: Node, consensus: ConsensusStatus) => {
-    const status = managerStatus(node, consensus);
-    return status ? jsonOf(nodeView(node, status)) : rendered.text(node, nodeView);
-  };
+  const shown = (node: Node, manager: ManagerHandle, consensus: ConsensusStatus) =>
+    withMore(rendered.text(node, nodeView), presentView(node, consensus, manager.metrics(node.ID)));
   app.get("/nodes", async (c) => {
     const filters = parseFilters(c.req.query("filters"), NODE_FILTERS);
-    const { store, consensus } = await managerForReading(context);
-    const status = consensus.status();
-    return sendTexts(c, listNodes(store, filters).map((node) => shown(node, status)));
+    const manager = await managerForReading(context), status = manager.consensus.status();
+    return sendTexts(c, listNodes(manager.store, filters).map((node) => shown(node, manager, status)));
   });
   app.get("/nodes/:id", async (c) => {
-    const { store, consensus } = await managerForReading(context);
-    return sendText(c, shown(findNode(store, c.req.param("id")), consensus.status()));
+    const manager = await managerForReading(context), node = findNode(manager.store, c.req.param("id"));
+    return sendText(c, shown(node, manager, manager.consensus.status()));
   });
   app.post("/nodes/:id/update", async (c) => {
     const { body, version, manager } = await updateRequest(c, context, "node");

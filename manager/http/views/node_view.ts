@@ -1,5 +1,6 @@
-/** How nodes are shown: keys and certificates stay inside. */
+/** How nodes are shown; certificates stay inside, but for the key that secrets are sealed for. */
 import type { Node, NodeDescription } from "../../../api/node.ts";
+import type { ShownMetrics } from "../../../api/node_metrics.ts";
 import type { ConsensusStatus } from "../../consensus/consensus.ts";
 import { inOrder } from "./task_spec_view.ts";
 
@@ -12,6 +13,7 @@ function descriptionView(description: NodeDescription): Record<string, unknown> 
     TLSInfo,
     Runtimes,
     MissingRuntimes,
+    Reloads,
     AgentOnly,
     ManagerOnly,
   } = description;
@@ -23,6 +25,7 @@ function descriptionView(description: NodeDescription): Record<string, unknown> 
     TLSInfo: TLSInfo ?? {},
     Runtimes,
     MissingRuntimes,
+    Reloads,
     AgentOnly,
     ManagerOnly,
   };
@@ -32,7 +35,7 @@ function descriptionView(description: NodeDescription): Record<string, unknown> 
 const NO_AGENT = "a manager without an agent: it runs no tasks";
 
 /** A node's part in the quorum; undefined if it has none. */
-export function managerStatus(
+function managerStatus(
   { ID }: Node,
   { members, leaderNodeID }: ConsensusStatus,
 ): Record<string, unknown> | undefined {
@@ -44,8 +47,17 @@ export function managerStatus(
   };
 }
 
-/** A node, with its part in the quorum if it has one. */
-export function nodeView(node: Node, ManagerStatus?: Record<string, unknown>): Record<string, unknown> {
+/** What a node shows of the moment: its part in the quorum, and how it is if it said so, which Docker's clients pass over. */
+export function presentView(
+  node: Node,
+  consensus: ConsensusStatus,
+  metrics: ShownMetrics | undefined,
+): Record<string, unknown> {
+  return { ManagerStatus: managerStatus(node, consensus), Metrics: metrics };
+}
+
+/** A node, without what {@linkcode presentView} adds. */
+export function nodeView(node: Node): Record<string, unknown> {
   const Message = node.Description?.ManagerOnly ? NO_AGENT : node.Status.Message;
   return {
     ID: node.ID,
@@ -58,12 +70,12 @@ export function nodeView(node: Node, ManagerStatus?: Record<string, unknown>): R
       "Role",
       "Availability",
     ]),
+    PublicKey: node.Certificate?.PublicKey,
     Description: node.Description === undefined ? {} : descriptionView(node.Description),
     Status: {
       State: node.Status.State,
       ...(Message && { Message }),
       ...(node.Status.Addr && { Addr: node.Status.Addr }),
     },
-    ManagerStatus,
   };
 }

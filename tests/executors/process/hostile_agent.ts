@@ -73,6 +73,7 @@ export async function copyShim(
       "shim_server.sh",
       "shim_rules.sh",
       "shim_deno.sh",
+      "shim_measure.sh",
       "shim_memory.sh",
     ]
   ) {

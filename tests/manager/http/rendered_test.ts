@@ -1,5 +1,5 @@
 import assert from "node:assert/strict";
-import { jsonOf, RenderedObjects } from "../../../manager/http/rendered.ts";
+import { jsonOf, RenderedObjects, withMore } from "../../../manager/http/rendered.ts";
 
 interface Thing {
   ID: string;
@@ -54,4 +54,10 @@ Deno.test("RenderedObjects: an object larger than a generation is shown all the 
   const rendered = new RenderedObjects(4), { view } = countingView();
   const thing = { ID: "t1" };
   assert.equal(rendered.text(thing, view), rendered.text(thing, view));
+});
+
+Deno.test("RenderedObjects: what is of the moment is added to a text, or nothing", () => {
+  const more = { ManagerStatus: undefined, Metrics: { Load: 1 } };
+  assert.equal(withMore('{"ID":"n1"}', more), '{"ID":"n1","Metrics":{"Load":1}}');
+  assert.equal(withMore('{"ID":"n1"}', { Metrics: undefined }), '{"ID":"n1"}');
 });
