@@ -29,6 +29,7 @@ import { nodeRoutes } from "./routes/node_routes.ts";
 import { payloadRoutes } from "./routes/payload_routes.ts";
 import { serviceRoutes } from "./routes/service_routes.ts";
 import { swarmRoutes } from "./routes/swarm_routes.ts";
+import { RenderedObjects } from "./rendered.ts";
 import { rightFor } from "./rights.ts";
 import { swarmNetworkRoutes } from "./routes/swarm_network_routes.ts";
 import { systemRoutes } from "./routes/system_routes.ts";
@@ -67,6 +68,7 @@ export function controlAPI(options: ControlOptions): ControlAPI {
   const { lifecycle, clock, random, version } = options;
   const engine = options.engine === undefined ? undefined : connectEngine(options.engine, clock);
   const context: ControlContext = { lifecycle, clock, random, version, engine };
+  const rendered = new RenderedObjects();
   const hub = new EventHub(clock);
   hub.follow(lifecycle.manager);
 
@@ -84,9 +86,9 @@ export function controlAPI(options: ControlOptions): ControlAPI {
   eventRoutes(app, context, hub);
   swarmRoutes(app, context);
   logRoutes(app, context);
-  nodeRoutes(app, context);
-  serviceRoutes(app, context);
-  taskRoutes(app, context);
+  nodeRoutes(app, context, rendered);
+  serviceRoutes(app, context, rendered);
+  taskRoutes(app, context, rendered);
   explainRoutes(app, context);
   payloadRoutes(app, context);
   swarmNetworkRoutes(app, context);

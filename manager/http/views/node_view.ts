@@ -21,7 +21,7 @@ function descriptionView(description: NodeDescription): Record<string, unknown> 
     ManagerOnly,
     Facts,
   } = description;
-  return inOrder({
+  return {
     Hostname,
     Platform: { Architecture: Platform.Architecture, OS: Platform.OS },
     Resources: inOrder(Resources, ["NanoCPUs", "MemoryBytes", "GenericResources"]),
@@ -36,22 +36,38 @@ function descriptionView(description: NodeDescription): Record<string, unknown> 
     AgentOnly,
     ManagerOnly,
     Facts,
-  }, []);
+  };
 }
 
 /** Why a manager that does its work takes no tasks, and is never "ready" for any. */
 const NO_AGENT = "a manager without an agent: it runs no tasks";
 
-/** A node, with its part in the quorum, and how it is if it said so: Docker's clients pass over that. */
-export function nodeView(
+/** A node's part in the quorum; undefined if it has none. */
+function managerStatus(
+  { ID }: Node,
+  { members, leaderNodeID }: ConsensusStatus,
+): Record<string, unknown> | undefined {
+  const member = members.find((each) => each.nodeID === ID);
+  return member && {
+    ...(leaderNodeID === ID && { Leader: true }),
+    Reachability: member.reachable ? "reachable" : "unreachable",
+    Addr: member.address,
+  };
+}
+
+/** What a node shows of the moment: its part in the quorum, and how it is if it said so, which Docker's clients pass over. */
+export function presentView(
   node: Node,
   consensus: ConsensusStatus,
-  metrics?: ShownMetrics,
+  metrics: ShownMetrics | undefined,
 ): Record<string, unknown> {
-  const member = consensus.members.find((each) => each.nodeID === node.ID);
-  const isLeader = consensus.leaderNodeID === node.ID;
+  return { ManagerStatus: managerStatus(node, consensus), Metrics: metrics };
+}
+
+/** A node, without what {@linkcode presentView} adds. */
+export function nodeView(node: Node): Record<string, unknown> {
   const Message = node.Description?.ManagerOnly ? NO_AGENT : node.Status.Message;
-  return inOrder({
+  return {
     ID: node.ID,
     Version: node.Version,
     CreatedAt: node.CreatedAt,
@@ -69,11 +85,5 @@ export function nodeView(
       ...(Message && { Message }),
       ...(node.Status.Addr && { Addr: node.Status.Addr }),
     },
-    ManagerStatus: member && {
-      ...(isLeader && { Leader: true }),
-      Reachability: member.reachable ? "reachable" : "unreachable",
-      Addr: member.address,
-    },
-    Metrics: metrics,
-  }, []);
+  };
 }

@@ -6,7 +6,7 @@ import { parseCounters } from "../../../executors/process/shim.ts";
 import { DAY_MS } from "../../../api/duration.ts";
 import { METRICS_PERIOD_MS } from "../../../api/node_metrics.ts";
 import { metricsView } from "../../../manager/http/views/metrics_view.ts";
-import { nodeView } from "../../../manager/http/views/node_view.ts";
+import { presentView } from "../../../manager/http/views/node_view.ts";
 import { createMockExecutor } from "../../../executors/mock/mock_executor.ts";
 import { MockWorld } from "../../../executors/mock/mock_world.ts";
 import { DirectConnection, openSession, testDispatcher, testNode } from "../dispatcher/harness.ts";
@@ -108,10 +108,10 @@ Deno.test("Metrics: come with heartbeats, are checked, shown on the node and wri
   }
   await heartbeat(undefined);
   assert.equal(store.get("nodes", "n1")!.Version.Index, before);
-  const status = { members: [], isLeader: true, term: 1 } as unknown as Parameters<typeof nodeView>[1];
+  const status = { members: [], isLeader: true, term: 1 } as unknown as Parameters<typeof presentView>[1];
   const node = store.get("nodes", "n1")!;
-  assert.deepEqual(nodeView(node, status, dispatcher.metrics("n1")).Metrics, dispatcher.metrics("n1"));
-  assert.ok(!("Metrics" in nodeView(node, status)));
+  assert.deepEqual(presentView(node, status, dispatcher.metrics("n1")).Metrics, dispatcher.metrics("n1"));
+  assert.equal(presentView(node, status, undefined).Metrics, undefined);
   await store.update((tx) => tx.delete("nodes", "n1"));
   assert.equal(dispatcher.metrics("n1"), undefined);
 });
