@@ -9,6 +9,7 @@ import { artifactName } from "../../api/artifact.ts";
 import { CoveyError } from "../../api/errors.ts";
 import { RUNTIME_DENO } from "../../api/service.ts";
 import type { Task } from "../../api/task.ts";
+import { logName } from "./log_reader.ts";
 import { NO_DEPENDENCIES } from "../executor.ts";
 import { deleteRun, type Device, ProcessController } from "./process_controller.ts";
 
@@ -108,7 +109,7 @@ export class ArtifactFetcher {
     const { stateDir } = this.#device;
     const text = await Deno.readTextFile(`${stateDir}/tasks/${id}/result`).catch(() => undefined);
     if (text !== undefined) return JSON.parse(text);
-    const log = await Deno.readTextFile(`${stateDir}/logs/${id}.log`).catch(() => "");
+    const log = await Deno.readTextFile(`${stateDir}/logs/${logName(id, "stderr")}`).catch(() => "");
     return { error: /error: (?:Uncaught )?(.*)/.exec(log)?.[1] ?? otherwise };
   }
 

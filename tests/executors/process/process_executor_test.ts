@@ -7,6 +7,7 @@ import { createProcessExecutor } from "../../../executors/process/process_execut
 import { processFixture, processTask, shimsOf } from "../../conformance/process_fixture.ts";
 import { NODE_ID } from "../../conformance/tasks.ts";
 import { copyShim } from "./hostile_agent.ts";
+import { programLog } from "../../support/program_log.ts";
 
 const never = new AbortController().signal;
 type World = Awaited<ReturnType<typeof processFixture>>;
@@ -39,7 +40,7 @@ async function ran(world: World, spec: ProcessSpec, limits?: object): Promise<{ 
   if (limits) task.Spec.Resources = { Limits: limits };
   const { executor, controller } = await started(world, task);
   const exit = await controller.wait(never);
-  const log = await Deno.readTextFile(`${world.stateDir}/logs/${task.ID}.log`);
+  const log = await programLog(world.stateDir, task.ID);
   await controller.remove(never);
   await controller.close();
   await executor.close();
@@ -289,7 +290,7 @@ Deno.test("Process: a program may start as many processes as its limit says, one
         return { ExitCode, log };
       };
       assert.deepEqual(await runs("echo alone", 1), { ExitCode: 0, log: "alone\n" });
-      const many = await runs("for i in 1 2 3 4 5 6 7 8; do sleep 0.2 & done; wait; echo all", 5);
+      const many = await runs("exec 2>&1; for i in 1 2 3 4 5 6 7 8; do sleep 0.2 & done; wait; echo all", 5);
       // Without control groups the limit is the user's: it takes a user of the task's own.
       if (!shim || Deno.uid() === 0) assert.match(many.log, /fork/i);
       await executor.close();

@@ -43,7 +43,7 @@ Deno.test({
       `kill -0 $(pgrep -f 'sleep 1000') 2>/dev/null && echo SIGNALLED`,
       // Its own folder, by path as well.
       `echo x >here && cat ${dir}/process/tasks/spy/here >/dev/null || echo NOT MINE`,
-      "echo y >/dev/stderr",
+      "echo y >/dev/stdout",
       "echo tried",
     ].join("\n");
     await manager.assign(nodeID, ["spy"], ["/bin/sh", "-c", script]);
