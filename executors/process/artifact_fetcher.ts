@@ -1,7 +1,7 @@
 /**
- * Fetches artifacts outside of the agent's sandbox: as a deno task of its own, with the permission to reach one host and to
- * write into its own folder, under the shim and its rules. What it has got stays there until it is whole, also when the agent or
- * the device ends meanwhile.
+ * Fetches artifacts outside of the agent's sandbox: as a deno task of its own, with the permission to reach one
+ * host and to write into its own folder, under the shim and its rules. What it has got stays there until it is
+ * whole, also when the agent or the device ends meanwhile.
  */
 import { dirname } from "node:path";
 import type { Artifact } from "../../api/artifact.ts";
@@ -56,8 +56,8 @@ export class ArtifactFetcher {
   }
 
   /**
-   * Resolves with the path of what was fetched, to be moved away; it is not looked into. What was there before goes on from its
-   * end. Rejects with `unavailable` where another attempt may help.
+   * Resolves with the path of what was fetched, to be moved away; it is not looked into. What was there before
+   * goes on from its end. Rejects with `unavailable` where another attempt may help.
    */
   async fetch(artifact: Artifact, signal: AbortSignal): Promise<string> {
     const id = FETCH_PREFIX + artifact.SHA256.slice(0, ID_DIGITS);

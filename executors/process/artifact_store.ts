@@ -5,8 +5,8 @@
  *     artifacts/uses.json       which a service uses now, and which it used before
  *     tasks/fetch-SHA256/part   what has been fetched of one so far
  *
- * A file is looked through whenever a task is made ready, so that one that the card has damaged is fetched anew. What no service
- * uses now, or used before that, goes.
+ * A file is looked through whenever a task is made ready, so that one that the card has damaged is fetched
+ * anew. What no service uses now, or used before that, goes.
  */
 import { createHash } from "node:crypto";
 import { type Artifact, artifactName, artifactsFor } from "../../api/artifact.ts";

@@ -44,6 +44,9 @@ PATH=/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin
 MAX_AHEAD=8
 # Size at which a log becomes the older one, that of log_keeper.ts.
 MAX_LOG_BYTES=1048576
+# All logs together, and the least of each, as there.
+MAX_TOTAL_LOG_BYTES=67108864
+MIN_LOG_BYTES=65536
 LC_ALL=C
 NEWLINE='
 '
@@ -463,9 +466,14 @@ any_alive() {
 keep_logs() {
   exec 3>&- </dev/null
   while sleep 1 && { [ -z "$serving" ] || [ -e "$serving" ]; } && any_alive; do
-    for log in $(find "$state/logs" -name '*.log' -size +$((MAX_LOG_BYTES / 512))); do
+    set -- "$state"/logs/*.log
+    share=$((MAX_TOTAL_LOG_BYTES / 2 / $#))
+    [ $share -ge $MIN_LOG_BYTES ] || share=$MIN_LOG_BYTES
+    [ $share -le $MAX_LOG_BYTES ] || share=$MAX_LOG_BYTES
+    find "$state/logs" -name '*.log.1' -size +$(((share + 511) / 512)) -exec rm -f {} +
+    for log in $(find "$state/logs" -name '*.log' -size +$((share / 512))); do
       [ ! -L "$log" ] && [ ! -L "$log.1" ] || continue
-      tail -c $MAX_LOG_BYTES "$log" >"$log.1"
+      tail -c $share "$log" >"$log.1"
       # Programs append, so it goes on from its start.
       : >"$log"
     done

@@ -63,7 +63,7 @@ Deno.test({
 
 Deno.test({
   name: "Task user: each task has one of its own, without other groups and without more rights to come by",
-  ignore: !isRoot,
+  ignore: !isRoot, // without root there is nobody else to run it as
   fn: async () => {
     const world = await processFixture();
     const executor = await world.executor();
@@ -93,7 +93,7 @@ Deno.test({
 
 Deno.test({
   name: "Task user: the device's own file names who it is, and the node says which it is",
-  ignore: !isRoot,
+  ignore: !isRoot, // without root there is nobody else to run it as
   fn: async () => {
     for (
       const [file, label, who] of [[undefined, "own", /^1\d{9}$/], ["nobody\n", "named", /^65534$/], [
@@ -124,7 +124,7 @@ Deno.test({
 
 Deno.test({
   name: "Task user: a device that cannot keep a task to itself runs none that leaves it open",
-  ignore: !isRoot,
+  ignore: !isRoot, // without root there is nobody else to run it as
   fn: async () => {
     const world = await processFixture();
     for (
