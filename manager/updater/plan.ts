@@ -37,6 +37,8 @@ export type Action =
   | { do: "replace"; key: string; stage: number; returned: boolean }
   /** Ends what stands beside a task that has proved itself. */
   | { do: "end_others"; key: string }
+  /** Of several tasks of the spec that is rolled out, leaves one. */
+  | { do: "end_copies"; key: string }
   /** Writes the progress, and where it has stopped why. */
   | { do: "record"; rollout: Rollout; stop?: Stop }
   | { do: "roll_back"; rollout: Rollout; failed: string };
@@ -185,7 +187,8 @@ class Planner {
       const provenMs = first.watchedMs + monitorMs;
       if (first.state === "running" && provenMs > nowMs) this.#isUnproven(slot, provenMs);
     }
-    if (!slot.crowded || slot.runningMs === undefined) return;
+    if (slot.copies) this.#actions.push({ do: "end_copies", key: slot.key });
+    if (slot.copies || !slot.crowded || slot.runningMs === undefined) return;
     const keptMs = startFirst && !rollback ? slot.runningMs + monitorMs : 0;
     if (keptMs <= nowMs) this.#actions.push({ do: "end_others", key: slot.key });
     else this.#wakeAt(keptMs);
@@ -351,9 +354,11 @@ class Planner {
     return deferred === undefined && runningMs !== undefined && !this.#failed.has(place);
   }
 
+  /** A new task runs, and has yet to prove itself before what stands beside it is ended. */
   #isCrowded(): boolean {
     return this.state.slots.some((slot) =>
-      slot.crowded && slot.deferred === undefined && !this.#failed.has(slot.place)
+      slot.crowded && slot.runningMs !== undefined && slot.deferred === undefined &&
+      !this.#failed.has(slot.place)
     );
   }
 

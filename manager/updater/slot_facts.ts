@@ -36,6 +36,8 @@ export interface SlotFacts {
   runningMs: number | undefined;
   /** It has more wanted tasks than that one. */
   crowded: boolean;
+  /** It has more than one wanted task of that spec: restarts of what an unfinished update had left side by side. */
+  copies: boolean;
   /** The stage in which the rollout reached it; undefined if it has not. */
   stage: number | undefined;
   returned: boolean;
@@ -76,6 +78,7 @@ export function slotFacts(
     dirty: best === undefined,
     runningMs: best?.Status.State === "running" ? ranSince(best, nowMs) : undefined,
     crowded: best !== undefined && live.length > 1,
+    copies: clean.length > 1,
     stage: mark?.Stage,
     returned: mark?.Returned ?? false,
     first: first && firstTask(view, first, nowMs),

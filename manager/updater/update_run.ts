@@ -15,7 +15,6 @@ import type { Node } from "../../api/node.ts";
 import type { Rollout } from "../../api/rollout.ts";
 import type { Service, UpdateStatus } from "../../api/service.ts";
 import { slotKey, type Task } from "../../api/task.ts";
-import { compareStates } from "../../api/task_state.ts";
 import { clusterOf } from "../cluster/cluster_object.ts";
 import type { ComponentOptions } from "../leader/commit_loop.ts";
 import type { RestartSupervisor } from "../restart/restart_supervisor.ts";
@@ -131,14 +130,15 @@ export class UpdateRun {
   }
 
   async #endOthers(actions: readonly Action[]): Promise<void> {
-    const keys = actions.flatMap((action) => action.do === "end_others" ? [action.key] : []);
-    if (keys.length === 0) return;
-    await this.options.store.batch(keys, (tx, key) => {
+    const places = actions.filter((action) => action.do === "end_others" || action.do === "end_copies");
+    if (places.length === 0) return;
+    await this.options.store.batch(places, (tx, { do: what, key }) => {
       const service = tx.get("services", this.service.ID);
       if (service === undefined || !this.serves(service)) return;
       const live = this.supervisor.liveTasks(tx, service, tx.find("tasks", "slot", key));
-      const proven = live.find((task) => task.Status.State === "running" && !isTaskDirty(tx, service, task));
-      if (proven) this.#end(tx, live.filter((task) => task.ID !== proven.ID));
+      const clean = live.filter((task) => !isTaskDirty(tx, service, task)), best = longestRunning(clean);
+      const kept = what === "end_others" ? best : best ?? clean.at(-1);
+      if (kept) this.#end(tx, (what === "end_others" ? live : clean).filter((task) => task !== kept));
     });
   }
 
@@ -180,8 +180,7 @@ export class UpdateRun {
     next.Rollout = { Number: rollout.Number, Stage: stage, ...(returned && { Returned: true }) };
     next.DesiredState = startFirst ? "running" : "ready";
     tx.create("tasks", next);
-    // A task that never began to run is no good task to keep.
-    this.#end(tx, startFirst ? live.filter((task) => compareStates(task.Status.State, "running") > 0) : live);
+    this.#end(tx, startFirst ? live.filter((task) => task !== longestRunning(live)) : live);
   }
 
   async #record(before: Rollout, rollout: Rollout, stop: Stop | undefined): Promise<void> {
@@ -250,6 +249,19 @@ export class UpdateRun {
     });
     this.#timer = { at, cancel };
   }
+}
+
+/**
+ * The task to keep until another has proved itself: of those that an unfinished start-first update left side by side the one
+ * that did for longest. A task that does not run is no good task to keep.
+ */
+function longestRunning(tasks: readonly Task[]): Task | undefined {
+  const running = tasks.filter(({ Status }) => Status.State === "running");
+  const since = ({ RunningAt, CreatedAt }: Task) => Date.parse(RunningAt ?? CreatedAt);
+  return running.reduce<Task | undefined>(
+    (best, task) => best && since(best) <= since(task) ? best : task,
+    undefined,
+  );
 }
 
 /** True while nothing may be replaced. */

@@ -31,6 +31,7 @@ function slot(place: string, matches: number[]): SlotFacts {
     dirty: true,
     runningMs: undefined,
     crowded: false,
+    copies: false,
     stage: undefined,
     returned: false,
     first: undefined,
