@@ -8,7 +8,10 @@ import { nodeMatches } from "../placement/constraint.ts";
 import type { ReadView } from "../store/store.ts";
 import { isTaskDirty, isWanted } from "../task/task.ts";
 
-/** The first task that the rollout put into a place. */
+/**
+ * The task by which a place is judged: the first one that the rollout put there. Where nobody saw what became of that one, as
+ * while the rollout was held, it is a restart of it.
+ */
 export interface FirstTask {
   id: string;
   state: "starting" | "running" | "failed" | "gone";
@@ -42,19 +45,22 @@ export interface SlotFacts {
   stage: number | undefined;
   returned: boolean;
   first: FirstTask | undefined;
+  /** The last task of the rollout there, which may be a restart. */
+  last: FirstTask | undefined;
   /** Stages whose constraint it meets. */
   matches: readonly number[];
 }
 
 /**
  * The facts of the place whose live tasks are `live` and whose history is `tasks`, for rollout `number`; undefined if it is
- * no part of a rollout. `nowMs` bounds what a clock that was ahead once wrote.
+ * no part of a rollout. `judged` is the ID of the task by which it was judged so far. `nowMs` bounds what a clock that was
+ * ahead once wrote.
  */
 export function slotFacts(
   view: ReadView,
   service: Service,
   number: number,
-  { live, tasks }: { live: readonly Task[]; tasks: readonly Task[] },
+  { live, tasks, judged }: { live: readonly Task[]; tasks: readonly Task[]; judged: string | undefined },
   nowMs: number,
 ): SlotFacts | undefined {
   const [task] = live;
@@ -69,8 +75,9 @@ export function slotFacts(
   const clean = live.filter((each) => !isTaskDirty(view, service, each));
   const best = clean.find((each) => each.Status.State === "running" && isWanted(each)) ?? clean.at(-1);
   const made = tasks.filter((each) => each.Rollout?.Number === number);
-  const first = made.findLast((each) => !each.Rollout!.Restarted);
-  const mark = (first ?? made[0])?.Rollout;
+  const at = made.findIndex((each) => each.ID === judged);
+  const first = made.slice(at + 1).findLast((each) => !each.Rollout!.Restarted) ?? made[at];
+  const mark = (first ?? made[0])?.Rollout, last = made.at(-1);
   return {
     key: slotKey(task),
     place: isBound ? task.NodeID : String(task.Slot),
@@ -82,6 +89,7 @@ export function slotFacts(
     stage: mark?.Stage,
     returned: mark?.Returned ?? false,
     first: first && firstTask(view, first, nowMs),
+    last: last && firstTask(view, last, nowMs),
     matches: node === undefined
       ? []
       : stagesOf(service.Spec).flatMap(({ Constraint }, index) =>

@@ -49,8 +49,8 @@ export class SlotTable {
     if (this.#touched.size === 0 && this.#read) return this.#read;
     const known = this.#facts;
     for (const key of this.#touched) {
-      const facts = readSlot(store, this.supervisor, service, rollout.Number, key, nowMs);
       let before = known.get(key);
+      const facts = readSlot(store, this.supervisor, service, rollout.Number, key, nowMs, before?.first?.id);
       if ((before !== undefined) !== (facts !== undefined)) this.#order = undefined;
       if (before && this.#interrupted.has(key)) before = interrupted(before, look);
       if (facts) known.set(key, followed(before, facts, look));
@@ -89,9 +89,10 @@ function readSlot(
   number: number,
   key: string,
   nowMs: number,
+  judged?: string,
 ): SlotFacts | undefined {
-  const tasks = view.find("tasks", "slot", key);
-  return slotFacts(view, service, number, { live: supervisor.liveTasks(view, service, tasks), tasks }, nowMs);
+  const tasks = view.find("tasks", "slot", key), live = supervisor.liveTasks(view, service, tasks);
+  return slotFacts(view, service, number, { live, tasks, judged }, nowMs);
 }
 
 function inOrder(slots: SlotFacts[], number: number, shuffled: boolean): SlotFacts[] {

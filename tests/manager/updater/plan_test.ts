@@ -35,6 +35,7 @@ function slot(place: string, matches: number[]): SlotFacts {
     stage: undefined,
     returned: false,
     first: undefined,
+    last: undefined,
     matches,
   };
 }

@@ -37,11 +37,15 @@ Deno.test("Updater: two restarts of the new spec on one device hold up no update
   // The device with both loses its power while the other has its turn; what follows there never lives long.
   fleet.agents.fate = ({ NodeID }) => NodeID === both ? "failed" : undefined;
   await fleet.release(id, "v3");
-  for (const task of fleet.running(id)) if (task.NodeID === both) await fleet.agents.report(task.ID, "failed");
+  for (const task of fleet.running(id)) {
+    if (task.NodeID === both) await fleet.agents.report(task.ID, "failed");
+  }
   await fleet.clock.advance(10_000);
   assert.deepEqual(on(both!), ["v3"]);
   fleet.agents.fate = ({ NodeID }) => NodeID === both ? "failed" : "running";
   fleet.agents.kick();
   await fleet.clock.advance(4 * MONITOR_MS);
-  assert.deepEqual([fleet.service(id).UpdateStatus?.State, on(both!), on(other)], ["completed", ["v3"], ["v3"]]);
+  assert.deepEqual([fleet.service(id).UpdateStatus?.State, on(both!), on(other)], ["completed", ["v3"], [
+    "v3",
+  ]]);
 });
