@@ -7,6 +7,7 @@ import { isJob, modeOf, type Service, type ServiceSpec } from "../../api/service
 import type { Store, WriteTransaction } from "../store/store.ts";
 import { requireDependencies } from "./payloads.ts";
 import { forNewcomer } from "../task/gate.ts";
+import { requireBudgets } from "./budgets.ts";
 import { requireVersion } from "./version.ts";
 
 /** Creates a service and resolves with its ID. Throws `already_exists` if the name is taken. */
@@ -32,6 +33,7 @@ export async function createService(
       );
     }
     requireDependencies(tx, spec.TaskTemplate);
+    requireBudgets(tx, spec);
     tx.create("services", service);
   });
   return service.ID;
@@ -61,6 +63,7 @@ export async function updateService(
     }
     requireVersion(service, version);
     requireDependencies(tx, spec.TaskTemplate);
+    requireBudgets(tx, spec);
     const { UpdateStatus: _reset, Proven: _, ...kept } = service;
     const base = forNewcomer(service);
     tx.update("services", {

@@ -9,6 +9,7 @@
  * after that. A device that comes back after the end is a returnee: it counts by itself, and a cap holds the others.
  */
 import type { Rollout, RolloutFailure } from "../../api/rollout.ts";
+import { type Group, GroupCount } from "../placement/budget.ts";
 import type { Policy, StagePolicy } from "./policy.ts";
 import type { Times } from "./run_time.ts";
 import type { SlotFacts } from "./slot_facts.ts";
@@ -24,6 +25,8 @@ export interface PlanState {
   rollout: Rollout;
   /** All places, in the order in which they are reached. */
   slots: readonly SlotFacts[];
+  /** The groups of each device that has no place, and is missing in them. */
+  absent: readonly (readonly Group[])[];
   /** There is a spec to go back to. */
   hasPrevious: boolean;
 }
@@ -130,6 +133,7 @@ class Planner {
   readonly #actions: Action[] = [];
   readonly #rollout: Rollout;
   readonly #failed: Set<string>;
+  readonly #forgiven: Set<string>;
   readonly #retry: Set<string>;
   #wakeMs: number | undefined;
   #inFlight = 0;
@@ -139,6 +143,7 @@ class Planner {
   constructor(readonly state: PlanState, readonly policy: Policy) {
     const counted = tally(state, policy);
     this.#failed = new Set(counted.Failures.map(({ Place }) => Place));
+    this.#forgiven = new Set(counted.Failures.flatMap(({ Place, Forgiven }) => Forgiven ? [Place] : []));
     this.#retry = new Set(stillToRetry(state));
     this.#rollout = withRetry(counted, [...this.#retry]);
   }
@@ -274,7 +279,8 @@ class Planner {
     // A device that vanished with the new spec keeps its place in the stage: the spec may be why.
     const reached = slots.filter(isReached).length;
     const waiting = slots.filter((slot) => slot.dirty && slot.deferred === undefined).length;
-    return [...again, ...fresh.slice(0, Math.max(0, Math.ceil(stage.share * (reached + waiting)) - reached))];
+    const room = Math.max(0, Math.ceil(stage.share * (reached + waiting)) - reached);
+    return [...again, ...this.#freeFirst(fresh).slice(0, room)];
   }
 
   /** Not there yet, and nothing is on its way: also where the first task vanished without a word. */
@@ -286,13 +292,53 @@ class Planner {
 
   #launch(slots: readonly SlotFacts[], returned: boolean): number {
     const free = Math.max(0, this.policy.parallelism - this.#inFlight);
-    const due = slots.slice(0, free);
+    const due = this.#withinBudgets(slots, free);
     for (const { key, place } of due) {
       this.#actions.push({ do: "replace", key, stage: this.#rollout.Stage, returned });
       this.#retry.delete(place);
     }
     this.#inFlight += due.length;
     return due.length;
+  }
+
+  /**
+   * The first so many of `slots` that may go down by the budgets of their groups: where nothing runs it may be replaced, and
+   * start-first takes nothing down. What has not run for long counts as down, and is not taken down for that.
+   */
+  #withinBudgets(slots: readonly SlotFacts[], most: number): SlotFacts[] {
+    if (this.policy.startFirst || !slots.some(({ groups }) => groups.length > 0)) return slots.slice(0, most);
+    const count = new GroupCount(), { nowMs } = this.state.times;
+    for (const groups of this.state.absent) count.add(groups, false);
+    const up = new Set<SlotFacts>();
+    for (const slot of this.state.slots) {
+      const upMs = this.#servedWellFromMs(slot);
+      if (upMs <= nowMs) up.add(slot);
+      // Then there may be room.
+      else if (upMs < Infinity) this.#wakeAt(upMs);
+      count.add(slot.groups, up.has(slot));
+    }
+    const chosen: SlotFacts[] = [];
+    for (const slot of slots) {
+      if (chosen.length >= most) break;
+      const isUp = up.has(slot);
+      if (this.#servedWellFromMs(slot) < Infinity && count.fullGroup(slot.groups, !isUp)) continue;
+      if (isUp) count.takeDown(slot.groups);
+      chosen.push(slot);
+    }
+    return chosen;
+  }
+
+  /** Where failure budgets hold some up, the others do not wait behind them. */
+  #freeFirst(slots: readonly SlotFacts[]): readonly SlotFacts[] {
+    if (!slots.some(({ groups }) => groups.length > 0)) return slots;
+    const free = new Set(this.#withinBudgets(slots, Infinity));
+    return [...free, ...slots.filter((slot) => !free.has(slot))];
+  }
+
+  /** When what runs in a place will have run for the monitor period; never, as far as is known, where nothing does. */
+  #servedWellFromMs({ unreachable, runningMs, oldRunningMs }: SlotFacts): number {
+    if (unreachable) return Infinity;
+    return Math.min(runningMs ?? Infinity, oldRunningMs ?? Infinity) + this.policy.monitorMs;
   }
 
   #launchReturnees(): void {
@@ -350,8 +396,12 @@ class Planner {
       : "wait";
   }
 
-  #isGood({ place, deferred, runningMs }: SlotFacts): boolean {
-    return deferred === undefined && runningMs !== undefined && !this.#failed.has(place);
+  /** One that has failed is good again if somebody forgave it, and what runs there since has proved itself. */
+  #isGood({ place, deferred, runningMs, first }: SlotFacts): boolean {
+    if (deferred !== undefined || runningMs === undefined) return false;
+    if (!this.#failed.has(place)) return true;
+    const provenMs = first?.state === "running" ? first.watchedMs + this.policy.monitorMs : Infinity;
+    return this.#forgiven.has(place) && provenMs <= this.state.times.nowMs;
   }
 
   /** A new task runs, and has yet to prove itself before what stands beside it is ended. */

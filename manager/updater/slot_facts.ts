@@ -4,13 +4,14 @@ import type { Node } from "../../api/node.ts";
 import type { Service } from "../../api/service.ts";
 import { slotKey, type Task } from "../../api/task.ts";
 import { compareStates, isTerminal } from "../../api/task_state.ts";
+import { type Group, groupsOf } from "../placement/budget.ts";
 import { nodeMatches } from "../placement/constraint.ts";
 import type { ReadView } from "../store/store.ts";
 import { isTaskDirty, isWanted } from "../task/task.ts";
 
 /**
- * The task by which a place is judged: the first one that the rollout put there. Where nobody saw what became of that one, as
- * while the rollout was held, it is a restart of it.
+ * The task by which a place is judged: the first one that the rollout put there. Where nobody saw what became of that one,
+ * as while the rollout was held, it is a restart of it.
  */
 export interface FirstTask {
   id: string;
@@ -49,6 +50,12 @@ export interface SlotFacts {
   last: FirstTask | undefined;
   /** Stages whose constraint it meets. */
   matches: readonly number[];
+  /** Its node is not in reach, whatever else is with it. */
+  unreachable: boolean;
+  /** Since when the longest-running task of another spec runs. */
+  oldRunningMs: number | undefined;
+  /** Those whose failure budget it counts for. */
+  groups: readonly Group[];
 }
 
 /**
@@ -73,6 +80,9 @@ export function slotFacts(
     if (isLeaving(service, node) && !live.some(isWanted)) return undefined;
   }
   const clean = live.filter((each) => !isTaskDirty(view, service, each));
+  const oldRunning = live.filter((each) =>
+    !clean.includes(each) && each.Status.State === "running" && isWanted(each)
+  );
   const best = clean.find((each) => each.Status.State === "running" && isWanted(each)) ?? clean.at(-1);
   const made = tasks.filter((each) => each.Rollout?.Number === number);
   const at = made.findIndex((each) => each.ID === judged);
@@ -90,6 +100,11 @@ export function slotFacts(
     returned: mark?.Returned ?? false,
     first: first && firstTask(view, first, nowMs),
     last: last && firstTask(view, last, nowMs),
+    unreachable: node !== undefined && node.Status.State !== "ready",
+    oldRunningMs: oldRunning.length === 0
+      ? undefined
+      : Math.min(...oldRunning.map((each) => ranSince(each, nowMs))),
+    groups: node === undefined ? [] : groupsOf(service.Spec, node),
     matches: node === undefined
       ? []
       : stagesOf(service.Spec).flatMap(({ Constraint }, index) =>

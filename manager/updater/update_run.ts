@@ -17,8 +17,10 @@ import type { Service, UpdateStatus } from "../../api/service.ts";
 import { slotKey, type Task } from "../../api/task.ts";
 import { clusterOf } from "../cluster/cluster_object.ts";
 import type { ComponentOptions } from "../leader/commit_loop.ts";
+import { budgetsOf, groupsOf } from "../placement/budget.ts";
 import type { RestartSupervisor } from "../restart/restart_supervisor.ts";
 import type { ReadView, WriteTransaction } from "../store/store.ts";
+import { hasRoom, isServed } from "../task/downtime.ts";
 import { provenBefore } from "../task/gate.ts";
 import { isTaskDirty, isWanted, newTask, placeOf, withDesired } from "../task/task.ts";
 import { type Action, plan, type Stop } from "./plan.ts";
@@ -28,6 +30,8 @@ import { SlotTable } from "./slot_table.ts";
 
 /** Counts alone are written no more often than this: a large fleet makes progress all the time. */
 const COUNT_PAUSE_MS = 5000;
+/** Before another try where others took down what a plan had counted on. */
+const FULL_PAUSE_MS = 1000;
 
 /** True if `tasks`, the live tasks of one slot, are not exactly one task of the service's present spec. */
 export function isSlotDirty(view: ReadView, service: Service, tasks: readonly Task[]): boolean {
@@ -97,7 +101,7 @@ export class UpdateRun {
     const slots = this.#slots.read(service, rollout, nowMs, policy);
     const hasPrevious = service.PreviousSpec !== undefined;
     const { actions, wakeMs, over } = plan(
-      { times, date: timestamp(clock), rollout, slots, hasPrevious },
+      { times, date: timestamp(clock), rollout, slots, absent: this.#slots.absent, hasPrevious },
       policy,
     );
     await this.#endOthers(actions);
@@ -149,16 +153,20 @@ export class UpdateRun {
   async #replace(actions: readonly Action[], startFirst: boolean): Promise<void> {
     const places = actions.filter((action) => action.do === "replace");
     if (places.length === 0) return;
-    let failure: CoveyError | undefined;
+    let failure: CoveyError | undefined, full = 0;
+    const hasBudgets = !startFirst && budgetsOf(this.service.Spec).length > 0;
+    const members = hasBudgets ? this.#slots.members() : undefined;
     await this.options.store.batch(
       places,
-      (tx, place) => this.#replaceOne(tx, place, startFirst),
+      (tx, place) => this.#replaceOne(tx, place, startFirst, members),
       (_, outcome) => {
         if (!outcome.committed) failure ??= outcome.error;
+        else if (outcome.value === "full") full++;
       },
     );
     if (failure) throw failure;
-    this.wake();
+    if (full < places.length) this.wake();
+    else this.#wakeIn(FULL_PAUSE_MS);
   }
 
   /** Puts a task of the present spec into the slot, unless what the plan was made of is not so any more. */
@@ -166,7 +174,8 @@ export class UpdateRun {
     tx: WriteTransaction,
     { key, stage, returned }: Extract<Action, { do: "replace" }>,
     startFirst: boolean,
-  ): void {
+    members: ReadonlyMap<string, readonly string[]> | undefined,
+  ): "full" | undefined {
     const service = tx.get("services", this.service.ID);
     const rollout = service?.UpdateStatus?.Rollout;
     if (service === undefined || rollout === undefined || !this.serves(service) || isHeld(rollout)) return;
@@ -175,12 +184,25 @@ export class UpdateRun {
     if (old === undefined) return;
     const again = rollout.Retry?.includes(placeName(old));
     if (!again && live.some((task) => !isTaskDirty(tx, service, task))) return;
+    if (members && !this.#mayGoDown(tx, service, old, members)) return "full";
     const { clock, random } = this.options;
     const next = newTask(service, placeOf(old), clusterOf(tx), clock, random);
     next.Rollout = { Number: rollout.Number, Stage: stage, ...(returned && { Returned: true }) };
     next.DesiredState = startFirst ? "running" : "ready";
     tx.create("tasks", next);
     this.#end(tx, startFirst ? live.filter((task) => task !== longestRunning(live)) : live);
+  }
+
+  /** Others may have taken devices of its groups down since the plan was made. */
+  #mayGoDown(
+    tx: WriteTransaction,
+    service: Service,
+    old: Task,
+    members: ReadonlyMap<string, readonly string[]>,
+  ): boolean {
+    const node = tx.get("nodes", old.NodeID);
+    if (node === undefined || !isServed(tx, service, node)) return true;
+    return hasRoom(tx, service, groupsOf(service.Spec, node), (name) => members.get(name) ?? []);
   }
 
   async #record(before: Rollout, rollout: Rollout, stop: Stop | undefined): Promise<void> {

@@ -10,6 +10,8 @@ export interface Look {
   isFirst: boolean;
   /** The stage that is going on; undefined once the rollout has come to its end. */
   stage: number | undefined;
+  /** Places that have failed, in spite of which somebody resumed the rollout: what runs there has another chance. */
+  forgiven: ReadonlySet<string>;
 }
 
 /** `found`, read from the store, with what was seen of the place `before`. */
@@ -40,11 +42,12 @@ function isProven({ watchedMs, unseen }: FirstTask, nowMs: number, monitorMs: nu
  * The leader before may have had another clock, and while a rollout is held nobody looks on: of the stage that goes on, who
  * begins to look on watches everything for itself. What is behind the rollout is taken from the dates.
  */
-function firstSight({ first, last, stage }: SlotFacts, look: Look): FirstTask | undefined {
-  const { nowMs, monitorMs, isFirst, stage: present } = look;
+function firstSight({ first, last, stage, place }: SlotFacts, look: Look): FirstTask | undefined {
+  const { nowMs, monitorMs, isFirst, stage: present, forgiven } = look;
   if (!isFirst) return first && { ...first, sinceMs: nowMs, watchedMs: nowMs };
   if (stage === undefined || stage !== present) return first;
-  const isSeen = first !== undefined && (first.state !== "failed" || first.ranMs <= monitorMs);
+  const isSeen = first !== undefined &&
+    (first.state !== "failed" || (first.ranMs <= monitorMs && !forgiven.has(place)));
   const found = isSeen ? first : last;
   return found?.state === "running" ? { ...found, watchedMs: nowMs } : found;
 }

@@ -155,3 +155,16 @@ Deno.test("Rollout: a canary that fails while nobody looks on does no better by 
   await fleet.clock.advance(60_000);
   assert.deepEqual([rollout().State, reached()], ["paused", 1]);
 });
+
+Deno.test("Rollout: resumed after its only canary failed, it goes on once that canary does well", async () => {
+  const { fleet, id, canary, reached, rollout } = await atCanary();
+  await using _ = fleet;
+  await fleet.agents.report(canary.ID, "failed");
+  await fleet.clock.advance(10_000);
+  assert.equal(rollout().State, "paused");
+  await controlRollout(fleet.store, fleet.clock, id, "resume");
+  await fleet.clock.advance(MONITOR_MS - 5000);
+  assert.equal(reached(), 1);
+  await fleet.clock.advance(3 * MONITOR_MS);
+  assert.deepEqual([rollout().State, reached()], ["completed", 10]);
+});

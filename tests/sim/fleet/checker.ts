@@ -5,6 +5,7 @@
  * - **HELD** a rollout that is paused, timed out or aborted gives nobody its version; an aborted one never goes on.
  * - **GATE** nothing but a rollout by stages brings its version, before it has come to its end.
  * - **BACK** what has come to its end is rolled back by nobody but a person.
+ * - **BUDGET** no device is taken down when, with it, more of its group would be down than may be.
  * - **KEEP** a task that runs, of the version that is wanted, is left alone.
  */
 import type { Rollout } from "../../../api/rollout.ts";
@@ -15,6 +16,7 @@ import { nodeMatches } from "../../../manager/placement/mod.ts";
 import type { Commit, Store } from "../../../manager/store/store.ts";
 import { isWanted } from "../../../manager/task/task.ts";
 import { Violation } from "../raft/checker.ts";
+import { BudgetChecker } from "./budget_checker.ts";
 import { kindOf, versionOf } from "./versions.ts";
 
 /** True while a rollout gives nobody its version. */
@@ -31,14 +33,17 @@ export class FleetChecker {
   readonly #store: Store;
   /** Of the present rollout: the devices that it has reached. */
   readonly #reached = new Set<string>();
+  readonly #budgets: BudgetChecker;
   #before: Service | undefined;
 
   constructor(store: Store) {
     this.#store = store;
+    this.#budgets = new BudgetChecker(store);
   }
 
   /** All that happened since the last call is in the store. */
-  sees({ changes }: Commit): void {
+  sees(commit: Commit): void {
+    const { changes } = commit;
     const services = changes.filter(({ table }) => table === "services").map(({ object }) =>
       object as Service
     );
@@ -55,6 +60,7 @@ export class FleetChecker {
     // Who takes a device away makes another one the canary.
     for (const nodeID of gone) this.#reached.delete(nodeID);
     this.#checkCanary(service);
+    this.#budgets.sees(commit, service);
     this.#before = service;
   }
 

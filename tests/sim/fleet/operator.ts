@@ -5,6 +5,7 @@ import type { Rollout } from "../../../api/rollout.ts";
 import type { Service } from "../../../api/service.ts";
 import { controlRollout, type RolloutAction } from "../../../manager/control/rollouts.ts";
 import { createService, rollbackService, updateService } from "../../../manager/control/services.ts";
+import { isWanted } from "../../../manager/task/task.ts";
 import type { World } from "../cluster/world.ts";
 import type { SeededRandom } from "../raft/random.ts";
 import type { FleetChecker } from "./checker.ts";
@@ -38,12 +39,19 @@ export class FleetOperator {
     return this.#managers.store.find("services", "name", SERVICE)[0];
   }
 
+  /** A bad version is somewhere: what mends it must not wait until more devices are well. */
+  get #isBroken(): boolean {
+    return this.#managers.store.all("tasks").some((task) =>
+      isWanted(task) && kindOf(versionOf(task)) !== "good"
+    );
+  }
+
   get rollout(): Rollout | undefined {
     return this.service?.UpdateStatus?.Rollout;
   }
 
   async create(): Promise<void> {
-    const spec = specOf(versionName(++this.#count, "good"), this.#devices, this.#random);
+    const spec = specOf(versionName(++this.#count, "good"), this.#devices, this.#random, true);
     const random = {
       float: this.#random.next,
       bytes: (length: number) => Uint8Array.from({ length }, () => this.#random.next() * 256),
@@ -67,7 +75,7 @@ export class FleetOperator {
   async release(kind: Kind): Promise<void> {
     const { store, clock } = this.#managers;
     const version = versionName(++this.#count, kind);
-    const spec = specOf(version, this.#devices, this.#random);
+    const spec = specOf(version, this.#devices, this.#random, !this.#isBroken);
     this.#world.log.note(`releases ${version}: ${JSON.stringify([spec.Labels, spec.UpdateConfig])}`);
     await this.#insist(async () => {
       const { ID, Version, Spec } = this.service!;
@@ -95,7 +103,7 @@ export class FleetOperator {
     if (random.chance(0.3)) return this.#rollBack();
     await this.control("pause");
     await this.#world.sleep(random.next() * 120_000);
-    await this.control("resume");
+    await this.help();
   }
 
   /** Does what a good version waits for. */

@@ -13,6 +13,13 @@ export const EARLY = { label: "ring", value: "early", constraint: "node.labels.r
 /** Share of the devices that a rollout works on at once, at least: otherwise runs last for ever. */
 const LEAST_PARALLELISM = 1 / 15;
 
+/** Of ten devices of a site two are offline, as a rule. */
+const BUDGETS = [
+  "node.labels.site=3",
+  "node.labels.site=4, node.labels.region=30%",
+  "node.labels.region=40%",
+];
+
 /** Stages, each with what it may say for itself; the first one is the canary. */
 const STAGES = [
   "5%, 100%",
@@ -21,8 +28,13 @@ const STAGES = [
   "1%, 100%",
 ];
 
-/** A spec of the service with `version`, by stages or as Docker's. */
-export function specOf(version: string, devices: number, random: SeededRandom): ServiceSpec {
+/** A spec of the service with `version`, by stages or as Docker's; `mayWait` for failure budgets. */
+export function specOf(
+  version: string,
+  devices: number,
+  random: SeededRandom,
+  mayWait: boolean,
+): ServiceSpec {
   const least = Math.ceil(devices * LEAST_PARALLELISM);
   const labels: Record<string, string> = {};
   if (random.chance(0.75)) {
@@ -35,6 +47,7 @@ export function specOf(version: string, devices: number, random: SeededRandom): 
     if (random.chance(0.3)) labels["covey.rollout.timeout"] = "8m";
     if (random.chance(0.3)) labels["covey.rollout.promotion"] = "manual";
   }
+  if (random.chance(0.5) && mayWait) labels["covey.rollout.budgets"] = random.pick(BUDGETS);
   if (random.chance(0.3)) labels["covey.rollout.max-returnee-failures"] = random.pick(["0", "2"]);
   return parseServiceSpec({
     Name: SERVICE,

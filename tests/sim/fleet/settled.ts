@@ -44,12 +44,15 @@ function unsettledDevice(
   if (last !== undefined && wanted.some((task) => kindOf(versionOf(task)) === "kills")) return undefined;
   if (node?.Status.State !== "ready") return `is ${node?.Status.State}`;
   if (last === undefined) return "has no task";
-  const version = versionOf(last), isGood = kindOf(version) === "good" && !isBroken(version, name);
+  const versions = wanted.map(versionOf), version = held ? versionOf(last) : expected;
+  const isGood = kindOf(version) === "good" && !isBroken(version, name);
   // A new one that has not proved itself may stand beside an old one, for ever if nobody goes on.
   if (wanted.length > (held || !isGood ? 2 : 1)) return `has ${wanted.length} tasks`;
-  if (held) {
-    if (isWithout(service, tasks) && version === expected) return `has ${expected}, which is held`;
-  } else if (version !== expected) return `has ${version} instead of ${expected}`;
+  if (held && isWithout(service, tasks) && versions.includes(expected)) {
+    return `has ${expected}, which is held`;
+  }
+  // Where it fails, an old one may be all that is left.
+  if (isGood && !versions.includes(version)) return `has ${versions} instead of ${version}`;
   return isGood && !running.includes(version) ? `runs ${running}, ${version} is wanted` : undefined;
 }
 

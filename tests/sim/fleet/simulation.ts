@@ -29,7 +29,7 @@ const OFFLINE_SHARE = 0.2, OFFLINE_MS = 120_000;
 const POWERLESS_SHARE = 0.2;
 /** Between two changes of the leader, of its clock, and of a node's availability, at most. */
 const LEADER_MS = 240_000, CLOCK_MS = 240_000, DRAIN_MS = 120_000;
-const SITES = 6;
+const DEVICES_PER_SITE = 10, REGIONS = 4;
 /** Devices that join later. */
 const NEWCOMERS = 2;
 /** Until everything has come to rest, of which nothing hinders it any more. */
@@ -110,9 +110,10 @@ export class FleetSimulation {
   }
 
   #node(name: string, isEarly = false) {
-    const node = firstNode(name, "active");
+    const node = firstNode(name, "active"), site = Math.floor(Number(name.slice(1)) / DEVICES_PER_SITE);
     const Labels = {
-      site: `site-${Number(name.slice(1)) % SITES}`,
+      site: `site-${site}`,
+      region: `region-${site % REGIONS}`,
       ...(isEarly && { [EARLY.label]: EARLY.value }),
     };
     return { ...node, Role: "worker" as const, Spec: { ...node.Spec, Role: "worker" as const, Labels } };
