@@ -17,7 +17,7 @@ import { DependencyKeeper } from "./dependencies.ts";
 import { DESCRIBE_TIMEOUT_MS, describeNode, type NodeFacts } from "./describe_node.ts";
 import type { LocalState } from "./local_state.ts";
 import { Managers } from "./managers.ts";
-import { runSession, type SessionEvents } from "./session.ts";
+import { type RenewSeals, runSession, type SessionEvents } from "./session.ts";
 import { type SendStatuses, StatusReporter } from "./status_reporter.ts";
 import { Worker } from "./worker.ts";
 
@@ -78,6 +78,7 @@ export class Agent {
   readonly #backoff: Backoff;
   readonly #abort = new AbortController();
   #sessionID: string | undefined;
+  #renewSeals: RenewSeals | undefined;
   #managersTold = false;
   /** What the node last said of itself. */
   #description: NodeDescription | undefined;
@@ -190,8 +191,9 @@ export class Agent {
 
   #events(address: string, onOpen: () => void): SessionEvents {
     return {
-      onRegistered: (message, send) => {
+      onRegistered: (message, send, renew) => {
         onOpen();
+        this.#renewSeals = renew;
         this.#registered(address, message, send);
       },
       onMessage: (message) => this.#takeMessage(message),
@@ -199,6 +201,7 @@ export class Agent {
       onComplete: (changes, index) => {
         this.#worker.applyComplete(changes, index);
         this.#backoff.reset();
+        this.#keepSealed();
       },
       onIncremental: (changes, index) => this.#worker.applyIncremental(changes, index),
       describe: (signal) => this.#describe(signal),
@@ -219,8 +222,22 @@ export class Agent {
     if (changed || !this.#managersTold) this.#options.onManagers?.(this.#managers.addresses);
     this.#managersTold = true;
     // The node's key may be a new one: a renewal is told of here.
-    void this.#dependencies.rekey();
+    void this.#dependencies.rekey().then(() => this.#keepSealed());
     this.#options.onSession?.(message);
+  }
+
+  /** Has managers keep what opens the node's sealed secrets for the key that it has now. */
+  #keepSealed(): void {
+    const renew = this.#renewSeals;
+    void this.#dependencies.staleSeals().then(async (seals) => {
+      if (seals.length === 0 || !renew) return;
+      await renew(seals);
+      this.#dependencies.sealsRenewed(seals);
+    }).catch((thrown) => {
+      // The next session tries again; until then the node has them from its disk.
+      const { message } = CoveyError.from(thrown);
+      logger.debug("Sealed secrets are not sealed for this node's new key yet: {message}", { message });
+    });
   }
 
   async #describe(signal: AbortSignal): Promise<NodeDescription> {

@@ -1,7 +1,7 @@
 /** Puts together what a node says of itself from what its executors say. */
 import { CoveyError, type FieldProblem } from "../api/errors.ts";
 import type { NodeDescription } from "../api/node.ts";
-import type { Executor, ExecutorDescription } from "../executors/executor.ts";
+import { can, type Executor, type ExecutorDescription } from "../executors/executor.ts";
 import { orAbort } from "../api/or_abort.ts";
 import { parseNodeDescription } from "../api/validate/node_description.ts";
 
@@ -23,20 +23,27 @@ export interface NodeFacts {
 /** An executor that takes longer than this to describe itself counts as not working now. */
 export const DESCRIBE_TIMEOUT_MS = 5000;
 
+/** What one executor says, and whether it can tell running programs of new secrets and configs. */
+interface Part {
+  runtime: string;
+  description: ExecutorDescription;
+  reloads: boolean;
+}
+
 /** Asks all executors; the runtime of one that cannot work now is listed as missing, with the reason. */
 export async function describeNode(
   facts: NodeFacts,
   executors: readonly Executor[],
   signal: AbortSignal,
 ): Promise<NodeDescription> {
-  const working: { runtime: string; description: ExecutorDescription }[] = [];
+  const working: Part[] = [];
   const MissingRuntimes: Record<string, string> = {};
   await Promise.all(executors.map(async (executor) => {
     const { runtime } = executor;
     try {
       // An executor may be anybody's: one that throws, or never answers, must not keep the others from working.
       const description = await orAbort(Promise.try(() => executor.describe(signal)), signal);
-      working.push({ runtime, description: checked(description) });
+      working.push({ runtime, description: checked(description), reloads: can(executor, "reload") });
     } catch (thrown) {
       MissingRuntimes[runtime] = CoveyError.from(thrown).message;
     }
@@ -57,12 +64,13 @@ function checked(description: ExecutorDescription): ExecutorDescription {
 
 function merge(
   facts: NodeFacts,
-  parts: { runtime: string; description: ExecutorDescription }[],
+  parts: Part[],
 ): NodeDescription {
   const all = parts.map((part) => part.description);
   const engine = all.find((part) => part.Engine !== undefined)?.Engine;
   const labels = Object.assign({}, ...all.map((part) => part.Engine?.Labels ?? {}), facts.Labels);
   const tlsInfo = facts.tlsInfo?.();
+  const reloads = parts.filter((part) => part.reloads).map((part) => part.runtime).sort();
   return {
     Hostname: facts.Hostname || (all.find((part) => part.Hostname)?.Hostname ?? ""),
     Platform: all.find((part) => part.Platform)?.Platform ?? facts.Platform,
@@ -73,6 +81,7 @@ function merge(
       Plugins: all.flatMap((part) => part.Engine?.Plugins ?? []),
     },
     Runtimes: parts.map((part) => part.runtime).sort(),
+    ...(reloads.length > 0 ? { Reloads: reloads } : {}),
     ...(facts.AgentOnly ? { AgentOnly: true } : {}),
     ...(tlsInfo ? { TLSInfo: tlsInfo } : {}),
   };

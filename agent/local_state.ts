@@ -15,6 +15,8 @@ export interface TaskRecord {
   assigned: boolean;
   /** How far the present run is, while the task is run again in place and its status is further. */
   phase?: TaskState | undefined;
+  /** Signals by which the running program has yet to be told of what changed. */
+  reload?: string[] | undefined;
 }
 
 /** What is kept of the node. */
@@ -112,10 +114,10 @@ export class LocalState {
     this.#tasks.set(ID, record);
     if (before?.task !== record.task) this.#writeTask(record.task);
     const unchanged = before && before.status === record.status && before.handle === record.handle &&
-      before.assigned === record.assigned && before.phase === record.phase;
+      before.assigned === record.assigned && before.phase === record.phase && before.reload === record.reload;
     if (!unchanged) {
-      const { status, handle, assigned, phase } = record;
-      this.#write(["task", ID, "state"], JSON.stringify({ status, handle, assigned, phase }));
+      const { status, handle, assigned, phase, reload } = record;
+      this.#write(["task", ID, "state"], JSON.stringify({ status, handle, assigned, phase, reload }));
     }
   }
 

@@ -22,6 +22,8 @@ export interface AgentOptionsFromFlags {
   executors: string[];
   /** State folder of the manager beside this agent, whose identity it shares and never writes; else undefined. */
   identityDir: string | undefined;
+  /** The private keys there are sealed; what with is the first line on standard input, from the manager. */
+  identitySealed: boolean;
   /** Absolute path of the process executor's shim; undefined for the one beside its module. */
   shim: string | undefined;
   /** Stop and remove the tasks, forget the cluster, and end. */
@@ -53,6 +55,7 @@ const FLAGS = {
   docker: { type: "string", default: DEFAULT_DOCKER_SOCKET },
   executor: { type: "string", multiple: true, default: [] as string[] },
   identity: { type: "string" },
+  "identity-sealed": { type: "boolean", default: false },
   shim: { type: "string" },
   leave: { type: "boolean", default: false },
   "exit-with-parent": { type: "boolean", default: false },
@@ -74,6 +77,7 @@ export function parseAgentOptions(args: string[], cwd: string, token?: string): 
     docker: values.docker.replace(/^unix:\/\//, ""),
     executors: values.executor.map(absolute),
     identityDir: values.identity === undefined ? undefined : absolute(values.identity),
+    identitySealed: values["identity-sealed"],
     shim: values.shim,
     leave: values.leave,
     exitWithParent: values["exit-with-parent"],

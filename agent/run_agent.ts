@@ -30,9 +30,15 @@ export interface EndRequest {
   leave: boolean;
 }
 
+/** The flags, and what came beside them. */
+export interface RunAgentOptions extends AgentOptionsFromFlags {
+  /** Unseals the private keys of the manager beside this agent. */
+  identityKey: Uint8Array | undefined;
+}
+
 /** Runs an agent until `ended` resolves. `signal` aborts together with it and ends a join that still waits. */
 export async function runAgent(
-  options: AgentOptionsFromFlags,
+  options: RunAgentOptions,
   ended: Promise<EndRequest>,
   signal: AbortSignal,
 ): Promise<void> {
@@ -49,7 +55,7 @@ export async function runAgent(
     const open = () => openIdentity(options, clock, managers, signal);
     // Tasks on record run without a certificate: it may be damaged, or every manager away.
     const [task] = state.tasks(),
-      store = new IdentityStore(systemFileSystem, options.identityDir ?? folder.path);
+      store = new IdentityStore(systemFileSystem, options.identityDir ?? folder.path, options.identityKey);
     const identity = task ? new LateIdentity(task.task.NodeID, () => store.keys(), open) : await open();
     try {
       await serve(options, folder, clock, identity, state, managers, ended);
@@ -63,7 +69,7 @@ export async function runAgent(
 }
 
 function openIdentity(
-  options: AgentOptionsFromFlags,
+  options: RunAgentOptions,
   clock: ClockFloor,
   managers: string[],
   signal: AbortSignal,
@@ -71,7 +77,7 @@ function openIdentity(
   const shared = { clock, random: systemRandom, managers: () => managers, signal };
   return options.identityDir === undefined
     ? ownIdentity({ ...shared, folder: options.stateDir, token: options.token })
-    : sharedIdentity({ ...shared, folder: options.identityDir });
+    : sharedIdentity({ ...shared, folder: options.identityDir, sealKey: options.identityKey });
 }
 
 /** Ends what the node runs and forgets its cluster, with no word to a manager: none may be in reach, or let this node in. */

@@ -16,6 +16,7 @@ import {
   type AssignmentsMessage,
   DISPATCHER_METHODS,
   type HeartbeatResponse,
+  type RenewedSeal,
   type SessionMessage,
   type SessionRequest,
 } from "../api/dispatcher.ts";
@@ -29,10 +30,13 @@ import type { SendStatuses } from "./status_reporter.ts";
 /** How often the node's description is checked (SwarmKit). */
 const DESCRIBE_PERIOD_MS = 20_000;
 
+/** Hands a manager seals that the node has renewed. */
+export type RenewSeals = (seals: RenewedSeal[]) => Promise<void>;
+
 /** What a session tells the agent. */
 export interface SessionEvents {
   /** The session is registered; `message` is the first one. */
-  onRegistered: (message: SessionMessage, send: SendStatuses) => void;
+  onRegistered: (message: SessionMessage, send: SendStatuses, renew: RenewSeals) => void;
   /** Every message of the session stream, the first one too. */
   onMessage: (message: SessionMessage) => void;
   /** The manager's time with a heartbeat, RFC 3339. */
@@ -72,7 +76,11 @@ export async function runSession(
       [Symbol.asyncIterator]();
     const first = await firstMessage(clock, patience, messages, abort);
     const session = new Session(clock, connection, patience, first.SessionID, events, abort.signal);
-    events.onRegistered(first, (updates) => session.sendStatuses(updates));
+    events.onRegistered(
+      first,
+      (updates) => session.sendStatuses(updates),
+      (seals) => session.renewSeals(seals),
+    );
     events.onMessage(first);
     loops.push(
       session.followMessages(messages),
@@ -136,6 +144,10 @@ class Session {
 
   async sendStatuses(updates: Parameters<SendStatuses>[0]): Promise<void> {
     await this.#call(DISPATCHER_METHODS.updateTaskStatus, { SessionID: this.#id, Updates: updates });
+  }
+
+  async renewSeals(seals: RenewedSeal[]): Promise<void> {
+    await this.#call(DISPATCHER_METHODS.renewSeals, { SessionID: this.#id, Seals: seals });
   }
 
   async followMessages(messages: AsyncIterator<SessionMessage>): Promise<never> {

@@ -9,6 +9,7 @@ import { withoutNumbers } from "../api/say_once.ts";
 import { compareStates, isTerminal, type TaskState } from "../api/task_state.ts";
 import type { NodeDescription } from "../api/node.ts";
 import type { PortConfig } from "../api/service.ts";
+import { reloadSignals } from "../api/reload.ts";
 import { expandTask, hasTemplates } from "../api/task_template.ts";
 import type { ContainerStatus, Task, TaskStatus } from "../api/task.ts";
 import { parseTaskStatus } from "../api/validate/task_status.ts";
@@ -107,7 +108,9 @@ export class TaskManager {
 
   /** Takes over a newer version of the task. */
   update(task: Task): void {
-    this.#keep({ task, assigned: true });
+    const signals = reloadSignals(this.#record.task.Spec, task.Spec);
+    const all = signals && [...new Set([...this.#record.reload ?? [], ...signals])];
+    this.#keep({ task, assigned: true, ...(all && { reload: all }) });
     this.#updated = task;
     this.#interrupt(compareStates(task.DesiredState, "shutdown") >= 0 ? "starting" : "waiting");
   }
@@ -163,6 +166,7 @@ export class TaskManager {
   /** Does the next thing there is to do; false when nothing will ever be. */
   async #step(signal: AbortSignal): Promise<boolean> {
     await this.#applyUpdate();
+    if (this.#record.reload && await this.#reload(signal)) return true;
     const step = nextStep(this.#desired, this.#phase);
     if (step.kind === "idle") {
       if (isTerminal(this.#phase) && !this.#record.assigned) return !await this.#removeTraces(signal);
@@ -180,6 +184,42 @@ export class TaskManager {
     const task = this.#updated;
     this.#updated = undefined;
     if (task && this.#controller) await this.#controller.update(task).catch(() => {});
+  }
+
+  /**
+   * Tells the program of new versions of its secrets and configs. One that does not run yet is made ready anew;
+   * one that cannot be told ends, so that another takes its place. True if there is something else to do then than before.
+   */
+  async #reload(signal: AbortSignal): Promise<boolean> {
+    const { executor, dependencies } = this.#env, signals = this.#record.reload!;
+    if (!this.#shallRun || isTerminal(this.#phase)) {
+      this.#keep({ reload: undefined });
+      return false;
+    }
+    this.#activity = "starting";
+    const controller = this.#phase === "running" ? await this.#ensureController("wait") : undefined;
+    const handle = controller?.handle();
+    if (!executor || !can(executor, "reload") || !handle) {
+      await this.#controller?.remove(signal);
+      await this.#controller?.close();
+      this.#controller = undefined;
+      this.#keep({ reload: undefined });
+      this.#enter("accepted");
+      return true;
+    }
+    try {
+      await executor.reload(await this.#expanded(), dependencies, signals, handle);
+    } catch (thrown) {
+      const error = CoveyError.from(thrown);
+      if (error.retryable) throw error;
+      await controller!.shutdown(signal);
+      this.#keep({ reload: undefined });
+      this.#move({ state: "failed", message: "reloading", err: error.message });
+      return true;
+    }
+    this.#keep({ reload: undefined });
+    this.#setStatus(this.#phase, "started, and told of new versions", undefined, this.status.ContainerStatus);
+    return false;
   }
 
   async #call(call: ControllerCall, signal: AbortSignal): Promise<void> {

@@ -162,7 +162,10 @@ export class Worker {
       clock,
       executor: this.#executors.get(Spec.Runtime),
       limiter: this.#limiter(Spec.Runtime),
-      dependencies: this.#options.dependencies.forTask(record.task, this.#options.node),
+      dependencies: this.#options.dependencies.forTask(
+        () => this.#tasks.get(ID)?.task ?? record.task,
+        this.#options.node,
+      ),
       node: this.#options.node,
       connected: () => this.#connected,
       rebooted: this.#rebooted,
@@ -200,7 +203,7 @@ export class Worker {
   }
 }
 
-/** A task's spec never changes, so the version tells everything else apart. */
+/** What changes of a task, its spec by a reload included, raises its version. */
 function isSameForNode(a: Task, b: Task): boolean {
   return a.Version.Index === b.Version.Index || (a.DesiredState === b.DesiredState &&
     JSON.stringify([a.Spec, a.ServiceAnnotations, a.Ports, a.AssignedGenericResources]) ===

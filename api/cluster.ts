@@ -78,6 +78,8 @@ export interface ClusterRootCA {
 export interface Cluster extends Meta {
   Spec: ClusterSpec;
   RootCA: ClusterRootCA;
+  /** What managers are unlocked with, `SWMKEY-1-…`; there is one while the spec has them locked. Never shown or logged. */
+  UnlockKey?: string;
   /** Certificates of removed nodes: node ID to the RFC 3339 time after which the entry can be dropped. */
   BlacklistedCertificates: Record<string, string>;
 }

@@ -2,7 +2,12 @@
  * Messages between an agent's session and the dispatcher (SwarmKit `api/dispatcher.proto`). Every call but `session`
  * carries the session's ID; a wrong one is `invalid_argument`, an unregistered node `not_found`.
  */
-import { DEPENDENCY_KINDS, type DependencyKind, type DependencyPayload } from "./dependency.ts";
+import {
+  DEPENDENCY_KINDS,
+  type DependencyKind,
+  type DependencyPayload,
+  type NodeSeal,
+} from "./dependency.ts";
 import type { Node, NodeDescription } from "./node.ts";
 import type { Task, TaskStatus } from "./task.ts";
 
@@ -16,6 +21,8 @@ export const DISPATCHER_METHODS = {
   updateTaskStatus: "dispatcher.updateTaskStatus",
   /** Server stream: {@linkcode AssignmentsRequest} to {@linkcode AssignmentsMessage}s. */
   assignments: "dispatcher.assignments",
+  /** Unary: {@linkcode RenewSealsRequest} to {}. */
+  renewSeals: "dispatcher.renewSeals",
 } as const;
 
 /** Opens a session. An ID of an earlier session keeps that session, if the manager still knows it. */
@@ -60,11 +67,26 @@ export interface UpdateTaskStatusRequest {
   Updates: { TaskID: string; Status: TaskStatus }[];
 }
 
-/** Kinds of what is assigned. */
-export type AssignmentKind = "task" | DependencyKind;
+/** The keys of sealed secrets that the node holds, wrapped for its present key; at most {@linkcode MAX_SEALS}. */
+export interface RenewSealsRequest {
+  SessionID: string;
+  Seals: RenewedSeal[];
+}
 
-/** See {@linkcode AssignmentKind}. */
-export const ASSIGNMENT_KINDS: readonly AssignmentKind[] = ["task", ...DEPENDENCY_KINDS];
+/** A node wraps for itself, and for nobody else. */
+export interface RenewedSeal extends Omit<NodeSeal, "NodeID"> {
+  SecretID: string;
+  SealID: string;
+}
+
+/** Seals in one call: about 300 bytes each. */
+export const MAX_SEALS = 1000;
+
+/** What an agent names among its kinds that can open sealed secrets: to any other, they would be the secret itself. */
+export const SEALED_SECRETS = "sealed secret";
+
+/** The kinds that an agent knows. */
+export const ASSIGNMENT_KINDS: readonly string[] = ["task", ...DEPENDENCY_KINDS, SEALED_SECRETS];
 
 /** Asks for the node's assignments. */
 export interface AssignmentsRequest {

@@ -48,6 +48,8 @@ export interface NodeDescription {
   Runtimes: string[];
   /** Runtimes that the node has an executor for, but that do not work now, and why: an extension as well. */
   MissingRuntimes?: Record<string, string>;
+  /** Runtimes whose running programs can be told of new secrets and configs by a signal: an extension as well. */
+  Reloads?: string[];
   /** No manager's process stands beside the agent, so this node cannot be promoted: an extension too. */
   AgentOnly?: boolean;
   /** No agent runs beside the manager, which has told of the node itself: an extension too. */
@@ -74,6 +76,8 @@ export interface ManagerStatus {
 export interface NodeCertificate {
   /** SHA-256 of the DER public key in hexadecimal: the node's lasting identity. */
   PublicKeyDigest: string;
+  /** The key itself, DER in base64, for who seals secrets; none of a certificate that an older manager issued. */
+  PublicKey?: string;
   /** Role in the last certificate issued. */
   Role: NodeRole;
   IssuedAt: string;

@@ -248,6 +248,8 @@ export interface Service extends Meta {
   /** The last spec that went through all stages, where that is neither the present nor the previous one. */
   Proven?: { Spec: ServiceSpec; SpecVersion: Version };
   UpdateStatus?: UpdateStatus;
+  /** Where it equals `SpecVersion`, what is rolled out are other variables: there is no spec to go back to. */
+  VariablesVersion?: Version;
   /** There in a job, and only there. */
   JobStatus?: JobStatus;
 }

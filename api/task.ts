@@ -1,4 +1,7 @@
-/** Tasks: one run of a service's program on one node. A task is one-shot and never moves. */
+/**
+ * Tasks: one run of a service's program on one node. A task is one-shot and never moves; its spec changes only where its
+ * program is told of other versions of secrets and configs (`reload.ts`).
+ */
 import type { Annotations, GenericResource, Meta, Version } from "./objects.ts";
 import type { RolloutMark } from "./rollout.ts";
 import type { LogDriver, PortConfig, TaskSpec } from "./service.ts";
@@ -69,6 +72,8 @@ export interface Task extends Meta {
   AssignedGenericResources?: GenericResource[];
   /** The cluster's default when the task was made, where its spec names no driver. */
   LogDriver?: LogDriver;
+  /** The variables that its service uses, with the values that they had for the node when that was chosen. */
+  Variables?: Record<string, string>;
   /** Host-mode ports of the service when the task was made. */
   Ports?: PortConfig[];
   /** When the manager first heard that it runs. */

@@ -9,6 +9,8 @@ export interface Context {
   output: Output;
   /** Environment variables. */
   env(name: string): string | undefined;
+  /** What a command ends with that did what it was asked for, where that is not 0. */
+  exitCode?: number;
   /** Aborted by Ctrl-C. */
   signal: AbortSignal;
 }

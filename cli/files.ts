@@ -26,3 +26,28 @@ export async function firstLineOf(path: string, what: string): Promise<string> {
   if (line !== "") return line;
   throw new CoveyError("invalid_argument", `Cannot use the ${what} in ${path}: its first line is empty`);
 }
+
+/** Bytes of the largest config that a cluster takes: what has no end is not read to it. */
+export const MAX_PAYLOAD_BYTES = 1000 * 1024;
+
+/** All of a file, or with `-` of standard input. Throws for one of more than `maxBytes`. */
+export async function readAll(path: string, maxBytes: number): Promise<Uint8Array<ArrayBuffer>> {
+  const what = path === "-" ? "standard input" : path;
+  const bytes = new Uint8Array(maxBytes + 1);
+  let length = 0;
+  const file = path === "-" ? Deno.stdin : await Deno.open(path).catch((thrown) => {
+    throw cannot(`read ${what}`, thrown);
+  });
+  try {
+    while (length < bytes.length) {
+      const count = await file.read(bytes.subarray(length));
+      if (count === null) return bytes.subarray(0, length);
+      length += count;
+    }
+  } catch (thrown) {
+    throw cannot(`read ${what}`, thrown);
+  } finally {
+    if (path !== "-") file.close();
+  }
+  throw new CoveyError("invalid_argument", `Cannot use ${what}: it has more than ${maxBytes} bytes`);
+}

@@ -13,12 +13,14 @@ import { nodeCommands } from "./commands/node.ts";
 import { payloadCommands } from "./commands/payload.ts";
 import { rolloutCommands } from "./commands/rollout.ts";
 import { serviceCommands } from "./commands/service.ts";
+import { stackCommands } from "./commands/stack.ts";
 import { swarmCommands } from "./commands/swarm.ts";
 import { taskCommands } from "./commands/task.ts";
+import { variableCommands } from "./commands/variable.ts";
 
 /**
- * Exit codes: 0 done, 1 refused or failed, 2 wrong usage, 3 no manager in reach (worth retrying), 4 to 8 an update that came
- * to rest without being done (`ENDING_EXIT`), 130 ended by Ctrl-C.
+ * Exit codes: 0 done, 1 refused or failed, 2 wrong usage (and a plan that would change something), 3 no manager in reach
+ * (worth retrying), 4 to 8 an update that came to rest without being done (`ENDING_EXIT`), 130 ended by Ctrl-C.
  */
 const EXIT = { ok: 0, failed: 1, usage: 2, unavailable: 3, interrupted: 130 } as const;
 
@@ -45,15 +47,17 @@ export async function runCovey(args: string[], context: Context): Promise<number
   swarmCommands(program, context);
   nodeCommands(program, context);
   serviceCommands(program, context);
+  stackCommands(program, context);
   rolloutCommands(program, context);
   taskCommands(program, context);
   payloadCommands(program, context);
+  variableCommands(program, context);
   backupCommands(program, context);
   doctorCommand(program, context);
   inheritSettings(program);
   try {
     await program.parseAsync(args, { from: "user" });
-    return EXIT.ok;
+    return context.exitCode ?? EXIT.ok;
   } catch (thrown) {
     return exitCodeOf(thrown, context);
   }

@@ -42,6 +42,7 @@ export interface ExecutorDescription {
  */
 export interface Capabilities {
   sweep: Sweeper;
+  reload: Reloader;
 }
 
 /**
@@ -74,7 +75,31 @@ export interface Sweeper {
   sweep(keep: (taskID: string) => boolean, signal: AbortSignal): Promise<string[]>;
 }
 
-const METHODS: { [C in Capability]: readonly (keyof Capabilities[C])[] } = { sweep: ["sweep"] };
+/**
+ * Tells a running program of new versions of its secrets and configs.
+ *
+ * @example
+ * ```ts
+ * const reloader: Reloader = {
+ *   reload: async (task, dependencies, signals) => {
+ *     for (const { ConfigID } of task.Spec.ProcessSpec?.Configs ?? []) await dependencies.read("config", ConfigID);
+ *     console.log(`task ${task.ID} would get ${signals}`);
+ *   },
+ * };
+ * ```
+ */
+export interface Reloader {
+  /**
+   * Puts what `task` references now in the place of what its program finds in its files, each of them at once and whole, and
+   * then sends the program's first process `signals`. Done again, it does the same again.
+   */
+  reload(task: Task, dependencies: Dependencies, signals: readonly string[], handle: Handle): Promise<void>;
+}
+
+const METHODS: { [C in Capability]: readonly (keyof Capabilities[C])[] } = {
+  sweep: ["sweep"],
+  reload: ["reload"],
+};
 
 /** True if `executor` names `capability` and has its methods. */
 export function can<C extends Capability>(
@@ -95,7 +120,7 @@ function declares({ capabilities }: Executor, capability: Capability): boolean {
 }
 
 function lacks(executor: Executor, capability: Capability): string[] {
-  const methods = executor as Executor & Partial<Capabilities[Capability]>;
+  const methods = executor as unknown as Record<string, unknown>;
   return METHODS[capability].filter((method) => typeof methods[method] !== "function");
 }
 

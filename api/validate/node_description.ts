@@ -30,6 +30,7 @@ const descriptionShape = record({
   }),
   Runtimes: list(word),
   MissingRuntimes: mapOf(words(MAX_REASON_LENGTH)),
+  Reloads: list(word),
   AgentOnly: onlyTrue,
   ManagerOnly: onlyTrue,
   TLSInfo: record({ TrustRoot: text, CertIssuerSubject: text, CertIssuerPublicKey: text }),
@@ -43,7 +44,7 @@ export function parseNodeDescription(
 ): NodeDescription {
   const { Hostname = "", Platform = {}, Resources = {}, Engine = {}, Runtimes = [], ...rest } =
     descriptionShape(value, path, problems) ?? {};
-  const { Labels, Plugins } = Engine, { TLSInfo, MissingRuntimes, AgentOnly, ManagerOnly } = rest;
+  const { Labels, Plugins } = Engine, { TLSInfo, MissingRuntimes, Reloads, AgentOnly, ManagerOnly } = rest;
   return {
     Hostname,
     Platform: { OS: Platform.OS ?? "", Architecture: Platform.Architecture ?? "" },
@@ -55,6 +56,7 @@ export function parseNodeDescription(
     },
     Runtimes,
     ...(MissingRuntimes && { MissingRuntimes }),
+    ...(Reloads && { Reloads }),
     ...(AgentOnly && { AgentOnly }),
     ...(ManagerOnly && { ManagerOnly }),
     ...(TLSInfo && {

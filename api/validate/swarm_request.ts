@@ -25,8 +25,11 @@ const initShape = record({
   DefaultAddrPool: overlay,
   SubnetSize: subnetSize as Shape<never>,
   ForceNewCluster: flag,
+  AutoLockManagers: flag,
   Spec: anyObject,
 });
+
+const unlockShape = record({ UnlockKey: line() });
 
 const joinShape = record({ ...common, RemoteAddrs: list(line()), JoinToken: line() });
 
@@ -58,7 +61,11 @@ export function forcesNewCluster(body: unknown): boolean {
 /** What to start a swarm with; `Spec` is not looked into. Throws `invalid_argument` with every problem. */
 export function parseInitRequest(
   body: unknown,
-): MemberRequest & { ForceNewCluster?: boolean; Spec?: Record<string, unknown> } {
+): MemberRequest & {
+  ForceNewCluster?: boolean;
+  AutoLockManagers?: boolean;
+  Spec?: Record<string, unknown>;
+} {
   const { DataPathAddr: _, DataPathPort: _port, DefaultAddrPool: _pool, SubnetSize: _size, ...request } =
     check(
       initShape,
@@ -87,4 +94,9 @@ export function parseJoinRequest(
     },
   );
   return { ...request, RemoteAddrs, JoinToken };
+}
+
+/** The key to unlock a manager with, empty if none was given. Throws as {@linkcode parseInitRequest}. */
+export function parseUnlockRequest(body: unknown): string {
+  return check(unlockShape, body, "unlock the swarm", () => {}).UnlockKey ?? "";
 }

@@ -9,7 +9,7 @@ import type { Ending } from "../ending.ts";
 import { collect, type Context, forEachReference, listFlags, withClient } from "../context.ts";
 import { cannot } from "../files.ts";
 import { getService, parseFilters } from "../lookup.ts";
-import { printList, printObjects, shownID, sortedByName } from "../output.ts";
+import { type Output, printList, printObjects, shownID, sortedByName } from "../output.ts";
 import { waitConverged } from "../progress.ts";
 import { addReferenceFlags, withReferences } from "../reference_flags.ts";
 import { addServiceFlags, scaled } from "../service_flags.ts";
@@ -98,21 +98,30 @@ function list(service: Command, context: Context) {
           status: true,
           filters: parseFilters(options.filter),
         });
-        printList(context.output, options, sortedByName(services, (s) => s.Spec.Name), {
-          header: ["ID", "NAME", "MODE", "REPLICAS", "IMAGE", "UPDATE"],
-          id: (s) => s.ID,
-          row: (s) => [
-            shownID(s.ID, options),
-            s.Spec.Name,
-            // As Docker writes it.
-            modeOf(s.Spec).replace("-", " "),
-            counts(s),
-            s.Spec.TaskTemplate.ContainerSpec?.Image ?? s.Spec.TaskTemplate.Runtime,
-            s.UpdateStatus?.State ?? "",
-          ],
-        });
+        printServices(context.output, services, options);
       })
     );
+}
+
+/** Prints services as `docker service ls` does. */
+export function printServices(
+  output: Output,
+  services: ServiceView[],
+  options: { format?: string; quiet?: boolean; trunc?: boolean },
+): void {
+  printList(output, options, sortedByName(services, (s) => s.Spec.Name), {
+    header: ["ID", "NAME", "MODE", "REPLICAS", "IMAGE", "UPDATE"],
+    id: (s) => s.ID,
+    row: (s) => [
+      shownID(s.ID, options),
+      s.Spec.Name,
+      // As Docker writes it.
+      modeOf(s.Spec).replace("-", " "),
+      counts(s),
+      s.Spec.TaskTemplate.ContainerSpec?.Image ?? s.Spec.TaskTemplate.Runtime,
+      s.UpdateStatus?.State ?? "",
+    ],
+  });
 }
 
 /** Running and desired tasks as Docker writes them; of a job also those completed. */

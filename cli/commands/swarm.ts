@@ -7,6 +7,7 @@ import type { ControlClient } from "../client.ts";
 import { type Context, withClient } from "../context.ts";
 import { readJoinToken } from "../join_token.ts";
 import { parseChoice } from "../units.ts";
+import { lockCommands, printUnlockKey } from "./swarm_lock.ts";
 
 const AVAILABILITIES = ["active", "pause", "drain"] as const;
 
@@ -17,6 +18,7 @@ export function swarmCommands(program: Command, context: Context): void {
   join(swarm, context);
   joinToken(swarm, context);
   leave(swarm, context);
+  lockCommands(swarm, context);
 }
 
 function init(swarm: Command, context: Context) {
@@ -24,6 +26,7 @@ function init(swarm: Command, context: Context) {
     .option("--advertise-addr <address>", "HOST[:PORT] that other nodes reach this one at")
     .option("--listen-addr <address>", "HOST:PORT to listen on")
     .option("--availability <availability>", '"active", "pause" or "drain"', "active")
+    .option("--autolock", "a manager that starts again asks for the unlock key")
     .option("--force-new-cluster", "make this manager the only one of a cluster that lost its quorum")
     .action((options, command) =>
       withClient(context, command, async (client) => {
@@ -32,6 +35,7 @@ function init(swarm: Command, context: Context) {
           AdvertiseAddr: options.advertiseAddr ?? "",
           ForceNewCluster: options.forceNewCluster ?? false,
           Availability: parseChoice("availability", options.availability, AVAILABILITIES),
+          ...(options.autolock && { AutoLockManagers: true }),
           Spec: {},
         });
         context.output.write(
@@ -40,6 +44,7 @@ function init(swarm: Command, context: Context) {
             : `Swarm initialized: current node (${nodeID}) is now a manager.\n\n`,
         );
         await printJoinCommand(client, context, "worker");
+        if (options.autolock) await printUnlockKey(client, context);
       })
     );
 }

@@ -132,7 +132,7 @@ function hostConfig(task: Task, spec: ContainerSpec, files: ContainerFiles) {
   });
 }
 
-const NO_FILES: ContainerFiles = { mounts: [], env: [] };
+const NO_FILES: ContainerFiles = { mounts: [], links: [], env: [] };
 
 /** The body that creates `task`'s container; the spec must have passed {@linkcode checkContainerTask}. */
 export function createBody(task: Task, nodeID: string, files = NO_FILES): Record<string, unknown> {

@@ -22,6 +22,7 @@ import type { EngineClient } from "./engine_client.ts";
 import type { ContainerInspect } from "./engine_types.ts";
 import type { EventHub } from "./event_hub.ts";
 import type { ImagePuller } from "./image_puller.ts";
+import { linkArchive } from "./link_archive.ts";
 import { publishedPorts } from "./published_ports.ts";
 
 /** Format of the handles. */
@@ -69,11 +70,11 @@ export class DockerController implements Controller {
     if (this.#id) return;
     const spec = this.#task.Spec.ContainerSpec!, auth = spec.PullOptions?.RegistryAuth;
     const pullError = await this.#node.images.ensure(spec.Image, signal, auth);
-    const version = versionFor(spec);
+    const version = versionFor(spec), files = await this.#writeFiles();
     try {
       const { Id } = await this.#node.engine.call<{ Id: string }>("POST", "/containers/create", {
         query: { name: this.#name },
-        body: createBody(this.#task, this.#node.nodeID, await this.#writeFiles()),
+        body: createBody(this.#task, this.#node.nodeID, files),
         ...(version !== undefined && { version }),
         signal,
       });
@@ -87,6 +88,25 @@ export class DockerController implements Controller {
       }
       if (!found) throw error;
       this.#adopt(found);
+    }
+    if (this.#fresh) await this.#link(files, signal);
+  }
+
+  /** Makes the links to what changes while the container runs. One without them is none that could be started. */
+  async #link({ links }: ContainerFiles, signal: AbortSignal): Promise<void> {
+    if (links.length === 0) return;
+    const archive = linkArchive(links);
+    try {
+      if (archive === undefined) {
+        throw new CoveyError("invalid_argument", "Cannot link the container's files: a target is too long");
+      }
+      const query = { path: "/" };
+      await this.#node.engine.call("PUT", `/containers/${this.#id}/archive`, { query, archive, signal });
+    } catch (error) {
+      const id = this.#id!;
+      this.#id = undefined;
+      await this.#delete(id, new AbortController().signal);
+      throw error;
     }
   }
 

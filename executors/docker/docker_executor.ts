@@ -10,6 +10,7 @@ import type {
   ExecutorContext,
   ExecutorDescription,
   Handle,
+  Reloader,
   Sweeper,
 } from "../executor.ts";
 import { NO_DEPENDENCIES } from "../executor.ts";
@@ -17,6 +18,7 @@ import { defaultShim } from "../default_shim.ts";
 import { MemoryFolder } from "../memory_folder.ts";
 import { sweepEach } from "../sweep_each.ts";
 import { checkContainerTask, LABEL_NODE_ID, LABEL_TASK_ID } from "./container_config.ts";
+import { fileName } from "./container_files.ts";
 import { DockerController, type EngineNode, HANDLE_VERSION } from "./docker_controller.ts";
 import { EngineClient } from "./engine_client.ts";
 import type { ContainerInspect, ContainerSummary, EngineInfo } from "./engine_types.ts";
@@ -35,10 +37,10 @@ export interface DockerOptions {
 /** How long the engine may take to say what it is; a session is waiting for it. */
 const DESCRIBE_TIMEOUT_MS = 10_000;
 
-class DockerExecutor implements Executor, Sweeper {
+class DockerExecutor implements Executor, Sweeper, Reloader {
   readonly name = "docker";
   readonly runtime = RUNTIME_CONTAINER;
-  readonly capabilities = ["sweep"] as const;
+  readonly capabilities = ["sweep", "reload"] as const;
   readonly #node: EngineNode;
 
   constructor(
@@ -106,6 +108,18 @@ class DockerExecutor implements Executor, Sweeper {
     throw new CoveyError("not_found", `Cannot recover container: nothing is left of task ${task.ID}`);
   }
 
+  async reload(
+    task: Task,
+    dependencies: Dependencies,
+    signals: readonly string[],
+    { data }: Handle,
+  ): Promise<void> {
+    await this.#node.memory.renew(task, dependencies, fileName);
+    for (const signal of signals) {
+      await this.#node.engine.call("POST", `/containers/${data.ContainerID}/kill`, { query: { signal } });
+    }
+  }
+
   /** By label: another node's agent may share the engine, and so may anybody else. */
   async sweep(keep: (taskID: string) => boolean, signal: AbortSignal): Promise<string[]> {
     const { engine, nodeID } = this.#node;
@@ -144,6 +158,9 @@ function pluginsOf({ Plugins }: EngineInfo): { Type: string; Name: string }[] {
 }
 
 /** An executor for the engine at `options.socket`; whether it can be reached shows at `describe`. */
-export function createDockerExecutor(context: ExecutorContext, options: DockerOptions): Executor & Sweeper {
+export function createDockerExecutor(
+  context: ExecutorContext,
+  options: DockerOptions,
+): Executor & Sweeper & Reloader {
   return new DockerExecutor(context, options);
 }

@@ -10,6 +10,7 @@
 import { getLogger } from "../../api/log.ts";
 import { SayOnce } from "../../api/say_once.ts";
 import { type CancelTimer, type Clock, sleep } from "../../api/clock.ts";
+import type { Dependency } from "../../api/dependency.ts";
 import { CoveyError } from "../../api/errors.ts";
 import type { ContainerStatus, Task } from "../../api/task.ts";
 import type { Controller, Dependencies, Exit, Handle } from "../executor.ts";
@@ -48,6 +49,11 @@ export async function deleteFiles(stateDir: string, id: string): Promise<void> {
   }
 }
 
+/** Under which name a program finds a secret or config. */
+export function fileName({ File }: Dependency): string {
+  return File.Name;
+}
+
 /** Runs one task through the shim. */
 export class ProcessController implements Controller {
   readonly #device: Device;
@@ -81,7 +87,7 @@ export class ProcessController implements Controller {
     if (grants !== undefined) await shim.judge(this.#request);
     await Deno.mkdir(`${stateDir}/tasks/${id}`, { recursive: true, mode: 0o700 });
     if (script !== undefined) await Deno.writeTextFile(`${stateDir}/scripts/${id}`, script, { mode: 0o600 });
-    await this.#device.memory.write(this.#task, this.#dependencies, ({ File }) => File.Name);
+    await this.#device.memory.write(this.#task, this.#dependencies, fileName);
     this.#prepared = this.#hasFiles = true;
   }
 

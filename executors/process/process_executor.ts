@@ -11,6 +11,7 @@ import type {
   ExecutorContext,
   ExecutorDescription,
   Handle,
+  Reloader,
   Sweeper,
 } from "../executor.ts";
 import { defaultShim } from "../default_shim.ts";
@@ -19,7 +20,13 @@ import { MemoryFolder } from "../memory_folder.ts";
 import { sweepEach } from "../sweep_each.ts";
 import { ExitWatch } from "./exit_watch.ts";
 import { LogKeeper, MAX_LOG_BYTES } from "./log_keeper.ts";
-import { deleteFiles, type Device, HANDLE_VERSION, ProcessController } from "./process_controller.ts";
+import {
+  deleteFiles,
+  type Device,
+  fileName,
+  HANDLE_VERSION,
+  ProcessController,
+} from "./process_controller.ts";
 import { isTaskID, type ShimRequest, shimRequest } from "./process_spec.ts";
 import { Shim } from "./shim.ts";
 
@@ -48,10 +55,10 @@ export interface ProgramKind {
   request(task: Task, path: string): ShimRequest;
 }
 
-class ProgramExecutor implements Executor, Sweeper {
+class ProgramExecutor implements Executor, Sweeper, Reloader {
   readonly name: string;
   readonly runtime: string;
-  readonly capabilities = ["sweep"] as const;
+  readonly capabilities = ["sweep", "reload"] as const;
   readonly #device: Device;
   readonly #logs: LogKeeper;
   readonly #path: string;
@@ -106,6 +113,11 @@ class ProgramExecutor implements Executor, Sweeper {
     throw new CoveyError("not_found", `Cannot recover process: nothing is left of task ${task.ID}`);
   }
 
+  async reload(task: Task, dependencies: Dependencies, signals: readonly string[]): Promise<void> {
+    await this.#device.memory.renew(task, dependencies, fileName);
+    for (const signal of signals) await this.#device.shim.tell(task.ID, signal);
+  }
+
   async sweep(keep: (taskID: string) => boolean, signal: AbortSignal): Promise<string[]> {
     const { shim, stateDir, memory } = this.#device;
     const ids = await sweepEach(await this.#taskIDs(), keep, signal, async (id) => {
@@ -141,7 +153,7 @@ class ProgramExecutor implements Executor, Sweeper {
 export function createProcessExecutor(
   context: ExecutorContext,
   options: ProcessOptions = {},
-): Promise<Executor & Sweeper> {
+): Promise<Executor & Sweeper & Reloader> {
   return createProgramExecutor({ name: RUNTIME_PROCESS, request: shimRequest }, context, options);
 }
 
@@ -150,7 +162,7 @@ export async function createProgramExecutor(
   kind: ProgramKind,
   context: ExecutorContext,
   options: ProcessOptions,
-): Promise<Executor & Sweeper> {
+): Promise<Executor & Sweeper & Reloader> {
   for (const dir of FOLDERS) await makePrivateFolder(`${context.stateDir}/${dir}`);
   return new ProgramExecutor(kind, context.stateDir, options);
 }

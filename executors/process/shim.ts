@@ -1,7 +1,8 @@
 /** Talks to `shim.sh`, the only program that the agent's sandbox may run. `shim_server.sh` says how. */
 import type { Clock } from "../../api/clock.ts";
 import { CoveyError } from "../../api/errors.ts";
-import { separatorsFor, type ShimRequest } from "./process_spec.ts";
+import { separatorsFor } from "../../api/validate/program.ts";
+import type { ShimRequest } from "./process_spec.ts";
 import { ServerLost, ShimServer } from "./shim_server.ts";
 
 /** The shell reads a request byte by byte: a longer one gets a server of its own, so that it holds up no other. */
@@ -90,6 +91,11 @@ export class Shim {
   /** Signals a task's whole process group; `KILL` also ends what left the group. No program is no error. */
   async signal(id: string, name: string): Promise<void> {
     await this.#askTwice("signal", `${id} ${name}`);
+  }
+
+  /** Signals a task's first process alone. No program is no error. */
+  async tell(id: string, name: string): Promise<void> {
+    await this.#askTwice("tell", `${id} ${name}`);
   }
 
   /** The device's memory and name; ends programs whose state folder was deleted, for whom no task is known any more. */

@@ -14,6 +14,7 @@
 #     judge NUMBER ID SEPARATOR NEWLINE
 #                          the same request; answers  fit  or as `run` does, and starts nothing
 #     check NUMBER ID      answers  new | running PID | orphan PID | gone | exit CODE [oom | lost INTERPRETER]
+#     tell NUMBER ID NAME  signals the program's first process alone; answers  done
 #     signal NUMBER ID NAME  signals the program's whole process group, KILL spares nothing; answers  done
 #   shim.sh describe [STATE]
 #                          answers  MEMORY_KIB HOSTNAME, and ends the programs of a STATE that was deleted
@@ -409,12 +410,24 @@ check() {
 # signal NAME: with KILL, what has left the process group is found by the control group or else, which takes a look at
 # every process of the device, by the session.
 signal() {
+  tell=
+  send_signal "$1"
+}
+
+# tell NAME: what is meant for a program is nothing to those that it has started.
+tell() {
+  tell=yes
+  send_signal "$1"
+}
+
+send_signal() {
   cd "$state/tasks/$id" 2>/dev/null && read_shim && read_program && [ "$boot" = "$want_boot" ] || { say done && return; }
   leader=$want_pid
   if stat_of "$leader"; then
     if [ "$start" != "$want_start" ] || ! is_ours; then say done && return; fi
+    if [ -n "$tell" ]; then kill -s "$1" "$leader" 2>/dev/null; say done && return; fi
     kill -s "$1" -- "-$leader" 2>/dev/null || kill -s "$1" "$leader" 2>/dev/null
-  elif [ -z "$base" ]; then
+  elif [ -z "$base" ] && [ -z "$tell" ]; then
     # A group outlives its leader and keeps the leader's pid from being used again.
     kill -s "$1" -- "-$leader" 2>/dev/null
   fi
@@ -478,6 +491,7 @@ serve() {
     case $request in
       check) check </dev/null & ;;
       signal) signal "$name" </dev/null & ;;
+      tell) tell "$name" </dev/null & ;;
       # Bash runs what `trap` says on EXIT in a subshell of its own only.
       judge) (judge) </dev/null & ;;
       run)

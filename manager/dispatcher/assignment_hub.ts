@@ -1,6 +1,7 @@
 /** Hands each commit's task changes to the streams of the nodes they concern: one store subscription for all nodes. */
 import { getLogger } from "@logtape/logtape";
 import type { Clock } from "../../api/clock.ts";
+import { sealID } from "../../api/dependency.ts";
 import { CoveyError } from "../../api/errors.ts";
 import { type Commit, type Store, TABLE_OF } from "../store/mod.ts";
 import { AssignmentStream } from "./assignment_stream.ts";
@@ -27,6 +28,7 @@ export class AssignmentHub {
     const stream = new AssignmentStream(this.#clock, tasks, this.#store.index, {
       kinds,
       find: (kind, id) => this.#store.get(TABLE_OF[kind], id),
+      seal: (secretID) => this.#store.get("seals", sealID(secretID, nodeID)),
     });
     this.#streams.set(nodeID, stream);
     return stream;
@@ -42,6 +44,10 @@ export class AssignmentHub {
   apply(commit: Commit): void {
     const touched = new Map<string, AssignmentStream>();
     for (const change of commit.changes) {
+      if (change.table === "seals" && change.action !== "remove") {
+        const { NodeID, SecretID } = change.object;
+        this.#feed(touched, NodeID, (stream) => stream.refreshSecret(SecretID));
+      }
       if (change.table !== "tasks") continue;
       const { object: task, old } = change;
       if (old && old.NodeID !== task.NodeID) this.#feed(touched, old.NodeID, (left) => left.remove(task.ID));

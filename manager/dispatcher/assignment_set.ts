@@ -1,7 +1,7 @@
 /** What one node has been told to run, and what it has yet to be told. Pure. */
 import { isDeepStrictEqual } from "node:util";
-import type { AssignmentChange } from "../../api/dispatcher.ts";
-import type { Config, DependencyKind, Secret } from "../../api/dependency.ts";
+import { type AssignmentChange, SEALED_SECRETS } from "../../api/dispatcher.ts";
+import type { Config, DependencyKind, Seal, Secret } from "../../api/dependency.ts";
 import { compareStates, isTerminal } from "../../api/task_state.ts";
 import type { Task } from "../../api/task.ts";
 import { dependencyKey, type DependencyName, DependencyUsers } from "./dependency_users.ts";
@@ -35,6 +35,8 @@ export interface PayloadSource {
   /** Kinds that the agent knows. */
   kinds: readonly string[];
   find(kind: DependencyKind, id: string): Secret | Config | undefined;
+  /** What opens a sealed secret on the node. */
+  seal(secretID: string): Seal | undefined;
 }
 
 /** Keeps the newest version of every task of a node and the changes not taken yet, merged by task. */
@@ -64,11 +66,14 @@ export class AssignmentSet {
     const known = this.#known.get(task.ID);
     this.#known.set(task.ID, task);
     const ended = isTerminal(task.Status.State);
-    if (!ended) this.#note("update", this.#users.add(task));
+    const { added, gone } = known && !ended && known.Spec !== task.Spec
+      ? this.#users.change(task)
+      : { added: ended ? [] : this.#users.add(task), gone: [] };
+    this.#note("update", added);
     if (!known || this.#pending.has(task.ID) || !sameForAgent(known, task)) {
       this.#pending.set(task.ID, { Action: "update", Kind: "task", Task: task });
     }
-    if (ended) this.#note("remove", this.#users.release(task.ID));
+    this.#note("remove", ended ? this.#users.release(task.ID) : gone);
   }
 
   /** Notes that a task left this node's set. */
@@ -76,6 +81,11 @@ export class AssignmentSet {
     if (!this.#known.delete(id)) return;
     this.#pending.set(id, { Action: "remove", Kind: "task", ID: id });
     this.#note("remove", this.#users.release(id));
+  }
+
+  /** What a node is told of a thing has changed. */
+  refresh(thing: DependencyName): void {
+    if (this.#users.has(thing)) this.#note("update", [thing]);
   }
 
   /** A thing's place is behind what was noted before: what goes, goes after its last user. */
@@ -107,8 +117,16 @@ export class AssignmentSet {
     if (pending.Action === "remove" || pending.Kind === "task") return pending;
     const { Action, Kind, ID } = pending, found = this.#payloads.find(Kind, ID);
     if (found === undefined) return undefined;
-    const { Data, Templating } = found.Spec;
-    return { Action, Kind, Payload: { ID, Data, ...(Templating && { Templating }) } };
+    const { Data, Templating, Sealed } = found.Spec;
+    if (Sealed === undefined) {
+      return { Action, Kind, Payload: { ID, Data, ...(Templating && { Templating }) } };
+    }
+    if (!this.#payloads.kinds.includes(SEALED_SECRETS)) return undefined;
+    const seal = this.#payloads.seal(ID);
+    // One of an earlier sealing does not open this one.
+    const { PublicKeyDigest, Wrapped } = seal?.SealID === Sealed.ID ? seal : {} as Partial<Seal>;
+    const opens = PublicKeyDigest && Wrapped ? { PublicKeyDigest, Wrapped } : {};
+    return { Action, Kind, Payload: { ID, Data, Sealed: { ID: Sealed.ID, ...opens } } };
   }
 }
 

@@ -21,8 +21,7 @@ export class DependencyUsers {
   /** Notes that `task` needs what it references; returns what no task needed before. */
   add({ ID: taskID, Spec }: Pick<Task, "ID" | "Spec">): DependencyName[] {
     if (this.#ofTask.has(taskID)) return [];
-    const needed = [...new Map(dependenciesOf(Spec).map((each) => [dependencyKey(each), each])).values()]
-      .map(({ Kind, ID }) => ({ Kind, ID }));
+    const needed = neededBy(Spec);
     if (needed.length === 0) return [];
     this.#ofTask.set(taskID, needed);
     return needed.filter((each) => {
@@ -31,6 +30,22 @@ export class DependencyUsers {
       else this.#users.set(key, new Set([taskID]));
       return users === undefined;
     });
+  }
+
+  /** Notes what a task needs now, which was told of before; returns what no task needed before, and what now none needs. */
+  change(task: Pick<Task, "ID" | "Spec">): { added: DependencyName[]; gone: DependencyName[] } {
+    const before = this.release(task.ID), added = this.add(task);
+    const has = (list: DependencyName[], name: DependencyName) =>
+      list.some((each) => dependencyKey(each) === dependencyKey(name));
+    return {
+      added: added.filter((each) => !has(before, each)),
+      gone: before.filter((each) => !has(added, each)),
+    };
+  }
+
+  /** Whether a task needs it. */
+  has(name: DependencyName): boolean {
+    return this.#users.has(dependencyKey(name));
   }
 
   /** Notes that a task needs nothing any more; returns what now no task needs. */
@@ -43,4 +58,9 @@ export class DependencyUsers {
       return users?.size === 0 && this.#users.delete(key);
     });
   }
+}
+
+function neededBy(spec: Task["Spec"]): DependencyName[] {
+  const names = dependenciesOf(spec).map(({ Kind, ID }): DependencyName => ({ Kind, ID }));
+  return [...new Map(names.map((each) => [dependencyKey(each), each])).values()];
 }

@@ -15,9 +15,11 @@ import {
   type SessionRequest,
   type WeightedPeer,
 } from "../../api/dispatcher.ts";
+import { sealID } from "../../api/dependency.ts";
 import { CoveyError } from "../../api/errors.ts";
 import { newID, type Random } from "../../api/random.ts";
 import { notLeading } from "../consensus/mod.ts";
+import { putSeal } from "../task/seals.ts";
 import type { Commit, Store } from "../store/store.ts";
 import { AssignmentHub } from "./assignment_hub.ts";
 import type { CallContext, Method } from "../../transport/mod.ts";
@@ -27,6 +29,7 @@ import { type Limited, NodeLimits } from "./node_limits.ts";
 import { Registration, SessionRate } from "./registration.ts";
 import {
   checkAssignmentsRequest,
+  checkSeals,
   checkSessionID,
   checkSessionRequest,
   checkStatusUpdate,
@@ -147,6 +150,11 @@ export class Dispatcher {
         access: "node",
         handler: (request, caller) => this.#updateTaskStatus(request, caller),
       },
+      [DISPATCHER_METHODS.renewSeals]: {
+        kind: "unary",
+        access: "node",
+        handler: (request, caller) => this.#renewSeals(request, caller),
+      },
     };
   }
 
@@ -218,6 +226,22 @@ export class Dispatcher {
       updates.push({ TaskID, NodeID: nodeID, Status });
     }
     await this.#statuses.write(updates);
+    return {};
+  }
+
+  /** A node whose key was renewed wraps the keys of its secrets for the new one: nobody else has them, or could be believed. */
+  async #renewSeals(request: unknown, caller: CallContext): Promise<Record<string, never>> {
+    this.#count(caller, "statuses");
+    const { SessionID, Seals } = checkSeals(request);
+    const { nodeID } = this.#registered(SessionID, caller);
+    await this.#options.store.update((tx) => {
+      const present = tx.get("nodes", nodeID)?.Certificate?.PublicKeyDigest;
+      for (const { SecretID, SealID, ...seal } of Seals) {
+        const before = tx.get("seals", sealID(SecretID, nodeID));
+        if (before?.SealID !== SealID || seal.PublicKeyDigest !== present) continue;
+        if (before.PublicKeyDigest !== present) putSeal(tx, SecretID, SealID, { NodeID: nodeID, ...seal });
+      }
+    });
     return {};
   }
 

@@ -2,7 +2,10 @@
 import {
   type AssignmentsRequest,
   type HeartbeatRequest,
+  MAX_SEALS,
   MAX_STATUS_BATCH,
+  type RenewedSeal,
+  type RenewSealsRequest,
   type SessionRequest,
   type UpdateTaskStatusRequest,
 } from "../../api/dispatcher.ts";
@@ -10,6 +13,7 @@ import { CoveyError, type FieldProblem } from "../../api/errors.ts";
 import {
   line,
   list,
+  MAX_WRAPPED_LENGTH,
   parseNodeDescription,
   parseTaskStatus,
   record,
@@ -36,6 +40,20 @@ const update: Shape<Update> = (value, path, problems) => {
 const updatesShape = record({ SessionID: id, Updates: list(update, MAX_STATUS_BATCH) }, ["SessionID"]);
 // A description has a reader of its own.
 const openShape = record({ SessionID: id, Description: (value) => ({ value }) });
+
+const sealFields = record(
+  { SecretID: id, SealID: id, PublicKeyDigest: id, Wrapped: line(MAX_WRAPPED_LENGTH) },
+  ["SecretID", "SealID", "PublicKeyDigest", "Wrapped"],
+);
+const sealsShape = record({ SessionID: id, Seals: list(sealFields, MAX_SEALS) }, ["SessionID"]);
+
+/** Checks seals that a node has renewed for itself. */
+export function checkSeals(value: unknown): RenewSealsRequest {
+  const problems: FieldProblem[] = [];
+  const { SessionID, Seals = [] } = sealsShape(value, "", problems) ?? {};
+  if (problems.length > 0) throw CoveyError.invalid("renew seals", problems);
+  return { SessionID: SessionID!, Seals: Seals as RenewedSeal[] };
+}
 
 /** Checks a session request; throws `invalid_argument` naming every wrong field. */
 export function checkSessionRequest(value: unknown): SessionRequest {

@@ -31,6 +31,7 @@ import { rightFor } from "./rights.ts";
 import { systemRoutes } from "./routes/system_routes.ts";
 import { taskRoutes } from "./routes/task_routes.ts";
 import { unavailableRoutes } from "./routes/unavailable_routes.ts";
+import { variableRoutes } from "./routes/variable_routes.ts";
 
 /** What the control API needs. */
 export interface ControlOptions {
@@ -84,6 +85,7 @@ export function controlAPI(options: ControlOptions): ControlAPI {
   serviceRoutes(app, context);
   taskRoutes(app, context);
   payloadRoutes(app, context);
+  variableRoutes(app, context);
   networkRoutes(app, context);
   backupRoutes(app, context);
   managerRoutes(app, context);

@@ -3,7 +3,7 @@ import type { Context, Hono } from "@hono/hono";
 import type { Caller } from "../control/caller.ts";
 import type { ContentfulStatusCode } from "@hono/hono/utils/http-status";
 import type { Clock } from "../../api/clock.ts";
-import { NO_LEADER, NOT_A_MANAGER } from "../../api/docker_texts.ts";
+import { NO_LEADER, NOT_A_MANAGER, SWARM_LOCKED } from "../../api/docker_texts.ts";
 import { CoveyError } from "../../api/errors.ts";
 import { parseExact } from "../../api/exact_json.ts";
 import type { Random } from "../../api/random.ts";
@@ -49,8 +49,7 @@ function notManagerText({ state, manager, error }: NodeLifecycle): string {
       return NOT_A_MANAGER +
         'Use "docker swarm init" or "docker swarm join" to connect this node to swarm and try again.';
     case "locked":
-      return "Swarm is encrypted and needs to be unlocked before it can be used. " +
-        'Please use "docker swarm unlock" to unlock it.';
+      return SWARM_LOCKED;
     case "active":
       return NOT_A_MANAGER + "Worker nodes can't be used to view or modify cluster state. " +
         "Please run this command on a manager node or promote the current node to a manager.";

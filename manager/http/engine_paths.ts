@@ -14,6 +14,7 @@ const OURS = new Set([
   "tasks",
   "secrets",
   "configs",
+  "variables",
   "covey",
 ]);
 

@@ -8,7 +8,7 @@ import type { ManagerHandle, NodeLifecycle } from "./lifecycle.ts";
 import { DockerError } from "./docker_error.ts";
 
 /** First segments of what the whole swarm has in common. `/events` is not: it also tells of the local engine. */
-const SHARED = new Set(["swarm", "nodes", "services", "tasks", "secrets", "configs"]);
+const SHARED = new Set(["swarm", "nodes", "services", "tasks", "secrets", "configs", "variables"]);
 /** What is about this node's own membership. */
 const OWN = new Set(["/swarm/init", "/swarm/join", "/swarm/leave", "/swarm/unlock"]);
 

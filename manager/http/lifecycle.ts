@@ -59,6 +59,11 @@ export interface NodeLifecycle {
   init(request: InitRequest): Promise<string>;
   join(request: JoinRequest): Promise<void>;
   /**
+   * Opens what is locked, and goes on. Throws `invalid_argument` for what is no unlock key, `unauthenticated` for
+   * one of another lock.
+   */
+  unlock(key: string): Promise<void>;
+  /**
    * Makes this node the only manager of the cluster in `backup`. Throws `failed_precondition` if the node is in
    * a cluster, and as `readBackup` does; then nothing of it is left here.
    */

@@ -12,10 +12,11 @@ const VISIBLE = new Set([
   "tasks",
   "secrets",
   "configs",
+  "variables",
   "networks",
 ]);
 /** What users of the cluster change. */
-const OPERATED = new Set(["services", "secrets", "configs"]);
+const OPERATED = new Set(["services", "secrets", "configs", "variables"]);
 
 /** The right for `method` on `path`, which has no version prefix; what is not known takes the highest. */
 export function rightFor(method: string, path: string): Right {

@@ -11,8 +11,8 @@ import { hasPlugins } from "./plugins.ts";
 interface Filter {
   /** How many more tasks like this the node can take as far as this filter goes: 0, some, or Infinity. */
   room(task: Task, info: NodeInfo): number;
-  /** Why `nodes` ("1 node", "3 nodes") were refused. */
-  explain(nodes: string, task: Task): string;
+  /** Why `nodes` ("1 node", "3 nodes") were refused, of which `info` is one. */
+  explain(nodes: string, task: Task, info: NodeInfo): string;
 }
 
 const FILTERS: readonly Filter[] = [
@@ -53,6 +53,14 @@ const FILTERS: readonly Filter[] = [
     },
     explain: () => "max replicas per node limit exceed",
   },
+  {
+    room: (task, info) => info.variables(task).missing === undefined ? Infinity : 0,
+    explain: (nodes, task, info) => `no value for variable ${info.variables(task).missing} on ${nodes}`,
+  },
+  {
+    room: (task, info) => info.unsealed(task) === undefined ? Infinity : 0,
+    explain: (nodes, task, info) => `secret ${info.unsealed(task)} is not sealed for ${nodes}`,
+  },
 ];
 
 /** How many tasks like `task` the node can take now; Infinity if nothing limits it. */
@@ -70,13 +78,15 @@ export function roomFor(task: Task, info: NodeInfo): number {
  * available for new tasks; insufficient resources on 1 node`. Empty if there is no node at all.
  */
 export function explain(task: Task, infos: Iterable<NodeInfo>): string {
-  const refused = FILTERS.map((filter) => ({ filter, count: 0 }));
+  const refused = FILTERS.map((filter) => ({ filter, nodes: [] as NodeInfo[] }));
   for (const info of infos) {
     const refusal = refused.find(({ filter }) => filter.room(task, info) === 0);
-    if (refusal) refusal.count++;
+    refusal?.nodes.push(info);
   }
-  return refused.filter(({ count }) => count > 0)
-    .sort((a, b) => b.count - a.count)
-    .map(({ filter, count }) => filter.explain(count === 1 ? "1 node" : `${count} nodes`, task))
+  return refused.filter(({ nodes }) => nodes.length > 0)
+    .sort((a, b) => b.nodes.length - a.nodes.length)
+    .map(({ filter, nodes }) =>
+      filter.explain(nodes.length === 1 ? "1 node" : `${nodes.length} nodes`, task, nodes[0]!)
+    )
     .join("; ");
 }

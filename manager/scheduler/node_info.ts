@@ -2,7 +2,10 @@ import type { Node } from "../../api/node.ts";
 import type { Task } from "../../api/task.ts";
 import { compareStates, isTerminal } from "../../api/task_state.ts";
 import { NodeResources } from "../placement/node_resources.ts";
+import type { ReadView } from "../store/store.ts";
 import { isWanted } from "../task/task.ts";
+import { unsealedFor } from "../task/seals.ts";
+import { type NodeVariables, variablesFor } from "../task/variables.ts";
 
 /**
  * Failures of one service version within the window from which on other nodes are tried first (SwarmKit
@@ -36,14 +39,17 @@ export class NodeInfo {
   total = 0;
   free: NodeResources;
   #node: Node;
+  readonly #view: ReadView | undefined;
   #tasks = new Map<string, Task>();
   #byService = new Map<string, number>();
   #ports = new Map<string, number>();
   /** Monotonic times of failures by {@linkcode groupKey}. */
   #failures = new Map<string, number[]>();
 
-  constructor(node: Node) {
+  /** `view` is where the variables of its tasks are looked up. */
+  constructor(node: Node, view?: ReadView) {
     this.#node = node;
+    this.#view = view;
     this.free = new NodeResources(node.Description?.Resources);
   }
 
@@ -58,6 +64,16 @@ export class NodeInfo {
     if (!changed) return;
     this.free = new NodeResources(resources);
     for (const task of this.#tasks.values()) this.free.take(task);
+  }
+
+  /** The variables that `task` uses, here. */
+  variables(task: Task): NodeVariables {
+    return this.#view ? variablesFor(this.#view, task, this.#node) : {};
+  }
+
+  /** The secret that keeps `task` from running here because it is not sealed for the node. */
+  unsealed({ Spec }: Task): string | undefined {
+    return this.#view && unsealedFor(this.#view, Spec, this.#node.ID);
   }
 
   /** Wanted tasks of a service on the node. */

@@ -97,7 +97,7 @@ export class Scheduler {
     this.#infos.clear();
     for (const waiting of [this.#unassigned, this.#preassigned, this.#misfits]) waiting.clear();
     for (const node of store.all("nodes")) {
-      this.#oddNodes.attempt(node.ID, () => this.#infos.set(node.ID, new NodeInfo(node)));
+      this.#oddNodes.attempt(node.ID, () => this.#infos.set(node.ID, new NodeInfo(node, store)));
     }
     for (const task of store.all("tasks")) this.#take(task);
     this.#placing = true;
@@ -110,6 +110,9 @@ export class Scheduler {
         this.#oddTasks.attempt(change.object.ID, () => relevant = this.#onTask(change) || relevant);
       } else if (change.table === "nodes") {
         this.#onNode(change);
+        relevant = true;
+      } else if (change.table === "variables" || change.table === "seals") {
+        for (const nodeID of [...this.#misfits.keys()]) this.#retryMisfits(nodeID);
         relevant = true;
       }
     }
@@ -132,7 +135,7 @@ export class Scheduler {
     this.#infos.delete(node.ID);
     this.#oddNodes.attempt(node.ID, () => {
       if (info) info.node = node;
-      const known = info ?? new NodeInfo(node);
+      const known = info ?? new NodeInfo(node, this.options.store);
       if (!info) {
         for (const task of this.options.store.find("tasks", "nodeID", node.ID)) {
           if (occupies(task)) this.#oddTasks.attempt(task.ID, () => known.put(task));
@@ -306,6 +309,8 @@ export class Scheduler {
       const assigned: Task = withStatus(task, this.#at, "assigned", message);
       assigned.NodeID = info.node.ID;
       if (chosen.length > 0) assigned.AssignedGenericResources = chosen;
+      const { values } = info.variables(task);
+      if (values) assigned.Variables = values;
       info.put(assigned);
       decisions.push({ task: assigned, assigned: true });
     });

@@ -10,6 +10,8 @@ import type { Listener } from "../../transport/mod.ts";
 import { Dispatcher } from "../dispatcher/mod.ts";
 import { Leadership } from "../leader/leadership.ts";
 import type { ManagerHandle } from "../http/lifecycle.ts";
+import { sealFolder, settleFolder } from "../consensus/disk/seal_folder.ts";
+import { NeverSealed } from "../consensus/disk/sealed_disk.ts";
 import { RaftMember, type RaftMemberOptions, type Skip } from "../consensus/member/mod.ts";
 import { type Answer, type ControlRequest, Routing } from "../forward/mod.ts";
 import { createStore, type Store } from "../store/mod.ts";
@@ -23,6 +25,9 @@ import type { Judge } from "./standing.ts";
 
 const logger = getLogger(["covey", "node"]);
 
+/** The state, in the folder of the log and checkpoint. */
+const STATE_FILE = "state.kv";
+
 /** What agents weigh managers by (SwarmKit `DefaultObservationWeight`). */
 const MANAGER_WEIGHT = 10;
 
@@ -30,6 +35,8 @@ const MANAGER_WEIGHT = 10;
 export interface RunningManagerOptions {
   /** Folder of the log and checkpoint. */
   raftDir: string;
+  /** What the state in it is sealed with, the newest last. */
+  dataKeys: readonly Uint8Array[];
   nodeID: string;
   /** HOST:PORT */
   listen: string;
@@ -57,12 +64,21 @@ export interface ManagerEffects {
 }
 
 /** Deno KV in the folder, and mutual TLS. */
-function systemEffects({ raftDir, clock }: RunningManagerOptions): ManagerEffects {
+function systemEffects({ raftDir, clock, dataKeys }: RunningManagerOptions): ManagerEffects {
   return {
     network: new PeerTrust(clock),
     async openMember(options) {
+      await settleFolder(raftDir);
       await Deno.mkdir(raftDir, { recursive: true, mode: 0o700 });
-      return await RaftMember.open(`${raftDir}/state.kv`, options);
+      const open = () => RaftMember.open(`${raftDir}/${STATE_FILE}`, { ...options, dataKeys });
+      try {
+        return await open();
+      } catch (thrown) {
+        if (!(thrown instanceof NeverSealed)) throw thrown;
+        logger.info("Seals the state, which an earlier version wrote in clear");
+        await sealFolder(raftDir, STATE_FILE, dataKeys);
+        return await open();
+      }
     },
   };
 }

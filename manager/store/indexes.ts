@@ -36,4 +36,9 @@ export const INDEXES: { readonly [T in TableName]: Readonly<Record<Indexes[T], I
   },
   secrets: { name: byName },
   configs: { name: byName },
+  variables: { name: byName },
+  seals: {
+    secretID: { key: (seal) => seal.SecretID },
+    nodeID: { key: (seal) => seal.NodeID },
+  },
 };

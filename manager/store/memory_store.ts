@@ -287,6 +287,8 @@ function newTables(): TableSet {
     tasks: new Table(INDEXES.tasks),
     secrets: new Table(INDEXES.secrets),
     configs: new Table(INDEXES.configs),
+    variables: new Table(INDEXES.variables),
+    seals: new Table(INDEXES.seals),
   };
 }
 

@@ -1,7 +1,7 @@
 /** Which spec a task gets that the rollout did not make: in a rollout by stages, none gets the new one but by its stage. */
 import { stagesOf } from "../../api/rollout_labels.ts";
 import type { Service } from "../../api/service.ts";
-import type { Task } from "../../api/task.ts";
+import { isNodeBound, type Task } from "../../api/task.ts";
 import type { ReadView } from "../store/store.ts";
 import { isTaskDirty } from "./task.ts";
 
@@ -27,7 +27,16 @@ export function asBefore(view: ReadView, service: Service, task: Task, replaceme
     return task.Rollout ? { ...replacement, Rollout: { ...task.Rollout, Restarted: true } } : replacement;
   }
   if (stagesOf(service.Spec).length === 0 || !isTaskDirty(view, service, task)) return replacement;
-  const { Spec, SpecVersion, ServiceAnnotations, Ports } = task;
+  const { Spec, SpecVersion, ServiceAnnotations, Ports, Variables } = task;
+  // In a slot, another node may be chosen, for which they say nothing.
+  const kept = Variables && isNodeBound(task) && { Variables };
   const { SpecVersion: _, Ports: _ports, ...rest } = replacement;
-  return { ...rest, Spec, ServiceAnnotations, ...(SpecVersion && { SpecVersion }), ...(Ports && { Ports }) };
+  return {
+    ...rest,
+    Spec,
+    ServiceAnnotations,
+    ...(SpecVersion && { SpecVersion }),
+    ...(Ports && { Ports }),
+    ...kept,
+  };
 }

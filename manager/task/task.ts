@@ -6,8 +6,12 @@ import { isJob, type PortConfig, type Service, type TaskSpec } from "../../api/s
 import { isCompletedJob, type Task, type TaskStatus } from "../../api/task.ts";
 import { compareStates, isTerminal, type TaskState } from "../../api/task_state.ts";
 import { nodeMatches } from "../placement/constraint.ts";
+import { unsealedFor } from "./seals.ts";
+import { hasOtherVariables } from "./variables.ts";
 import type { ReadView } from "../store/store.ts";
 import { deepEqual } from "../../api/deep_equal.ts";
+import { reloadSignals } from "../../api/reload.ts";
+import type { RolloutMark } from "../../api/rollout.ts";
 
 /** Where a task belongs: a numbered slot, or the node that it is made for. */
 export type Place = { slot: number } | { nodeID: string };
@@ -55,21 +59,40 @@ export function newTask(
 }
 
 /**
- * True if `task` is not what `service` now asks for. A task whose spec differs in placement only stays clean
+ * True if `task` is not what `service` now asks for, or one of its variables has another value for the node. A task whose spec differs in placement only stays clean
  * as long as the node that it is on still matches.
  */
 export function isTaskDirty(view: ReadView, service: Service, task: Task): boolean {
+  const { TaskTemplate } = service.Spec;
+  if (hasOtherVariables(view, TaskTemplate, task)) return true;
   if (task.SpecVersion?.Index === service.SpecVersion.Index) return false;
   if (!deepEqual(hostPorts(service), task.Ports)) return true;
   // Once the image is there, it does not matter with which credentials it was to be pulled.
   const isPulled = compareStates(task.Status.State, "ready") >= 0;
-  const [wanted, present] = [service.Spec.TaskTemplate, task.Spec]
+  const [wanted, present] = [TaskTemplate, task.Spec]
     .map((spec) => isPulled ? withoutAuth(spec) : spec) as [TaskSpec, TaskSpec];
   if (deepEqual(wanted, present)) return false;
   const { Placement: placement, ...rest } = wanted;
   const { Placement: _, ...taskRest } = present;
   const node = view.get("nodes", task.NodeID);
   return !(deepEqual(rest, taskRest) && node !== undefined && nodeMatches(placement, node));
+}
+
+/** True if the running program of `task` can be told of all that `service` asks for otherwise than before. */
+export function mayReload(view: ReadView, service: Service, task: Task): boolean {
+  const node = view.get("nodes", task.NodeID), { TaskTemplate } = service.Spec;
+  return task.Status.State === "running" && isWanted(task) && node?.Status.State === "ready" &&
+    node.Description?.Reloads?.includes(TaskTemplate.Runtime) === true &&
+    unsealedFor(view, TaskTemplate, task.NodeID) === undefined &&
+    deepEqual(hostPorts(service), task.Ports) && !hasOtherVariables(view, TaskTemplate, task) &&
+    reloadSignals(withoutAuth(task.Spec), withoutAuth(TaskTemplate)) !== undefined;
+}
+
+/** `task` with what `service` asks for, of which its node tells the program; it counts as begun anew `at` then. */
+export function reloaded(service: Service, task: Task, mark: RolloutMark, at: string): Task {
+  const { Spec, SpecVersion } = service;
+  const ServiceAnnotations = { Name: Spec.Name, Labels: Spec.Labels };
+  return { ...task, Spec: Spec.TaskTemplate, SpecVersion, ServiceAnnotations, RunningAt: at, Rollout: mark };
 }
 
 function withoutAuth(spec: TaskSpec): TaskSpec {

@@ -1,5 +1,5 @@
 /**
- * What a rollout does next. Pure: no clock, no store, no memory. A new leader with the same store decides the same, only
+ * What a rollout does next. Pure: no clock, no store, no memory. A new leader with the same store decides the same, save
  * that it has watched nothing yet.
  *
  *     rolling ──► baking ──► awaiting_promotion ──► rolling (next stage) … ──► completed

@@ -22,7 +22,7 @@ import type { RestartSupervisor } from "../restart/restart_supervisor.ts";
 import type { ReadView, WriteTransaction } from "../store/store.ts";
 import { hasRoom, isServed } from "../task/downtime.ts";
 import { provenBefore } from "../task/gate.ts";
-import { isTaskDirty, isWanted, newTask, placeOf, withDesired } from "../task/task.ts";
+import { isTaskDirty, isWanted, mayReload, newTask, placeOf, reloaded, withDesired } from "../task/task.ts";
 import { type Action, plan, type Stop } from "./plan.ts";
 import { policyOf } from "./policy.ts";
 import { RunTime } from "./run_time.ts";
@@ -99,9 +99,15 @@ export class UpdateRun {
     const policy = policyOf(service), rollout = service.UpdateStatus.Rollout;
     const times = this.#time.times(rollout), { nowMs } = times;
     const slots = this.#slots.read(service, rollout, nowMs, policy);
-    const hasPrevious = service.PreviousSpec !== undefined;
     const { actions, wakeMs, over } = plan(
-      { times, date: timestamp(clock), rollout, slots, absent: this.#slots.absent, hasPrevious },
+      {
+        times,
+        date: timestamp(clock),
+        rollout,
+        slots,
+        absent: this.#slots.absent,
+        hasPrevious: hasPrevious(service),
+      },
       policy,
     );
     await this.#endOthers(actions);
@@ -186,8 +192,13 @@ export class UpdateRun {
     if (!again && live.some((task) => !isTaskDirty(tx, service, task))) return;
     if (members && !this.#mayGoDown(tx, service, old, members)) return "full";
     const { clock, random } = this.options;
+    const mark = { Number: rollout.Number, Stage: stage, ...(returned && { Returned: true }) };
+    if (live.length === 1 && mayReload(tx, service, old)) {
+      tx.update("tasks", reloaded(service, old, mark, timestamp(clock)));
+      return;
+    }
     const next = newTask(service, placeOf(old), clusterOf(tx), clock, random);
-    next.Rollout = { Number: rollout.Number, Stage: stage, ...(returned && { Returned: true }) };
+    next.Rollout = mark;
     next.DesiredState = startFirst ? "running" : "ready";
     tx.create("tasks", next);
     this.#end(tx, startFirst ? live.filter((task) => task !== longestRunning(live)) : live);
@@ -284,6 +295,11 @@ function longestRunning(tasks: readonly Task[]): Task | undefined {
     (best, task) => best && since(best) <= since(task) ? best : task,
     undefined,
   );
+}
+
+/** Of variables only the present values are known: the spec before would be started with the same. */
+function hasPrevious({ PreviousSpec, SpecVersion, VariablesVersion }: Service): boolean {
+  return PreviousSpec !== undefined && VariablesVersion?.Index !== SpecVersion.Index;
 }
 
 /** True while nothing may be replaced. */

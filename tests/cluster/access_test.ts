@@ -144,6 +144,11 @@ const TABLE: Entry[] = [
     outcome: NODES_ONLY,
   },
   {
+    call: DISPATCHER_METHODS.renewSeals,
+    request: (_port, SessionID) => ({ SessionID, Seals: [] }),
+    outcome: NODES_ONLY,
+  },
+  {
     call: DISPATCHER_METHODS.assignments,
     request: (_port, SessionID) => ({ SessionID }),
     outcome: NODES_ONLY,

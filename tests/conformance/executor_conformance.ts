@@ -2,7 +2,13 @@
 import assert from "node:assert/strict";
 import { CoveyError } from "../../api/errors.ts";
 import type { Task } from "../../api/task.ts";
-import { brokenPromises, can, type Controller, type Executor } from "../../executors/executor.ts";
+import {
+  brokenPromises,
+  can,
+  type Controller,
+  type Executor,
+  NO_DEPENDENCIES,
+} from "../../executors/executor.ts";
 
 /** What a task's program does. */
 export type Program =
@@ -357,6 +363,19 @@ function capabilities(test: Register): void {
       } finally {
         await next.close();
       }
+    },
+  );
+
+  test(
+    "reload tells a running program, by the handle alone, and leaves it running",
+    async (fixture, executor) => {
+      if (!can(executor, "reload")) return;
+      const task = fixture.task("forever")!, controller = await begun(executor, task);
+      const before = await controller.status();
+      await executor.reload(task, NO_DEPENDENCIES, ["WINCH"], controller.handle()!);
+      assert.deepEqual(await controller.status(), before);
+      await controller.remove(never);
+      await controller.close();
     },
   );
 }

@@ -1,4 +1,4 @@
-/** How nodes are shown: keys and certificates stay inside. */
+/** How nodes are shown; certificates stay inside, but for the key that secrets are sealed for. */
 import type { Node, NodeDescription } from "../../../api/node.ts";
 import type { ConsensusStatus } from "../../consensus/consensus.ts";
 import { inOrder } from "./task_spec_view.ts";
@@ -12,6 +12,7 @@ function descriptionView(description: NodeDescription): Record<string, unknown> 
     TLSInfo,
     Runtimes,
     MissingRuntimes,
+    Reloads,
     AgentOnly,
     ManagerOnly,
   } = description;
@@ -23,6 +24,7 @@ function descriptionView(description: NodeDescription): Record<string, unknown> 
     TLSInfo: TLSInfo ?? {},
     Runtimes,
     MissingRuntimes,
+    Reloads,
     AgentOnly,
     ManagerOnly,
   }, []);
@@ -47,6 +49,7 @@ export function nodeView(node: Node, consensus: ConsensusStatus): Record<string,
       "Role",
       "Availability",
     ]),
+    PublicKey: node.Certificate?.PublicKey,
     Description: node.Description === undefined ? {} : descriptionView(node.Description),
     Status: {
       State: node.Status.State,

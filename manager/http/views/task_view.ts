@@ -40,5 +40,6 @@ export function taskView(task: Task): Record<string, unknown> {
     NetworksAttachments: attachments(task),
     GenericResources: task.AssignedGenericResources,
     JobIteration: task.JobIteration,
+    Variables: task.Variables,
   }, []);
 }

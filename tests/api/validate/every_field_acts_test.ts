@@ -31,6 +31,7 @@ type Readers = Record<string, [file: string, word?: string]>;
 /** Fields that are their user's own notes, or change nothing yet for the reason given. */
 type Notes = Record<string, string>;
 
+const PROCESS_SPEC = "executors/process/process_spec.ts";
 const UPDATER = "manager/updater/policy.ts";
 
 const SERVICE_READERS: Readers = {
@@ -254,7 +255,12 @@ Deno.test("Requests: each field of a process spec is read by its executor; a log
   assert.deepEqual(parseServiceSpec({ Name: "web", TaskTemplate }).TaskTemplate.ProcessSpec, ProcessSpec);
   for (const name of Object.keys(ProcessSpec)) {
     const isReference = name === "Secrets" || name === "Configs";
-    const reader = isReference ? "api/dependency.ts" : "executors/process/process_spec.ts";
+    // How long a stop may take is asked by the manager too.
+    const reader = isReference
+      ? "api/dependency.ts"
+      : name === "StopGracePeriod"
+      ? "api/service.ts"
+      : PROCESS_SPEC;
     assert.ok(await isRead(name, [reader]), name);
   }
   const logged = { Name: "web", TaskTemplate: { ...TaskTemplate, LogDriver: { Name: "journald" } } };

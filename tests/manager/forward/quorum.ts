@@ -182,6 +182,7 @@ function activeNode(manager: ManagerHandle): NodeLifecycle {
     init: refuse,
     join: refuse,
     restore: refuse,
+    unlock: refuse,
     leave: refuse,
   };
 }

@@ -7,7 +7,7 @@ import type { Node } from "../../../api/node.ts";
 import type { Service } from "../../../api/service.ts";
 import type { Task } from "../../../api/task.ts";
 import type { Random } from "../../../api/random.ts";
-import { NO_LEADER } from "../../../api/docker_texts.ts";
+import { NO_LEADER, WRONG_UNLOCK_KEY } from "../../../api/docker_texts.ts";
 import { ADMINISTRATOR } from "../../../manager/control/caller.ts";
 import { type ControlAPI, controlAPI } from "../../../manager/http/mod.ts";
 import type { ManagerHandle, NodeLifecycle } from "../../../manager/http/lifecycle.ts";
@@ -40,6 +40,8 @@ export class FakeNode implements NodeLifecycle {
   onInit: () => Promise<void> = () => Promise.resolve();
   manager: ManagerHandle | undefined;
   consensus: MemoryConsensus | undefined;
+  /** What {@linkcode unlock} takes. */
+  unlockKey = "";
   asked: unknown[] = [];
   readonly #clock: Clock;
 
@@ -93,6 +95,13 @@ export class FakeNode implements NodeLifecycle {
     for await (const chunk of backup) bytes += chunk.length;
     this.asked.push({ bytes, ...request });
     return { NodeID: NODE_ID } as RestoreResponse;
+  }
+
+  unlock(key: string): Promise<void> {
+    this.asked.push({ key });
+    if (key !== this.unlockKey) return Promise.reject(new CoveyError("unauthenticated", WRONG_UNLOCK_KEY));
+    this.state = "active";
+    return Promise.resolve();
   }
 
   leave(force: boolean): Promise<void> {
