@@ -17,8 +17,13 @@ export interface Look {
 /** `found`, read from the store, with what was seen of the place `before`. */
 export function followed(before: SlotFacts | undefined, found: SlotFacts, look: Look): SlotFacts {
   const known = before?.first !== undefined && before.first.id === found.first?.id ? before.first : undefined;
-  const first = known === undefined ? firstSight(found, look) : next(known, found, look);
+  let first = known === undefined ? firstSight(found, look) : next(known, found, look);
   if (first === undefined) return found;
+  // Each restart is one more chance.
+  const { last } = found;
+  if (first.state === "failed" && last && last.id !== first.id && look.forgiven.has(found.place)) {
+    first = { ...last, sinceMs: look.nowMs, watchedMs: look.nowMs };
+  }
   const runningMs = first.state === "running" ? first.watchedMs : found.runningMs;
   const facts = { ...found, first, runningMs };
   return found.deferred === "offline" ? interrupted(facts, look) : facts;

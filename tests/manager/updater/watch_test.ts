@@ -165,6 +165,10 @@ Deno.test("Rollout: resumed after its only canary failed, it goes on once that c
   await controlRollout(fleet.store, fleet.clock, id, "resume");
   await fleet.clock.advance(MONITOR_MS - 5000);
   assert.equal(reached(), 1);
+  // Once more, which is not the last chance.
+  await fleet.agents.report(fleet.wanted(id).find(isNew)!.ID, "failed");
+  await fleet.clock.advance(MONITOR_MS);
+  assert.equal(reached(), 1);
   await fleet.clock.advance(3 * MONITOR_MS);
   assert.deepEqual([rollout().State, reached()], ["completed", 10]);
 });
