@@ -18,6 +18,8 @@ const DEFAULT_MINUTES = 20;
 const PROGRESS_MS = 15_000;
 /** A seed takes a fraction of a second. One that takes so long will never end. */
 const HANG_MS = 120_000;
+/** The same for each device of a fleet, of which a thousand take ten seconds. */
+const HANG_MS_PER_DEVICE = 600;
 
 interface Totals {
   seeds: number;
@@ -87,11 +89,12 @@ async function runAll(
       };
       const watch = () => {
         clearTimeout(hangs);
+        const hangMs = Math.max(HANG_MS, devices * HANG_MS_PER_DEVICE);
         hangs = setTimeout(() => {
           violated = true;
-          console.error(`no seed has ended for ${HANG_MS} ms, after or among ${at}: commit ${commit()}`);
+          console.error(`no seed has ended for ${hangMs} ms, after or among ${at}: commit ${commit()}`);
           end();
-        }, HANG_MS);
+        }, hangMs);
       };
       const next = () => {
         const chunk = violated || performance.now() >= deadline ? undefined : work.next().value;

@@ -34,6 +34,8 @@ export class FleetChecker {
   /** Of the present rollout: the devices that it has reached. */
   readonly #reached = new Set<string>();
   readonly #budgets: BudgetChecker;
+  /** So many of them were found to be no more than may be. */
+  #most = 0;
   #before: Service | undefined;
 
   constructor(store: Store) {
@@ -67,7 +69,10 @@ export class FleetChecker {
   #follow(service: Service): void {
     const before = this.#before?.UpdateStatus, after = service.UpdateStatus;
     const same = before?.Rollout !== undefined && before.Rollout.Number === after?.Rollout?.Number;
-    if (before?.Rollout?.Number !== after?.Rollout?.Number) this.#reached.clear();
+    if (before?.Rollout?.Number !== after?.Rollout?.Number) {
+      this.#reached.clear();
+      this.#most = 0;
+    }
     if (same && before.Rollout?.State === "aborted" && after?.Rollout?.State !== "aborted") {
       throw new Violation("HELD", `an aborted rollout is ${after?.Rollout?.State}`);
     }
@@ -120,12 +125,15 @@ export class FleetChecker {
     if (rollout.Stage > 0 || rollout.State === "completed" || rollout.State === "awaiting_promotion") {
       throw new Violation("CANARY", `${version} has passed a stage: ${rollout.State} at ${rollout.Stage}`);
     }
-    const nodes = this.#store.all("nodes");
+    // Looked at where it grows.
+    if (this.#reached.size <= this.#most) return;
+    const nodes = this.#store.all("nodes"), early = { Constraints: [first.Constraint ?? ""] };
     const most = first.Percent === undefined
-      ? nodes.filter((node) => nodeMatches({ Constraints: [first.Constraint!] }, node)).length
+      ? nodes.filter((node) => nodeMatches(early, node)).length
       : Math.ceil(first.Percent / 100 * nodes.length);
     if (this.#reached.size > most) {
       throw new Violation("CANARY", `${version} was given to ${[...this.#reached]}, of which ${most} may be`);
     }
+    this.#most = this.#reached.size;
   }
 }
