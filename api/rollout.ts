@@ -1,5 +1,7 @@
 /** Rollouts: an update of a service as it goes through a fleet, stage by stage. Extensions of the Engine API, in its style. */
 
+import type { MaintenanceWindow } from "./window.ts";
+
 /**
  * One stage of a rollout: `Percent` of the fleet, or the devices that meet `Constraint`, each on top of the stages before.
  * Durations in nanoseconds.
@@ -59,6 +61,17 @@ export interface RolloutConfig {
   MaxReturneeFailures?: number;
   /** All hold at the same time, so that groups may lie within groups. */
   Budgets?: FailureBudget[];
+  /**
+   * Nanoseconds that the new version may take to get healthy on a device before the device goes back to the old one by
+   * itself, manager or not; none: it does not go back.
+   */
+  DeviceRollback?: number;
+  /** When devices make the new version ready; default at any time. Needs `DeviceRollback`, as the next two do. */
+  Download?: MaintenanceWindow;
+  /** When devices bring the new version in. */
+  Apply?: MaintenanceWindow;
+  /** Whether somebody at the device has to agree before. */
+  Consent?: boolean;
 }
 
 /**

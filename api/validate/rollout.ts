@@ -5,7 +5,8 @@ import type { FieldProblem } from "../errors.ts";
 import type { FailureBudget, RolloutConfig, RolloutStage } from "../rollout.ts";
 import { labelledRollout } from "../rollout_labels.ts";
 import { isGlobal, type ServiceSpec, type UpdateConfig } from "../service.ts";
-import { decimal, integer, isObject, line, list, nonZero, oneOf, record, type Shape } from "./shape.ts";
+import { cronProblem, type MaintenanceWindow } from "../window.ts";
+import { decimal, flag, integer, isObject, line, list, nonZero, oneOf, record, type Shape } from "./shape.ts";
 
 /** More than anybody promotes, and each is looked at in every step. */
 const MAX_STAGES = 20;
@@ -20,6 +21,15 @@ const budgetFields = record({ Label: line(), MaxDown: integer(0), MaxDownPercent
 const budget: Shape<FailureBudget> = (value, path, problems) => {
   const { Label, ...most } = budgetFields(value, path, problems) ?? {};
   return Label === undefined ? undefined : { Label, ...most };
+};
+
+/** Characters of a cron expression: seven fields with lists. */
+const MAX_CRON_LENGTH = 200;
+
+const windowFields = record({ Cron: line(MAX_CRON_LENGTH), Grace: integer(0) });
+const windowShape: Shape<MaintenanceWindow> = (value, path, problems) => {
+  const fields = windowFields(value, path, problems);
+  return fields && { Cron: "", Grace: 0, ...fields };
 };
 
 /** `UpdateConfig.Rollout` as a client sends it. */
@@ -38,6 +48,10 @@ export const rolloutShape: Shape<RolloutConfig> = record({
   ),
   MaxReturneeFailures: integer(0),
   Budgets: list(budget, MAX_BUDGETS),
+  DeviceRollback: nonZero(integer(0)),
+  Download: windowShape,
+  Apply: windowShape,
+  Consent: flag,
 });
 
 /**
@@ -71,6 +85,8 @@ export function checkRollout(spec: ServiceSpec, problems: FieldProblem[]): void 
     });
   }
   checkBudgets(spec, config.Budgets ?? [], `${field}.Budgets`, problems);
+  checkWindows(config, problems);
+  if (config.DeviceRollback !== undefined) checkDeviceRollback(spec, config.DeviceRollback, problems);
   if (stages.length === 0) return;
   if (!isGlobal(spec)) problems.push({ field, message: "stages are for global services" });
   if (continues) {
@@ -83,6 +99,40 @@ export function checkRollout(spec: ServiceSpec, problems: FieldProblem[]): void 
     });
   }
   checkStages(stages, spec.UpdateConfig, `${field}.Stages`, problems);
+}
+
+/** A window that opens for less than a minute is missed by a device that is a little late. */
+const MIN_GRACE_NS = 60 * SECOND_NS;
+
+function checkWindows(config: RolloutConfig, problems: FieldProblem[]): void {
+  for (const name of ["Download", "Apply", "Consent"] as const) {
+    const field = `UpdateConfig.Rollout.${name}`;
+    if (config[name] && config.DeviceRollback === undefined) {
+      const message = "needs DeviceRollback: else devices do not bring a new version in by themselves";
+      problems.push({ field, message });
+    }
+    if (name === "Consent" || config[name] === undefined) continue;
+    const { Cron, Grace } = config[name], problem = cronProblem(Cron);
+    if (problem !== undefined) {
+      problems.push({ field: `${field}.Cron`, message: `${problem}: current value is "${Cron}"` });
+    }
+    if (Grace < MIN_GRACE_NS) {
+      const message = `the window is open for less than a minute: current value is ${Grace} ns`;
+      problems.push({ field: `${field}.Grace`, message });
+    }
+  }
+}
+
+/** Nanoseconds in which a program can be stopped and another started; less would call every version bad. */
+const MIN_DEVICE_ROLLBACK_NS = SECOND_NS;
+
+function checkDeviceRollback(spec: ServiceSpec, deadline: number, problems: FieldProblem[]): void {
+  const field = "UpdateConfig.Rollout.DeviceRollback";
+  if (!isGlobal(spec)) problems.push({ field, message: "devices go back by themselves in global services" });
+  // A label that cannot be read has been told of already.
+  if (deadline >= 0 && deadline < MIN_DEVICE_ROLLBACK_NS) {
+    problems.push({ field, message: `must be at least 1 s: current value is ${deadline} ns` });
+  }
 }
 
 /** Two copies that cannot stand side by side on a device must not be asked to. */
