@@ -395,7 +395,7 @@ class Planner {
 
   /**
    * What a stage comes to of which nothing is on its way. Without a device that holds it says nothing: then the rollout
-   * waits for one, unless there is nothing to do at all.
+   * waits for one, also where no device is there at all: the first to come is the canary.
    */
   #verdict({ success }: StagePolicy): "pass" | "fail" | "wait" {
     const { slots } = this.state;
@@ -405,9 +405,7 @@ class Planner {
     }
     if (this.#rollout.Stage === this.policy.stages.length - 1) return this.#isCrowded() ? "wait" : "pass";
     const isProof = (slot: SlotFacts) => isReached(slot) && this.#isGood(slot);
-    return slots.some(isProof) || !slots.some(({ dirty, stage }) => dirty || stage !== undefined)
-      ? "pass"
-      : "wait";
+    return slots.some(isProof) ? "pass" : "wait";
   }
 
   /** One that has failed is good again if somebody forgave it, and what runs there since has proved itself. */
