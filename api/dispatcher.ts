@@ -3,7 +3,7 @@
  * carries the session's ID; a wrong one is `invalid_argument`, an unregistered node `not_found`.
  */
 import { DEPENDENCY_KINDS, type DependencyKind, type DependencyPayload } from "./dependency.ts";
-import type { AssignedNetwork, AssignedPeer, NetworkAssignmentKind } from "./network_assignment.ts";
+import type { AssignedNetwork, AssignedPeer, AssignedService, NetworkAssignmentKind } from "./network_assignment.ts";
 import type { Node, NodeDescription } from "./node.ts";
 import type { Task, TaskStatus } from "./task.ts";
 
@@ -64,8 +64,14 @@ export interface UpdateTaskStatusRequest {
 /** Kinds of what is assigned. */
 export type AssignmentKind = "task" | DependencyKind | NetworkAssignmentKind;
 
-/** The kinds that our agent takes: it programs no networks yet. */
-export const ASSIGNMENT_KINDS: readonly AssignmentKind[] = ["task", ...DEPENDENCY_KINDS];
+/** The kinds that our agent takes. */
+export const ASSIGNMENT_KINDS: readonly AssignmentKind[] = [
+  "task",
+  ...DEPENDENCY_KINDS,
+  "network",
+  "network_peer",
+  "network_service",
+];
 
 /** Asks for the node's assignments. */
 export interface AssignmentsRequest {
@@ -90,10 +96,11 @@ export type DependencyChange =
   | { Action: "update"; Kind: DependencyKind; Payload: DependencyPayload }
   | { Action: "remove"; Kind: DependencyKind; ID: string };
 
-/** A change of a network, or of who else is in it. */
+/** A change of a network, or of what else is in it. */
 export type NetworkChange =
   | { Action: "update"; Kind: "network"; Network: AssignedNetwork }
   | { Action: "update"; Kind: "network_peer"; Peer: AssignedPeer }
+  | { Action: "update"; Kind: "network_service"; Service: AssignedService }
   | { Action: "remove"; Kind: NetworkAssignmentKind; ID: string };
 
 /**

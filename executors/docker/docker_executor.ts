@@ -10,6 +10,7 @@ import type {
   ExecutorContext,
   ExecutorDescription,
   Handle,
+  OverlayExecutor,
   Sweeper,
 } from "../executor.ts";
 import { NO_DEPENDENCIES } from "../executor.ts";
@@ -20,6 +21,7 @@ import { checkContainerTask, LABEL_NODE_ID, LABEL_TASK_ID } from "./container_co
 import { DockerController, type EngineNode, HANDLE_VERSION } from "./docker_controller.ts";
 import { EngineClient } from "./engine_client.ts";
 import type { ContainerInspect, ContainerSummary, EngineInfo } from "./engine_types.ts";
+import { EngineNetworks } from "./engine_networks.ts";
 import { EventHub } from "./event_hub.ts";
 import { ImagePuller } from "./image_puller.ts";
 
@@ -35,10 +37,10 @@ export interface DockerOptions {
 /** How long the engine may take to say what it is; a session is waiting for it. */
 const DESCRIBE_TIMEOUT_MS = 10_000;
 
-class DockerExecutor implements Executor, Sweeper {
+class DockerExecutor implements Executor, Sweeper, OverlayExecutor {
   readonly name = "docker";
   readonly runtime = RUNTIME_CONTAINER;
-  readonly capabilities = ["sweep"] as const;
+  readonly capabilities = ["sweep", "overlay"] as const;
   readonly #node: EngineNode;
 
   constructor(
@@ -53,6 +55,7 @@ class DockerExecutor implements Executor, Sweeper {
       events: new EventHub(engine, clock),
       nodeID: context.nodeID,
       memory: new MemoryFolder(shim, `${context.stateDir}/docker`),
+      networks: new EngineNetworks(engine, context.nodeID, context.networks),
     };
   }
 
@@ -76,6 +79,10 @@ class DockerExecutor implements Executor, Sweeper {
     }
   }
 
+  checkOverlay(signal: AbortSignal): Promise<void> {
+    return this.#node.networks.check(signal);
+  }
+
   // deno-lint-ignore require-await -- a spec that cannot run rejects, it does not throw
   async controller(task: Task, dependencies = NO_DEPENDENCIES): Promise<Controller> {
     checkContainerTask(task);
@@ -88,6 +95,7 @@ class DockerExecutor implements Executor, Sweeper {
     dependencies: Dependencies = NO_DEPENDENCIES,
   ): Promise<Controller> {
     checkContainerTask(task);
+    this.#node.networks.use(task);
     const id = handle.data.ContainerID;
     if (handle.version !== HANDLE_VERSION || typeof id !== "string" || !/^[0-9a-f]{64}$/.test(id)) {
       throw new CoveyError(
@@ -120,6 +128,7 @@ class DockerExecutor implements Executor, Sweeper {
           if (!hasCode(error, "not_found", "already_exists")) throw error;
         });
     });
+    await this.#node.networks.sweep(signal);
     return [...new Set([...ids.map((id) => taskOf.get(id)!), ...await this.#node.memory.sweep(keep)])];
   }
 
@@ -144,6 +153,9 @@ function pluginsOf({ Plugins }: EngineInfo): { Type: string; Name: string }[] {
 }
 
 /** An executor for the engine at `options.socket`; whether it can be reached shows at `describe`. */
-export function createDockerExecutor(context: ExecutorContext, options: DockerOptions): Executor & Sweeper {
+export function createDockerExecutor(
+  context: ExecutorContext,
+  options: DockerOptions,
+): Executor & Sweeper & OverlayExecutor {
   return new DockerExecutor(context, options);
 }

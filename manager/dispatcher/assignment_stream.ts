@@ -46,8 +46,8 @@ export class AssignmentStream {
   }
 
   /** See {@linkcode AssignmentSet.networkChanged}; {@linkcode committed} follows. */
-  networkChanged(id: string, nodeID?: string): void {
-    this.#set.networkChanged(id, nodeID);
+  networkChanged(...change: Parameters<AssignmentSet["networkChanged"]>): void {
+    this.#set.networkChanged(...change);
   }
 
   /** All changes up to consensus index `index` are noted: sends them now, or soon if there is much to send. */

@@ -4,7 +4,7 @@ import fc from "fast-check";
 import { ASSIGNMENT_KINDS, type AssignmentChange } from "../../../api/dispatcher.ts";
 import { hasCode } from "../../../api/errors.ts";
 import type { Network } from "../../../api/network.ts";
-import { peerID } from "../../../api/network_assignment.ts";
+import { networkServiceID, peerID } from "../../../api/network_assignment.ts";
 import type { Node } from "../../../api/node.ts";
 import type { Task } from "../../../api/task.ts";
 import { isTerminal } from "../../../api/task_state.ts";
@@ -14,7 +14,8 @@ import { FakeClock, settle } from "../../support/fake_clock.ts";
 import { testStore } from "../../support/store.ts";
 import { testNode, testTask } from "./harness.ts";
 
-const KINDS = [...ASSIGNMENT_KINDS, "network", "network_peer"];
+/** Who serves is for service_assignments_test.ts. */
+const KINDS = ASSIGNMENT_KINDS.filter((kind) => kind !== "network_service");
 
 function network(ID: string, VNI: number, over: Partial<Network> = {}): Network {
   return {
@@ -72,6 +73,8 @@ class Told {
         ? peerID(change.Peer)
         : change.Kind === "task"
         ? change.Task.ID
+        : change.Kind === "network_service"
+        ? networkServiceID(change.Service)
         : change.Payload.ID;
       this.log.push(`${change.Action} ${change.Kind} ${id}`);
       this.#apply(change);
@@ -204,7 +207,7 @@ Deno.test("Network assignments: an agent that does not know the kinds is told of
     for (const id of [1, 2]) tx.create("nodes", node(`n${id}`, id, ["net1"]));
     tx.create("tasks", task("a", "n1", 10, ["net1"]));
   });
-  const told = hub.agent("n1", [...ASSIGNMENT_KINDS]);
+  const told = hub.agent("n1", ["task", "secret", "config"]);
   told.networks.set("net1", {});
   await hub.store.update((tx) => tx.create("tasks", task("b", "n2", 11, ["net1"])));
   await hub.sent();
