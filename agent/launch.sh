@@ -80,14 +80,19 @@ if [ "$docker" != none ]; then
   net=$net,unix:$docker read=$read,$docker write=$write,$docker
 fi
 
-shim=$root/executors/process/shim.sh
+shim=$root/executors/process/shim.sh helper=$root/network/helper/network.sh
 # Not every shell has it; bash needs it.
-if /bin/sh -p -c : 2>/dev/null; then shim=$root/executors/process/shim_clean.sh; fi
+if /bin/sh -p -c : 2>/dev/null; then
+  shim=$root/executors/process/shim_clean.sh helper=$root/network/helper/network_clean.sh
+fi
+# Where containers ask for names, a range by which they are heard there and nowhere else, and whom their other questions are handed
+# on to; an answer comes back to a port of its own.
+net=$net,169.254.77.1:7753,169.254.80.0/20,0.0.0.0/0:53,0.0.0.0:0 read=$read,/etc/resolv.conf
 permissions="--allow-read=$read
 --allow-write=$write
 --deny-write=$program
 --allow-net=$net
---allow-run=$shim
+--allow-run=$shim,$helper
 --allow-env=COVEY_JOIN_TOKEN
 --allow-sys=systemMemoryInfo"
 if [ "$print" = yes ]; then printf '%s\n' "$permissions"; exit 0; fi
@@ -132,7 +137,7 @@ compile() { $limit "$deno" cache --quiet "$config" "$1"; }
 bundle=$program/agent.js key=$program/key
 made_of() {
   "$deno" --version
-  find "$root/agent" "$root/api" "$root/executors" "$root/security" "$root/transport" -name '*.ts' -exec cat {} +
+  find "$root/agent" "$root/api" "$root/executors" "$root/network" "$root/security" "$root/transport" -name '*.ts' -exec cat {} +
 }
 bundled() { [ -r "$key" ] && [ "$(made_of | cksum) $(cksum <"$bundle")" = "$(cat "$key")" ]; }
 make_bundle() {
@@ -153,7 +158,7 @@ fi
 for path in $executors; do compile "$path" 2>/dev/null || true; done
 
 # The last --state-dir wins; relative paths of the other flags are the caller's, so the folder is not changed.
-set -- "$@" --state-dir "$state_dir" --shim "$shim"
+set -- "$@" --state-dir "$state_dir" --shim "$shim" --network-helper "$helper"
 # One word per line: options.ts is to refuse a path with blanks, not the shell to tear it apart.
 IFS='
 '

@@ -27,6 +27,8 @@ export interface AgentOptionsFromFlags {
   identityDir: string | undefined;
   /** Absolute path of the process executor's shim; undefined for the one beside its module. */
   shim: string | undefined;
+  /** Absolute path of the networks' helper; undefined for the one beside its module. */
+  networkHelper: string | undefined;
   /** Stop and remove the tasks, forget the cluster, and end. */
   leave: boolean;
   /** End when standard input does. */
@@ -59,6 +61,7 @@ const FLAGS = {
   executor: { type: "string", multiple: true, default: [] as string[] },
   identity: { type: "string" },
   shim: { type: "string" },
+  "network-helper": { type: "string" },
   leave: { type: "boolean", default: false },
   "exit-with-parent": { type: "boolean", default: false },
 } as const;
@@ -81,6 +84,7 @@ export function parseAgentOptions(args: string[], cwd: string, token?: string): 
     executors: values.executor.map(absolute),
     identityDir: values.identity === undefined ? undefined : absolute(values.identity),
     shim: values.shim,
+    networkHelper: values["network-helper"],
     leave: values.leave,
     exitWithParent: values["exit-with-parent"],
   };

@@ -24,11 +24,21 @@ export interface WorkerOptions {
   executors: readonly Executor[];
   state: LocalState;
   dependencies: DependencyKeeper;
+  /** The cluster's networks on this node; else it has none. */
+  networks?: NetworkAssignments | undefined;
   /** Identifies the machine's present boot; empty if the system does not say. */
   bootID: string;
   /** See `TaskEnvironment`. */
   node: () => Promise<NodeDescription>;
   onStatus: (taskID: string, status: TaskStatus) => void;
+}
+
+/** Takes over what is assigned of networks. */
+export interface NetworkAssignments {
+  applyComplete(changes: readonly AssignmentChange[]): void;
+  apply(changes: readonly AssignmentChange[]): void;
+  /** Removes all of them. */
+  leave(): Promise<void>;
 }
 
 /** One task manager per task. */
@@ -79,6 +89,7 @@ export class Worker {
     }
     for (const [id, task] of this.#tasks) if (!listed.has(id)) task.remove();
     this.#options.dependencies.applyComplete(changes);
+    this.#options.networks?.applyComplete(changes);
     for (const change of changes) {
       if (change.Kind === "task" && change.Action === "update" && listed.has(change.Task.ID)) {
         this.#update(change.Task);
@@ -90,6 +101,7 @@ export class Worker {
 
   /** Applies changes; tasks not named stay as they are. */
   applyIncremental(changes: readonly AssignmentChange[], index: number): void {
+    this.#options.networks?.apply(changes);
     for (const change of changes) {
       if (change.Kind !== "task") this.#options.dependencies.apply(change);
       else if (change.Action === "update") this.#update(change.Task);
@@ -115,6 +127,7 @@ export class Worker {
     await Promise.allSettled(tasks.map((task) => task.done));
     await this.#leftovers.sweep();
     await this.#options.dependencies.wipe();
+    await this.#options.networks?.leave();
   }
 
   /** Lets go of all tasks; their programs go on. */

@@ -15,6 +15,7 @@ import type { AssignedNetwork } from "../api/network_assignment.ts";
 import { orAbort } from "../api/or_abort.ts";
 import { SayOnce } from "../api/say_once.ts";
 import type { OverlayNetworks, ReadyNetwork } from "../executors/executor.ts";
+import { Askers, type TasksHere } from "./askers.ts";
 import type { NetworkHelper } from "./helper_client.ts";
 import { NodeNetworks } from "./node_networks.ts";
 import { type HelperRequest, nameserverOf, networkDevice, planKept, planNetwork, planRules } from "./plan.ts";
@@ -32,6 +33,8 @@ export interface NetworkKeeperOptions {
   clock: Clock;
   /** The node's own address for the networks; empty: none was named. */
   dataPath: string;
+  /** Tasks that this node has. */
+  tasks: TasksHere;
   /** What was told last, for a device that starts without a manager. */
   storage: { load(): Promise<string | undefined>; save(text: string | undefined): Promise<void> };
   /** Called when the node has got its first network, and when it has none any more. */
@@ -41,6 +44,7 @@ export interface NetworkKeeperOptions {
 /** The networks of one node. */
 export class NetworkKeeper implements OverlayNetworks {
   readonly told: NodeNetworks = new NodeNetworks();
+  readonly askers: Askers;
   readonly #options: NetworkKeeperOptions;
   readonly #done = new Map<string, string>();
   readonly #ready = new Map<string, number>();
@@ -49,6 +53,8 @@ export class NetworkKeeper implements OverlayNetworks {
   readonly #failures = new Map<string, CoveyError>();
   #news = Promise.withResolvers<void>();
   #running: Promise<void> | undefined;
+  #saving: Promise<void> = Promise.resolve();
+  #isUnsaved = false;
   #isDirty = false;
   #isUsed = false;
   #isClosed = false;
@@ -57,6 +63,7 @@ export class NetworkKeeper implements OverlayNetworks {
 
   constructor(options: NetworkKeeperOptions) {
     this.#options = options;
+    this.askers = new Askers(options.tasks);
   }
 
   /** Takes up what an earlier agent was told. */
@@ -96,6 +103,9 @@ export class NetworkKeeper implements OverlayNetworks {
   /** See {@linkcode OverlayNetworks}. */
   async ready(id: string, signal: AbortSignal): Promise<ReadyNetwork> {
     const { clock } = this.#options, end = clock.monotonic() + READY_LIMIT_MS;
+    // Who is attached has to be known by the rules.
+    this.#program();
+    await orAbort(this.settled(), signal);
     while (true) {
       signal.throwIfAborted();
       const network = this.told.networks.get(id), MTU = this.#ready.get(id);
@@ -113,8 +123,8 @@ export class NetworkKeeper implements OverlayNetworks {
   /** Removes everything that the node has of networks, as it leaves its cluster. */
   async leave(): Promise<void> {
     this.told.clear();
+    this.#save();
     await this.settled();
-    await this.#options.storage.save(undefined);
     await this.#options.helper.ask("leave", []).catch((thrown) => {
       log.warn("Cannot remove all of this node's networks: {message}", {
         message: CoveyError.from(thrown).message,
@@ -125,9 +135,10 @@ export class NetworkKeeper implements OverlayNetworks {
     this.#use(false);
   }
 
-  /** Resolves when nothing is being asked of the helper. */
+  /** Resolves when nothing is being asked of the helper, and all is kept. */
   async settled(): Promise<void> {
     while (this.#running) await this.#running;
+    await this.#saving;
   }
 
   /** Lets go of the helper; what it made stays. */
@@ -139,15 +150,23 @@ export class NetworkKeeper implements OverlayNetworks {
   }
 
   #changed(save = true): void {
-    if (save) {
-      const text = this.told.isEmpty ? undefined : JSON.stringify(this.told);
-      this.#options.storage.save(text).catch((error) =>
-        log.warn("Cannot keep what this node was told of its networks: {message}", { message: error.message })
-      );
-    }
+    if (save) this.#save();
     this.#backoff.reset();
     this.#failures.clear();
     this.#program();
+  }
+
+  /** One write at a time, of what is so by then. */
+  #save(): void {
+    const isWaiting = this.#isUnsaved;
+    this.#isUnsaved = true;
+    if (isWaiting) return;
+    this.#saving = this.#saving.then(() => {
+      this.#isUnsaved = false;
+      return this.#options.storage.save(this.told.isEmpty ? undefined : JSON.stringify(this.told));
+    }).catch((error) => {
+      log.warn("Cannot keep what this node was told of its networks: {message}", { message: error.message });
+    });
   }
 
   #program(): void {
@@ -191,7 +210,7 @@ export class NetworkKeeper implements OverlayNetworks {
         failed.push(error);
       }
     }
-    const rules = planRules(this.told);
+    const rules = planRules(this.told, this.askers.refresh());
     await this.#ask("rules", rules).catch((error) => {
       failed.push(error);
       this.#say("the rules of this node", error);

@@ -10,15 +10,12 @@
  * Pure.
  */
 import { contains, parseBlock, parseIPv4 } from "../api/ipv4.ts";
-import type { NetworkAttachment } from "../api/network.ts";
 import type { AssignedNetwork, AssignedService } from "../api/network_assignment.ts";
+import type { TasksHere } from "./askers.ts";
 import type { NodeNetworks } from "./node_networks.ts";
 
 /** What there is for a name; undefined: nothing of ours. */
 export type Found = { addresses: string[] } | { names: string[] } | undefined;
-
-/** The tasks of this node with their places in networks. */
-export type TasksHere = () => Iterable<{ NetworkAttachments?: NetworkAttachment[] }>;
 
 /** The networks that the container at `address` is in; none for one that is not known. */
 export function networksOf(told: NodeNetworks, tasks: TasksHere, address: string): AssignedNetwork[] {

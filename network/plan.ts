@@ -49,9 +49,13 @@ export function planNetwork(told: NodeNetworks, network: AssignedNetwork, dataPa
   ];
 }
 
-/** All rules of the node; none where it has no networks. */
-export function planRules(told: NodeNetworks): HelperRequest {
-  const words: string[] = [];
+/** All rules of the node; none where it has no networks. `askers`: who asks for names, and by which address that is heard. */
+export function planRules(
+  told: NodeNetworks,
+  askers: readonly { address: string; place: string }[],
+): HelperRequest {
+  if (told.isEmpty) return { verb: "rules", words: [] };
+  const words = askers.map(({ address, place }) => `from:${address}:${place}`);
   for (const network of told.networks.values()) {
     const own = withoutMask(network.NodeAddress), vni = String(network.VNI);
     if (!network.Ingress) words.push(`dns:${nameserverOf(network)}`);

@@ -1,6 +1,6 @@
 /**
  * Answers the containers' questions for names: what is in their networks by itself, the rest by asking those whom the host asks.
- * The networks' addresses for it lead here (see helper/network_server.sh), with the asker's own address.
+ * The networks' addresses for it lead here (see helper/network_server.sh).
  */
 import { Buffer } from "node:buffer";
 import { createSocket, type Socket } from "node:dgram";
@@ -18,7 +18,8 @@ import {
   reverseAddress,
   TYPE,
 } from "./dns_message.ts";
-import { findAddress, findName, type Found, networksOf, type TasksHere } from "./names.ts";
+import type { Askers, TasksHere } from "./askers.ts";
+import { findAddress, findName, type Found, networksOf } from "./names.ts";
 import type { NodeNetworks } from "./node_networks.ts";
 
 const log = getLogger(["covey", "network"]);
@@ -36,6 +37,7 @@ const MAX_FORWARDED = 256;
 export interface ResolverOptions {
   told: NodeNetworks;
   tasks: TasksHere;
+  askers: Askers;
   clock: Clock;
   random: Random;
   /** Text of the host's /etc/resolv.conf. */
@@ -94,7 +96,8 @@ export class Resolver {
   }
 
   async #answer(bytes: Uint8Array, question: Question, from: string): Promise<Uint8Array> {
-    const { told, tasks } = this.#options, networks = networksOf(told, tasks, from);
+    const { told, tasks, askers } = this.#options;
+    const networks = networksOf(told, tasks, askers.at(from) ?? "");
     if (networks.length === 0) return encodeAnswer(bytes, question, CODE.refused);
     const address = question.type === TYPE.PTR ? reverseAddress(question.name) : undefined;
     const found = address === undefined
@@ -150,7 +153,8 @@ export class Resolver {
       resolve(given);
     });
     try {
-      socket.bind(0, () => socket.send(Buffer.from(asked), serverPort, server));
+      const sent = (error: Error | null) => error !== null && resolve(undefined);
+      socket.bind(0, () => socket.send(Buffer.from(asked), serverPort, server, sent));
       return await promise;
     } finally {
       cancel();

@@ -12,15 +12,15 @@
 #     containers (macvlan) -- cvpN === cvqN -- cvbN (bridge) -- cvxN (VXLAN, whose packets the host carries)
 #     published ports, names -- cvlink === cvup, 169.254.77.2: the way out
 #
-# The host itself gets cvlink and the cvpN, a rule and a table of routes (7753) for the answers to questions for names, and while ports
-# are published a table of nft and, where its firewall forwards nothing else, two rules that let cvlink pass.
+# The host itself gets cvlink with a route, the cvpN, and while ports are published a table of nft (covey) and, where its firewall
+# is not simply open, two rules that let cvlink pass.
 #
 # Verbs:
 #   probe                                     what this host lacks, in words
 #   network VNI PORT MTU CARRIER MAC|-        a network's devices; MTU 0: what CARRIER (an address, or -) leaves
 #   addresses VNI ADDR/BITS...                all addresses of the bridge, the one with the subnet's mask first
 #   table VNI ADDR@HOST...                    all addresses that are elsewhere, and where
-#   rules [node:VNI:ADDR | dns:ADDR | vip:ADDR:ADDR,... | port:PROTOCOL:PORT:TARGET:ADDR,...]...    all of them
+#   rules [node:VNI:ADDR | dns:ADDR | from:ADDR:PLACE | vip:ADDR:ADDR,... | port:PROTOCOL:PORT:TARGET:ADDR,...]...    all of them
 #   keep VNI...                               removes all other networks
 #   leave                                     removes everything
 set -u
@@ -28,7 +28,7 @@ PATH=/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin
 export PATH
 umask 077
 here=$(CDPATH='' cd -- "${0%/*}" && pwd -P)
-HOST_SIDE=169.254.77.1 SPACE_SIDE=169.254.77.2 TABLE=7753
+HOST_SIDE=169.254.77.1 SPACE_SIDE=169.254.77.2 ASKERS=169.254.80.0/20
 # Smallest packet that every host must take (RFC 791), and what VXLAN adds over each kind of carrier.
 MIN_MTU=576 OVER_IPV4=50 OVER_IPV6=70
 MAX_VNI=16777215
@@ -103,9 +103,8 @@ ensure_space() {
   ip -n "$space" link set lo up
   ip -n "$space" link set cvup up && ip -n "$space" addr add $SPACE_SIDE/30 dev cvup &&
     ip -n "$space" route replace default via $HOST_SIDE || exit 1
-  # Who asks for names keeps its address, which the host has no route to: the answers have one of their own.
-  ip route replace default via $SPACE_SIDE dev cvlink table $TABLE || exit 1
-  ip rule list | grep -q "from $HOST_SIDE lookup $TABLE" || ip rule add from $HOST_SIDE lookup $TABLE priority $TABLE || exit 1
+  # By these addresses it is heard who asks for a name.
+  ip route replace $ASKERS via $SPACE_SIDE dev cvlink || exit 1
   echo 2 >/proc/sys/net/ipv4/conf/cvlink/rp_filter
   echo 1 >/proc/sys/net/ipv4/conf/cvlink/route_localnet
   # What is bridged inside is nobody's to filter; what is handed back to where it came from needs no better way told.
@@ -254,8 +253,6 @@ leave() {
   has cvlink || [ -e "/run/netns/$space" ] || return 0
   keep
   close_host
-  ip rule del from $HOST_SIDE lookup $TABLE priority $TABLE 2>/dev/null
-  ip route flush table $TABLE 2>/dev/null
   ip link del cvlink 2>/dev/null
   [ ! -e "/run/netns/$space" ] || ip netns del "$space"
 }

@@ -26,6 +26,10 @@ $1 == "dns" && NF == 2 && is_address($2) {
   dns = dns "ip daddr " $2 " udp dport 53 dnat to " names ":7753; ip daddr " $2 " tcp dport 53 dnat to " names ":7753; "
   next
 }
+$1 == "from" && NF == 3 && is_address($2) && is_address($3) && $3 ~ /^169\.254\.(8[0-9]|9[0-5])\./ {
+  askers = askers (askers == "" ? "" : ", ") $2 " : " $3
+  next
+}
 $1 == "vip" && NF == 3 && is_address($2) {
   if ($3 != "") {
     chains = chains "chain vip-" $2 " { " spread($3, "") "; }; "
@@ -44,7 +48,8 @@ END {
   print "inside table ip covey { }"
   print "inside delete table ip covey"
   print "inside table ip covey { " named(chains) "chain in { type nat hook prerouting priority -100; " dns \
-    (vips == "" ? "" : "ip daddr vmap { " named(vips) " }; ") ports "}; chain out { type nat hook postrouting priority 100; " source "}; }"
+    (vips == "" ? "" : "ip daddr vmap { " named(vips) " }; ") ports "}; chain out { type nat hook postrouting priority 100; " \
+    (askers == "" ? "" : "oifname \"cvup\" ip daddr " names " snat to ip saddr map { " askers " }; ") source "}; }"
   print "host table ip covey { }"
   print "host delete table ip covey"
   print "host table ip covey { chain published { " host "}; chain in { type nat hook prerouting priority -100; fib daddr type local jump published; }; " \
