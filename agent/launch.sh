@@ -78,6 +78,9 @@ for path in $executors; do read=$read,$(absolute "$path"); done
 if [ "$docker" != none ]; then
   docker=${docker#unix://}
   net=$net,unix:$docker read=$read,$docker write=$write,$docker
+  # Containers may be in the cluster's networks. Where they ask for names, a range by which they are heard there and nowhere else, and
+  # whom their other questions are handed on to; an answer comes back to a port of its own.
+  net=$net,169.254.77.1:7753,169.254.80.0/20,0.0.0.0/0:53,0.0.0.0:0 read=$read,/etc/resolv.conf
 fi
 
 shim=$root/executors/process/shim.sh helper=$root/network/helper/network.sh
@@ -85,14 +88,13 @@ shim=$root/executors/process/shim.sh helper=$root/network/helper/network.sh
 if /bin/sh -p -c : 2>/dev/null; then
   shim=$root/executors/process/shim_clean.sh helper=$root/network/helper/network_clean.sh
 fi
-# Where containers ask for names, a range by which they are heard there and nowhere else, and whom their other questions are handed
-# on to; an answer comes back to a port of its own.
-net=$net,169.254.77.1:7753,169.254.80.0/20,0.0.0.0/0:53,0.0.0.0:0 read=$read,/etc/resolv.conf
+run=$shim
+[ "$docker" = none ] || run=$run,$helper
 permissions="--allow-read=$read
 --allow-write=$write
 --deny-write=$program
 --allow-net=$net
---allow-run=$shim,$helper
+--allow-run=$run
 --allow-env=COVEY_JOIN_TOKEN
 --allow-sys=systemMemoryInfo"
 if [ "$print" = yes ]; then printf '%s\n' "$permissions"; exit 0; fi

@@ -15,13 +15,17 @@ const logger = getLogger(["covey", "network"]);
 /** The host's own resolvers are asked for all other names. */
 const HOST_CONFIG = "/etc/resolv.conf";
 
-/** The networks of the node `nodeID` as an earlier agent left them, with the answers to questions for names. */
+/**
+ * The networks of the node `nodeID` as an earlier agent left them, with the answers to questions for names; undefined where there
+ * are no containers to be in them.
+ */
 export async function openNetworks(
   options: AgentOptionsFromFlags,
   folder: StateFolder,
   nodeID: string,
   tasks: TasksHere,
-): Promise<NetworkKeeper> {
+): Promise<NetworkKeeper | undefined> {
+  if (options.docker === "none") return undefined;
   const names = new NameService(tasks, () => keeper);
   const keeper: NetworkKeeper = new NetworkKeeper({
     helper: networkHelper(nodeID, systemClock, options.networkHelper),

@@ -102,7 +102,7 @@ async function leaveCluster(
   state.setNode({ index: 0 });
   await state.close();
   await Promise.all(executors.map((executor) => executor.close()));
-  await networks.close();
+  await networks?.close();
   await new IdentityStore(systemFileSystem, folder.path).remove();
   await folder.saveManagers([]);
   logger.info("This node has left its cluster; {size} tasks were stopped", { size });
@@ -121,11 +121,14 @@ async function loadFor(
   options: AgentOptionsFromFlags,
   folder: StateFolder,
   nodeID: string,
-  networks: OverlayNetworks,
+  networks: OverlayNetworks | undefined,
 ): Promise<Executor[]> {
   const { docker, shim, executors: modules } = options;
   const choice = { docker, process: shim === undefined ? {} : { shim }, modules };
-  return [...(await loadExecutors(choice, { stateDir: folder.path, nodeID, networks })).values()];
+  return [
+    ...(await loadExecutors(choice, { stateDir: folder.path, nodeID, ...(networks && { networks }) }))
+      .values(),
+  ];
 }
 
 async function serve(
@@ -150,7 +153,7 @@ async function serve(
     executors,
     state,
     dependencies,
-    networks,
+    ...(networks && { networks }),
     clock,
     random: systemRandom,
     managers,
@@ -188,7 +191,7 @@ async function serve(
   await agent.stop();
   await state.close();
   await Promise.all(executors.map((executor) => executor.close()));
-  await networks.close();
+  await networks?.close();
 }
 
 /** None where the launcher did not ask V8 for the means (`--expose-gc`). */

@@ -3,7 +3,12 @@
  * carries the session's ID; a wrong one is `invalid_argument`, an unregistered node `not_found`.
  */
 import { DEPENDENCY_KINDS, type DependencyKind, type DependencyPayload } from "./dependency.ts";
-import type { AssignedNetwork, AssignedPeer, AssignedService, NetworkAssignmentKind } from "./network_assignment.ts";
+import type {
+  AssignedNetwork,
+  AssignedPeer,
+  AssignedService,
+  NetworkAssignmentKind,
+} from "./network_assignment.ts";
 import type { Node, NodeDescription } from "./node.ts";
 import type { Task, TaskStatus } from "./task.ts";
 

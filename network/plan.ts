@@ -20,7 +20,7 @@ export function nameserverOf({ Subnets }: Pick<AssignedNetwork, "Subnets">): str
 }
 
 /** The hardware address that is made of an address; see `AssignedPeer.Addresses`. */
-export function hardwareAddress(address: string): string {
+function hardwareAddress(address: string): string {
   const number = parseIPv4(address)!;
   const bytes = [24, 16, 8, 0].map((shift) => Math.floor(number / 2 ** shift) % 256);
   return ["02", "42", ...bytes.map((byte) => byte.toString(16).padStart(2, "0"))].join(":");

@@ -25,7 +25,7 @@ import type { NodeNetworks } from "./node_networks.ts";
 const log = getLogger(["covey", "network"]);
 
 /** Where the helper sends what is asked; the same on every host. */
-export const RESOLVER_ADDRESS = "169.254.77.1", RESOLVER_PORT = 7753;
+const RESOLVER_ADDRESS = "169.254.77.1", RESOLVER_PORT = 7753;
 /** How long one of the host's resolvers has before the next is asked. */
 const FORWARD_LIMIT_MS = 2000;
 /** Resolvers of the host that are asked at most, as the C library does. */
