@@ -2,6 +2,7 @@
 import { CoveyError, type FieldProblem } from "../api/errors.ts";
 import type { NodeDescription } from "../api/node.ts";
 import { can, type Executor, type ExecutorDescription } from "../executors/executor.ts";
+import type { Resources } from "../api/objects.ts";
 import { orAbort } from "../api/or_abort.ts";
 import { parseNodeDescription } from "../api/validate/node_description.ts";
 
@@ -22,8 +23,18 @@ export interface NodeFacts {
   tlsInfo?: () => NodeDescription["TLSInfo"];
 }
 
+/** In which memory is told. */
+const MIB = 2 ** 20;
+
 /** An executor that takes longer than this to describe itself counts as not working now. */
 export const DESCRIBE_TIMEOUT_MS = 5000;
+
+/** What one executor says, and whether it can tell running programs of new secrets and configs. */
+interface Part {
+  runtime: string;
+  description: ExecutorDescription;
+  reloads: boolean;
+}
 
 /** Asks all executors; the runtime of one that cannot work now is listed as missing, with the reason. */
 export async function describeNode(
@@ -31,14 +42,14 @@ export async function describeNode(
   executors: readonly Executor[],
   signal: AbortSignal,
 ): Promise<NodeDescription> {
-  const working: { runtime: string; description: ExecutorDescription }[] = [];
+  const working: Part[] = [];
   const MissingRuntimes: Record<string, string> = {};
   await Promise.all(executors.map(async (executor) => {
     const { runtime } = executor;
     try {
       // An executor may be anybody's: one that throws, or never answers, must not keep the others from working.
       const description = await orAbort(Promise.try(() => executor.describe(signal)), signal);
-      working.push({ runtime, description: checked(description) });
+      working.push({ runtime, description: checked(description), reloads: can(executor, "reload") });
     } catch (thrown) {
       MissingRuntimes[runtime] = CoveyError.from(thrown).message;
     }
@@ -82,16 +93,23 @@ function checked(description: ExecutorDescription): ExecutorDescription {
 
 function merge(
   facts: NodeFacts,
-  parts: { runtime: string; description: ExecutorDescription }[],
+  parts: Part[],
 ): NodeDescription {
   const all = parts.map((part) => part.description);
   const engine = all.find((part) => part.Engine !== undefined)?.Engine;
   const labels = Object.assign({}, ...all.map((part) => part.Engine?.Labels ?? {}), facts.Labels);
   const tlsInfo = facts.tlsInfo?.();
+  const Platform = all.find((part) => part.Platform)?.Platform ?? facts.Platform;
+  const Resources: Resources = Object.assign({}, facts.Resources, ...all.map((part) => part.Resources ?? {}));
+  const known = {
+    arch: [Platform.Architecture],
+    memory: [String(Math.round((Resources.MemoryBytes ?? 0) / MIB))],
+  };
+  const reloads = parts.filter((part) => part.reloads).map((part) => part.runtime).sort();
   return {
     Hostname: facts.Hostname || (all.find((part) => part.Hostname)?.Hostname ?? ""),
-    Platform: all.find((part) => part.Platform)?.Platform ?? facts.Platform,
-    Resources: Object.assign({}, facts.Resources, ...all.map((part) => part.Resources ?? {})),
+    Platform,
+    Resources,
     Engine: {
       EngineVersion: engine?.EngineVersion ?? facts.Version,
       Labels: labels,
@@ -99,6 +117,9 @@ function merge(
     },
     Runtimes: parts.map((part) => part.runtime).sort(),
     ...(facts.DataPathAddr ? { DataPathAddr: facts.DataPathAddr } : {}),
+    Facts: Object.assign(known, ...all.map((part) => part.Facts ?? {})),
+    ...(reloads.length > 0 ? { Reloads: reloads } : {}),
+    Swaps: true,
     ...(facts.AgentOnly ? { AgentOnly: true } : {}),
     ...(tlsInfo ? { TLSInfo: tlsInfo } : {}),
   };

@@ -25,6 +25,8 @@ export interface AgentOptionsFromFlags {
   executors: string[];
   /** State folder of the manager beside this agent, whose identity it shares and never writes; else undefined. */
   identityDir: string | undefined;
+  /** The private keys there are sealed; what with is the first line on standard input, from the manager. */
+  identitySealed: boolean;
   /** Absolute path of the process executor's shim; undefined for the one beside its module. */
   shim: string | undefined;
   /** Absolute path of the networks' helper; undefined for the one beside its module. */
@@ -60,6 +62,7 @@ const FLAGS = {
   docker: { type: "string", default: DEFAULT_DOCKER_SOCKET },
   executor: { type: "string", multiple: true, default: [] as string[] },
   identity: { type: "string" },
+  "identity-sealed": { type: "boolean", default: false },
   shim: { type: "string" },
   "network-helper": { type: "string" },
   leave: { type: "boolean", default: false },
@@ -83,6 +86,7 @@ export function parseAgentOptions(args: string[], cwd: string, token?: string): 
     docker: values.docker.replace(/^unix:\/\//, ""),
     executors: values.executor.map(absolute),
     identityDir: values.identity === undefined ? undefined : absolute(values.identity),
+    identitySealed: values["identity-sealed"],
     shim: values.shim,
     networkHelper: values["network-helper"],
     leave: values.leave,

@@ -89,6 +89,8 @@ export interface Cluster extends Meta {
   SubnetSize?: number;
   /** UDP port that overlay networks use between nodes; Docker's where it is absent. */
   DataPathPort?: number;
+  /** What managers are unlocked with, `SWMKEY-1-…`; there is one while the spec has them locked. Never shown or logged. */
+  UnlockKey?: string;
   /** Certificates of removed nodes: node ID to the RFC 3339 time after which the entry can be dropped. */
   BlacklistedCertificates: Record<string, string>;
 }

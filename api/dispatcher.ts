@@ -2,7 +2,14 @@
  * Messages between an agent's session and the dispatcher (SwarmKit `api/dispatcher.proto`). Every call but `session`
  * carries the session's ID; a wrong one is `invalid_argument`, an unregistered node `not_found`.
  */
-import { DEPENDENCY_KINDS, type DependencyKind, type DependencyPayload } from "./dependency.ts";
+import {
+  DEPENDENCY_KINDS,
+  type DependencyKind,
+  type DependencyPayload,
+  type NodeSeal,
+} from "./dependency.ts";
+import type { LogAsk } from "./logs.ts";
+import type { NodeMetrics } from "./node_metrics.ts";
 import type {
   AssignedNetwork,
   AssignedPeer,
@@ -22,13 +29,25 @@ export const DISPATCHER_METHODS = {
   updateTaskStatus: "dispatcher.updateTaskStatus",
   /** Server stream: {@linkcode AssignmentsRequest} to {@linkcode AssignmentsMessage}s. */
   assignments: "dispatcher.assignments",
+  /** Unary: {@linkcode LogPush} to {@linkcode LogPushAnswer}, which comes when there is room for more. */
+  publishLogs: "dispatcher.publishLogs",
+  /** Unary: {@linkcode RenewSealsRequest} to {}. */
+  renewSeals: "dispatcher.renewSeals",
 } as const;
 
 /** Opens a session. An ID of an earlier session keeps that session, if the manager still knows it. */
 export interface SessionRequest {
   SessionID?: string;
   Description: NodeDescription;
+  /** The kinds of asks that the agent answers; one that says nothing answers none. */
+  Answers?: string[];
 }
+
+/** What a manager asks of a node besides running its tasks. */
+export type Ask = LogAsk;
+
+/** The kinds of asks that there are. */
+export const ASK_KINDS: readonly Ask["Kind"][] = ["logs"];
 
 /** A manager an agent may connect to. */
 export interface WeightedPeer {
@@ -47,11 +66,15 @@ export interface SessionMessage {
   RootCA: string;
   /** The manager's time, RFC 3339: authenticated, so it may raise a device's clock floor. */
   Time: string;
+  /** All that is asked of the node now, of the kinds that its agent answers; none if absent. What is no longer there is over. */
+  Asks?: Ask[];
 }
 
 /** Says that the node is alive. */
 export interface HeartbeatRequest {
   SessionID: string;
+  /** How the device is, if that was measured anew. */
+  Metrics?: NodeMetrics;
 }
 
 /** Milliseconds until the next heartbeat is due. */
@@ -69,10 +92,29 @@ export interface UpdateTaskStatusRequest {
 /** Kinds of what is assigned. */
 export type AssignmentKind = "task" | DependencyKind | NetworkAssignmentKind;
 
+/** The keys of sealed secrets that the node holds, wrapped for its present key; at most {@linkcode MAX_SEALS}. */
+export interface RenewSealsRequest {
+  SessionID: string;
+  Seals: RenewedSeal[];
+}
+
+/** A node wraps for itself, and for nobody else. */
+export interface RenewedSeal extends Omit<NodeSeal, "NodeID"> {
+  SecretID: string;
+  SealID: string;
+}
+
+/** Seals in one call: about 300 bytes each. */
+export const MAX_SEALS = 1000;
+
+/** What an agent names among its kinds that can open sealed secrets: to any other, they would be the secret itself. */
+export const SEALED_SECRETS = "sealed secret";
+
 /** The kinds that our agent takes. */
-export const ASSIGNMENT_KINDS: readonly AssignmentKind[] = [
+export const ASSIGNMENT_KINDS: readonly string[] = [
   "task",
   ...DEPENDENCY_KINDS,
+  SEALED_SECRETS,
   "network",
   "network_peer",
   "network_service",

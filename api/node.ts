@@ -55,10 +55,19 @@ export interface NodeDescription {
   MissingOverlay?: string;
   /** IP address to which other nodes send what is for its overlay networks; else that from which it connected. */
   DataPathAddr?: string;
+  /** Runtimes whose running programs can be told of new secrets and configs by a signal: an extension as well. */
+  Reloads?: string[];
   /** No manager's process stands beside the agent, so this node cannot be promoted: an extension too. */
   AgentOnly?: boolean;
   /** No agent runs beside the manager, which has told of the node itself: an extension too. */
   ManagerOnly?: boolean;
+  /** Its agent swaps tasks by itself (`Task.Swap`): an extension too. */
+  Swaps?: true;
+  /**
+   * What the agent found out about its device, by name, for constraints on `node.fact.NAME`: an extension as well. One value
+   * each, but for `dev`, which lists paths below /dev.
+   */
+  Facts?: Record<string, string[]>;
   TLSInfo?: { TrustRoot: string; CertIssuerSubject: string; CertIssuerPublicKey: string };
 }
 
@@ -81,6 +90,8 @@ export interface ManagerStatus {
 export interface NodeCertificate {
   /** SHA-256 of the DER public key in hexadecimal: the node's lasting identity. */
   PublicKeyDigest: string;
+  /** The key itself, DER in base64, for who seals secrets; none of a certificate that an older manager issued. */
+  PublicKey?: string;
   /** Role in the last certificate issued. */
   Role: NodeRole;
   IssuedAt: string;

@@ -274,6 +274,8 @@ export interface Service extends Meta {
   Proven?: { Spec: ServiceSpec; SpecVersion: Version };
   UpdateStatus?: UpdateStatus;
   Endpoint?: Endpoint;
+  /** Where it equals `SpecVersion`, what is rolled out are other variables: there is no spec to go back to. */
+  VariablesVersion?: Version;
   /** There in a job, and only there. */
   JobStatus?: JobStatus;
 }

@@ -1,8 +1,12 @@
-/** Tasks: one run of a service's program on one node. A task is one-shot and never moves. */
+/**
+ * Tasks: one run of a service's program on one node. A task is one-shot and never moves; its spec changes only where its
+ * program is told of other versions of secrets and configs (`reload.ts`).
+ */
 import type { Annotations, GenericResource, Meta, Version } from "./objects.ts";
 import type { NetworkAttachment } from "./network.ts";
 import type { RolloutMark } from "./rollout.ts";
 import type { LogDriver, PortConfig, TaskSpec } from "./service.ts";
+import type { SwapReport, TaskSwap } from "./swap.ts";
 import type { TaskState } from "./task_state.ts";
 
 /**
@@ -41,6 +45,8 @@ export interface TaskStatus {
   Err?: string;
   ContainerStatus?: ContainerStatus;
   PortStatus?: { Ports?: PortConfig[] };
+  /** What the device says of the swap that brings the task: an extension of the Engine API. */
+  Swap?: SwapReport;
 }
 
 /**
@@ -70,6 +76,8 @@ export interface Task extends Meta {
   AssignedGenericResources?: GenericResource[];
   /** The cluster's default when the task was made, where its spec names no driver. */
   LogDriver?: LogDriver;
+  /** The variables that its service uses, with the values that they had for the node when that was chosen. */
+  Variables?: Record<string, string>;
   /** Host-mode ports of the service when the task was made. */
   Ports?: PortConfig[];
   /** The service publishes ports on every node when the task was made, so it is attached to the ingress network. */
@@ -80,6 +88,8 @@ export interface Task extends Meta {
   RunningAt?: string;
   /** The rollout that made it, if one did. */
   Rollout?: RolloutMark;
+  /** Its device brings it in by itself, and keeps the task before it until then. */
+  Swap?: TaskSwap;
   /** The run of the job that the task belongs to; none in a service that is no job. */
   JobIteration?: Version;
 }

@@ -9,7 +9,12 @@ export interface TemplateContext {
   Service: { ID: string; Name: string; Labels: Record<string, string> };
   Node: { ID: string; Hostname: string; Platform: { Architecture: string; OS: string } };
   Task: { ID: string; Name: string; Slot: number };
+  /** The variables that the task was given: see `variables.ts`. */
+  Var: Record<string, string>;
 }
+
+/** Functions that a template may call besides those that every template has. */
+export type TemplateFunctions = Record<string, (name: string) => string>;
 
 type Value = string | number | object;
 
@@ -40,20 +45,50 @@ export function hasPlaceholder(text: string): boolean {
   return text.includes("{{");
 }
 
-/** `template` with its placeholders filled in. Throws `invalid_argument` for bad syntax and for what is not known. */
-export function expand(template: string, context: TemplateContext): string {
+/**
+ * `template` with its placeholders filled in. Throws `invalid_argument` for bad syntax, for what is not known, and for what
+ * becomes longer than `maxLength` characters by them.
+ */
+export function expand(
+  template: string,
+  context: TemplateContext,
+  functions: TemplateFunctions = {},
+  maxLength = MAX_EXPANDED,
+): string {
   let out = "", at = 0;
+  const more = asFunctions(functions);
+  for (const { before, trims, ...action } of actionsOf(template)) {
+    out += trims ? before.trimEnd() : before;
+    at = action.at;
+    if (action.tokens.length > 0 || !action.isComment) out += shown(evaluate(action.tokens, context, more));
+    if (out.length > maxLength) throw wrong(`it becomes longer than ${maxLength} characters`);
+  }
+  return out + template.slice(at);
+}
+
+/** The names of the variables and of the functions that `template` uses. Throws `invalid_argument` for bad syntax. */
+export function namesIn(template: string): { variables: string[]; functions: string[] } {
+  const variables = new Set<string>(), functions = new Set<string>();
+  for (const { tokens } of actionsOf(template)) {
+    for (const { kind, text } of tokens) {
+      if (kind === "word") functions.add(text);
+      if (kind === "field" && text.startsWith(".Var.")) variables.add(text.split(".")[2]!);
+    }
+  }
+  return { variables: [...variables], functions: [...functions] };
+}
+
+/** Each action with the text before it. What is given out is at most as long as the template. */
+function* actionsOf(template: string) {
+  let at = 0;
   for (let start = template.indexOf("{{"); start >= 0; start = template.indexOf("{{", at)) {
     const before = template.slice(at, start);
     const trims = /^-\s/.test(template.slice(start + 2, start + 4));
-    out += trims ? before.trimEnd() : before;
-    const action = readAction(template, start + 2 + (trims ? 1 : 0));
+    const { trims: trimsBehind, ...action } = readAction(template, start + 2 + (trims ? 1 : 0));
     at = action.at;
-    if (action.tokens.length > 0 || !action.isComment) out += shown(evaluate(action.tokens, context));
-    if (action.trims) at += template.slice(at).length - template.slice(at).trimStart().length;
-    if (out.length > MAX_EXPANDED) throw wrong(`it becomes longer than ${MAX_EXPANDED} characters`);
+    if (trimsBehind) at += template.slice(at).length - template.slice(at).trimStart().length;
+    yield { ...action, before, trims, at };
   }
-  return out + template.slice(at);
 }
 
 /** The tokens from `at` to the end of the action, and where the text goes on. */
@@ -82,25 +117,31 @@ function tokenAt(template: string, at: number): Token {
   throw wrong(`unexpected "${template[at]}" in command`);
 }
 
-function evaluate(tokens: readonly Token[], context: TemplateContext): Value {
+function evaluate(tokens: readonly Token[], context: TemplateContext, more: Functions): Value {
   let piped: Value | undefined;
   let command: Token[] = [];
   for (const token of [...tokens, { kind: "pipe", text: "|" } as Token]) {
     if (token.kind !== "pipe") command.push(token);
     else {
-      piped = run(command, piped, context);
+      piped = run(command, piped, context, more);
       command = [];
     }
   }
   return piped!;
 }
 
-function run([first, ...rest]: Token[], piped: Value | undefined, context: TemplateContext): Value {
+function run(
+  [first, ...rest]: Token[],
+  piped: Value | undefined,
+  context: TemplateContext,
+  more: Functions,
+): Value {
   if (first === undefined) throw wrong("missing value for command");
   const args = rest.map((token) => operand(token, context));
   if (piped !== undefined) args.push(piped);
   if (first.kind === "word") {
-    const call = Object.hasOwn(FUNCTIONS, first.text) ? FUNCTIONS[first.text] : undefined;
+    const functions = [FUNCTIONS, more].find((each) => Object.hasOwn(each, first.text));
+    const call = functions?.[first.text];
     if (call === undefined) throw wrong(`function "${first.text}" not defined`);
     return call(args);
   }
@@ -112,6 +153,8 @@ function operand({ kind, text }: Token, context: TemplateContext): Value {
   if (kind === "number") return Number(text);
   if (kind === "text") return text.startsWith("`") ? text.slice(1, -1) : unquoted(text);
   if (kind !== "field") throw wrong(`unexpected ${text} in operand`);
+  // A name that only turns up on the device could not be known before.
+  if (text === ".Var") throw wrong("a variable stands for itself: write .Var.NAME");
   let value: Value = context;
   for (const name of text.split(".").slice(1)) {
     if (name === "") break;
@@ -136,7 +179,18 @@ function shown(value: Value): string {
   return String(value);
 }
 
-const FUNCTIONS: Record<string, (args: Value[]) => Value> = {
+type Functions = Record<string, (args: Value[]) => Value>;
+
+function asFunctions(functions: TemplateFunctions): Functions {
+  return Object.fromEntries(
+    Object.entries(functions).map(([name, call]) => [name, (args: Value[]) => {
+      if (args.length !== 1) throw wrong(`${name} wants one name`);
+      return call(shown(args[0]!));
+    }]),
+  );
+}
+
+const FUNCTIONS: Functions = {
   join([separator, ...parts]) {
     if (separator === undefined) throw wrong("join wants a separator");
     return parts.map(shown).join(shown(separator));

@@ -10,7 +10,11 @@ export type ServiceView = Service & {
   ServiceStatus?: { RunningTasks: number; DesiredTasks: number; CompletedTasks: number };
 };
 /** `GET /nodes`; a node whose agent has not reported yet has an empty description. */
-export type NodeView = Omit<Node, "Description"> & { Description?: Partial<NodeDescription> };
+export type NodeView = Omit<Node, "Description"> & {
+  Description?: Partial<NodeDescription>;
+  /** DER in base64, as the node's certificate has it. */
+  PublicKey?: string;
+};
 /** `GET /tasks`; without `NodeID` until a node was chosen, without `Slot` in a global service or job. */
 export type TaskView = Omit<Task, "NodeID"> & { NodeID?: string };
 

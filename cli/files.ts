@@ -31,7 +31,7 @@ export async function firstLineOf(path: string, what: string): Promise<string> {
 export const MAX_PAYLOAD_BYTES = 1000 * 1024;
 
 /** All of a file, or with `-` of standard input. Throws for one of more than `maxBytes`. */
-export async function readAll(path: string, maxBytes: number): Promise<Uint8Array> {
+export async function readAll(path: string, maxBytes: number): Promise<Uint8Array<ArrayBuffer>> {
   const what = path === "-" ? "standard input" : path;
   const bytes = new Uint8Array(maxBytes + 1);
   let length = 0;

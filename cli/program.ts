@@ -9,6 +9,7 @@ import { DEFAULT_HOST } from "./client.ts";
 import type { Context } from "./context.ts";
 import { backupCommands } from "./commands/backup.ts";
 import { doctorCommand } from "./commands/doctor.ts";
+import { explainCommands } from "./commands/explain.ts";
 import { networkCommands } from "./commands/network.ts";
 import { nodeCommands } from "./commands/node.ts";
 import { payloadCommands } from "./commands/payload.ts";
@@ -17,6 +18,7 @@ import { serviceCommands } from "./commands/service.ts";
 import { stackCommands } from "./commands/stack.ts";
 import { swarmCommands } from "./commands/swarm.ts";
 import { taskCommands } from "./commands/task.ts";
+import { variableCommands } from "./commands/variable.ts";
 
 /**
  * Exit codes: 0 done, 1 refused or failed, 2 wrong usage (and a plan that would change something), 3 no manager in reach
@@ -50,8 +52,10 @@ export async function runCovey(args: string[], context: Context): Promise<number
   stackCommands(program, context);
   rolloutCommands(program, context);
   taskCommands(program, context);
+  explainCommands(program, context);
   payloadCommands(program, context);
   networkCommands(program, context);
+  variableCommands(program, context);
   backupCommands(program, context);
   doctorCommand(program, context);
   inheritSettings(program);

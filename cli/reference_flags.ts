@@ -19,7 +19,7 @@ export interface ReferenceChanges {
 export function addReferenceFlags(command: Command, isNew: boolean): Command {
   for (const kind of ["secret", "config"]) {
     const form = `<${kind}>`,
-      text = `${kind} for the tasks: NAME or source=NAME,target=FILE,uid=,gid=,mode=,env=`;
+      text = `${kind} for the tasks: NAME or source=NAME,target=FILE,uid=,gid=,mode=,env=,signal=`;
     if (isNew) command.option(`--${kind} ${form}`, text, collect, []);
     else {
       command.option(`--${kind}-add ${form}`, text, collect, [])
@@ -39,14 +39,14 @@ export function parseReference(kind: DependencyKind, text: string) {
     if (at < 0) throw wrong("want source=NAME,target=FILE");
     return [pair.slice(0, at).toLowerCase(), pair.slice(at + 1)];
   });
-  const known = new Set(["source", "src", "target", "uid", "gid", "mode", "env"]);
+  const known = new Set(["source", "src", "target", "uid", "gid", "mode", "env", "signal"]);
   const unknown = pairs.find(([key]) => !known.has(key));
   if (unknown) throw wrong(`there is no ${unknown[0]}`);
   const fields = new Map(pairs), source = fields.get("source") ?? fields.get("src");
   if (!source) throw wrong("a source must be given");
   const mode = fields.get("mode");
   if (mode !== undefined && !/^0?[0-7]{3,4}$/.test(mode)) throw wrong("a mode is octal, as 0440");
-  const env = fields.get("env");
+  const env = fields.get("env"), signal = fields.get("signal");
   return {
     source,
     File: {
@@ -56,6 +56,7 @@ export function parseReference(kind: DependencyKind, text: string) {
       Mode: mode === undefined ? DEFAULT_MODE : parseInt(mode, 8),
     },
     ...(env !== undefined && { Env: env }),
+    ...(signal !== undefined && { Signal: signal }),
   };
 }
 

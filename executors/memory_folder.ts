@@ -48,15 +48,32 @@ export class MemoryFolder {
     await this.remove(task);
     const placed: PlacedFile[] = [];
     for (const [index, dependency] of references.entries()) {
-      const { Kind, File: { UID, GID, Mode }, Env } = dependency, bytes = contents[index]!;
-      const owned = [Mode.toString(8).padStart(4, "0"), UID, GID];
-      const path = await this.#keep(task, [`${Kind}s`, name(dependency, index), ...owned], bytes);
-      placed.push({ dependency, path });
+      const { Env } = dependency, bytes = contents[index]!;
+      placed.push({ dependency, path: await this.#place(task, dependency, name(dependency, index), bytes) });
       if (Env !== undefined) {
         await this.#keep(task, ["env", Env, "0444", "0", "0"], asVariable(dependency, bytes));
       }
     }
     return placed;
+  }
+
+  /** Puts what `task` references now in the place of its files, each at once. Rejects as {@linkcode write} does. */
+  async renew(
+    task: Task,
+    dependencies: Dependencies,
+    name: (dependency: Dependency, index: number) => string,
+  ): Promise<void> {
+    const references = dependenciesOf(task.Spec);
+    const contents = await Promise.all(references.map(({ Kind, ID }) => dependencies.read(Kind, ID)));
+    for (const [index, dependency] of references.entries()) {
+      if (dependency.Signal === undefined) continue;
+      await this.#place(task, dependency, name(dependency, index), contents[index]!);
+    }
+  }
+
+  async #place(task: Task, { Kind, File }: Dependency, name: string, bytes: Uint8Array): Promise<string> {
+    const owned = [File.Mode.toString(8).padStart(4, "0"), File.UID, File.GID];
+    return await this.#keep(task, [`${Kind}s`, name, ...owned], bytes);
   }
 
   /** Removes what is kept of a task. */

@@ -14,6 +14,9 @@ const MAX_REASON_LENGTH = 1024;
 /** Beyond it, what nodes have cannot be counted exactly. */
 const MAX_AMOUNT = Number.MAX_SAFE_INTEGER;
 
+/** Values of one fact: a device with more paths below /dev that are worth a name is none of ours. */
+const MAX_FACT_VALUES = 256;
+
 const word = line(MAX_WORD_LENGTH);
 
 const descriptionShape = record({
@@ -34,8 +37,11 @@ const descriptionShape = record({
   OverlayRuntimes: list(word),
   MissingOverlay: words(MAX_REASON_LENGTH),
   DataPathAddr: ipAddress,
+  Reloads: list(word),
   AgentOnly: onlyTrue,
   ManagerOnly: onlyTrue,
+  Swaps: onlyTrue,
+  Facts: mapOf(list(word, MAX_FACT_VALUES)),
   TLSInfo: record({ TrustRoot: text, CertIssuerSubject: text, CertIssuerPublicKey: text }),
 });
 
@@ -47,7 +53,8 @@ export function parseNodeDescription(
 ): NodeDescription {
   const { Hostname = "", Platform = {}, Resources = {}, Engine = {}, Runtimes = [], ...rest } =
     descriptionShape(value, path, problems) ?? {};
-  const { Labels, Plugins } = Engine, { TLSInfo, MissingRuntimes, AgentOnly, ManagerOnly } = rest;
+  const { Labels, Plugins } = Engine;
+  const { TLSInfo, MissingRuntimes, Reloads, AgentOnly, ManagerOnly, Swaps, Facts } = rest;
   const { OverlayRuntimes, MissingOverlay, DataPathAddr } = rest;
   return {
     Hostname,
@@ -63,8 +70,11 @@ export function parseNodeDescription(
     ...(OverlayRuntimes && { OverlayRuntimes }),
     ...(MissingOverlay && { MissingOverlay }),
     ...(DataPathAddr && { DataPathAddr }),
+    ...(Reloads && { Reloads }),
     ...(AgentOnly && { AgentOnly }),
     ...(ManagerOnly && { ManagerOnly }),
+    ...(Swaps && { Swaps }),
+    ...(Facts && { Facts }),
     ...(TLSInfo && {
       TLSInfo: { TrustRoot: "", CertIssuerSubject: "", CertIssuerPublicKey: "", ...TLSInfo },
     }),

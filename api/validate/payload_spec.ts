@@ -1,8 +1,10 @@
 /** Normalizes and validates the specs of secrets and configs (SwarmKit `controlapi/secret.go`, `config.go`). */
 import type { DependencyKind, PayloadSpec } from "../dependency.ts";
 import { CoveyError, type FieldProblem } from "../errors.ts";
+import { payloadProblem } from "../task_template.ts";
 import { base64, base64Bytes, base64Length } from "./base64.ts";
-import { checkSize, oneOf, record, type Shape, stringMap, text, unsupported } from "./shape.ts";
+import { checkSize, isObject, oneOf, record, type Shape, stringMap, text, unsupported } from "./shape.ts";
+import { sealedShape } from "./seals.ts";
 
 /** SwarmKit's: a secret has fewer bytes than this. */
 const MAX_SECRET_BYTES = 500 * 1024;
@@ -36,6 +38,7 @@ function shapeOf(kind: DependencyKind) {
       Name: oneOf(["golang"], (name) => `template driver "${name}" is not supported`),
       Options: unsupported("template drivers have no options"),
     }),
+    Sealed: kind === "secret" ? sealedShape : unsupported("everybody may read a config, so none is sealed"),
   });
 }
 
@@ -44,7 +47,7 @@ const SHAPES = { secret: shapeOf("secret"), config: shapeOf("config") };
 /** The spec of a new secret or config. Throws `invalid_argument` with every problem, of which none quotes the data. */
 export function parsePayloadSpec(kind: DependencyKind, body: unknown): PayloadSpec {
   const problems: FieldProblem[] = [];
-  const { Name, Labels = {}, Data = "", Templating } = SHAPES[kind](body, "", problems) ?? {};
+  const { Name, Labels = {}, Data = "", Templating, Sealed } = SHAPES[kind](body, "", problems) ?? {};
   const isWrong = (field: string) => problems.some((each) => each.field === field);
   if (Name === undefined && !isWrong("Name")) {
     problems.push({ field: "Name", message: "name must be provided" });
@@ -55,9 +58,56 @@ export function parsePayloadSpec(kind: DependencyKind, body: unknown): PayloadSp
     problems.push({ field: "Data", message });
   }
   const isTemplate = Templating?.Name !== undefined;
+  if (isTemplate && Sealed !== undefined) {
+    const message = "a sealed secret is no template: no manager can see what it names";
+    problems.push({ field: "Templating", message });
+  }
   checkSize(Labels, "Labels", MAX_LABELS_BYTES, problems);
+  if (isTemplate && problems.length === 0) checkTemplate(kind, Data, problems);
   if (problems.length > 0) throw CoveyError.invalid(`use the ${kind} spec`, problems);
-  return { Name: Name!, Labels, Data, ...(isTemplate && { Templating: { Name: "golang" as const } }) };
+  return {
+    Name: Name!,
+    Labels,
+    Data,
+    ...(isTemplate && { Templating: { Name: "golang" as const } }),
+    ...(Sealed && { Sealed }),
+  };
+}
+
+/** The spec of the version after `current`: what `body` leaves out is as it was. Throws as {@linkcode parsePayloadSpec}. */
+export function parseNextVersion(kind: DependencyKind, body: unknown, current: PayloadSpec): PayloadSpec {
+  const { Name, Labels, Templating, Sealed } = current;
+  if (Sealed !== undefined && !(isObject(body) && isObject(body.Sealed))) {
+    const problem = { field: "Sealed", message: "it is sealed, and a new version has to be sealed too" };
+    throw CoveyError.invalid(`update the ${kind}`, [problem]);
+  }
+  return parsePayloadSpec(kind, { Labels, Templating, ...(isObject(body) ? body : {}), Name });
+}
+
+/** The data of `current` sealed anew, if `body` holds any. Throws as {@linkcode parsePayloadSpec}. */
+export function parseSealing(
+  body: unknown,
+  current: PayloadSpec,
+): Pick<PayloadSpec, "Data" | "Sealed"> | undefined {
+  if (!isObject(body) || body.Data === undefined) return undefined;
+  const { Data, Sealed } = parseNextVersion("secret", body, current);
+  return { Data, ...(Sealed && { Sealed }) };
+}
+
+/** Notes a template that no task could ever be given, without a word of a secret. */
+function checkTemplate(kind: DependencyKind, data: string, problems: FieldProblem[]): void {
+  let why: string | undefined;
+  try {
+    const text = new TextDecoder("utf-8", { fatal: true, ignoreBOM: true }).decode(
+      Uint8Array.fromBase64(data),
+    );
+    why = payloadProblem(text);
+  } catch {
+    why = "it is not UTF-8";
+  }
+  if (why === undefined) return;
+  const message = kind === "secret" ? "a placeholder cannot be filled in" : why;
+  problems.push({ field: "Data", message: `it is no template: ${message}` });
 }
 
 /** What an update of `current` may change: its labels. Throws `invalid_argument` where more differs, or is wrong. */

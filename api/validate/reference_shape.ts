@@ -3,11 +3,12 @@ import type {
   ConfigReference,
   DependencyKind,
   FileTarget,
+  ReferenceExtensions,
   References,
   SecretReference,
 } from "../dependency.ts";
 import type { FieldProblem } from "../errors.ts";
-import { integer, line, list, record, type Shape, type Shaped, text, unsupported } from "./shape.ts";
+import { integer, line, list, quoted, record, type Shape, type Shaped, text, unsupported } from "./shape.ts";
 
 /** References of one task: each is a file, and most often a mount, on the device. */
 const MAX_REFERENCES = 500;
@@ -36,9 +37,25 @@ const variable: Shape<string> = (value, path, problems) => {
   else return found;
 };
 
+/** What the kernel and container engines know: a name with or without `SIG`, or a number. */
+const SIGNAL = /^(?:(?:SIG)?[A-Z][A-Z0-9+-]{1,10}|[1-9]|[1-5]\d|6[0-4])$/;
+/** Those end a program, or stop it, whatever it does. */
+const ENDS = /^(?:SIG)?(?:KILL|STOP)$|^(?:9|19)$/;
+
+const signal: Shape<string> = (value, path, problems) => {
+  const found = text(value, path, problems);
+  if (found === undefined) return undefined;
+  const name = found.toUpperCase();
+  if (SIGNAL.test(name) && !ENDS.test(name)) return name.replace(/^SIG/, "");
+  problems.push({
+    field: path,
+    message: `must be a signal that a program can take: current value is "${quoted(found)}"`,
+  });
+};
+
 const file = record({ Name: line(), UID: ownerID, GID: ownerID, Mode: integer(0, MAX_MODE) });
 
-const fields = { File: file, Env: variable };
+const fields = { File: file, Env: variable, Signal: signal };
 const secret = record({ ...fields, SecretID: line(), SecretName: line() });
 const config = record({
   ...fields,
@@ -47,17 +64,17 @@ const config = record({
   Runtime: unsupported("credential specs are not supported"),
 });
 
-type Checked = { File?: Shaped<typeof file>; Env?: string };
+type Checked = ReferenceExtensions & { File?: Shaped<typeof file> };
 
 /** A reference that says where its file goes; undefined for another, with the problem noted. */
 function settled(
   kind: DependencyKind,
-  { File, Env }: Checked,
+  { File, Env, Signal }: Checked,
   id: string | undefined,
   name: string | undefined,
   path: string,
   problems: FieldProblem[],
-): { ID: string; Name: string; File: FileTarget; Env?: string } | undefined {
+): ReferenceExtensions & { ID: string; Name: string; File: FileTarget } | undefined {
   const before = problems.length;
   const add = (message: string) => void problems.push({ field: path, message });
   if (id === undefined || name === undefined) add(`malformed ${kind} reference`);
@@ -72,7 +89,13 @@ function settled(
   }
   if (problems.length > before) return undefined;
   const { Name = "", UID = "0", GID = "0", Mode = DEFAULT_MODE } = File!;
-  return { ID: id!, Name: name!, File: { Name, UID, GID, Mode }, ...(Env !== undefined && { Env }) };
+  return {
+    ID: id!,
+    Name: name!,
+    File: { Name, UID, GID, Mode },
+    ...(Env !== undefined && { Env }),
+    ...(Signal !== undefined && { Signal }),
+  };
 }
 
 /** Notes files and variables that two references of `found` want. */
@@ -149,6 +172,27 @@ export function checkContainerReferences(
     problems.push({ field: `${path}.Secrets[${index}].Env`, message });
   });
   checkVariables(references, path, problems);
+  checkSignalled(references, path, problems);
+}
+
+/** A file that is to change in a running container is a link there to where its files are. */
+function checkSignalled(
+  container: References & { ReadOnly?: boolean; Mounts?: { Target?: string }[] },
+  path: string,
+  problems: FieldProblem[],
+): void {
+  for (const field of ["Secrets", "Configs"] as const) {
+    container[field]?.forEach(({ Signal, File: { Name } }, index) => {
+      if (Signal === undefined) return;
+      const note = (message: string) =>
+        void problems.push({ field: `${path}.${field}[${index}].Signal`, message });
+      if (container.ReadOnly) note("a container whose root is read-only cannot have the link that it takes");
+      const hiding = container.Mounts?.find(({ Target }) =>
+        Target && Name.startsWith(`${Target.replace(/\/+$/, "")}/`)
+      );
+      if (hiding) note(`the mount at ${hiding.Target} would hide the link that it takes`);
+    });
+  }
 }
 
 function checkVariables(

@@ -1,6 +1,7 @@
 /** Brings a checked task template to what is stored: one runtime, one spec of that runtime. */
 import type { ContainerSpec } from "../container_spec.ts";
 import type { DenoSpec } from "../deno_spec.ts";
+import { hasPlaceholder } from "../template.ts";
 import type { FieldProblem } from "../errors.ts";
 import {
   type ProcessSpec,
@@ -12,10 +13,10 @@ import {
 import { checkImage } from "./container_shape.ts";
 import { denoProblems } from "./deno_problems.ts";
 import { commandProblem } from "./process_command.ts";
-import { userProblem } from "./process_user.ts";
+import { programProblems, type ProgramSpec } from "./program.ts";
 import { checkContainerReferences, checkProcessReferences } from "./reference_shape.ts";
 import type { Shaped } from "./shape.ts";
-import { denoFromShown, processFromShown } from "./shown_container.ts";
+import { denoFromShown, processFromShown, withExtensions } from "./shown_container.ts";
 import type { taskShape } from "./task_shape.ts";
 
 /** A task template of which each field by itself is right. */
@@ -42,6 +43,9 @@ export function settleRuntime(
     if (DenoSpec !== undefined) mismatch("TaskTemplate.DenoSpec", problems);
     if (ContainerSpec === undefined) mismatch("TaskTemplate.ContainerSpec", problems);
     else {
+      const { Secrets, Configs } = ContainerSpec, known = current?.ContainerSpec;
+      if (Secrets) ContainerSpec.Secrets = withExtensions(Secrets, known?.Secrets);
+      if (Configs) ContainerSpec.Configs = withExtensions(Configs, known?.Configs);
       checkImage(ContainerSpec.Image, "TaskTemplate.ContainerSpec.Image", problems);
       checkContainerReferences(ContainerSpec, "TaskTemplate.ContainerSpec", problems);
     }
@@ -124,19 +128,10 @@ function settleDeno(
   return { ...deno };
 }
 
-/** What programs of every runtime have in common. */
-function checkProgram(
-  path: string,
-  program: Pick<ProcessSpec, "User" | "Env"> | undefined,
-  problems: FieldProblem[],
-): void {
-  const user = userProblem(program?.User ?? "");
-  if (user) problems.push({ field: `${path}.User`, message: user });
-  for (const [index, entry] of (program?.Env ?? []).entries()) {
-    if (entry.indexOf("=") > 0) continue;
-    const message = `must read NAME=value: current value is "${entry}"`;
-    problems.push({ field: `${path}.Env[${index}]`, message });
-  }
+/** What programs of every runtime have in common. A variable whose name is to be filled in is its device's to judge. */
+function checkProgram(path: string, program: ProgramSpec | undefined, problems: FieldProblem[]): void {
+  const Env = program?.Env?.map((entry) => hasPlaceholder(entry.split("=", 1)[0]!) ? "PLACEHOLDER=" : entry);
+  problems.push(...programProblems(path, { ...program, ...(Env && { Env }) }, []));
 }
 
 /** What no device could ever run is refused here, not by each device in turn. */

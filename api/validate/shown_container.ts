@@ -57,16 +57,19 @@ export function processFromShown(
     Command: command,
     ...(args.length > 0 && { Args: args }),
     ...rest,
-    ...(edited.Secrets !== undefined && { Secrets: withVariables(edited.Secrets, current.Secrets) }),
-    ...(edited.Configs !== undefined && { Configs: withVariables(edited.Configs, current.Configs) }),
+    ...(edited.Secrets !== undefined && { Secrets: withExtensions(edited.Secrets, current.Secrets) }),
+    ...(edited.Configs !== undefined && { Configs: withExtensions(edited.Configs, current.Configs) }),
   };
 }
 
-/** Stock clients do not know `Env` of a reference, and leave it out of what they write back. */
-function withVariables<R extends SecretReference | ConfigReference>(edited: R[], current: R[] = []): R[] {
+/** Stock clients do not know the extensions of a reference, and leave them out of what they write back. */
+export function withExtensions<R extends SecretReference | ConfigReference>(
+  edited: R[],
+  current: R[] = [],
+): R[] {
   return edited.map((each) => {
-    const known = current.find(({ File }) => File.Name === each.File.Name);
-    return known?.Env === undefined ? each : { ...each, Env: known.Env };
+    const { Env, Signal } = current.find(({ File }) => File.Name === each.File.Name) ?? {};
+    return { ...(Env !== undefined && { Env }), ...(Signal !== undefined && { Signal }), ...each };
   });
 }
 

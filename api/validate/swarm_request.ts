@@ -28,8 +28,11 @@ const initShape = record({
   DataPathPort: dataPathPort,
   ...poolsShape,
   ForceNewCluster: flag,
+  AutoLockManagers: flag,
   Spec: anyObject,
 });
+
+const unlockShape = record({ UnlockKey: line() });
 
 const joinShape = record({ ...common, RemoteAddrs: list(line()), JoinToken: line() });
 
@@ -69,7 +72,11 @@ export function forcesNewCluster(body: unknown): boolean {
 /** What to start a swarm with; `Spec` is not looked into. Throws `invalid_argument` with every problem. */
 export function parseInitRequest(
   body: unknown,
-): MemberRequest & AddressPools & DataPath & { ForceNewCluster?: boolean; Spec?: Record<string, unknown> } {
+): MemberRequest & AddressPools & DataPath & {
+  ForceNewCluster?: boolean;
+  AutoLockManagers?: boolean;
+  Spec?: Record<string, unknown>;
+} {
   return check(initShape, body, "start a swarm", checkPools);
 }
 
@@ -91,4 +98,9 @@ export function parseJoinRequest(
     },
   );
   return { ...request, RemoteAddrs, JoinToken };
+}
+
+/** The key to unlock a manager with, empty if none was given. Throws as {@linkcode parseInitRequest}. */
+export function parseUnlockRequest(body: unknown): string {
+  return check(unlockShape, body, "unlock the swarm", () => {}).UnlockKey ?? "";
 }

@@ -84,7 +84,33 @@ const placement = record({
 /** Characters of a runtime's name: as many as a node's description takes. */
 const MAX_RUNTIME_LENGTH = 255;
 
+/** What only a container has: whoever asks a program for it shall hear so, not find it missing. */
+const containersOnly = Object.fromEntries(
+  [
+    "Image",
+    "Labels",
+    "Hostname",
+    "Groups",
+    "Privileges",
+    "Init",
+    "TTY",
+    "OpenStdin",
+    "ReadOnly",
+    "Mounts",
+    "Healthcheck",
+    "Hosts",
+    "DNSConfig",
+    "Isolation",
+    "Sysctls",
+    "CapabilityAdd",
+    "CapabilityDrop",
+    "Ulimits",
+    "OomScoreAdj",
+  ].map((field) => [field, unsupported("only containers have it, a program has what its device has")]),
+);
+
 const processShape = record({
+  ...containersOnly,
   Command: line(),
   Args: strings,
   Env: strings,
@@ -101,6 +127,7 @@ const granted: Shape<string[] | true> = (value, path, problems) =>
   typeof value === "boolean" ? value || undefined : list(line())(value, path, problems);
 
 const denoShape = record({
+  ...containersOnly,
   Source: textUpTo(MAX_SOURCE_LENGTH),
   Wasm: textUpTo(MAX_SOURCE_LENGTH),
   Module: line(),

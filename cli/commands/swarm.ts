@@ -7,6 +7,7 @@ import type { ControlClient } from "../client.ts";
 import { collect, type Context, withClient } from "../context.ts";
 import { readJoinToken } from "../join_token.ts";
 import { parseChoice, parseCount } from "../units.ts";
+import { lockCommands, printUnlockKey } from "./swarm_lock.ts";
 
 const AVAILABILITIES = ["active", "pause", "drain"] as const;
 
@@ -17,6 +18,7 @@ export function swarmCommands(program: Command, context: Context): void {
   join(swarm, context);
   joinToken(swarm, context);
   leave(swarm, context);
+  lockCommands(swarm, context);
 }
 
 function init(swarm: Command, context: Context) {
@@ -33,6 +35,7 @@ function init(swarm: Command, context: Context) {
       [],
     )
     .option("--default-addr-pool-mask-length <bits>", "mask of a network's subnet", "24")
+    .option("--autolock", "a manager that starts again asks for the unlock key")
     .option("--force-new-cluster", "make this manager the only one of a cluster that lost its quorum")
     .action((options, command) =>
       withClient(context, command, async (client) => {
@@ -45,6 +48,7 @@ function init(swarm: Command, context: Context) {
           SubnetSize: parseCount("default-addr-pool-mask-length", options.defaultAddrPoolMaskLength),
           ForceNewCluster: options.forceNewCluster ?? false,
           Availability: parseChoice("availability", options.availability, AVAILABILITIES),
+          ...(options.autolock && { AutoLockManagers: true }),
           Spec: {},
         });
         context.output.write(
@@ -53,6 +57,7 @@ function init(swarm: Command, context: Context) {
             : `Swarm initialized: current node (${nodeID}) is now a manager.\n\n`,
         );
         await printJoinCommand(client, context, "worker");
+        if (options.autolock) await printUnlockKey(client, context);
       })
     );
 }

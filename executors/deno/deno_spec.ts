@@ -4,7 +4,8 @@ import { DENO_PERMISSIONS, type DenoSpec } from "../../api/deno_spec.ts";
 import { CoveyError, type FieldProblem } from "../../api/errors.ts";
 import type { Task } from "../../api/task.ts";
 import { denoProblems } from "../../api/validate/deno_problems.ts";
-import { isTaskID, programProblems, requestFor, type ShimRequest } from "../process/process_spec.ts";
+import { programProblems } from "../../api/validate/program.ts";
+import { isTaskID, requestFor, type ShimRequest } from "../process/process_spec.ts";
 
 /** The share of a task's memory that its heap may have: the rest is Deno's own, and what lies outside of the heap. */
 const HEAP_SHARE = 0.75;

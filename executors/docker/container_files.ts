@@ -8,9 +8,23 @@ import { asVariable, type MemoryFolder } from "../memory_folder.ts";
 /** Where a name that is no path leads. */
 const PLACE: Record<Dependency["Kind"], string> = { secret: "/run/secrets/", config: "/" };
 
+/** Where a container has the folders of files that change while it runs. */
+const LIVE_FOLDER = "/run/covey";
+
+/** Under which name a file is kept: whatever the target, which may be a path. */
+export function fileName(_dependency: Dependency, index: number): string {
+  return String(index);
+}
+
+function readOnly(Source: string, Target: string) {
+  return { Type: "bind", Source, Target, ReadOnly: true } as const;
+}
+
 /** What a container gets besides what its spec says by itself. */
 export interface ContainerFiles {
   mounts: { Type: "bind"; Source: string; Target: string; ReadOnly: true }[];
+  /** Places in the container that lead to a file of a folder which is mounted as a whole. */
+  links: { at: string; to: string }[];
   /** Configs as `NAME=value`. */
   env: string[];
 }
@@ -21,13 +35,20 @@ export async function containerFiles(
   dependencies: Dependencies,
   memory: MemoryFolder,
 ): Promise<ContainerFiles> {
-  const placed = await memory.write(task, dependencies, (_, index) => String(index));
-  const mounts = placed.map(({ dependency: { Kind, File: { Name } }, path }) => ({
-    Type: "bind" as const,
-    Source: path,
-    Target: Name.startsWith("/") ? Name : PLACE[Kind] + Name,
-    ReadOnly: true as const,
-  }));
+  const placed = await memory.write(task, dependencies, fileName);
+  const folders = new Map<string, string>(), mounts: ContainerFiles["mounts"] = [];
+  const links: ContainerFiles["links"] = [];
+  for (const { dependency: { Kind, File: { Name }, Signal }, path } of placed) {
+    const target = Name.startsWith("/") ? Name : PLACE[Kind] + Name;
+    // A mounted file stays the one that it was: a new version has to be found through its folder.
+    if (Signal === undefined) mounts.push(readOnly(path, target));
+    else {
+      const end = path.lastIndexOf("/");
+      folders.set(`${LIVE_FOLDER}/${Kind}s`, path.slice(0, end));
+      links.push({ at: target, to: `${LIVE_FOLDER}/${Kind}s${path.slice(end)}` });
+    }
+  }
+  for (const [target, source] of folders) mounts.push(readOnly(source, target));
   const env: string[] = [];
   for (const dependency of dependenciesOf(task.Spec)) {
     if (dependency.Env === undefined) continue;
@@ -35,7 +56,7 @@ export async function containerFiles(
       `${dependency.Env}=${asText(dependency, await dependencies.read(dependency.Kind, dependency.ID))}`,
     );
   }
-  return { mounts, env };
+  return { mounts, links, env };
 }
 
 function asText(dependency: Dependency, bytes: Uint8Array): string {

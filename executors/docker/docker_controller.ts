@@ -24,6 +24,7 @@ import type { EngineNetworks } from "./engine_networks.ts";
 import type { ContainerInspect } from "./engine_types.ts";
 import type { EventHub } from "./event_hub.ts";
 import type { ImagePuller } from "./image_puller.ts";
+import { linkArchive } from "./link_archive.ts";
 import { publishedPorts } from "./published_ports.ts";
 
 /** Format of the handles. */
@@ -72,11 +73,12 @@ export class DockerController implements Controller {
     if (this.#id) return;
     const spec = this.#task.Spec.ContainerSpec!, auth = spec.PullOptions?.RegistryAuth;
     const pullError = await this.#node.images.ensure(spec.Image, signal, auth);
-    const version = versionFor(spec), networks = await this.#node.networks.prepare(this.#task, signal);
+    const version = versionFor(spec), files = await this.#writeFiles();
+    const networks = await this.#node.networks.prepare(this.#task, signal);
     try {
       const { Id } = await this.#node.engine.call<{ Id: string }>("POST", "/containers/create", {
         query: { name: this.#name },
-        body: createBody(this.#task, this.#node.nodeID, await this.#writeFiles(), networks),
+        body: createBody(this.#task, this.#node.nodeID, files, networks),
         ...(version !== undefined && { version }),
         signal,
       });
@@ -94,6 +96,25 @@ export class DockerController implements Controller {
     }
     // Also one whose agent ended before it had connected it.
     if (networks !== undefined) await this.#connect(networks, signal);
+    if (this.#fresh) await this.#link(files, signal);
+  }
+
+  /** Makes the links to what changes while the container runs. One without them is none that could be started. */
+  async #link({ links }: ContainerFiles, signal: AbortSignal): Promise<void> {
+    if (links.length === 0) return;
+    const archive = linkArchive(links);
+    try {
+      if (archive === undefined) {
+        throw new CoveyError("invalid_argument", "Cannot link the container's files: a target is too long");
+      }
+      const query = { path: "/" };
+      await this.#node.engine.call("PUT", `/containers/${this.#id}/archive`, { query, archive, signal });
+    } catch (error) {
+      const id = this.#id!;
+      this.#id = undefined;
+      await this.#delete(id, new AbortController().signal);
+      throw error;
+    }
   }
 
   async start(signal: AbortSignal): Promise<void> {

@@ -11,6 +11,10 @@ import type {
   ExecutorDescription,
   Handle,
   OverlayExecutor,
+  LogRequest,
+  LogSource,
+  LogStep,
+  Reloader,
   Sweeper,
 } from "../executor.ts";
 import { NO_DEPENDENCIES } from "../executor.ts";
@@ -18,12 +22,14 @@ import { defaultShim } from "../default_shim.ts";
 import { MemoryFolder } from "../memory_folder.ts";
 import { sweepEach } from "../sweep_each.ts";
 import { checkContainerTask, LABEL_NODE_ID, LABEL_TASK_ID } from "./container_config.ts";
+import { fileName } from "./container_files.ts";
 import { DockerController, type EngineNode, HANDLE_VERSION } from "./docker_controller.ts";
 import { EngineClient } from "./engine_client.ts";
 import type { ContainerInspect, ContainerSummary, EngineInfo } from "./engine_types.ts";
 import { EngineNetworks } from "./engine_networks.ts";
 import { EventHub } from "./event_hub.ts";
 import { ImagePuller } from "./image_puller.ts";
+import { containerLog } from "./log_stream.ts";
 
 /** What must be said. */
 export interface DockerOptions {
@@ -37,10 +43,10 @@ export interface DockerOptions {
 /** How long the engine may take to say what it is; a session is waiting for it. */
 const DESCRIBE_TIMEOUT_MS = 10_000;
 
-class DockerExecutor implements Executor, Sweeper, OverlayExecutor {
+class DockerExecutor implements Executor, Sweeper, Reloader, LogSource, OverlayExecutor {
   readonly name = "docker";
   readonly runtime = RUNTIME_CONTAINER;
-  readonly capabilities = ["sweep", "overlay"] as const;
+  readonly capabilities = ["sweep", "reload", "logs", "overlay"] as const;
   readonly #node: EngineNode;
 
   constructor(
@@ -114,6 +120,18 @@ class DockerExecutor implements Executor, Sweeper, OverlayExecutor {
     throw new CoveyError("not_found", `Cannot recover container: nothing is left of task ${task.ID}`);
   }
 
+  async reload(
+    task: Task,
+    dependencies: Dependencies,
+    signals: readonly string[],
+    { data }: Handle,
+  ): Promise<void> {
+    await this.#node.memory.renew(task, dependencies, fileName);
+    for (const signal of signals) {
+      await this.#node.engine.call("POST", `/containers/${data.ContainerID}/kill`, { query: { signal } });
+    }
+  }
+
   /** By label: another node's agent may share the engine, and so may anybody else. */
   async sweep(keep: (taskID: string) => boolean, signal: AbortSignal): Promise<string[]> {
     const { engine, nodeID } = this.#node;
@@ -130,6 +148,16 @@ class DockerExecutor implements Executor, Sweeper, OverlayExecutor {
     });
     await this.#node.networks.sweep(signal);
     return [...new Set([...ids.map((id) => taskOf.get(id)!), ...await this.#node.memory.sweep(keep)])];
+  }
+
+  async *logs({ data }: Handle, request: LogRequest, signal: AbortSignal): AsyncGenerator<LogStep> {
+    const { engine, clock } = this.#node, id = String(data.ContainerID);
+    try {
+      yield* containerLog(engine, id, request, clock, signal);
+    } catch (thrown) {
+      // Removed while it was read: it has no more.
+      if (!hasCode(thrown, "not_found")) throw thrown;
+    }
   }
 
   async close(): Promise<void> {
@@ -156,6 +184,6 @@ function pluginsOf({ Plugins }: EngineInfo): { Type: string; Name: string }[] {
 export function createDockerExecutor(
   context: ExecutorContext,
   options: DockerOptions,
-): Executor & Sweeper & OverlayExecutor {
+): Executor & Sweeper & Reloader & LogSource & OverlayExecutor {
   return new DockerExecutor(context, options);
 }

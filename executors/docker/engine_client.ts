@@ -56,6 +56,11 @@ export class EngineClient {
     if (rest.trim() !== "") yield parse(rest, path) as T;
   }
 
+  /** The bytes that a call answers with, as they come; each piece is good only until the next. */
+  bytes(method: string, path: string, options: CallOptions = {}): AsyncIterable<Uint8Array> {
+    return this.#pieces(method, path, options);
+  }
+
   /** Ends all connections. */
   close(): void {
     for (const connection of [...this.#open]) this.#end(connection);
@@ -110,6 +115,8 @@ export interface CallOptions {
   query?: Query;
   headers?: Record<string, string>;
   body?: unknown;
+  /** An archive, in place of a body. */
+  archive?: Uint8Array;
   signal?: AbortSignal;
   /** As `v1.44`: an engine that does not speak it refuses the call. @default API_VERSION */
   version?: string;
@@ -120,15 +127,16 @@ export interface CallOptions {
 function requestBytes(
   method: string,
   path: string,
-  { query = {}, headers = {}, body, version = API_VERSION }: CallOptions,
+  { query = {}, headers = {}, body, archive, version = API_VERSION }: CallOptions,
 ): Uint8Array {
   // A URL escapes what must not stand in a request's first line: blanks, line breaks.
   const url = new URL(`http://docker/${version}${path}`);
   for (const [key, value] of Object.entries(query)) if (value !== undefined) url.searchParams.set(key, value);
   const text = body === undefined ? "" : JSON.stringify(body);
-  const content = new TextEncoder().encode(text);
-  const fields = body === undefined ? [] : ["Content-Type: application/json"];
-  if (body !== undefined || method === "POST") fields.push(`Content-Length: ${content.length}`);
+  const content = archive ?? new TextEncoder().encode(text);
+  const type = archive ? "application/x-tar" : "application/json", isFull = archive ?? body !== undefined;
+  const fields = isFull ? [`Content-Type: ${type}`] : [];
+  if (isFull || method === "POST") fields.push(`Content-Length: ${content.length}`);
   const first = `${method} ${url.pathname}${url.search} HTTP/1.1`;
   // As in the first line, a line break must not begin another.
   for (const [name, value] of new Headers(headers)) fields.push(`${name}: ${value}`);

@@ -39,14 +39,18 @@ keep() {
   case $4 in 0[0-7][0-7][0-7]) ;; *) no "no mode: $4" ;; esac
   is_number "$5" $MAX_ID && is_number "$6" $MAX_ID || no "no owner: $5:$6"
   find_memory || no "this device has no memory file system for them, and they are never written to a disk"
-  # Who had a program run may have put anything into a folder that was given away.
-  is_own "$kept_base" 711 && is_own "$kept_base/$1" 700 && is_own "$kept_base/$1/$2" 755 ||
+  file=$kept_base/$1/$2/$3 new=.new.$$
+  # Who had a program run may have put anything into a folder that was given away: what counts is where this stands then.
+  is_own "$kept_base" 711 && { [ -e "$kept_base/$1" ] || mkdir -m 700 "$kept_base/$1"; } &&
+    { [ -e "$kept_base/$1/$2" ] || { is_own "$kept_base/$1" 700 && mkdir -m 755 "$kept_base/$1/$2"; }; } &&
+    cd "$kept_base/$1/$2" 2>/dev/null && [ "$(pwd -P)" = "$kept_base/$1/$2" ] && [ -O . ] ||
     no "not a folder of the agent's own: $kept_base/$1/$2"
-  file=$kept_base/$1/$2/$3
-  cat >"$file" && chmod "$4" "$file" || no "cannot write $file"
+  # A program that reads it has all of the old file or all of the new one.
+  cat >"$new" && chmod "$4" "$new" || { rm -f "$new"; no "cannot write $file"; }
   # Who is not root cannot give files away: then 0, which is what nobody has chosen, stays its own.
-  chown "$5:$6" "$file" 2>/dev/null || [ "$5:$6" = 0:0 ] ||
-    no "only an agent that runs as root can give $3 to $5:$6"
+  chown "$5:$6" "$new" 2>/dev/null || [ "$5:$6" = 0:0 ] ||
+    { rm -f "$new"; no "only an agent that runs as root can give $3 to $5:$6"; }
+  mv -f "$new" "$3" || no "cannot write $file"
   echo "kept $file"
 }
 

@@ -226,6 +226,7 @@ export class CAServer {
     }, this.#options);
     await backend.recordIssued(node.ID, {
       PublicKeyDigest: publicKeyDigest(publicKey),
+      PublicKey: publicKey.toBase64(),
       Role: node.Role,
       IssuedAt: new Date(clock.now()).toISOString(),
       ExpiresAt: new Date(readCertificate(certificatePEM).notAfter).toISOString(),

@@ -13,7 +13,7 @@ import { INGRESS_NETWORK_NAME, type NetworkSpec } from "../../api/network.ts";
 import { newID, type Random } from "../../api/random.ts";
 import { carve } from "./carve.ts";
 import type { Store } from "../store/store.ts";
-import { createJoinTokens, createRootCA } from "../../security/mod.ts";
+import { createJoinTokens, createRootCA, createUnlockKey } from "../../security/mod.ts";
 
 /** Docker's defaults; only the unit of ElectionTick and HeartbeatTick is Covey's own: 100 ms here, 1 s in SwarmKit. */
 export function defaultClusterSpec(): ClusterSpec {
@@ -35,6 +35,17 @@ export function defaultClusterSpec(): ClusterSpec {
   };
 }
 
+/** The unlock key of a cluster with this spec: the one before, where there is one that is not `rotated`. */
+export function unlockKeyFor(
+  { EncryptionConfig }: ClusterSpec,
+  before: string | undefined,
+  random: Random,
+  rotated = false,
+): Pick<Cluster, "UnlockKey"> {
+  if (!EncryptionConfig.AutoLockManagers) return {};
+  return { UnlockKey: rotated || before === undefined ? createUnlockKey(random) : before };
+}
+
 /** The cluster object with a new root CA and join tokens; `spec` overrides Docker's defaults part by part. */
 export async function newCluster(
   id: string,
@@ -44,17 +55,19 @@ export async function newCluster(
 ): Promise<Cluster> {
   const root = await createRootCA(context);
   const defaults = defaultClusterSpec();
+  const Spec = {
+    ...defaults,
+    ...spec,
+    Name: DEFAULT_CLUSTER_NAME,
+    Orchestration: { ...defaults.Orchestration, ...spec.Orchestration },
+    Raft: { ...defaults.Raft, ...spec.Raft },
+    Dispatcher: { ...defaults.Dispatcher, ...spec.Dispatcher },
+    CAConfig: { ...defaults.CAConfig, ...spec.CAConfig },
+  };
   return {
     ...unstamped(id),
-    Spec: {
-      ...defaults,
-      ...spec,
-      Name: DEFAULT_CLUSTER_NAME,
-      Orchestration: { ...defaults.Orchestration, ...spec.Orchestration },
-      Raft: { ...defaults.Raft, ...spec.Raft },
-      Dispatcher: { ...defaults.Dispatcher, ...spec.Dispatcher },
-      CAConfig: { ...defaults.CAConfig, ...spec.CAConfig },
-    },
+    ...unlockKeyFor(Spec, undefined, context.random),
+    Spec,
     RootCA: {
       CACert: root.certificatePEM,
       CAKey: root.privateKeyPEM,
@@ -108,10 +121,16 @@ export async function createCluster(
 }
 
 /** Lays `spec` over what the cluster has. */
-export async function changeClusterSpec(store: Store, spec: Partial<ClusterSpec>): Promise<void> {
+export async function changeClusterSpec(
+  store: Store,
+  spec: Partial<ClusterSpec>,
+  random: Random,
+): Promise<void> {
   await store.update((tx) => {
     const [cluster] = tx.all("clusters");
-    if (cluster !== undefined) tx.update("clusters", { ...cluster, Spec: { ...cluster.Spec, ...spec } });
+    if (cluster === undefined) return;
+    const { UnlockKey, ...rest } = cluster, Spec = { ...cluster.Spec, ...spec };
+    tx.update("clusters", { ...rest, ...unlockKeyFor(Spec, UnlockKey, random), Spec });
   });
 }
 

@@ -8,6 +8,7 @@ import type { Node, NodeDescription, NodeSpec } from "../../api/node.ts";
 import { isTerminal } from "../../api/task_state.ts";
 import type { Consensus, Member } from "../consensus/consensus.ts";
 import type { Store, WriteTransaction } from "../store/store.ts";
+import { deleteSeals } from "../task/seals.ts";
 import { dropExpired } from "./cluster.ts";
 import { requireVersion } from "./version.ts";
 
@@ -106,6 +107,7 @@ export async function removeNode(
     refuseCertificate(tx, clock, node);
     orphanTasks(tx, clock, id);
     tx.delete("nodes", id);
+    deleteSeals(tx, tx.find("seals", "nodeID", id));
   });
 }
 

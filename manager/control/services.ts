@@ -7,6 +7,7 @@ import { isJob, modeOf, type Service, type ServiceSpec } from "../../api/service
 import type { Store, WriteTransaction } from "../store/store.ts";
 import { requireDependencies } from "./payloads.ts";
 import { requireNetworks } from "./service_networks.ts";
+import { requireVariables } from "./variables.ts";
 import { forNewcomer } from "../task/gate.ts";
 import { requireVersion } from "./version.ts";
 
@@ -34,6 +35,7 @@ export async function createService(
     }
     requireDependencies(tx, spec.TaskTemplate);
     requireNetworks(tx, spec);
+    requireVariables(tx, spec.TaskTemplate);
     tx.create("services", service);
   });
   return service.ID;
@@ -64,17 +66,23 @@ export async function updateService(
     requireVersion(service, version);
     requireDependencies(tx, spec.TaskTemplate);
     requireNetworks(tx, spec, id);
-    const { UpdateStatus: _reset, Proven: _, ...kept } = service;
-    const base = forNewcomer(service);
-    tx.update("services", {
-      ...kept,
-      Spec: spec,
-      SpecVersion: { Index: version },
-      PreviousSpec: service.Spec,
-      PreviousSpecVersion: service.SpecVersion,
-      ...nextRun(service, clock),
-      ...(base !== service && { Proven: { Spec: base.Spec, SpecVersion: base.SpecVersion } }),
-    });
+    requireVariables(tx, spec.TaskTemplate);
+    writeSpec(tx, clock, service, spec);
+  });
+}
+
+/** Gives `service` another spec, checked before, which is rolled out from then on. */
+export function writeSpec(tx: WriteTransaction, clock: Clock, service: Service, spec: ServiceSpec): void {
+  const { UpdateStatus: _reset, Proven: _, ...kept } = service;
+  const base = forNewcomer(service);
+  tx.update("services", {
+    ...kept,
+    Spec: spec,
+    SpecVersion: { Index: service.Version.Index },
+    PreviousSpec: service.Spec,
+    PreviousSpecVersion: service.SpecVersion,
+    ...nextRun(service, clock),
+    ...(base !== service && { Proven: { Spec: base.Spec, SpecVersion: base.SpecVersion } }),
   });
 }
 
@@ -101,6 +109,7 @@ export async function rollbackService(
     // What the present spec does not use may have been removed meanwhile.
     requireDependencies(tx, service.PreviousSpec.TaskTemplate);
     requireNetworks(tx, service.PreviousSpec, id);
+    requireVariables(tx, service.PreviousSpec.TaskTemplate);
     const { Proven: _, ...kept } = service;
     tx.update("services", {
       ...kept,

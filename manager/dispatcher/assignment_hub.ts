@@ -4,6 +4,7 @@
  */
 import { getLogger } from "@logtape/logtape";
 import type { Clock } from "../../api/clock.ts";
+import { sealID } from "../../api/dependency.ts";
 import { CoveyError } from "../../api/errors.ts";
 import type { Node } from "../../api/node.ts";
 import { type Change, type Commit, type Store, TABLE_OF } from "../store/mod.ts";
@@ -47,6 +48,7 @@ export class AssignmentHub {
       peer: (place) => map.peer(store, place),
       services: (id) => services.services(id),
       service: (place) => services.assigned(store, place),
+      seal: (secretID) => store.get("seals", sealID(secretID, nodeID)),
     });
     stream.attach(networksOf(store.get("nodes", nodeID)));
     this.#streams.set(nodeID, stream);
@@ -67,6 +69,10 @@ export class AssignmentHub {
       if (change.table === "services") {
         const service = change.action === "remove" ? undefined : change.object;
         this.#tellOfServices(touched, this.#services.service(service, change.old));
+      }
+      if (change.table === "seals" && change.action !== "remove") {
+        const { NodeID, SecretID } = change.object;
+        this.#feed(touched, NodeID, (stream) => stream.refreshSecret(SecretID));
       }
       if (change.table !== "tasks") continue;
       const { object: task, old } = change, now = change.action === "remove" ? undefined : task;

@@ -1,7 +1,7 @@
 /** What one node has been told to run, and what it has yet to be told. Pure. */
 import { isDeepStrictEqual } from "node:util";
-import type { AssignmentChange, AssignmentKind } from "../../api/dispatcher.ts";
-import type { Config, DependencyKind, Secret } from "../../api/dependency.ts";
+import { type AssignmentChange, type AssignmentKind, SEALED_SECRETS } from "../../api/dispatcher.ts";
+import type { Config, DependencyKind, Seal, Secret } from "../../api/dependency.ts";
 import {
   type AssignedNetwork,
   type AssignedPeer,
@@ -11,7 +11,7 @@ import {
 } from "../../api/network_assignment.ts";
 import { compareStates, isTerminal } from "../../api/task_state.ts";
 import type { Task } from "../../api/task.ts";
-import { dependencyKey, type DependencyName, DependencyUsers, neededBy } from "./dependency_users.ts";
+import { type DependencyName, DependencyUsers, neededBy } from "./dependency_users.ts";
 import type { Place } from "./network_map.ts";
 import type { ServicePlace } from "./service_map.ts";
 
@@ -48,6 +48,8 @@ export interface AssignmentSource {
   /** The other nodes that are in a network. */
   peers(id: string): Iterable<string>;
   peer(place: Place): AssignedPeer | undefined;
+  /** What opens a sealed secret on the node. */
+  seal(secretID: string): Seal | undefined;
   /** The services that are in a network. */
   services(id: string): Iterable<string>;
   service(place: ServicePlace): AssignedService | undefined;
@@ -97,13 +99,16 @@ export class AssignmentSet {
     const known = this.#known.get(task.ID);
     this.#known.set(task.ID, task);
     const ended = isTerminal(task.Status.State);
-    if (!ended) this.#note("update", this.#users.add(task.ID, neededBy(task)));
+    const { added, gone } = known && !ended && known.Spec !== task.Spec
+      ? this.#users.change(task.ID, neededBy(task))
+      : { added: ended ? [] : this.#users.add(task.ID, neededBy(task)), gone: [] };
+    this.#note("update", added);
     if (!known || this.#pending.has(task.ID) || !sameForAgent(known, task)) {
       // Behind what was noted for it just now, also where it was to be removed.
       if (!known) this.#pending.delete(task.ID);
       this.#pending.set(task.ID, { Action: "update", Kind: "task", Task: task });
     }
-    if (ended) this.#note("remove", this.#users.release(task.ID));
+    this.#note("remove", ended ? this.#users.release(task.ID) : gone);
   }
 
   /** Notes that a task left this node's set. */
@@ -115,11 +120,9 @@ export class AssignmentSet {
 
   /** Notes the networks that the node itself is in. */
   attach(networks: readonly string[]): void {
-    const had = new Set(this.#users.release(NODE).map(dependencyKey));
-    const needed = networks.map((ID) => ({ Kind: "network" as const, ID }));
-    const begun = this.#users.add(NODE, needed);
-    this.#note("update", begun.filter((each) => !had.delete(dependencyKey(each))));
-    this.#note("remove", [...had].map((key) => ({ Kind: "network", ID: key.slice(key.indexOf("/") + 1) })));
+    const { added, gone } = this.#users.change(NODE, networks.map((ID) => ({ Kind: "network", ID })));
+    this.#note("update", added);
+    this.#note("remove", gone);
   }
 
   /** Notes that something of a network changed, or of what is in it: where nothing needs it, nobody is told. */
@@ -135,6 +138,11 @@ export class AssignmentSet {
 
   #knows(kind: AssignmentKind): boolean {
     return this.#source.kinds.includes(kind);
+  }
+
+  /** What a node is told of a thing has changed. */
+  refresh(thing: DependencyName): void {
+    if (this.#users.has(thing)) this.#note("update", [thing]);
   }
 
   /** A thing's place is behind what was noted before: what goes, goes after its last user. */
@@ -192,8 +200,16 @@ export class AssignmentSet {
     }
     const { Kind, ID } = pending, found = this.#source.find(Kind, ID);
     if (found === undefined) return undefined;
-    const { Data, Templating } = found.Spec;
-    return { Action: "update", Kind, Payload: { ID, Data, ...(Templating && { Templating }) } };
+    const { Data, Templating, Sealed } = found.Spec;
+    if (Sealed === undefined) {
+      return { Action: "update", Kind, Payload: { ID, Data, ...(Templating && { Templating }) } };
+    }
+    if (!this.#source.kinds.includes(SEALED_SECRETS)) return undefined;
+    const seal = this.#source.seal(ID);
+    // One of an earlier sealing does not open this one.
+    const { PublicKeyDigest, Wrapped } = seal?.SealID === Sealed.ID ? seal : {} as Partial<Seal>;
+    const opens = PublicKeyDigest && Wrapped ? { PublicKeyDigest, Wrapped } : {};
+    return { Action: "update", Kind, Payload: { ID, Data, Sealed: { ID: Sealed.ID, ...opens } } };
   }
 
   /** What is there of a member now; undefined for one that left before the agent heard of it. */
@@ -241,6 +257,7 @@ function changeBytes(change: AssignmentChange): number {
 function sameForAgent(a: Task, b: Task): boolean {
   return a.DesiredState === b.DesiredState &&
     same(a.Spec, b.Spec) &&
+    same(a.Swap, b.Swap) &&
     same(a.ServiceAnnotations, b.ServiceAnnotations) &&
     same(a.AssignedGenericResources, b.AssignedGenericResources) &&
     same(a.Ports, b.Ports);

@@ -50,6 +50,11 @@ export class AssignmentStream {
     this.#set.networkChanged(...change);
   }
 
+  /** Notes that what a secret is told with has changed; {@linkcode committed} follows. */
+  refreshSecret(id: string): void {
+    this.#set.refresh({ Kind: "secret", ID: id });
+  }
+
   /** All changes up to consensus index `index` are noted: sends them now, or soon if there is much to send. */
   committed(index: number): void {
     this.#index = index;

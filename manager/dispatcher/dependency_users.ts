@@ -9,7 +9,7 @@ export interface DependencyName {
 }
 
 /** The same for a kind's one object, and for nothing else. */
-export function dependencyKey({ Kind, ID }: DependencyName): string {
+function dependencyKey({ Kind, ID }: DependencyName): string {
   return `${Kind}/${ID}`;
 }
 
@@ -45,6 +45,20 @@ export class DependencyUsers {
       else this.#users.set(key, new Set([user]));
       return users === undefined;
     });
+  }
+
+  /** Notes what a user needs now, which was told of before; returns what nobody needed before, and what now nobody needs. */
+  change(
+    user: string,
+    things: readonly DependencyName[],
+  ): { added: DependencyName[]; gone: DependencyName[] } {
+    const before = this.release(user), added = this.add(user, things);
+    const has = (list: DependencyName[], name: DependencyName) =>
+      list.some((each) => dependencyKey(each) === dependencyKey(name));
+    return {
+      added: added.filter((each) => !has(before, each)),
+      gone: before.filter((each) => !has(added, each)),
+    };
   }
 
   /** Notes that a user needs nothing any more; returns what now nobody needs. */

@@ -1,6 +1,6 @@
 /** Which requests the swarm answers itself; all others belong to the local container engine. */
 import { RESTORE_PATH } from "../../api/backup.ts";
-import { withoutVersion } from "./api_version.ts";
+import { firstSegment, withoutVersion } from "./api_version.ts";
 
 /** Where the swarm's networks are without those of any engine. */
 export const SWARM_NETWORKS = "/covey/networks";
@@ -17,6 +17,8 @@ const OURS = new Set([
   "secrets",
   "configs",
   "networks",
+  "variables",
+  "metrics",
   "covey",
 ]);
 
@@ -37,13 +39,12 @@ const ENGINES = new Set([
   "volumes",
 ]);
 
-function firstSegment(path: string): string {
-  return withoutVersion(path).split("/", 2)[1] ?? "";
-}
-
-/** True for a path that is answered here, if only by laying what the engine says beside it. `target` may carry a version prefix and a query. */
+/**
+ * True for a path that is answered here, if only by laying what the engine says beside it. `target` may carry a version prefix
+ * and a query.
+ */
 export function isSwarmPath(target: string): boolean {
-  return OURS.has(firstSegment(target.split("?", 1)[0]!));
+  return OURS.has(firstSegment(withoutVersion(target.split("?", 1)[0]!)));
 }
 
 /** True for a path whose body may be of any length. `target` may carry a version prefix and a query. */
@@ -53,5 +54,5 @@ export function isUploadPath(target: string): boolean {
 
 /** True for a path that only a container engine can answer. */
 export function isEnginePath(path: string): boolean {
-  return ENGINES.has(firstSegment(path));
+  return ENGINES.has(firstSegment(withoutVersion(path)));
 }

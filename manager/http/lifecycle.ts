@@ -2,6 +2,8 @@
 import type { RestoreParameters, RestoreResponse } from "../../api/backup.ts";
 import type { Cluster, ClusterSpec } from "../../api/cluster.ts";
 import type { NodeAvailability } from "../../api/node.ts";
+import type { ShownMetrics } from "../../api/node_metrics.ts";
+import type { LogBroker } from "../broker/mod.ts";
 import type { Consensus } from "../consensus/consensus.ts";
 import type { ControlRequest } from "../forward/mod.ts";
 import type { Store } from "../store/store.ts";
@@ -42,6 +44,10 @@ export interface ManagerHandle {
    * that. See `routing/`.
    */
   forward(request: ControlRequest, here?: () => Promise<Response>): Promise<Response | undefined>;
+  /** Logs of tasks, while this manager leads. */
+  logs: LogBroker;
+  /** How a node said that it is, while this manager leads. */
+  metrics(nodeID: string): ShownMetrics | undefined;
 }
 
 /** The node's life as a member of a cluster. */
@@ -61,6 +67,11 @@ export interface NodeLifecycle {
   /** Resolves with the node's ID. Throws `failed_precondition` if the node is in a cluster. */
   init(request: InitRequest): Promise<string>;
   join(request: JoinRequest): Promise<void>;
+  /**
+   * Opens what is locked, and goes on. Throws `invalid_argument` for what is no unlock key, `unauthenticated` for
+   * one of another lock.
+   */
+  unlock(key: string): Promise<void>;
   /**
    * Makes this node the only manager of the cluster in `backup`. Throws `failed_precondition` if the node is in
    * a cluster, and as `readBackup` does; then nothing of it is left here.

@@ -6,3 +6,4 @@ export { ReplicatedJobOrchestrator } from "./jobs/replicated_job_orchestrator.ts
 export { ReplicatedOrchestrator } from "./replicated_orchestrator.ts";
 export { isTaskDirty, newTask, type Place } from "../task/task.ts";
 export { TaskReaper } from "../cleaner/task_reaper.ts";
+export { VersionReaper } from "../cleaner/version_reaper.ts";

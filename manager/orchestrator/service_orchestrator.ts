@@ -10,6 +10,7 @@ import { type DelayedStart, RestartSupervisor } from "../restart/restart_supervi
 import { showOnService, showOnTask } from "../leader/show_reason.ts";
 import type { WorkList } from "../leader/work_list.ts";
 import { isLeftover, isOfIteration, isWanted, newTask, type Place, withDesired } from "../task/task.ts";
+import { hasOtherLabels, variableNames } from "../task/variables.ts";
 import { Updater } from "../updater/updater.ts";
 
 /** A change of a node. */
@@ -142,9 +143,32 @@ export abstract class ServiceOrchestrator {
       if (change.table === "services") {
         this.#onServiceChange(change.object, change.action === "remove", change.old);
       } else if (change.table === "tasks") this.#onTaskChange(change.object, change.action === "remove");
-      else if (change.table === "nodes" && this.nodeMatters(change)) this.dirtyNodes.add(change.object.ID);
+      else if (change.table === "variables") this.#onVariables();
+      else if (change.table === "nodes") {
+        if (this.nodeMatters(change)) this.dirtyNodes.add(change.object.ID);
+        if (change.old && hasOtherLabels(change.old, change.object)) this.#onVariableLabels(change.object.ID);
+      }
     }
     return this.dirtyServices.size + this.dirtyNodes.size + this.#restarts.size + this.#removed.size > 0;
+  }
+
+  #onVariables(): void {
+    const { store } = this.options;
+    for (const { ID, Spec } of store.all("services")) {
+      if (modeOf(Spec) === this.mode && variableNames(store, Spec.TaskTemplate).length > 0) {
+        this.dirtyServices.add(ID);
+      }
+    }
+  }
+
+  #onVariableLabels(nodeID: string): void {
+    const { store } = this.options;
+    for (const task of store.find("tasks", "nodeID", nodeID)) {
+      const service = this.#serviceOf(task);
+      if (service && variableNames(store, service.Spec.TaskTemplate).length > 0) {
+        this.dirtyServices.add(service.ID);
+      }
+    }
   }
 
   #onServiceChange(service: Service, removed: boolean, old: Service | undefined): void {

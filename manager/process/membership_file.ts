@@ -2,6 +2,7 @@
 import { CoveyError } from "../../api/errors.ts";
 import type { NodeAvailability, NodeRole } from "../../api/node.ts";
 import { isObject } from "../../api/validate/mod.ts";
+import { sealingFolders } from "../consensus/disk/seal_folder.ts";
 import { systemFileSystem, writeFileAtomically } from "../../security/mod.ts";
 
 /** Format of `node.json`; raised when an older program could not read it. */
@@ -80,13 +81,16 @@ export class MembershipFile {
 
   /** Forgets the replicated state, which a worker has no part in. */
   async wipeRaft(): Promise<void> {
-    await this.#remove("raft");
+    const { plain, sealing } = sealingFolders("raft");
+    for (const name of ["raft", plain, sealing]) await this.#remove(name);
   }
 
   /** Forgets the cluster: what a left node kept must not let it come back. */
   async wipe(): Promise<void> {
     await systemFileSystem.removeFile(`${this.#folder}/node.json`);
-    for (const name of ["certificates", "raft", "agent"]) await this.#remove(name);
+    await this.#remove("certificates");
+    await this.wipeRaft();
+    await this.#remove("agent");
   }
 
   async #remove(name: string): Promise<void> {

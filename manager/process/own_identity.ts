@@ -57,6 +57,7 @@ export async function recordOwn(store: Store, identity: NodeIdentity, clock: Clo
     if (!node) return;
     const Certificate = {
       PublicKeyDigest: publicKeyDigest,
+      PublicKey: publicKeyOf(identity.privateKeyPEM).toBase64(),
       Role: "manager" as const,
       IssuedAt: timestamp(clock),
       ExpiresAt: new Date(notAfter).toISOString(),

@@ -11,6 +11,7 @@ import {
   ReplicatedJobOrchestrator,
   ReplicatedOrchestrator,
   TaskReaper,
+  VersionReaper,
 } from "../orchestrator/mod.ts";
 import { Scheduler } from "../scheduler/mod.ts";
 import type { Store } from "../store/store.ts";
@@ -36,6 +37,7 @@ export function leaderComponents(
     () => new Allocator(context, [new NetworkVoter()]),
     () => new Scheduler(context),
     () => new TaskReaper(context),
+    () => new VersionReaper(context),
     () => new RoleManager(context),
   ];
 }

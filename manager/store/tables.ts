@@ -1,10 +1,11 @@
 /** The store's tables. A new kind of object is one line here and its indexes in `indexes.ts`. */
 import type { Cluster } from "../../api/cluster.ts";
-import type { Config, DependencyKind, Secret } from "../../api/dependency.ts";
+import type { Config, DependencyKind, Seal, Secret } from "../../api/dependency.ts";
 import type { Network } from "../../api/network.ts";
 import type { Node } from "../../api/node.ts";
 import type { Service } from "../../api/service.ts";
 import type { Task } from "../../api/task.ts";
+import type { Variables } from "../../api/variables.ts";
 
 /** Table name to the type of its objects. */
 export interface Tables {
@@ -14,6 +15,8 @@ export interface Tables {
   tasks: Task;
   secrets: Secret;
   configs: Config;
+  variables: Variables;
+  seals: Seal;
   networks: Network;
 }
 
@@ -34,6 +37,8 @@ export const TABLE_NAMES: readonly TableName[] = [
   "tasks",
   "secrets",
   "configs",
+  "variables",
+  "seals",
   "networks",
 ];
 
@@ -48,5 +53,7 @@ export interface Indexes {
   tasks: "serviceID" | "nodeID" | "slot";
   secrets: "name";
   configs: "name";
+  variables: "name";
+  seals: "secretID" | "nodeID";
   networks: "name";
 }

@@ -1,6 +1,7 @@
 /** Tasks as the orchestrators make and judge them. Pure. */
 import { type Clock, timestamp } from "../../api/clock.ts";
 import type { Cluster } from "../../api/cluster.ts";
+import type { Annotations } from "../../api/objects.ts";
 import { newID, type Random } from "../../api/random.ts";
 import {
   isJob,
@@ -12,8 +13,12 @@ import {
 import { isCompletedJob, type Task, type TaskStatus } from "../../api/task.ts";
 import { compareStates, isTerminal, type TaskState } from "../../api/task_state.ts";
 import { nodeMatches } from "../placement/constraint.ts";
+import { unsealedFor } from "./seals.ts";
+import { hasOtherVariables } from "./variables.ts";
 import type { ReadView } from "../store/store.ts";
 import { deepEqual } from "../../api/deep_equal.ts";
+import { reloadSignals } from "../../api/reload.ts";
+import type { RolloutMark } from "../../api/rollout.ts";
 
 /** Where a task belongs: a numbered slot, or the node that it is made for. */
 export type Place = { slot: number } | { nodeID: string };
@@ -26,6 +31,15 @@ export function placeOf(task: Pick<Task, "Slot" | "NodeID">): Place {
 function hostPorts(service: Service): PortConfig[] | undefined {
   const ports = service.Spec.EndpointSpec?.Ports?.filter((port) => port.PublishMode === "host");
   return ports?.length ? ports : undefined;
+}
+
+const annotations = new WeakMap<Service["Spec"], Annotations>();
+
+/** One object for all tasks of a service: a large one has hundreds of thousands. */
+function annotationsOf({ Spec }: Service): Annotations {
+  let shared = annotations.get(Spec);
+  if (shared === undefined) annotations.set(Spec, shared = { Name: Spec.Name, Labels: Spec.Labels });
+  return shared;
 }
 
 /** A new task of `service`, observed `new` and desired as {@linkcode goalOf} says; one bound to a node has it preset. */
@@ -51,7 +65,7 @@ export function newTask(
     SpecVersion: service.SpecVersion,
     ServiceID: service.ID,
     ...("slot" in place ? { Slot: place.slot, NodeID: "" } : { NodeID: place.nodeID }),
-    ServiceAnnotations: { Name: service.Spec.Name, Labels: service.Spec.Labels },
+    ServiceAnnotations: annotationsOf(service),
     Status: { Timestamp: now, State: "new", Message: "created" },
     DesiredState: goalOf(job),
     ...job,
@@ -62,23 +76,42 @@ export function newTask(
 }
 
 /**
- * True if `task` is not what `service` now asks for. A task whose spec differs in placement only stays clean
+ * True if `task` is not what `service` now asks for, or one of its variables has another value for the node. A task whose spec differs in placement only stays clean
  * as long as the node that it is on still matches.
  */
 export function isTaskDirty(view: ReadView, service: Service, task: Task): boolean {
+  const { TaskTemplate } = service.Spec;
+  if (hasOtherVariables(view, TaskTemplate, task)) return true;
   if (task.SpecVersion?.Index === service.SpecVersion.Index) return false;
   if (!deepEqual(hostPorts(service), task.Ports)) return true;
   // Which ports they are is the nodes' business; the task only has to be where they lead.
   if (publishesByIngress(service.Spec) !== (task.Ingress ?? false)) return true;
   // Once the image is there, it does not matter with which credentials it was to be pulled.
   const isPulled = compareStates(task.Status.State, "ready") >= 0;
-  const [wanted, present] = [service.Spec.TaskTemplate, task.Spec]
+  const [wanted, present] = [TaskTemplate, task.Spec]
     .map((spec) => isPulled ? withoutAuth(spec) : spec) as [TaskSpec, TaskSpec];
   if (deepEqual(wanted, present)) return false;
   const { Placement: placement, ...rest } = wanted;
   const { Placement: _, ...taskRest } = present;
   const node = view.get("nodes", task.NodeID);
   return !(deepEqual(rest, taskRest) && node !== undefined && nodeMatches(placement, node));
+}
+
+/** True if the running program of `task` can be told of all that `service` asks for otherwise than before. */
+export function mayReload(view: ReadView, service: Service, task: Task): boolean {
+  const node = view.get("nodes", task.NodeID), { TaskTemplate } = service.Spec;
+  return task.Status.State === "running" && isWanted(task) && node?.Status.State === "ready" &&
+    node.Description?.Reloads?.includes(TaskTemplate.Runtime) === true &&
+    unsealedFor(view, TaskTemplate, task.NodeID) === undefined &&
+    deepEqual(hostPorts(service), task.Ports) && !hasOtherVariables(view, TaskTemplate, task) &&
+    reloadSignals(withoutAuth(task.Spec), withoutAuth(TaskTemplate)) !== undefined;
+}
+
+/** `task` with what `service` asks for, of which its node tells the program; it counts as begun anew `at` then. */
+export function reloaded(service: Service, task: Task, mark: RolloutMark, at: string): Task {
+  const { Spec, SpecVersion } = service;
+  const ServiceAnnotations = { Name: Spec.Name, Labels: Spec.Labels };
+  return { ...task, Spec: Spec.TaskTemplate, SpecVersion, ServiceAnnotations, RunningAt: at, Rollout: mark };
 }
 
 function withoutAuth(spec: TaskSpec): TaskSpec {
@@ -125,9 +158,18 @@ export function withReport(task: Task, status: TaskStatus, now: string): Task {
 
 /** `task` observed in `state` at `at` (RFC 3339). */
 export function withStatus(task: Task, at: string, state: TaskState, message: string, err?: string): Task {
-  const { Err: _, ...rest } = task.Status;
-  const status = { ...rest, Timestamp: at, State: state, Message: message };
-  return { ...task, Status: err === undefined ? status : { ...status, Err: err } };
+  const changed = { Timestamp: at, State: state, Message: message };
+  return {
+    ...task,
+    Status: { ...withoutError(task.Status), ...changed, ...(err !== undefined && { Err: err }) },
+  };
+}
+
+/** Leaving a field out copies slowly, and few have it. */
+function withoutError(status: TaskStatus): TaskStatus {
+  if (status.Err === undefined) return status;
+  const { Err: _, ...rest } = status;
+  return rest;
 }
 
 /**

@@ -73,3 +73,15 @@ Deno.test("Node description: names the runtimes that can be attached to overlay 
   const { OverlayRuntimes, MissingOverlay } = await describeNode(FACTS, [executor("plain", {})], never);
   assert.deepEqual([OverlayRuntimes, MissingOverlay], [undefined, undefined]);
 });
+
+Deno.test("Node description: has the facts of the node and of its executors", async () => {
+  const parts = [
+    executor("a", {
+      Resources: { NanoCPUs: 4e9, MemoryBytes: 512 * 2 ** 20 },
+      Facts: { dev: ["/dev/ttyUSB0"] },
+    }),
+    executor("b", { Platform: { OS: "linux", Architecture: "aarch64" } }),
+  ];
+  const { Facts } = await describeNode(FACTS, parts, never);
+  assert.deepEqual(Facts, { arch: ["aarch64"], memory: ["512"], dev: ["/dev/ttyUSB0"] });
+});

@@ -1,6 +1,6 @@
 import assert from "node:assert/strict";
 import { CoveyError } from "../../api/errors.ts";
-import { expandTask, hasTemplates } from "../../api/task_template.ts";
+import { expandTask, hasTemplates, variablesOf } from "../../api/task_template.ts";
 import { parseServiceSpec } from "../../api/validate/mod.ts";
 import { task } from "../manager/store/objects.ts";
 
@@ -57,6 +57,25 @@ Deno.test("Placeholders: a process and a script have them in their environment",
   const script = parseServiceSpec({ Name: "d", TaskTemplate: { Runtime: "deno", DenoSpec } }).TaskTemplate;
   const filled = expandTask({ ...task("t1", "s1", "n1"), Spec: script }, node).Spec.DenoSpec;
   assert.deepEqual(filled, { ...DenoSpec, Env: ["A=n1"] });
+});
+
+Deno.test("Placeholders: an argument is a template where it names a variable, whatever runs it", () => {
+  const Args = ["{{.Names}} {{x", "--port={{.Var.port}}", "{{.Var.port}}@{{.Node.Hostname}}"];
+  const wanted = ["{{.Names}} {{x", "--port=80", "80@pi-3"];
+  const specs = [
+    { ContainerSpec: { Image: "x", Args } },
+    { Runtime: "process", ProcessSpec: { Command: "x", Args } },
+    { Runtime: "deno", DenoSpec: { Source: "x", Args } },
+  ];
+  for (const TaskTemplate of specs) {
+    const parsed = parseServiceSpec({ Name: "a", TaskTemplate }).TaskTemplate;
+    assert.deepEqual(variablesOf(parsed), ["port"]);
+    const { ContainerSpec, ProcessSpec, DenoSpec } = expandTask(
+      { ...task("t1", "s1", "n1"), Spec: parsed, Variables: { port: "80" } },
+      node,
+    ).Spec;
+    assert.deepEqual((ContainerSpec ?? ProcessSpec ?? DenoSpec)!.Args, wanted);
+  }
 });
 
 Deno.test("Placeholders: a wrong one is refused with the spec, by its field", () => {

@@ -7,6 +7,7 @@ const context: TemplateContext = {
   Service: { ID: "s1", Name: "web", Labels: { tier: "front", "a.b": "dotted", __proto__x: "y" } },
   Node: { ID: "n1", Hostname: "pi-3", Platform: { Architecture: "arm64", OS: "linux" } },
   Task: { ID: "t1", Name: "web.2.t1", Slot: 2 },
+  Var: { port: "80", odd: "{{.Node.ID}}" },
 };
 
 Deno.test("Template: placeholders are filled in as Docker does", () => {
@@ -24,6 +25,7 @@ Deno.test("Template: placeholders are filled in as Docker does", () => {
     '{{1}}{{`raw \\n`}}{{"q\\""}}{{/* nothing */}}{{len .Service.Name}}': '1raw \\nq"3',
     "a {{- .Task.Slot -}} b": "a2b",
     '{{ "}}" }}': "}}",
+    "{{.Var.port}}{{.Var.odd}}": "80{{.Node.ID}}",
   };
   for (const [template, wanted] of Object.entries(cases)) {
     assert.equal(expand(template, context), wanted, template);
@@ -44,6 +46,8 @@ Deno.test("Template: what is no template, or names what is not there, is refused
     "{{.Service.Labels.__proto__}}": /can't evaluate field __proto__/,
     "{{.Task}}": /name one of them/,
     "{{.}}": /name one of them/,
+    "{{.Var.none}}": /can't evaluate field none/,
+    '{{index .Var "port"}}': /write .Var.NAME/,
     "{{foo}}": /function "foo" not defined/,
     "{{toString}}": /function "toString" not defined/,
     '{{env "X"}}': /function "env" not defined/,

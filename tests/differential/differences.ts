@@ -134,6 +134,10 @@ export const DIFFERENCES: readonly Difference[] = [
       /already part of a swarm|not locked/.test(covey.text),
   },
   {
+    reason: "how far an update is stands beside its state, for programs of ours",
+    explains: (_exchange, { at, docker }) => /\.UpdateStatus\.Rollout$/.test(at) && docker === undefined,
+  },
+  {
     reason: "a refusal has a reason beside its message, for programs of ours",
     explains: (_exchange, { at, docker }) => at === ".reason" && docker === undefined,
   },

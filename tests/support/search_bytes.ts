@@ -3,7 +3,7 @@
 const LATIN1 = new TextDecoder("latin1");
 
 /** The text as it is and in base64, at each of the three places in which it may begin in a group. */
-function forms(word: string): string[] {
+export function forms(word: string): string[] {
   const bytes = new TextEncoder().encode(word);
   const base64 = [0, 1, 2].map((shift) => {
     const padded = new Uint8Array(shift + bytes.length);

@@ -3,7 +3,14 @@ import type { Config, DependencyKind, Secret } from "../../../api/dependency.ts"
 
 /** A secret or config. */
 export function payloadView(kind: DependencyKind, payload: Secret | Config): Record<string, unknown> {
-  const { ID, Version, CreatedAt, UpdatedAt, Spec: { Name, Labels, Data, Templating } } = payload;
-  const Spec = { Name, Labels, ...(kind === "config" && { Data }), ...(Templating && { Templating }) };
-  return { ID, Version, CreatedAt, UpdatedAt, Spec };
+  const { ID, Version, CreatedAt, UpdatedAt, Edition, Spec: { Name, Labels, Data, Templating, Sealed } } =
+    payload;
+  const Spec = {
+    Name,
+    Labels,
+    ...(kind === "config" && { Data }),
+    ...(Templating && { Templating }),
+    ...(Sealed && { Sealed }),
+  };
+  return { ID, Version, CreatedAt, UpdatedAt, Spec, ...(Edition && { Edition }) };
 }

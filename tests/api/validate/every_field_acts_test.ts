@@ -31,6 +31,7 @@ type Readers = Record<string, [file: string, word?: string]>;
 /** Fields that are their user's own notes, or change nothing yet for the reason given. */
 type Notes = Record<string, string>;
 
+const PROCESS_SPEC = "executors/process/process_spec.ts";
 const UPDATER = "manager/updater/policy.ts";
 
 const SERVICE_READERS: Readers = {
@@ -46,9 +47,9 @@ const SERVICE_READERS: Readers = {
   "TaskTemplate.RestartPolicy": ["manager/restart/restart_policy.ts"],
   "TaskTemplate.RestartPolicy.Delay": ["manager/restart/restart_supervisor.ts"],
   "TaskTemplate.Placement.Constraints": ["manager/placement/constraint.ts"],
-  "TaskTemplate.Placement.Preferences": ["manager/scheduler/spread.ts"],
+  "TaskTemplate.Placement.Preferences": ["manager/scheduler/pool.ts"],
   "TaskTemplate.Placement.MaxReplicas": ["manager/scheduler/filters.ts"],
-  "TaskTemplate.Placement.Platforms": ["manager/placement/platform.ts"],
+  "TaskTemplate.Placement.Platforms": ["api/platform.ts"],
   "TaskTemplate.ForceUpdate": ["manager/task/task.ts", "deepEqual"],
   "TaskTemplate.Runtime": ["manager/scheduler/filters.ts"],
   "Mode.Replicated.Replicas": ["manager/orchestrator/replicated_orchestrator.ts", "replicas"],
@@ -77,6 +78,7 @@ const SWARM_READERS: Readers = {
   "CAConfig.NodeCertExpiry": ["manager/ca/store_backend.ts"],
   "CAConfig.ForceRotate": ["manager/control/cluster.ts"],
   "TaskDefaults.LogDriver": ["manager/task/task.ts", "TaskDefaults.LogDriver"],
+  "EncryptionConfig.AutoLockManagers": ["manager/cluster/new_cluster.ts"],
 };
 const SWARM_NOTES: Notes = { "Labels": "the user's own" };
 
@@ -254,7 +256,12 @@ Deno.test("Requests: each field of a process spec is read by its executor; a log
   assert.deepEqual(parseServiceSpec({ Name: "web", TaskTemplate }).TaskTemplate.ProcessSpec, ProcessSpec);
   for (const name of Object.keys(ProcessSpec)) {
     const isReference = name === "Secrets" || name === "Configs";
-    const reader = isReference ? "api/dependency.ts" : "executors/process/process_spec.ts";
+    // How long a stop may take is asked by the manager too.
+    const reader = isReference
+      ? "api/dependency.ts"
+      : name === "StopGracePeriod"
+      ? "api/service.ts"
+      : PROCESS_SPEC;
     assert.ok(await isRead(name, [reader]), name);
   }
   const logged = { Name: "web", TaskTemplate: { ...TaskTemplate, LogDriver: { Name: "journald" } } };

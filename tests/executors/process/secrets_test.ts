@@ -9,8 +9,10 @@ import { createProcessExecutor } from "../../../executors/process/process_execut
 import { processTask } from "../../conformance/process_fixture.ts";
 import { NODE_ID } from "../../conformance/tasks.ts";
 import { copyShim } from "./hostile_agent.ts";
+import { eventually } from "../../support/programs.ts";
 import { memoryFolderOf, namesIn } from "../../support/memory_folder.ts";
 import { filesWith, processesWith } from "../../support/search_bytes.ts";
+import { programLog } from "../../support/program_log.ts";
 
 const never = new AbortController().signal;
 const UID = Deno.uid() ?? 0;
@@ -69,7 +71,7 @@ async function ran(
     await controller.start(never);
     const { ExitCode } = await controller.wait(never);
     assert.deepEqual(await namesIn(place.memoryDir), [], "nobody reads them any more");
-    const log = await Deno.readTextFile(`${place.stateDir}/logs/${task.ID}.log`);
+    const log = await programLog(place.stateDir, task.ID);
     return { ExitCode, log };
   } finally {
     await controller.remove(never);
@@ -180,7 +182,7 @@ Deno.test("Process: memory that a reboot has emptied is filled again before the 
     const controller = await next.recover(task, handle, held);
     await controller.start(never);
     assert.equal((await controller.wait(never)).ExitCode, 0);
-    assert.equal(await Deno.readTextFile(`${place.stateDir}/logs/${task.ID}.log`), WORD);
+    assert.equal(await programLog(place.stateDir, task.ID), WORD);
     assert.deepEqual(await next.sweep(() => false, never), [task.ID]);
     assert.deepEqual(await namesIn(place.memoryDir), []);
     await next.close();
@@ -224,3 +226,72 @@ Deno.test("Shim: what an agent keeps in memory stays in the folder of a task, an
     await answerOf(stateDir, ["forget", "t"]);
     assert.deepEqual([await namesIn(memoryDir), (await Deno.stat("/tmp")).isDirectory], [[], true]);
   }));
+
+Deno.test("Process: a new version takes its file's place at once, and the first process alone gets the signal", () =>
+  inPlace(async ({ stateDir, memoryDir }) => {
+    const executor = await createProcessExecutor({ stateDir, nodeID: NODE_ID });
+    const spec = (id: string) => ({
+      ...(IS_ROOT && { User: "65534:65534" }),
+      Configs: [{ ConfigID: id, ConfigName: "c", File: file("c"), Signal: "USR1" }, config("other")],
+    });
+    // Whoever reads without end sees one version or the other, and the reader would die of a signal.
+    const loop = 'while :; do cat "$COVEY_CONFIGS_DIR/c"; done >"$0.all"';
+    const script = `trap 'cat "$COVEY_CONFIGS_DIR/c" | tail -c 4' USR1; (${loop}) & reader=$!; ` +
+      "while :; do sleep 0.05; kill -0 $reader || exit 9; done";
+    const all = await Deno.makeTempDir({ prefix: "covey-reload-" });
+    await Deno.chmod(all, 0o777);
+    const make = (id: string) =>
+      processTask({ Command: "/bin/sh", Args: ["-c", script, `${all}/r`], ...spec(id) });
+    const versions = ["aaa\n", "bbb\n"].map((line) => line.repeat(50_000)) as [string, string];
+    const held = dependenciesWith({
+      "config/1": versions[0],
+      "config/2": versions[1],
+      "config/id-other": "o",
+    });
+    const task = make("1"), next = { ...make("2"), ID: task.ID };
+    const controller = await executor.controller(task, held);
+    await controller.prepare(never);
+    await controller.start(never);
+    try {
+      for (let turn = 0; turn < 5; turn++) {
+        await executor.reload(turn % 2 ? task : next, held, ["USR1"], controller.handle()!);
+      }
+      const log = async () => await Deno.readTextFile(`${stateDir}/logs/${task.ID}.log`).catch(() => "");
+      await eventually("it was told", async () => (await log()).endsWith("bbb\n"));
+      assert.ok((await controller.status())!.PID > 0);
+      assert.deepEqual((await namesIn(`${memoryDir}/${task.ID}/configs`)).sort(), ["c", "other"]);
+      await controller.terminate(never);
+      const text = await Deno.readTextFile(`${all}/r.all`), { length } = versions[0];
+      for (let at = 0; at + length <= text.length; at += length) {
+        assert.ok(versions.includes(text.slice(at, at + length)), `neither version at ${at}`);
+      }
+    } finally {
+      await controller.remove(never);
+      await controller.close();
+      await executor.close();
+      await Deno.remove(all, { recursive: true });
+    }
+  }));
+
+Deno.test({
+  name:
+    "Shim: in a folder that was given to a program's user, nothing is written through what that put there",
+  ignore: !IS_ROOT, // only root gives folders away
+  fn: () =>
+    inPlace(async ({ stateDir, memoryDir }) => {
+      const right = ["keep", "t", "configs", "c", "0444", "0", "0"];
+      const elsewhere = await Deno.makeTempDir({ prefix: "covey-elsewhere-" });
+      assert.match(await answerOf(stateDir, right), /^kept /);
+      await Deno.chown(`${memoryDir}/t`, 65534, 65534);
+      assert.match(await answerOf(stateDir, right), /^kept /);
+      await Deno.rename(`${memoryDir}/t/configs`, `${memoryDir}/t/mine`);
+      assert.match(await answerOf(stateDir, right), /^refused not a folder of the agent's own/);
+      await Deno.symlink(elsewhere, `${memoryDir}/t/configs`);
+      assert.match(await answerOf(stateDir, right), /^refused not a folder of the agent's own/);
+      await Deno.remove(`${memoryDir}/t/configs`);
+      await Deno.symlink(`${memoryDir}/t/mine`, `${memoryDir}/t/configs`);
+      assert.match(await answerOf(stateDir, right), /^refused not a folder of the agent's own/);
+      assert.deepEqual(await namesIn(elsewhere), []);
+      await Deno.remove(elsewhere);
+    }),
+});

@@ -1,4 +1,5 @@
 import assert from "node:assert/strict";
+import { X509Certificate } from "node:crypto";
 import fc from "fast-check";
 import type { IssueNodeCertificateRequest } from "../../../api/ca.ts";
 import { CoveyError, type ErrorCode, hasCode } from "../../../api/errors.ts";
@@ -76,12 +77,20 @@ for (const [kind, role] of [["Worker", "worker"], ["Manager", "manager"]] as con
       nodeID: peer.nodeID,
       certificate: {
         PublicKeyDigest: digest,
+        PublicKey: publicKeyIn(answer.Certificate!),
         Role: role,
         IssuedAt: "2026-01-01T00:00:00.000Z",
         ExpiresAt: "2026-04-01T00:00:00.000Z",
       },
     }]);
   });
+}
+
+/** DER in base64, as another reader of certificates finds it. */
+function publicKeyIn(certificatePEM: string): string {
+  return new X509Certificate(certificatePEM).publicKey.export({ type: "spki", format: "der" }).toString(
+    "base64",
+  );
 }
 
 Deno.test("CA server: missing, wrong, rotated and malformed tokens are refused and make no node", async () => {

@@ -2,7 +2,7 @@
 import assert from "node:assert/strict";
 import type { AssignmentChange, AssignmentsMessage } from "../../../api/dispatcher.ts";
 import { ASSIGNMENT_KINDS } from "../../../api/dispatcher.ts";
-import type { Config, Secret } from "../../../api/dependency.ts";
+import type { Config, Seal, Secret } from "../../../api/dependency.ts";
 import type { TaskState } from "../../../api/task_state.ts";
 import type { Task } from "../../../api/task.ts";
 import { AssignmentSet } from "../../../manager/dispatcher/assignment_set.ts";
@@ -47,8 +47,14 @@ const NO_NETWORKS = {
   service: () => undefined,
 };
 const found = new Map(["s1", "s2", "c1"].map((id) => [id, payload(id)]));
+const seals = new Map<string, Seal>();
 const setOf = (tasks: Task[], kinds: readonly string[] = ASSIGNMENT_KINDS) =>
-  new AssignmentSet(tasks, { ...NO_NETWORKS, kinds, find: (_, id) => found.get(id) });
+  new AssignmentSet(tasks, {
+    ...NO_NETWORKS,
+    kinds,
+    find: (_, id) => found.get(id),
+    seal: (id) => seals.get(id),
+  });
 const taken = (set: AssignmentSet) => names(set.take(100));
 
 Deno.test("Assignments: a secret shared by two tasks is sent once, before them, and removed behind the last (82)", () => {
@@ -73,6 +79,17 @@ Deno.test("Assignments: a task that has ended needs its secrets no more, and one
   assert.deepEqual(taken(setOf([task("a", ["s1"], { State: "failed" })])), ["update task a"]);
 });
 
+Deno.test("Assignments: a running task that gets another version gets it before it is told, and loses the old one after", () => {
+  const set = setOf([task("a", ["s1", "c1"]), task("b", ["s1"])]);
+  taken(set);
+  set.update(task("a", ["s2", "c1"]));
+  assert.deepEqual(taken(set), ["update secret s2", "update task a"]);
+  set.update(task("b", ["s2"]));
+  assert.deepEqual(taken(set), ["update task b", "remove secret s1"]);
+  set.remove("a");
+  assert.deepEqual(taken(set), ["remove task a", "remove config c1"]);
+});
+
 Deno.test("Assignments: what goes and comes within one message comes before its task (80)", () => {
   const set = setOf([task("a", ["s1"])]);
   taken(set);
@@ -93,6 +110,43 @@ Deno.test("Assignments: what the store has no more is left out, and so is a kind
   assert.deepEqual(taken(setOf([task("a", ["s1", "c1"])], [])), ["update task a"]);
 });
 
+Deno.test("Assignments: a sealed secret goes with what opens it on the node, and to no agent that would take it for open", () => {
+  const Sealed = { ID: "seal1", Labels: { a: "b" } };
+  const secret = { ...payload("sealed"), Spec: { ...payload("sealed").Spec, Sealed } };
+  const seal: Seal = {
+    ...META,
+    ID: "x",
+    SecretID: "sealed",
+    NodeID: "n1",
+    SealID: "seal1",
+    PublicKeyDigest: "d",
+    Wrapped: "w",
+  };
+  let seals: Seal | undefined;
+  const set = (kinds: readonly string[]) =>
+    new AssignmentSet([task("a", ["sealed"])], {
+      ...NO_NETWORKS,
+      kinds,
+      find: () => secret,
+      seal: () => seals,
+    });
+  const told = (set: AssignmentSet) =>
+    set.take(100).flatMap((change) =>
+      change.Action === "update" && "Payload" in change ? [change.Payload.Sealed] : []
+    );
+  assert.deepEqual(told(set(["task", "secret", "config"])), []);
+  const known = set(ASSIGNMENT_KINDS);
+  assert.deepEqual(told(known), [{ ID: "seal1" }]);
+  known.refresh({ Kind: "secret", ID: "other" });
+  assert.equal(known.pending, 0);
+  seals = seal;
+  known.refresh({ Kind: "secret", ID: "sealed" });
+  assert.deepEqual(told(known), [{ ID: "seal1", PublicKeyDigest: "d", Wrapped: "w" }]);
+  seals = { ...seal, SealID: "earlier" };
+  known.refresh({ Kind: "secret", ID: "sealed" });
+  assert.deepEqual(told(known), [{ ID: "seal1" }]);
+});
+
 Deno.test("Assignments: configs of the largest size come one message each, which a frame holds", () => {
   const Data = new Uint8Array(1000 * 1024 - 1).toBase64();
   const big = ["c1", "c2", "c3"].map((id) => payload(id, Data));
@@ -100,6 +154,7 @@ Deno.test("Assignments: configs of the largest size come one message each, which
     ...NO_NETWORKS,
     kinds: ASSIGNMENT_KINDS,
     find: (_, id) => big.find(({ ID }) => ID === id),
+    seal: () => undefined,
   });
   const messages: string[][] = [];
   while (set.pending > 0) {

@@ -1,4 +1,5 @@
 import assert from "node:assert/strict";
+import { SWARM_LOCKED, WRONG_UNLOCK_KEY } from "../../../api/docker_texts.ts";
 import type { ClusterSpec } from "../../../api/cluster.ts";
 import { FakeClock, settle } from "../../support/fake_clock.ts";
 import { NODE_ID, request, serviceBody, testAPI, testNode, testTask } from "./fake_node.ts";
@@ -56,11 +57,6 @@ Deno.test("Swarm: init passes the spec on with defaults filled in, and refuses w
   assert.match(
     bad.json.message,
     /Availability: invalid Availability: "gone"; DataPathPort: Datapath port number is not in valid range/,
-  );
-  assert.match(
-    (await call("POST", "/swarm/init", { Spec: { EncryptionConfig: { AutoLockManagers: true } } })).json
-      .message,
-    /EncryptionConfig.AutoLockManagers: locking managers is not available yet/,
   );
   const body = {
     ListenAddr: "0.0.0.0:2377",
@@ -303,4 +299,65 @@ Deno.test("Swarm: init takes pools, mask length and the carrier of overlay netwo
   >;
   assert.deepEqual({ DefaultAddrPool, SubnetSize, DataPathPort }, networks);
   assert.equal(DataPathAddr, "192.0.2.7");
+});
+
+Deno.test("Swarm: the unlock key is there with the lock, changes when asked to, and is shown nowhere else", async () => {
+  const { call } = await testAPI(new FakeClock());
+  const key = async () => (await call("GET", "/swarm/unlockkey")).json.UnlockKey;
+  const update = async (AutoLockManagers: boolean, query = "") => {
+    const { Version, Spec } = (await call("GET", "/swarm")).json;
+    const body = { ...Spec, EncryptionConfig: { AutoLockManagers } };
+    return await call("POST", `/swarm/update?version=${Version.Index}${query}`, body);
+  };
+  assert.equal(await key(), "");
+  assert.equal((await update(false, "&rotateManagerUnlockKey=true")).status, 200);
+  assert.equal(await key(), "", "without a lock there is nothing to rotate, which Docker takes too");
+  assert.equal((await update(true)).status, 200);
+  const first = await key();
+  assert.match(first, /^SWMKEY-1-[A-Za-z0-9+/]{43}$/);
+  await update(true);
+  assert.equal(await key(), first);
+  await update(true, "&rotateManagerUnlockKey=1");
+  const second = await key();
+  assert.notEqual(second, first);
+  for (const path of ["/swarm", "/info", "/nodes", "/swarm/unlockkey"]) {
+    const text = JSON.stringify((await call("GET", path)).json);
+    assert.equal(text.includes(second), path === "/swarm/unlockkey", path);
+  }
+  await update(false);
+  assert.equal(await key(), "");
+});
+
+Deno.test("Swarm: a locked node refuses all but the key, in Docker's words and with its status codes", async () => {
+  const { call, node } = await testAPI(new FakeClock());
+  node.state = "locked";
+  node.unlockKey = "right";
+  const locked = { status: 503, json: { message: SWARM_LOCKED } };
+  for (const path of ["/swarm", "/swarm/unlockkey", "/nodes", "/services", "/tasks", "/secrets"]) {
+    assert.deepEqual(await call("GET", path), locked, path);
+  }
+  assert.deepEqual(await call("POST", "/services/create", serviceBody("web")), locked);
+  assert.deepEqual(await call("POST", "/swarm/update?version=1", { Name: "default" }), locked);
+  assert.match((await call("POST", "/swarm/init", {})).json.message, /already part of a swarm/);
+  const { status, json } = await call("POST", "/swarm/leave");
+  assert.deepEqual([status, /encrypted and locked/.test(json.message)], [503, true]);
+  assert.equal((await call("GET", "/info")).json.Swarm.LocalNodeState, "locked");
+  const wrong = await call("POST", "/swarm/unlock", { UnlockKey: "wrong" });
+  assert.deepEqual([wrong.status, wrong.json.message], [401, WRONG_UNLOCK_KEY]);
+  assert.equal((await call("POST", "/swarm/unlock", { UnlockKey: 5 })).status, 400);
+  assert.deepEqual(node.asked.at(-1), { key: "wrong" });
+  assert.equal((await call("POST", "/swarm/unlock", { UnlockKey: "right" })).status, 200);
+  assert.equal((await call("GET", "/swarm")).status, 200);
+  assert.equal((await call("POST", "/swarm/unlock", { UnlockKey: "right" })).status, 409);
+});
+
+Deno.test("Swarm: init locks when the request or its spec says so", async () => {
+  const bodies = [{ AutoLockManagers: true }, { Spec: { EncryptionConfig: { AutoLockManagers: true } } }];
+  for (const body of bodies) {
+    const { call, node } = await testAPI(new FakeClock(), { init: false });
+    assert.equal((await call("POST", "/swarm/init", body)).status, 200);
+    const { Spec, ...rest } = node.asked[0] as { Spec: ClusterSpec; AutoLockManagers?: unknown };
+    assert.deepEqual(Spec.EncryptionConfig, { AutoLockManagers: true });
+    assert.equal(Object.hasOwn(rest, "AutoLockManagers"), false);
+  }
 });

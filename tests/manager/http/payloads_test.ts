@@ -260,3 +260,31 @@ Deno.test("API: events tell of secrets and configs by name, and of nothing they 
     ...secrets.slice(1),
   ]);
 });
+
+Deno.test("API: a template that no task could be given is refused when it is made, without a word of a secret", async () => {
+  const { api, call } = await fixture();
+  const made = async (kind: Kind, text: string) => {
+    const Data = new TextEncoder().encode(text).toBase64();
+    return await call("POST", `/${kind}s/create`, { Name: "t", Data, Templating: { Name: "golang" } });
+  };
+  const bad = '{{.Foo}} {{secret "hidden"}}';
+  assert.match((await made("config", bad)).json.message, /it is no template: can't evaluate field Foo/);
+  const { message } = (await made("secret", bad)).json;
+  assert.match(message, /it is no template: a placeholder cannot be filled in$/);
+  assert.match((await made("config", "{{range}}")).json.message, /function "range" not defined/);
+  const good = '{{secret "a"}}{{config "b"}}{{env "C"}}{{.Var.d}}{{.Service.Labels.e}}{{.Node.Hostname}}';
+  const { ID } = (await made("config", good)).json;
+  // It would carry a secret into what an engine keeps on its disk.
+  const references = [reference("config", ID, "t", { Env: "T" })];
+  const asVariable = await call("POST", "/services/create", container("a", "config", references));
+  assert.match(asVariable.json.message, /config t holds secrets/);
+  const missing = await call("POST", "/services/create", process("a", "config", references));
+  assert.match(missing.json.message, /variable d not found: neither the fleet nor a site nor a node has it/);
+  const set = { method: "POST", body: JSON.stringify({ Set: { d: "1" } }) };
+  const answer = await api.app.request("/variables/update", set, { caller: ADMINISTRATOR });
+  assert.deepEqual([answer.status, await answer.json()], [200, { Updated: [], Paused: [] }]);
+  const shown = await (await api.app.request("/variables", {}, { caller: ADMINISTRATOR })).json();
+  assert.deepEqual(shown[0].Spec, { Name: "fleet", Values: { d: "1" } });
+  assert.equal((await call("POST", "/services/create", process("a", "config", references))).status, 201);
+  await api.close();
+});

@@ -1,0 +1,93 @@
+/** Deletes older versions of secrets and configs that nothing uses any more. */
+import type { CancelTimer } from "../../api/clock.ts";
+import { dependenciesOf, DEPENDENCY_KINDS, type DependencyKind, isSuperseded } from "../../api/dependency.ts";
+import type { TaskSpec } from "../../api/service.ts";
+import { isTerminal } from "../../api/task_state.ts";
+import { CommitLoop, type ComponentOptions } from "../leader/commit_loop.ts";
+import type { WorkList } from "../leader/work_list.ts";
+import { type Commit, type ReadView, TABLE_OF } from "../store/mod.ts";
+import { deleteSeals } from "../task/seals.ts";
+
+/** Milliseconds from what may have been the end of a use to the look: it goes over all tasks, and nobody waits for it. */
+const LOOK_PAUSE_MS = 10_000;
+
+/** Keeps what services and their tasks use, the spec that a service can be rolled back to included. */
+export class VersionReaper {
+  readonly #loop: CommitLoop;
+  /** Versions to be deleted, as KIND/ID. */
+  readonly #doomed: WorkList;
+  #cancelTimer: CancelTimer | undefined;
+  #due = false;
+
+  constructor(readonly options: ComponentOptions) {
+    this.#loop = new CommitLoop("version reaper", options, {
+      resync: () => this.#due = true,
+      onCommit: (commit) => this.#onCommit(commit),
+      run: () => this.#run(),
+    });
+    this.#doomed = this.#loop.list("version");
+  }
+
+  get name(): string {
+    return this.#loop.name;
+  }
+
+  start(): void {
+    this.#loop.start();
+  }
+
+  async stop(): Promise<void> {
+    this.#cancelTimer?.();
+    this.#cancelTimer = undefined;
+    await this.#loop.stop();
+  }
+
+  #onCommit({ changes }: Commit): boolean {
+    const mayEndUse = changes.some(({ table, action, object }) =>
+      table === "services" || table === "secrets" || table === "configs" ||
+      (table === "tasks" && (action === "remove" || isTerminal(object.Status.State)))
+    );
+    if (mayEndUse && !this.#cancelTimer && superseded(this.options.store).size > 0) {
+      this.#cancelTimer = this.options.clock.setTimer(LOOK_PAUSE_MS, () => {
+        this.#cancelTimer = undefined;
+        this.#due = true;
+        this.#loop.wake();
+      });
+    }
+    return this.#doomed.size > 0;
+  }
+
+  async #run(): Promise<void> {
+    const { store } = this.options;
+    if (this.#due) { for (const key of unused(store)) this.#doomed.add(key); }
+    this.#due = false;
+    await this.#doomed.commit(store, (tx, key) => {
+      const [kind, id] = key.split("/") as [DependencyKind, string];
+      if (!unused(tx).has(key)) return;
+      tx.delete(TABLE_OF[kind], id);
+      if (kind === "secret") deleteSeals(tx, tx.find("seals", "secretID", id));
+    });
+  }
+}
+
+function superseded(view: ReadView): Set<string> {
+  return new Set(
+    DEPENDENCY_KINDS.flatMap((kind) =>
+      view.all(TABLE_OF[kind]).filter(isSuperseded).map(({ ID }) => `${kind}/${ID}`)
+    ),
+  );
+}
+
+/** The older versions that are needed by no service, and by no task that has not ended, wherever that is. */
+function unused(view: ReadView): Set<string> {
+  const left = superseded(view);
+  const keep = (spec: TaskSpec | undefined) => {
+    if (spec) { for (const { Kind, ID } of dependenciesOf(spec)) left.delete(`${Kind}/${ID}`); }
+  };
+  for (const { Spec, PreviousSpec, Proven } of view.all("services")) {
+    for (const spec of [Spec, PreviousSpec, Proven?.Spec]) keep(spec?.TaskTemplate);
+  }
+  if (left.size === 0) return left;
+  for (const task of view.all("tasks")) if (!isTerminal(task.Status.State)) keep(task.Spec);
+  return left;
+}
