@@ -10,10 +10,10 @@ import type {
   ExecutorContext,
   ExecutorDescription,
   Handle,
-  OverlayExecutor,
   LogRequest,
   LogSource,
   LogStep,
+  OverlayExecutor,
   Reloader,
   Sweeper,
 } from "../executor.ts";
