@@ -24,8 +24,8 @@ interface Part {
 
 /** True for a task that is to be sent what is for its service. */
 function serves({ ServiceID, Status, DesiredState, NetworkAttachments }: Task): boolean {
-  return ServiceID !== "" && Status.State === "running" && compareStates(DesiredState, "running") <= 0 &&
-    NetworkAttachments !== undefined;
+  return NetworkAttachments !== undefined && ServiceID !== "" && Status.State === "running" &&
+    compareStates(DesiredState, "running") <= 0;
 }
 
 /** Services by network. */
