@@ -10,6 +10,7 @@ import { Backoff } from "../api/backoff.ts";
 import { type CancelTimer, type Clock } from "../api/clock.ts";
 import type { AssignmentChange } from "../api/dispatcher.ts";
 import { CoveyError } from "../api/errors.ts";
+import { parseIPv4 } from "../api/ipv4.ts";
 import { getLogger } from "../api/log.ts";
 import type { AssignedNetwork } from "../api/network_assignment.ts";
 import { orAbort } from "../api/or_abort.ts";
@@ -81,6 +82,11 @@ export class NetworkKeeper implements OverlayNetworks {
   /** See {@linkcode OverlayNetworks}. What was possible once is not asked again. */
   async check(signal: AbortSignal): Promise<void> {
     if (this.#isAble) return;
+    const { dataPath } = this.#options;
+    if (dataPath !== "" && parseIPv4(dataPath) === undefined) {
+      const why = `networks are carried over IPv4, and this node's address for them is ${dataPath}`;
+      throw new CoveyError("failed_precondition", why);
+    }
     await orAbort(this.#options.helper.ask("probe", []), signal);
     this.#isAble = true;
   }

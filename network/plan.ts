@@ -29,7 +29,9 @@ function hardwareAddress(address: string): string {
 /** What a network needs, in the order in which it is to be made. `dataPath` is the node's own address for it, if it was named. */
 export function planNetwork(told: NodeNetworks, network: AssignedNetwork, dataPath: string): HelperRequest[] {
   const { ID, VNI, DataPathPort, MTU = 0, Subnets } = network;
-  const own = withoutMask(network.NodeAddress), peers = told.peers(ID), vni = String(VNI);
+  const own = withoutMask(network.NodeAddress), vni = String(VNI);
+  // The carrier is IPv4: who is known by another address only is not in reach.
+  const peers = told.peers(ID).filter(({ DataPathAddr }) => parseIPv4(DataPathAddr) !== undefined);
   const carrier = dataPath || peers[0]?.DataPathAddr || "-";
   const mac = own === undefined ? "-" : hardwareAddress(own);
   const gateways = Subnets.map(({ Subnet, Gateway }) => `${Gateway}/${parseBlock(Subnet)!.bits}`);

@@ -2,7 +2,7 @@
 # Makes and removes the node's part of the cluster's networks, as root, by a fixed set of verbs.
 #   network_server.sh serve NODE      NODE is the node's ID
 # It reads requests from its input, a line each, `VERB NUMBER WORD...`, and answers `NUMBER ok TEXT` or `NUMBER error WHY`. Words
-# are numbers, IP addresses and names of protocols, and nothing else: each is checked, none is ever run. What is asked for twice
+# are numbers, IPv4 addresses and names of protocols, and nothing else: each is checked, none is ever run. What is asked for twice
 # is done once. The input's end is its end; what it made stays.
 #
 # All of it is in a network namespace of its own, so that neither the host's routes nor its firewall have anything to do with
@@ -29,8 +29,8 @@ export PATH
 umask 077
 here=$(CDPATH='' cd -- "${0%/*}" && pwd -P)
 HOST_SIDE=169.254.77.1 SPACE_SIDE=169.254.77.2 ASKERS=169.254.80.0/20
-# Smallest packet that every host must take (RFC 791), and what VXLAN adds over each kind of carrier.
-MIN_MTU=576 OVER_IPV4=50 OVER_IPV6=70
+# Smallest packet that every host must take (RFC 791), and what VXLAN adds to each.
+MIN_MTU=576 OVER=50
 MAX_VNI=16777215
 
 [ "${1-}" = serve ] || { echo "usage: network_server.sh serve NODE" >&2; exit 2; }
@@ -50,13 +50,6 @@ is_address() {
   old=$IFS IFS=.
   for part in $1; do is_number "$part" 255 || { IFS=$old; return 1; }; done
   IFS=$old
-}
-
-# An address of the carrier, of either kind.
-is_host() {
-  is_address "$1" && return
-  case $1 in *:*) ;; *) return 1 ;; esac
-  case $1 in *[!0-9a-fA-F:.]* | ????????????????????????????????????????*) return 1 ;; esac
 }
 
 need_vni() {
@@ -118,15 +111,13 @@ SET
 
 # Sets room to the bytes that a packet inside may have on the way to CARRIER.
 find_room() {
-  over=$OVER_IPV4
-  case $1 in *:*) over=$OVER_IPV6 ;; esac
   if [ "$1" = - ]; then way=$(ip -o route show default 2>/dev/null | head -n 1)
   else way=$(ip -o route get "$1" 2>/dev/null | head -n 1); fi
   dev=$(printf '%s\n' "$way" | sed -n 's/.* dev \([^ ]*\).*/\1/p')
   # An address of this very host: the device that has it.
   [ "$dev" != lo ] || dev=$(ip -o addr show to "$1" 2>/dev/null | awk 'NR == 1 { sub(/@.*/, "", $2); print $2 }')
   carrier=$(ip -o link show dev "${dev:-none}" 2>/dev/null | sed -n 's/.* mtu \([0-9]*\).*/\1/p')
-  room=$((${carrier:-1500} - over))
+  room=$((${carrier:-1500} - OVER))
 }
 
 network() {
@@ -134,10 +125,10 @@ network() {
   need_vni "$1"
   is_number "$2" 65535 && [ "$2" -gt 0 ] || fail "no port: $2"
   is_number "$3" 65535 || fail "no size of packets: $3"
-  [ "$4" = - ] || is_host "$4" || fail "no address: $4"
+  [ "$4" = - ] || is_address "$4" || fail "no address: $4"
   case $5 in -) ;; [0-9a-f][0-9a-f]:[0-9a-f][0-9a-f]:[0-9a-f][0-9a-f]:[0-9a-f][0-9a-f]:[0-9a-f][0-9a-f]:[0-9a-f][0-9a-f]) ;; *) fail "no hardware address: $5" ;; esac
   find_room "$4"
-  [ "$room" -ge $MIN_MTU ] || fail "its carrier takes packets of $((room + over)) bytes, which leaves too little: $room"
+  [ "$room" -ge $MIN_MTU ] || fail "its carrier takes packets of $((room + OVER)) bytes, which leaves too little: $room"
   [ "$3" = 0 ] || { [ "$3" -le "$room" ] || fail "its packets of $3 bytes do not fit into the carrier, which leaves $room"; room=$3; }
   ensure_space
   if ! has_inside "cvx$id"; then
@@ -180,7 +171,7 @@ table() {
   shift
   for each in "$@"; do
     case $each in *@*) ;; *) fail "no address with a host: $each" ;; esac
-    is_address "${each%%@*}" && is_host "${each#*@}" || fail "no address with a host: $each"
+    is_address "${each%%@*}" && is_address "${each#*@}" || fail "no address with a host: $each"
   done
   has_inside "cvx$id" || fail "there is no network $id"
   steps=$({
