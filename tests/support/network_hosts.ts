@@ -138,6 +138,17 @@ export class NetworkHosts {
   async remove(): Promise<void> {
     await this.stopNodes();
     for (let host = 0; host < this.#count; host++) {
+      // Of a test that failed; else there is none.
+      const { text } = run("ip", [
+        "-n",
+        this.network.enter(host)[1]!.replace(/.*\//, ""),
+        "-o",
+        "link",
+        "show",
+        "cvlink",
+      ]);
+      const left = /alias (covey-[a-z0-9]{25})/.exec(text)?.[1];
+      if (left !== undefined) run("ip", ["netns", "del", left]);
       run(`${ROOT}tests/support/engine.sh`, ["down", this.#engine(host)]);
       await this.until(
         "the engine has ended",
