@@ -19,6 +19,8 @@ const DATABASE_SUFFIXES = ["", "-wal", "-shm"];
 const MANAGERS_FILE = "managers";
 /** One word: `worker` or `manager`. */
 const ROLE_FILE = "role";
+/** JSON: what the node was told of the cluster's networks, for a start without a manager. */
+const NETWORKS_FILE = "networks.json";
 /** Between two attempts to open what the disk does not let be opened. */
 const OPEN_RETRY_MS = 10_000;
 const BOOT_ID_FILE = "/proc/sys/kernel/random/boot_id";
@@ -111,6 +113,25 @@ export class StateFolder {
     if ((await this.managers()).join() === addresses.join()) return;
     const data = new TextEncoder().encode(addresses.map((address) => `${address}\n`).join(""));
     await writeFileAtomically(systemFileSystem, this.path, MANAGERS_FILE, data, 0o600);
+  }
+
+  /** What was told of networks, as it was kept. */
+  async networks(): Promise<string | undefined> {
+    return await Deno.readTextFile(`${this.path}/${NETWORKS_FILE}`).catch((error) => {
+      if (!(error instanceof Deno.errors.NotFound)) throw error;
+      return undefined;
+    });
+  }
+
+  /** Keeps what was told of networks; undefined removes it. */
+  async saveNetworks(text: string | undefined): Promise<void> {
+    if (text !== undefined) {
+      const data = new TextEncoder().encode(text);
+      return await writeFileAtomically(systemFileSystem, this.path, NETWORKS_FILE, data, 0o600);
+    }
+    await Deno.remove(`${this.path}/${NETWORKS_FILE}`).catch((error) => {
+      if (!(error instanceof Deno.errors.NotFound)) throw error;
+    });
   }
 
   /** Notes the role that the cluster gives this node, for the manager's process beside this agent. */
