@@ -46,8 +46,9 @@ export class ArtifactStore {
   readonly #parts: StoreParts;
   /** Sums that tasks which are here need, by the tasks' IDs. */
   readonly #held = new Map<string, { service: string; sums: string[] }>();
-  /** One after the other: a device has one link and one card. */
-  #turn: Promise<unknown> = Promise.resolve();
+  /** One file is fetched after the other: a device has one link and one card. What is here waits for none. */
+  #fetches: Promise<unknown> = Promise.resolve();
+  #uses: Promise<unknown> = Promise.resolve();
 
   constructor(parts: StoreParts) {
     this.#parts = parts;
@@ -70,8 +71,34 @@ export class ArtifactStore {
   /** Puts the artifacts of `task` into its folder, fetching those that are not here. Done again, it looks through them again. */
   async place(task: Task, signal: AbortSignal): Promise<void> {
     if (!task.Spec.ProcessSpec?.Artifacts?.length) return;
-    const turn = this.#turn.then(() => this.#place(task, signal));
-    this.#turn = turn.catch(() => {});
+    signal.throwIfAborted();
+    const { chosen, missing } = this.#chosenFor(task), { os, arch } = Deno.build;
+    if (missing.length > 0) {
+      const message = `Cannot prepare process: no artifact ${missing.join(", ")} for ${os}/${arch}`;
+      throw new CoveyError("failed_precondition", message);
+    }
+    this.hold(task);
+    for (const artifact of chosen) {
+      const path = this.#pathOf(artifact), mode = artifact.Mode ?? DEFAULT_MODE;
+      if (await sumOf(path, signal) !== artifact.SHA256) await this.#fetchInTurn(artifact, path, signal);
+      await Deno.chmod(path, mode);
+      const link = `${this.#parts.stateDir}/tasks/${task.ID}/${artifactName(artifact)}`;
+      await Deno.remove(link).catch(() => {});
+      await Deno.link(path, link);
+    }
+    this.#uses = this.#uses.catch(() => {}).then(() =>
+      this.#use(task.ServiceID, chosen.map(({ SHA256 }) => SHA256))
+    );
+    await this.#uses;
+  }
+
+  async #fetchInTurn(artifact: Artifact, path: string, signal: AbortSignal): Promise<void> {
+    const turn = this.#fetches.then(async () => {
+      signal.throwIfAborted();
+      // Another task may have wanted the same.
+      if (await sumOf(path, signal) !== artifact.SHA256) await this.#fetch(artifact, path, signal);
+    });
+    this.#fetches = turn.catch(() => {});
     await orAbort(turn, signal);
   }
 
@@ -82,25 +109,6 @@ export class ArtifactStore {
 
   #pathOf(artifact: Artifact): string {
     return `${this.#parts.stateDir}/artifacts/${artifact.SHA256}/${artifactName(artifact)}`;
-  }
-
-  async #place(task: Task, signal: AbortSignal): Promise<void> {
-    signal.throwIfAborted();
-    const { chosen, missing } = this.#chosenFor(task), { os, arch } = Deno.build;
-    if (missing.length > 0) {
-      const message = `Cannot prepare process: no artifact ${missing.join(", ")} for ${os}/${arch}`;
-      throw new CoveyError("failed_precondition", message);
-    }
-    this.hold(task);
-    for (const artifact of chosen) {
-      const path = this.#pathOf(artifact), mode = artifact.Mode ?? DEFAULT_MODE;
-      if (await sumOf(path, signal) !== artifact.SHA256) await this.#fetch(artifact, path, signal);
-      await Deno.chmod(path, mode);
-      const link = `${this.#parts.stateDir}/tasks/${task.ID}/${artifactName(artifact)}`;
-      await Deno.remove(link).catch(() => {});
-      await Deno.link(path, link);
-    }
-    await this.#use(task.ServiceID, chosen.map(({ SHA256 }) => SHA256));
   }
 
   async #fetch(artifact: Artifact, path: string, signal: AbortSignal): Promise<void> {
@@ -147,7 +155,8 @@ export class ArtifactStore {
     for await (const { name } of Deno.readDir(`${stateDir}/tasks`)) {
       if (!name.startsWith(FETCH_PREFIX)) continue;
       const { mtime } = await Deno.stat(`${stateDir}/tasks/${name}`);
-      if (Math.abs(now - (mtime?.getTime() ?? 0)) > KEEP_MS) await remove(`${stateDir}/tasks/${name}`);
+      const isOld = Math.abs(now - (mtime?.getTime() ?? 0)) > KEEP_MS;
+      if (isOld) await this.#parts.fetcher.forget({ SHA256: name.slice(FETCH_PREFIX.length) });
     }
   }
 }

@@ -225,6 +225,37 @@ Deno.test("Artifacts: what cannot be fetched is the task's reason, and says whet
     assert.match((await refusal(world, foreign)).message, /no artifact app for linux\//);
   }, { maxArtifactBytes: 1000 }));
 
+Deno.test("Artifacts: what is on the device waits for no fetch of another task", () =>
+  inWorld(async (world, files) => {
+    const asked = Promise.withResolvers<void>();
+    files.answer = (_, path) => {
+      if (path === "/here") return new Response("here");
+      asked.resolve();
+      // It sends nothing.
+      return new Response(new ReadableStream({ start() {} }));
+    };
+    const here = {
+      Command: "cat",
+      Args: ["here"],
+      Artifacts: [{ URL: `${files.base}/here`, SHA256: await sha256("here") }],
+    };
+    assert.equal(await ran(world, here), "0 here");
+    const executor = await world.executor(), given = new AbortController();
+    const slow = processTask({
+      Command: "true",
+      Artifacts: [{ URL: `${files.base}/slow`, SHA256: "0".repeat(64) }],
+    });
+    const preparing = (await executor.controller(slow)).prepare(given.signal);
+    await asked.promise;
+    const controller = await executor.controller(processTask(here));
+    await controller.start(never);
+    assert.equal((await controller.wait(never)).ExitCode, 0);
+    await controller.remove(never);
+    given.abort(new Error("enough"));
+    await assert.rejects(preparing, /enough/);
+    await executor.close();
+  }));
+
 Deno.test("Artifacts: an address that leads elsewhere is followed", () =>
   inWorld(async (world, files) => {
     const target = new Files();
