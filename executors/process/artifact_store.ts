@@ -54,13 +54,15 @@ export class ArtifactStore {
     this.#parts = parts;
   }
 
-  /** Where the program of `task` is, if its command is the name of an artifact. Keeps what the task has from being cleaned up. */
-  hold(task: Task): string | undefined {
-    const { chosen } = this.#chosenFor(task);
-    if (chosen.length === 0) return undefined;
-    this.#held.set(task.ID, { service: task.ServiceID, sums: chosen.map(({ SHA256 }) => SHA256) });
-    const program = chosen.find((artifact) => artifactName(artifact) === task.Spec.ProcessSpec?.Command);
-    return program && this.#pathOf(program);
+  /** Where the artifacts of `task` are, by their names. */
+  filesOf(task: Task): Map<string, string> {
+    return new Map(this.#chosenFor(task).chosen.map((each) => [artifactName(each), this.#pathOf(each)]));
+  }
+
+  /** Keeps what the task has from being cleaned up. */
+  hold(task: Task): void {
+    const sums = this.#chosenFor(task).chosen.map(({ SHA256 }) => SHA256);
+    if (sums.length > 0) this.#held.set(task.ID, { service: task.ServiceID, sums });
   }
 
   /** The task is gone from the device. */
@@ -70,7 +72,7 @@ export class ArtifactStore {
 
   /** Puts the artifacts of `task` into its folder, fetching those that are not here. Done again, it looks through them again. */
   async place(task: Task, signal: AbortSignal): Promise<void> {
-    if (!task.Spec.ProcessSpec?.Artifacts?.length) return;
+    if (artifactsOf(task).length === 0) return;
     signal.throwIfAborted();
     const { chosen, missing } = this.#chosenFor(task), { os, arch } = Deno.build;
     if (missing.length > 0) {
@@ -104,7 +106,7 @@ export class ArtifactStore {
 
   #chosenFor(task: Task): { chosen: Artifact[]; missing: string[] } {
     const platform = { OS: Deno.build.os, Architecture: Deno.build.arch };
-    return artifactsFor(task.Spec.ProcessSpec?.Artifacts ?? [], platform);
+    return artifactsFor(artifactsOf(task), platform);
   }
 
   #pathOf(artifact: Artifact): string {
@@ -159,6 +161,10 @@ export class ArtifactStore {
       if (isOld) await this.#parts.fetcher.forget({ SHA256: name.slice(FETCH_PREFIX.length) });
     }
   }
+}
+
+function artifactsOf({ Spec: { ProcessSpec, DenoSpec } }: Task): readonly Artifact[] {
+  return (ProcessSpec ?? DenoSpec)?.Artifacts ?? [];
 }
 
 async function remove(path: string): Promise<void> {
