@@ -20,7 +20,7 @@ function stateOf(hosts: NetworkHosts, host: number): string {
     "sh",
     "-c",
     "ip -br link | awk '{ print $1 }'; ip route; ip rule; iptables-save | grep -v '^#' | sed 's/\\[.*//'; nft list tables; " +
-      "cat /proc/sys/net/ipv4/ip_forward; ls /run/netns | grep covey-[a-z0-9]*$ | grep -vE 'covey-[0-9a-f]{8}-'",
+      "cat /proc/sys/net/ipv4/ip_forward",
   );
 }
 
@@ -57,6 +57,7 @@ Deno.test({
         before,
         "a node without networks changes nothing",
       );
+      const nodes = words(hosts.swarm("node", "ls", "-q"));
       await makeServices(hosts);
       await hosts.until("the rules are loaded", () => {
         const of = (host: number) =>
@@ -76,6 +77,7 @@ Deno.test({
       await hosts.stopNodes();
       hosts.leave(1);
       assert.equal(stateOf(hosts, 1), before[1]);
+      for (const id of nodes) await assert.rejects(Deno.stat(`/run/netns/covey-${id}`), Deno.errors.NotFound);
       const engineNetworks = hosts.docker(1, "network", "ls", "--format", "{{.Name}}");
       assert.deepEqual(words(engineNetworks), ["bridge", "host", "none"]);
     } finally {
