@@ -3,7 +3,7 @@ import { type Clock, sleep, systemClock } from "../api/clock.ts";
 import { CoveyError, hasCode } from "../api/errors.ts";
 import { getLogger } from "../api/log.ts";
 import type { NodeRole } from "../api/node.ts";
-import { makePrivateFolder } from "../api/private_folder.ts";
+import { makePassableFolder } from "../api/private_folder.ts";
 import { SayOnce } from "../api/say_once.ts";
 import { checkDatabase } from "../security/check_database.ts";
 import { systemFileSystem, writeFileAtomically } from "../security/file_system.ts";
@@ -37,7 +37,7 @@ export class StateFolder {
 
   /** Throws `failed_precondition` if another agent runs on the folder. */
   static async open(path: string): Promise<StateFolder> {
-    await makePrivateFolder(path);
+    await makePassableFolder(path);
     const lock = Deno.openSync(`${path}/${LOCK_FILE}`, { create: true, write: true, mode: 0o600 });
     if (lock.tryLockSync(true)) return new StateFolder(path, lock);
     lock.close();

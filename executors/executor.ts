@@ -25,7 +25,8 @@ import type { ContainerStatus, Task } from "../api/task.ts";
  * ```
  */
 export interface ExecutorDescription {
-  Engine?: NodeDescription["Engine"];
+  /** The version is that of the first who has one; labels and plugins are everybody's. */
+  Engine?: Partial<NodeDescription["Engine"]>;
   Resources?: NodeDescription["Resources"];
   Platform?: NodeDescription["Platform"];
   Hostname?: string;
