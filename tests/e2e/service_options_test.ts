@@ -64,8 +64,8 @@ async function check(
   assert.equal(answer.code, 0, `${args}: ${answer.stderr}`);
   assert.match(says, /\bworks?\b/, `the row of --${option}`);
   const { Spec } = await fleet.client.get<{ Spec: unknown }>(`/services/${name}`);
-  if (path !== undefined) assert.deepEqual(at(Spec, path), value, args.join(" "));
   await fleet.client.delete(`/services/${name}`);
+  if (path !== undefined) assert.deepEqual(at(Spec, path), value, args.join(" "));
 }
 
 Deno.test("Service options: each that the stock client has works, or is refused in the words of the table", () =>
@@ -83,6 +83,8 @@ Deno.test("Service options: each that the stock client has works, or is refused 
     for (const kind of ["secret", "config"]) {
       assert.equal((await run("docker", fleet.socket, kind, "create", "given", file)).code, 0);
     }
+    const network = ["network", "create", "--driver=overlay", "mesh"];
+    assert.equal((await run("docker", fleet.socket, ...network)).code, 0);
     const wrong: string[] = [];
     for (const each of OPTION_CASES) {
       await check(fleet, each, table.get(each.option)!, file).catch((thrown) =>
