@@ -1,10 +1,12 @@
 /** From a task to the body of `POST /containers/create` (moby `daemon/cluster/executor/container`). */
 import type { ContainerSpec, HealthConfig, Mount } from "../../api/container_spec.ts";
 import { CoveyError, type FieldProblem } from "../../api/errors.ts";
+import { labelledAccess } from "../../api/host_access.ts";
 import type { GenericResource } from "../../api/objects.ts";
 import { type PortConfig, stopGraceMs } from "../../api/service.ts";
 import { type Task, taskName } from "../../api/task.ts";
 import type { ContainerFiles } from "./container_files.ts";
+import type { GrantedAccess } from "./host_access.ts";
 import { withDefaultTag } from "./image_ref.ts";
 
 /** Every container of a task has this label. */
@@ -42,17 +44,6 @@ function resourceEnv(resources: GenericResource[] = []): string[] {
     byKind.set(Kind, [...byKind.get(Kind) ?? [], Value]);
   }
   return [...byKind].map(([kind, values]) => `DOCKER_RESOURCE_${kind.toUpperCase()}=${values.join(",")}`);
-}
-
-/** Paths below /dev that the task was given: under the same path in the container. */
-function claimedDevices(resources: GenericResource[] = []) {
-  const paths = resources.flatMap((resource) =>
-    "NamedResourceSpec" in resource && resource.NamedResourceSpec.Kind === "dev"
-      ? [resource.NamedResourceSpec.Value]
-      : []
-  );
-  if (paths.length === 0) return undefined;
-  return paths.map((path) => ({ PathOnHost: path, PathInContainer: path, CgroupPermissions: "rwm" }));
 }
 
 /** Host-mode ports; ingress ones are the routing mesh's. */
@@ -106,7 +97,7 @@ function securityOptions(privileges: Privileges): string[] {
   return options;
 }
 
-function hostConfig(task: Task, spec: ContainerSpec, files: ContainerFiles) {
+function hostConfig(task: Task, spec: ContainerSpec, files: ContainerFiles, access: GrantedAccess) {
   const { Limits, Reservations } = task.Spec.Resources ?? {};
   const { bindings } = hostPorts(task.Ports);
   const log = task.Spec.LogDriver ?? task.LogDriver;
@@ -118,7 +109,7 @@ function hostConfig(task: Task, spec: ContainerSpec, files: ContainerFiles) {
     CpuQuota: Limits?.NanoCPUs ? Math.round(Limits.NanoCPUs * CPU_PERIOD_US / 1e9) : undefined,
     PidsLimit: Limits?.Pids || undefined,
     GroupAdd: spec.Groups,
-    Devices: claimedDevices(task.AssignedGenericResources),
+    ...access,
     PortBindings: bindings,
     Mounts: spec.Mounts || files.mounts.length > 0
       ? [...spec.Mounts?.map(mount) ?? [], ...files.mounts]
@@ -146,8 +137,16 @@ function hostConfig(task: Task, spec: ContainerSpec, files: ContainerFiles) {
 
 const NO_FILES: ContainerFiles = { mounts: [], links: [], env: [] };
 
-/** The body that creates `task`'s container; the spec must have passed {@linkcode checkContainerTask}. */
-export function createBody(task: Task, nodeID: string, files = NO_FILES): Record<string, unknown> {
+/**
+ * The body that creates `task`'s container, with the files and what of the device it may have; the spec must have passed
+ * {@linkcode checkContainerTask}.
+ */
+export function createBody(
+  task: Task,
+  nodeID: string,
+  files = NO_FILES,
+  access: GrantedAccess = {},
+): Record<string, unknown> {
   const spec = task.Spec.ContainerSpec!;
   return defined({
     Image: withDefaultTag(spec.Image),
@@ -165,7 +164,7 @@ export function createBody(task: Task, nodeID: string, files = NO_FILES): Record
     StopTimeout: spec.StopGracePeriod === undefined ? undefined : stopSeconds(spec),
     Healthcheck: spec.Healthcheck,
     ExposedPorts: hostPorts(task.Ports).exposed,
-    HostConfig: hostConfig(task, spec, files),
+    HostConfig: hostConfig(task, spec, files, access),
   });
 }
 
@@ -230,6 +229,7 @@ export function checkContainerTask(task: Task): void {
   if (spec?.Image && !/^[A-Za-z0-9][A-Za-z0-9._:@/-]*$/.test(spec.Image)) {
     problems.push({ field: "ContainerSpec.Image", message: `invalid reference format: ${spec.Image}` });
   }
+  if (spec) labelledAccess(spec.Labels, "ContainerSpec.Labels", problems);
   if ((task.Spec.Networks?.length ?? 0) > 1) {
     problems.push({ field: "Networks", message: "more than one network is not supported" });
   }

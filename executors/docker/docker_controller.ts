@@ -21,6 +21,7 @@ import { type ContainerFiles, containerFiles } from "./container_files.ts";
 import type { EngineClient } from "./engine_client.ts";
 import type { ContainerInspect } from "./engine_types.ts";
 import type { EventHub } from "./event_hub.ts";
+import { grantedAccess } from "./host_access.ts";
 import type { ImagePuller } from "./image_puller.ts";
 import { isOfOneRegistry } from "./image_ref.ts";
 import { linkArchive } from "./link_archive.ts";
@@ -40,6 +41,8 @@ export interface EngineNode {
   clock: Clock;
   nodeID: string;
   memory: MemoryFolder;
+  /** Absolute path of `shim.sh`, which knows what containers may have of the device. */
+  shim: string;
 }
 
 /** Runs one task as a container. */
@@ -70,6 +73,7 @@ export class DockerController implements Controller {
   async prepare(signal: AbortSignal): Promise<void> {
     if (this.#id) return;
     const spec = this.#task.Spec.ContainerSpec!, auth = spec.PullOptions?.RegistryAuth;
+    const access = await grantedAccess(this.#task, this.#node.shim);
     const pullError = await this.#node.images.ensure(spec.Image, signal, auth);
     for (const { Type, Source } of spec.Mounts ?? []) {
       if (Type !== "image" || Source === undefined) continue;
@@ -80,7 +84,7 @@ export class DockerController implements Controller {
     try {
       const { Id } = await this.#node.engine.call<{ Id: string }>("POST", "/containers/create", {
         query: { name: this.#name },
-        body: createBody(this.#task, this.#node.nodeID, files),
+        body: createBody(this.#task, this.#node.nodeID, files, access),
         ...(newer !== undefined && { version: newer.version }),
         signal,
       });

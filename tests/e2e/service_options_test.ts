@@ -193,3 +193,27 @@ Deno.test({
       await engine("volume", "rm", "covey-options");
     }),
 });
+
+Deno.test({
+  name: "Service options: what a device does not let its containers have is named where the task is shown",
+  ignore: NO_ENGINE !== "", // a reason is in the variable
+  fn: () =>
+    withFleet({ docker: TEST_ENGINE }, async (fleet) => {
+      await fleet.startManager("manager");
+      await waitNode(fleet, "manager", "ready");
+      const docker = (...args: string[]) => run("docker", fleet.socket, "service", ...args);
+      const asked = [["covey.devices=/dev/full", "device /dev/full"], [
+        "covey.privileged=true",
+        "privileged busybox:local",
+      ]];
+      for (const [index, [label, what]] of asked.entries()) {
+        const name = `asks${index}`;
+        const flags = ["-d", `--name=${name}`, "--restart-condition=none", `--container-label=${label}`];
+        assert.equal((await docker("create", ...flags, "busybox:local", "sleep 1000")).code, 0);
+        await fleet.waitUntil("the task says why", async () => {
+          const { stdout } = await docker("ps", "--no-trunc", "--format={{.CurrentState}} {{.Error}}", name);
+          return stdout.includes("Rejected") && stdout.includes(`${what} is not let in`);
+        });
+      }
+    }),
+});

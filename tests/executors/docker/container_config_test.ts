@@ -58,7 +58,12 @@ Deno.test("Container: limits, ports, hosts and privileges arrive in the engine's
     { Protocol: "tcp", TargetPort: 81, PublishedPort: 81, PublishMode: "ingress" },
   ];
   task.LogDriver = { Name: "journald" };
-  const body = createBody(task, "node");
+  const Devices = [{
+    PathOnHost: "/dev/video0",
+    PathInContainer: "/dev/video0",
+    CgroupPermissions: "rwm",
+  }];
+  const body = createBody(task, "node", undefined, { Devices, Privileged: true });
   assert.deepEqual(body.Env, ["DOCKER_RESOURCE_GPU=a,b", "DOCKER_RESOURCE_DEV=/dev/video0"]);
   assert.equal(body.StopTimeout, 2);
   assert.deepEqual(body.ExposedPorts, { "80/tcp": {}, "53/udp": {} });
@@ -68,7 +73,8 @@ Deno.test("Container: limits, ports, hosts and privileges arrive in the engine's
     CpuPeriod: 100_000,
     CpuQuota: 25_000,
     PidsLimit: 20,
-    Devices: [{ PathOnHost: "/dev/video0", PathInContainer: "/dev/video0", CgroupPermissions: "rwm" }],
+    Devices,
+    Privileged: true,
     PortBindings: { "80/tcp": [{ HostPort: "8080" }], "53/udp": [{ HostPort: "" }] },
     Mounts: [{ Type: "tmpfs", Target: "/tmp", TmpfsOptions: { SizeBytes: 1024 } }],
     ExtraHosts: ["db:10.0.0.1", "primary:10.0.0.1"],
