@@ -6,6 +6,7 @@ import type { GenericResource } from "../../api/objects.ts";
 import { type PortConfig, stopGraceMs } from "../../api/service.ts";
 import { type Task, taskName } from "../../api/task.ts";
 import type { ContainerFiles } from "./container_files.ts";
+import { type ContainerNetworks, endpointConfig } from "./container_networks.ts";
 import type { GrantedAccess } from "./host_access.ts";
 import { withDefaultTag } from "./image_ref.ts";
 
@@ -97,7 +98,13 @@ function securityOptions(privileges: Privileges): string[] {
   return options;
 }
 
-function hostConfig(task: Task, spec: ContainerSpec, files: ContainerFiles, access: GrantedAccess) {
+function hostConfig(
+  task: Task,
+  spec: ContainerSpec,
+  files: ContainerFiles,
+  networks: ContainerNetworks | undefined,
+  access: GrantedAccess,
+) {
   const { Limits, Reservations } = task.Spec.Resources ?? {};
   const { bindings } = hostPorts(task.Ports);
   const log = task.Spec.LogDriver ?? task.LogDriver;
@@ -123,13 +130,13 @@ function hostConfig(task: Task, spec: ContainerSpec, files: ContainerFiles, acce
     Ulimits: spec.Ulimits,
     OomScoreAdj: spec.OomScoreAdj,
     ExtraHosts: spec.Hosts && extraHosts(spec.Hosts),
-    Dns: spec.DNSConfig?.Nameservers,
+    Dns: spec.DNSConfig?.Nameservers ?? (networks?.nameservers.length ? networks.nameservers : undefined),
     DnsSearch: spec.DNSConfig?.Search,
     DnsOptions: spec.DNSConfig?.Options,
     SecurityOpt: security.length > 0 ? security : undefined,
     LogConfig: log?.Name ? { Type: log.Name, Config: log.Options ?? {} } : undefined,
     // One that every engine has: those know neither aliases nor options.
-    NetworkMode: task.Spec.Networks?.[0]?.Target,
+    NetworkMode: networks?.mode ?? task.Spec.Networks?.[0]?.Target,
     // The agent restarts tasks, never the engine.
     RestartPolicy: { Name: "no" },
   });
@@ -138,13 +145,14 @@ function hostConfig(task: Task, spec: ContainerSpec, files: ContainerFiles, acce
 const NO_FILES: ContainerFiles = { mounts: [], links: [], env: [] };
 
 /**
- * The body that creates `task`'s container, with the files and what of the device it may have; the spec must have passed
+ * The body that creates `task`'s container, with the files, networks and what of the device it has; the spec must have passed
  * {@linkcode checkContainerTask}.
  */
 export function createBody(
   task: Task,
   nodeID: string,
   files = NO_FILES,
+  networks?: ContainerNetworks,
   access: GrantedAccess = {},
 ): Record<string, unknown> {
   const spec = task.Spec.ContainerSpec!;
@@ -164,7 +172,9 @@ export function createBody(
     StopTimeout: spec.StopGracePeriod === undefined ? undefined : stopSeconds(spec),
     Healthcheck: spec.Healthcheck,
     ExposedPorts: hostPorts(task.Ports).exposed,
-    HostConfig: hostConfig(task, spec, files, access),
+    HostConfig: hostConfig(task, spec, files, networks, access),
+    NetworkingConfig: networks?.first &&
+      { EndpointsConfig: { [networks.mode]: endpointConfig(networks.first) } },
   });
 }
 
@@ -230,7 +240,7 @@ export function checkContainerTask(task: Task): void {
     problems.push({ field: "ContainerSpec.Image", message: `invalid reference format: ${spec.Image}` });
   }
   if (spec) labelledAccess(spec.Labels, "ContainerSpec.Labels", problems);
-  if ((task.Spec.Networks?.length ?? 0) > 1) {
+  if (task.NetworkAttachments === undefined && (task.Spec.Networks?.length ?? 0) > 1) {
     problems.push({ field: "Networks", message: "more than one network is not supported" });
   }
   if (problems.length > 0) throw CoveyError.invalid("run task as a container", problems);

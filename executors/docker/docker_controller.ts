@@ -18,7 +18,9 @@ import type { MemoryFolder } from "../memory_folder.ts";
 import { orAbort } from "../../api/or_abort.ts";
 import { createBody, LABEL_TASK_ID, newerNeed, stopSeconds, tooOld } from "./container_config.ts";
 import { type ContainerFiles, containerFiles } from "./container_files.ts";
+import type { ContainerNetworks } from "./container_networks.ts";
 import type { EngineClient } from "./engine_client.ts";
+import type { EngineNetworks } from "./engine_networks.ts";
 import type { ContainerInspect } from "./engine_types.ts";
 import type { EventHub } from "./event_hub.ts";
 import { grantedAccess } from "./host_access.ts";
@@ -41,6 +43,7 @@ export interface EngineNode {
   clock: Clock;
   nodeID: string;
   memory: MemoryFolder;
+  networks: EngineNetworks;
   /** Absolute path of `shim.sh`, which knows what containers may have of the device. */
   shim: string;
 }
@@ -81,10 +84,11 @@ export class DockerController implements Controller {
       await this.#node.images.ensure(Source, signal, isOfOneRegistry(Source, spec.Image) ? auth : undefined);
     }
     const newer = newerNeed(spec), files = await this.#writeFiles();
+    const networks = await this.#node.networks.prepare(this.#task, signal);
     try {
       const { Id } = await this.#node.engine.call<{ Id: string }>("POST", "/containers/create", {
         query: { name: this.#name },
-        body: createBody(this.#task, this.#node.nodeID, files, access),
+        body: createBody(this.#task, this.#node.nodeID, files, networks, access),
         ...(newer !== undefined && { version: newer.version }),
         signal,
       });
@@ -98,7 +102,10 @@ export class DockerController implements Controller {
       }
       if (!found) throw newer && error instanceof CoveyError ? tooOld(error, newer) : error;
       this.#adopt(found);
+      if (found.State.Status !== "created") return;
     }
+    // Also one whose agent ended before it had connected it.
+    if (networks !== undefined) await this.#connect(networks, signal);
     if (this.#fresh) await this.#link(files, signal);
   }
 
@@ -179,6 +186,7 @@ export class DockerController implements Controller {
     }
     this.#id = undefined;
     this.#last = undefined;
+    await this.#node.networks.release(this.#task);
     await this.#node.memory.remove(this.#task);
     this.#files = undefined;
   }
@@ -203,6 +211,19 @@ export class DockerController implements Controller {
   close(): Promise<void> {
     if (this.#id) this.#node.events.forget(this.#id);
     return Promise.resolve();
+  }
+
+  /** A container that could not be connected to all its networks is not kept: it would be taken for one that is. */
+  async #connect(networks: ContainerNetworks, signal: AbortSignal): Promise<void> {
+    try {
+      await this.#node.networks.connect(this.#id!, networks, signal);
+    } catch (error) {
+      const id = this.#id!;
+      this.#id = undefined;
+      this.#fresh = false;
+      await this.#delete(id, signal);
+      throw error;
+    }
   }
 
   async #start(signal: AbortSignal): Promise<void> {

@@ -63,7 +63,7 @@ Deno.test("Container: limits, ports, hosts and privileges arrive in the engine's
     PathInContainer: "/dev/video0",
     CgroupPermissions: "rwm",
   }];
-  const body = createBody(task, "node", undefined, { Devices, Privileged: true });
+  const body = createBody(task, "node", undefined, undefined, { Devices, Privileged: true });
   assert.deepEqual(body.Env, ["DOCKER_RESOURCE_GPU=a,b", "DOCKER_RESOURCE_DEV=/dev/video0"]);
   assert.equal(body.StopTimeout, 2);
   assert.deepEqual(body.ExposedPorts, { "80/tcp": {}, "53/udp": {} });
