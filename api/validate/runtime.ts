@@ -1,6 +1,7 @@
 /** Brings a checked task template to what is stored: one runtime, one spec of that runtime. */
 import type { ContainerSpec } from "../container_spec.ts";
 import type { DenoSpec } from "../deno_spec.ts";
+import { labelledAccess } from "../host_access.ts";
 import { hasPlaceholder } from "../template.ts";
 import type { FieldProblem } from "../errors.ts";
 import {
@@ -50,6 +51,7 @@ export function settleRuntime(
       if (Configs) ContainerSpec.Configs = withExtensions(Configs, known?.Configs);
       checkImage(ContainerSpec.Image, "TaskTemplate.ContainerSpec.Image", problems);
       checkContainerReferences(ContainerSpec, "TaskTemplate.ContainerSpec", problems);
+      labelledAccess(ContainerSpec.Labels, "TaskTemplate.ContainerSpec.Labels", problems);
     }
     return { ContainerSpec: { Image: "", ...ContainerSpec } as ContainerSpec, ...common, ...end };
   }

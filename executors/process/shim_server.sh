@@ -20,6 +20,8 @@
 #                          answers  MEMORY_KIB USER HOSTNAME, with USER as find_usual says, and ends the programs of a STATE that was deleted
 #   shim.sh measure STATE  answers how the device is, as shim_measure.sh says
 #   shim.sh facts          answers with lines NAME VALUE: what the device is
+#   shim.sh container KIND VALUE...
+#                          answers whether a container may have that of the device, as shim_container.sh says
 #   shim.sh keep STATE ID PART NAME MODE UID GID
 #                          keeps standard input in memory as a file of the task: answers  kept PATH | refused MESSAGE
 #   shim.sh forget STATE ID  removes all files that are kept of the task
@@ -555,8 +557,14 @@ case $1 in
     . "${0%/*}/shim_facts.sh"
     tell_facts
     ;;
+  container)
+    # shellcheck source=shim_container.sh
+    . "${0%/*}/shim_container.sh"
+    shift
+    judge_container "$@"
+    ;;
   *)
-    echo "usage: shim.sh serve STATE [once] | describe [STATE] | measure STATE | facts | keep | forget | kept" >&2
+    echo "usage: shim.sh serve STATE [once] | describe [STATE] | measure STATE | facts | container | keep | forget | kept" >&2
     exit 2
     ;;
 esac

@@ -80,6 +80,7 @@ export async function copyShim(
       "shim_measure.sh",
       "shim_memory.sh",
       "shim_facts.sh",
+      "shim_container.sh",
     ]
   ) {
     const text = await Deno.readTextFile(`${dirname(defaultShim())}/${name}`);
