@@ -212,23 +212,28 @@ export class NetworkKeeper implements OverlayNetworks {
       } catch (thrown) {
         const error = CoveyError.from(thrown);
         this.#failures.set(network.ID, error);
-        this.#say(network.Name, error);
+        this.#say(`network ${network.Name}`, error);
         failed.push(error);
       }
     }
     const rules = planRules(this.told, this.askers.refresh());
     await this.#ask("rules", rules).catch((error) => {
       failed.push(error);
-      this.#say("the rules of this node", error);
+      this.#say("the rules", error);
     });
-    if (this.told.isEmpty && failed.length === 0) await this.#removeAll();
+    if (this.told.isEmpty && failed.length === 0) {
+      await this.#removeAll().catch((error) => {
+        failed.push(error);
+        this.#say("which are none", error);
+      });
+    }
     return failed.length === 0;
   }
 
   /** Without a network the node needs nothing at all. */
   async #removeAll(): Promise<void> {
     this.#use(false);
-    await this.#options.helper.ask("leave", []).catch(() => {});
+    await this.#options.helper.ask("leave", []);
     this.#done.clear();
   }
 
@@ -258,7 +263,7 @@ export class NetworkKeeper implements OverlayNetworks {
 
   #say(what: string, { message }: CoveyError): void {
     if (this.#said.isNew(`${what} ${message}`)) {
-      log.warn("Cannot make network {what} on this node: {message}", { what, message });
+      log.warn("Cannot make this node's networks as they should be, {what}: {message}", { what, message });
     }
   }
 }
