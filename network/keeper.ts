@@ -25,6 +25,8 @@ const log = getLogger(["covey", "network"]);
 
 /** Pauses before the helper is asked again for what it could not do: a module that is installed is found within a minute. */
 const RETRY_PAUSE = { minMs: 1000, maxMs: 60_000 };
+/** How long what the host lacks is taken for so, before it is looked at again: a look loads modules and starts ten programs. */
+const PROBE_AGAIN_MS = 5 * 60_000;
 /** How long a task waits for its network before it says so and asks again. */
 const READY_LIMIT_MS = 10_000;
 
@@ -60,6 +62,8 @@ export class NetworkKeeper implements OverlayNetworks {
   #isUsed = false;
   #isClosed = false;
   #isAble = false;
+  /** What the host was found to lack, and when. */
+  #lacks: { error: CoveyError; at: number } | undefined;
   #cancelRetry: CancelTimer | undefined;
 
   constructor(options: NetworkKeeperOptions) {
@@ -87,7 +91,14 @@ export class NetworkKeeper implements OverlayNetworks {
       const why = `networks are carried over IPv4, and this node's address for them is ${dataPath}`;
       throw new CoveyError("failed_precondition", why);
     }
-    await orAbort(this.#options.helper.ask("probe", []), signal);
+    const { helper, clock } = this.#options, lacks = this.#lacks;
+    if (lacks !== undefined && clock.monotonic() - lacks.at < PROBE_AGAIN_MS) throw lacks.error;
+    try {
+      await orAbort(helper.ask("probe", []), signal);
+    } catch (thrown) {
+      if (!signal.aborted) this.#lacks = { error: CoveyError.from(thrown), at: clock.monotonic() };
+      throw thrown;
+    }
     this.#isAble = true;
   }
 
