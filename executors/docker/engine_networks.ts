@@ -16,8 +16,8 @@ const LABEL_NETWORK_ID = "covey.network.id";
 /** Networks of our own kind begin with it. */
 const PREFIX = "covey-";
 /**
- * Between the moment at which all nodes are told that a task serves no more and its stop signal, milliseconds: time to load their
- * rules, and to end what was asked before.
+ * Between the moment at which all nodes are told that a task serves no more and its stop signal, milliseconds: time to
+ * load their rules, and to end what was asked before.
  */
 const DRAIN_MS = 500;
 

@@ -67,6 +67,7 @@ Deno.test({
       checkNames(hosts);
       checkPorts(hosts);
       checkUpdate(hosts);
+      await checkRestart(hosts);
       await checkStop(hosts);
       hosts.swarm("service", "rm", "web", "direct");
       await hosts.until(
@@ -157,6 +158,22 @@ function checkUpdate(hosts: NetworkHosts): void {
     assert.ok(asked < 50_000, `the update is ${states()}`);
   }
   assert.equal(good, asked);
+}
+
+/** Networks need no agent while nothing changes, and one that starts finds them as they are. */
+async function checkRestart(hosts: NetworkHosts): Promise<void> {
+  const container = hosts.container(1, "web"),
+    namesOf = () => words(hosts.inside(1, "web", lookup("tasks.web")));
+  await hosts.stopAgent(1);
+  const isServed = () => answered(hosts, 1, `http://${hosts.network.address(1)}:8080`, 20) === 20;
+  assert.ok(isServed(), "without an agent");
+  hosts.startAgent(1);
+  await hosts.until("names are answered again", () => {
+    assert.ok(isServed(), "while the agent starts");
+    return namesOf().length === 2;
+  });
+  assert.ok(isServed(), "by the agent that has started");
+  assert.equal(hosts.container(1, "web"), container);
 }
 
 /** Who does not run any more is neither found nor asked. */

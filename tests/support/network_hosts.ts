@@ -76,6 +76,18 @@ export class NetworkHosts {
     });
   }
 
+  /** Ends the agent of a host that has no manager; its containers stay. */
+  async stopAgent(host: number): Promise<void> {
+    const [program] = this.#programs.splice(host, 1);
+    program!.kill("SIGKILL");
+    await program!.status;
+  }
+
+  /** Starts it again, with no word of where the managers are. */
+  startAgent(host: number): void {
+    this.#start(host, "agent");
+  }
+
   /** Runs a program on a host; throws if it fails. */
   on(host: number, ...command: string[]): string {
     const [program = "", ...args] = [...this.network.enter(host), ...command];
