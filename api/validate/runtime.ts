@@ -14,6 +14,7 @@ import {
 import { artifactProblems } from "./artifact_problems.ts";
 import { checkImage } from "./container_shape.ts";
 import { denoProblems } from "./deno_problems.ts";
+import { deviceProblems } from "./device_problems.ts";
 import { commandProblem } from "./process_command.ts";
 import { programProblems, type ProgramSpec } from "./program.ts";
 import { checkContainerReferences, checkProcessReferences } from "./reference_shape.ts";
@@ -110,6 +111,7 @@ function settleProcess(
     problems.push({ field: "TaskTemplate.ProcessSpec.Command", message: "a program must be provided" });
   }
   checkCommand(process?.Command, problems);
+  problems.push(...deviceProblems("TaskTemplate.ProcessSpec.Devices", process?.Devices ?? []));
   problems.push(...artifactProblems("TaskTemplate.ProcessSpec.Artifacts", process?.Artifacts ?? []));
   checkProgram("TaskTemplate.ProcessSpec", process, problems);
   checkProcessReferences(process ?? {}, "TaskTemplate.ProcessSpec", problems);

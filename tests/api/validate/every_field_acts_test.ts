@@ -243,6 +243,9 @@ Deno.test("Requests: each field of a node spec acts, or is refused by name", asy
 
 Deno.test("Requests: each field of a process spec is read by its executor; a log driver is refused by name", async () => {
   const ProcessSpec: Required<ProcessSpec> = {
+    ReadOnly: true,
+    PrivateTmp: true,
+    Devices: ["/dev/gpiochip0"],
     Artifacts: [{
       Name: "x",
       Platform: { OS: "linux", Architecture: "arm64" },
