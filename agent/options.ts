@@ -24,6 +24,8 @@ export interface AgentOptionsFromFlags {
   identityDir: string | undefined;
   /** Absolute path of the process executor's shim; undefined for the one beside its module. */
   shim: string | undefined;
+  /** Which installed program this is, for an upgrade that waits to see it connected; else undefined. */
+  programVersion: string | undefined;
   /** Stop and remove the tasks, forget the cluster, and end. */
   leave: boolean;
   /** End when standard input does. */
@@ -54,6 +56,7 @@ const FLAGS = {
   executor: { type: "string", multiple: true, default: [] as string[] },
   identity: { type: "string" },
   shim: { type: "string" },
+  "program-version": { type: "string" },
   leave: { type: "boolean", default: false },
   "exit-with-parent": { type: "boolean", default: false },
 } as const;
@@ -75,6 +78,7 @@ export function parseAgentOptions(args: string[], cwd: string, token?: string): 
     executors: values.executor.map(absolute),
     identityDir: values.identity === undefined ? undefined : absolute(values.identity),
     shim: values.shim,
+    programVersion: values["program-version"],
     leave: values.leave,
     exitWithParent: values["exit-with-parent"],
   };

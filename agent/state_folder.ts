@@ -19,6 +19,8 @@ const DATABASE_SUFFIXES = ["", "-wal", "-shm"];
 const MANAGERS_FILE = "managers";
 /** One word: `worker` or `manager`. */
 const ROLE_FILE = "role";
+/** The version of the installed program that last had a session; the installation's `start.sh` reads it. */
+const REACHED_FILE = "reached";
 /** Between two attempts to open what the disk does not let be opened. */
 const OPEN_RETRY_MS = 10_000;
 const BOOT_ID_FILE = "/proc/sys/kernel/random/boot_id";
@@ -117,6 +119,14 @@ export class StateFolder {
   async saveRole(role: NodeRole): Promise<void> {
     const data = new TextEncoder().encode(role);
     await writeFileAtomically(systemFileSystem, this.path, ROLE_FILE, data, 0o600);
+  }
+
+  /** Notes that this version of the program has reached a manager; writes nothing if that is known. */
+  async saveReached(version: string): Promise<void> {
+    const text = `${version}\n`, before = await systemFileSystem.readFile(`${this.path}/${REACHED_FILE}`);
+    if (before && new TextDecoder().decode(before) === text) return;
+    const data = new TextEncoder().encode(text);
+    await writeFileAtomically(systemFileSystem, this.path, REACHED_FILE, data, 0o600);
   }
 
   /** Lets another agent have the folder. */
