@@ -9,6 +9,7 @@ import { DEFAULT_HOST } from "./client.ts";
 import type { Context } from "./context.ts";
 import { backupCommands } from "./commands/backup.ts";
 import { doctorCommand } from "./commands/doctor.ts";
+import { leaveCommand } from "./commands/leave.ts";
 import { nodeCommands } from "./commands/node.ts";
 import { payloadCommands } from "./commands/payload.ts";
 import { rolloutCommands } from "./commands/rollout.ts";
@@ -54,6 +55,7 @@ export async function runCovey(args: string[], context: Context): Promise<number
   variableCommands(program, context);
   backupCommands(program, context);
   doctorCommand(program, context);
+  leaveCommand(program, context);
   inheritSettings(program);
   try {
     await program.parseAsync(args, { from: "user" });

@@ -67,6 +67,21 @@ Deno.test("launch.sh: what the agent keeps opens no port to it; what its --join 
   await Deno.remove(dir, { recursive: true });
 });
 
+Deno.test("launch.sh: says which process is the agent of a state folder, and none where nobody holds it", async () => {
+  const dir = await Deno.makeTempDir(),
+    lock = await Deno.open(`${dir}/agent.lock`, { create: true, write: true });
+  const running = async () => {
+    const args = [LAUNCHER, "--print-running", "--state-dir", dir];
+    return new TextDecoder().decode((await new Deno.Command("sh", { args }).output()).stdout).trim();
+  };
+  assert.equal(await running(), "");
+  assert.ok(lock.tryLockSync(true));
+  assert.equal(await running(), `${Deno.pid}`);
+  lock.close();
+  assert.equal(await running(), "");
+  await Deno.remove(dir, { recursive: true });
+});
+
 Deno.test("Launchers: look for nothing in folders that somebody put into PATH, and take deno by its absolute path only", async () => {
   const dir = await Deno.makeTempDir();
   for (const name of ["cat", "head", "find", "cksum", "mkdir", "sed", "tr", "chmod"]) {
