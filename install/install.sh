@@ -365,6 +365,9 @@ await() {
       else say "this device is connected"; fi
       return
     fi
+    if [ "$(readlink "$base/current")" != "versions/$1" ]; then
+      fail "version $1 did not reach a manager; the device is back at $(cat "$base/current/VERSION")"
+    fi
     sleep 1
     waited=$((waited + 1))
   done

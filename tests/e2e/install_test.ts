@@ -88,3 +88,43 @@ Deno.test("Install: one line makes a manager, one a device; it survives a reboot
     const left = "find / -xdev -name '*covey*' -not -path '/proc/*'; ps -o args | grep -E '[c]ovey|[d]eno'";
     await device.shows(/^$/, left);
   }));
+
+/** A bundle on the device that is another version: made of the one that runs, and changed by `more`. */
+async function otherVersion(device: BareDevice, name: string, more = "true"): Promise<void> {
+  const said = await device.run(
+    `cp -R $(readlink -f /opt/covey/current) /${name} && echo ${name} >/${name}/VERSION && cd /${name} && ${more}; cd /`,
+  );
+  assert.equal(said, "");
+}
+
+Deno.test("Install: an upgrade restarts no task, and one that reaches no manager is taken back, after a power cut too", () =>
+  withDevices(async (given) => {
+    const { manager, device } = given,
+      version = "readlink /opt/covey/current; ls /opt/covey/trial 2>/dev/null";
+    await installBoth(given);
+    const tasks = await device.run(TASKS);
+    await otherVersion(device, "good");
+    assert.match(await device.run("sh /good/install.sh"), /this device is connected/);
+    await device.shows(/^versions\/good\n$/, version);
+
+    await otherVersion(device, "silent", "echo 'setInterval(() => {}, 1000)' >agent/main.js");
+    const back = await device.run("sh /silent/install.sh --deadline 2 2>&1");
+    assert.match(back, /version silent did not reach a manager; the device is back at good/);
+    await otherVersion(device, "broken", "echo broken >bin/deno");
+    assert.match(await device.run("sh /broken/install.sh 2>&1"), /Deno [0-9.]+ does not run on this device/);
+    assert.equal(await device.run(version), "versions/good\n");
+    await device.shows(/covey-agent runs/, "/etc/init.d/covey-agent status");
+    await manager.shows(/ pi .* Running /, "covey service ps hello");
+    assert.equal(await device.run(TASKS), tasks);
+
+    await device.run("sh /silent/install.sh --deadline 4 >/dev/null 2>&1 &");
+    await device.shows(/^versions\/silent/, version);
+    await device.cutPower();
+    await device.switchOn();
+    await device.run("/etc/init.d/covey-agent start");
+    await device.shows(/^versions\/good\n$/, version);
+    await device.shows(/^\d+\n\d+\n$/, TASKS);
+
+    assert.match(await device.run("covey leave 2>&1"), /2 tasks were stopped/);
+    assert.equal(await device.run(TASKS), "");
+  }));
