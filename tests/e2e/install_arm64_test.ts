@@ -6,7 +6,7 @@ import { joinToken, startManager } from "../support/one_manager.ts";
 import { freePort, inFolder, run, shows } from "../support/programs.ts";
 
 /** Lists the programs of both tasks, by number. */
-const TASKS = "ps -o pid,args | awk '/[s]leep 100000|[n]o-remote/ { print $1 }'";
+const TASKS = "ps -o pid,args | awk '/[s]leep 100000|[r]un --quiet/ { print $1 }'";
 
 Deno.test({
   name:

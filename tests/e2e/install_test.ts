@@ -58,7 +58,7 @@ async function installBoth({ manager, device, line, port }: Given): Promise<void
 }
 
 /** Lists the programs of both tasks, by number. */
-const TASKS = "ps -o pid,args | awk '/[s]leep 100000|[n]o-remote/ { print $1 }'";
+const TASKS = "ps -o pid,args | awk '/[s]leep 100000|[r]un --quiet/ { print $1 }'";
 
 Deno.test("Install: one line makes a manager, one a device; it survives a reboot with no manager, and nothing of it is left", () =>
   withDevices(async (given) => {
