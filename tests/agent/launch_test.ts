@@ -157,6 +157,17 @@ Deno.test("launch.sh: runs the modules as they are where no file can be made of 
   await Deno.remove(stateDir, { recursive: true });
 });
 
+Deno.test("launch.sh: starts from the sources with no network and no package ever fetched", async () => {
+  const stateDir = await Deno.makeTempDir({ prefix: "covey-agent-test-" });
+  const { stdout, stderr } = await new Deno.Command("unshare", {
+    args: ["--net", "sh", LAUNCHER, "--state-dir", stateDir, "--docker", "none", "--help"],
+    env: { COVEY_DENO: Deno.execPath(), DENO_DIR: `${stateDir}/nothing`, NO_COLOR: "1" },
+  }).output();
+  assert.equal(new TextDecoder().decode(stderr), "");
+  assert.match(new TextDecoder().decode(stdout), /^Usage: run-agent/);
+  await Deno.remove(stateDir, { recursive: true });
+});
+
 Deno.test("launch.sh: no step of a start that may ask the network is without a limit", async () => {
   const stateDir = await Deno.makeTempDir({ prefix: "covey-agent-test-" }), deno = `${stateDir}/deno`;
   const script = `#!/bin/sh
