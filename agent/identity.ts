@@ -144,9 +144,11 @@ function mayPass({ retryable, reason }: CoveyError): boolean {
 }
 
 /** The identity of the manager beside this agent: read when needed, never written; waits until there is one. */
-export async function sharedIdentity(options: IdentityOptions): Promise<IdentityKeeper> {
-  const { clock, folder, signal } = options;
-  const store = new IdentityStore(systemFileSystem, folder);
+export async function sharedIdentity(
+  options: IdentityOptions & { sealKey?: Uint8Array | undefined },
+): Promise<IdentityKeeper> {
+  const { clock, folder, signal, sealKey } = options;
+  const store = new IdentityStore(systemFileSystem, folder, sealKey);
   let current = await store.load();
   while (!current) {
     await sleep(clock, SHARED_RETRY_MS, signal);

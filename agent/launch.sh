@@ -97,7 +97,7 @@ permissions="--allow-read=$read
 --allow-net=$net
 --allow-run=$shim
 --allow-env=COVEY_JOIN_TOKEN
---allow-sys=systemMemoryInfo"
+--allow-sys=systemMemoryInfo,statfs"
 if [ "$print" = permissions ]; then printf '%s\n' "$permissions"; exit 0; fi
 case $deno in /*) ;; *) echo "Cannot start the agent: COVEY_DENO must be deno's absolute path, current value is \"$deno\"" >&2; exit 1 ;; esac
 take_token "$token_flag" "$token"

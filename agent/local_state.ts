@@ -6,6 +6,17 @@ import { CoveyError } from "../api/errors.ts";
 import type { Task, TaskStatus } from "../api/task.ts";
 import type { TaskState } from "../api/task_state.ts";
 import type { Handle } from "../executors/executor.ts";
+import { type BadVersion, MAX_BAD_VERSIONS } from "./bad_versions.ts";
+
+/** How far a swap is; kept with the new task. */
+export interface SwapRecord {
+  /** The old task is told to rest. */
+  begun?: true;
+  /** The new task ran as long as it had to. */
+  proven?: true;
+  /** Agents that had a hand in it since it began. */
+  starts: number;
+}
 
 /** What is kept of a task. `assigned` is false once it only waits to be removed from the node. */
 export interface TaskRecord {
@@ -17,6 +28,10 @@ export interface TaskRecord {
   phase?: TaskState | undefined;
   /** Signals by which the running program has yet to be told of what changed. */
   reload?: string[] | undefined;
+  /** How far the swap is that brings the task. */
+  swap?: SwapRecord | undefined;
+  /** Its program was stopped for its successor, and leaves traces to be removed before it runs again. */
+  resting?: true | undefined;
 }
 
 /** What is kept of the node. */
@@ -35,6 +50,9 @@ const MAX_TRANSACTION_CHANGES = 500;
 /** A record whose bytes only its writer can read. */
 const SEALED = "sealed";
 
+/** A version that failed here. */
+const BAD = "bad";
+
 type Write = { key: Deno.KvKey; value: Uint8Array | undefined };
 
 const encoder = new TextEncoder();
@@ -46,6 +64,7 @@ export class LocalState {
   readonly #tasks: Map<string, TaskRecord>;
   readonly #chunks: Map<string, number>;
   readonly #sealed: Map<string, Uint8Array<ArrayBuffer>>;
+  readonly #bad: Map<string, BadVersion>;
   #node: NodeRecord;
   #queue = new Map<string, Write>();
   #flushing: Promise<void> | undefined;
@@ -56,12 +75,14 @@ export class LocalState {
     tasks: Map<string, TaskRecord>,
     chunks: Map<string, number>,
     sealed: Map<string, Uint8Array<ArrayBuffer>>,
+    bad: Map<string, BadVersion>,
     node: NodeRecord,
   ) {
     this.#kv = kv;
     this.#tasks = tasks;
     this.#chunks = chunks;
     this.#sealed = sealed;
+    this.#bad = bad;
     this.#node = node;
   }
 
@@ -89,7 +110,7 @@ export class LocalState {
     }
     const node = await kv.get<Uint8Array>(["node"]);
     const nodeRecord = { index: 0, bootID: "", ...parseJson<NodeRecord>(node.value) };
-    return new LocalState(kv, tasks, chunks, await loadSealed(kv), nodeRecord);
+    return new LocalState(kv, tasks, chunks, await loadSealed(kv), await loadBad(kv), nodeRecord);
   }
 
   /** Every task on record. */
@@ -114,10 +135,12 @@ export class LocalState {
     this.#tasks.set(ID, record);
     if (before?.task !== record.task) this.#writeTask(record.task);
     const unchanged = before && before.status === record.status && before.handle === record.handle &&
-      before.assigned === record.assigned && before.phase === record.phase && before.reload === record.reload;
+      before.assigned === record.assigned && before.phase === record.phase &&
+      before.reload === record.reload &&
+      before.swap === record.swap && before.resting === record.resting;
     if (!unchanged) {
-      const { status, handle, assigned, phase, reload } = record;
-      this.#write(["task", ID, "state"], JSON.stringify({ status, handle, assigned, phase, reload }));
+      const { task: _, ...rest } = record;
+      this.#write(["task", ID, "state"], JSON.stringify(rest));
     }
   }
 
@@ -140,6 +163,24 @@ export class LocalState {
     if (bytes) this.#sealed.set(name, bytes);
     else this.#sealed.delete(name);
     this.#writeChunks([SEALED, name], bytes ?? new Uint8Array(), chunksOf(before));
+  }
+
+  /** Versions that failed on this device, by their hash, the oldest first. */
+  get badVersions(): ReadonlyMap<string, BadVersion> {
+    return this.#bad;
+  }
+
+  /** Remembers a version that failed. */
+  putBadVersion(hash: string, bad: BadVersion): void {
+    this.#bad.set(hash, bad);
+    this.#write([BAD, hash], JSON.stringify(bad));
+    const [oldest] = this.#bad.keys();
+    if (this.#bad.size > MAX_BAD_VERSIONS) this.deleteBadVersion(oldest!);
+  }
+
+  /** It is to be tried again. */
+  deleteBadVersion(hash: string): void {
+    if (this.#bad.delete(hash)) this.#enqueue([BAD, hash], undefined);
   }
 
   /** Keeps what is given of the node's record. */
@@ -257,6 +298,15 @@ async function loadSealed(kv: Deno.Kv): Promise<Map<string, Uint8Array<ArrayBuff
     parts.set(name, [...parts.get(name) ?? [], value]);
   }
   return new Map([...parts].map(([name, chunks]) => [name, joined(chunks)]));
+}
+
+async function loadBad(kv: Deno.Kv): Promise<Map<string, BadVersion>> {
+  const found: [string, BadVersion][] = [];
+  for await (const { key, value } of kv.list<Uint8Array>({ prefix: [BAD] })) {
+    const bad = parseJson<BadVersion>(value);
+    if (bad) found.push([String(key[1]), bad]);
+  }
+  return new Map(found.sort(([, a], [, b]) => a.At < b.At ? -1 : 1));
 }
 
 function parseRecord(part: { task: Uint8Array[]; rest?: Uint8Array }): TaskRecord | undefined {

@@ -2,7 +2,7 @@
 import { CoveyError } from "../api/errors.ts";
 import { getLogger, lineSink, setLogSink } from "../api/log.ts";
 import { takeJoinToken } from "../api/handed_token.ts";
-import { untilParentEnds } from "../api/parent.ts";
+import { firstLineOfParent, untilParentEnds } from "../api/parent.ts";
 import { AGENT_USAGE, parseAgentOptions } from "./options.ts";
 import { type EndRequest, runAgent } from "./run_agent.ts";
 
@@ -30,11 +30,12 @@ async function main(): Promise<number> {
   try {
     const options = parseAgentOptions(Deno.args, Deno.cwd(), takeJoinToken());
     stateDir = options.stateDir;
+    const identityKey = options.identitySealed ? Uint8Array.fromBase64(await firstLineOfParent()) : undefined;
     const ended = untilAsked(options.exitWithParent).then((request) => {
       abort.abort(new CoveyError("canceled", "Cannot go on: the agent was asked to end"));
       return request;
     });
-    await runAgent(options, ended, abort.signal);
+    await runAgent({ ...options, identityKey }, ended, abort.signal);
     return 0;
   } catch (thrown) {
     if (abort.signal.aborted) return 0;

@@ -12,11 +12,13 @@ import { systemFileSystem } from "../security/file_system.ts";
 import { IdentityStore } from "../security/identity_store.ts";
 import { Agent, type AgentState } from "./agent.ts";
 import { DependencyKeeper } from "./dependencies.ts";
+import { readDeviceFacts } from "./device_facts.ts";
 import { HeapKeeper } from "./heap_keeper.ts";
 import { identityDialer, type IdentityKeeper, ownIdentity, sharedIdentity, tlsInfo } from "./identity.ts";
 import { LateIdentity } from "./late_identity.ts";
 import type { LocalState } from "./local_state.ts";
 import type { AgentOptionsFromFlags } from "./options.ts";
+import { Meter } from "./meter.ts";
 import { readBootID, StateFolder } from "./state_folder.ts";
 import { Worker } from "./worker.ts";
 
@@ -30,9 +32,15 @@ export interface EndRequest {
   leave: boolean;
 }
 
+/** The flags, and what came beside them. */
+export interface RunAgentOptions extends AgentOptionsFromFlags {
+  /** Unseals the private keys of the manager beside this agent. */
+  identityKey: Uint8Array | undefined;
+}
+
 /** Runs an agent until `ended` resolves. `signal` aborts together with it and ends a join that still waits. */
 export async function runAgent(
-  options: AgentOptionsFromFlags,
+  options: RunAgentOptions,
   ended: Promise<EndRequest>,
   signal: AbortSignal,
 ): Promise<void> {
@@ -49,7 +57,7 @@ export async function runAgent(
     const open = () => openIdentity(options, clock, managers, signal);
     // Tasks on record run without a certificate: it may be damaged, or every manager away.
     const [task] = state.tasks(),
-      store = new IdentityStore(systemFileSystem, options.identityDir ?? folder.path);
+      store = new IdentityStore(systemFileSystem, options.identityDir ?? folder.path, options.identityKey);
     const identity = task ? new LateIdentity(task.task.NodeID, () => store.keys(), open) : await open();
     try {
       await serve(options, folder, clock, identity, state, managers, ended);
@@ -63,7 +71,7 @@ export async function runAgent(
 }
 
 function openIdentity(
-  options: AgentOptionsFromFlags,
+  options: RunAgentOptions,
   clock: ClockFloor,
   managers: string[],
   signal: AbortSignal,
@@ -71,7 +79,7 @@ function openIdentity(
   const shared = { clock, random: systemRandom, managers: () => managers, signal };
   return options.identityDir === undefined
     ? ownIdentity({ ...shared, folder: options.stateDir, token: options.token })
-    : sharedIdentity({ ...shared, folder: options.identityDir });
+    : sharedIdentity({ ...shared, folder: options.identityDir, sealKey: options.identityKey });
 }
 
 /** Ends what the node runs and forgets its cluster, with no word to a manager: none may be in reach, or let this node in. */
@@ -128,7 +136,9 @@ async function serve(
   const executors = await loadFor(options, folder, identity.nodeID);
   const dependencies = new DependencyKeeper(state, () => identity.keys());
   await dependencies.load();
+  const meter = new Meter(clock, executors, () => systemClock.now());
   const agent = new Agent({
+    metrics: () => meter.latest,
     dialer: identityDialer(identity, clock),
     executors,
     state,
@@ -137,6 +147,7 @@ async function serve(
     random: systemRandom,
     managers,
     bootID: readBootID(),
+    deviceFacts: () => readDeviceFacts(folder.path, clock),
     facts: {
       Hostname: options.hostname,
       Platform: { OS: Deno.build.os, Architecture: Deno.build.arch },
@@ -146,6 +157,7 @@ async function serve(
       },
       Version: VERSION,
       Labels: options.labels,
+      ...(options.dataPath !== "" && { DataPathAddr: options.dataPath }),
       AgentOnly: options.identityDir === undefined,
       tlsInfo: () => tlsInfo(identity.current),
     },
@@ -161,10 +173,12 @@ async function serve(
     onMissingRuntimes: logMissingRuntimes(),
   });
   agent.start();
+  meter.start();
   const heap = heapKeeper();
   heap?.start();
   const { leave } = await ended;
   heap?.stop();
+  await meter.stop();
   if (leave) await agent.removeTasks();
   await agent.stop();
   await state.close();

@@ -2,23 +2,25 @@
  * Runs one task: drives its controller step by step to what the manager wants (SwarmKit `taskManager`). One controller call
  * at a time; a reported state never goes back, even where the task is run again in place.
  */
-import { type Clock, sleep, timestamp } from "../api/clock.ts";
-import { CoveyError, type FieldProblem, hasCode } from "../api/errors.ts";
+import { sleep, timestamp } from "../api/clock.ts";
+import { CoveyError, hasCode } from "../api/errors.ts";
+import { aborted } from "../api/or_abort.ts";
 import { getLogger } from "../api/log.ts";
 import { withoutNumbers } from "../api/say_once.ts";
 import { compareStates, isTerminal, type TaskState } from "../api/task_state.ts";
-import type { NodeDescription } from "../api/node.ts";
 import type { PortConfig } from "../api/service.ts";
 import { reloadSignals } from "../api/reload.ts";
 import { expandTask, hasTemplates } from "../api/task_template.ts";
 import type { ContainerStatus, Task, TaskStatus } from "../api/task.ts";
-import { parseTaskStatus } from "../api/validate/task_status.ts";
-import { can, type Controller, type Dependencies, type Executor, type Exit } from "../executors/executor.ts";
+import { can, type Controller, type Exit, type Handle } from "../executors/executor.ts";
 import { afterError, afterSuccess, type ControllerCall, nextStep, type Outcome } from "./advance.ts";
 import { callBackoff } from "./backoff.ts";
-import type { TaskRecord } from "./local_state.ts";
+import type { SwapRecord, TaskRecord } from "./local_state.ts";
+import type { SwapReport } from "../api/swap.ts";
+import { type Hold, wantedUnder } from "./swap.ts";
+import { checkedStatus, statusAfter } from "./task_status.ts";
 import { isRunAgainAfterReboot, localRestartDelay } from "./local_restart.ts";
-import type { StartLimiter } from "./start_limiter.ts";
+import type { TaskEnvironment } from "./task_environment.ts";
 
 const log = getLogger(["covey", "agent"]);
 
@@ -26,26 +28,6 @@ const log = getLogger(["covey", "agent"]);
 const REBOOT_GRACE_MS = 2000;
 /** How often the removal of a task's traces is tried before they are left to the executor's sweep; ten minutes or so. */
 const MAX_REMOVE_ATTEMPTS = 20;
-
-/** What a task manager works with. */
-export interface TaskEnvironment {
-  clock: Clock;
-  /** Serves the task's runtime; undefined if no executor does. */
-  executor: Executor | undefined;
-  limiter: StartLimiter;
-  /** The secrets and configs that the task references. */
-  dependencies: Dependencies;
-  /** What the node is, for the placeholders in a task's spec. */
-  node: () => Promise<NodeDescription>;
-  /** Whether a manager can be reached now. */
-  connected: () => boolean;
-  /** True if the machine was started anew since the task was last run. */
-  rebooted: boolean;
-  /** Called with every change of what must be kept. */
-  onRecord: (record: TaskRecord) => void;
-  /** Called with every new status. */
-  onStatus: (taskID: string, status: TaskStatus) => void;
-}
 
 /**
  * What is in progress, by what may abort it: waiting yields to any change, starting only to the end of the task (a
@@ -73,6 +55,12 @@ export class TaskManager {
   #abort = new AbortController();
   #activity: Activity = "waiting";
   #holding = false;
+  /** What is said of the swap that brings the task. */
+  #report: SwapReport | undefined;
+  /** Why the task failed in spite of its program. */
+  #givenUp: string | undefined;
+  /** What the step in progress was made for. */
+  #heldBy: Hold;
   #stopped = false;
   readonly #done: Promise<void>;
 
@@ -80,6 +68,7 @@ export class TaskManager {
   constructor(record: TaskRecord, recovered: boolean, env: TaskEnvironment) {
     this.#env = env;
     this.#record = record;
+    this.#report = record.status.Swap;
     this.#recovering = recovered || record.handle !== undefined;
     const state = record.status.State;
     this.#phase = recovered || isTerminal(state) ? record.phase ?? state : "assigned";
@@ -96,9 +85,50 @@ export class TaskManager {
     return this.#record.status;
   }
 
+  /** What its executor finds it by, if there is something to find. */
+  get handle(): Handle | undefined {
+    return this.#controller?.handle() ?? this.#record.handle;
+  }
+
   /** True until {@linkcode remove} was called. */
   get assigned(): boolean {
     return this.#record.assigned;
+  }
+
+  /** What is kept of it. */
+  get record(): Readonly<TaskRecord> {
+    return this.#record;
+  }
+
+  /** How far its present run is; running only while it is healthy, where it has a health check. */
+  get phase(): TaskState {
+    return this.#phase;
+  }
+
+  /** Notes how far the swap is that brings the task. */
+  keepSwap(swap: SwapRecord | undefined): void {
+    this.#keep({ swap });
+  }
+
+  /** Says why the swap that brings the task does not begin; undefined: nothing stands against it. */
+  report(report: SwapReport | undefined): void {
+    const { State, Message, Err, ContainerStatus } = this.status;
+    if (isTerminal(State) || JSON.stringify(this.#report) === JSON.stringify(report)) return;
+    this.#report = report;
+    this.#setStatus(State, Message, Err, ContainerStatus);
+  }
+
+  /** What a swap lets the task do has changed: looks again, and lets go of what `cause` may abort if that is not wanted now. */
+  poke(cause: Activity): void {
+    const hold = this.#hold;
+    if (hold !== this.#heldBy) this.#interrupt(hold === "end" || hold === "rest" ? cause : "waiting");
+  }
+
+  /** The task has failed, whatever its program does: stops it, and reports it as failed for that reason. */
+  giveUp(reason: string): void {
+    if (this.#givenUp !== undefined || isTerminal(this.#phase)) return;
+    this.#givenUp = reason;
+    this.#interrupt("starting");
   }
 
   /** Resolves when the task is removed or the manager stopped. */
@@ -144,6 +174,10 @@ export class TaskManager {
     return this.#record.assigned ? this.#record.task.DesiredState : "remove";
   }
 
+  get #hold(): Hold {
+    return compareStates(this.#desired, "complete") <= 0 ? this.#env.hold?.() : undefined;
+  }
+
   get #shallRun(): boolean {
     return this.#desired === "running" || this.#desired === "complete";
   }
@@ -166,8 +200,16 @@ export class TaskManager {
   /** Does the next thing there is to do; false when nothing will ever be. */
   async #step(signal: AbortSignal): Promise<boolean> {
     await this.#applyUpdate();
+    const hold = this.#heldBy = this.#hold;
+    if (this.#givenUp !== undefined && !isTerminal(this.#phase)) return await this.#endAsFailed(signal);
+    if (hold === "rest") return await this.#rest(signal);
+    if (hold === undefined && this.#record.resting && this.#shallRun) return await this.#wakeUp(signal);
+    // What was begun before stays as it is.
+    if (hold === "wait" && (this.#phase === "accepted" || this.#phase === "preparing")) {
+      return await aborted(signal);
+    }
     if (this.#record.reload && await this.#reload(signal)) return true;
-    const step = nextStep(this.#desired, this.#phase);
+    const step = nextStep(wantedUnder(hold, this.#desired), this.#phase);
     if (step.kind === "idle") {
       if (isTerminal(this.#phase) && !this.#record.assigned) return !await this.#removeTraces(signal);
       await aborted(signal);
@@ -176,6 +218,51 @@ export class TaskManager {
     } else {
       await this.#call(step.call, signal);
     }
+    return true;
+  }
+
+  /** Stops the program for a successor; what is left of it stays, so that nobody takes its image away. */
+  async #rest(signal: AbortSignal): Promise<true> {
+    if (this.#record.resting) return await aborted(signal);
+    await this.#stopProgram(signal);
+    this.#enter("accepted");
+    this.#keep({ resting: true });
+    const container = await this.#containerStatus(undefined);
+    this.#setStatus(this.#phase, "stopped for its successor", undefined, container);
+    return true;
+  }
+
+  async #stopProgram(signal: AbortSignal): Promise<void> {
+    this.#activity = "stopping";
+    const controller = await this.#ensureController("shutdown");
+    try {
+      await controller?.shutdown(signal);
+    } catch (thrown) {
+      if (signal.aborted || afterError("shutdown", thrown).state === undefined) throw thrown;
+      await controller?.terminate(signal).catch(() => {});
+    }
+  }
+
+  /** Its successor has failed: runs again, from what is left. */
+  async #wakeUp(signal: AbortSignal): Promise<true> {
+    this.#activity = "stopping";
+    await this.#clearAway(signal, await this.#ensureController("shutdown"));
+    this.#recovering = false;
+    this.#enter("accepted");
+    this.#keep({ resting: undefined });
+    return true;
+  }
+
+  async #clearAway(signal: AbortSignal, controller = this.#controller): Promise<void> {
+    await controller?.remove(signal);
+    await controller?.close();
+    this.#controller = undefined;
+  }
+
+  async #endAsFailed(signal: AbortSignal): Promise<true> {
+    await this.#stopProgram(signal);
+    const container = await this.#containerStatus(undefined);
+    this.#move({ state: "failed", message: "rolled back", err: this.#givenUp! }, container);
     return true;
   }
 
@@ -200,9 +287,7 @@ export class TaskManager {
     const controller = this.#phase === "running" ? await this.#ensureController("wait") : undefined;
     const handle = controller?.handle();
     if (!executor || !can(executor, "reload") || !handle) {
-      await this.#controller?.remove(signal);
-      await this.#controller?.close();
-      this.#controller = undefined;
+      await this.#clearAway(signal);
       this.#keep({ reload: undefined });
       this.#enter("accepted");
       return true;
@@ -278,10 +363,8 @@ export class TaskManager {
     const { executor, dependencies } = this.#env;
     const { handle } = this.#record, task = await this.#expanded();
     if (!executor) {
-      throw new CoveyError(
-        "unimplemented",
-        `Cannot run the task: no executor for runtime ${task.Spec.Runtime}`,
-      );
+      const message = `Cannot run the task: no executor for runtime ${task.Spec.Runtime}`;
+      throw new CoveyError("unimplemented", message);
     }
     if (this.#recovering && handle) {
       this.#controller = await executor.recover(task, handle, dependencies).catch((thrown) => {
@@ -309,7 +392,7 @@ export class TaskManager {
     const byReboot = rebooted && this.#restarts.length === 0 && now - this.#recoveredAt < REBOOT_GRACE_MS &&
       (!isJob || isRunAgainAfterReboot(RestartPolicy));
     if (!byReboot) {
-      if (connected()) return false;
+      if (connected() || this.#env.isTrial?.()) return false;
       const delay = localRestartDelay(RestartPolicy, outcome.state, this.#restarts, now);
       if (delay === undefined) return false;
       this.#holding = true;
@@ -319,9 +402,7 @@ export class TaskManager {
       if (this.#stopped) return true;
       if (connected() || !this.#shallRun) return false;
     }
-    await this.#controller?.remove(signal);
-    await this.#controller?.close();
-    this.#controller = undefined;
+    await this.#clearAway(signal);
     this.#restarts.push(clock.monotonic());
     this.#enter("accepted");
     return true;
@@ -357,10 +438,17 @@ export class TaskManager {
   /** Goes to a new phase and says so, in words only where the reported state is further already. */
   #move(outcome: Outcome, container = this.status.ContainerStatus): void {
     if (outcome.state === undefined) return;
-    this.#enter(outcome.state);
+    let { state } = outcome;
+    if (isTerminal(state)) this.#report = undefined;
+    if (isTerminal(state) && state !== "shutdown" && this.#env.isTrial?.()) {
+      // A program that has done its work is no service either.
+      state = "failed";
+      this.#report = { Kind: "rolled_back", Reason: outcome.err ?? "it ended" };
+    }
+    this.#enter(state);
     const again = this.#restarts.length;
     const message = again === 0 ? outcome.message : `${outcome.message} (run again on the node: ${again})`;
-    this.#setStatus(outcome.state, message, outcome.err, container);
+    this.#setStatus(state, message, outcome.err, container);
   }
 
   /** Goes to a new phase. Where the status is further, the phase is kept: what is half made ready must not pass for running. */
@@ -387,39 +475,19 @@ export class TaskManager {
 
   #setStatus(state: TaskState, message: string, err: string | undefined, container?: ContainerStatus): void {
     const before = this.status;
-    const State = compareStates(state, before.State) < 0 ? before.State : state;
-    if (State === before.State && message === before.Message && err === before.Err) return this.#keep({});
-    const status = this.#checked({
-      Timestamp: timestamp(this.#env.clock),
-      State,
-      Message: message,
-      ...(err ? { Err: err } : {}),
-      ...(container ? { ContainerStatus: container } : {}),
-      ...this.#portStatus(State, before),
+    const next = statusAfter(before, {
+      at: timestamp(this.#env.clock),
+      state,
+      message,
+      err,
+      container,
+      ports: this.#ports,
+      swap: this.#report,
     });
+    if (next === undefined) return this.#keep({});
+    const status = checkedStatus(this.task.ID, next);
     this.#keep({ status });
     this.#env.onStatus(this.task.ID, status);
-  }
-
-  /** Ports are a running task's; one that was found again still has those of before. */
-  #portStatus(state: TaskState, before: TaskStatus): Pick<TaskStatus, "PortStatus"> {
-    if (state !== "running") return {};
-    const Ports = this.#ports ?? before.PortStatus?.Ports ?? [];
-    return Ports.length > 0 ? { PortStatus: { Ports } } : {};
-  }
-
-  /** An executor's words and numbers as a manager takes them; a status that it refuses would never arrive. */
-  #checked(status: TaskStatus): TaskStatus {
-    const problems: FieldProblem[] = [];
-    const checked = parseTaskStatus(status, "", problems);
-    if (checked && problems.length === 0) return checked;
-    const { message } = CoveyError.invalid("report what the executor says", problems);
-    log.warn("Task {id} is reported without its container's status: {message}", {
-      id: this.task.ID,
-      message,
-    });
-    const { ContainerStatus: _refused, PortStatus: _ports, ...rest } = status;
-    return rest;
   }
 
   #keep(change: Partial<TaskRecord>): void {
@@ -428,12 +496,4 @@ export class TaskManager {
     this.#record = { ...this.#record, ...change, ...(handle && !same ? { handle } : {}) };
     this.#env.onRecord(this.#record);
   }
-}
-
-/** Resolves when `signal` aborts. */
-function aborted(signal: AbortSignal): Promise<void> {
-  return new Promise((resolve) => {
-    if (signal.aborted) return resolve();
-    signal.addEventListener("abort", () => resolve(), { once: true });
-  });
 }

@@ -6,11 +6,13 @@ import { getLogger } from "../api/log.ts";
 import { isTerminal } from "../api/task_state.ts";
 import type { Task, TaskStatus } from "../api/task.ts";
 import type { NodeDescription } from "../api/node.ts";
-import type { Executor } from "../executors/executor.ts";
+import type { Executor, Handle } from "../executors/executor.ts";
 import type { DependencyKeeper } from "./dependencies.ts";
+import type { DeviceFacts } from "./gate.ts";
 import { Leftovers } from "./leftovers.ts";
 import type { LocalState, TaskRecord } from "./local_state.ts";
 import { startLimit, StartLimiter } from "./start_limiter.ts";
+import { Swaps } from "./swaps.ts";
 import { TaskManager } from "./task_manager.ts";
 
 /** How long sets older than one seen before are refused: after that, the cluster must have been restored from a copy. */
@@ -26,9 +28,19 @@ export interface WorkerOptions {
   dependencies: DependencyKeeper;
   /** Identifies the machine's present boot; empty if the system does not say. */
   bootID: string;
+  /** See `SwapsOptions`. */
+  deviceFacts?: () => Promise<DeviceFacts>;
   /** See `TaskEnvironment`. */
   node: () => Promise<NodeDescription>;
   onStatus: (taskID: string, status: TaskStatus) => void;
+}
+
+/** A task as those see it who look into it: at its log, for one. */
+export interface TaskAccess {
+  executor: Executor | undefined;
+  handle: Handle | undefined;
+  /** It runs no more and never will again. */
+  over: boolean;
 }
 
 /** One task manager per task. */
@@ -38,6 +50,8 @@ export class Worker {
   readonly #executors: Map<string, Executor>;
   readonly #limiters = new Map<string, StartLimiter>();
   readonly #leftovers: Leftovers;
+  readonly #swaps: Swaps;
+  readonly #watchers = new Map<string, Set<() => void>>();
   #connected = false;
   #rebooted = false;
   #refusedSince: number | undefined;
@@ -46,7 +60,8 @@ export class Worker {
   constructor(options: WorkerOptions) {
     this.#options = options;
     this.#executors = new Map(options.executors.map((executor) => [executor.runtime, executor]));
-    const { clock, executors } = options;
+    const { clock, executors, state } = options;
+    this.#swaps = new Swaps({ clock, state, tasks: this.#tasks, facts: options.deviceFacts });
     this.#leftovers = new Leftovers({ clock, executors, has: (id) => this.#tasks.has(id) });
   }
 
@@ -57,6 +72,10 @@ export class Worker {
     this.#rebooted = bootID !== "" && state.node.bootID !== "" && bootID !== state.node.bootID;
     if (bootID !== state.node.bootID) state.setNode({ bootID });
     for (const record of records) this.#manage(record, true);
+    for (const { task } of records) {
+      this.#swaps.recovered(task.ID);
+      this.#swaps.observe(task.ID);
+    }
   }
 
   /** Says whether a manager can be reached; while none can, tasks that crash are run again in place. */
@@ -103,6 +122,23 @@ export class Worker {
     return this.#tasks.size;
   }
 
+  /** See {@linkcode TaskAccess}; undefined for a task that the node has not got. */
+  access(taskID: string): TaskAccess | undefined {
+    const task = this.#tasks.get(taskID);
+    if (task === undefined) return undefined;
+    const executor = this.#executors.get(task.task.Spec.Runtime);
+    return { executor, handle: task.handle, over: !task.assigned || isTerminal(task.status.State) };
+  }
+
+  /** Calls `wake` whenever something of the task changes. Returns how to stop that. */
+  watch(taskID: string, wake: () => void): () => void {
+    const watchers = this.#watchers.get(taskID) ?? new Set();
+    this.#watchers.set(taskID, watchers.add(wake));
+    return () => {
+      if (watchers.delete(wake) && watchers.size === 0) this.#watchers.delete(taskID);
+    };
+  }
+
   /** The newest status of every task. */
   *statuses(): Generator<[string, TaskStatus]> {
     for (const [id, task] of this.#tasks) yield [id, task.status];
@@ -120,6 +156,7 @@ export class Worker {
   /** Lets go of all tasks; their programs go on. */
   async stop(): Promise<void> {
     this.#stopped = true;
+    this.#swaps.stop();
     await Promise.allSettled([
       this.#leftovers.stop(),
       ...[...this.#tasks.values()].map((task) => task.stop()),
@@ -152,6 +189,7 @@ export class Worker {
     if (!present) return this.#manage({ task, status: task.Status, assigned: true }, false);
     if (present.assigned && isSameForNode(present.task, task)) return;
     present.update(task);
+    this.#swaps.observe(task.ID);
   }
 
   #manage(record: TaskRecord, recovered: boolean): void {
@@ -169,10 +207,18 @@ export class Worker {
       node: this.#options.node,
       connected: () => this.#connected,
       rebooted: this.#rebooted,
-      onRecord: (next) => state.put(next),
+      hold: () => this.#swaps.holdOf(ID),
+      isTrial: () => this.#swaps.isTrial(ID),
+      onRecord: (next) => {
+        state.put(next);
+        this.#swaps.observe(ID);
+        this.#changed(ID);
+      },
       onStatus,
     });
     this.#tasks.set(ID, task);
+    if (!recovered) this.#swaps.observe(ID);
+    this.#changed(ID);
     task.done.then(() => this.#forget(task), (thrown) => this.#setAside(task, CoveyError.from(thrown)));
   }
 
@@ -191,6 +237,12 @@ export class Worker {
     if (this.#stopped) return;
     this.#tasks.delete(ID);
     this.#options.state.delete(ID);
+    this.#swaps.observe(ID);
+    this.#changed(ID);
+  }
+
+  #changed(taskID: string): void {
+    for (const wake of [...this.#watchers.get(taskID) ?? []]) wake();
   }
 
   #limiter(runtime: string): StartLimiter {
@@ -206,6 +258,6 @@ export class Worker {
 /** What changes of a task, its spec by a reload included, raises its version. */
 function isSameForNode(a: Task, b: Task): boolean {
   return a.Version.Index === b.Version.Index || (a.DesiredState === b.DesiredState &&
-    JSON.stringify([a.Spec, a.ServiceAnnotations, a.Ports, a.AssignedGenericResources]) ===
-      JSON.stringify([b.Spec, b.ServiceAnnotations, b.Ports, b.AssignedGenericResources]));
+    JSON.stringify([a.Spec, a.ServiceAnnotations, a.Ports, a.AssignedGenericResources, a.Swap]) ===
+      JSON.stringify([b.Spec, b.ServiceAnnotations, b.Ports, b.AssignedGenericResources, b.Swap]));
 }

@@ -20,5 +20,12 @@ export const LEAVING_AS_MANAGER =
 export const REMOVING_LAST_MANAGER =
   "Removing the last manager erases all current state of the swarm. Use `--force` to ignore this message.";
 
+/** Any request of the swarm on a locked manager. */
+export const SWARM_LOCKED = "Swarm is encrypted and needs to be unlocked before it can be used. " +
+  'Please use "docker swarm unlock" to unlock it.';
+
+/** Unlock with another key. */
+export const WRONG_UNLOCK_KEY = "swarm could not be unlocked: invalid key provided";
+
 /** A request of the swarm on a node that is no manager; what to do about it follows. */
 export const NOT_A_MANAGER = "This node is not a swarm manager. ";

@@ -1,5 +1,7 @@
 /** Rollouts: an update of a service as it goes through a fleet, stage by stage. Extensions of the Engine API, in its style. */
 
+import type { MaintenanceWindow } from "./window.ts";
+
 /**
  * One stage of a rollout: `Percent` of the fleet, or the devices that meet `Constraint`, each on top of the stages before.
  * Durations in nanoseconds.
@@ -40,6 +42,17 @@ export interface RolloutConfig {
   Stages?: RolloutStage[];
   /** Failures among devices that come back after the rollout before it holds for the others; default by the ratio. */
   MaxReturneeFailures?: number;
+  /**
+   * Nanoseconds that the new version may take to get healthy on a device before the device goes back to the old one by
+   * itself, manager or not; none: it does not go back.
+   */
+  DeviceRollback?: number;
+  /** When devices make the new version ready; default at any time. Needs `DeviceRollback`, as the next two do. */
+  Download?: MaintenanceWindow;
+  /** When devices bring the new version in. */
+  Apply?: MaintenanceWindow;
+  /** Whether somebody at the device has to agree before. */
+  Consent?: boolean;
 }
 
 /**

@@ -5,6 +5,10 @@
  *     covey.rollout.bake: 10m                       of every stage
  *     covey.rollout.stage.1.promotion: manual       of the first stage alone
  *     covey.rollout.max-returnee-failures: 3
+ *     covey.rollout.device-rollback: 5m
+ *     covey.rollout.apply-window: 0 2 * * *
+ *     covey.rollout.apply-grace: 2h
+ *     covey.rollout.consent: true
  *
  * What a label says wins over the member; what no label says is the member's.
  */
@@ -45,6 +49,11 @@ export function rolloutConfig(spec: Pick<ServiceSpec, "Labels" | "UpdateConfig">
 /** The stages that an update of `spec` goes through; none if it is as Docker's. */
 export function stagesOf(spec: Pick<ServiceSpec, "Labels" | "UpdateConfig">): readonly RolloutStage[] {
   return rolloutConfig(spec)?.Stages ?? [];
+}
+
+/** True if none but the rollout brings the new version to a device: what ends there is run again as it was. */
+export function isOnlyByRollout(spec: Pick<ServiceSpec, "Labels" | "UpdateConfig">): boolean {
+  return stagesOf(spec).length > 0 || rolloutConfig(spec)?.DeviceRollback !== undefined;
 }
 
 /** `members` with what `labels` say. */
@@ -88,6 +97,20 @@ function apply(config: RolloutConfig, stages: RolloutStage[], key: string, text:
     config.MaxReturneeFailures = Number(text);
     return undefined;
   }
+  if (key === "device-rollback") {
+    config.DeviceRollback = parseGoDuration(text) ?? -1;
+    return config.DeviceRollback < 0 ? `cannot be read: current value is "${text}"` : undefined;
+  }
+  const [, window, member] = /^(download|apply)-(window|grace)$/.exec(key) ?? [];
+  if (window !== undefined) {
+    return applyWindow(config, window === "apply" ? "Apply" : "Download", member!, text);
+  }
+  if (key === "consent") {
+    config.Consent = text === "true";
+    return text === "true" || text === "false"
+      ? undefined
+      : `must be true or false: current value is "${text}"`;
+  }
   const [, number, name = key] = /^stage\.(\d+)\.(.+)$/.exec(key) ?? [];
   const field = STAGE_FIELDS[name];
   if (field === undefined) return "no such setting of a rollout";
@@ -98,6 +121,18 @@ function apply(config: RolloutConfig, stages: RolloutStage[], key: string, text:
   const meant = number === undefined ? all : stages.slice(Number(number) - 1, Number(number));
   if (meant.length === 0) return number === undefined ? "there are no stages" : `there is no stage ${number}`;
   for (const stage of meant) Object.assign(stage, { [field]: value });
+}
+
+function applyWindow(
+  config: RolloutConfig,
+  field: "Download" | "Apply",
+  member: string,
+  text: string,
+): string | undefined {
+  const grace = member === "grace" ? parseGoDuration(text) : undefined;
+  if (member === "grace" && grace === undefined) return `cannot be read: current value is "${text}"`;
+  const before = config[field] ?? { Cron: "", Grace: 0 };
+  config[field] = grace === undefined ? { ...before, Cron: text } : { ...before, Grace: grace };
 }
 
 function valueOf(field: StageField, text: string): string | number | undefined {

@@ -3,8 +3,10 @@
  * program is told of other versions of secrets and configs (`reload.ts`).
  */
 import type { Annotations, GenericResource, Meta, Version } from "./objects.ts";
+import type { NetworkAttachment } from "./network.ts";
 import type { RolloutMark } from "./rollout.ts";
 import type { LogDriver, PortConfig, TaskSpec } from "./service.ts";
+import type { SwapReport, TaskSwap } from "./swap.ts";
 import type { TaskState } from "./task_state.ts";
 
 /**
@@ -43,6 +45,8 @@ export interface TaskStatus {
   Err?: string;
   ContainerStatus?: ContainerStatus;
   PortStatus?: { Ports?: PortConfig[] };
+  /** What the device says of the swap that brings the task: an extension of the Engine API. */
+  Swap?: SwapReport;
 }
 
 /**
@@ -76,10 +80,16 @@ export interface Task extends Meta {
   Variables?: Record<string, string>;
   /** Host-mode ports of the service when the task was made. */
   Ports?: PortConfig[];
+  /** The service publishes ports on every node when the task was made, so it is attached to the ingress network. */
+  Ingress?: true;
+  /** The cluster's networks that it is in, from the allocator; a name of `Spec.Networks` stands for an engine's own network. */
+  NetworkAttachments?: NetworkAttachment[];
   /** When the manager first heard that it runs. */
   RunningAt?: string;
   /** The rollout that made it, if one did. */
   Rollout?: RolloutMark;
+  /** Its device brings it in by itself, and keeps the task before it until then. */
+  Swap?: TaskSwap;
   /** The run of the job that the task belongs to; none in a service that is no job. */
   JobIteration?: Version;
 }

@@ -11,6 +11,7 @@ import { newID, systemRandom } from "../api/random.ts";
 import type { Service } from "../api/service.ts";
 import { Fleet } from "../cli/demo/fleet.ts";
 import { newTask } from "../manager/orchestrator/mod.ts";
+import { ManagerKeys, systemFileSystem } from "../security/mod.ts";
 import { RaftMember } from "../manager/consensus/member/mod.ts";
 import { createStore } from "../manager/store/mod.ts";
 import { median } from "./figures.ts";
@@ -45,8 +46,11 @@ function benchNode(): Node {
 /** Writes the objects into the state of a manager that has ended. */
 async function fill(stateDir: string): Promise<void> {
   const { nodeID, advertise } = JSON.parse(await Deno.readTextFile(`${stateDir}/node.json`));
+  const keys = new ManagerKeys(systemFileSystem, stateDir);
+  await keys.load();
   const consensus = await RaftMember.open(`${stateDir}/raft/state.kv`, {
     nodeID,
+    dataKeys: keys.data,
     address: advertise,
     random: systemRandom,
     clock: systemClock,

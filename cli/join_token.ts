@@ -3,9 +3,7 @@ import { CoveyError } from "../api/errors.ts";
 import { TOKEN_VARIABLE } from "../api/handed_token.ts";
 import type { Context } from "./context.ts";
 import { firstLineOf } from "./files.ts";
-
-/** A token has some 85 characters; a longer line is something else. */
-const MAX_TOKEN_CHARACTERS = 4096;
+import { firstInputLine } from "./input_line.ts";
 
 /** The token of `--token-file`, `--token` (`-`: a line of standard input) or COVEY_JOIN_TOKEN. */
 export async function readJoinToken(
@@ -17,8 +15,9 @@ export async function readJoinToken(
   }
   if (tokenFile?.startsWith("SWMTKN-")) throw usage("--token-file wants a file, not the token");
   if (tokenFile !== undefined) return (await firstLineOf(tokenFile, "token")).trim();
-  if (token === "-" && Deno.stdin.isTerminal()) context.output.note("Join token: ");
-  const found = token === "-" ? await firstLine(Deno.stdin.readable) : token ?? context.env(TOKEN_VARIABLE);
+  const found = token === "-"
+    ? await firstInputLine(context, "Join token")
+    : token ?? context.env(TOKEN_VARIABLE);
   if (found) return found.trim();
   throw usage(
     `no token; give --token-file FILE, a line of standard input (--token -), or the variable ${TOKEN_VARIABLE}`,
@@ -27,13 +26,4 @@ export async function readJoinToken(
 
 function usage(problem: string): CoveyError {
   return new CoveyError("invalid_argument", `Cannot join: ${problem}`);
-}
-
-async function firstLine(stream: ReadableStream<Uint8Array>): Promise<string> {
-  let text = "";
-  for await (const piece of stream.pipeThrough(new TextDecoderStream())) {
-    text += piece;
-    if (text.includes("\n") || text.length > MAX_TOKEN_CHARACTERS) break;
-  }
-  return text.split(/\r?\n/, 1)[0]!;
 }

@@ -60,3 +60,14 @@ export async function writeFileAtomically(
   await fs.rename(temporary, `${folder}/${name}`);
   await fs.syncFolder(folder);
 }
+
+/** Whether there is something at `path` on the machine's disk. */
+export async function exists(path: string): Promise<boolean> {
+  try {
+    await Deno.stat(path);
+    return true;
+  } catch (error) {
+    if (error instanceof Deno.errors.NotFound) return false;
+    throw error;
+  }
+}

@@ -7,17 +7,24 @@
  *
  * Three files cannot change in one step: `save` copies a whole current set to `previous` first, so whichever
  * write a power cut interrupts, one whole set is left.
+ *
+ * A manager's private keys may be sealed, with a key that a locked one does not have; see `manager_keys.ts`.
  */
 import { CoveyError } from "../api/errors.ts";
+import { DataCipher } from "./data_cipher.ts";
 import { type FileSystem, writeFileAtomically } from "./file_system.ts";
 import { createPrivateKeyPEM, publicKeyOf } from "./key_pair.ts";
-import { decodePEM } from "./pem.ts";
+import { decodePEM, decodeSinglePEM, encodePEM } from "./pem.ts";
 import { assembleIdentity, type IdentityFiles, type NodeIdentity } from "./node_identity.ts";
 
 const ROOT_FILE = "swarm-root-ca.crt";
 const CERTIFICATE_FILE = "swarm-node.crt";
 const KEY_FILE = "swarm-node.key";
 const PENDING_KEY_FILE = "swarm-node.pending.key";
+
+const SEALED_LABEL = "COVEY SEALED KEY";
+/** What a sealed key belongs to. Not its file's name: the pending key becomes the present one. */
+const KEY_CONTEXT = "node key";
 
 const FOLDER_MODE = 0o700;
 const PRIVATE_MODE = 0o600;
@@ -28,9 +35,12 @@ export class IdentityStore {
   readonly #fs: FileSystem;
   readonly #folder: string;
   readonly #previous: string;
+  #sealing: DataCipher | undefined;
 
-  constructor(fs: FileSystem, stateDir: string) {
+  /** `sealKey` unseals private keys, and seals those that are written. */
+  constructor(fs: FileSystem, stateDir: string, sealKey?: Uint8Array) {
     this.#fs = fs;
+    this.#sealing = sealKey && new DataCipher(sealKey);
     this.#folder = `${stateDir}/certificates`;
     this.#previous = `${this.#folder}/previous`;
   }
@@ -77,9 +87,25 @@ export class IdentityStore {
     return identity;
   }
 
+  /**
+   * Private keys are sealed with `sealKey` from now on, or without one in clear, also those on disk. A crash leaves some as
+   * they were, which can be read with the key of before or after, whichever there was.
+   */
+  async useSealKey(sealKey: Uint8Array | undefined): Promise<void> {
+    const places = [[this.#folder, KEY_FILE], [this.#previous, KEY_FILE], [this.#folder, PENDING_KEY_FILE]];
+    // One that cannot be read stays as it is: whoever needs it says so.
+    const keys = await Promise.all(
+      places.map(([folder, name]) => this.#readKey(folder!, name!).catch(() => undefined)),
+    );
+    this.#sealing = sealKey && new DataCipher(sealKey);
+    for (const [at, [folder, name]] of places.entries()) {
+      if (keys[at] !== undefined) await this.#writeKey(folder!, name!, keys[at]);
+    }
+  }
+
   /** The private keys (PEM) that this node has and last had, the present one first. */
   async keys(): Promise<string[]> {
-    const keys = [await this.#read(this.#folder, KEY_FILE), await this.#read(this.#previous, KEY_FILE)];
+    const keys = [await this.#readKey(this.#folder, KEY_FILE), await this.#readKey(this.#previous, KEY_FILE)];
     return keys.filter((key) => key !== undefined);
   }
 
@@ -95,11 +121,11 @@ export class IdentityStore {
    * asks again with the same key, and the CA answers with the same node.
    */
   async pendingKey(): Promise<string> {
-    const existing = await this.#read(this.#folder, PENDING_KEY_FILE);
+    const existing = await this.#readKey(this.#folder, PENDING_KEY_FILE).catch(() => undefined);
     if (existing !== undefined && isPrivateKey(existing)) return existing;
     await this.#fs.makeFolder(this.#folder, FOLDER_MODE);
     const created = await createPrivateKeyPEM();
-    await this.#write(this.#folder, PENDING_KEY_FILE, created, PRIVATE_MODE);
+    await this.#writeKey(this.#folder, PENDING_KEY_FILE, created);
     return created;
   }
 
@@ -117,7 +143,7 @@ export class IdentityStore {
     const certificateChainPEM = await this.#read(folder, CERTIFICATE_FILE);
     if (certificateChainPEM === undefined) return undefined;
     const rootCAPEM = await this.#read(folder, ROOT_FILE);
-    const privateKeyPEM = await this.#read(folder, KEY_FILE);
+    const privateKeyPEM = await this.#readKey(folder, KEY_FILE);
     if (rootCAPEM === undefined || privateKeyPEM === undefined) {
       const missing = rootCAPEM === undefined ? ROOT_FILE : KEY_FILE;
       throw new CoveyError("data_loss", `Cannot use node certificate: ${missing} is missing`);
@@ -135,7 +161,7 @@ export class IdentityStore {
 
   async #writeTo(folder: string, files: IdentityFiles): Promise<void> {
     await this.#write(folder, ROOT_FILE, files.rootCAPEM, PUBLIC_MODE);
-    await this.#write(folder, KEY_FILE, files.privateKeyPEM, PRIVATE_MODE);
+    await this.#writeKey(folder, KEY_FILE, files.privateKeyPEM);
     await this.#write(folder, CERTIFICATE_FILE, files.certificateChainPEM, PUBLIC_MODE);
   }
 
@@ -144,10 +170,39 @@ export class IdentityStore {
     return data && new TextDecoder().decode(data);
   }
 
+  /** A private key in clear. Throws `data_loss` for one that is sealed and cannot be unsealed. */
+  async #readKey(folder: string, name: string): Promise<string | undefined> {
+    const text = await this.#read(folder, name);
+    if (text === undefined || !isSealedKey(text)) return text;
+    const sealed = decodeSinglePEM(SEALED_LABEL, text);
+    const clear = this.#sealing?.unseal(sealed, KEY_CONTEXT);
+    if (clear !== undefined) return encodePEM("PRIVATE KEY", clear);
+    const why = this.#sealing ? "it is damaged, or was sealed with another key" : "this manager is locked";
+    throw new CoveyError("data_loss", `Cannot unseal ${folder}/${name}: ${why}`);
+  }
+
+  async #writeKey(folder: string, name: string, privateKeyPEM: string): Promise<void> {
+    const before = await this.#read(folder, name);
+    const isAsWanted = before !== undefined && isSealedKey(before) === (this.#sealing !== undefined) &&
+      await this.#readKey(folder, name).catch(() => undefined) === privateKeyPEM;
+    if (isAsWanted) return;
+    const text = this.#sealing
+      ? encodePEM(
+        SEALED_LABEL,
+        this.#sealing.seal(decodeSinglePEM("PRIVATE KEY", privateKeyPEM), KEY_CONTEXT),
+      )
+      : privateKeyPEM;
+    await this.#write(folder, name, text, PRIVATE_MODE);
+  }
+
   async #write(folder: string, name: string, text: string, mode: number): Promise<void> {
     if (await this.#read(folder, name) === text) return;
     await writeFileAtomically(this.#fs, folder, name, new TextEncoder().encode(text), mode);
   }
+}
+
+function isSealedKey(text: string): boolean {
+  return text.includes(`-----BEGIN ${SEALED_LABEL}-----`);
 }
 
 function isPrivateKey(pem: string): boolean {

@@ -5,7 +5,7 @@
 import { CoveyError } from "../api/errors.ts";
 
 /** Labels that the project reads or writes. */
-export type PEMLabel = "CERTIFICATE" | "CERTIFICATE REQUEST" | "PRIVATE KEY";
+export type PEMLabel = "CERTIFICATE" | "CERTIFICATE REQUEST" | "PRIVATE KEY" | "COVEY SEALED KEY";
 
 const LINE_LENGTH = 64;
 

@@ -66,12 +66,6 @@ export function parseClusterSpec(body: unknown): ClusterSpecChanges {
   if (changes.Name !== undefined && changes.Name !== DEFAULT_CLUSTER_NAME) {
     problems.push({ field: "Name", message: `swarm spec must be named "${DEFAULT_CLUSTER_NAME}"` });
   }
-  if (changes.EncryptionConfig?.AutoLockManagers === true) {
-    problems.push({
-      field: "EncryptionConfig.AutoLockManagers",
-      message: "locking managers is not available yet",
-    });
-  }
   checkSize(changes, "spec", MAX_SPEC_BYTES, problems);
   if (problems.length > 0) throw CoveyError.invalid("use the swarm spec", problems);
   return changes;

@@ -5,12 +5,22 @@ import type { FieldProblem } from "../errors.ts";
 import type { RolloutConfig, RolloutStage } from "../rollout.ts";
 import { labelledRollout } from "../rollout_labels.ts";
 import { isGlobal, type ServiceSpec, type UpdateConfig } from "../service.ts";
-import { decimal, integer, isObject, line, list, nonZero, oneOf, record, type Shape } from "./shape.ts";
+import { cronProblem, type MaintenanceWindow } from "../window.ts";
+import { decimal, flag, integer, isObject, line, list, nonZero, oneOf, record, type Shape } from "./shape.ts";
 
 /** More than anybody promotes, and each is looked at in every step. */
 const MAX_STAGES = 20;
 /** Nanoseconds that a new task is watched, unless the update config says otherwise (Docker). */
 const DEFAULT_MONITOR_NS = 5 * SECOND_NS;
+
+/** Characters of a cron expression: seven fields with lists. */
+const MAX_CRON_LENGTH = 200;
+
+const windowFields = record({ Cron: line(MAX_CRON_LENGTH), Grace: integer(0) });
+const windowShape: Shape<MaintenanceWindow> = (value, path, problems) => {
+  const fields = windowFields(value, path, problems);
+  return fields && { Cron: "", Grace: 0, ...fields };
+};
 
 /** `UpdateConfig.Rollout` as a client sends it. */
 export const rolloutShape: Shape<RolloutConfig> = record({
@@ -27,6 +37,10 @@ export const rolloutShape: Shape<RolloutConfig> = record({
     MAX_STAGES,
   ),
   MaxReturneeFailures: integer(0),
+  DeviceRollback: nonZero(integer(0)),
+  Download: windowShape,
+  Apply: windowShape,
+  Consent: flag,
 });
 
 /**
@@ -59,6 +73,8 @@ export function checkRollout(spec: ServiceSpec, problems: FieldProblem[]): void 
       message: "FailureAction continue goes on whatever fails",
     });
   }
+  checkWindows(config, problems);
+  if (config.DeviceRollback !== undefined) checkDeviceRollback(spec, config.DeviceRollback, problems);
   if (stages.length === 0) return;
   if (!isGlobal(spec)) problems.push({ field, message: "stages are for global services" });
   if (continues) {
@@ -71,6 +87,40 @@ export function checkRollout(spec: ServiceSpec, problems: FieldProblem[]): void 
     });
   }
   checkStages(stages, spec.UpdateConfig, `${field}.Stages`, problems);
+}
+
+/** A window that opens for less than a minute is missed by a device that is a little late. */
+const MIN_GRACE_NS = 60 * SECOND_NS;
+
+function checkWindows(config: RolloutConfig, problems: FieldProblem[]): void {
+  for (const name of ["Download", "Apply", "Consent"] as const) {
+    const field = `UpdateConfig.Rollout.${name}`;
+    if (config[name] && config.DeviceRollback === undefined) {
+      const message = "needs DeviceRollback: else devices do not bring a new version in by themselves";
+      problems.push({ field, message });
+    }
+    if (name === "Consent" || config[name] === undefined) continue;
+    const { Cron, Grace } = config[name], problem = cronProblem(Cron);
+    if (problem !== undefined) {
+      problems.push({ field: `${field}.Cron`, message: `${problem}: current value is "${Cron}"` });
+    }
+    if (Grace < MIN_GRACE_NS) {
+      const message = `the window is open for less than a minute: current value is ${Grace} ns`;
+      problems.push({ field: `${field}.Grace`, message });
+    }
+  }
+}
+
+/** Nanoseconds in which a program can be stopped and another started; less would call every version bad. */
+const MIN_DEVICE_ROLLBACK_NS = SECOND_NS;
+
+function checkDeviceRollback(spec: ServiceSpec, deadline: number, problems: FieldProblem[]): void {
+  const field = "UpdateConfig.Rollout.DeviceRollback";
+  if (!isGlobal(spec)) problems.push({ field, message: "devices go back by themselves in global services" });
+  // A label that cannot be read has been told of already.
+  if (deadline >= 0 && deadline < MIN_DEVICE_ROLLBACK_NS) {
+    problems.push({ field, message: `must be at least 1 s: current value is ${deadline} ns` });
+  }
 }
 
 /** Two copies that cannot stand side by side on a device must not be asked to. */

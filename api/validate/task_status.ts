@@ -1,9 +1,10 @@
 /** Normalizes and validates a task's status as an agent reports it: authenticated, but not trusted to be well-behaved. */
 import type { FieldProblem } from "../errors.ts";
+import { SWAP_KINDS } from "../swap.ts";
 import { isTaskState, stateOrder, type TaskState } from "../task_state.ts";
 import type { TaskStatus } from "../task.ts";
 import { port } from "./port.ts";
-import { integer, line, list, quoted, record, type Shape, words } from "./shape.ts";
+import { integer, line, list, oneOf, quoted, record, type Shape, words } from "./shape.ts";
 
 /** Characters of `Message` and `Err`, each; they are words of programs and engines, so longer ones are cut. */
 const MAX_STATUS_TEXT = 4096;
@@ -36,6 +37,10 @@ const shape = record({
     ExitCode: integer(-(2 ** 31), 2 ** 32 - 1),
   }),
   PortStatus: record({ Ports: list(port, MAX_STATUS_PORTS) }),
+  Swap: record({ Kind: oneOf(SWAP_KINDS), Reason: words(MAX_STATUS_TEXT), Until: line(MAX_TIME_LENGTH) }, [
+    "Kind",
+    "Reason",
+  ]),
 }, ["State", "Timestamp", "Message"]);
 
 /** The status to store; undefined after a problem. Unknown fields are dropped. */
@@ -44,7 +49,8 @@ export function parseTaskStatus(
   path: string,
   problems: FieldProblem[],
 ): TaskStatus | undefined {
-  const { State, Timestamp, Message, Err, ContainerStatus, PortStatus } = shape(value, path, problems) ?? {};
+  const { State, Timestamp, Message, Err, ContainerStatus, PortStatus, Swap } =
+    shape(value, path, problems) ?? {};
   if (State === undefined || Timestamp === undefined || Message === undefined) return undefined;
   return {
     Timestamp,
@@ -61,6 +67,9 @@ export function parseTaskStatus(
           ...each,
         })),
       },
+    }),
+    ...(Swap?.Kind && Swap.Reason && {
+      Swap: { Kind: Swap.Kind, Reason: Swap.Reason, ...(Swap.Until && { Until: Swap.Until }) },
     }),
   };
 }

@@ -3,7 +3,7 @@ import type { BackupEnd, BackupHead } from "../../api/backup.ts";
 import { type Clock, timestamp } from "../../api/clock.ts";
 import { CoveyError } from "../../api/errors.ts";
 import { newID, type Random } from "../../api/random.ts";
-import { systemFileSystem } from "../../security/mod.ts";
+import { exists, systemFileSystem } from "../../security/mod.ts";
 import { firstNode } from "../cluster/new_cluster.ts";
 import { importBackup, type RestoreTarget } from "./import_backup.ts";
 
@@ -56,16 +56,6 @@ async function refuseUsed(stateDir: string): Promise<void> {
       "failed_precondition",
       `Cannot restore to ${stateDir}: it is not empty, ${name} of a cluster is there`,
     );
-  }
-}
-
-async function exists(path: string): Promise<boolean> {
-  try {
-    await Deno.stat(path);
-    return true;
-  } catch (error) {
-    if (error instanceof Deno.errors.NotFound) return false;
-    throw error;
   }
 }
 

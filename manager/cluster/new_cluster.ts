@@ -9,9 +9,11 @@ import {
 import type { Clock } from "../../api/clock.ts";
 import type { Meta } from "../../api/objects.ts";
 import type { Node, NodeAvailability } from "../../api/node.ts";
-import type { Random } from "../../api/random.ts";
+import { INGRESS_NETWORK_NAME, type NetworkSpec } from "../../api/network.ts";
+import { newID, type Random } from "../../api/random.ts";
+import { carve } from "./carve.ts";
 import type { Store } from "../store/store.ts";
-import { createJoinTokens, createRootCA } from "../../security/mod.ts";
+import { createJoinTokens, createRootCA, createUnlockKey } from "../../security/mod.ts";
 
 /** Docker's defaults; only the unit of ElectionTick and HeartbeatTick is Covey's own: 100 ms here, 1 s in SwarmKit. */
 export function defaultClusterSpec(): ClusterSpec {
@@ -33,33 +35,63 @@ export function defaultClusterSpec(): ClusterSpec {
   };
 }
 
+/** The unlock key of a cluster with this spec: the one before, where there is one that is not `rotated`. */
+export function unlockKeyFor(
+  { EncryptionConfig }: ClusterSpec,
+  before: string | undefined,
+  random: Random,
+  rotated = false,
+): Pick<Cluster, "UnlockKey"> {
+  if (!EncryptionConfig.AutoLockManagers) return {};
+  return { UnlockKey: rotated || before === undefined ? createUnlockKey(random) : before };
+}
+
 /** The cluster object with a new root CA and join tokens; `spec` overrides Docker's defaults part by part. */
 export async function newCluster(
   id: string,
   spec: Partial<ClusterSpec>,
   context: { clock: Clock; random: Random },
+  networks: ClusterNetworks = {},
 ): Promise<Cluster> {
   const root = await createRootCA(context);
   const defaults = defaultClusterSpec();
+  const Spec = {
+    ...defaults,
+    ...spec,
+    Name: DEFAULT_CLUSTER_NAME,
+    Orchestration: { ...defaults.Orchestration, ...spec.Orchestration },
+    Raft: { ...defaults.Raft, ...spec.Raft },
+    Dispatcher: { ...defaults.Dispatcher, ...spec.Dispatcher },
+    CAConfig: { ...defaults.CAConfig, ...spec.CAConfig },
+  };
   return {
     ...unstamped(id),
-    Spec: {
-      ...defaults,
-      ...spec,
-      Name: DEFAULT_CLUSTER_NAME,
-      Orchestration: { ...defaults.Orchestration, ...spec.Orchestration },
-      Raft: { ...defaults.Raft, ...spec.Raft },
-      Dispatcher: { ...defaults.Dispatcher, ...spec.Dispatcher },
-      CAConfig: { ...defaults.CAConfig, ...spec.CAConfig },
-    },
+    ...unlockKeyFor(Spec, undefined, context.random),
+    Spec,
     RootCA: {
       CACert: root.certificatePEM,
       CAKey: root.privateKeyPEM,
       JoinTokens: createJoinTokens(root.certificatePEM, context.random),
     },
+    ...pick(networks),
     BlacklistedCertificates: {},
   };
 }
+
+/** What is said of a new cluster's networks, once and for all. */
+export type ClusterNetworks = Pick<Cluster, "DefaultAddrPool" | "SubnetSize" | "DataPathPort">;
+
+/** The pool of Docker's that is meant where a size comes without one: its client always sends a size. */
+function pick({ DefaultAddrPool, SubnetSize, DataPathPort }: ClusterNetworks): ClusterNetworks {
+  return {
+    ...(DefaultAddrPool && { DefaultAddrPool }),
+    ...(DefaultAddrPool && SubnetSize !== undefined && { SubnetSize }),
+    ...(DataPathPort !== undefined && { DataPathPort }),
+  };
+}
+
+/** The network over which published ports reach tasks, as SwarmKit gives it to each new cluster. */
+const INGRESS: NetworkSpec = { Name: INGRESS_NETWORK_NAME, Labels: {}, Ingress: true };
 
 /** The first manager's node object. */
 export function firstNode(id: string, availability: NodeAvailability): Node {
@@ -71,25 +103,34 @@ export function firstNode(id: string, availability: NodeAvailability): Node {
   };
 }
 
-/** Writes the first objects, both or none. */
+/** Writes the first objects, all or none. */
 export async function createCluster(
   store: Store,
   first: { clusterID: string; nodeID: string; availability: NodeAvailability },
   spec: Partial<ClusterSpec>,
   context: { clock: Clock; random: Random },
+  networks: ClusterNetworks = {},
 ): Promise<void> {
-  const cluster = await newCluster(first.clusterID, spec, context);
+  const cluster = await newCluster(first.clusterID, spec, context, networks);
+  const ingressID = newID(context.random);
   await store.update((tx) => {
     tx.create("clusters", cluster);
     tx.create("nodes", firstNode(first.nodeID, first.availability));
+    tx.create("networks", { ...unstamped(ingressID), Spec: INGRESS, ...carve(tx, cluster, INGRESS) });
   });
 }
 
 /** Lays `spec` over what the cluster has. */
-export async function changeClusterSpec(store: Store, spec: Partial<ClusterSpec>): Promise<void> {
+export async function changeClusterSpec(
+  store: Store,
+  spec: Partial<ClusterSpec>,
+  random: Random,
+): Promise<void> {
   await store.update((tx) => {
     const [cluster] = tx.all("clusters");
-    if (cluster !== undefined) tx.update("clusters", { ...cluster, Spec: { ...cluster.Spec, ...spec } });
+    if (cluster === undefined) return;
+    const { UnlockKey, ...rest } = cluster, Spec = { ...cluster.Spec, ...spec };
+    tx.update("clusters", { ...rest, ...unlockKeyFor(Spec, UnlockKey, random), Spec });
   });
 }
 

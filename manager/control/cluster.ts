@@ -5,6 +5,7 @@ import type { Clock } from "../../api/clock.ts";
 import type { ClusterRootCA, ClusterSpec } from "../../api/cluster.ts";
 import { CoveyError } from "../../api/errors.ts";
 import type { Random } from "../../api/random.ts";
+import { unlockKeyFor } from "../cluster/new_cluster.ts";
 import { createJoinToken } from "../../security/mod.ts";
 import type { Store } from "../store/store.ts";
 import { requireVersion } from "./version.ts";
@@ -18,21 +19,29 @@ const EXPIRED_CERT_MEMORY_MS = 7 * DAY_MS;
 /** Whose join token. */
 export type TokenRole = keyof ClusterRootCA["JoinTokens"];
 
-/** Replaces the spec, and the join tokens of `rotate`. Throws `aborted` for a stale version. */
+/** What an update makes anew. */
+export interface Rotation {
+  tokens: readonly TokenRole[];
+  /** Means nothing without a lock. */
+  unlockKey: boolean;
+}
+
+/** Replaces the spec, and what `rotate` says. Throws `aborted` for a stale version. */
 export async function updateCluster(
   store: Store,
   { clock, random }: { clock: Clock; random: Random },
   version: number,
-  { spec, rotate }: { spec: ClusterSpec; rotate: readonly TokenRole[] },
+  { spec, rotate }: { spec: ClusterSpec; rotate: Rotation },
 ): Promise<void> {
   await store.update((tx) => {
     const cluster = requireCluster(tx);
     requireVersion(cluster, version);
     requireSameRoot(cluster.Spec, spec);
-    const { RootCA } = cluster;
-    const tokens = rotate.map((role) => [role, createJoinToken(RootCA.CACert, random)]);
+    const { RootCA, UnlockKey, ...rest } = cluster;
+    const tokens = rotate.tokens.map((role) => [role, createJoinToken(RootCA.CACert, random)]);
     tx.update("clusters", {
-      ...cluster,
+      ...rest,
+      ...unlockKeyFor(spec, UnlockKey, random, rotate.unlockKey),
       Spec: spec,
       RootCA: { ...RootCA, JoinTokens: { ...RootCA.JoinTokens, ...Object.fromEntries(tokens) } },
       BlacklistedCertificates: dropExpired(cluster.BlacklistedCertificates, clock),

@@ -9,6 +9,7 @@ import type { ReadView, Store } from "../store/store.ts";
 import { isHeldUp, nextStage, tally } from "../updater/plan.ts";
 import { policyOf } from "../updater/policy.ts";
 import { timesByDate } from "../updater/run_time.ts";
+import type { SlotFacts } from "../updater/slot_facts.ts";
 import { readSlots } from "../updater/slot_table.ts";
 
 /** Everything that can be done with a rollout. */
@@ -39,9 +40,10 @@ export async function controlRollout(
     if (service === undefined) throw new CoveyError("not_found", `service ${serviceID} not found`);
     const { status, rollout } = required(service, `${action} the rollout of`);
     if (!ALLOWED[action].includes(rollout.State)) refuse(service, action, whyNot(rollout));
-    if (action === "retry" && !hasFailures(rollout)) refuse(service, action, "nothing has failed");
     if (action === "abort" && rollout.Ended) refuse(service, action, "it is completed");
-    tx.update("services", { ...service, UpdateStatus: changed(status, rollout, action, clock) });
+    const places = action === "retry" ? placesToRetry(tx, service, rollout, clock.now()) : [];
+    if (action === "retry" && places.length === 0) refuse(service, action, "nothing has failed");
+    tx.update("services", { ...service, UpdateStatus: changed(status, rollout, action, clock, places) });
   });
 }
 
@@ -56,8 +58,14 @@ function whyNot({ State, Stage }: Rollout): string {
   return `stage ${Stage + 1} is ${State.replace("_", " ")}`;
 }
 
-function hasFailures({ Failures }: Rollout): boolean {
-  return Failures.length > 0;
+/** Places that failed, and those whose devices remember that the version failed there before. */
+function placesToRetry(view: ReadView, service: Service, rollout: Rollout, nowMs: number): string[] {
+  const remembered = slotsOf(view, service, rollout, nowMs).filter(({ report }) =>
+    report?.Kind === "remembered_bad"
+  );
+  return [
+    ...new Set([...rollout.Failures.map(({ Place }) => Place), ...remembered.map(({ place }) => place)]),
+  ];
 }
 
 function required(service: Service, what: string): { status: UpdateStatus; rollout: Rollout } {
@@ -67,7 +75,13 @@ function required(service: Service, what: string): { status: UpdateStatus; rollo
   throw new CoveyError("failed_precondition", `Cannot ${what} ${service.Spec.Name}: ${why}`);
 }
 
-function changed(status: UpdateStatus, rollout: Rollout, action: RolloutAction, clock: Clock): UpdateStatus {
+function changed(
+  status: UpdateStatus,
+  rollout: Rollout,
+  action: RolloutAction,
+  clock: Clock,
+  places: string[],
+): UpdateStatus {
   const rollback = status.State.startsWith("rollback"), word = rollback ? "rollback" : "update";
   const { CompletedAt: _, ...rest } = status;
   const stopped = (State: "paused" | "aborted", Message: string): UpdateStatus => ({
@@ -78,20 +92,26 @@ function changed(status: UpdateStatus, rollout: Rollout, action: RolloutAction, 
   });
   if (action === "pause") return stopped("paused", `${word} paused by hand`);
   if (action === "abort") return stopped("aborted", `${word} aborted by hand`);
-  const next = goingOn(rollout, action, clock);
+  const next = action === "retry" ? retrying(rollout, places, clock) : goingOn(rollout, action, clock);
   if (next.State === "completed") {
     const State = rollback ? "rollback_completed" : "completed";
     return { ...rest, State, CompletedAt: timestamp(clock), Message: `${word} completed`, Rollout: next };
   }
-  return {
-    ...rest,
-    State: rollback ? "rollback_started" : "updating",
-    Message: `${word} in progress`,
-    Rollout: next,
-  };
+  const Message = next.State === "awaiting_promotion" ? status.Message : `${word} in progress`;
+  return { ...rest, State: rollback ? "rollback_started" : "updating", Message, Rollout: next };
 }
 
-function goingOn(rollout: Rollout, action: RolloutAction, clock: Clock): Rollout {
+/** A stage that is watched, or was, is not watched anew for the sake of some of its devices. */
+function retrying(rollout: Rollout, places: string[], clock: Clock): Rollout {
+  const { State, BakeStartedAt = "", StageStartedAt } = rollout;
+  const next = { ...rollout, Failed: 0, Failures: [], Retry: places };
+  if (rollout.Ended) return { ...next, State: "completed" };
+  if (State === "awaiting_promotion") return next;
+  if (Date.parse(BakeStartedAt) >= Date.parse(StageStartedAt)) return { ...next, State: "baking" };
+  return { ...next, State: "rolling", StageStartedAt: timestamp(clock) };
+}
+
+function goingOn(rollout: Rollout, action: "promote" | "resume", clock: Clock): Rollout {
   if (action === "promote") return { ...rollout, ...nextStage(rollout, timestamp(clock)) };
   const { BakeStartedAt: _, Retry: _again, ...rest } = rollout;
   const next: Rollout = {
@@ -99,10 +119,7 @@ function goingOn(rollout: Rollout, action: RolloutAction, clock: Clock): Rollout
     State: rollout.Ended ? "completed" : "rolling",
     StageStartedAt: timestamp(clock),
   };
-  if (action === "resume") {
-    return { ...next, Failures: rollout.Failures.map((each) => ({ ...each, Forgiven: true })) };
-  }
-  return { ...next, Failed: 0, Failures: [], Retry: rollout.Failures.map(({ Place }) => Place) };
+  return { ...next, Failures: rollout.Failures.map((each) => ({ ...each, Forgiven: true })) };
 }
 
 /** A rollout as it is shown, with what holds up its devices. */
@@ -117,10 +134,7 @@ export interface RolloutView extends Rollout {
 /** How far the rollout of `service` is. Throws `failed_precondition` where it has none. */
 export function rolloutView(view: ReadView, service: Service, nowMs: number): RolloutView {
   const { status, rollout } = required(service, "show the rollout of");
-  const live = {
-    liveTasks: (...[store, of, tasks]: Parameters<LiveTasks>) => liveTasks(store, of, tasks, nowMs),
-  };
-  const slots = readSlots(view, live, service, rollout, nowMs);
+  const slots = slotsOf(view, service, rollout, nowMs);
   const deferred = slots.filter(isHeldUp);
   return {
     ...tally({ rollout, slots, times: timesByDate(rollout, nowMs) }, policyOf(service)),
@@ -128,11 +142,23 @@ export function rolloutView(view: ReadView, service: Service, nowMs: number): Ro
     UpdateState: status.State,
     Message: status.Message,
     Stages: stagesOf(service.Spec),
-    DeferredPlaces: deferred.slice(0, MAX_LISTED_DEFERRED).map(({ place, deferred }) => ({
-      Place: place,
-      Reason: deferred === "paused" ? "its node is paused" : "its node is not reachable",
+    DeferredPlaces: deferred.slice(0, MAX_LISTED_DEFERRED).map((slot) => ({
+      Place: slot.place,
+      Reason: reasonOf(slot),
     })),
   };
+}
+
+function reasonOf({ deferred, report }: SlotFacts): string {
+  if (report !== undefined) return `${report.Kind.replace("_", " ")}: ${report.Reason}`;
+  return deferred === "paused" ? "its node is paused" : "its node is not reachable";
+}
+
+function slotsOf(view: ReadView, service: Service, rollout: Rollout, nowMs: number): SlotFacts[] {
+  const live = {
+    liveTasks: (...[store, of, tasks]: Parameters<LiveTasks>) => liveTasks(store, of, tasks, nowMs),
+  };
+  return readSlots(view, live, service, rollout, nowMs);
 }
 
 type LiveTasks = (

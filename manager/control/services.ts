@@ -6,6 +6,7 @@ import { newID, type Random } from "../../api/random.ts";
 import { isJob, modeOf, type Service, type ServiceSpec } from "../../api/service.ts";
 import type { Store, WriteTransaction } from "../store/store.ts";
 import { requireDependencies } from "./payloads.ts";
+import { requireNetworks } from "./service_networks.ts";
 import { requireVariables } from "./variables.ts";
 import { forNewcomer } from "../task/gate.ts";
 import { requireVersion } from "./version.ts";
@@ -33,6 +34,7 @@ export async function createService(
       );
     }
     requireDependencies(tx, spec.TaskTemplate);
+    requireNetworks(tx, spec);
     requireVariables(tx, spec.TaskTemplate);
     tx.create("services", service);
   });
@@ -63,6 +65,7 @@ export async function updateService(
     }
     requireVersion(service, version);
     requireDependencies(tx, spec.TaskTemplate);
+    requireNetworks(tx, spec, id);
     requireVariables(tx, spec.TaskTemplate);
     writeSpec(tx, clock, service, spec);
   });
@@ -105,6 +108,7 @@ export async function rollbackService(
     requireVersion(service, version);
     // What the present spec does not use may have been removed meanwhile.
     requireDependencies(tx, service.PreviousSpec.TaskTemplate);
+    requireNetworks(tx, service.PreviousSpec, id);
     requireVariables(tx, service.PreviousSpec.TaskTemplate);
     const { Proven: _, ...kept } = service;
     tx.update("services", {

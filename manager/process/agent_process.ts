@@ -20,15 +20,22 @@ export interface AgentProcessOptions {
   args: string[];
   env: Record<string, string>;
   clock: Clock;
+  /** What the manager's private keys are sealed with, if they are; handed over on the pipe, where nobody else sees it. */
+  identityKey?: Uint8Array | undefined;
 }
 
 const logger = getLogger(["covey", "agent-process"]);
 
 /** The flags of the agent beside a manager: its own state, the manager's identity and host name. */
-export function agentArguments(options: ManagerOptions, managers: readonly string[]): string[] {
+export function agentArguments(
+  options: ManagerOptions,
+  managers: readonly string[],
+  dataPath: string | undefined,
+): string[] {
   const { stateDir, hostname, labels, dockerSocket } = options;
   const args = ["--state-dir", `${stateDir}/agent`, "--identity", stateDir, "--join", managers.join(",")];
   if (hostname !== undefined) args.push("--hostname", hostname);
+  if (dataPath !== undefined) args.push("--data-path-addr", dataPath);
   for (const [key, value] of Object.entries(labels)) args.push("--label", `${key}=${value}`);
   return [...args, "--docker", dockerSocket ?? "none"];
 }
@@ -43,9 +50,15 @@ export class AgentProcess {
   #child: Deno.ChildProcess | undefined;
   #ended: Promise<void> | undefined;
   #leave = false;
+  #identityKey: Uint8Array | undefined;
+  /** Asks the running agent to end. */
+  #end: (() => void) | undefined;
+  /** It ends because it is to be started again. */
+  #again = false;
 
   constructor(options: AgentProcessOptions) {
     this.#options = options;
+    this.#identityKey = options.identityKey;
   }
 
   start(): void {
@@ -55,6 +68,13 @@ export class AgentProcess {
   /** Process ID of the running agent, for people who look. */
   get pid(): number | undefined {
     return this.#child?.pid;
+  }
+
+  /** Starts the agent again, because the private keys are sealed in another way; its tasks go on. */
+  useIdentityKey(key: Uint8Array | undefined): void {
+    this.#identityKey = key;
+    this.#again = this.#end !== undefined;
+    this.#end?.();
   }
 
   /** Ends the agent. Its tasks go on, unless the node leaves its cluster: then the agent removes them first. */
@@ -78,6 +98,10 @@ export class AgentProcess {
         });
       }
       if (signal.aborted) return;
+      if (this.#again) {
+        this.#again = false;
+        continue;
+      }
       if (clock.monotonic() - started >= HEALTHY_MS) backoff.reset();
       const wait = backoff.next();
       logger.warn("The agent of this node does not run; starting it again in {pause}", {
@@ -88,9 +112,9 @@ export class AgentProcess {
   }
 
   async #runOnce(signal: AbortSignal): Promise<void> {
-    const { launcher, args, env } = this.#options;
+    const { launcher, args, env } = this.#options, key = this.#identityKey;
     const child = new Deno.Command(launcher, {
-      args: [...args, "--exit-with-parent"],
+      args: [...args, ...(key ? ["--identity-sealed"] : []), "--exit-with-parent"],
       env,
       stdin: "piped",
       stdout: "inherit",
@@ -98,6 +122,7 @@ export class AgentProcess {
     }).spawn();
     this.#child = child;
     const input = child.stdin.getWriter();
+    if (key) input.write(new TextEncoder().encode(`${key.toBase64()}\n`)).catch(() => {});
     let cancelKill = () => {};
     // A word on the pipe and its end ask for an orderly end: signals would need the permission to run anything.
     const end = () => {
@@ -110,7 +135,9 @@ export class AgentProcess {
     };
     if (signal.aborted) end();
     else signal.addEventListener("abort", end, { once: true });
+    this.#end = end;
     await child.status;
+    this.#end = undefined;
     cancelKill();
     signal.removeEventListener("abort", end);
     if (!signal.aborted) await input.close().catch(() => {});

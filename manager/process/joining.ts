@@ -181,9 +181,10 @@ export class Joining {
   }
 
   async #wipe(): Promise<void> {
-    const { life, running, state } = this.#parts;
+    const { life, running, state, vault } = this.#parts;
     await running.halt({ leave: false });
     await state.wipe();
+    await vault.forget();
     life.left();
   }
 }

@@ -1,9 +1,10 @@
 /** The node that a manager's process is: alone, a manager of its cluster, or a worker of somebody else's. */
 import { getLogger } from "@logtape/logtape";
 import type { RestoreParameters, RestoreResponse } from "../../api/backup.ts";
+import { deepEqual } from "../../api/deep_equal.ts";
 import { CoveyError } from "../../api/errors.ts";
 import { newID } from "../../api/random.ts";
-import { IdentityStore, systemFileSystem } from "../../security/mod.ts";
+import { IdentityStore, ManagerKeys, systemFileSystem } from "../../security/mod.ts";
 import { restoreFolder } from "../backup/mod.ts";
 import type {
   InitRequest,
@@ -18,10 +19,19 @@ import { Joining } from "./joining.ts";
 import type { NodeContext } from "./node_context.ts";
 import { NodeLife } from "./node_life.ts";
 import { MembershipFile, type NodeMembership } from "./membership_file.ts";
-import { alreadyInSwarm, forcedByWorker, leavingAsManager, notInSwarm } from "./refusals.ts";
+import {
+  alreadyInSwarm,
+  forcedByWorker,
+  leavingAsManager,
+  notInSwarm,
+  notLocked,
+  swarmLocked,
+  wrongUnlockKey,
+} from "./refusals.ts";
 import { RoleChanges } from "./role_changes.ts";
 import { RunningManager } from "../server/running_manager.ts";
 import { RunningNode } from "./running_node.ts";
+import { Vault } from "./vault.ts";
 
 const logger = getLogger(["covey", "node"]);
 
@@ -30,6 +40,7 @@ export class ManagerNode implements NodeLifecycle {
   readonly #context: NodeContext;
   readonly #state: MembershipFile;
   readonly #identities: IdentityStore;
+  readonly #vault: Vault;
   readonly #life = new NodeLife();
   readonly #running: RunningNode;
   readonly #joining: Joining;
@@ -37,8 +48,10 @@ export class ManagerNode implements NodeLifecycle {
   constructor(context: NodeContext) {
     this.#context = context;
     this.#state = new MembershipFile(context.options.stateDir);
-    this.#identities = new IdentityStore(systemFileSystem, context.options.stateDir);
-    this.#running = new RunningNode(context, this.#identities, {
+    const { stateDir } = context.options;
+    this.#identities = new IdentityStore(systemFileSystem, stateDir);
+    this.#vault = new Vault(new ManagerKeys(systemFileSystem, stateDir), this.#identities);
+    this.#running = new RunningNode(context, this.#identities, this.#vault, {
       role: (role) => {
         if (role === "manager") void roles.promote();
       },
@@ -50,6 +63,7 @@ export class ManagerNode implements NodeLifecycle {
       running: this.#running,
       state: this.#state,
       identities: this.#identities,
+      vault: this.#vault,
     };
     const roles = new RoleChanges(parts);
     this.#joining = new Joining(parts);
@@ -64,7 +78,9 @@ export class ManagerNode implements NodeLifecycle {
   }
 
   get nodeID(): string {
-    return this.#life.membership?.nodeID ?? "";
+    const { phase, membership } = this.#life;
+    // As Docker: a locked node tells its address, and nothing of its cluster.
+    return phase === "locked" ? "" : membership?.nodeID ?? "";
   }
 
   get nodeAddr(): string {
@@ -77,7 +93,7 @@ export class ManagerNode implements NodeLifecycle {
   }
 
   get remoteManagers(): { NodeID: string; Addr: string }[] {
-    return this.#running.remoteManagers(this.#life.membership);
+    return this.#life.phase === "locked" ? [] : this.#running.remoteManagers(this.#life.membership);
   }
 
   get manager(): ManagerHandle | undefined {
@@ -95,6 +111,10 @@ export class ManagerNode implements NodeLifecycle {
         const moved = await this.#moved(membership);
         // The membership is known before anything else starts, so that one can leave even if the rest waits for ever.
         this.#life.waits(moved, "Starts");
+        if (await this.#vault.load()) {
+          logger.warn("This manager is locked, and waits for `covey swarm unlock`");
+          return this.#life.locked(moved);
+        }
         await this.#resume(moved);
       });
     } else if (options.join.length > 0) {
@@ -106,22 +126,21 @@ export class ManagerNode implements NodeLifecycle {
   init(request: InitRequest): Promise<string> {
     if (request.ForceNewCluster && this.#life.membership) return this.#forceNewCluster(request);
     return this.#enter(async () => {
-      const { listen, advertise } = this.#addresses(request);
+      const addresses = this.#addresses(request);
       const { random } = this.#context;
       const membership: NodeMembership = {
         nodeID: newID(random),
         clusterID: newID(random),
         role: "manager",
-        listen,
-        advertise,
-        managers: [advertise],
+        ...addresses,
+        managers: [addresses.advertise],
         availability: request.Availability ?? "active",
       };
       await this.#state.checkVacant();
       return await this.#orWipe(async () => {
         await this.#state.save(membership);
         const { store } = await this.#running.openManager(membership);
-        await createCluster(store, membership, request.Spec ?? {}, this.#context);
+        await createCluster(store, membership, request.Spec ?? {}, this.#context, request);
         await this.#serve(membership);
         return membership.nodeID;
       });
@@ -132,6 +151,7 @@ export class ManagerNode implements NodeLifecycle {
   #forceNewCluster(request: InitRequest): Promise<string> {
     return this.#life.enqueue(async () => {
       const before = this.#life.membership!;
+      if (this.#life.phase === "locked") throw swarmLocked();
       if (before.role !== "manager") {
         throw forcedByWorker();
       }
@@ -139,10 +159,30 @@ export class ManagerNode implements NodeLifecycle {
       await this.#running.halt({ leave: false });
       await this.#state.save(membership);
       const { store } = await this.#running.openManager(membership, { forceNewCluster: true });
-      if (request.Spec) await changeClusterSpec(store, request.Spec);
+      if (request.Spec) await changeClusterSpec(store, request.Spec, this.#context.random);
       await this.#serve(membership);
       logger.warn("Node {nodeID} is now the only manager", { nodeID: membership.nodeID });
       return membership.nodeID;
+    });
+  }
+
+  /** See {@linkcode NodeLifecycle.unlock}. */
+  unlock(key: string): Promise<void> {
+    const life = this.#life;
+    return life.enqueue(async () => {
+      const { membership, phase } = life;
+      if (phase !== "locked" || !membership) throw notLocked();
+      if (!await this.#vault.unlock(key)) throw wrongUnlockKey();
+      life.waits(membership, "Starts");
+      try {
+        await this.#resume(membership);
+      } catch (thrown) {
+        if (life.signal.aborted) throw thrown;
+        // What is in the way may pass, such as another program on the port: the key can be given again.
+        await this.#running.halt({ leave: false });
+        life.locked(membership);
+        throw thrown;
+      }
     });
   }
 
@@ -159,9 +199,27 @@ export class ManagerNode implements NodeLifecycle {
     return this.#enter(async () => {
       const { options: { stateDir }, random, clock, answer } = this.#context;
       const { listen, advertise } = this.#addresses(request);
-      const open = (raftDir: string, nodeID: string) =>
-        RunningManager.open({ raftDir, nodeID, listen, advertise, clock, random, answer });
-      const restored = await restoreFolder({ stateDir, backup, open, clock, random });
+      let hasKeys = false;
+      const open = async (raftDir: string, nodeID: string) => {
+        hasKeys = true;
+        const dataKeys = await this.#vault.dataKeys();
+        return await RunningManager.open({
+          raftDir,
+          dataKeys,
+          nodeID,
+          listen,
+          advertise,
+          clock,
+          random,
+          answer,
+        });
+      };
+      const restored = await restoreFolder({ stateDir, backup, open, clock, random }).catch(
+        async (thrown) => {
+          if (hasKeys) await this.#wipe();
+          throw thrown;
+        },
+      );
       await this.#orWipe(async () => {
         const { NodeID: nodeID, ClusterID: clusterID } = restored;
         const managers = [advertise];
@@ -192,7 +250,7 @@ export class ManagerNode implements NodeLifecycle {
       this.#life.resume();
       await this.#leaveQuorum(force);
       await this.#running.halt({ leave: true });
-      await this.#state.wipe();
+      await this.#wipe();
       this.#life.left();
     });
   }
@@ -223,9 +281,15 @@ export class ManagerNode implements NodeLifecycle {
       return await work();
     } catch (thrown) {
       await this.#running.halt({ leave: false });
-      await this.#state.wipe();
+      await this.#wipe();
       throw thrown;
     }
+  }
+
+  /** Forgets the cluster, on disk and here. */
+  async #wipe(): Promise<void> {
+    await this.#state.wipe();
+    await this.#vault.forget();
   }
 
   /** Runs `work` unless the node is in a cluster; a failure leaves the node as it was before. */
@@ -249,6 +313,7 @@ export class ManagerNode implements NodeLifecycle {
 
   async #resume(membership: NodeMembership): Promise<void> {
     if (membership.role === "worker") {
+      await this.#vault.takeOff();
       await this.#running.work(membership);
       return this.#life.arrived(membership);
     }
@@ -281,9 +346,9 @@ export class ManagerNode implements NodeLifecycle {
   /** The membership at the addresses that the flags of this start name; a node may move. */
   async #moved(membership: NodeMembership): Promise<NodeMembership> {
     const { options, interfaces } = this.#context;
-    const { listen, advertise } = movedAddresses(membership, options, interfaces);
-    if (advertise === membership.advertise && listen === membership.listen) return membership;
-    const moved = { ...membership, listen, advertise };
+    const addresses = movedAddresses(membership, options, interfaces), { advertise } = addresses;
+    const moved: NodeMembership = { ...membership, ...addresses };
+    if (deepEqual(moved, membership)) return membership;
     if (membership.role === "manager" && membership.managers.join() === membership.advertise) {
       moved.managers = [advertise];
     }
@@ -291,7 +356,7 @@ export class ManagerNode implements NodeLifecycle {
     return moved;
   }
 
-  #addresses(request: { ListenAddr?: string; AdvertiseAddr?: string }): OwnAddresses {
+  #addresses(request: { ListenAddr?: string; AdvertiseAddr?: string; DataPathAddr?: string }): OwnAddresses {
     const { options, interfaces } = this.#context;
     return requestedAddresses(request, options, interfaces());
   }

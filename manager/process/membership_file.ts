@@ -2,6 +2,7 @@
 import { CoveyError } from "../../api/errors.ts";
 import type { NodeAvailability, NodeRole } from "../../api/node.ts";
 import { isObject } from "../../api/validate/mod.ts";
+import { sealingFolders } from "../consensus/disk/seal_folder.ts";
 import { systemFileSystem, writeFileAtomically } from "../../security/mod.ts";
 
 /** Format of `node.json`; raised when an older program could not read it. */
@@ -14,6 +15,8 @@ export interface NodeMembership {
   role: NodeRole;
   listen: string;
   advertise: string;
+  /** See `OwnAddresses`: an IP address. */
+  dataPath?: string;
   /** Managers to reach the cluster through. */
   managers: string[];
   /** A manager that was added to its quorum; others started a cluster. */
@@ -29,6 +32,7 @@ function checkMembership(record: Record<string, unknown>): asserts record is Nod
   );
   if (role !== "worker" && role !== "manager") wrong.push("role");
   if (!Array.isArray(managers) || !managers.every((each) => typeof each === "string")) wrong.push("managers");
+  if (record.dataPath !== undefined && typeof record.dataPath !== "string") wrong.push("dataPath");
   if (!["active", "pause", "drain"].includes(availability as string)) wrong.push("availability");
   if (wrong.length > 0) throw new Error(`missing or wrong: ${wrong.join(", ")}`);
 }
@@ -77,13 +81,16 @@ export class MembershipFile {
 
   /** Forgets the replicated state, which a worker has no part in. */
   async wipeRaft(): Promise<void> {
-    await this.#remove("raft");
+    const { plain, sealing } = sealingFolders("raft");
+    for (const name of ["raft", plain, sealing]) await this.#remove(name);
   }
 
   /** Forgets the cluster: what a left node kept must not let it come back. */
   async wipe(): Promise<void> {
     await systemFileSystem.removeFile(`${this.#folder}/node.json`);
-    for (const name of ["certificates", "raft", "agent"]) await this.#remove(name);
+    await this.#remove("certificates");
+    await this.wipeRaft();
+    await this.#remove("agent");
   }
 
   async #remove(name: string): Promise<void> {

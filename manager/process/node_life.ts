@@ -7,7 +7,10 @@
  *       |                                    |       until it is a worker
  *       |                                    '--- failed, with a membership ---> error
  *       '--- leave, from anywhere
+ *
+ * A node whose keys are locked starts as `locked`, from where an unlock leads to `pending`.
  */
+import { SWARM_LOCKED } from "../../api/docker_texts.ts";
 import type { LocalNodeState } from "../http/lifecycle.ts";
 import type { NodeMembership } from "./membership_file.ts";
 
@@ -37,6 +40,13 @@ export class NodeLife {
     this.membership = membership;
     this.phase = "pending";
     this.error = why;
+  }
+
+  /** In a cluster, and not to be started before it is unlocked. */
+  locked(membership: NodeMembership): void {
+    this.membership = membership;
+    this.phase = "locked";
+    this.error = SWARM_LOCKED;
   }
 
   /** Stuck, or out if there is no membership. */

@@ -3,6 +3,7 @@ import type { IdentityStore } from "../../security/mod.ts";
 import type { NodeContext } from "./node_context.ts";
 import type { NodeLife } from "./node_life.ts";
 import type { MembershipFile } from "./membership_file.ts";
+import type { Vault } from "./vault.ts";
 import type { RunningNode } from "./running_node.ts";
 
 /** The parts of one node. */
@@ -12,4 +13,5 @@ export interface NodeParts {
   running: RunningNode;
   state: MembershipFile;
   identities: IdentityStore;
+  vault: Vault;
 }

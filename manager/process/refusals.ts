@@ -4,6 +4,8 @@ import {
   LEAVING_AS_MANAGER,
   NOT_IN_SWARM,
   REMOVING_LAST_MANAGER,
+  SWARM_LOCKED,
+  WRONG_UNLOCK_KEY,
 } from "../../api/docker_texts.ts";
 import { CoveyError } from "../../api/errors.ts";
 
@@ -16,3 +18,9 @@ export const notInSwarm = () => refuse(NOT_IN_SWARM);
 export const leavingAsManager = () => refuse(LEAVING_AS_MANAGER + REMOVING_LAST_MANAGER);
 
 export const forcedByWorker = () => refuse("Cannot start a new cluster by force: this node is a worker");
+
+export const swarmLocked = () => new CoveyError("unavailable", SWARM_LOCKED);
+
+export const notLocked = () => refuse("swarm is not locked");
+
+export const wrongUnlockKey = () => new CoveyError("unauthenticated", WRONG_UNLOCK_KEY);

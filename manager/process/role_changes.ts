@@ -53,9 +53,10 @@ export class RoleChanges {
    * the same member.
    */
   async #goBack(before: NodeMembership): Promise<void> {
-    const { life, running } = this.#parts;
+    const { life, running, vault } = this.#parts;
     try {
       await running.halt({ leave: false });
+      await vault.takeOff();
       await running.work(before);
       life.arrived(before);
     } catch (thrown) {
@@ -66,7 +67,7 @@ export class RoleChanges {
 
   /** The cluster has removed this manager: it goes on as a worker if it was demoted, and stops otherwise. */
   demote(manager: RunningManager): Promise<void> {
-    const { life, running, state, identities } = this.#parts;
+    const { life, running, state, identities, vault } = this.#parts;
     return life.enqueue(async () => {
       const before = life.membership;
       if (running.manager !== manager || !before) return;
@@ -77,9 +78,11 @@ export class RoleChanges {
       const membership: NodeMembership = { ...before, managers, role: "worker", joined: false };
       try {
         await running.halt({ leave: false });
+        await vault.releaseIdentity();
         await this.#renewAs("worker", managers);
         await identities.forgetPrevious();
         await state.wipeRaft();
+        await vault.remove();
         await state.save(membership);
         await running.work(membership);
         life.arrived(membership);

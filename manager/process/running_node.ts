@@ -19,6 +19,7 @@ import type { NodeContext } from "./node_context.ts";
 import type { NodeMembership } from "./membership_file.ts";
 import { isLastResort, issueOwnIdentity, maySignOwn, recordOwn } from "./own_identity.ts";
 import { RunningManager } from "../server/running_manager.ts";
+import type { Vault } from "./vault.ts";
 
 const logger = getLogger(["covey", "node"]);
 
@@ -37,6 +38,7 @@ export interface RunningNodeHooks {
 export class RunningNode {
   readonly #context: NodeContext;
   readonly #identities: IdentityStore;
+  readonly #vault: Vault;
   readonly #hooks: RunningNodeHooks;
   #manager: RunningManager | undefined;
   #agent: AgentProcess | undefined;
@@ -44,9 +46,10 @@ export class RunningNode {
   #renewer: Renewer | undefined;
   #telling: AbortController | undefined;
 
-  constructor(context: NodeContext, identities: IdentityStore, hooks: RunningNodeHooks) {
+  constructor(context: NodeContext, identities: IdentityStore, vault: Vault, hooks: RunningNodeHooks) {
     this.#context = context;
     this.#identities = identities;
+    this.#vault = vault;
     this.#hooks = hooks;
   }
 
@@ -89,6 +92,7 @@ export class RunningNode {
     const identity = await this.#identities.load();
     const manager = await RunningManager.open({
       raftDir: `${options.stateDir}/raft`,
+      dataKeys: await this.#vault.dataKeys(),
       nodeID,
       listen,
       advertise,
@@ -156,10 +160,15 @@ export class RunningNode {
 
   /** A manager that listens and votes: the rest of what it does. */
   async attend(membership: NodeMembership): Promise<void> {
-    const { nodeID, advertise } = membership;
+    const { nodeID, advertise, dataPath } = membership;
     const others = () => this.remoteManagers(membership).map(({ Addr }) => Addr);
     this.#renew(await this.requireIdentity(membership), () => [advertise, ...others()]);
-    this.#startAgent([advertise]);
+    await this.#vault.follow(this.#manager!, {
+      resealed: () => this.#agent?.useIdentityKey(this.#vault.identityKey),
+      locked: () => this.#renewer?.renewNow(),
+      failed: this.#context.onFatal,
+    });
+    this.#startAgent([advertise], dataPath);
     logger.info("Manager {nodeID} serves at {advertise}", { nodeID, advertise });
     if (isForeign(advertise, this.#context.interfaces())) logger.warn(FOREIGN, { advertise });
   }
@@ -170,7 +179,7 @@ export class RunningNode {
     const identity = await this.requireIdentity(membership);
     this.#notes = new AgentNotes(`${options.stateDir}/agent`, clock, (role) => this.#hooks.role(role));
     this.#renew(identity, () => this.knownManagers(membership));
-    this.#startAgent(membership.managers);
+    this.#startAgent(membership.managers, membership.dataPath);
     await this.#notes.start();
   }
 
@@ -179,6 +188,7 @@ export class RunningNode {
     this.#notes?.stop();
     this.#renewer?.stop();
     this.#telling?.abort();
+    await this.#vault.stop();
     await this.#agent?.stop({ leave });
     await this.#manager?.stop();
     this.#renewer =
@@ -252,11 +262,12 @@ export class RunningNode {
     void describeSelf({ clock, manager, description, answer }, this.#telling.signal);
   }
 
-  #startAgent(managers: string[]): void {
+  #startAgent(managers: string[], dataPath: string | undefined): void {
     const { options, clock, agentLauncher, agentEnv } = this.#context;
     if (!options.agent) return this.#describeSelf();
-    const args = agentArguments(options, managers);
-    this.#agent = new AgentProcess({ launcher: agentLauncher, args, env: agentEnv, clock });
+    const args = agentArguments(options, managers, dataPath);
+    const { identityKey } = this.#vault;
+    this.#agent = new AgentProcess({ launcher: agentLauncher, args, env: agentEnv, clock, identityKey });
     this.#agent.start();
   }
 }

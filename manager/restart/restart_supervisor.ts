@@ -11,6 +11,7 @@ import { showOnTask } from "../leader/show_reason.ts";
 import type { WorkList } from "../leader/work_list.ts";
 import { asBefore } from "../task/gate.ts";
 import { liveTasks, shouldRestart } from "./restart_policy.ts";
+import { handOn, isPending, isSwapped } from "../task/swap.ts";
 import { goalOf, isStopped, isWanted, newTask, placeOf, withDesired } from "../task/task.ts";
 
 /**
@@ -89,10 +90,11 @@ export class RestartSupervisor {
     tx.update("tasks", withDesired(task, "shutdown"));
     const { clock, random } = this.options;
     const slot = tx.find("tasks", "slot", slotKey(task));
-    if (!shouldRestart(task, slot, clock.now())) return undefined;
+    if (isSwapped(task, slot) || !shouldRestart(task, slot, clock.now())) return undefined;
     const made = newTask(service, placeOf(task), clusterOf(tx), clock, random);
     const replacement: Task = { ...asBefore(tx, service, task, made), DesiredState: "ready" };
     tx.create("tasks", replacement);
+    handOn(tx, task, replacement, slot);
     const draining = tx.get("nodes", task.NodeID)?.Spec.Availability === "drain";
     const delayMs = draining ? 0 : this.#delayMs(task);
     return { taskID: replacement.ID, delayMs, waitFor: isStopped(tx, task) ? [] : [task.ID] };
@@ -223,6 +225,8 @@ export class RestartSupervisor {
   /** Starts a task that waits for it as far as the store says when. */
   #find(task: Task): void {
     if (task.DesiredState !== "ready" || this.#starts.has(task.ID) || !this.#isOfMode(task)) return;
+    // Its rollout says when it begins.
+    if (isPending(task)) return;
     // One that ended before it was started is not waited for: its replacement has a delay of its own.
     if (!isTerminal(task.Status.State)) this.#resume(task);
   }

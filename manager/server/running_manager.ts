@@ -4,12 +4,16 @@ import { getLogger } from "@logtape/logtape";
 import type { Clock } from "../../api/clock.ts";
 import type { Cluster } from "../../api/cluster.ts";
 import type { WeightedPeer } from "../../api/dispatcher.ts";
+import type { ShownMetrics } from "../../api/node_metrics.ts";
 import type { Random } from "../../api/random.ts";
 import type { NodeIdentity } from "../../security/mod.ts";
 import type { Listener } from "../../transport/mod.ts";
+import { LogBroker } from "../broker/mod.ts";
 import { Dispatcher } from "../dispatcher/mod.ts";
 import { Leadership } from "../leader/leadership.ts";
 import type { ManagerHandle } from "../http/lifecycle.ts";
+import { sealFolder, settleFolder } from "../consensus/disk/seal_folder.ts";
+import { NeverSealed } from "../consensus/disk/sealed_disk.ts";
 import { RaftMember, type RaftMemberOptions, type Skip } from "../consensus/member/mod.ts";
 import { type Answer, type ControlRequest, Routing } from "../forward/mod.ts";
 import { createStore, type Store } from "../store/mod.ts";
@@ -23,6 +27,9 @@ import type { Judge } from "./standing.ts";
 
 const logger = getLogger(["covey", "node"]);
 
+/** The state, in the folder of the log and checkpoint. */
+const STATE_FILE = "state.kv";
+
 /** What agents weigh managers by (SwarmKit `DefaultObservationWeight`). */
 const MANAGER_WEIGHT = 10;
 
@@ -30,6 +37,8 @@ const MANAGER_WEIGHT = 10;
 export interface RunningManagerOptions {
   /** Folder of the log and checkpoint. */
   raftDir: string;
+  /** What the state in it is sealed with, the newest last. */
+  dataKeys: readonly Uint8Array[];
   nodeID: string;
   /** HOST:PORT */
   listen: string;
@@ -57,12 +66,21 @@ export interface ManagerEffects {
 }
 
 /** Deno KV in the folder, and mutual TLS. */
-function systemEffects({ raftDir, clock }: RunningManagerOptions): ManagerEffects {
+function systemEffects({ raftDir, clock, dataKeys }: RunningManagerOptions): ManagerEffects {
   return {
     network: new PeerTrust(clock),
     async openMember(options) {
+      await settleFolder(raftDir);
       await Deno.mkdir(raftDir, { recursive: true, mode: 0o700 });
-      return await RaftMember.open(`${raftDir}/state.kv`, options);
+      const open = () => RaftMember.open(`${raftDir}/${STATE_FILE}`, { ...options, dataKeys });
+      try {
+        return await open();
+      } catch (thrown) {
+        if (!(thrown instanceof NeverSealed)) throw thrown;
+        logger.info("Seals the state, which an earlier version wrote in clear");
+        await sealFolder(raftDir, STATE_FILE, dataKeys);
+        return await open();
+      }
     },
   };
 }
@@ -73,6 +91,7 @@ export class RunningManager implements ManagerHandle {
   readonly consensus: RaftMember;
   readonly nodeID: string;
   readonly advertiseAddr: string;
+  readonly logs: LogBroker;
   readonly #options: RunningManagerOptions;
   readonly #dispatcher: Dispatcher;
   readonly #leadership: Leadership;
@@ -107,6 +126,7 @@ export class RunningManager implements ManagerHandle {
       managers: () => this.#managers(),
       rootCA: () => this.cluster.RootCA.CACert,
     });
+    this.logs = new LogBroker({ store, asks: this.#dispatcher.asks, clock, random });
     this.#leadership = new Leadership(
       leaderComponents({ store, clock, random, dispatcher: this.#dispatcher, members: consensus }),
       clock,
@@ -190,6 +210,10 @@ export class RunningManager implements ManagerHandle {
   useIdentity(identity: NodeIdentity): void {
     this.#network.useIdentity(identity);
     this.#listener?.refreshIdentity();
+  }
+
+  metrics(nodeID: string): ShownMetrics | undefined {
+    return this.#dispatcher.metrics(nodeID);
   }
 
   forward(request: ControlRequest, here?: () => Promise<Response>): Promise<Response | undefined> {

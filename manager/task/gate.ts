@@ -1,5 +1,5 @@
 /** Which spec a task gets that the rollout did not make: in a rollout by stages, none gets the new one but by its stage. */
-import { stagesOf } from "../../api/rollout_labels.ts";
+import { isOnlyByRollout, stagesOf } from "../../api/rollout_labels.ts";
 import type { Service } from "../../api/service.ts";
 import { isNodeBound, type Task } from "../../api/task.ts";
 import type { ReadView } from "../store/store.ts";
@@ -26,17 +26,18 @@ export function asBefore(view: ReadView, service: Service, task: Task, replaceme
   if (task.SpecVersion?.Index === replacement.SpecVersion?.Index) {
     return task.Rollout ? { ...replacement, Rollout: { ...task.Rollout, Restarted: true } } : replacement;
   }
-  if (stagesOf(service.Spec).length === 0 || !isTaskDirty(view, service, task)) return replacement;
-  const { Spec, SpecVersion, ServiceAnnotations, Ports, Variables } = task;
+  if (!isOnlyByRollout(service.Spec) || !isTaskDirty(view, service, task)) return replacement;
+  const { Spec, SpecVersion, ServiceAnnotations, Ports, Ingress, Variables } = task;
   // In a slot, another node may be chosen, for which they say nothing.
   const kept = Variables && isNodeBound(task) && { Variables };
-  const { SpecVersion: _, Ports: _ports, ...rest } = replacement;
+  const { SpecVersion: _, Ports: _ports, Ingress: _ingress, ...rest } = replacement;
   return {
     ...rest,
     Spec,
     ServiceAnnotations,
     ...(SpecVersion && { SpecVersion }),
     ...(Ports && { Ports }),
+    ...(Ingress && { Ingress }),
     ...kept,
   };
 }

@@ -33,8 +33,10 @@ export type Stop = { state: "paused" | "timed_out"; because: string; failed?: st
 
 /** One thing to do. */
 export type Action =
-  /** Puts a task of the spec into the place. */
+  /** Puts a task of the spec into the place, or lets the one that waits there begin. */
   | { do: "replace"; key: string; stage: number; returned: boolean }
+  /** Ends a task of the spec that its device has not begun to swap in. */
+  | { do: "take_back"; key: string }
   /** Ends what stands beside a task that has proved itself. */
   | { do: "end_others"; key: string }
   /** Writes the progress, and where it has stopped why. */
@@ -52,7 +54,10 @@ const STOPPED = new Set<Rollout["State"]>(["paused", "timed_out", "aborted"]);
 
 /** The next actions of a rollout whose places and progress are `state`. */
 export function plan(state: PlanState, policy: Policy): Plan {
-  if (STOPPED.has(state.rollout.State)) return { actions: [], wakeMs: undefined, over: true };
+  if (STOPPED.has(state.rollout.State)) {
+    const pending = state.slots.filter((slot) => slot.pending);
+    return { actions: pending.map(({ key }) => ({ do: "take_back", key })), wakeMs: undefined, over: true };
+  }
   const planner = new Planner(state, policy);
   return planner.decide();
 }
@@ -119,9 +124,9 @@ function withNewFailures(
   return added.length === 0 ? rollout.Failures : [...rollout.Failures, ...added];
 }
 
-/** It has the new spec from the rollout, not from coming back after the end. */
-function isReached({ stage, returned, dirty }: SlotFacts): boolean {
-  return stage !== undefined && !returned && !dirty;
+/** It got the new spec from the rollout, not from coming back after the end; its device may have gone back to the old one. */
+function isReached({ stage, returned, dirty, first }: SlotFacts): boolean {
+  return stage !== undefined && !returned && (!dirty || first?.state === "failed");
 }
 
 class Planner {
@@ -159,7 +164,9 @@ class Planner {
   }
 
   #isWaiting(): boolean {
-    return this.state.slots.some((slot) => slot.deferred === undefined && (slot.dirty || slot.crowded));
+    return this.state.slots.some((slot) =>
+      slot.deferred === "held" || (slot.deferred === undefined && (slot.dirty || slot.crowded))
+    );
   }
 
   #record(change: Partial<Rollout>, stop?: Stop): void {
@@ -177,15 +184,16 @@ class Planner {
     const { first } = slot;
     if (first !== undefined && slot.deferred === undefined) {
       const freeMs = first.sinceMs + delayMs;
-      if (first.state === "starting") this.#flies(slot);
+      if (first.state === "starting" || slot.swapping) this.#flies(slot);
       else if (first.state !== "gone" && freeMs > nowMs) {
         this.#inFlight++;
         this.#wakeAt(freeMs);
       }
       const provenMs = first.watchedMs + monitorMs;
-      if (first.state === "running" && provenMs > nowMs) this.#isUnproven(slot, provenMs);
+      if (first.state === "running" && !slot.swapping && provenMs > nowMs) this.#isUnproven(slot, provenMs);
     }
-    if (!slot.crowded || slot.runningMs === undefined) return;
+    // A device that swaps by itself says when the old task is not needed any more.
+    if (!slot.crowded || slot.swapping || slot.runningMs === undefined) return;
     const keptMs = startFirst && !rollback ? slot.runningMs + monitorMs : 0;
     if (keptMs <= nowMs) this.#actions.push({ do: "end_others", key: slot.key });
     else this.#wakeAt(keptMs);
@@ -270,20 +278,23 @@ class Planner {
     }
     // A device that vanished with the new spec keeps its place in the stage: the spec may be why.
     const reached = slots.filter(isReached).length;
-    const waiting = slots.filter((slot) => slot.dirty && slot.deferred === undefined).length;
+    const waiting =
+      slots.filter((slot) => slot.dirty && slot.deferred === undefined && !isReached(slot)).length;
     return [...again, ...fresh.slice(0, Math.max(0, Math.ceil(stage.share * (reached + waiting)) - reached))];
   }
 
   /** Not there yet, and nothing is on its way: also where the first task vanished without a word. */
   #isDue(slot: SlotFacts): boolean {
-    if (slot.deferred !== undefined) return false;
-    if (this.#retry.has(slot.place)) return true;
+    const again = this.#retry.has(slot.place);
+    if (slot.deferred !== undefined && !(again && slot.report?.Kind === "remembered_bad")) return false;
+    if (again) return true;
     return slot.dirty && (slot.first === undefined || slot.first.state === "gone");
   }
 
   #launch(slots: readonly SlotFacts[], returned: boolean): number {
     const free = Math.max(0, this.policy.parallelism - this.#inFlight);
-    const due = slots.slice(0, free);
+    // What is ready on its device goes first: it may have been on its way for long.
+    const due = slots.toSorted((a, b) => Number(b.prepared) - Number(a.prepared)).slice(0, free);
     for (const { key, place } of due) {
       this.#actions.push({ do: "replace", key, stage: this.#rollout.Stage, returned });
       this.#retry.delete(place);
@@ -308,8 +319,9 @@ class Planner {
     const { nowMs, stageStartedMs } = this.state.times;
     const index = this.#rollout.Stage, stage = this.policy.stages[index]!;
     const timeoutMs = stageStartedMs + stage.timeoutMs;
-    if (this.#rollout.State === "awaiting_promotion") return false;
-    if (this.#rollout.State === "baking") return this.#bake(stage);
+    if (this.#rollout.State === "awaiting_promotion" || this.#rollout.State === "baking") {
+      return this.#waitInStage(stage);
+    }
     const due = this.#candidates(stage);
     if (this.#launch(due, false) > 0) {
       this.#noteRetries();
@@ -367,7 +379,19 @@ class Planner {
     return this.#leaveStage(stage);
   }
 
+  /** All that is done in a stage of which every device was reached is what somebody asked for: to try some once more. */
+  #waitInStage(stage: StagePolicy): boolean {
+    const again = this.state.slots.filter((slot) => this.#retry.has(slot.place) && this.#isDue(slot));
+    if (this.#launch(again, false) > 0) {
+      this.#noteRetries();
+      return false;
+    }
+    return this.#rollout.State === "baking" && again.length === 0 && this.#bake(stage);
+  }
+
   #bake(stage: StagePolicy): boolean {
+    // Devices that are tried once more are watched for as long as any.
+    if (this.#isWatching()) return false;
     const { nowMs, sinceMs, bakeStartedMs } = this.state.times;
     // Who has just begun to look on has only dates to go by, and does not let a stage go without having seen it.
     const leastMs = Math.min(stage.bakeMs, this.policy.monitorMs);

@@ -6,6 +6,8 @@ import { slotKey, type Task } from "../../api/task.ts";
 import { compareStates, isTerminal } from "../../api/task_state.ts";
 import { nodeMatches } from "../placement/constraint.ts";
 import type { ReadView } from "../store/store.ts";
+import { isHeld, type SwapReport } from "../../api/swap.ts";
+import { isPending, isPrepared, isUnderWay } from "../task/swap.ts";
 import { isTaskDirty, isWanted } from "../task/task.ts";
 
 /** The first task that the rollout put into a place. */
@@ -29,7 +31,15 @@ export interface SlotFacts {
   /** Node ID or slot number. */
   place: string;
   /** Why it is not waited for. */
-  deferred: "offline" | "paused" | "leaving" | undefined;
+  deferred: "offline" | "paused" | "leaving" | "held" | undefined;
+  /** What its device says, where that is why: `held`. */
+  report: SwapReport | undefined;
+  /** A task of the spec is there that can still be taken back. */
+  pending: boolean;
+  /** That task waits for the word to begin. */
+  prepared: boolean;
+  /** Its device has yet to say whether the new task has proved itself. */
+  swapping: boolean;
   /** It has no task of the spec that is rolled out. */
   dirty: boolean;
   /** Since when its task of that spec runs. */
@@ -66,25 +76,49 @@ export function slotFacts(
   }
   const clean = live.filter((each) => !isTaskDirty(view, service, each));
   const best = clean.find((each) => each.Status.State === "running" && isWanted(each)) ?? clean.at(-1);
+  const deferred = node && reasonToDefer(service, node);
+  const matches = node === undefined ? [] : stagesMet(service, node);
+  const place = { key: slotKey(task), place: isBound ? task.NodeID : String(task.Slot), matches };
+  const pending = best !== undefined && isPending(best), report = best?.Status.Swap;
+  if (pending && (isHeld(report) || isPrepared(best))) {
+    return { ...place, ...UNTOUCHED, deferred: deferred ?? (isHeld(report) ? "held" : undefined), report };
+  }
   const made = tasks.filter((each) => each.Rollout?.Number === number);
   const first = made.findLast((each) => !each.Rollout!.Restarted);
   const mark = (first ?? made[0])?.Rollout;
   return {
-    key: slotKey(task),
-    place: isBound ? task.NodeID : String(task.Slot),
-    deferred: node && reasonToDefer(service, node),
+    ...place,
+    deferred,
+    report: undefined,
+    pending,
+    prepared: false,
+    swapping: best !== undefined && isUnderWay(best, live),
     dirty: best === undefined,
     runningMs: best?.Status.State === "running" ? ranSince(best, nowMs) : undefined,
     crowded: best !== undefined && live.length > 1,
     stage: mark?.Stage,
     returned: mark?.Returned ?? false,
     first: first && firstTask(view, first, nowMs),
-    matches: node === undefined
-      ? []
-      : stagesOf(service.Spec).flatMap(({ Constraint }, index) =>
-        Constraint !== undefined && nodeMatches(placementOf(Constraint), node) ? [index] : []
-      ),
   };
+}
+
+/** A place whose new task is there, and of which the rollout has reached nothing yet: its device does not begin. */
+const UNTOUCHED = {
+  pending: true,
+  prepared: true,
+  swapping: false,
+  dirty: true,
+  runningMs: undefined,
+  crowded: false,
+  stage: undefined,
+  returned: false,
+  first: undefined,
+};
+
+function stagesMet(service: Service, node: Node): number[] {
+  return stagesOf(service.Spec).flatMap(({ Constraint }, index) =>
+    Constraint !== undefined && nodeMatches(placementOf(Constraint), node) ? [index] : []
+  );
 }
 
 function isLeaving(service: Service, node: Node): boolean {
@@ -128,7 +162,9 @@ function firstTask(view: ReadView, task: Task, nowMs: number): FirstTask {
   // A task stopped on request or lost with its device says nothing about the new spec.
   if (State === "shutdown" || State === "orphaned") return at("gone");
   if (isTerminal(State)) {
-    const ranMs = task.RunningAt === undefined ? -1 : Math.max(0, changedMs - ranSince(task, nowMs));
+    // What its device found wanting failed, however late the manager heard of it.
+    const neverGood = task.RunningAt === undefined || task.Status.Swap?.Kind === "rolled_back";
+    const ranMs = neverGood ? -1 : Math.max(0, changedMs - ranSince(task, nowMs));
     return at("failed", changedMs, ranMs);
   }
   if (!isWanted(task)) return at("gone");

@@ -21,9 +21,10 @@ import type { ComponentOptions } from "../leader/commit_loop.ts";
 import type { RestartSupervisor } from "../restart/restart_supervisor.ts";
 import type { ReadView, WriteTransaction } from "../store/store.ts";
 import { provenBefore } from "../task/gate.ts";
+import { isPending, isPrepared, swapOf } from "../task/swap.ts";
 import { isTaskDirty, isWanted, mayReload, newTask, placeOf, reloaded, withDesired } from "../task/task.ts";
 import { type Action, plan, type Stop } from "./plan.ts";
-import { policyOf } from "./policy.ts";
+import { type Policy, policyOf } from "./policy.ts";
 import { RunTime } from "./run_time.ts";
 import { SlotTable } from "./slot_table.ts";
 
@@ -101,7 +102,8 @@ export class UpdateRun {
       policy,
     );
     await this.#endOthers(actions);
-    await this.#replace(actions, policy.startFirst);
+    await this.#replace(actions, policy);
+    await this.#takeBack(actions);
     for (const action of actions) {
       if (action.do === "record") await this.#record(rollout, action.rollout, action.stop);
       else if (action.do === "roll_back") await this.#rollBack(action.failed);
@@ -141,17 +143,27 @@ export class UpdateRun {
     });
   }
 
+  async #takeBack(actions: readonly Action[]): Promise<void> {
+    const keys = actions.flatMap((action) => action.do === "take_back" ? [action.key] : []);
+    if (keys.length === 0) return;
+    await this.options.store.batch(keys, (tx, key) => {
+      const service = tx.get("services", this.service.ID);
+      if (service?.UpdateStatus?.Rollout === undefined || !isHeld(service.UpdateStatus.Rollout)) return;
+      this.#end(tx, tx.find("tasks", "slot", key).filter(isPending));
+    });
+  }
+
   #end(tx: WriteTransaction, tasks: readonly Task[]): void {
     for (const task of tasks) if (isWanted(task)) tx.update("tasks", withDesired(task, "shutdown"));
   }
 
-  async #replace(actions: readonly Action[], startFirst: boolean): Promise<void> {
+  async #replace(actions: readonly Action[], policy: Policy): Promise<void> {
     const places = actions.filter((action) => action.do === "replace");
     if (places.length === 0) return;
     let failure: CoveyError | undefined;
     await this.options.store.batch(
       places,
-      (tx, place) => this.#replaceOne(tx, place, startFirst),
+      (tx, place) => this.#replaceOne(tx, place, policy),
       (_, outcome) => {
         if (!outcome.committed) failure ??= outcome.error;
       },
@@ -164,7 +176,7 @@ export class UpdateRun {
   #replaceOne(
     tx: WriteTransaction,
     { key, stage, returned }: Extract<Action, { do: "replace" }>,
-    startFirst: boolean,
+    { startFirst, rollback, monitorMs }: Policy,
   ): void {
     const service = tx.get("services", this.service.ID);
     const rollout = service?.UpdateStatus?.Rollout;
@@ -173,14 +185,25 @@ export class UpdateRun {
     const [old] = live;
     if (old === undefined) return;
     const again = rollout.Retry?.includes(placeName(old));
-    if (!again && live.some((task) => !isTaskDirty(tx, service, task))) return;
+    const mark = { Number: rollout.Number, Stage: stage, ...(returned && { Returned: true as const }) };
+    const clean = live.filter((task) => !isTaskDirty(tx, service, task));
+    if (!again && clean.length > 0) {
+      const prepared = clean.find(isPrepared);
+      if (prepared) tx.update("tasks", { ...withDesired(prepared, "running"), Rollout: mark });
+      return;
+    }
     const { clock, random } = this.options;
-    const mark = { Number: rollout.Number, Stage: stage, ...(returned && { Returned: true }) };
     if (live.length === 1 && mayReload(tx, service, old)) {
       return tx.update("tasks", reloaded(service, old, mark, timestamp(clock)));
     }
     const next = newTask(service, placeOf(old), clusterOf(tx), clock, random);
     next.Rollout = mark;
+    const swap = rollback ? undefined : swapOf(tx, service, live, monitorMs);
+    if (swap) {
+      next.DesiredState = "ready";
+      tx.create("tasks", { ...next, Swap: { ...swap, ...(again && { Retry: true }) } });
+      return this.#end(tx, live.filter((task) => task.ID !== swap.With));
+    }
     next.DesiredState = startFirst ? "running" : "ready";
     tx.create("tasks", next);
     // A task that never began to run is no good task to keep.

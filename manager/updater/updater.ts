@@ -8,6 +8,7 @@ import { CommitLoop, type ComponentOptions } from "../leader/commit_loop.ts";
 import type { RestartSupervisor } from "../restart/restart_supervisor.ts";
 import { showOnService } from "../leader/show_reason.ts";
 import type { WorkList } from "../leader/work_list.ts";
+import { isPending } from "../task/swap.ts";
 import { isSlotDirty, UpdateRun } from "./update_run.ts";
 
 /**
@@ -54,7 +55,9 @@ export class Updater {
       this.cancel(service.ID);
       run = undefined;
     }
-    if (state === "paused" || state === "rollback_paused") return;
+    // All that is done then is to take back what has not begun.
+    const isPaused = state === "paused" || state === "rollback_paused";
+    if (isPaused && !slots.some((tasks) => tasks.some(isPending))) return;
     const { store } = this.options;
     if (run === undefined) {
       const open = state === "updating" || state === "rollback_started" ||

@@ -54,7 +54,7 @@ function next(known: FirstTask, facts: SlotFacts, { nowMs }: Look): FirstTask {
     return known.unseen ? { ...found, sinceMs: known.sinceMs, watchedMs: nowMs } : known;
   }
   if (found.state !== "failed") return { ...found, sinceMs: nowMs, watchedMs: nowMs };
-  if (known.state !== "running") {
+  if (known.state !== "running" || found.ranMs < 0) {
     return { ...found, sinceMs: nowMs, ranMs: Math.min(found.ranMs, nowMs - known.sinceMs) };
   }
   return { ...found, sinceMs: nowMs, ranMs: known.unseen ? 0 : nowMs - known.watchedMs };

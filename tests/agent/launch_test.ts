@@ -29,7 +29,7 @@ Deno.test("launch.sh: grants the managers' ports, the state folder and the shim,
     "--allow-net=0.0.0.0/0:2377,0.0.0.0/0:2400,a:2400,0.0.0.0/0:2500,[::1]:2500,host:2377,[::1]:2377,[fe80::1]:2377,b:2400,c:2377,[fd00::9]:2400",
     `--allow-run=${root}/executors/process/${SHIM}`,
     "--allow-env=COVEY_JOIN_TOKEN",
-    "--allow-sys=systemMemoryInfo",
+    "--allow-sys=systemMemoryInfo,statfs",
   ]);
   const more = await permissions(
     "--state-dir",

@@ -138,7 +138,20 @@ const DAMAGE: [string, (folder: string) => Promise<unknown>, RegExp][] = [
   [
     "flipped state",
     (folder) => flipBytes(`${folder}/raft/state.kv`),
-    /Cannot (open|read) .*(damaged|malformed|checksum)/,
+    /Cannot (open|read|unseal) .*(damaged|malformed|invalid utf8)/,
+  ],
+  [
+    "no keys",
+    (folder) => Deno.remove(`${folder}/certificates/manager.keys`),
+    /Cannot unseal the state: .* certificates\/manager.keys is not what it was sealed with/,
+  ],
+  [
+    "flipped keys",
+    async (folder) => {
+      const path = `${folder}/certificates/manager.keys`, text = await Deno.readTextFile(path);
+      await Deno.writeTextFile(path, text.replace(/(?<="keys": ".)./, (bad) => bad === "A" ? "B" : "A"));
+    },
+    /Cannot read .*\/certificates\/manager.keys: its digest is wrong/,
   ],
   [
     "garbled certificate",
@@ -158,7 +171,11 @@ Deno.test("Damaged state folder: the manager refuses to start, names the file, a
 
 Deno.test("Damaged state folder: without its certificates a manager makes new ones", () =>
   afterDamage(
-    (folder) => Deno.remove(`${folder}/certificates`, { recursive: true }),
+    async (folder) => {
+      for (const name of ["swarm-node.crt", "swarm-node.key", "swarm-root-ca.crt"]) {
+        await Deno.remove(`${folder}/certificates/${name}`);
+      }
+    },
     (manager) => manager.says(/serves at/),
   ));
 

@@ -1,11 +1,10 @@
 /** A manager on a folder whose log holds what no manager can read: it says so, and goes on as docs/operations/ says. */
 import assert from "node:assert/strict";
 import { Encoder } from "cbor-x/index-no-eval";
-import { openKvDisk } from "../../manager/consensus/disk/disk.ts";
 import { DiskStorage } from "../../manager/consensus/disk/disk_storage.ts";
 import { frameState } from "../../manager/consensus/member/entry_frame.ts";
 import { joinEntry } from "../../manager/store/entry.ts";
-import { startManager } from "../support/one_manager.ts";
+import { openState, startManager } from "../support/one_manager.ts";
 import { freePort, inFolder, refused, run } from "../support/programs.ts";
 
 /** As an earlier version wrote, which took what no reader takes. */
@@ -13,7 +12,7 @@ const old = new Encoder({ useRecords: false, mapsAsObjects: true, variableMapSiz
 
 /** Leaves a status in the log of the manager in `stateDir`; resolves with the entry's index. */
 async function poison(stateDir: string): Promise<number> {
-  const disk = await openKvDisk(`${stateDir}/raft/state.kv`);
+  const disk = await openState(stateDir);
   const storage = await DiskStorage.open(disk), { lastIndex } = storage.log, index = lastIndex + 1;
   const object = { ID: "bad", Status: { ContainerStatus: { PID: -(2n ** 64n) } } };
   const data = frameState(joinEntry(99, [old.encode({ a: "u", t: "tasks", o: object })]));

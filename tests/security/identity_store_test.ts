@@ -1,6 +1,6 @@
 import assert from "node:assert/strict";
 import { hasCode } from "../../api/errors.ts";
-import { IdentityStore, publicKeyOf, systemFileSystem } from "../../security/mod.ts";
+import { IdentityStore, newKey, publicKeyOf, systemFileSystem } from "../../security/mod.ts";
 import { createTestCluster } from "./fixtures.ts";
 import { MemoryFileSystem } from "./memory_file_system.ts";
 
@@ -164,4 +164,51 @@ Deno.test("Identity store: what cannot be read is not called damaged, and nobody
     assert.doesNotMatch(thrown.message, /empty|join again/);
     return true;
   });
+});
+
+Deno.test("Identity store: private keys can be sealed, and then are nowhere in clear", async () => {
+  const cluster = await createTestCluster(), sealKey = newKey();
+  const [first, second, third] = [await cluster.node("n"), await cluster.node("n"), await cluster.node("n")];
+  const fs = new MemoryFileSystem(), store = new IdentityStore(fs, "/state");
+  await store.save(first);
+  await store.save(second);
+  const pending = await store.pendingKey();
+  const keyFiles = () => [...fs.files.keys()].filter((path) => path.endsWith(".key"));
+  const inClear = () => keyFiles().filter((path) => fs.text(path).includes("BEGIN PRIVATE KEY"));
+  assert.deepEqual([keyFiles().length, inClear().length], [3, 3]);
+  await store.useSealKey(sealKey);
+  assert.deepEqual(inClear(), []);
+  assert.deepEqual(await store.load(), second);
+  assert.equal(await store.pendingKey(), pending);
+  await store.save(third);
+  const again = new IdentityStore(fs, "/state", sealKey);
+  assert.deepEqual(await again.load(), third);
+  assert.deepEqual(await again.keys(), [third.privateKeyPEM, second.privateKeyPEM]);
+  await again.pendingKey();
+  assert.deepEqual(inClear(), []);
+  await assert.rejects(new IdentityStore(fs, "/state").load(), { message: /this manager is locked/ });
+  await assert.rejects(new IdentityStore(fs, "/state", newKey()).load(), {
+    message:
+      /Cannot unseal \/state\/certificates\/swarm-node\.key: it is damaged, or was sealed with another/,
+  });
+  await again.useSealKey(undefined);
+  assert.equal(inClear().length, keyFiles().length);
+  assert.deepEqual(await new IdentityStore(fs, "/state").load(), third);
+});
+
+Deno.test("Identity store: power may go at any write while keys are sealed or unsealed", async () => {
+  const cluster = await createTestCluster(), sealKey = newKey();
+  const first = await cluster.node("n"), second = await cluster.node("n");
+  for (const [before, after] of [[undefined, sealKey], [sealKey, undefined]]) {
+    for (let failAt = 1;; failAt++) {
+      const fs = new MemoryFileSystem(), store = new IdentityStore(fs, "/state", before);
+      await store.save(first);
+      await store.save(second);
+      await store.pendingKey();
+      fs.failAt = fs.changes + failAt;
+      const done = await store.useSealKey(after).then(() => true, () => false);
+      assert.deepEqual(await new IdentityStore(fs, "/state", sealKey).load(), second, `cut at ${failAt}`);
+      if (done) break;
+    }
+  }
 });

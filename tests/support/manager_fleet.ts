@@ -61,19 +61,28 @@ export class ManagerFleet {
       }
     }
     await this.#spawn(name, flags);
-    await this.until(`${name} is in`, async () => await this.#state(name) === "active");
+    await this.until(`${name} is in`, async () => await this.state(name) === "active");
   }
 
   /** Starts a manager that ran before, and waits for the state that it says it is in. */
   async again(name: string, state: string): Promise<void> {
     await this.#spawn(name, this.#running.get(name)!.flags);
-    await this.until(`${name} is ${state}`, async () => await this.#state(name) === state);
+    await this.until(`${name} is ${state}`, async () => await this.state(name) === state);
+  }
+
+  /** As {@linkcode again}, whatever state it comes to. */
+  async restart(name: string): Promise<void> {
+    await this.#spawn(name, this.#running.get(name)!.flags);
+    await this.until(
+      `${name} has started`,
+      async () => ["active", "locked"].includes(await this.state(name)),
+    );
   }
 
   /** Starts a manager that waits to be told which cluster to join. */
   async idle(name: string): Promise<void> {
     await this.#spawn(name, [...this.#flags(name), "--idle"]);
-    await this.until(`${name} answers`, async () => await this.#state(name) === "inactive");
+    await this.until(`${name} answers`, async () => await this.state(name) === "inactive");
   }
 
   #flags(name: string): string[] {
@@ -85,7 +94,8 @@ export class ManagerFleet {
     ];
   }
 
-  async #state(name: string): Promise<string> {
+  /** What a manager says of itself. */
+  async state(name: string): Promise<string> {
     const { Swarm } = await this.client(name).get<{ Swarm: { LocalNodeState: string } }>("/info");
     return Swarm.LocalNodeState;
   }

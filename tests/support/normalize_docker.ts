@@ -2,6 +2,7 @@
 
 const RULES: [pattern: RegExp, replacement: string][] = [
   [/SWMTKN-1-[0-9a-z]+-[0-9a-z]+/g, "<token>"],
+  [/SWMKEY-1-[A-Za-z0-9+/]{43}/g, "<unlock key>"],
   [/-----BEGIN CERTIFICATE-----[^"]*-----END CERTIFICATE-----(?:\\n|\n)?/g, "<certificate>"],
   [/("CertIssuer(?:Subject|PublicKey)": ?)"[^"]*"/g, '$1"<key>"'],
   [/^( *Issuer (?:Subject|Public Key):\s+)\S+$/gm, "$1<key>"],

@@ -1,5 +1,8 @@
 /** One manager as a process, for tests that try to harm it. */
 import assert from "node:assert/strict";
+import { type Disk, openKvDisk } from "../../manager/consensus/disk/disk.ts";
+import { SealedDisk } from "../../manager/consensus/disk/sealed_disk.ts";
+import { ManagerKeys, systemFileSystem } from "../../security/mod.ts";
 import { freePort, inFolder, type Program, run, start } from "./programs.ts";
 
 /** A cluster of one manager without an agent. */
@@ -14,6 +17,14 @@ export interface OneManager {
 /** Starts a manager, without an agent beside it, on `folder/name`. */
 export function startManager(folder: string, name: string, ...flags: string[]): Program {
   return start("manager", "--state-dir", `${folder}/${name}`, "--no-agent", ...flags);
+}
+
+/** The state of a manager that does not run, unsealed; `key` opens a locked one's. */
+export async function openState(stateDir: string, key?: Uint8Array): Promise<Disk> {
+  const keys = new ManagerKeys(systemFileSystem, stateDir);
+  await keys.load();
+  if (key !== undefined) assert.ok(keys.unlock(key));
+  return await SealedDisk.open(await openKvDisk(`${stateDir}/raft/state.kv`), keys.data);
 }
 
 /** Runs `test` beside a manager that must serve to the end and have nothing bad in its log. */

@@ -42,15 +42,21 @@ export class Side {
     this.#http = Deno.createHttpClient({ proxy: { transport: "unix", path: socket } });
   }
 
-  /** Runs one command of the stock client, which is the `docker` on the PATH unless `program` names another. */
-  async run(args: string[], program = "docker"): Promise<Answer> {
+  /**
+   * Runs one command of the stock client, which is the `docker` on the PATH unless `program` names another; it reads `input`.
+   */
+  async run(args: string[], program = "docker", input?: string): Promise<Answer> {
     const command = new Deno.Command(program, {
       args: ["-H", `unix://${this.#socket}`, ...args],
       env: { DOCKER_CONFIG: "/nonexistent" },
-      stdin: "null",
+      stdin: input === undefined ? "null" : "piped",
+      stdout: "piped",
+      stderr: "piped",
       signal: AbortSignal.timeout(COMMAND_LIMIT_MS),
-    });
+    }).spawn();
+    const given = input === undefined ? undefined : new Response(input).body!.pipeTo(command.stdin);
     const { code, stdout, stderr } = await command.output();
+    await given?.catch(() => {});
     return { code, out: this.#text(stdout), err: this.#text(stderr) };
   }
 
@@ -173,6 +179,22 @@ async function coveySide(fleet: Fleet): Promise<Side> {
     async () => (await side.run(["node", "ls"])).out.includes("Ready"),
   );
   return side;
+}
+
+/** Docker's swarm alone, and the way to end it and start it on what it kept. */
+export async function withPeer(
+  test: (docker: Side, again: () => Promise<void>) => Promise<void>,
+): Promise<void> {
+  const dir = await Deno.makeTempDir({ prefix: "covey-peer-" });
+  let docker: Side | undefined;
+  try {
+    docker = await peerSide(dir);
+    await test(docker, async () => void await peer("again", dir));
+  } finally {
+    docker?.close();
+    await peer("down", dir);
+    await Deno.remove(dir, { recursive: true });
+  }
 }
 
 async function peer(command: string, dir: string): Promise<string> {

@@ -9,6 +9,7 @@ import type { ClientStreamHandler, Dialer, Method } from "../../../transport/mod
 import { type Consensus, type ConsensusStatus, MAX_ENTRY_BYTES, type Member } from "../consensus.ts";
 import { type Disk, openKvDisk } from "../disk/disk.ts";
 import { lockFolder, type Unlock } from "../disk/folder_lock.ts";
+import { SealedDisk } from "../disk/sealed_disk.ts";
 import type { StateMachine } from "../state_machine.ts";
 import { DiskStorage } from "../disk/disk_storage.ts";
 import { DEFAULT_RAFT_CONFIG, type Message, type RaftTiming } from "../../raft/mod.ts";
@@ -38,6 +39,8 @@ export interface RaftMemberOptions {
   forceNewCluster?: boolean;
   /** What to pass over from now on, because it cannot be read. */
   skip?: Skip;
+  /** What seals the disk, the newest last; left out, all is written in clear. */
+  dataKeys?: readonly Uint8Array[];
   /** Ticks of 100 ms without a leader before an election. @default DEFAULT_RAFT_CONFIG.electionTicks */
   electionTicks?: number;
   /** Longest wait for an answer to a join, and again until this member votes. @default JOIN_TIMEOUT_MS, CATCH_UP_TIMEOUT_MS */
@@ -91,6 +94,8 @@ export class RaftMember implements Consensus {
   #status: ConsensusStatus;
   #isRemoved = false;
   readonly #farewell = new AbortController();
+  readonly #sealing = new AbortController();
+  #resealed: Promise<void> = Promise.resolve();
   #phase: "opened" | "starting" | "running" | "stopping" | "stopped" = "opened";
   #stopped: Promise<void> | undefined;
 
@@ -132,7 +137,9 @@ export class RaftMember implements Consensus {
     unlock: Unlock = () => {},
   ): Promise<RaftMember> {
     try {
-      const storage = await DiskStorage.open(disk, options.clock);
+      const { clock, dataKeys } = options;
+      if (dataKeys !== undefined) disk = await SealedDisk.open(disk, dataKeys);
+      const storage = await DiskStorage.open(disk, clock);
       const { nodeID } = storage.identity ?? options;
       if (nodeID !== options.nodeID) {
         throw new CoveyError(
@@ -208,6 +215,13 @@ export class RaftMember implements Consensus {
   /** How much the log keeps, from now on. */
   limitLog(limits: LogLimits): void {
     this.#member?.driver.limitLog(limits);
+  }
+
+  /** Seals all that is on disk anew, as `SealedDisk.useKeys` does; rejects with `canceled` once the member stops. */
+  useDataKeys(keys: readonly Uint8Array[]): Promise<void> {
+    const disk = this.#disk, { clock } = this.#options, { signal } = this.#sealing;
+    if (!(disk instanceof SealedDisk)) throw new Error("Cannot seal a disk that was opened in clear");
+    return this.#resealed = this.#resealed.then(() => disk.useKeys(keys, { clock, signal }));
   }
 
   /** What other managers call, to be registered with the transport. */
@@ -312,8 +326,10 @@ export class RaftMember implements Consensus {
     if (member && wasRunning) await this.#retire(member);
     this.#phase = "stopped";
     this.#farewell.abort();
+    this.#sealing.abort(new CoveyError("canceled", "Cannot go on sealing the state: the member stops"));
     await member?.driver.stop();
     await member?.network.close();
+    await this.#resealed.catch(() => {});
     await this.#disk.close().finally(this.#unlock);
   }
 

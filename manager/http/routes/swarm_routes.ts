@@ -1,12 +1,12 @@
 /** `/swarm`: starting, joining, changing and leaving a cluster. */
 import { ALREADY_IN_SWARM } from "../../../api/docker_texts.ts";
-import { CoveyError } from "../../../api/errors.ts";
 import {
   forcesNewCluster,
   mergeClusterSpec,
   parseClusterSpec,
   parseInitRequest,
   parseJoinRequest,
+  parseUnlockRequest,
 } from "../../../api/validate/mod.ts";
 import { requireCluster } from "../../cluster/cluster_object.ts";
 import { requireSameRoot, type TokenRole, updateCluster } from "../../control/cluster.ts";
@@ -34,15 +34,13 @@ export function swarmRoutes(app: ControlApp, context: ControlContext): void {
     const { store } = await managerForReading(context);
     return sendJSON(c, swarmView(requireCluster(store)));
   });
-  app.get("/swarm/unlockkey", (c) => {
-    requireManager(context);
-    return sendJSON(c, { UnlockKey: "" });
+  app.get("/swarm/unlockkey", async (c) => {
+    const { store } = await managerForReading(context);
+    return sendJSON(c, { UnlockKey: requireCluster(store).UnlockKey ?? "" });
   });
-  app.post("/swarm/unlock", (c) => {
-    const { state } = context.lifecycle;
-    if (state === "inactive") requireManager(context);
-    if (state !== "locked") return refuse(409, "swarm is not locked");
-    throw new CoveyError("unimplemented", `unlocking is not available yet (${c.req.path})`);
+  app.post("/swarm/unlock", async (c) => {
+    await unlock(context, await readJSON(c));
+    return c.body(null, 200);
   });
   app.post("/swarm/init", async (c) => sendJSON(c, await init(context, await readJSON(c))));
   app.post("/swarm/join", async (c) => {
@@ -58,14 +56,12 @@ export function swarmRoutes(app: ControlApp, context: ControlContext): void {
   });
   app.post("/swarm/update", async (c) => {
     const { body, version, manager } = await updateRequest(c, context, "swarm");
-    const rotate: TokenRole[] = [];
-    if (flagParameter(c, "rotateWorkerToken")) rotate.push("Worker");
-    if (flagParameter(c, "rotateManagerToken")) rotate.push("Manager");
-    if (flagParameter(c, "rotateManagerUnlockKey")) {
-      throw new CoveyError("unimplemented", "locking managers is not available yet");
-    }
+    const tokens: TokenRole[] = [];
+    if (flagParameter(c, "rotateWorkerToken")) tokens.push("Worker");
+    if (flagParameter(c, "rotateManagerToken")) tokens.push("Manager");
+    const unlockKey = flagParameter(c, "rotateManagerUnlockKey");
     const spec = mergeClusterSpec(defaultClusterSpec(), parseClusterSpec(body));
-    await updateCluster(manager.store, context, version, { spec, rotate });
+    await updateCluster(manager.store, context, version, { spec, rotate: { tokens, unlockKey } });
     return c.body(null, 200);
   });
 }
@@ -74,10 +70,18 @@ function refuse(status: number, message: string): never {
   throw new DockerError(status, "unavailable", message, "wrong_state");
 }
 
+async function unlock(context: ControlContext, body: unknown): Promise<void> {
+  const key = parseUnlockRequest(body), { lifecycle } = context;
+  if (lifecycle.state === "active" && lifecycle.manager !== undefined) refuse(409, "swarm is not locked");
+  if (lifecycle.state !== "locked") requireManager(context);
+  await lifecycle.unlock(key);
+}
+
 async function init(context: ControlContext, body: unknown): Promise<string> {
   if (context.lifecycle.state !== "inactive" && !forcesNewCluster(body)) refuse(503, ALREADY_IN_SWARM);
-  const request = parseInitRequest(body);
+  const { AutoLockManagers, ...request } = parseInitRequest(body);
   const { lifecycle } = context, given = parseClusterSpec(request.Spec);
+  if (AutoLockManagers) given.EncryptionConfig = { AutoLockManagers };
   // A cluster that goes on keeps what it is not told to change.
   const present = request.ForceNewCluster && lifecycle.manager &&
     requireCluster(lifecycle.manager.store).Spec;

@@ -8,6 +8,7 @@ import type { ManagerConnection } from "../../../agent/connection.ts";
 import type { CallOptions } from "../../../transport/mod.ts";
 import { Agent, type AgentState } from "../../../agent/agent.ts";
 import { DependencyKeeper } from "../../../agent/dependencies.ts";
+import type { DeviceFacts } from "../../../agent/gate.ts";
 import { LocalState } from "../../../agent/local_state.ts";
 import {
   DirectConnection,
@@ -28,6 +29,20 @@ export const FACTS = {
   Labels: {},
 };
 
+/** A device that lets everything in, but for what `change` says. */
+export function deviceFacts(nowMs: number, change: Partial<DeviceFacts> = {}): DeviceFacts {
+  const platform = FACTS.Platform, lock = undefined;
+  return {
+    nowMs,
+    platform,
+    freeDiskBytes: 1e9,
+    availableMemoryBytes: 1e9,
+    lock,
+    consent: [],
+    ...change,
+  };
+}
+
 export class Cluster {
   readonly clock = new FakeClock();
   readonly device = new Device();
@@ -44,6 +59,8 @@ export class Cluster {
   refusal: Failure | undefined;
   /** The node's private keys, the present one first. */
   keys: string[] = [];
+  /** What the device says of itself where a swap is judged; undefined: nothing stands against it. */
+  facts: Partial<DeviceFacts> | undefined;
   agent!: Agent;
   state!: LocalState;
 
@@ -79,6 +96,7 @@ export class Cluster {
       random: seededRandom(),
       managers: ["10.0.0.1:2377"],
       facts: FACTS,
+      deviceFacts: () => Promise.resolve(deviceFacts(this.clock.now(), this.facts)),
       bootID,
       onState: (state, error) => this.states.push({ state, error }),
     });

@@ -133,3 +133,46 @@ Deno.test("Rollout: the example is taken as it stands", async () => {
   assert.deepEqual(stagesOf(spec).map(({ Percent }) => Percent), [1, 50, 100]);
   assert.equal(stagesOf(spec)[0]!.Bake, 10e9);
 });
+
+Deno.test("Rollout: what devices do by themselves is set by members or labels", () => {
+  const Apply = { Cron: "0 2 * * 6", Grace: 7200e9 };
+  const labels = {
+    "covey.rollout.device-rollback": "5m",
+    "covey.rollout.apply-window": "0 2 * * 6",
+    "covey.rollout.apply-grace": "2h",
+    "covey.rollout.consent": "true",
+  };
+  const expected = { DeviceRollback: 300e9, Apply, Consent: true };
+  assert.deepEqual(rolloutConfig(parseServiceSpec({ ...BODY, Labels: labels })), expected);
+  const spec = parseServiceSpec({ ...BODY, UpdateConfig: { Rollout: expected } });
+  assert.deepEqual(spec.UpdateConfig!.Rollout, expected);
+});
+
+Deno.test("Rollout: windows that never open, and settings that devices cannot act by, are refused all at once", () => {
+  const Rollout = {
+    Download: { Cron: "0 0 30 2 *", Grace: 60e9 },
+    Apply: { Cron: "at night", Grace: 1e9 },
+    Consent: true,
+  };
+  const needs = "needs DeviceRollback: else devices do not bring a new version in by themselves";
+  const found = problems({ ...BODY, UpdateConfig: { Rollout } });
+  for (const field of ["Download", "Apply", "Consent"]) {
+    assert.ok(found.includes(`UpdateConfig.Rollout.${field}: ${needs}`), field);
+  }
+  assert.ok(found.includes('UpdateConfig.Rollout.Download.Cron: never comes: current value is "0 0 30 2 *"'));
+  assert.ok(found.some((each) => each.startsWith("UpdateConfig.Rollout.Apply.Cron: cannot be read")));
+  assert.ok(
+    found.some((each) => each.startsWith("UpdateConfig.Rollout.Apply.Grace: the window is open for less")),
+  );
+  assert.deepEqual(
+    problems({
+      ...BODY,
+      Mode: { Replicated: { Replicas: 1 } },
+      UpdateConfig: { Rollout: { DeviceRollback: 1 } },
+    }),
+    [
+      "UpdateConfig.Rollout.DeviceRollback: devices go back by themselves in global services",
+      "UpdateConfig.Rollout.DeviceRollback: must be at least 1 s: current value is 1 ns",
+    ],
+  );
+});

@@ -1,4 +1,5 @@
 import assert from "node:assert/strict";
+import { SWARM_LOCKED, WRONG_UNLOCK_KEY } from "../../../api/docker_texts.ts";
 import type { ClusterSpec } from "../../../api/cluster.ts";
 import { FakeClock, settle } from "../../support/fake_clock.ts";
 import { NODE_ID, request, serviceBody, testAPI, testNode, testTask } from "./fake_node.ts";
@@ -51,16 +52,11 @@ Deno.test("Control API: tells its version, and refuses versions it does not spea
 
 Deno.test("Swarm: init passes the spec on with defaults filled in, and refuses what is not there yet", async () => {
   const { call, node } = await testAPI(new FakeClock(), { init: false });
-  const bad = await call("POST", "/swarm/init", { DataPathPort: 4789, Availability: "gone" });
+  const bad = await call("POST", "/swarm/init", { DataPathPort: 80, Availability: "gone" });
   assert.equal(bad.status, 400);
   assert.match(
     bad.json.message,
-    /Availability: invalid Availability: "gone"; DataPathPort: overlay networks/,
-  );
-  assert.match(
-    (await call("POST", "/swarm/init", { Spec: { EncryptionConfig: { AutoLockManagers: true } } })).json
-      .message,
-    /EncryptionConfig.AutoLockManagers: locking managers is not available yet/,
+    /Availability: invalid Availability: "gone"; DataPathPort: Datapath port number is not in valid range/,
   );
   const body = {
     ListenAddr: "0.0.0.0:2377",
@@ -275,4 +271,93 @@ Deno.test("Nodes: a manager without an agent tells of itself, but not over what 
   assert.equal((await tell("worker")).status, 400);
   assert.equal((await tell("nobody")).status, 404);
   assert.equal((await tell("alone", { Hostname: 5 })).status, 400);
+});
+
+Deno.test("Swarm: init takes pools, mask length and the carrier of overlay networks, each checked", async () => {
+  const { call, node } = await testAPI(new FakeClock(), { init: false });
+  const refused = async (body: object, message: RegExp) => {
+    const { status, json } = await call("POST", "/swarm/init", body);
+    assert.deepEqual([status, message.test(json.message)], [400, true], json.message);
+  };
+  await refused(
+    { DataPathPort: 70_000 },
+    /DataPathPort: Datapath port number is not in valid range \(1024-49151\) : 70000/,
+  );
+  await refused({ SubnetSize: 30 }, /SubnetSize: subnet size is out of range: 30/);
+  await refused({ DefaultAddrPool: ["x"] }, /DefaultAddrPool\[0\]: must be an IPv4 network/);
+  await refused({ DefaultAddrPool: ["10.1.0.0/26"], SubnetSize: 24 }, /Subnet size is too small 24/);
+  await refused(
+    { DefaultAddrPool: ["10.1.0.0/16", "10.1.2.0/24"] },
+    /10.1.2.0\/24 overlaps with 10.1.0.0\/16/,
+  );
+  await refused({ DefaultAddrPool: ["224.0.0.0/8"] }, /addresses that no host has/);
+  const networks = { DefaultAddrPool: ["10.20.0.0/16", "10.30.0.0/16"], SubnetSize: 26, DataPathPort: 7777 };
+  await call("POST", "/swarm/init", { ...networks, DataPathAddr: "192.0.2.7" });
+  const { DefaultAddrPool, SubnetSize, DataPathPort, DataPathAddr } = node.asked[0] as Record<
+    string,
+    unknown
+  >;
+  assert.deepEqual({ DefaultAddrPool, SubnetSize, DataPathPort }, networks);
+  assert.equal(DataPathAddr, "192.0.2.7");
+});
+
+Deno.test("Swarm: the unlock key is there with the lock, changes when asked to, and is shown nowhere else", async () => {
+  const { call } = await testAPI(new FakeClock());
+  const key = async () => (await call("GET", "/swarm/unlockkey")).json.UnlockKey;
+  const update = async (AutoLockManagers: boolean, query = "") => {
+    const { Version, Spec } = (await call("GET", "/swarm")).json;
+    const body = { ...Spec, EncryptionConfig: { AutoLockManagers } };
+    return await call("POST", `/swarm/update?version=${Version.Index}${query}`, body);
+  };
+  assert.equal(await key(), "");
+  assert.equal((await update(false, "&rotateManagerUnlockKey=true")).status, 200);
+  assert.equal(await key(), "", "without a lock there is nothing to rotate, which Docker takes too");
+  assert.equal((await update(true)).status, 200);
+  const first = await key();
+  assert.match(first, /^SWMKEY-1-[A-Za-z0-9+/]{43}$/);
+  await update(true);
+  assert.equal(await key(), first);
+  await update(true, "&rotateManagerUnlockKey=1");
+  const second = await key();
+  assert.notEqual(second, first);
+  for (const path of ["/swarm", "/info", "/nodes", "/swarm/unlockkey"]) {
+    const text = JSON.stringify((await call("GET", path)).json);
+    assert.equal(text.includes(second), path === "/swarm/unlockkey", path);
+  }
+  await update(false);
+  assert.equal(await key(), "");
+});
+
+Deno.test("Swarm: a locked node refuses all but the key, in Docker's words and with its status codes", async () => {
+  const { call, node } = await testAPI(new FakeClock());
+  node.state = "locked";
+  node.unlockKey = "right";
+  const locked = { status: 503, json: { message: SWARM_LOCKED } };
+  for (const path of ["/swarm", "/swarm/unlockkey", "/nodes", "/services", "/tasks", "/secrets"]) {
+    assert.deepEqual(await call("GET", path), locked, path);
+  }
+  assert.deepEqual(await call("POST", "/services/create", serviceBody("web")), locked);
+  assert.deepEqual(await call("POST", "/swarm/update?version=1", { Name: "default" }), locked);
+  assert.match((await call("POST", "/swarm/init", {})).json.message, /already part of a swarm/);
+  const { status, json } = await call("POST", "/swarm/leave");
+  assert.deepEqual([status, /encrypted and locked/.test(json.message)], [503, true]);
+  assert.equal((await call("GET", "/info")).json.Swarm.LocalNodeState, "locked");
+  const wrong = await call("POST", "/swarm/unlock", { UnlockKey: "wrong" });
+  assert.deepEqual([wrong.status, wrong.json.message], [401, WRONG_UNLOCK_KEY]);
+  assert.equal((await call("POST", "/swarm/unlock", { UnlockKey: 5 })).status, 400);
+  assert.deepEqual(node.asked.at(-1), { key: "wrong" });
+  assert.equal((await call("POST", "/swarm/unlock", { UnlockKey: "right" })).status, 200);
+  assert.equal((await call("GET", "/swarm")).status, 200);
+  assert.equal((await call("POST", "/swarm/unlock", { UnlockKey: "right" })).status, 409);
+});
+
+Deno.test("Swarm: init locks when the request or its spec says so", async () => {
+  const bodies = [{ AutoLockManagers: true }, { Spec: { EncryptionConfig: { AutoLockManagers: true } } }];
+  for (const body of bodies) {
+    const { call, node } = await testAPI(new FakeClock(), { init: false });
+    assert.equal((await call("POST", "/swarm/init", body)).status, 200);
+    const { Spec, ...rest } = node.asked[0] as { Spec: ClusterSpec; AutoLockManagers?: unknown };
+    assert.deepEqual(Spec.EncryptionConfig, { AutoLockManagers: true });
+    assert.equal(Object.hasOwn(rest, "AutoLockManagers"), false);
+  }
 });

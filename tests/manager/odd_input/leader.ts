@@ -118,7 +118,16 @@ export class Leader {
     const { clock } = this, random = this.#random, identity = identityOf(MANAGER, "swarm-manager");
     const answer = (request: Request, caller: Caller) => this.#api!.answer(request, caller);
     const opening = RunningManager.open(
-      { raftDir: "", nodeID: MANAGER, listen: ADDRESS, advertise: ADDRESS, clock, random, answer },
+      {
+        raftDir: "",
+        dataKeys: [],
+        nodeID: MANAGER,
+        listen: ADDRESS,
+        advertise: ADDRESS,
+        clock,
+        random,
+        answer,
+      },
       {
         network: {
           dialer: this.#network.dialer({ host: MANAGER, identity: () => identity, clock }),

@@ -41,6 +41,8 @@ export interface NodeOptions {
   resources?: NonNullable<Node["Description"]>["Resources"];
   runtimes?: string[];
   platform?: { OS: string; Architecture: string };
+  /** Its agent swaps tasks by itself. */
+  swaps?: boolean;
 }
 
 export function makeNode(id: string, options: NodeOptions = {}): Node {
@@ -60,6 +62,7 @@ export function makeNode(id: string, options: NodeOptions = {}): Node {
       Resources: options.resources ?? { NanoCPUs: 4e9, MemoryBytes: 8e9 },
       Engine: { EngineVersion: "0" },
       Runtimes: options.runtimes ?? ["process"],
+      ...(options.swaps && { Swaps: true }),
     },
     Status: { State: options.state ?? "ready", Addr: "10.0.0.1" },
   };

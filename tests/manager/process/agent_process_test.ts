@@ -24,3 +24,35 @@ Deno.test("Agent process: a launcher that cannot be run is tried again, and ends
   assert.ok(tries > first);
   await agent.stop({ leave: false });
 });
+
+/** An agent that notes its flags and what it is told, and ends with its standard input. */
+const AGENT = `#!/bin/sh
+echo "flags $*" >>"$NOTES"
+while read -r line; do echo "told $line" >>"$NOTES"; done
+echo ended >>"$NOTES"
+`;
+
+Deno.test("Agent process: the key of sealed private keys is handed over on the pipe, and anew when it changes", async () => {
+  const folder = await Deno.makeTempDir(), notes = `${folder}/notes`, launcher = `${folder}/agent`;
+  await Deno.writeTextFile(launcher, AGENT, { mode: 0o755 });
+  const identityKey = new Uint8Array(32).fill(7), other = new Uint8Array(32).fill(9);
+  const clock = new FakeClock();
+  const agent = new AgentProcess({ launcher, args: ["a"], env: { NOTES: notes }, clock, identityKey });
+  const says = async (...lines: string[]) => {
+    while (await Deno.readTextFile(notes).catch(() => "") !== lines.map((line) => `${line}\n`).join("")) {
+      await new Promise((resolve) => setTimeout(resolve, 5));
+    }
+  };
+  agent.start();
+  const first = ["flags a --identity-sealed --exit-with-parent", `told ${identityKey.toBase64()}`];
+  await says(...first);
+  agent.useIdentityKey(other);
+  const second = ["ended", first[0]!, `told ${other.toBase64()}`];
+  await says(...first, ...second);
+  agent.useIdentityKey(undefined);
+  const third = ["ended", "flags a --exit-with-parent"];
+  await says(...first, ...second, ...third);
+  await agent.stop({ leave: true });
+  await says(...first, ...second, ...third, "told leave", "ended");
+  await Deno.remove(folder, { recursive: true });
+});

@@ -224,6 +224,7 @@ export class SimManager {
     world.log.note(`${name} opens its state`);
     return RunningManager.open({
       raftDir: "",
+      dataKeys: [],
       nodeID: name,
       listen: address,
       advertise: address,

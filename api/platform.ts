@@ -1,5 +1,5 @@
 /** Platforms under their several names. */
-import type { Platform } from "../../api/objects.ts";
+import type { Platform } from "./objects.ts";
 
 const ALIASES = new Map([["x86_64", "amd64"], ["aarch64", "arm64"]]);
 

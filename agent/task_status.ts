@@ -1,0 +1,54 @@
+/** The status that a task is reported with. */
+import { CoveyError, type FieldProblem } from "../api/errors.ts";
+import { getLogger } from "../api/log.ts";
+import type { PortConfig } from "../api/service.ts";
+import type { SwapReport } from "../api/swap.ts";
+import { compareStates, type TaskState } from "../api/task_state.ts";
+import type { ContainerStatus, TaskStatus } from "../api/task.ts";
+import { parseTaskStatus } from "../api/validate/task_status.ts";
+
+const log = getLogger(["covey", "agent"]);
+
+/** What happened to a task. */
+export interface News {
+  /** RFC 3339. */
+  at: string;
+  state: TaskState;
+  message: string;
+  err: string | undefined;
+  container: ContainerStatus | undefined;
+  /** Undefined until its executor was asked. */
+  ports: PortConfig[] | undefined;
+  swap: SwapReport | undefined;
+}
+
+/** The status after `before`; undefined if there is nothing new. A state never goes back. */
+export function statusAfter(before: TaskStatus, news: News): TaskStatus | undefined {
+  const { at, state, message, err, container, ports, swap } = news;
+  const State = compareStates(state, before.State) < 0 ? before.State : state;
+  const same = State === before.State && message === before.Message && err === before.Err &&
+    JSON.stringify(swap) === JSON.stringify(before.Swap);
+  if (same) return undefined;
+  // Ports are a running task's; one that was found again still has those of before.
+  const Ports = State === "running" ? ports ?? before.PortStatus?.Ports ?? [] : [];
+  return {
+    Timestamp: at,
+    State,
+    Message: message,
+    ...(err ? { Err: err } : {}),
+    ...(container ? { ContainerStatus: container } : {}),
+    ...(Ports.length > 0 ? { PortStatus: { Ports } } : {}),
+    ...(swap ? { Swap: swap } : {}),
+  };
+}
+
+/** An executor's words and numbers as a manager takes them; a status that it refuses would never arrive. */
+export function checkedStatus(taskID: string, status: TaskStatus): TaskStatus {
+  const problems: FieldProblem[] = [];
+  const checked = parseTaskStatus(status, "", problems);
+  if (checked && problems.length === 0) return checked;
+  const { message } = CoveyError.invalid("report what the executor says", problems);
+  log.warn("Task {id} is reported without its container's status: {message}", { id: taskID, message });
+  const { ContainerStatus: _refused, PortStatus: _ports, ...rest } = status;
+  return rest;
+}
