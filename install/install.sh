@@ -1,15 +1,16 @@
 #!/bin/sh
 # Installs Covey on a device, from the bundle that it lies in or from one that it fetches. See docs/operations/install.md.
 #
-#   install.sh --join HOST:PORT[,...] [--token-file FILE] [more flags of run-agent]     a device
-#   install.sh --manager [--advertise HOST:PORT] [more flags of run-manager]            a manager, with a device beside it
-#   install.sh [--deadline SECONDS]     upgrades what is installed, and goes back if that reaches no manager in time (600; 0: never)
+#   install.sh --join HOST:PORT[,...] [--token-file FILE] [flags of run-agent]   a device
+#   install.sh --manager [--advertise HOST:PORT] [flags of run-manager]          a manager, with a device beside it
+#   install.sh [--deadline SECONDS]     upgrades what is installed, and goes back if that reaches no manager
+#                                       in time (600; 0: never)
 #   install.sh --check                  says what this device has and lacks, and changes nothing
 #   install.sh --leave                  stops the tasks, leaves the cluster, and stays installed
 #   install.sh --uninstall              stops the tasks and removes all of it
 #
-# With --from FILE|URL the bundle is that file, or the one for this device in the folder at the URL. The join token may be in
-# COVEY_JOIN_TOKEN, which other users cannot read, unlike a flag.
+# With --from FILE|URL the bundle is that file, or the one for this device in the folder at the URL. The join token
+# may be in COVEY_JOIN_TOKEN, which other users cannot read, unlike a flag, or with --token - on standard input.
 set -eu
 PATH=/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin:$PATH
 export PATH
@@ -23,7 +24,7 @@ MIN_FREE_KIB=180000
 JOIN_SECONDS=60
 
 base=/opt/covey settings=/etc/covey state=/var/lib/covey command=/usr/local/bin/covey units=/etc/systemd/system
-action=install role='' from='' token_file='' deadline=600 listen='' checks=0
+action=install role='' from='' token=${COVEY_JOIN_TOKEN-} token_file='' deadline=600 listen='' checks=0
 
 say() { echo "covey: $*"; }
 fail() { echo "covey: Cannot $action: $*" >&2; exit 1; }
@@ -159,6 +160,14 @@ installed_role() {
   for was in agent manager; do [ ! -e "$settings/$was.flags" ] || echo $was; done
 }
 
+# place FILE [MODE]: puts standard input there as a whole: whenever power is cut, what was there before or all of it is.
+place() {
+  cat >"$1.part"
+  [ -z "${2-}" ] || chmod "$2" "$1.part"
+  sync
+  mv -f "$1.part" "$1"
+}
+
 has_systemd() { [ -d /run/systemd/system ]; }
 service() {
   if has_systemd; then systemctl "$1" "covey-$role"
@@ -231,14 +240,15 @@ alone() { [ "$role" = manager ] && grep -qx -- --no-agent "$settings/manager.fla
 
 write_unit() {
   mkdir -p "$units"
-  { agent_unit; if alone; then hardening; fi; printf '\n[Install]\nWantedBy=multi-user.target\n'; } >"$units/covey-$role.service"
+  { agent_unit; if alone; then hardening; fi; printf '\n[Install]\nWantedBy=multi-user.target\n'; } |
+    place "$units/covey-$role.service"
   systemctl daemon-reload
   systemctl enable --quiet "covey-$role"
 }
 
 write_init_script() {
   mkdir -p /etc/init.d
-  cat >"/etc/init.d/covey-$role" <<INIT
+  place "/etc/init.d/covey-$role" 755 <<INIT
 #!/bin/sh
 ### BEGIN INIT INFO
 # Provides:          covey-$role
@@ -272,7 +282,6 @@ case \${1-} in
   *) echo "usage: \$0 start|stop|restart|status" >&2; exit 2 ;;
 esac
 INIT
-  chmod 755 "/etc/init.d/covey-$role"
   if command -v update-rc.d >/dev/null; then update-rc.d "covey-$role" defaults >/dev/null
   elif [ -e /etc/init.d/rcS ]; then ln -sf "covey-$role" "/etc/init.d/S90covey-$role"
   else say "have this device run /etc/init.d/covey-$role start when it boots"; fi
@@ -287,12 +296,6 @@ write_service() {
     fi
     write_unit
   else write_init_script; fi
-}
-
-put() {
-  echo "$2" >"$1.part"
-  sync
-  mv -f "$1.part" "$1"
 }
 
 install() {
@@ -321,11 +324,10 @@ install() {
   fi
   write_flags "$@"
   [ -z "$old" ] || service stop
-  cp "$base/versions/$version/start.sh" "$base/start.part"
-  mv -f "$base/start.part" "$base/start.sh"
+  place "$base/start.sh" 755 <"$base/versions/$version/start.sh"
   if [ -n "$old" ] && [ "$version" != "$old" ] && [ "$deadline" != 0 ] && ! alone; then
     rm -f "$state/reached" "$state/agent/reached"
-    put "$base/trial" "$version $old $deadline 0"
+    echo "$version $old $deadline 0" | place "$base/trial"
   else rm -f "$base/trial"; fi
   rm -f "$base/current.part"
   ln -s "versions/$version" "$base/current.part"
@@ -337,6 +339,7 @@ install() {
   mkdir -p "${command%/*}"
   ln -sf "$base/current/bin/covey" "$command"
   write_service
+  sync
   service start
   say "version $version is installed${old:+; before it was $old}"
   await "$version" "$old"
@@ -346,11 +349,12 @@ install() {
 write_flags() {
   if [ $# -gt 0 ] || [ ! -e "$settings/$role.flags" ]; then
     [ "$role" = agent ] || set -- --api /run/covey/covey.sock "$@"
-    { for word; do printf '%s\n' "$word"; done; } >"$settings/$role.flags.part"
-    mv -f "$settings/$role.flags.part" "$settings/$role.flags"
+    for word; do printf '%s\n' "$word"; done | place "$settings/$role.flags"
   fi
-  if [ -n "$token_file" ]; then token=$(head -n 1 "$token_file"); else token=${COVEY_JOIN_TOKEN-}; fi
-  [ -z "$token" ] || [ -e "$state/certificates/swarm-node.crt" ] || (umask 077 && printf '%s\n' "$token" >"$settings/token")
+  [ -z "$token_file" ] || token=$(head -n 1 "$token_file")
+  # Its own words may come on standard input, but then it was started as a file.
+  [ "$token" != - ] || IFS= read -r token
+  [ -z "$token" ] || [ -e "$state/certificates/swarm-node.crt" ] || (umask 077 && echo "$token" | place "$settings/token")
 }
 
 # await VERSION OLD: says how it went, as far as it went in a minute.
@@ -383,7 +387,8 @@ leave() {
   service stop
   program=$(readlink -f "$base/current")
   # shellcheck disable=SC2046 # one word a line, and none has blanks
-  COVEY_DENO=$program/bin/deno DENO_DIR=$program/cache "$program/agent/launch.sh" $(cat "$settings/agent.flags") --state-dir "$state" --leave
+  COVEY_DENO=$program/bin/deno DENO_DIR=$program/cache \
+    "$program/agent/launch.sh" $(cat "$settings/agent.flags") --state-dir "$state" --leave
 }
 
 uninstall() {
@@ -423,8 +428,10 @@ for word in "$@"; do
   if [ -n "$take" ]; then eval "$take=\$word"; take=''; continue; fi
   case $word in
     --uninstall | --check | --leave) action=${word#--} ;;
+    --help | -h) action=help ;;
     --manager) role=manager ;;
     --from) take=from ;; --from=*) from=${word#*=} ;;
+    --token) take=token ;; --token=*) token=${word#*=} ;;
     --token-file) take=token_file ;; --token-file=*) token_file=${word#*=} ;;
     --deadline) take=deadline ;; --deadline=*) deadline=${word#*=} ;;
     --state-dir | --state-dir=*) fail "the state of what is installed is in $state" ;;
@@ -441,4 +448,5 @@ case $action in
   check) check_device; [ "$checks" = 0 ] || exit 1 ;;
   leave) leave ;;
   uninstall) uninstall ;;
+  help) if [ -r "$0" ]; then sed -n '/^#   install.sh/,/^$/s/^# *//p' "$0"; else say 'see docs/operations/install.md'; fi ;;
 esac

@@ -53,17 +53,8 @@ export class ConsoleDevice {
   }
 
   /** Polls until a command prints what matches. */
-  async shows(pattern: RegExp, command: string): Promise<void> {
-    let last = "";
-    await eventually(
-      `${command} shows ${pattern}`,
-      async () => {
-        last = await this.run(command);
-        return pattern.test(last);
-      },
-      () => last,
-      this.#how.limitMs,
-    );
+  shows(pattern: RegExp, command: string): Promise<void> {
+    return showsOn((line) => this.run(line), pattern, command, this.#how.limitMs);
   }
 
   /** Cuts the power: nothing is flushed, nobody is told. */
@@ -92,4 +83,16 @@ export class ConsoleDevice {
   async #read(stream: ReadableStream<Uint8Array>): Promise<void> {
     for await (const text of stream.pipeThrough(new TextDecoderStream())) this.output += text;
   }
+}
+
+/** Polls until a command that `run` runs prints what matches. */
+export async function showsOn(
+  run: (command: string) => Promise<string>,
+  pattern: RegExp,
+  command: string,
+  limitMs: number,
+): Promise<void> {
+  let last = "";
+  const matches = async () => pattern.test(last = await run(command));
+  await eventually(`${command} shows ${pattern}`, matches, () => last, limitMs);
 }

@@ -1,4 +1,5 @@
 /** A device with a systemd of its own: this machine's programs over an overlay, in namespaces that end with it. */
+import { showsOn } from "./console_device.ts";
 import { eventually, Program } from "./programs.ts";
 
 /** A busy machine is slow, a device that does nothing never ends. */
@@ -80,17 +81,8 @@ export class SystemdDevice {
   }
 
   /** Polls until a command prints what matches. */
-  async shows(pattern: RegExp, command: string): Promise<void> {
-    let last = "";
-    await eventually(
-      `${command} shows ${pattern}`,
-      async () => {
-        last = await this.run(command);
-        return pattern.test(last);
-      },
-      () => last + this.#unshare.output,
-      LIMIT_MS,
-    );
+  shows(pattern: RegExp, command: string): Promise<void> {
+    return showsOn((line) => this.run(line), pattern, command, LIMIT_MS);
   }
 
   /** Cuts the power. */
