@@ -31,6 +31,10 @@ Deno.test("Install: a restart of the systemd service, its kill and an upgrade le
         "covey service create --detach --name hello --mode global --executor process sleep 100000",
       );
       await manager.shows(/ pi .* Running /, "covey service ps hello");
+      const report = await device.run("covey doctor");
+      for (const check of ["join", "folder", "certificate", "skew", "agent", "unit"]) {
+        assert.match(report, new RegExp(`^OK +${check} `, "m"), report);
+      }
       await keepsTask(manager, device);
       await manager.run("systemctl restart covey-manager");
       await manager.shows(/ pi .* Running /, "covey service ps hello");
