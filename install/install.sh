@@ -324,9 +324,10 @@ install() {
   fi
   write_flags "$@"
   [ -z "$old" ] || service stop
+  # Seen again is a version only after this start.
+  rm -f "$state/reached" "$state/agent/reached"
   place "$base/start.sh" 755 <"$base/versions/$version/start.sh"
   if [ -n "$old" ] && [ "$version" != "$old" ] && [ "$deadline" != 0 ] && ! alone; then
-    rm -f "$state/reached" "$state/agent/reached"
     echo "$version $old $deadline 0" | place "$base/trial"
   else rm -f "$base/trial"; fi
   rm -f "$base/current.part"
@@ -354,7 +355,9 @@ write_flags() {
   [ -z "$token_file" ] || token=$(head -n 1 "$token_file")
   # Its own words may come on standard input, but then it was started as a file.
   [ "$token" != - ] || IFS= read -r token
-  [ -z "$token" ] || [ -e "$state/certificates/swarm-node.crt" ] || (umask 077 && echo "$token" | place "$settings/token")
+  [ -n "$token" ] || return 0
+  if [ -e "$state/certificates/swarm-node.crt" ]; then say "it has joined already, the token is not needed; to join anew, 'covey leave' first"
+  else (umask 077 && echo "$token" | place "$settings/token"); fi
 }
 
 # await VERSION OLD: says how it went, as far as it went in a minute.

@@ -99,7 +99,7 @@ async function otherVersion(device: BareDevice, name: string, more = "true"): Pr
 
 Deno.test("Install: an upgrade restarts no task, and one that reaches no manager is taken back, after a power cut too", () =>
   withDevices(async (given) => {
-    const { manager, device } = given,
+    const { manager, device, line, port } = given,
       version = "readlink /opt/covey/current; ls /opt/covey/trial 2>/dev/null";
     await installBoth(given);
     const tasks = await device.run(TASKS);
@@ -125,6 +125,11 @@ Deno.test("Install: an upgrade restarts no task, and one that reaches no manager
     await device.shows(/^versions\/good\n$/, version);
     await device.shows(/^\d+\n\d+\n$/, TASKS);
 
+    const again = `${line("COVEY_JOIN_TOKEN=$(cat /token)")} --join 127.0.0.1:${port} --label site=attic`;
+    await device.run(`echo ${(await manager.run("covey swarm join-token -q worker")).trim()} >/token`);
+    assert.match(await device.run(again), /to join anew, 'covey leave' first/);
     assert.match(await device.run("covey leave 2>&1"), /2 tasks were stopped/);
     assert.equal(await device.run(TASKS), "");
+    assert.match(await device.run(again), /this device is connected/);
+    await device.shows(/^\d+\n\d+\n$/, TASKS);
   }));
