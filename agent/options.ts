@@ -31,6 +31,8 @@ export interface AgentOptionsFromFlags {
   shim: string | undefined;
   /** Which installed program this is, for an upgrade that waits to see it connected; else undefined. */
   programVersion: string | undefined;
+  /** Absolute path of the networks' helper; undefined for the one beside its module. */
+  networkHelper: string | undefined;
   /** Stop and remove the tasks, forget the cluster, and end. */
   leave: boolean;
   /** End when standard input does. */
@@ -65,6 +67,7 @@ const FLAGS = {
   "identity-sealed": { type: "boolean", default: false },
   shim: { type: "string" },
   "program-version": { type: "string" },
+  "network-helper": { type: "string" },
   leave: { type: "boolean", default: false },
   "exit-with-parent": { type: "boolean", default: false },
 } as const;
@@ -89,6 +92,7 @@ export function parseAgentOptions(args: string[], cwd: string, token?: string): 
     identitySealed: values["identity-sealed"],
     shim: values.shim,
     programVersion: values["program-version"],
+    networkHelper: values["network-helper"],
     leave: values.leave,
     exitWithParent: values["exit-with-parent"],
   };

@@ -35,8 +35,8 @@ mkdir -p "$program/agent" "$program/manager" "$program/cli" "$program/bin"
 for main in agent/main manager/main manager/idle cli/main; do
   "$deno" bundle --quiet --config "$root/deno.json" --minify -o "$program/$main.js" "$root/$main.ts"
 done
-# All else is shell, and what the shim gives to a deno task.
-(cd "$root" && find agent manager transport security executors \( -name '*.sh' -o -name '*_loader.js' \) -print) |
+# All else that is not in them: shell, and what the shim gives to a deno task.
+(cd "$root" && find agent executors manager network security transport -type f ! -name "*.ts" -print) |
   while read -r file; do
     mkdir -p "$program/${file%/*}"
     cp -p "$root/$file" "$program/$file"

@@ -9,6 +9,7 @@ import { requireDependencies } from "./payloads.ts";
 import { requireNetworks } from "./service_networks.ts";
 import { requireVariables } from "./variables.ts";
 import { forNewcomer } from "../task/gate.ts";
+import { requireBudgets } from "./budgets.ts";
 import { requireVersion } from "./version.ts";
 
 /** Creates a service and resolves with its ID. Throws `already_exists` if the name is taken. */
@@ -34,6 +35,7 @@ export async function createService(
       );
     }
     requireDependencies(tx, spec.TaskTemplate);
+    requireBudgets(tx, spec);
     requireNetworks(tx, spec);
     requireVariables(tx, spec.TaskTemplate);
     tx.create("services", service);
@@ -65,6 +67,7 @@ export async function updateService(
     }
     requireVersion(service, version);
     requireDependencies(tx, spec.TaskTemplate);
+    requireBudgets(tx, spec);
     requireNetworks(tx, spec, id);
     requireVariables(tx, spec.TaskTemplate);
     writeSpec(tx, clock, service, spec);
