@@ -164,7 +164,8 @@ export class ProcessController implements Controller {
     if (!this.#prepared) return undefined;
     // Who runs (boot, pid, start time) is in the shim's record: it is known there even if the agent dies
     // while starting.
-    return { version: HANDLE_VERSION, data: { TaskID: this.#request.id } };
+    const started = this.#pid !== 0 || this.#exit !== undefined;
+    return { version: HANDLE_VERSION, data: { TaskID: this.#request.id, ...started && { Started: true } } };
   }
 
   status(): Promise<ContainerStatus | undefined> {
