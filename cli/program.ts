@@ -11,6 +11,7 @@ import { backupCommands } from "./commands/backup.ts";
 import { doctorCommand } from "./commands/doctor.ts";
 import { nodeCommands } from "./commands/node.ts";
 import { payloadCommands } from "./commands/payload.ts";
+import { planCommand } from "./commands/plan.ts";
 import { rolloutCommands } from "./commands/rollout.ts";
 import { serviceCommands } from "./commands/service.ts";
 import { stackCommands } from "./commands/stack.ts";
@@ -47,6 +48,7 @@ export async function runCovey(args: string[], context: Context): Promise<number
   swarmCommands(program, context);
   nodeCommands(program, context);
   serviceCommands(program, context);
+  planCommand(program, context);
   stackCommands(program, context);
   rolloutCommands(program, context);
   taskCommands(program, context);

@@ -25,6 +25,7 @@ import { networkRoutes } from "./routes/network_routes.ts";
 import { noEngineRoutes } from "./routes/no_engine_routes.ts";
 import { nodeRoutes } from "./routes/node_routes.ts";
 import { payloadRoutes } from "./routes/payload_routes.ts";
+import { planRoutes } from "./routes/plan_routes.ts";
 import { serviceRoutes } from "./routes/service_routes.ts";
 import { swarmRoutes } from "./routes/swarm_routes.ts";
 import { rightFor } from "./rights.ts";
@@ -83,6 +84,7 @@ export function controlAPI(options: ControlOptions): ControlAPI {
   unavailableRoutes(app, context);
   nodeRoutes(app, context);
   serviceRoutes(app, context);
+  planRoutes(app, context);
   taskRoutes(app, context);
   payloadRoutes(app, context);
   variableRoutes(app, context);

@@ -6,6 +6,7 @@ import {
   type ServiceSpec,
   type UpdateConfig,
 } from "../../../api/service.ts";
+import type { ServicePlan } from "../../control/service_plan.ts";
 import type { ServiceStatus } from "../../control/service_status.ts";
 import { inOrder, taskSpecView } from "./task_spec_view.ts";
 
@@ -76,3 +77,13 @@ export function serviceView(service: Service, options: ServiceViewOptions = {}):
 }
 
 const UPDATE_STATUS_ORDER = ["State", "StartedAt", "CompletedAt", "Message"];
+
+/** What a spec would change. */
+export function planView({ Before, After, ...plan }: ServicePlan): Record<string, unknown> {
+  return {
+    Service: { ...(Before && { ID: Before.ID }), Name: After.Spec.Name },
+    ...(Before && { Before: serviceSpecView(Before.Spec, {}) }),
+    After: serviceSpecView(After.Spec, {}),
+    ...plan,
+  };
+}
