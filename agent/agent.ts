@@ -8,9 +8,11 @@ import type { SessionMessage } from "../api/dispatcher.ts";
 import { CoveyError, hasCode } from "../api/errors.ts";
 import { getLogger } from "../api/log.ts";
 import type { NodeDescription } from "../api/node.ts";
+import type { NodeMetrics } from "../api/node_metrics.ts";
 import { orAbort } from "../api/or_abort.ts";
 import type { Random } from "../api/random.ts";
 import type { Executor } from "../executors/executor.ts";
+import { Asks } from "./asks.ts";
 import { sessionBackoff } from "./backoff.ts";
 import type { ManagerConnection, ManagerDialer } from "./connection.ts";
 import { DependencyKeeper } from "./dependencies.ts";
@@ -65,6 +67,8 @@ export interface AgentOptions {
   onTime?: (time: string) => void;
   /** Every session message: the node object, the trust root. */
   onSession?: (message: SessionMessage) => void;
+  /** How the device is, if anybody has measured. */
+  metrics?: () => NodeMetrics | undefined;
   /** After each look at the executors: runtimes that do not work now, and why. */
   onMissingRuntimes?: (reasons: Record<string, string>) => void;
   /** The state changed; `error` is why there is no session. */
@@ -77,6 +81,7 @@ export class Agent {
   readonly #worker: Worker;
   readonly #dependencies: DependencyKeeper;
   readonly #reporter: StatusReporter;
+  readonly #asks: Asks;
   readonly #managers: Managers;
   readonly #backoff: Backoff;
   readonly #abort = new AbortController();
@@ -104,6 +109,7 @@ export class Agent {
       node: async () => this.#description ?? await this.#describe(this.#abort.signal),
       onStatus: (taskID, status) => this.#reporter.report(taskID, status),
     });
+    this.#asks = new Asks({ clock: options.clock, random: options.random, tasks: this.#worker });
   }
 
   /** See {@linkcode AgentState}. */
@@ -122,6 +128,7 @@ export class Agent {
   async stop(): Promise<void> {
     this.#abort.abort(new CoveyError("canceled", "Cannot go on: the agent stops"));
     await this.#running;
+    await this.#asks.stop();
     await this.#worker.stop();
     this.#reporter.disconnect();
     await this.#dependencies.settled();
@@ -189,16 +196,18 @@ export class Agent {
     } finally {
       this.#worker.setConnected(false);
       this.#reporter.disconnect();
+      this.#asks.disconnect();
       connection?.close();
     }
   }
 
   #events(address: string, onOpen: () => void): SessionEvents {
     return {
-      onRegistered: (message, send, renew) => {
+      onRegistered: (message, send, renew, sendLogs) => {
         onOpen();
         this.#renewSeals = renew;
         this.#registered(address, message, send);
+        this.#asks.connect(sendLogs);
       },
       onMessage: (message) => this.#takeMessage(message),
       onTime: (time) => this.#options.onTime?.(time),
@@ -208,6 +217,7 @@ export class Agent {
         this.#keepSealed();
       },
       onIncremental: (changes, index) => this.#worker.applyIncremental(changes, index),
+      metrics: () => this.#options.metrics?.(),
       describe: (signal) => this.#describe(signal),
     };
   }
@@ -227,6 +237,7 @@ export class Agent {
     this.#managersTold = true;
     // The node's key may be a new one: a renewal is told of here.
     void this.#dependencies.rekey().then(() => this.#keepSealed());
+    this.#asks.apply(message.Asks ?? []);
     this.#options.onSession?.(message);
   }
 

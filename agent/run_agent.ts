@@ -18,6 +18,7 @@ import { identityDialer, type IdentityKeeper, ownIdentity, sharedIdentity, tlsIn
 import { LateIdentity } from "./late_identity.ts";
 import type { LocalState } from "./local_state.ts";
 import type { AgentOptionsFromFlags } from "./options.ts";
+import { Meter } from "./meter.ts";
 import { readBootID, StateFolder } from "./state_folder.ts";
 import { Worker } from "./worker.ts";
 
@@ -135,7 +136,9 @@ async function serve(
   const executors = await loadFor(options, folder, identity.nodeID);
   const dependencies = new DependencyKeeper(state, () => identity.keys());
   await dependencies.load();
+  const meter = new Meter(clock, executors, () => systemClock.now());
   const agent = new Agent({
+    metrics: () => meter.latest,
     dialer: identityDialer(identity, clock),
     executors,
     state,
@@ -154,6 +157,7 @@ async function serve(
       },
       Version: VERSION,
       Labels: options.labels,
+      ...(options.dataPath !== "" && { DataPathAddr: options.dataPath }),
       AgentOnly: options.identityDir === undefined,
       tlsInfo: () => tlsInfo(identity.current),
     },
@@ -169,10 +173,12 @@ async function serve(
     onMissingRuntimes: logMissingRuntimes(),
   });
   agent.start();
+  meter.start();
   const heap = heapKeeper();
   heap?.start();
   const { leave } = await ended;
   heap?.stop();
+  await meter.stop();
   if (leave) await agent.removeTasks();
   await agent.stop();
   await state.close();

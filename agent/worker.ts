@@ -6,7 +6,7 @@ import { getLogger } from "../api/log.ts";
 import { isTerminal } from "../api/task_state.ts";
 import type { Task, TaskStatus } from "../api/task.ts";
 import type { NodeDescription } from "../api/node.ts";
-import type { Executor } from "../executors/executor.ts";
+import type { Executor, Handle } from "../executors/executor.ts";
 import type { DependencyKeeper } from "./dependencies.ts";
 import type { DeviceFacts } from "./gate.ts";
 import { Leftovers } from "./leftovers.ts";
@@ -35,6 +35,14 @@ export interface WorkerOptions {
   onStatus: (taskID: string, status: TaskStatus) => void;
 }
 
+/** A task as those see it who look into it: at its log, for one. */
+export interface TaskAccess {
+  executor: Executor | undefined;
+  handle: Handle | undefined;
+  /** It runs no more and never will again. */
+  over: boolean;
+}
+
 /** One task manager per task. */
 export class Worker {
   readonly #options: WorkerOptions;
@@ -43,6 +51,7 @@ export class Worker {
   readonly #limiters = new Map<string, StartLimiter>();
   readonly #leftovers: Leftovers;
   readonly #swaps: Swaps;
+  readonly #watchers = new Map<string, Set<() => void>>();
   #connected = false;
   #rebooted = false;
   #refusedSince: number | undefined;
@@ -111,6 +120,23 @@ export class Worker {
   /** Tasks that the node has, those that are being removed included. */
   get size(): number {
     return this.#tasks.size;
+  }
+
+  /** See {@linkcode TaskAccess}; undefined for a task that the node has not got. */
+  access(taskID: string): TaskAccess | undefined {
+    const task = this.#tasks.get(taskID);
+    if (task === undefined) return undefined;
+    const executor = this.#executors.get(task.task.Spec.Runtime);
+    return { executor, handle: task.handle, over: !task.assigned || isTerminal(task.status.State) };
+  }
+
+  /** Calls `wake` whenever something of the task changes. Returns how to stop that. */
+  watch(taskID: string, wake: () => void): () => void {
+    const watchers = this.#watchers.get(taskID) ?? new Set();
+    this.#watchers.set(taskID, watchers.add(wake));
+    return () => {
+      if (watchers.delete(wake) && watchers.size === 0) this.#watchers.delete(taskID);
+    };
   }
 
   /** The newest status of every task. */
@@ -186,11 +212,13 @@ export class Worker {
       onRecord: (next) => {
         state.put(next);
         this.#swaps.observe(ID);
+        this.#changed(ID);
       },
       onStatus,
     });
     this.#tasks.set(ID, task);
     if (!recovered) this.#swaps.observe(ID);
+    this.#changed(ID);
     task.done.then(() => this.#forget(task), (thrown) => this.#setAside(task, CoveyError.from(thrown)));
   }
 
@@ -210,6 +238,11 @@ export class Worker {
     this.#tasks.delete(ID);
     this.#options.state.delete(ID);
     this.#swaps.observe(ID);
+    this.#changed(ID);
+  }
+
+  #changed(taskID: string): void {
+    for (const wake of [...this.#watchers.get(taskID) ?? []]) wake();
   }
 
   #limiter(runtime: string): StartLimiter {

@@ -4,6 +4,7 @@ import type { ContainerSpec } from "./container_spec.ts";
 import type { DenoSpec } from "./deno_spec.ts";
 import type { References } from "./dependency.ts";
 import { toMs } from "./duration.ts";
+import type { VirtualIP } from "./network.ts";
 import type { Rollout, RolloutConfig } from "./rollout.ts";
 
 /**
@@ -204,6 +205,30 @@ export interface ServiceSpec extends Annotations {
   EndpointSpec?: EndpointSpec;
 }
 
+/** True for a service with ports that every node of the cluster answers. */
+export function publishesByIngress({ EndpointSpec }: Pick<ServiceSpec, "EndpointSpec">): boolean {
+  return EndpointSpec?.Ports?.some(({ PublishMode }) => PublishMode === "ingress") ?? false;
+}
+
+/**
+ * What a service was given: the numbers of ports that it left open, and its addresses. There only where it publishes ports
+ * on every node, or has an address in a network of the cluster; of the spec that `Spec` repeats, which may be an earlier one.
+ *
+ * @example
+ * ```ts
+ * const endpoint: Endpoint = {
+ *   Spec: { Mode: "vip" },
+ *   VirtualIPs: [{ NetworkID: "abc", Addr: "10.0.1.2/24" }],
+ * };
+ * ```
+ */
+export interface Endpoint {
+  Spec: EndpointSpec;
+  /** Those of the spec, each with the number it is reached at. */
+  Ports?: PortConfig[];
+  VirtualIPs?: VirtualIP[];
+}
+
 /** Where an update stands. */
 export interface UpdateStatus {
   State: "updating" | "paused" | "completed" | "rollback_started" | "rollback_paused" | "rollback_completed";
@@ -248,6 +273,7 @@ export interface Service extends Meta {
   /** The last spec that went through all stages, where that is neither the present nor the previous one. */
   Proven?: { Spec: ServiceSpec; SpecVersion: Version };
   UpdateStatus?: UpdateStatus;
+  Endpoint?: Endpoint;
   /** Where it equals `SpecVersion`, what is rolled out are other variables: there is no spec to go back to. */
   VariablesVersion?: Version;
   /** There in a job, and only there. */

@@ -90,8 +90,8 @@ export class ControlClient {
   }
 
   /** The body of a response as it comes. Throws `unavailable` if it breaks off. */
-  async *download(path: string, signal: AbortSignal): AsyncGenerator<Uint8Array, void> {
-    const response = await this.#send("GET", path, {}, { signal });
+  async *download(path: string, signal: AbortSignal, query: Query = {}): AsyncGenerator<Uint8Array, void> {
+    const response = await this.#send("GET", path, query, { signal });
     if (!response.ok) throw refusal(response.status, await this.#bodyOf(response));
     try {
       yield* response.body ?? [];

@@ -47,7 +47,7 @@ export function servicePlanText(plan: ServicePlanView): string {
   if (Ineligible.Count > 0) {
     lines.push(`${countText(Ineligible.Count, "device", "devices")} cannot run it:`);
     lines.push(
-      ...listed(Ineligible.Nodes, Ineligible.Count, ({ Hostname, Reason }) => `${Hostname}: ${Reason}`),
+      ...listed(Ineligible.Nodes, Ineligible.Count, ({ Hostname, Reason }) => `${Hostname} ${Reason}`),
     );
   }
   return lines.map((line) => `${showable(line)}\n`).join("");

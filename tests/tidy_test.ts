@@ -30,6 +30,7 @@ const MANAGER_ROOMS: string[][] = [
   ["control"],
   ["orchestrator"],
   ["updater"],
+  ["broker"],
   ["restart", "cleaner", "allocator", "scheduler", "dispatcher", "ca", "roles", "backup"],
   ["leader"],
   ["task"],

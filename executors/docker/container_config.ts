@@ -44,6 +44,17 @@ function resourceEnv(resources: GenericResource[] = []): string[] {
   return [...byKind].map(([kind, values]) => `DOCKER_RESOURCE_${kind.toUpperCase()}=${values.join(",")}`);
 }
 
+/** Paths below /dev that the task was given: under the same path in the container. */
+function claimedDevices(resources: GenericResource[] = []) {
+  const paths = resources.flatMap((resource) =>
+    "NamedResourceSpec" in resource && resource.NamedResourceSpec.Kind === "dev"
+      ? [resource.NamedResourceSpec.Value]
+      : []
+  );
+  if (paths.length === 0) return undefined;
+  return paths.map((path) => ({ PathOnHost: path, PathInContainer: path, CgroupPermissions: "rwm" }));
+}
+
 /** Host-mode ports; ingress ones are the routing mesh's. */
 function hostPorts(ports: PortConfig[] = []) {
   const exposed: Record<string, Record<string, never>> = {};
@@ -107,6 +118,7 @@ function hostConfig(task: Task, spec: ContainerSpec, files: ContainerFiles) {
     CpuQuota: Limits?.NanoCPUs ? Math.round(Limits.NanoCPUs * CPU_PERIOD_US / 1e9) : undefined,
     PidsLimit: Limits?.Pids || undefined,
     GroupAdd: spec.Groups,
+    Devices: claimedDevices(task.AssignedGenericResources),
     PortBindings: bindings,
     Mounts: spec.Mounts || files.mounts.length > 0
       ? [...spec.Mounts?.map(mount) ?? [], ...files.mounts]

@@ -10,6 +10,9 @@ import type {
   ExecutorContext,
   ExecutorDescription,
   Handle,
+  LogRequest,
+  LogSource,
+  LogStep,
   Reloader,
   Sweeper,
 } from "../executor.ts";
@@ -24,6 +27,7 @@ import { EngineClient } from "./engine_client.ts";
 import type { ContainerInspect, ContainerSummary, EngineInfo } from "./engine_types.ts";
 import { EventHub } from "./event_hub.ts";
 import { ImagePuller } from "./image_puller.ts";
+import { containerLog } from "./log_stream.ts";
 
 /** What must be said. */
 export interface DockerOptions {
@@ -37,10 +41,10 @@ export interface DockerOptions {
 /** How long the engine may take to say what it is; a session is waiting for it. */
 const DESCRIBE_TIMEOUT_MS = 10_000;
 
-class DockerExecutor implements Executor, Sweeper, Reloader {
+class DockerExecutor implements Executor, Sweeper, Reloader, LogSource {
   readonly name = "docker";
   readonly runtime = RUNTIME_CONTAINER;
-  readonly capabilities = ["sweep", "reload"] as const;
+  readonly capabilities = ["sweep", "reload", "logs"] as const;
   readonly #node: EngineNode;
 
   constructor(
@@ -137,6 +141,16 @@ class DockerExecutor implements Executor, Sweeper, Reloader {
     return [...new Set([...ids.map((id) => taskOf.get(id)!), ...await this.#node.memory.sweep(keep)])];
   }
 
+  async *logs({ data }: Handle, request: LogRequest, signal: AbortSignal): AsyncGenerator<LogStep> {
+    const { engine, clock } = this.#node, id = String(data.ContainerID);
+    try {
+      yield* containerLog(engine, id, request, clock, signal);
+    } catch (thrown) {
+      // Removed while it was read: it has no more.
+      if (!hasCode(thrown, "not_found")) throw thrown;
+    }
+  }
+
   async close(): Promise<void> {
     this.#node.images.close();
     await this.#node.events.close();
@@ -161,6 +175,6 @@ function pluginsOf({ Plugins }: EngineInfo): { Type: string; Name: string }[] {
 export function createDockerExecutor(
   context: ExecutorContext,
   options: DockerOptions,
-): Executor & Sweeper & Reloader {
+): Executor & Sweeper & Reloader & LogSource {
   return new DockerExecutor(context, options);
 }

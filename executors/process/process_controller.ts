@@ -12,11 +12,13 @@ import { SayOnce } from "../../api/say_once.ts";
 import { type CancelTimer, type Clock, sleep } from "../../api/clock.ts";
 import type { Dependency } from "../../api/dependency.ts";
 import { CoveyError } from "../../api/errors.ts";
+import { LOG_STREAMS } from "../../api/logs.ts";
 import type { ContainerStatus, Task } from "../../api/task.ts";
 import type { Controller, Dependencies, Exit, Handle } from "../executor.ts";
 import type { MemoryFolder } from "../memory_folder.ts";
 import { orAbort } from "../../api/or_abort.ts";
 import type { ExitWatch, Listener } from "./exit_watch.ts";
+import { logName } from "./log_reader.ts";
 import { type ShimRequest, type StopPolicy, stopPolicy } from "./process_spec.ts";
 import type { ExitRecord, Shim, ShimState } from "./shim.ts";
 
@@ -42,7 +44,8 @@ export interface Device {
 
 /** Deletes what the device keeps of a task whose program has ended. */
 export async function deleteFiles(stateDir: string, id: string): Promise<void> {
-  for (const path of [`logs/${id}.log`, `logs/${id}.log.1`, `tasks/${id}`, `runs/${id}`, `scripts/${id}`]) {
+  const logs = LOG_STREAMS.map((stream) => `logs/${logName(id, stream)}`).flatMap((log) => [log, `${log}.1`]);
+  for (const path of [...logs, `tasks/${id}`, `runs/${id}`, `scripts/${id}`]) {
     await Deno.remove(`${stateDir}/${path}`, { recursive: true }).catch((error) => {
       if (!(error instanceof Deno.errors.NotFound)) throw error;
     });
@@ -97,7 +100,7 @@ export class ProcessController implements Controller {
     if (!this.#prepared || !this.#hasFiles) await this.prepare();
     this.#device.exits.open();
     // What happens to it is seen from the first moment on.
-    this.#listen(() => void this.#look());
+    this.#listen();
     this.#pid = await this.#claimAndRun();
     if (this.#lookAgain) await this.#look();
   }
@@ -164,7 +167,7 @@ export class ProcessController implements Controller {
     if (found.state === "exited") this.#end(found.exit);
     if (found.state === "running") {
       this.#pid = found.pid;
-      this.#listen(() => void this.#look());
+      this.#listen();
       // It may have ended between the check and the watch.
       await this.#look();
     }
@@ -214,8 +217,10 @@ export class ProcessController implements Controller {
     return this.#pid !== 0 && this.#exit === undefined;
   }
 
-  #listen(onNoRecord: () => void): void {
-    this.#listener = (record) => record ? this.#end(record) : onNoRecord();
+  #listen(): void {
+    this.#forget();
+    this.#listener = (record) =>
+      record ? this.#end(record) : void this.#look().then(() => this.#lookOnceMore());
     this.#device.exits.listen(this.#request.id, this.#listener);
   }
 
@@ -242,6 +247,13 @@ export class ProcessController implements Controller {
     } finally {
       this.#looking = false;
     }
+  }
+
+  /** A shim that is being killed closes its file a moment before the system says that it has ended. */
+  #lookOnceMore(): void {
+    if (!this.#isRunning()) return;
+    this.#cancelRetry?.();
+    this.#cancelRetry = this.#device.clock.setTimer(LOOK_RETRY_MS, () => void this.#look());
   }
 
   async #lookOnce(): Promise<void> {

@@ -6,11 +6,16 @@ import { RUNTIME_PROCESS } from "../../api/service.ts";
 import type { Task } from "../../api/task.ts";
 import type {
   Controller,
+  Counters,
   Dependencies,
+  DeviceMeter,
   Executor,
   ExecutorContext,
   ExecutorDescription,
   Handle,
+  LogRequest,
+  LogSource,
+  LogStep,
   Reloader,
   Sweeper,
 } from "../executor.ts";
@@ -19,6 +24,7 @@ import { NO_DEPENDENCIES } from "../executor.ts";
 import { MemoryFolder } from "../memory_folder.ts";
 import { sweepEach } from "../sweep_each.ts";
 import { ExitWatch } from "./exit_watch.ts";
+import { type LogFiles, readLog } from "./log_reader.ts";
 import { LogKeeper, MAX_LOG_BYTES } from "./log_keeper.ts";
 import {
   deleteFiles,
@@ -41,6 +47,9 @@ export interface ProcessOptions {
   maxLogBytes?: number;
 }
 
+/** How long what the device is counts: each look starts a shell, which on a small device takes some hundredths of a second. */
+const FACTS_PERIOD_MS = 60_000;
+
 /** Where programs are looked up when nothing else is said. */
 const DEFAULT_PATH = "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin";
 
@@ -51,19 +60,22 @@ const FOLDERS = ["tasks", "runs", "logs", "scripts"];
 export interface ProgramKind {
   /** The executor's name and its runtime. */
   name: string;
+  /** Tells what the device is, which one of a node's executors does. */
+  tellsFacts?: true;
   /** What the shim is asked; throws `invalid_argument` with every problem of the spec. `path` is the node's PATH. */
   request(task: Task, path: string): ShimRequest;
 }
 
-class ProgramExecutor implements Executor, Sweeper, Reloader {
+class ProgramExecutor implements Executor, Sweeper, Reloader, LogSource, DeviceMeter {
   readonly name: string;
   readonly runtime: string;
-  readonly capabilities = ["sweep", "reload"] as const;
+  readonly capabilities = ["sweep", "reload", "logs", "meter"] as const;
   readonly #device: Device;
   readonly #logs: LogKeeper;
   readonly #path: string;
   readonly #kind: ProgramKind;
   #description: ExecutorDescription | undefined;
+  #facts: { values: Record<string, string[]>; dueMs: number } | undefined;
 
   constructor(kind: ProgramKind, stateDir: string, options: ProcessOptions) {
     this.name = this.runtime = kind.name;
@@ -86,7 +98,17 @@ class ProgramExecutor implements Executor, Sweeper, Reloader {
         Hostname: hostname,
       };
     }
-    return structuredClone(this.#description);
+    const facts = await this.#currentFacts();
+    return structuredClone({ ...this.#description, ...(facts && { Facts: facts }) });
+  }
+
+  async #currentFacts(): Promise<Record<string, string[]> | undefined> {
+    if (!this.#kind.tellsFacts) return undefined;
+    const now = this.#device.clock.monotonic();
+    if (this.#facts === undefined || this.#facts.dueMs <= now) {
+      this.#facts = { values: await this.#device.shim.facts(), dueMs: now + FACTS_PERIOD_MS };
+    }
+    return this.#facts.values;
   }
 
   // deno-lint-ignore require-await -- a spec that cannot run rejects, it does not throw
@@ -132,11 +154,29 @@ class ProgramExecutor implements Executor, Sweeper, Reloader {
     const ids = new Set<string>();
     for (const folder of FOLDERS) {
       for await (const { name } of Deno.readDir(`${this.#device.stateDir}/${folder}`)) {
-        const id = folder === "logs" ? name.replace(/\.log(\.1)?$/, "") : name;
+        const id = folder === "logs" ? name.replace(/(\+err)?\.log(\.1)?$/, "") : name;
         if (isTaskID(id)) ids.add(id);
       }
     }
     return ids;
+  }
+
+  logs({ data }: Handle, request: LogRequest, signal: AbortSignal): AsyncGenerator<LogStep> {
+    const { exits } = this.#device, id = String(data.TaskID);
+    this.#logs.open();
+    const files: LogFiles = {
+      keeper: this.#logs,
+      hasEnded: async () => await exits.read(id) !== undefined,
+      onEnd(wake) {
+        exits.listen(id, wake);
+        return () => exits.forget(id, wake);
+      },
+    };
+    return readLog(files, id, request, signal);
+  }
+
+  measure(): Promise<Counters> {
+    return this.#device.shim.measure();
   }
 
   async close(): Promise<void> {
@@ -153,8 +193,12 @@ class ProgramExecutor implements Executor, Sweeper, Reloader {
 export function createProcessExecutor(
   context: ExecutorContext,
   options: ProcessOptions = {},
-): Promise<Executor & Sweeper & Reloader> {
-  return createProgramExecutor({ name: RUNTIME_PROCESS, request: shimRequest }, context, options);
+): Promise<Executor & Sweeper & Reloader & LogSource> {
+  return createProgramExecutor(
+    { name: RUNTIME_PROCESS, tellsFacts: true, request: shimRequest },
+    context,
+    options,
+  );
 }
 
 /** An executor for tasks that `kind` turns into programs. */
@@ -162,7 +206,7 @@ export async function createProgramExecutor(
   kind: ProgramKind,
   context: ExecutorContext,
   options: ProcessOptions,
-): Promise<Executor & Sweeper & Reloader> {
+): Promise<Executor & Sweeper & Reloader & LogSource> {
   for (const dir of FOLDERS) await makePrivateFolder(`${context.stateDir}/${dir}`);
   return new ProgramExecutor(kind, context.stateDir, options);
 }

@@ -2,6 +2,7 @@
 import type { Clock } from "../../api/clock.ts";
 import { CoveyError } from "../../api/errors.ts";
 import { separatorsFor } from "../../api/validate/program.ts";
+import type { Counters } from "../executor.ts";
 import type { ShimRequest } from "./process_spec.ts";
 import { ServerLost, ShimServer } from "./shim_server.ts";
 
@@ -33,6 +34,25 @@ export function parseExit(text: string): ExitRecord | undefined {
 function printable(path: string): string {
   // deno-lint-ignore no-control-regex -- those are meant
   return path.replace(/[\x00-\x1f\x7f]/g, (unit) => `\\x${unit.charCodeAt(0).toString(16).padStart(2, "0")}`);
+}
+
+/** Lines of facts that are taken: a device has a few dozen. */
+const MAX_FACTS = 256;
+/** A name, and a value that a constraint can name. */
+const FACT = /^([a-z]+) ([\x20-\x7e]{1,255})$/;
+
+/** Reads lines `NAME VALUE`. What no constraint could name, as a vendor's odd text, is left out. */
+export function parseFacts(text: string): Record<string, string[]> {
+  const facts = new Map<string, string[]>();
+  let count = 0;
+  for (const line of text.split("\n")) {
+    const [, name, value] = FACT.exec(line.trimEnd()) ?? [];
+    if (name === undefined || ++count > MAX_FACTS) continue;
+    const values = facts.get(name);
+    if (values) values.push(value!);
+    else facts.set(name, [value!]);
+  }
+  return Object.fromEntries(facts);
 }
 
 /** The shim at `path`, keeping its files under `stateDir`. */
@@ -106,6 +126,20 @@ export class Shim {
     return { memoryBytes: Number(kibibytes) * 1024, hostname };
   }
 
+  /** How the device is, as `shim_measure.sh` says it. */
+  async measure(): Promise<Counters> {
+    const child = this.#spawn(["measure", this.#stateDir], "null");
+    const [text] = await Promise.all([new Response(child.stdout).text(), child.status]);
+    return parseCounters(text);
+  }
+
+  /** What the device is, by name; anew each time, as things are plugged in. */
+  async facts(): Promise<Record<string, string[]>> {
+    const child = this.#spawn(["facts"], "null");
+    const [text] = await Promise.all([new Response(child.stdout).text(), child.status]);
+    return parseFacts(text);
+  }
+
   /** Programs stay. */
   close(): Promise<void> {
     return this.#server.close();
@@ -146,6 +180,33 @@ export class Shim {
       throw new CoveyError(final ? "failed_precondition" : "unavailable", message, { cause: error });
     }
   }
+}
+
+/** One line a fact; what is no number says nothing. */
+export function parseCounters(text: string): Counters {
+  const facts = new Map(
+    text.split("\n").map((line) => {
+      const [key = "", ...values] = line.split(" ");
+      return [key, values.map((value) => /^\d{1,15}$/.test(value) ? Number(value) : NaN)] as const;
+    }),
+  );
+  const first = (key: string) => {
+    const [value = NaN] = facts.get(key) ?? [];
+    return Number.isNaN(value) ? {} : { [key]: value };
+  };
+  const pair = (key: string) => {
+    const [one = NaN, other = NaN] = facts.get(key) ?? [];
+    return Number.isNaN(one + other) ? {} : { [key]: [one, other] };
+  };
+  const throttled = /^throttled (?:0x)?([0-9a-f]{1,8})$/im.exec(text)?.[1];
+  return {
+    ...pair("cpu"),
+    ...pair("memory"),
+    ...pair("disk"),
+    ...first("temperature"),
+    ...first("written"),
+    ...(throttled !== undefined && { throttled: parseInt(throttled, 16) }),
+  };
 }
 
 /** The request as the shim takes it: two separators, and three lines of texts. */

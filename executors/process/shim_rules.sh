@@ -147,7 +147,7 @@ find_group() {
 
 # The agent cannot make symbolic links, but programs can.
 check_links() {
-  for file in tasks "tasks/$id" runs logs "logs/$id.log" scripts "scripts/$id"; do
+  for file in tasks "tasks/$id" runs logs "logs/$id.log" "logs/$id+err.log" scripts "scripts/$id"; do
     [ ! -L "$state/$file" ] || refuse state "$state/$file is a symbolic link"
   done
 }

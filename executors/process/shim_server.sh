@@ -18,6 +18,8 @@
 #     signal NUMBER ID NAME  signals the program's whole process group, KILL spares nothing; answers  done
 #   shim.sh describe [STATE]
 #                          answers  MEMORY_KIB HOSTNAME, and ends the programs of a STATE that was deleted
+#   shim.sh measure STATE  answers how the device is, as shim_measure.sh says
+#   shim.sh facts          answers with lines NAME VALUE: what the device is
 #   shim.sh keep STATE ID PART NAME MODE UID GID
 #                          keeps standard input in memory as a file of the task: answers  kept PATH | refused MESSAGE
 #   shim.sh forget STATE ID  removes all files that are kept of the task
@@ -31,7 +33,7 @@
 #
 # Files in STATE, few because each costs a device's disk: runs/ID is open while the shim lives; it says who runs, the
 # shim in its first line and the program in its second (boot id, pid, and start time: a recycled pid is never taken for
-# ours; the shim's control group), and in its third how the program ended. logs/ID.log takes the output; tasks/ID is
+# ours; the shim's control group), and in its third how the program ended. logs/ID.log takes the output, logs/ID+err.log the errors; tasks/ID is
 # the default working directory. The agent may write them all, so no process is signalled on a record's word: it has to be in
 # the control group that the shim put it into. Where a device has no control groups, it has to lead a session.
 #
@@ -41,7 +43,7 @@ PATH=/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin
 # Control groups made at once; an unused one costs the kernel some kilobytes.
 MAX_AHEAD=8
 # Size at which a log becomes the older one, that of log_keeper.ts.
-MAX_LOG_BYTES=2097152
+MAX_LOG_BYTES=1048576
 LC_ALL=C
 NEWLINE='
 '
@@ -49,6 +51,8 @@ umask 077
 
 # shellcheck source=shim_rules.sh
 . "${0%/*}/shim_rules.sh"
+# shellcheck source=shim_measure.sh
+. "${0%/*}/shim_measure.sh"
 # shellcheck source=shim_memory.sh
 . "${0%/*}/shim_memory.sh"
 # shellcheck source=shim_deno.sh
@@ -284,7 +288,7 @@ become() {
   fi
   log=$state/logs/$id.log
   [ -z "$unlimited" ] || echo "covey: not limited, as this device has no cgroup controller for:$unlimited" >>"$log"
-  exec <"$input" >>"$log" 2>&1 || refuse log "cannot write $log"
+  exec <"$input" >>"$log" 2>>"$state/logs/$id+err.log" || refuse log "cannot write $log"
   stat_of self && echo "$boot $pid $start" >&9 || refuse state "cannot write $record"
   exec 9>&-
   cd "${folder:-.}" 2>/dev/null || refuse $spec.Dir "cannot enter $folder"
@@ -512,6 +516,7 @@ state=${2-} once=${3-}
 case $1 in
   keep) shift 2 && keep "$@" ;;
   forget) is_id "$3" && find_memory && rm -rf -- "${kept_base:?}/$3" ;;
+  measure) measure ;;
   kept) find_memory && [ -d "$kept_base" ] && ls "$kept_base" ;;
   serve) serve ;;
   describe)
@@ -521,5 +526,13 @@ case $1 in
     read -r name </proc/sys/kernel/hostname
     echo "$value $name"
     ;;
-  *) echo "usage: shim.sh serve STATE [once] | describe [STATE] | keep | forget | kept" >&2 && exit 2 ;;
+  facts)
+    # shellcheck source=shim_facts.sh
+    . "${0%/*}/shim_facts.sh"
+    tell_facts
+    ;;
+  *)
+    echo "usage: shim.sh serve STATE [once] | describe [STATE] | measure STATE | facts | keep | forget | kept" >&2
+    exit 2
+    ;;
 esac

@@ -79,7 +79,7 @@ export class ConstraintEnforcer extends LoopComponent {
     const { store } = this.options;
     const node = store.get("nodes", nodeID), misplaced: Task[] = [];
     if (node?.Spec.Availability !== "active" || !node.Description) return misplaced;
-    const free = new NodeResources(node.Description.Resources);
+    const free = new NodeResources(node.Description);
     for (const task of store.find("tasks", "nodeID", nodeID)) {
       this.#odd.attempt(task.ID, () => {
         if (isMisplaced(store, node, free, task)) misplaced.push(task);

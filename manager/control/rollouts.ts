@@ -151,12 +151,7 @@ export function rolloutView(view: ReadView, service: Service, nowMs: number): Ro
 
 function reasonOf({ deferred, report }: SlotFacts): string {
   if (report !== undefined) return `${report.Kind.replace("_", " ")}: ${report.Reason}`;
-  return whyNodeWaits(deferred === "paused");
-}
-
-/** Why a node that is to run a task waits. */
-export function whyNodeWaits(isPaused: boolean): string {
-  return isPaused ? "its node is paused" : "its node is not reachable";
+  return deferred === "paused" ? "its node is paused" : "its node is not reachable";
 }
 
 function slotsOf(view: ReadView, service: Service, rollout: Rollout, nowMs: number): SlotFacts[] {

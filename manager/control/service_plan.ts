@@ -1,6 +1,7 @@
 /** What a spec would change if it were submitted now, judged by what would judge it then. Nothing is written. */
 import type { Clock } from "../../api/clock.ts";
 import type { Node } from "../../api/node.ts";
+import { clusterNetworks } from "../../api/predefined_network.ts";
 import type { Random } from "../../api/random.ts";
 import { isJob, replicas, type Service, type ServiceSpec } from "../../api/service.ts";
 import type { Task } from "../../api/task.ts";
@@ -9,13 +10,12 @@ import { globalVerdict } from "../orchestrator/global_orchestrator.ts";
 import { slotsToStart } from "../orchestrator/jobs/job.ts";
 import { lowestFree, slotsOf, slotsToKeep } from "../orchestrator/replicated_orchestrator.ts";
 import { liveTasks } from "../restart/restart_policy.ts";
-import { explain } from "../scheduler/filters.ts";
-import { NodeInfo, occupies } from "../scheduler/node_info.ts";
+import { whyRefused } from "../scheduler/mod.ts";
 import type { ReadView } from "../store/store.ts";
 import { isLeftover, isTaskDirty, isWanted, mayReload, newTask, type Place } from "../task/task.ts";
 import { policyOf } from "../updater/policy.ts";
 import { isSlotDirty } from "../updater/update_run.ts";
-import { whyNodeWaits } from "./rollouts.ts";
+import { whyUnreachable } from "./explain/place_verdict.ts";
 import { newService, requireChangeable, requireCreatable, withSpec } from "./services.ts";
 
 /** Places, and devices, that a plan lists: what people read; the counts are whole. */
@@ -142,8 +142,7 @@ class ServicePlanner {
       if (live.length === 0) {
         if (verdict === "run") this.#note("start", node.ID, node.ID);
       } else if (verdict !== "end") {
-        const waits = verdict === "leave" ? whyNodeWaits(node.Spec.Availability === "pause") : undefined;
-        this.#judge(node.ID, live, waits);
+        this.#judge(node.ID, live, verdict === "leave" ? whyUnreachable(node)?.Reason : undefined);
       } else if (live.some(isWanted)) this.#end(node.ID, live);
     }
   }
@@ -188,14 +187,12 @@ class ServicePlanner {
 
   /** As the scheduler would judge each device once the tasks that leave have left. */
   #ineligible(): ServicePlan["Ineligible"] {
-    const { view, after, surroundings: { clock, random } } = this;
+    const { view } = this;
     const found: ServicePlan["Ineligible"] = { Count: 0, Nodes: [] };
-    const isGlobal = "Global" in after.Spec.Mode || "GlobalJob" in after.Spec.Mode;
     for (const node of view.all("nodes")) {
       if (this.#kept.has(node.ID)) continue;
-      const place: Place = isGlobal ? { nodeID: node.ID } : { slot: 1 };
-      const Reason = explain(newTask(after, place, clusterOf(view), clock, random), [this.#infoOf(node)]);
-      if (Reason === "") continue;
+      const Reason = whyRefused(view, node, this.#sample(node.ID), this.#leaving);
+      if (Reason === undefined) continue;
       found.Count++;
       if (found.Nodes.length < MAX_LISTED) {
         found.Nodes.push({ NodeID: node.ID, Hostname: hostnameOf(node), Reason });
@@ -204,12 +201,14 @@ class ServicePlanner {
     return found;
   }
 
-  #infoOf(node: Node): NodeInfo {
-    const info = new NodeInfo(node, this.view);
-    for (const task of this.view.find("tasks", "nodeID", node.ID)) {
-      if (occupies(task) && !this.#leaving.has(task.ID)) info.put(task);
-    }
-    return info;
+  /** A task of the spec as the scheduler gets it. */
+  #sample(nodeID: string): Task {
+    const { view, after, surroundings: { clock, random } } = this;
+    const isGlobal = "Global" in after.Spec.Mode || "GlobalJob" in after.Spec.Mode;
+    const place: Place = isGlobal ? { nodeID } : { slot: 1 };
+    const task = newTask(after, place, clusterOf(view), clock, random);
+    const isAttached = clusterNetworks(after.Spec.TaskTemplate).length > 0;
+    return isAttached ? { ...task, NetworkAttachments: [] } : task;
   }
 }
 

@@ -6,6 +6,7 @@ import { newID, type Random } from "../../api/random.ts";
 import { isJob, modeOf, type Service, type ServiceSpec } from "../../api/service.ts";
 import type { ReadView, Store, WriteTransaction } from "../store/store.ts";
 import { requireDependencies } from "./payloads.ts";
+import { requireNetworks } from "./service_networks.ts";
 import { requireVariables } from "./variables.ts";
 import { forNewcomer } from "../task/gate.ts";
 import { requireVersion } from "./version.ts";
@@ -48,9 +49,11 @@ export function requireCreatable(view: ReadView, spec: ServiceSpec): void {
   requireUsed(view, spec);
 }
 
-function requireUsed(view: ReadView, { TaskTemplate }: ServiceSpec): void {
-  requireDependencies(view, TaskTemplate);
-  requireVariables(view, TaskTemplate);
+/** Throws where something is not there that `spec` uses; `id` is the service's own, on an update. */
+function requireUsed(view: ReadView, spec: ServiceSpec, id?: string): void {
+  requireDependencies(view, spec.TaskTemplate);
+  requireNetworks(view, spec, id);
+  requireVariables(view, spec.TaskTemplate);
 }
 
 /**
@@ -88,7 +91,7 @@ export function requireChangeable(
     throw new CoveyError("unimplemented", "renaming services is not supported");
   }
   requireVersion(service, version);
-  requireUsed(view, spec);
+  requireUsed(view, spec, service.ID);
 }
 
 /** Gives `service` another spec, checked before, which is rolled out from then on. */
@@ -132,7 +135,7 @@ export async function rollbackService(
     }
     requireVersion(service, version);
     // What the present spec does not use may have been removed meanwhile.
-    requireUsed(tx, service.PreviousSpec);
+    requireUsed(tx, service.PreviousSpec, id);
     const { Proven: _, ...kept } = service;
     tx.update("services", {
       ...kept,

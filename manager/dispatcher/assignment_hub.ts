@@ -1,10 +1,15 @@
-/** Hands each commit's task changes to the streams of the nodes they concern: one store subscription for all nodes. */
+/**
+ * Hands each commit's changes of tasks and networks to the streams of the nodes they concern: one store subscription for all
+ * nodes.
+ */
 import { getLogger } from "@logtape/logtape";
 import type { Clock } from "../../api/clock.ts";
 import { sealID } from "../../api/dependency.ts";
 import { CoveyError } from "../../api/errors.ts";
-import { type Commit, type Store, TABLE_OF } from "../store/mod.ts";
+import type { Node } from "../../api/node.ts";
+import { type Change, type Commit, type Store, TABLE_OF } from "../store/mod.ts";
 import { AssignmentStream } from "./assignment_stream.ts";
+import { assignedNetwork, NetworkMap, type Place } from "./network_map.ts";
 
 const logger = getLogger(["covey", "dispatcher"]);
 
@@ -13,10 +18,16 @@ export class AssignmentHub {
   readonly #store: Store;
   readonly #clock: Clock;
   readonly #streams = new Map<string, AssignmentStream>();
+  readonly #map = new NetworkMap();
 
   constructor(store: Store, clock: Clock) {
     this.#store = store;
     this.#clock = clock;
+  }
+
+  /** Begins from the store's present state; {@linkcode apply} follows with each commit. */
+  start(): void {
+    this.#map.rebuild(this.#store);
   }
 
   /** Opens the stream of a node whose agent knows `kinds`; an older one of the same node ends with `aborted`. */
@@ -25,11 +36,16 @@ export class AssignmentHub {
       new CoveyError("aborted", "Cannot go on with the assignments: the node opened another stream"),
     );
     const tasks = this.#store.find("tasks", "nodeID", nodeID);
-    const stream = new AssignmentStream(this.#clock, tasks, this.#store.index, {
+    const store = this.#store, map = this.#map;
+    const stream = new AssignmentStream(this.#clock, tasks, store.index, {
       kinds,
-      find: (kind, id) => this.#store.get(TABLE_OF[kind], id),
-      seal: (secretID) => this.#store.get("seals", sealID(secretID, nodeID)),
+      find: (kind, id) => store.get(TABLE_OF[kind], id),
+      network: (id) => assignedNetwork(store, id, nodeID),
+      peers: (id) => [...map.nodes(id)].filter((each) => each !== nodeID),
+      peer: (place) => map.peer(store, place),
+      seal: (secretID) => store.get("seals", sealID(secretID, nodeID)),
     });
+    stream.attach(networksOf(store.get("nodes", nodeID)));
     this.#streams.set(nodeID, stream);
     return stream;
   }
@@ -44,6 +60,7 @@ export class AssignmentHub {
   apply(commit: Commit): void {
     const touched = new Map<string, AssignmentStream>();
     for (const change of commit.changes) {
+      if (change.table === "nodes") this.#applyNode(touched, change);
       if (change.table === "seals" && change.action !== "remove") {
         const { NodeID, SecretID } = change.object;
         this.#feed(touched, NodeID, (stream) => stream.refreshSecret(SecretID));
@@ -55,9 +72,34 @@ export class AssignmentHub {
         if (change.action === "remove") stream.remove(task.ID);
         else stream.update(task);
       });
+      const isGone = change.action === "remove";
+      this.#tellPeers(touched, this.#map.task(isGone ? undefined : task, old));
     }
     for (const nodeID of touched.keys()) {
       this.#feed(touched, nodeID, (stream) => stream.committed(commit.index));
+    }
+  }
+
+  #applyNode(
+    touched: Map<string, AssignmentStream>,
+    { action, object: node, old }: Extract<Change, { table: "nodes" }>,
+  ): void {
+    const places = this.#map.node(action === "remove" ? undefined : node, old);
+    if (places.length === 0) return;
+    this.#feed(touched, node.ID, (stream) => {
+      stream.attach(networksOf(node));
+      for (const { NetworkID } of places) stream.networkChanged(NetworkID);
+    });
+    this.#tellPeers(touched, places);
+  }
+
+  /** Tells the nodes of a network where somebody came or went; they are told once, however often they are asked to. */
+  #tellPeers(touched: Map<string, AssignmentStream>, places: readonly Place[]): void {
+    for (const { NetworkID, NodeID } of places) {
+      for (const other of this.#map.nodes(NetworkID)) {
+        if (other === NodeID) continue;
+        this.#feed(touched, other, (stream) => stream.networkChanged(NetworkID, NodeID));
+      }
     }
   }
 
@@ -78,4 +120,8 @@ export class AssignmentHub {
       this.#streams.delete(nodeID);
     }
   }
+}
+
+function networksOf(node: Node | undefined): string[] {
+  return node?.Attachments?.map(({ NetworkID }) => NetworkID) ?? [];
 }

@@ -1,10 +1,12 @@
 /** What one node has been told to run, and what it has yet to be told. Pure. */
 import { isDeepStrictEqual } from "node:util";
-import { type AssignmentChange, SEALED_SECRETS } from "../../api/dispatcher.ts";
+import { type AssignmentChange, type AssignmentKind, SEALED_SECRETS } from "../../api/dispatcher.ts";
 import type { Config, DependencyKind, Seal, Secret } from "../../api/dependency.ts";
+import { type AssignedNetwork, type AssignedPeer, peerID } from "../../api/network_assignment.ts";
 import { compareStates, isTerminal } from "../../api/task_state.ts";
 import type { Task } from "../../api/task.ts";
-import { dependencyKey, type DependencyName, DependencyUsers } from "./dependency_users.ts";
+import { type DependencyName, DependencyUsers, neededBy } from "./dependency_users.ts";
+import type { Place } from "./network_map.ts";
 
 /** Bytes of changes in one message, unless a single one is larger, as a config may be: a frame of 4 MiB holds either. */
 const MAX_MESSAGE_BYTES = 2 * 1024 * 1024;
@@ -30,25 +32,34 @@ function isAssigned(task: Task): boolean {
   return compareStates(task.Status.State, "assigned") >= 0 && task.Status.State !== "orphaned";
 }
 
-/** Where secrets and configs come from. */
-export interface PayloadSource {
+/** Where that comes from which tasks need. */
+export interface AssignmentSource {
   /** Kinds that the agent knows. */
   kinds: readonly string[];
   find(kind: DependencyKind, id: string): Secret | Config | undefined;
+  network(id: string): AssignedNetwork | undefined;
+  /** The other nodes that are in a network. */
+  peers(id: string): Iterable<string>;
+  peer(place: Place): AssignedPeer | undefined;
   /** What opens a sealed secret on the node. */
   seal(secretID: string): Seal | undefined;
 }
+
+/** Who else than a task needs a network: the node itself, which answers ports for tasks of others. */
+const NODE = "node";
 
 /** Keeps the newest version of every task of a node and the changes not taken yet, merged by task. */
 export class AssignmentSet {
   readonly #known = new Map<string, Task>();
   readonly #pending = new Map<string, Pending>();
   readonly #users = new DependencyUsers();
-  readonly #payloads: PayloadSource;
+  /** The peers in each network that the agent has been told of. */
+  readonly #told = new Map<string, Set<string>>();
+  readonly #source: AssignmentSource;
 
   /** Starts with the complete set, every task of it pending, each after what it needs. */
-  constructor(tasks: Iterable<Task>, payloads: PayloadSource) {
-    this.#payloads = payloads;
+  constructor(tasks: Iterable<Task>, source: AssignmentSource) {
+    this.#source = source;
     for (const task of tasks) this.update(task);
   }
 
@@ -67,10 +78,12 @@ export class AssignmentSet {
     this.#known.set(task.ID, task);
     const ended = isTerminal(task.Status.State);
     const { added, gone } = known && !ended && known.Spec !== task.Spec
-      ? this.#users.change(task)
-      : { added: ended ? [] : this.#users.add(task), gone: [] };
+      ? this.#users.change(task.ID, neededBy(task))
+      : { added: ended ? [] : this.#users.add(task.ID, neededBy(task)), gone: [] };
     this.#note("update", added);
     if (!known || this.#pending.has(task.ID) || !sameForAgent(known, task)) {
+      // Behind what was noted for it just now, also where it was to be removed.
+      if (!known) this.#pending.delete(task.ID);
       this.#pending.set(task.ID, { Action: "update", Kind: "task", Task: task });
     }
     this.#note("remove", ended ? this.#users.release(task.ID) : gone);
@@ -83,19 +96,56 @@ export class AssignmentSet {
     this.#note("remove", this.#users.release(id));
   }
 
+  /** Notes the networks that the node itself is in. */
+  attach(networks: readonly string[]): void {
+    const { added, gone } = this.#users.change(NODE, networks.map((ID) => ({ Kind: "network", ID })));
+    this.#note("update", added);
+    this.#note("remove", gone);
+  }
+
+  /** Notes that something of a network changed, or of another node's part in it: where nothing needs it, nobody is told. */
+  networkChanged(ID: string, NodeID?: string): void {
+    if (!this.#knows("network") || !this.#users.has({ Kind: "network", ID })) return;
+    const pending: PendingThing = NodeID === undefined
+      ? { Action: "update", Kind: "network", ID }
+      : { Action: "update", Kind: "network_peer", Place: { NetworkID: ID, NodeID } };
+    const key = pendingKey(pending);
+    if (!this.#pending.has(key)) this.#pending.set(key, pending);
+  }
+
+  #knows(kind: AssignmentKind): boolean {
+    return this.#source.kinds.includes(kind);
+  }
+
   /** What a node is told of a thing has changed. */
   refresh(thing: DependencyName): void {
     if (this.#users.has(thing)) this.#note("update", [thing]);
   }
 
   /** A thing's place is behind what was noted before: what goes, goes after its last user. */
-  #note(Action: Pending["Action"], things: readonly DependencyName[]): void {
+  #note(Action: "update" | "remove", things: readonly DependencyName[]): void {
     for (const thing of things) {
-      if (!this.#payloads.kinds.includes(thing.Kind)) continue;
-      const key = dependencyKey(thing);
-      this.#pending.delete(key);
-      this.#pending.set(key, { Action, ...thing });
+      if (!this.#knows(thing.Kind)) continue;
+      this.#put({ Action, ...thing });
+      if (thing.Kind !== "network" || !this.#knows("network_peer")) continue;
+      // They come after their network, and go with it.
+      const told = this.#told.get(thing.ID) ?? [];
+      for (const NodeID of new Set([...told, ...this.#source.peers(thing.ID)])) {
+        const peer: PendingThing = {
+          Action: "update",
+          Kind: "network_peer",
+          Place: { NetworkID: thing.ID, NodeID },
+        };
+        if (Action === "update") this.#put(peer);
+        else this.#pending.delete(pendingKey(peer));
+      }
     }
+  }
+
+  #put(pending: PendingThing): void {
+    const key = pendingKey(pending);
+    this.#pending.delete(key);
+    this.#pending.set(key, pending);
   }
 
   /** Takes up to `max` changes, oldest first, and no more than a message may have bytes. */
@@ -114,32 +164,59 @@ export class AssignmentSet {
 
   /** Undefined for what was removed from the store meanwhile: the agent says of which task that is the end. */
   #change(pending: Pending): AssignmentChange | undefined {
-    if (pending.Action === "remove" || pending.Kind === "task") return pending;
-    const { Action, Kind, ID } = pending, found = this.#payloads.find(Kind, ID);
+    if (pending.Kind === "network_peer") return this.#peer(pending.Place);
+    if (pending.Kind === "network" && pending.Action === "remove") this.#told.delete(pending.ID);
+    if (pending.Action === "remove") return pending as AssignmentChange;
+    if (pending.Kind === "task") return pending;
+    if (pending.Kind === "network") {
+      const Network = this.#source.network(pending.ID);
+      return Network && { Action: "update", Kind: "network", Network };
+    }
+    const { Kind, ID } = pending, found = this.#source.find(Kind, ID);
     if (found === undefined) return undefined;
     const { Data, Templating, Sealed } = found.Spec;
     if (Sealed === undefined) {
-      return { Action, Kind, Payload: { ID, Data, ...(Templating && { Templating }) } };
+      return { Action: "update", Kind, Payload: { ID, Data, ...(Templating && { Templating }) } };
     }
-    if (!this.#payloads.kinds.includes(SEALED_SECRETS)) return undefined;
-    const seal = this.#payloads.seal(ID);
+    if (!this.#source.kinds.includes(SEALED_SECRETS)) return undefined;
+    const seal = this.#source.seal(ID);
     // One of an earlier sealing does not open this one.
     const { PublicKeyDigest, Wrapped } = seal?.SealID === Sealed.ID ? seal : {} as Partial<Seal>;
     const opens = PublicKeyDigest && Wrapped ? { PublicKeyDigest, Wrapped } : {};
-    return { Action, Kind, Payload: { ID, Data, Sealed: { ID: Sealed.ID, ...opens } } };
+    return { Action: "update", Kind, Payload: { ID, Data, Sealed: { ID: Sealed.ID, ...opens } } };
+  }
+
+  /** What is there of a node now; undefined for one that left before the agent heard of it. */
+  #peer(place: Place): AssignmentChange | undefined {
+    const { NetworkID, NodeID } = place;
+    if (!this.#users.has({ Kind: "network", ID: NetworkID })) return undefined;
+    const told = this.#told.get(NetworkID) ?? new Set();
+    const Peer = this.#source.peer(place);
+    if (Peer !== undefined) {
+      this.#told.set(NetworkID, told.add(NodeID));
+      return { Action: "update", Kind: "network_peer", Peer };
+    }
+    return told.delete(NodeID) ? { Action: "remove", Kind: "network_peer", ID: peerID(place) } : undefined;
   }
 }
 
-/** A change that waits; what a secret or config holds is looked up when it goes out. */
-type Pending =
-  | Extract<AssignmentChange, { Kind: "task"; Action: "update" }>
-  | Extract<AssignmentChange, { Action: "remove" }>
-  | { Action: "update"; Kind: DependencyKind; ID: string };
+/** A change that waits; what it is about besides a task is looked up when it goes out. */
+type Pending = Extract<AssignmentChange, { Kind: "task" }> | PendingThing;
+type PendingThing =
+  | { Action: "update" | "remove"; Kind: DependencyName["Kind"]; ID: string }
+  | { Action: "update"; Kind: "network_peer"; Place: Place };
+
+/** The same for all changes of one thing. */
+function pendingKey(pending: PendingThing): string {
+  return `${pending.Kind}/${"Place" in pending ? peerID(pending.Place) : pending.ID}`;
+}
 
 /** Bytes of a change at most; base64 has one for each character. */
 function changeBytes(change: AssignmentChange): number {
   if (change.Action === "remove") return 0;
-  return change.Kind === "task" ? taskBytes(change.Task) : change.Payload.Data.length;
+  if (change.Kind === "task") return taskBytes(change.Task);
+  if ("Payload" in change) return change.Payload.Data.length;
+  return JSON.stringify(change).length * BYTES_PER_UNIT;
 }
 
 function sameForAgent(a: Task, b: Task): boolean {

@@ -65,10 +65,17 @@ Deno.test("covey plan: shows what differs, what becomes of each task, and which 
     Counts: { start: 1, replace: 2, reload: 0, end: 0, keep: 0 },
     Places: [
       { Place: "1", Change: "replace", NodeID: "n1", Hostname: "pi-1" },
-      { Place: "2", Change: "replace", NodeID: "n2", Hostname: "pi-2", Waits: "its node is paused" },
+      { Place: "2", Change: "replace", NodeID: "n2", Hostname: "pi-2", Waits: "the node is paused" },
       { Place: "3", Change: "start" },
     ],
-    Ineligible: { Count: 1, Nodes: [{ NodeID: "n9", Hostname: "pi-9", Reason: "missing plugin on 1 node" }] },
+    Ineligible: {
+      Count: 1,
+      Nodes: [{
+        NodeID: "n9",
+        Hostname: "pi-9",
+        Reason: "lacks a plugin of its engine for a volume or the log",
+      }],
+    },
   };
   const { code, shown, sent, asked } = await covey(["plan", "-f", "DIR/spec.json"], plan);
   assert.equal(
@@ -77,12 +84,12 @@ Deno.test("covey plan: shows what differs, what becomes of each task, and which 
     TaskTemplate.ProcessSpec.Args: ["v1"] -> ["v2"]
 2 tasks are replaced, 1 at a time:
     web.1 on pi-1
-    web.2 on pi-2, later: its node is paused
+    web.2 on pi-2, later: the node is paused
 1 task is started:
     web.3
 0 tasks go on as they are
 1 device cannot run it:
-    pi-9: missing plugin on 1 node
+    pi-9 lacks a plugin of its engine for a volume or the log
 `,
   );
   assert.deepEqual([code, sent, asked], [2, NEXT, ["POST /services/plan"]]);

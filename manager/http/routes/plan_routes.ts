@@ -5,7 +5,7 @@ import { planService } from "../../control/service_plan.ts";
 import type { ReadView } from "../../store/store.ts";
 import { type ControlApp, type ControlContext, managerForReading, readJSON, sendJSON } from "../context.ts";
 import { keptAuth, registryAuth, withAuth } from "../registry_auth.ts";
-import { withNetworkNames } from "../service_networks.ts";
+import { withNetworks } from "../service_networks.ts";
 import { planView } from "../views/service_view.ts";
 
 /** Adds the route. */
@@ -15,7 +15,7 @@ export function planRoutes(app: ControlApp, context: ControlContext): void {
     const { store } = await managerForReading(context);
     const service = named(store, body);
     const current = service && { current: service.Spec };
-    const spec = await withNetworkNames(parseServiceSpec(body, current ?? {}), context.engine);
+    const spec = await withNetworks(parseServiceSpec(body, current ?? {}), store, context.engine);
     const kept = auth ?? (service && keptAuth("", service));
     return sendJSON(c, planView(planService(store, context, service, withAuth(spec, kept))));
   });

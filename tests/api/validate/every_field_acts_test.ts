@@ -47,7 +47,7 @@ const SERVICE_READERS: Readers = {
   "TaskTemplate.RestartPolicy": ["manager/restart/restart_policy.ts"],
   "TaskTemplate.RestartPolicy.Delay": ["manager/restart/restart_supervisor.ts"],
   "TaskTemplate.Placement.Constraints": ["manager/placement/constraint.ts"],
-  "TaskTemplate.Placement.Preferences": ["manager/scheduler/spread.ts"],
+  "TaskTemplate.Placement.Preferences": ["manager/scheduler/pool.ts"],
   "TaskTemplate.Placement.MaxReplicas": ["manager/scheduler/filters.ts"],
   "TaskTemplate.Placement.Platforms": ["api/platform.ts"],
   "TaskTemplate.ForceUpdate": ["manager/task/task.ts", "deepEqual"],
@@ -78,6 +78,7 @@ const SWARM_READERS: Readers = {
   "CAConfig.NodeCertExpiry": ["manager/ca/store_backend.ts"],
   "CAConfig.ForceRotate": ["manager/control/cluster.ts"],
   "TaskDefaults.LogDriver": ["manager/task/task.ts", "TaskDefaults.LogDriver"],
+  "EncryptionConfig.AutoLockManagers": ["manager/cluster/new_cluster.ts"],
 };
 const SWARM_NOTES: Notes = { "Labels": "the user's own" };
 

@@ -50,6 +50,7 @@ Deno.test("Container: limits, ports, hosts and privileges arrive in the engine's
   task.AssignedGenericResources = [
     { NamedResourceSpec: { Kind: "gpu", Value: "a" } },
     { NamedResourceSpec: { Kind: "gpu", Value: "b" } },
+    { NamedResourceSpec: { Kind: "dev", Value: "/dev/video0" } },
   ];
   task.Ports = [
     { Protocol: "tcp", TargetPort: 80, PublishedPort: 8080, PublishMode: "host" },
@@ -58,7 +59,7 @@ Deno.test("Container: limits, ports, hosts and privileges arrive in the engine's
   ];
   task.LogDriver = { Name: "journald" };
   const body = createBody(task, "node");
-  assert.deepEqual(body.Env, ["DOCKER_RESOURCE_GPU=a,b"]);
+  assert.deepEqual(body.Env, ["DOCKER_RESOURCE_GPU=a,b", "DOCKER_RESOURCE_DEV=/dev/video0"]);
   assert.equal(body.StopTimeout, 2);
   assert.deepEqual(body.ExposedPorts, { "80/tcp": {}, "53/udp": {} });
   assert.deepEqual(body.HostConfig, {
@@ -67,6 +68,7 @@ Deno.test("Container: limits, ports, hosts and privileges arrive in the engine's
     CpuPeriod: 100_000,
     CpuQuota: 25_000,
     PidsLimit: 20,
+    Devices: [{ PathOnHost: "/dev/video0", PathInContainer: "/dev/video0", CgroupPermissions: "rwm" }],
     PortBindings: { "80/tcp": [{ HostPort: "8080" }], "53/udp": [{ HostPort: "" }] },
     Mounts: [{ Type: "tmpfs", Target: "/tmp", TmpfsOptions: { SizeBytes: 1024 } }],
     ExtraHosts: ["db:10.0.0.1", "primary:10.0.0.1"],

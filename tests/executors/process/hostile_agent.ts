@@ -73,7 +73,9 @@ export async function copyShim(
       "shim_server.sh",
       "shim_rules.sh",
       "shim_deno.sh",
+      "shim_measure.sh",
       "shim_memory.sh",
+      "shim_facts.sh",
     ]
   ) {
     const text = await Deno.readTextFile(`${dirname(defaultShim())}/${name}`);

@@ -7,6 +7,7 @@ import { createProcessExecutor } from "../../../executors/process/process_execut
 import { processFixture, processTask, shimsOf } from "../../conformance/process_fixture.ts";
 import { NODE_ID } from "../../conformance/tasks.ts";
 import { copyShim } from "./hostile_agent.ts";
+import { programLog } from "../../support/program_log.ts";
 
 const never = new AbortController().signal;
 type World = Awaited<ReturnType<typeof processFixture>>;
@@ -39,7 +40,7 @@ async function ran(world: World, spec: ProcessSpec, limits?: object): Promise<{ 
   if (limits) task.Spec.Resources = { Limits: limits };
   const { executor, controller } = await started(world, task);
   const exit = await controller.wait(never);
-  const log = await Deno.readTextFile(`${world.stateDir}/logs/${task.ID}.log`);
+  const log = await programLog(world.stateDir, task.ID);
   await controller.remove(never);
   await controller.close();
   await executor.close();

@@ -14,6 +14,7 @@ import {
   shimWithBash,
   stateFolder,
 } from "./hostile_agent.ts";
+import { programLog } from "../../support/program_log.ts";
 
 const never = new AbortController().signal;
 const isRoot = Deno.uid() === 0;
@@ -64,7 +65,7 @@ async function ran(spec: ProcessSpec, shim?: string): Promise<[number, string]> 
     const task = processTask(spec), controller = await executor.controller(task);
     await controller.start(never);
     const { ExitCode } = await controller.wait(never);
-    return [ExitCode, await Deno.readTextFile(`${stateDir}/logs/${task.ID}.log`)];
+    return [ExitCode, await programLog(stateDir, task.ID)];
   } finally {
     await executor.close();
     await Deno.remove(stateDir, { recursive: true });

@@ -84,8 +84,8 @@ Deno.test("Plan: says of each node of a global service what happens there, and w
   assert.deepEqual(Places.map(({ Place, Waits }) => [Place, Waits]), [
     ["a", undefined],
     ["b", undefined],
-    ["c", "its node is not reachable"],
-    ["d", "its node is paused"],
+    ["c", "the node is down"],
+    ["d", "the node is paused"],
   ]);
   const left = await planAndDo(fleet, id, template({ Placement: { Constraints: ["node.id!=b"] } }));
   assert.deepEqual(left.Places.filter(({ Waits }) => !Waits).map(({ Place, Change }) => [Place, Change]), [
@@ -104,8 +104,8 @@ Deno.test("Plan: names the devices that cannot run it as the scheduler would, wi
   assert.deepEqual(two.Ineligible, {
     Count: 2,
     Nodes: [
-      { NodeID: "small", Hostname: "small", Reason: "insufficient resources on 1 node" },
-      { NodeID: "away", Hostname: "away", Reason: "1 node not available for new tasks" },
+      { NodeID: "small", Hostname: "small", Reason: "has too little free: cpu" },
+      { NodeID: "away", Hostname: "away", Reason: "is down" },
     ],
   });
   // Beside the old one there is room for one of three cores, not of four.
