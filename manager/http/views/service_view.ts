@@ -9,6 +9,7 @@ import {
 import type { ServicePlan } from "../../control/service_plan.ts";
 import type { ServiceStatus } from "../../control/service_status.ts";
 import { inOrder, taskSpecView } from "./task_spec_view.ts";
+import { iterationView } from "./task_view.ts";
 
 /** What Docker fills in for an update or rollback configuration. Nanoseconds. */
 const UPDATE_DEFAULTS: UpdateConfig = {
@@ -70,7 +71,8 @@ export function serviceView(service: Service, options: ServiceViewOptions = {}):
       (isAllocated ? { Spec: EndpointSpec ?? {}, Ports: EndpointSpec?.Ports } : { Spec: {} }),
     UpdateStatus: service.UpdateStatus && inOrder(service.UpdateStatus, UPDATE_STATUS_ORDER),
     ServiceStatus: options.status,
-    JobStatus: service.JobStatus,
+    JobStatus: service.JobStatus &&
+      { ...service.JobStatus, JobIteration: iterationView(service.JobStatus.JobIteration) },
   };
 }
 
