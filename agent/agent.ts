@@ -22,7 +22,7 @@ import type { LocalState } from "./local_state.ts";
 import { Managers } from "./managers.ts";
 import { type RenewSeals, runSession, type SessionEvents } from "./session.ts";
 import { type SendStatuses, StatusReporter } from "./status_reporter.ts";
-import { Worker } from "./worker.ts";
+import { type NetworkAssignments, Worker } from "./worker.ts";
 
 const logger = getLogger(["covey", "agent"]);
 
@@ -52,6 +52,8 @@ export interface AgentOptions {
   state: LocalState;
   /** Secrets and configs, with what an earlier agent kept loaded; else they are in memory only. */
   dependencies?: DependencyKeeper;
+  /** The cluster's networks on this node; else it has none. */
+  networks?: NetworkAssignments;
   clock: Clock;
   random: Random;
   /** HOST:PORT of the managers known so far. */
@@ -104,6 +106,7 @@ export class Agent {
       executors: options.executors,
       state: options.state,
       dependencies: this.#dependencies,
+      networks: options.networks,
       bootID: options.bootID ?? "",
       ...(options.deviceFacts && { deviceFacts: options.deviceFacts }),
       node: async () => this.#description ?? await this.#describe(this.#abort.signal),

@@ -96,7 +96,7 @@ function merge(
   parts: Part[],
 ): NodeDescription {
   const all = parts.map((part) => part.description);
-  const engine = all.find((part) => part.Engine !== undefined)?.Engine;
+  const version = all.find((part) => part.Engine?.EngineVersion !== undefined)?.Engine?.EngineVersion;
   const labels = Object.assign({}, ...all.map((part) => part.Engine?.Labels ?? {}), facts.Labels);
   const tlsInfo = facts.tlsInfo?.();
   const Platform = all.find((part) => part.Platform)?.Platform ?? facts.Platform;
@@ -111,7 +111,7 @@ function merge(
     Platform,
     Resources,
     Engine: {
-      EngineVersion: engine?.EngineVersion ?? facts.Version,
+      EngineVersion: version ?? facts.Version,
       Labels: labels,
       Plugins: all.flatMap((part) => part.Engine?.Plugins ?? []),
     },

@@ -29,6 +29,8 @@ export interface AgentOptionsFromFlags {
   identitySealed: boolean;
   /** Absolute path of the process executor's shim; undefined for the one beside its module. */
   shim: string | undefined;
+  /** Absolute path of the networks' helper; undefined for the one beside its module. */
+  networkHelper: string | undefined;
   /** Stop and remove the tasks, forget the cluster, and end. */
   leave: boolean;
   /** End when standard input does. */
@@ -62,6 +64,7 @@ const FLAGS = {
   identity: { type: "string" },
   "identity-sealed": { type: "boolean", default: false },
   shim: { type: "string" },
+  "network-helper": { type: "string" },
   leave: { type: "boolean", default: false },
   "exit-with-parent": { type: "boolean", default: false },
 } as const;
@@ -85,6 +88,7 @@ export function parseAgentOptions(args: string[], cwd: string, token?: string): 
     identityDir: values.identity === undefined ? undefined : absolute(values.identity),
     identitySealed: values["identity-sealed"],
     shim: values.shim,
+    networkHelper: values["network-helper"],
     leave: values.leave,
     exitWithParent: values["exit-with-parent"],
   };

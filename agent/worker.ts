@@ -26,6 +26,8 @@ export interface WorkerOptions {
   executors: readonly Executor[];
   state: LocalState;
   dependencies: DependencyKeeper;
+  /** The cluster's networks on this node; else it has none. */
+  networks?: NetworkAssignments | undefined;
   /** Identifies the machine's present boot; empty if the system does not say. */
   bootID: string;
   /** See `SwapsOptions`. */
@@ -33,6 +35,14 @@ export interface WorkerOptions {
   /** See `TaskEnvironment`. */
   node: () => Promise<NodeDescription>;
   onStatus: (taskID: string, status: TaskStatus) => void;
+}
+
+/** Takes over what is assigned of networks. */
+export interface NetworkAssignments {
+  applyComplete(changes: readonly AssignmentChange[]): void;
+  apply(changes: readonly AssignmentChange[]): void;
+  /** Removes all of them. */
+  leave(): Promise<void>;
 }
 
 /** A task as those see it who look into it: at its log, for one. */
@@ -98,6 +108,7 @@ export class Worker {
     }
     for (const [id, task] of this.#tasks) if (!listed.has(id)) task.remove();
     this.#options.dependencies.applyComplete(changes);
+    this.#options.networks?.applyComplete(changes);
     for (const change of changes) {
       if (change.Kind === "task" && change.Action === "update" && listed.has(change.Task.ID)) {
         this.#update(change.Task);
@@ -109,6 +120,7 @@ export class Worker {
 
   /** Applies changes; tasks not named stay as they are. */
   applyIncremental(changes: readonly AssignmentChange[], index: number): void {
+    this.#options.networks?.apply(changes);
     for (const change of changes) {
       if (change.Kind !== "task") this.#options.dependencies.apply(change);
       else if (change.Action === "update") this.#update(change.Task);
@@ -151,6 +163,7 @@ export class Worker {
     await Promise.allSettled(tasks.map((task) => task.done));
     await this.#leftovers.sweep();
     await this.#options.dependencies.wipe();
+    await this.#options.networks?.leave();
   }
 
   /** Lets go of all tasks; their programs go on. */

@@ -10,7 +10,12 @@ import {
 } from "./dependency.ts";
 import type { LogAsk } from "./logs.ts";
 import type { NodeMetrics } from "./node_metrics.ts";
-import type { AssignedNetwork, AssignedPeer, NetworkAssignmentKind } from "./network_assignment.ts";
+import type {
+  AssignedNetwork,
+  AssignedPeer,
+  AssignedService,
+  NetworkAssignmentKind,
+} from "./network_assignment.ts";
 import type { Node, NodeDescription } from "./node.ts";
 import type { Task, TaskStatus } from "./task.ts";
 
@@ -105,8 +110,15 @@ export const MAX_SEALS = 1000;
 /** What an agent names among its kinds that can open sealed secrets: to any other, they would be the secret itself. */
 export const SEALED_SECRETS = "sealed secret";
 
-/** The kinds that our agent takes: it programs no networks yet. */
-export const ASSIGNMENT_KINDS: readonly string[] = ["task", ...DEPENDENCY_KINDS, SEALED_SECRETS];
+/** The kinds that our agent takes. */
+export const ASSIGNMENT_KINDS: readonly string[] = [
+  "task",
+  ...DEPENDENCY_KINDS,
+  SEALED_SECRETS,
+  "network",
+  "network_peer",
+  "network_service",
+];
 
 /** Asks for the node's assignments. */
 export interface AssignmentsRequest {
@@ -131,10 +143,11 @@ export type DependencyChange =
   | { Action: "update"; Kind: DependencyKind; Payload: DependencyPayload }
   | { Action: "remove"; Kind: DependencyKind; ID: string };
 
-/** A change of a network, or of who else is in it. */
+/** A change of a network, or of what else is in it. */
 export type NetworkChange =
   | { Action: "update"; Kind: "network"; Network: AssignedNetwork }
   | { Action: "update"; Kind: "network_peer"; Peer: AssignedPeer }
+  | { Action: "update"; Kind: "network_service"; Service: AssignedService }
   | { Action: "remove"; Kind: NetworkAssignmentKind; ID: string };
 
 /**

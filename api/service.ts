@@ -1,4 +1,5 @@
 /** Services: what the user wants to run. */
+import type { Artifact } from "./artifact.ts";
 import type { Annotations, Limits, Meta, Platform, Resources, Version } from "./objects.ts";
 import type { ContainerSpec } from "./container_spec.ts";
 import type { DenoSpec } from "./deno_spec.ts";
@@ -21,9 +22,11 @@ export interface ProcessSpec extends References {
   Args?: string[];
   /** `NAME=value` entries; nothing is inherited from the agent but PATH. */
   Env?: string[];
+  /** Files that the device fetches before the program starts; `Command` may be the name of one. */
+  Artifacts?: Artifact[];
   /** Working directory; default the task's own folder. */
   Dir?: string;
-  /** `user`, `uid`, `user:group` or `uid:gid`; default the agent's own. */
+  /** `user`, `uid`, `user:group` or `uid:gid`; default one of the task's own, or the agent's where that is not root. */
   User?: string;
   /** Name or number; default SIGTERM. */
   StopSignal?: string;

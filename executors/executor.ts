@@ -9,6 +9,7 @@ import type { DependencyKind } from "../api/dependency.ts";
 import { CoveyError } from "../api/errors.ts";
 import type { LogEntry, LogStream } from "../api/logs.ts";
 import type { NodeDescription } from "../api/node.ts";
+import type { AssignedNetwork } from "../api/network_assignment.ts";
 import type { PortConfig } from "../api/service.ts";
 import type { ContainerStatus, Task } from "../api/task.ts";
 
@@ -24,7 +25,8 @@ import type { ContainerStatus, Task } from "../api/task.ts";
  * ```
  */
 export interface ExecutorDescription {
-  Engine?: NodeDescription["Engine"];
+  /** The version is that of the first who has one; labels and plugins are everybody's. */
+  Engine?: Partial<NodeDescription["Engine"]>;
   Resources?: NodeDescription["Resources"];
   Platform?: NodeDescription["Platform"];
   Hostname?: string;
@@ -97,6 +99,42 @@ export interface OverlayExecutor {
    * need an overlay network then, and is as useful as ever for the rest.
    */
   checkOverlay(signal: AbortSignal): Promise<void>;
+}
+
+/**
+ * A network that is there on this node.
+ *
+ * @example
+ * ```ts
+ * const subnetOf = ({ Network }: ReadyNetwork) => Network.Subnets[0]!.Subnet;
+ * ```
+ */
+export interface ReadyNetwork {
+  Network: AssignedNetwork;
+  /** The host's device on which containers get their own (macvlan). */
+  Device: string;
+  /** Bytes of the largest packet inside. */
+  MTU: number;
+  /** Address in the network at which names are answered. */
+  Nameserver: string;
+}
+
+/**
+ * The cluster's networks as the agent keeps them on this node.
+ *
+ * @example
+ * ```ts
+ * const none: OverlayNetworks = {
+ *   check: () => Promise.reject(new Error("this host has no program nft")),
+ *   ready: () => Promise.reject(new Error("there are none")),
+ * };
+ * ```
+ */
+export interface OverlayNetworks {
+  /** Resolves if this host can have them; else rejects with what it lacks. */
+  check(signal: AbortSignal): Promise<void>;
+  /** Resolves once the network is made here. Rejects, retryable, with why it is not. */
+  ready(networkID: string, signal: AbortSignal): Promise<ReadyNetwork>;
 }
 
 /**
@@ -384,6 +422,8 @@ export interface ExecutorContext {
   /** A folder of the executor's own inside the agent's state folder; created before use. */
   stateDir: string;
   nodeID: string;
+  /** None: this node has no networks of the cluster. */
+  networks?: OverlayNetworks;
 }
 
 /**

@@ -11,8 +11,9 @@ const LAYERS: Record<string, string[]> = {
   transport: ["api"],
   security: ["api", "transport"],
   executors: ["api"],
+  network: ["api", "executors"],
   manager: ["api", "transport", "security"],
-  agent: ["api", "transport", "security", "executors"],
+  agent: ["api", "transport", "security", "executors", "network"],
   cli: ["api"],
   examples: ["api", "executors"],
 };

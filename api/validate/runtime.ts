@@ -10,6 +10,7 @@ import {
   RUNTIME_PROCESS,
   type TaskSpec,
 } from "../service.ts";
+import { artifactProblems } from "./artifact_problems.ts";
 import { checkImage } from "./container_shape.ts";
 import { denoProblems } from "./deno_problems.ts";
 import { commandProblem } from "./process_command.ts";
@@ -107,9 +108,10 @@ function settleProcess(
     problems.push({ field: "TaskTemplate.ProcessSpec.Command", message: "a program must be provided" });
   }
   checkCommand(process?.Command, problems);
+  problems.push(...artifactProblems("TaskTemplate.ProcessSpec.Artifacts", process?.Artifacts ?? []));
   checkProgram("TaskTemplate.ProcessSpec", process, problems);
   checkProcessReferences(process ?? {}, "TaskTemplate.ProcessSpec", problems);
-  return { ...process, Command: process?.Command ?? "" };
+  return { ...process, Command: process?.Command ?? "" } as ProcessSpec;
 }
 
 function settleDeno(

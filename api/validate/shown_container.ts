@@ -24,7 +24,7 @@ export function shownContainer(
     return { Image: `${RUNTIME_DENO}:${tag(name)}`, ...rest };
   }
   if (process === undefined) return { Image: `${tag(task.Runtime)}:latest` };
-  const { Command, ...rest } = process;
+  const { Command, Artifacts: _artifacts, ...rest } = process;
   const base = Command.slice(Command.lastIndexOf("/") + 1);
   return { Image: `${RUNTIME_PROCESS}:${tag(base)}`, Command: [Command], ...rest };
 }
@@ -55,6 +55,7 @@ export function processFromShown(
   const { Args: _args, ...rest } = sharedOf(edited);
   return {
     Command: command,
+    ...(current.Artifacts !== undefined && { Artifacts: current.Artifacts }),
     ...(args.length > 0 && { Args: args }),
     ...rest,
     ...(edited.Secrets !== undefined && { Secrets: withExtensions(edited.Secrets, current.Secrets) }),

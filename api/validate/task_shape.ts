@@ -1,4 +1,5 @@
 /** The shape of `TaskTemplate`: resources, restart policy, placement, log driver. */
+import { MAX_ARTIFACTS, MAX_MODE } from "./artifact_problems.ts";
 import { parseConstraint } from "../constraint.ts";
 import { containerShape } from "./container_shape.ts";
 import { MAX_SOURCE_LENGTH } from "./deno_problems.ts";
@@ -109,9 +110,21 @@ const containersOnly = Object.fromEntries(
   ].map((field) => [field, unsupported("only containers have it, a program has what its device has")]),
 );
 
+const artifacts = list(
+  record({
+    Name: line(),
+    Platform: record({ OS: line(), Architecture: line() }),
+    URL: line(),
+    SHA256: line(),
+    Mode: integer(0, MAX_MODE),
+  }),
+  MAX_ARTIFACTS,
+);
+
 const processShape = record({
   ...containersOnly,
   Command: line(),
+  Artifacts: artifacts,
   Args: strings,
   Env: strings,
   Dir: line(),

@@ -5,6 +5,7 @@ import type { GenericResource } from "../../api/objects.ts";
 import { type PortConfig, stopGraceMs } from "../../api/service.ts";
 import { type Task, taskName } from "../../api/task.ts";
 import type { ContainerFiles } from "./container_files.ts";
+import { type ContainerNetworks, endpointConfig } from "./container_networks.ts";
 import { withDefaultTag } from "./image_ref.ts";
 
 /** Every container of a task has this label. */
@@ -106,7 +107,7 @@ function securityOptions(privileges: Privileges): string[] {
   return options;
 }
 
-function hostConfig(task: Task, spec: ContainerSpec, files: ContainerFiles) {
+function hostConfig(task: Task, spec: ContainerSpec, files: ContainerFiles, networks?: ContainerNetworks) {
   const { Limits, Reservations } = task.Spec.Resources ?? {};
   const { bindings } = hostPorts(task.Ports);
   const log = task.Spec.LogDriver ?? task.LogDriver;
@@ -132,13 +133,13 @@ function hostConfig(task: Task, spec: ContainerSpec, files: ContainerFiles) {
     Ulimits: spec.Ulimits,
     OomScoreAdj: spec.OomScoreAdj,
     ExtraHosts: spec.Hosts && extraHosts(spec.Hosts),
-    Dns: spec.DNSConfig?.Nameservers,
+    Dns: spec.DNSConfig?.Nameservers ?? (networks?.nameservers.length ? networks.nameservers : undefined),
     DnsSearch: spec.DNSConfig?.Search,
     DnsOptions: spec.DNSConfig?.Options,
     SecurityOpt: security.length > 0 ? security : undefined,
     LogConfig: log?.Name ? { Type: log.Name, Config: log.Options ?? {} } : undefined,
     // One that every engine has: those know neither aliases nor options.
-    NetworkMode: task.Spec.Networks?.[0]?.Target,
+    NetworkMode: networks?.mode ?? task.Spec.Networks?.[0]?.Target,
     // The agent restarts tasks, never the engine.
     RestartPolicy: { Name: "no" },
   });
@@ -147,7 +148,12 @@ function hostConfig(task: Task, spec: ContainerSpec, files: ContainerFiles) {
 const NO_FILES: ContainerFiles = { mounts: [], links: [], env: [] };
 
 /** The body that creates `task`'s container; the spec must have passed {@linkcode checkContainerTask}. */
-export function createBody(task: Task, nodeID: string, files = NO_FILES): Record<string, unknown> {
+export function createBody(
+  task: Task,
+  nodeID: string,
+  files = NO_FILES,
+  networks?: ContainerNetworks,
+): Record<string, unknown> {
   const spec = task.Spec.ContainerSpec!;
   return defined({
     Image: withDefaultTag(spec.Image),
@@ -165,7 +171,9 @@ export function createBody(task: Task, nodeID: string, files = NO_FILES): Record
     StopTimeout: spec.StopGracePeriod === undefined ? undefined : stopSeconds(spec),
     Healthcheck: spec.Healthcheck,
     ExposedPorts: hostPorts(task.Ports).exposed,
-    HostConfig: hostConfig(task, spec, files),
+    HostConfig: hostConfig(task, spec, files, networks),
+    NetworkingConfig: networks?.first &&
+      { EndpointsConfig: { [networks.mode]: endpointConfig(networks.first) } },
   });
 }
 
@@ -198,7 +206,7 @@ export function checkContainerTask(task: Task): void {
   if (spec?.Image && !/^[A-Za-z0-9][A-Za-z0-9._:@/-]*$/.test(spec.Image)) {
     problems.push({ field: "ContainerSpec.Image", message: `invalid reference format: ${spec.Image}` });
   }
-  if ((task.Spec.Networks?.length ?? 0) > 1) {
+  if (task.NetworkAttachments === undefined && (task.Spec.Networks?.length ?? 0) > 1) {
     problems.push({ field: "Networks", message: "more than one network is not supported" });
   }
   if (problems.length > 0) throw CoveyError.invalid("run task as a container", problems);

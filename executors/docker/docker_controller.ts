@@ -18,7 +18,9 @@ import type { MemoryFolder } from "../memory_folder.ts";
 import { orAbort } from "../../api/or_abort.ts";
 import { createBody, LABEL_TASK_ID, stopSeconds, versionFor } from "./container_config.ts";
 import { type ContainerFiles, containerFiles } from "./container_files.ts";
+import type { ContainerNetworks } from "./container_networks.ts";
 import type { EngineClient } from "./engine_client.ts";
+import type { EngineNetworks } from "./engine_networks.ts";
 import type { ContainerInspect } from "./engine_types.ts";
 import type { EventHub } from "./event_hub.ts";
 import type { ImagePuller } from "./image_puller.ts";
@@ -39,6 +41,7 @@ export interface EngineNode {
   clock: Clock;
   nodeID: string;
   memory: MemoryFolder;
+  networks: EngineNetworks;
 }
 
 /** Runs one task as a container. */
@@ -71,10 +74,11 @@ export class DockerController implements Controller {
     const spec = this.#task.Spec.ContainerSpec!, auth = spec.PullOptions?.RegistryAuth;
     const pullError = await this.#node.images.ensure(spec.Image, signal, auth);
     const version = versionFor(spec), files = await this.#writeFiles();
+    const networks = await this.#node.networks.prepare(this.#task, signal);
     try {
       const { Id } = await this.#node.engine.call<{ Id: string }>("POST", "/containers/create", {
         query: { name: this.#name },
-        body: createBody(this.#task, this.#node.nodeID, files),
+        body: createBody(this.#task, this.#node.nodeID, files, networks),
         ...(version !== undefined && { version }),
         signal,
       });
@@ -88,7 +92,10 @@ export class DockerController implements Controller {
       }
       if (!found) throw error;
       this.#adopt(found);
+      if (found.State.Status !== "created") return;
     }
+    // Also one whose agent ended before it had connected it.
+    if (networks !== undefined) await this.#connect(networks, signal);
     if (this.#fresh) await this.#link(files, signal);
   }
 
@@ -169,6 +176,7 @@ export class DockerController implements Controller {
     }
     this.#id = undefined;
     this.#last = undefined;
+    await this.#node.networks.release(this.#task);
     await this.#node.memory.remove(this.#task);
     this.#files = undefined;
   }
@@ -193,6 +201,19 @@ export class DockerController implements Controller {
   close(): Promise<void> {
     if (this.#id) this.#node.events.forget(this.#id);
     return Promise.resolve();
+  }
+
+  /** A container that could not be connected to all its networks is not kept: it would be taken for one that is. */
+  async #connect(networks: ContainerNetworks, signal: AbortSignal): Promise<void> {
+    try {
+      await this.#node.networks.connect(this.#id!, networks, signal);
+    } catch (error) {
+      const id = this.#id!;
+      this.#id = undefined;
+      this.#fresh = false;
+      await this.#delete(id, signal);
+      throw error;
+    }
   }
 
   async #start(signal: AbortSignal): Promise<void> {

@@ -13,6 +13,7 @@ import type {
   LogRequest,
   LogSource,
   LogStep,
+  OverlayExecutor,
   Reloader,
   Sweeper,
 } from "../executor.ts";
@@ -25,6 +26,7 @@ import { fileName } from "./container_files.ts";
 import { DockerController, type EngineNode, HANDLE_VERSION } from "./docker_controller.ts";
 import { EngineClient } from "./engine_client.ts";
 import type { ContainerInspect, ContainerSummary, EngineInfo } from "./engine_types.ts";
+import { EngineNetworks } from "./engine_networks.ts";
 import { EventHub } from "./event_hub.ts";
 import { ImagePuller } from "./image_puller.ts";
 import { containerLog } from "./log_stream.ts";
@@ -41,10 +43,10 @@ export interface DockerOptions {
 /** How long the engine may take to say what it is; a session is waiting for it. */
 const DESCRIBE_TIMEOUT_MS = 10_000;
 
-class DockerExecutor implements Executor, Sweeper, Reloader, LogSource {
+class DockerExecutor implements Executor, Sweeper, Reloader, LogSource, OverlayExecutor {
   readonly name = "docker";
   readonly runtime = RUNTIME_CONTAINER;
-  readonly capabilities = ["sweep", "reload", "logs"] as const;
+  readonly capabilities = ["sweep", "reload", "logs", "overlay"] as const;
   readonly #node: EngineNode;
 
   constructor(
@@ -59,6 +61,7 @@ class DockerExecutor implements Executor, Sweeper, Reloader, LogSource {
       events: new EventHub(engine, clock),
       nodeID: context.nodeID,
       memory: new MemoryFolder(shim, `${context.stateDir}/docker`),
+      networks: new EngineNetworks(engine, context.nodeID, context.networks),
     };
   }
 
@@ -82,6 +85,10 @@ class DockerExecutor implements Executor, Sweeper, Reloader, LogSource {
     }
   }
 
+  checkOverlay(signal: AbortSignal): Promise<void> {
+    return this.#node.networks.check(signal);
+  }
+
   // deno-lint-ignore require-await -- a spec that cannot run rejects, it does not throw
   async controller(task: Task, dependencies = NO_DEPENDENCIES): Promise<Controller> {
     checkContainerTask(task);
@@ -94,6 +101,7 @@ class DockerExecutor implements Executor, Sweeper, Reloader, LogSource {
     dependencies: Dependencies = NO_DEPENDENCIES,
   ): Promise<Controller> {
     checkContainerTask(task);
+    this.#node.networks.use(task);
     const id = handle.data.ContainerID;
     if (handle.version !== HANDLE_VERSION || typeof id !== "string" || !/^[0-9a-f]{64}$/.test(id)) {
       throw new CoveyError(
@@ -138,6 +146,7 @@ class DockerExecutor implements Executor, Sweeper, Reloader, LogSource {
           if (!hasCode(error, "not_found", "already_exists")) throw error;
         });
     });
+    await this.#node.networks.sweep(signal);
     return [...new Set([...ids.map((id) => taskOf.get(id)!), ...await this.#node.memory.sweep(keep)])];
   }
 
@@ -175,6 +184,6 @@ function pluginsOf({ Plugins }: EngineInfo): { Type: string; Name: string }[] {
 export function createDockerExecutor(
   context: ExecutorContext,
   options: DockerOptions,
-): Executor & Sweeper & Reloader & LogSource {
+): Executor & Sweeper & Reloader & LogSource & OverlayExecutor {
   return new DockerExecutor(context, options);
 }

@@ -11,6 +11,10 @@ import { type LogState, LogTimes } from "./log_times.ts";
 
 /** Size of a log before it becomes the older one; a task has two, so that ten tasks take 40 MiB. */
 export const MAX_LOG_BYTES = 1024 * 1024;
+/** All logs of one runtime together, but for what is written between two looks: each has an equal share, if that is less. */
+export const MAX_TOTAL_BYTES = 64 * 1024 * 1024;
+/** With less a log says nothing: beyond 512 logs, they take more than that together. */
+const MIN_LOG_BYTES = 64 * 1024;
 /** Least time between two looks. */
 const LOOK_DELAY_MS = 1000;
 /** Pause after a look that failed. */
@@ -39,6 +43,7 @@ export class LogKeeper {
   readonly #dir: string;
   readonly #clock: Clock;
   readonly #maxBytes: number;
+  readonly #maxTotalBytes: number;
   readonly #closed = new AbortController();
   readonly #said = new SayOnce();
   readonly #logs = new Map<string, Entry>();
@@ -46,7 +51,13 @@ export class LogKeeper {
   #watcher: Deno.FsWatcher | undefined;
   #running: Promise<void> | undefined;
 
-  constructor(dir: string, clock: Clock, maxBytes: number = MAX_LOG_BYTES) {
+  constructor(
+    dir: string,
+    clock: Clock,
+    maxBytes: number = MAX_LOG_BYTES,
+    maxTotalBytes: number = MAX_TOTAL_BYTES,
+  ) {
+    this.#maxTotalBytes = maxTotalBytes;
     this.#dir = dir;
     this.#clock = clock;
     this.#maxBytes = maxBytes;
@@ -166,9 +177,11 @@ export class LogKeeper {
     let moved = false;
     const names = new Set<string>();
     for await (const { name } of Deno.readDir(this.#dir)) if (name.endsWith(".log")) names.add(name);
+    // Each has an older one beside it.
+    const share = Math.max(Math.floor(this.#maxTotalBytes / 2 / names.size), MIN_LOG_BYTES);
     for (const name of names) {
       // Gone or full disk: the next look tries again.
-      moved = await this.#trim(name).catch(() => false) || moved;
+      moved = await this.#trim(name, Math.min(this.#maxBytes, share)).catch(() => false) || moved;
     }
     for (const [name, { readers }] of this.#logs) {
       if (!names.has(name) && readers.size === 0) this.#logs.delete(name);
@@ -203,13 +216,20 @@ export class LogKeeper {
   }
 
   /** The program keeps its descriptor, so the file is copied and emptied; what it writes in between is lost. */
-  async #trim(name: string): Promise<boolean> {
+  async #trim(name: string, maxBytes: number): Promise<boolean> {
     const entry = this.#entry(name), { path, times } = entry;
     return await this.#inTurn(entry, async () => {
-      if (await this.#measure(entry) <= this.#maxBytes) return false;
+      const size = await this.#measure(entry);
+      // Its share has become smaller: what is older counts less.
+      const older = await Deno.lstat(`${path}.1`).catch(() => undefined);
+      if (older && older.size > maxBytes && older.size > MIN_LOG_BYTES) {
+        await Deno.remove(`${path}.1`);
+        times.olderGone();
+      }
+      if (size <= maxBytes) return false;
       let kept = 0;
       try {
-        const copied = await keepTail(path, `${path}.1`, this.#maxBytes);
+        const copied = await keepTail(path, `${path}.1`, maxBytes);
         times.seen(copied.size, this.#clock.now());
         kept = copied.kept;
       } finally {

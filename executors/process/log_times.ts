@@ -63,6 +63,11 @@ export class LogTimes {
     while ((this.#state.marks[1]?.at ?? Infinity) <= this.#state.oldFrom) this.#state.marks.shift();
   }
 
+  /** The older file is gone. */
+  olderGone(): void {
+    this.#state.oldFrom = this.#state.base;
+  }
+
   /** When what stands at a position was written, in milliseconds since 1970: not before. */
   timeOf(position: number): number {
     const { marks } = this.#state;

@@ -33,6 +33,14 @@ const LOOK_RETRY_MS = 1000;
 
 const log = getLogger(["covey", "process"]);
 
+/** The files that tasks bring with them, as their controllers see them. */
+export interface Artifacts {
+  /** Puts them into the task's folder. Done again, it does the same again. */
+  place(task: Task, signal: AbortSignal): Promise<void>;
+  /** The task is gone from the device. */
+  release(taskID: string): void;
+}
+
 /** What the controllers of one executor share. */
 export interface Device {
   shim: Shim;
@@ -40,12 +48,23 @@ export interface Device {
   clock: Clock;
   stateDir: string;
   memory: MemoryFolder;
+  artifacts?: Artifacts;
 }
 
 /** Deletes what the device keeps of a task whose program has ended. */
 export async function deleteFiles(stateDir: string, id: string): Promise<void> {
+  await deletePaths(stateDir, [`tasks/${id}`]);
+  await deleteRun(stateDir, id);
+}
+
+/** The same, but for the folder that the program worked in. */
+export async function deleteRun(stateDir: string, id: string): Promise<void> {
   const logs = LOG_STREAMS.map((stream) => `logs/${logName(id, stream)}`).flatMap((log) => [log, `${log}.1`]);
-  for (const path of [...logs, `tasks/${id}`, `runs/${id}`, `scripts/${id}`]) {
+  await deletePaths(stateDir, [...logs, `runs/${id}`, `scripts/${id}`]);
+}
+
+async function deletePaths(stateDir: string, paths: string[]): Promise<void> {
+  for (const path of paths) {
     await Deno.remove(`${stateDir}/${path}`, { recursive: true }).catch((error) => {
       if (!(error instanceof Deno.errors.NotFound)) throw error;
     });
@@ -84,11 +103,12 @@ export class ProcessController implements Controller {
     this.#stop = stopPolicy(task);
   }
 
-  async prepare(): Promise<void> {
+  async prepare(signal: AbortSignal): Promise<void> {
     const { shim, stateDir } = this.#device, { id, grants, script } = this.#request;
     // What the device does not let in is known before anything is made.
     if (grants !== undefined) await shim.judge(this.#request);
     await Deno.mkdir(`${stateDir}/tasks/${id}`, { recursive: true, mode: 0o700 });
+    await this.#device.artifacts?.place(this.#task, signal);
     if (script !== undefined) await Deno.writeTextFile(`${stateDir}/scripts/${id}`, script, { mode: 0o600 });
     await this.#device.memory.write(this.#task, this.#dependencies, fileName);
     this.#prepared = this.#hasFiles = true;
@@ -97,11 +117,11 @@ export class ProcessController implements Controller {
   async start(signal: AbortSignal): Promise<void> {
     if (this.#pid || this.#exit) return;
     signal.throwIfAborted();
-    if (!this.#prepared || !this.#hasFiles) await this.prepare();
+    if (!this.#prepared || !this.#hasFiles) await this.prepare(signal);
     this.#device.exits.open();
     // What happens to it is seen from the first moment on.
     this.#listen();
-    this.#pid = await this.#claimAndRun();
+    this.#pid = await this.#claimAndRun(signal);
     if (this.#lookAgain) await this.#look();
   }
 
@@ -134,6 +154,7 @@ export class ProcessController implements Controller {
     await this.terminate(signal);
     this.#forget();
     await this.#deleteFiles();
+    this.#device.artifacts?.release(this.#request.id);
   }
 
   handle(): Handle | undefined {
@@ -175,7 +196,7 @@ export class ProcessController implements Controller {
   }
 
   /** Starts the program, or takes over what was asked for before. Returns its pid. */
-  async #claimAndRun(): Promise<number> {
+  async #claimAndRun(signal: AbortSignal): Promise<number> {
     const { shim } = this.#device, { id } = this.#request;
     for (let tries = 0; tries < MAX_CLAIMS; tries++) {
       const pid = await this.#run();
@@ -185,7 +206,7 @@ export class ProcessController implements Controller {
       if (found.state === "new") continue;
       if (await this.adopt(found)) return this.#pid;
       await this.#deleteFiles();
-      await this.prepare();
+      await this.prepare(signal);
     }
     throw new CoveyError("aborted", `Cannot start process: task ${id} is being started by another agent`);
   }

@@ -3,6 +3,7 @@ import { dependenciesOf } from "../../api/dependency.ts";
 import { CoveyError, type FieldProblem } from "../../api/errors.ts";
 import { stopGraceMs } from "../../api/service.ts";
 import type { Task } from "../../api/task.ts";
+import { artifactProblems } from "../../api/validate/artifact_problems.ts";
 import { commandProblem } from "../../api/validate/process_command.ts";
 import { programProblems, type ProgramSpec, signalName, textProblem } from "../../api/validate/program.ts";
 
@@ -60,6 +61,7 @@ function problemsOf(task: Task): FieldProblem[] {
   const spec = task.Spec.ProcessSpec;
   if (!spec) return [...problems, { field: "ProcessSpec", message: "missing" }];
   if (!spec.Command) bad("ProcessSpec.Command", "missing");
+  problems.push(...artifactProblems("ProcessSpec.Artifacts", spec.Artifacts ?? []));
   const wrong = commandProblem(spec.Command ?? "") ?? textProblem(spec.Command ?? "");
   if (wrong) bad("ProcessSpec.Command", wrong);
   return [...problems, ...programProblems("ProcessSpec", spec, [spec.Command])];

@@ -26,8 +26,21 @@ export interface ExitRecord {
 export function parseExit(text: string): ExitRecord | undefined {
   const [, code, oom, lost] = /^exit (\d+)(?: (oom)| lost ([^\n]+))? *\n/m.exec(text) ?? [];
   if (code === undefined) return undefined;
-  const reason = oom ? "out of memory" : lost && `no such interpreter: ${printable(lost)}`;
+  const reason = oom
+    ? "out of memory"
+    : lost
+    ? `no such interpreter: ${printable(lost)}`
+    : signalOf(Number(code));
   return { code: Number(code), ...reason ? { reason } : {} };
+}
+
+/** Linux's signals that end a program, by their numbers. */
+const SIGNALS = " HUP INT QUIT ILL TRAP ABRT BUS FPE KILL USR1 SEGV USR2 PIPE ALRM TERM".split(" ");
+
+/** A shell says 128 and the signal's number of a program that one has ended; so may a program by itself. */
+function signalOf(code: number): string | undefined {
+  const name = SIGNALS[code - 128];
+  return name ? `as by signal ${name}` : undefined;
 }
 
 /** A script written elsewhere ends its first line with a carriage return, which nobody would see. */
@@ -118,12 +131,12 @@ export class Shim {
     await this.#askTwice("tell", `${id} ${name}`);
   }
 
-  /** The device's memory and name; ends programs whose state folder was deleted, for whom no task is known any more. */
-  async describe(): Promise<{ memoryBytes: number; hostname: string }> {
+  /** The device's memory and name, and who runs a task that names no user, as the shim says it; ends programs whose state folder was deleted, for whom no task is known any more. */
+  async describe(): Promise<{ memoryBytes: number; user: string; hostname: string }> {
     const child = this.#spawn(["describe", this.#stateDir], "null");
     const [text] = await Promise.all([new Response(child.stdout).text(), child.status]);
-    const [kibibytes, hostname = ""] = split(text.trim());
-    return { memoryBytes: Number(kibibytes) * 1024, hostname };
+    const [kibibytes, user = "", hostname = ""] = text.trim().split(" ");
+    return { memoryBytes: Number(kibibytes) * 1024, user, hostname };
   }
 
   /** How the device is, as `shim_measure.sh` says it. */

@@ -17,7 +17,7 @@
 #     tell NUMBER ID NAME  signals the program's first process alone; answers  done
 #     signal NUMBER ID NAME  signals the program's whole process group, KILL spares nothing; answers  done
 #   shim.sh describe [STATE]
-#                          answers  MEMORY_KIB HOSTNAME, and ends the programs of a STATE that was deleted
+#                          answers  MEMORY_KIB USER HOSTNAME, with USER as find_usual says, and ends the programs of a STATE that was deleted
 #   shim.sh measure STATE  answers how the device is, as shim_measure.sh says
 #   shim.sh facts          answers with lines NAME VALUE: what the device is
 #   shim.sh keep STATE ID PART NAME MODE UID GID
@@ -44,6 +44,9 @@ PATH=/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin
 MAX_AHEAD=8
 # Size at which a log becomes the older one, that of log_keeper.ts.
 MAX_LOG_BYTES=1048576
+# All logs together, and the least of each, as there.
+MAX_TOTAL_LOG_BYTES=67108864
+MIN_LOG_BYTES=65536
 LC_ALL=C
 NEWLINE='
 '
@@ -185,7 +188,7 @@ make_groups() {
   fi
   if [ -n "$processes" ]; then
     { [ -n "$tree" ] && limit_v2 pids pids.max "$processes"; } ||
-      limit_v1 pids pids.max "$processes" || unlimited="$unlimited Pids"
+      limit_v1 pids pids.max "$processes" || weak_processes=$processes
   fi
 }
 
@@ -246,14 +249,16 @@ refuse() {
 }
 
 # The other user may be allowed less than we are: look once more before saying that it runs. Nobody may be there any more to
-# hear it, which must not end the program.
+# hear it, which must not end the program. It forks nothing: the task may be allowed a single process.
 CHECK_AGAIN='number=$1 pid=$2 program=$3 shown=$4 spec=$5
 shift 5
 [ -x "$program" ] || {
   printf "%s refused %s.Command not executable for this user: %.3000s\n" "$number" "$spec" "$shown" >&3
   exit 125
 }
-(trap "" PIPE && echo "$number started $pid" >&3)
+trap "" PIPE
+echo "$number started $pid" >&3
+trap - PIPE
 exec "$@" 3>&-'
 
 # Variables that are secret: from files, as everybody can read a command line. Names that begin so are no task's.
@@ -286,6 +291,10 @@ become() {
     if [ -n "$grants" ]; then unlimited="$unlimited MemoryBytes, but for the script's heap"
     else ulimit -v "$weak_memory" || unlimited="$unlimited MemoryBytes"; fi
   fi
+  if [ -n "$weak_processes" ]; then
+    # That limit is the user's: of a task's own user there is nobody else.
+    [ -n "$own" ] && { ulimit -u "$weak_processes" || ulimit -p "$weak_processes"; } 2>/dev/null || unlimited="$unlimited Pids"
+  fi
   log=$state/logs/$id.log
   [ -z "$unlimited" ] || echo "covey: not limited, as this device has no cgroup controller for:$unlimited" >>"$log"
   exec <"$input" >>"$log" 2>>"$state/logs/$id+err.log" || refuse log "cannot write $log"
@@ -298,14 +307,14 @@ become() {
   [ -z "$kept_names" ] || kept_env="/bin/sh${separator}-c${separator}$READ_KEPT${separator}sh${separator}$kept"
   set -f
   IFS=$separator
-  if [ -n "$drop" ]; then
+  if [ -n "$other" ]; then
     trap - PIPE
     exec /usr/bin/setsid $drop /bin/sh -c "$CHECK_AGAIN" sh "$number" "$pid" "$program" "$shown" "$spec" \
       /usr/bin/env -i "PATH=$path" $variables $kept_env "$program" $arguments
   fi
   echo "$number started $pid" >&3
   trap - PIPE
-  exec /usr/bin/setsid /usr/bin/env -i "PATH=$path" $variables $kept_env "$program" $arguments 3>&-
+  exec /usr/bin/setsid $drop /usr/bin/env -i "PATH=$path" $variables $kept_env "$program" $arguments 3>&-
 }
 
 # Sets text to `line` with its newlines.
@@ -365,11 +374,13 @@ shim() {
   claimed=yes
   set +C
   echo "$boot $own_pid $own_start $name" >&9 || refuse state "cannot write $record"
-  weak_memory= unlimited= judging=
+  weak_memory= weak_processes= unlimited= judging=
   apply_rules
-  if [ -n "$drop" ]; then
-    chown "$uid:$gid" .
-    [ -z "$kept" ] || chown -h "$uid:$gid" "$kept"
+  if [ -n "$other" ]; then
+    # Its logs, too: programs open /dev/stderr anew.
+    { : >>"$state/logs/$id.log" && : >>"$state/logs/$id+err.log"; } 2>/dev/null
+    chown "$uid:$gid" . "$state/logs/$id.log" "$state/logs/$id+err.log" 2>/dev/null
+    give_kept
   fi
   make_groups
   (become)
@@ -455,9 +466,14 @@ any_alive() {
 keep_logs() {
   exec 3>&- </dev/null
   while sleep 1 && { [ -z "$serving" ] || [ -e "$serving" ]; } && any_alive; do
-    for log in $(find "$state/logs" -name '*.log' -size +$((MAX_LOG_BYTES / 512))); do
+    set -- "$state"/logs/*.log
+    share=$((MAX_TOTAL_LOG_BYTES / 2 / $#))
+    [ $share -ge $MIN_LOG_BYTES ] || share=$MIN_LOG_BYTES
+    [ $share -le $MAX_LOG_BYTES ] || share=$MAX_LOG_BYTES
+    find "$state/logs" -name '*.log.1' -size +$(((share + 511) / 512)) -exec rm -f {} +
+    for log in $(find "$state/logs" -name '*.log' -size +$((share / 512))); do
       [ ! -L "$log" ] && [ ! -L "$log.1" ] || continue
-      tail -c $MAX_LOG_BYTES "$log" >"$log.1"
+      tail -c $share "$log" >"$log.1"
       # Programs append, so it goes on from its start.
       : >"$log"
     done
@@ -471,6 +487,7 @@ serve() {
   exec 3>&1 >/dev/null 4>&- 5>&- 6>&- 7>&- 8>&- 9>&-
   server=$pid-$start made=0 ahead=1 spare=
   find_base
+  find_means
   [ -z "$base" ] || sweep_groups
   if [ -z "$once" ]; then
     set -- "$state"/serving.*
@@ -524,7 +541,9 @@ case $1 in
     [ -z "$state" ] || sweep_deleted
     while read -r key value _; do [ "$key" = MemTotal: ] && break; done </proc/meminfo
     read -r name </proc/sys/kernel/hostname
-    echo "$value $name"
+    find_means
+    find_usual
+    echo "$value $usual $name"
     ;;
   facts)
     # shellcheck source=shim_facts.sh

@@ -143,12 +143,14 @@ export class NetworkVoter implements AllocationVoter {
   #noteTask(task: Task, old: Task | undefined): void {
     if (isTerminal(task.Status.State)) return this.#forgetTask(task);
     if (task.NetworkAttachments === undefined) return;
+    // A task that is made for one node has it before it has addresses.
+    const before = old?.NetworkAttachments && old.NodeID;
     for (const { NetworkID, Addresses: [address = ""] } of task.NetworkAttachments) {
       this.#claim(NetworkID, taskHolder(task.ID), address);
-      if (task.NodeID !== old?.NodeID) this.#underWay.add(NetworkID, task.ID);
+      if (task.NodeID !== before) this.#underWay.add(NetworkID, task.ID);
     }
-    if (task.NodeID === old?.NodeID) return;
-    for (const id of [task.NodeID, old?.NodeID ?? ""]) if (id !== "") this.#nodes.add(id);
+    if (task.NodeID === before) return;
+    for (const id of [task.NodeID, before ?? ""]) if (id !== "") this.#nodes.add(id);
   }
 
   #forgetTask({ ID, NodeID }: Task): void {

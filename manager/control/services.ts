@@ -9,6 +9,7 @@ import { requireDependencies } from "./payloads.ts";
 import { requireNetworks } from "./service_networks.ts";
 import { requireVariables } from "./variables.ts";
 import { forNewcomer } from "../task/gate.ts";
+import { requireBudgets } from "./budgets.ts";
 import { requireVersion } from "./version.ts";
 
 /** Creates a service and resolves with its ID. Throws `already_exists` if the name is taken. */
@@ -46,6 +47,7 @@ export function requireCreatable(view: ReadView, spec: ServiceSpec): void {
       `name conflicts with an existing object: service ${spec.Name} already exists`,
     );
   }
+  requireBudgets(view, spec);
   requireUsed(view, spec);
 }
 
@@ -91,6 +93,7 @@ export function requireChangeable(
     throw new CoveyError("unimplemented", "renaming services is not supported");
   }
   requireVersion(service, version);
+  requireBudgets(view, spec);
   requireUsed(view, spec, service.ID);
 }
 

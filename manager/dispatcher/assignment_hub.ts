@@ -10,6 +10,7 @@ import type { Node } from "../../api/node.ts";
 import { type Change, type Commit, type Store, TABLE_OF } from "../store/mod.ts";
 import { AssignmentStream } from "./assignment_stream.ts";
 import { assignedNetwork, NetworkMap, type Place } from "./network_map.ts";
+import { ServiceMap, type ServicePlace } from "./service_map.ts";
 
 const logger = getLogger(["covey", "dispatcher"]);
 
@@ -19,6 +20,7 @@ export class AssignmentHub {
   readonly #clock: Clock;
   readonly #streams = new Map<string, AssignmentStream>();
   readonly #map = new NetworkMap();
+  readonly #services = new ServiceMap();
 
   constructor(store: Store, clock: Clock) {
     this.#store = store;
@@ -28,6 +30,7 @@ export class AssignmentHub {
   /** Begins from the store's present state; {@linkcode apply} follows with each commit. */
   start(): void {
     this.#map.rebuild(this.#store);
+    this.#services.rebuild(this.#store);
   }
 
   /** Opens the stream of a node whose agent knows `kinds`; an older one of the same node ends with `aborted`. */
@@ -36,13 +39,15 @@ export class AssignmentHub {
       new CoveyError("aborted", "Cannot go on with the assignments: the node opened another stream"),
     );
     const tasks = this.#store.find("tasks", "nodeID", nodeID);
-    const store = this.#store, map = this.#map;
+    const store = this.#store, map = this.#map, services = this.#services;
     const stream = new AssignmentStream(this.#clock, tasks, store.index, {
       kinds,
       find: (kind, id) => store.get(TABLE_OF[kind], id),
       network: (id) => assignedNetwork(store, id, nodeID),
       peers: (id) => [...map.nodes(id)].filter((each) => each !== nodeID),
       peer: (place) => map.peer(store, place),
+      services: (id) => services.services(id),
+      service: (place) => services.assigned(store, place),
       seal: (secretID) => store.get("seals", sealID(secretID, nodeID)),
     });
     stream.attach(networksOf(store.get("nodes", nodeID)));
@@ -61,19 +66,24 @@ export class AssignmentHub {
     const touched = new Map<string, AssignmentStream>();
     for (const change of commit.changes) {
       if (change.table === "nodes") this.#applyNode(touched, change);
+      if (change.table === "services") {
+        const service = change.action === "remove" ? undefined : change.object;
+        this.#tellOfServices(touched, this.#services.service(service, change.old));
+      }
       if (change.table === "seals" && change.action !== "remove") {
         const { NodeID, SecretID } = change.object;
         this.#feed(touched, NodeID, (stream) => stream.refreshSecret(SecretID));
       }
       if (change.table !== "tasks") continue;
-      const { object: task, old } = change;
+      const { object: task, old } = change, now = change.action === "remove" ? undefined : task;
+      // Before the task itself: where it is told to stop, its service goes on without it first.
+      this.#tellOfServices(touched, this.#services.task(now, old));
       if (old && old.NodeID !== task.NodeID) this.#feed(touched, old.NodeID, (left) => left.remove(task.ID));
       this.#feed(touched, task.NodeID, (stream) => {
         if (change.action === "remove") stream.remove(task.ID);
         else stream.update(task);
       });
-      const isGone = change.action === "remove";
-      this.#tellPeers(touched, this.#map.task(isGone ? undefined : task, old));
+      this.#tellPeers(touched, this.#map.task(now, old));
     }
     for (const nodeID of touched.keys()) {
       this.#feed(touched, nodeID, (stream) => stream.committed(commit.index));
@@ -98,7 +108,16 @@ export class AssignmentHub {
     for (const { NetworkID, NodeID } of places) {
       for (const other of this.#map.nodes(NetworkID)) {
         if (other === NodeID) continue;
-        this.#feed(touched, other, (stream) => stream.networkChanged(NetworkID, NodeID));
+        this.#feed(touched, other, (stream) => stream.networkChanged(NetworkID, { NetworkID, NodeID }));
+      }
+    }
+  }
+
+  /** Tells all nodes of a network what became of a service in it. */
+  #tellOfServices(touched: Map<string, AssignmentStream>, places: readonly ServicePlace[]): void {
+    for (const place of places) {
+      for (const nodeID of this.#map.nodes(place.NetworkID)) {
+        this.#feed(touched, nodeID, (stream) => stream.networkChanged(place.NetworkID, place));
       }
     }
   }

@@ -2,11 +2,18 @@
 import { isDeepStrictEqual } from "node:util";
 import { type AssignmentChange, type AssignmentKind, SEALED_SECRETS } from "../../api/dispatcher.ts";
 import type { Config, DependencyKind, Seal, Secret } from "../../api/dependency.ts";
-import { type AssignedNetwork, type AssignedPeer, peerID } from "../../api/network_assignment.ts";
+import {
+  type AssignedNetwork,
+  type AssignedPeer,
+  type AssignedService,
+  networkServiceID,
+  peerID,
+} from "../../api/network_assignment.ts";
 import { compareStates, isTerminal } from "../../api/task_state.ts";
 import type { Task } from "../../api/task.ts";
 import { type DependencyName, DependencyUsers, neededBy } from "./dependency_users.ts";
 import type { Place } from "./network_map.ts";
+import type { ServicePlace } from "./service_map.ts";
 
 /** Bytes of changes in one message, unless a single one is larger, as a config may be: a frame of 4 MiB holds either. */
 const MAX_MESSAGE_BYTES = 2 * 1024 * 1024;
@@ -43,6 +50,21 @@ export interface AssignmentSource {
   peer(place: Place): AssignedPeer | undefined;
   /** What opens a sealed secret on the node. */
   seal(secretID: string): Seal | undefined;
+  /** The services that are in a network. */
+  services(id: string): Iterable<string>;
+  service(place: ServicePlace): AssignedService | undefined;
+}
+
+/** What is in a network: another node, or a service. */
+type Member = Place | ServicePlace;
+type MemberKind = "network_peer" | "network_service";
+
+function memberKind(member: Member): MemberKind {
+  return "NodeID" in member ? "network_peer" : "network_service";
+}
+
+function memberID(member: Member): string {
+  return "NodeID" in member ? peerID(member) : networkServiceID(member);
 }
 
 /** Who else than a task needs a network: the node itself, which answers ports for tasks of others. */
@@ -53,8 +75,8 @@ export class AssignmentSet {
   readonly #known = new Map<string, Task>();
   readonly #pending = new Map<string, Pending>();
   readonly #users = new DependencyUsers();
-  /** The peers in each network that the agent has been told of. */
-  readonly #told = new Map<string, Set<string>>();
+  /** What is in each network that the agent has been told of, by its kind and ID. */
+  readonly #told = new Map<string, Map<string, Member>>();
   readonly #source: AssignmentSource;
 
   /** Starts with the complete set, every task of it pending, each after what it needs. */
@@ -103,12 +125,13 @@ export class AssignmentSet {
     this.#note("remove", gone);
   }
 
-  /** Notes that something of a network changed, or of another node's part in it: where nothing needs it, nobody is told. */
-  networkChanged(ID: string, NodeID?: string): void {
-    if (!this.#knows("network") || !this.#users.has({ Kind: "network", ID })) return;
-    const pending: PendingThing = NodeID === undefined
+  /** Notes that something of a network changed, or of what is in it: where nothing needs it, nobody is told. */
+  networkChanged(ID: string, member?: Member): void {
+    if (!this.#knows(member === undefined ? "network" : memberKind(member))) return;
+    if (!this.#users.has({ Kind: "network", ID })) return;
+    const pending: PendingThing = member === undefined
       ? { Action: "update", Kind: "network", ID }
-      : { Action: "update", Kind: "network_peer", Place: { NetworkID: ID, NodeID } };
+      : { Action: "update", Kind: memberKind(member), Member: member };
     const key = pendingKey(pending);
     if (!this.#pending.has(key)) this.#pending.set(key, pending);
   }
@@ -127,18 +150,21 @@ export class AssignmentSet {
     for (const thing of things) {
       if (!this.#knows(thing.Kind)) continue;
       this.#put({ Action, ...thing });
-      if (thing.Kind !== "network" || !this.#knows("network_peer")) continue;
-      // They come after their network, and go with it.
-      const told = this.#told.get(thing.ID) ?? [];
-      for (const NodeID of new Set([...told, ...this.#source.peers(thing.ID)])) {
-        const peer: PendingThing = {
-          Action: "update",
-          Kind: "network_peer",
-          Place: { NetworkID: thing.ID, NodeID },
-        };
-        if (Action === "update") this.#put(peer);
-        else this.#pending.delete(pendingKey(peer));
-      }
+      if (thing.Kind === "network") this.#noteMembers(Action, thing.ID);
+    }
+  }
+
+  /** They come after their network, and go with it. */
+  #noteMembers(Action: "update" | "remove", NetworkID: string): void {
+    const members = new Map(this.#told.get(NetworkID));
+    const add = (member: Member) => members.set(`${memberKind(member)}/${memberID(member)}`, member);
+    for (const NodeID of this.#source.peers(NetworkID)) add({ NetworkID, NodeID });
+    for (const ServiceID of this.#source.services(NetworkID)) add({ NetworkID, ServiceID });
+    for (const member of members.values()) {
+      if (!this.#knows(memberKind(member))) continue;
+      const pending: PendingThing = { Action: "update", Kind: memberKind(member), Member: member };
+      if (Action === "update") this.#put(pending);
+      else this.#pending.delete(pendingKey(pending));
     }
   }
 
@@ -164,7 +190,7 @@ export class AssignmentSet {
 
   /** Undefined for what was removed from the store meanwhile: the agent says of which task that is the end. */
   #change(pending: Pending): AssignmentChange | undefined {
-    if (pending.Kind === "network_peer") return this.#peer(pending.Place);
+    if ("Member" in pending) return this.#member(pending.Member);
     if (pending.Kind === "network" && pending.Action === "remove") this.#told.delete(pending.ID);
     if (pending.Action === "remove") return pending as AssignmentChange;
     if (pending.Kind === "task") return pending;
@@ -186,17 +212,26 @@ export class AssignmentSet {
     return { Action: "update", Kind, Payload: { ID, Data, Sealed: { ID: Sealed.ID, ...opens } } };
   }
 
-  /** What is there of a node now; undefined for one that left before the agent heard of it. */
-  #peer(place: Place): AssignmentChange | undefined {
-    const { NetworkID, NodeID } = place;
+  /** What is there of a member now; undefined for one that left before the agent heard of it. */
+  #member(member: Member): AssignmentChange | undefined {
+    const { NetworkID } = member, Kind = memberKind(member), ID = memberID(member), key = `${Kind}/${ID}`;
     if (!this.#users.has({ Kind: "network", ID: NetworkID })) return undefined;
-    const told = this.#told.get(NetworkID) ?? new Set();
-    const Peer = this.#source.peer(place);
-    if (Peer !== undefined) {
-      this.#told.set(NetworkID, told.add(NodeID));
-      return { Action: "update", Kind: "network_peer", Peer };
+    const told = this.#told.get(NetworkID) ?? new Map<string, Member>();
+    const change = this.#memberUpdate(member);
+    if (change !== undefined) {
+      this.#told.set(NetworkID, told.set(key, member));
+      return change;
     }
-    return told.delete(NodeID) ? { Action: "remove", Kind: "network_peer", ID: peerID(place) } : undefined;
+    return told.delete(key) ? { Action: "remove", Kind, ID } : undefined;
+  }
+
+  #memberUpdate(member: Member): AssignmentChange | undefined {
+    if ("NodeID" in member) {
+      const Peer = this.#source.peer(member);
+      return Peer && { Action: "update", Kind: "network_peer", Peer };
+    }
+    const Service = this.#source.service(member);
+    return Service && { Action: "update", Kind: "network_service", Service };
   }
 }
 
@@ -204,11 +239,11 @@ export class AssignmentSet {
 type Pending = Extract<AssignmentChange, { Kind: "task" }> | PendingThing;
 type PendingThing =
   | { Action: "update" | "remove"; Kind: DependencyName["Kind"]; ID: string }
-  | { Action: "update"; Kind: "network_peer"; Place: Place };
+  | { Action: "update"; Kind: MemberKind; Member: Member };
 
 /** The same for all changes of one thing. */
 function pendingKey(pending: PendingThing): string {
-  return `${pending.Kind}/${"Place" in pending ? peerID(pending.Place) : pending.ID}`;
+  return `${pending.Kind}/${"Member" in pending ? memberID(pending.Member) : pending.ID}`;
 }
 
 /** Bytes of a change at most; base64 has one for each character. */

@@ -46,8 +46,8 @@ export class AssignmentStream {
   }
 
   /** See {@linkcode AssignmentSet.networkChanged}; {@linkcode committed} follows. */
-  networkChanged(id: string, nodeID?: string): void {
-    this.#set.networkChanged(id, nodeID);
+  networkChanged(...change: Parameters<AssignmentSet["networkChanged"]>): void {
+    this.#set.networkChanged(...change);
   }
 
   /** Notes that what a secret is told with has changed; {@linkcode committed} follows. */

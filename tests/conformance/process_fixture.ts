@@ -53,6 +53,8 @@ export async function programFixture(
   options: ProcessOptions,
 ): Promise<Fixture & { stateDir: string }> {
   const stateDir = await Deno.makeTempDir({ prefix: "covey-program-" });
+  // As the agent's own folder is: tasks of other users get through.
+  await Deno.chmod(stateDir, 0o711);
   return {
     stateDir,
     executor: () => create({ stateDir, nodeID: NODE_ID }, options),

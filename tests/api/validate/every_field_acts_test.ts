@@ -242,6 +242,13 @@ Deno.test("Requests: each field of a node spec acts, or is refused by name", asy
 
 Deno.test("Requests: each field of a process spec is read by its executor; a log driver is refused by name", async () => {
   const ProcessSpec: Required<ProcessSpec> = {
+    Artifacts: [{
+      Name: "x",
+      Platform: { OS: "linux", Architecture: "arm64" },
+      URL: "https://files.example.com/x",
+      SHA256: "a".repeat(64),
+      Mode: 0o555,
+    }],
     Command: "run",
     Args: ["x"],
     Env: ["A=b"],

@@ -156,7 +156,7 @@ Deno.test("Deno: more memory than the limit ends a script, and the reason says s
     assert.notEqual(exit.ExitCode, 0);
     // Only Deno's own words count.
     const said = await ran(world, { Source: `console.log("out of memory"); Deno.exit(133);` }, limits);
-    assert.deepEqual(said.exit, { ExitCode: 133 });
+    assert.deepEqual(said.exit, { ExitCode: 133, Reason: "as by signal TRAP" });
     if (!canLimitMemory()) return;
     const outside = `const all = []; for (;;) all.push(new Uint8Array(2 ** 20).fill(1));`;
     assert.deepEqual((await ran(world, { Source: outside }, limits)).exit, {

@@ -46,7 +46,7 @@ Deno.test("Docker: an engine that cannot be reached is a passing condition", asy
 onEngine("Docker: describes the engine as SwarmKit's agent does", async (world) => {
   const executor = await world.executor();
   const { Engine, Resources, Platform, Hostname } = await executor.describe(never);
-  assert.match(Engine!.EngineVersion, /^\d+\./);
+  assert.match(Engine!.EngineVersion!, /^\d+\./);
   assert.ok(Engine!.Plugins!.some(({ Type, Name }) => Type === "Log" && Name === "json-file"));
   assert.equal(Platform!.OS, "linux");
   assert.ok(Resources!.NanoCPUs! >= 1e9 && Hostname);

@@ -52,7 +52,7 @@ Deno.test("Process: a shim that is still there when its file is closed is looked
     shimRequest(task, "/bin"),
     NO_DEPENDENCIES,
   );
-  await controller.prepare();
+  await controller.prepare(new AbortController().signal);
   await controller.start(new AbortController().signal);
   watch.closes(`${stateDir}/${task.ID}`);
   for (let i = 0; i < 20; i++) await settle();

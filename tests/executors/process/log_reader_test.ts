@@ -199,3 +199,27 @@ Deno.test("Process logs: what is remembered of times is bounded, and a clock tha
   assert.deepEqual([times.state.base, times.state.end], [100_000, 100_005]);
   assert.equal(logTime(times.timeOf(100_001)), logTime(20_000_000));
 });
+
+Deno.test("Log keeper: all logs together have a limit, of which each has its share, the older ones too", async () => {
+  const dir = `${Deno.makeTempDirSync({ prefix: "covey-logs-" })}/logs`, clock = new FakeClock();
+  await Deno.mkdir(dir);
+  const total = 512 * 1024, keeper = new LogKeeper(dir, clock, 1024 * 1024, total);
+  for (const n of [1, 2, 3, 4]) await Deno.writeFile(`${dir}/${n}.log`, new Uint8Array(100_000).fill(n));
+  await Deno.writeFile(`${dir}/1.log.1`, new Uint8Array(200_000).fill(9));
+  keeper.open();
+  const sizes = () =>
+    Object.fromEntries(
+      [...Deno.readDirSync(dir)].map(({ name }) => [name, Deno.statSync(`${dir}/${name}`).size]),
+    );
+  const isDone = () => Object.values(sizes()).reduce((sum, size) => sum + size, 0) <= total;
+  const watch = Deno.watchFs(dir);
+  if (!isDone()) { for await (const _ of watch) if (isDone()) break; }
+  await keeper.close();
+  const after = sizes();
+  // The share of each of four and of its older one is 64 KiB.
+  for (const n of [1, 2, 3, 4]) {
+    assert.ok((after[`${n}.log`] ?? 0) + (after[`${n}.log.1`] ?? 0) <= 2 * 64 * 1024, JSON.stringify(after));
+  }
+  assert.equal((await Deno.readFile(`${dir}/1.log.1`))[0], 1);
+  await Deno.remove(dir.slice(0, -"/logs".length), { recursive: true });
+});

@@ -100,6 +100,16 @@ Deno.test("Network voter: a service has an address in each network, so have its 
   assert.deepEqual(holdings(fleet.store), new Map(), "everything is free again");
 });
 
+Deno.test("Network voter: a node gets its address also for a task that was made for it before it had its own", async () => {
+  await using fleet = await mesh();
+  const id = await fleet.global("probe", on("a"));
+  await fleet.clock.advance(1000);
+  assert.equal(fleet.running(id).length, 3);
+  for (const { Attachments = [] } of fleet.store.all("nodes")) {
+    assert.deepEqual(Attachments.map(({ NetworkID }) => NetworkID), ["a"]);
+  }
+});
+
 Deno.test("Network voter: round robin has no address of a service, and what needs nothing is given nothing", async () => {
   await using fleet = await mesh();
   const rr = await fleet.replicated("rr", 1, { ...on("a"), EndpointSpec: { Mode: "dnsrr" } });

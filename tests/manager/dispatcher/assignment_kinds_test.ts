@@ -39,7 +39,13 @@ const names = (changes: readonly AssignmentChange[]) =>
     return `${change.Action} ${change.Kind} ${id}`;
   });
 
-const NO_NETWORKS = { network: () => undefined, peers: () => [], peer: () => undefined };
+const NO_NETWORKS = {
+  network: () => undefined,
+  peers: () => [],
+  peer: () => undefined,
+  services: () => [],
+  service: () => undefined,
+};
 const found = new Map(["s1", "s2", "c1"].map((id) => [id, payload(id)]));
 const seals = new Map<string, Seal>();
 const setOf = (tasks: Task[], kinds: readonly string[] = ASSIGNMENT_KINDS) =>

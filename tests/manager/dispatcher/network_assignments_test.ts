@@ -4,8 +4,10 @@ import fc from "fast-check";
 import { ASSIGNMENT_KINDS, type AssignmentChange } from "../../../api/dispatcher.ts";
 import { hasCode } from "../../../api/errors.ts";
 import type { Network } from "../../../api/network.ts";
-import { peerID } from "../../../api/network_assignment.ts";
+import { type AssignedService, networkServiceID, peerID } from "../../../api/network_assignment.ts";
 import type { Node } from "../../../api/node.ts";
+import type { Service } from "../../../api/service.ts";
+import type { TaskState } from "../../../api/task_state.ts";
 import type { Task } from "../../../api/task.ts";
 import { isTerminal } from "../../../api/task_state.ts";
 import type { Store, WriteTransaction } from "../../../manager/store/store.ts";
@@ -14,7 +16,8 @@ import { FakeClock, settle } from "../../support/fake_clock.ts";
 import { testStore } from "../../support/store.ts";
 import { testNode, testTask } from "./harness.ts";
 
-const KINDS = [...ASSIGNMENT_KINDS, "network", "network_peer"];
+/** Most tests are about who is where, not about who serves. */
+const KINDS = ASSIGNMENT_KINDS.filter((kind) => kind !== "network_service");
 
 function network(ID: string, VNI: number, over: Partial<Network> = {}): Network {
   return {
@@ -60,6 +63,7 @@ class Told {
   readonly log: string[] = [];
   readonly networks = new Map<string, unknown>();
   readonly peers = new Map<string, { NetworkID: string; DataPathAddr: string; Addresses: string[] }>();
+  readonly services = new Map<string, AssignedService>();
   readonly tasks = new Map<string, Task>();
 
   take(changes: readonly AssignmentChange[]): void {
@@ -72,6 +76,8 @@ class Told {
         ? peerID(change.Peer)
         : change.Kind === "task"
         ? change.Task.ID
+        : change.Kind === "network_service"
+        ? networkServiceID(change.Service)
         : change.Payload.ID;
       this.log.push(`${change.Action} ${change.Kind} ${id}`);
       this.#apply(change);
@@ -82,7 +88,11 @@ class Told {
     if (change.Action === "remove") {
       if (change.Kind === "task") this.tasks.delete(change.ID);
       if (change.Kind === "network_peer") assert.ok(this.peers.delete(change.ID), `${change.ID} is no peer`);
+      if (change.Kind === "network_service") {
+        assert.ok(this.services.delete(change.ID), `${change.ID} is no service`);
+      }
       if (change.Kind !== "network") return;
+      for (const [id, { NetworkID }] of this.services) if (NetworkID === change.ID) this.services.delete(id);
       assert.ok(this.networks.delete(change.ID), `${change.ID} is no network here`);
       for (const [id, { NetworkID }] of this.peers) if (NetworkID === change.ID) this.peers.delete(id);
     } else if (change.Kind === "task") {
@@ -96,6 +106,9 @@ class Told {
     else if (change.Kind === "network_peer") {
       assert.ok(this.networks.has(change.Peer.NetworkID), `${peerID(change.Peer)} came before its network`);
       this.peers.set(peerID(change.Peer), change.Peer);
+    } else if (change.Kind === "network_service") {
+      assert.ok(this.networks.has(change.Service.NetworkID), "a service came before its network");
+      this.services.set(networkServiceID(change.Service), change.Service);
     }
   }
 }
@@ -116,7 +129,7 @@ class Hub {
     this.#unsubscribe = this.store.subscribe((commit) => this.hub.apply(commit));
   }
 
-  agent(nodeID: string, kinds = KINDS): Told {
+  agent(nodeID: string, kinds: readonly string[] = KINDS): Told {
     const told = new Told(), stream = this.hub.open(nodeID, kinds);
     this.agents.set(nodeID, told);
     const done = (async () => {
@@ -204,7 +217,7 @@ Deno.test("Network assignments: an agent that does not know the kinds is told of
     for (const id of [1, 2]) tx.create("nodes", node(`n${id}`, id, ["net1"]));
     tx.create("tasks", task("a", "n1", 10, ["net1"]));
   });
-  const told = hub.agent("n1", [...ASSIGNMENT_KINDS]);
+  const told = hub.agent("n1", ["task", "secret", "config"]);
   told.networks.set("net1", {});
   await hub.store.update((tx) => tx.create("tasks", task("b", "n2", 11, ["net1"])));
   await hub.sent();
@@ -303,9 +316,67 @@ Deno.test("Network assignments: 1,000 services with 5,000 tasks on 50 nodes: eac
   for (const other of nodesOf(42).slice(1)) assert.deepEqual(hub.agents.get(`n${other}`)!.log, [peer]);
 });
 
+/** The service of all tasks, with an address in some networks. */
+function service(networks: string[]): Service {
+  const { ID: _, ...meta } = network("", 0);
+  const VirtualIPs = networks.map((NetworkID) => ({ NetworkID, Addr: `10.${NetworkID.slice(3)}.0.250/24` }));
+  return {
+    ID: "service",
+    Version: meta.Version,
+    CreatedAt: "",
+    UpdatedAt: "",
+    Spec: {
+      Name: "web",
+      Labels: {},
+      TaskTemplate: { ProcessSpec: { Command: "sleep" }, ForceUpdate: 0, Runtime: "process" },
+      Mode: { Replicated: { Replicas: 1 } },
+    },
+    SpecVersion: { Index: 1 },
+    ...(networks.length > 0 && { Endpoint: { Spec: {}, VirtualIPs } }),
+  };
+}
+
+Deno.test("Network assignments: the nodes of a network are told who serves there, and that it stops before its task is", async () => {
+  await using hub = new Hub();
+  await hub.store.update((tx) => {
+    tx.create("networks", network("net1", 1));
+    for (const id of [1, 2, 3]) tx.create("nodes", node(`n${id}`, id));
+    tx.create("services", service(["net1"]));
+    tx.create("tasks", task("a", "n1", 10, ["net1"]));
+    tx.create("tasks", task("b", "n2", 11, ["net1"]));
+  });
+  const agents = [1, 2, 3].map((id) => hub.agent(`n${id}`, ASSIGNMENT_KINDS));
+  await hub.sent();
+  const [n1, n2, n3] = agents as [Told, Told, Told];
+  const serving = () => n2.services.get("net1/service")!.Backends.map(({ TaskID }) => TaskID);
+  assert.deepEqual([n2.services.get("net1/service")!.VirtualIP, serving()], ["10.1.0.250", []]);
+  const set = async (id: string, State: TaskState, DesiredState: TaskState = "running") => {
+    for (const each of agents) each.log.splice(0);
+    await hub.store.update((tx) => {
+      const known = tx.get("tasks", id)!;
+      tx.update("tasks", { ...known, Status: { ...known.Status, State }, DesiredState });
+    });
+    await hub.sent();
+  };
+  await set("a", "starting");
+  assert.deepEqual(agents.map(({ log }) => log), [[], [], []]);
+  await set("a", "running");
+  assert.deepEqual(n2.log, ["update network_service net1/service"]);
+  await set("b", "running");
+  assert.deepEqual(serving(), ["a", "b"]);
+  await set("a", "running", "shutdown");
+  assert.deepEqual(n1.log, ["update network_service net1/service", "update task a"]);
+  assert.deepEqual([serving(), n3.log], [["b"], []]);
+  await hub.store.update((tx) => tx.delete("services", "service"));
+  await hub.sent();
+  assert.equal(n2.services.size, 0);
+});
+
 type Step =
   | { what: "task"; id: number; node: number; nets: string[] }
   | { what: "end"; id: number }
+  | { what: "run"; id: number; stops: boolean }
+  | { what: "service"; nets: string[] }
   | { what: "node"; node: number; nets: string[] };
 
 function play(tx: WriteTransaction, step: Step): void {
@@ -314,7 +385,19 @@ function play(tx: WriteTransaction, step: Step): void {
     const { Attachments } = node(`n${step.node}`, step.node + 1, step.nets);
     return tx.update("nodes", { ...rest, ...(Attachments && { Attachments }) });
   }
+  if (step.what === "service") {
+    const known = tx.get("services", "service"), next = service(step.nets);
+    if (known === undefined) return tx.create("services", next);
+    return step.nets.length === 0
+      ? tx.delete("services", "service")
+      : tx.update("services", { ...next, Version: known.Version });
+  }
   const known = tx.get("tasks", `t${step.id}`);
+  if (step.what === "run") {
+    if (known === undefined) return;
+    const Status = { ...known.Status, State: "running" as const };
+    return tx.update("tasks", { ...known, Status, DesiredState: step.stops ? "shutdown" : "running" });
+  }
   if (step.what === "end") return void (known && tx.delete("tasks", known.ID));
   if (known === undefined) {
     return tx.create("tasks", task(`t${step.id}`, `n${step.node}`, step.id + 10, step.nets));
@@ -327,6 +410,8 @@ Deno.test("Network assignments: after any history every agent knows what a new o
   const step: fc.Arbitrary<Step> = fc.oneof(
     fc.record({ what: fc.constant("task" as const), id, node: at, nets }),
     fc.record({ what: fc.constant("end" as const), id }),
+    fc.record({ what: fc.constant("run" as const), id, stops: fc.boolean() }),
+    fc.record({ what: fc.constant("service" as const), nets }),
     fc.record({ what: fc.constant("node" as const), node: at, nets }),
   );
   const history = fc.array(fc.array(step, { minLength: 1, maxLength: 6 }), { maxLength: 8 });
@@ -338,7 +423,7 @@ Deno.test("Network assignments: after any history every agent knows what a new o
         for (const id of [1, 2]) tx.create("networks", network(`net${id}`, id));
         for (const id of [0, 1, 2]) tx.create("nodes", node(`n${id}`, id + 1));
       });
-      for (const id of [0, 1, 2]) hub.agent(`n${id}`);
+      for (const id of [0, 1, 2]) hub.agent(`n${id}`, ASSIGNMENT_KINDS);
       for (const steps of commits) {
         await store.update((tx) => {
           for (const each of steps) play(tx, each);
@@ -347,10 +432,11 @@ Deno.test("Network assignments: after any history every agent knows what a new o
       }
       const before = new Map(hub.agents);
       for (const [name, told] of before) {
-        const fresh = hub.agent(name);
+        const fresh = hub.agent(name, ASSIGNMENT_KINDS);
         await hub.sent();
         assert.deepEqual(new Map([...told.networks].sort()), new Map([...fresh.networks].sort()), name);
         assert.deepEqual(new Map([...told.peers].sort()), new Map([...fresh.peers].sort()), name);
+        assert.deepEqual(new Map([...told.services].sort()), new Map([...fresh.services].sort()), name);
       }
     }),
     { numRuns: 50 },
