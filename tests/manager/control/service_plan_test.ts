@@ -1,5 +1,6 @@
 /** A plan says what happens: each is made first, then its spec is submitted, and both are held against each other. */
 import assert from "node:assert/strict";
+import fc from "fast-check";
 import type { ServiceSpec } from "../../../api/service.ts";
 import type { Task } from "../../../api/task.ts";
 import { planService, type ServicePlan } from "../../../manager/control/service_plan.ts";
@@ -148,4 +149,39 @@ Deno.test("Plan: any update of a job is another run, and ends what the last one 
     const { Counts } = planned(fleet, each, (spec) => spec);
     assert.deepEqual(Counts, { start: 2, replace: 0, reload: 0, end: 2, keep: 0 });
   }
+});
+
+/** What somebody may do to a service, and what may happen to its devices meanwhile. */
+const changes = fc.array(
+  fc.oneof(
+    fc.constantFrom("v1", "v2").map((version) => ({ version })),
+    fc.nat(6).map((replicas) => ({ replicas })),
+    fc.constantFrom("node.id!=a", "node.id==b", "node.id!=z").map((constraint) => ({ constraint })),
+    fc.nat(2).map((cores) => ({ cores })),
+    fc.constantFrom("down", "ready").map((state) => ({ node: "b", state } as const)),
+    fc.constantFrom("pause", "drain", "active").map((availability) => ({ node: "c", availability } as const)),
+  ),
+  { minLength: 1, maxLength: 5 },
+);
+
+Deno.test("Plan: whatever is changed in whatever state, what happens then is what it said", async () => {
+  await fc.assert(
+    fc.asyncProperty(fc.boolean(), changes, async (isGlobal, list) => {
+      await using fleet = await Fleet.of(["a", "b", "c"]);
+      const options = { UpdateConfig: { Parallelism: 0 } };
+      const id = isGlobal ? await fleet.global("s", options) : await fleet.replicated("s", 3, options);
+      for (const each of list) {
+        if ("state" in each) await fleet.state(each.node, each.state);
+        else if ("availability" in each) await fleet.availability(each.node, each.availability);
+        await fleet.clock.advance(120_000);
+        if ("version" in each) {
+          await planAndDo(fleet, id, template({ ProcessSpec: { Command: "run", Args: [each.version] } }));
+        } else if ("replicas" in each && !isGlobal) await planAndDo(fleet, id, scaled(each.replicas));
+        else if ("constraint" in each) {
+          await planAndDo(fleet, id, template({ Placement: { Constraints: [each.constraint] } }));
+        } else if ("cores" in each) await planAndDo(fleet, id, template(reserve(each.cores)));
+      }
+    }),
+    { numRuns: 60 },
+  );
 });
