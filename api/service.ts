@@ -24,6 +24,12 @@ export interface ProcessSpec extends References {
   Env?: string[];
   /** Files that the device fetches before the program starts; `Command` may be the name of one. */
   Artifacts?: Artifact[];
+  /** All that it sees of the device is read-only, but for its own folder, `/dev/shm` and a private `/tmp`. Takes root's agent. */
+  ReadOnly?: boolean;
+  /** `/tmp` and `/var/tmp` are its own, in memory, and go with it. Takes root's agent. */
+  PrivateTmp?: boolean;
+  /** Devices that it may read and write, by their paths; its device has to let them in. */
+  Devices?: string[];
   /** Working directory; default the task's own folder. */
   Dir?: string;
   /** `user`, `uid`, `user:group` or `uid:gid`; default one of the task's own, or the agent's where that is not root. */

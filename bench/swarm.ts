@@ -12,6 +12,7 @@
 import { fileURLToPath } from "node:url";
 import { Fleet } from "../cli/demo/fleet.ts";
 import { median, ratio } from "./figures.ts";
+import { SOCKET_ORIGIN } from "../api/socket_origin.ts";
 
 const ROOT = fileURLToPath(new URL("..", import.meta.url));
 const LOAD = Deno.env.get("COVEY_LOAD_PROGRAM") ?? `${ROOT}../shared/bench/swarm_api.ts`;
@@ -164,7 +165,7 @@ async function bareSpawnRate(count = 500): Promise<number> {
 /** Waits until the tasks of the last service are gone, so that the next round starts on a quiet machine. */
 async function settled(socket: string): Promise<void> {
   const client = Deno.createHttpClient({ proxy: { transport: "unix", path: socket } });
-  while ((await (await fetch("http://covey/tasks", { client })).json() as unknown[]).length > 0) {
+  while ((await (await fetch(`${SOCKET_ORIGIN}/tasks`, { client })).json() as unknown[]).length > 0) {
     await new Promise((resolve) => setTimeout(resolve, 200));
   }
   client.close();

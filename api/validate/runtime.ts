@@ -1,6 +1,7 @@
 /** Brings a checked task template to what is stored: one runtime, one spec of that runtime. */
 import type { ContainerSpec } from "../container_spec.ts";
 import type { DenoSpec } from "../deno_spec.ts";
+import { labelledAccess } from "../host_access.ts";
 import { hasPlaceholder } from "../template.ts";
 import type { FieldProblem } from "../errors.ts";
 import {
@@ -13,6 +14,7 @@ import {
 import { artifactProblems } from "./artifact_problems.ts";
 import { checkImage } from "./container_shape.ts";
 import { denoProblems } from "./deno_problems.ts";
+import { deviceProblems } from "./device_problems.ts";
 import { commandProblem } from "./process_command.ts";
 import { programProblems, type ProgramSpec } from "./program.ts";
 import { checkContainerReferences, checkProcessReferences } from "./reference_shape.ts";
@@ -49,6 +51,7 @@ export function settleRuntime(
       if (Configs) ContainerSpec.Configs = withExtensions(Configs, known?.Configs);
       checkImage(ContainerSpec.Image, "TaskTemplate.ContainerSpec.Image", problems);
       checkContainerReferences(ContainerSpec, "TaskTemplate.ContainerSpec", problems);
+      labelledAccess(ContainerSpec.Labels, "TaskTemplate.ContainerSpec.Labels", problems);
     }
     return { ContainerSpec: { Image: "", ...ContainerSpec } as ContainerSpec, ...common, ...end };
   }
@@ -108,6 +111,7 @@ function settleProcess(
     problems.push({ field: "TaskTemplate.ProcessSpec.Command", message: "a program must be provided" });
   }
   checkCommand(process?.Command, problems);
+  problems.push(...deviceProblems("TaskTemplate.ProcessSpec.Devices", process?.Devices ?? []));
   problems.push(...artifactProblems("TaskTemplate.ProcessSpec.Artifacts", process?.Artifacts ?? []));
   checkProgram("TaskTemplate.ProcessSpec", process, problems);
   checkProcessReferences(process ?? {}, "TaskTemplate.ProcessSpec", problems);

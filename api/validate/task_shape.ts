@@ -1,4 +1,5 @@
 /** The shape of `TaskTemplate`: resources, restart policy, placement, log driver. */
+import { MAX_DEVICES } from "./device_problems.ts";
 import { MAX_ARTIFACTS, MAX_MODE } from "./artifact_problems.ts";
 import { parseConstraint } from "../constraint.ts";
 import { containerShape } from "./container_shape.ts";
@@ -13,6 +14,7 @@ import {
   list,
   nonZero,
   oneOf,
+  onlyTrue,
   record,
   type Shape,
   stringMap,
@@ -125,6 +127,9 @@ const processShape = record({
   ...containersOnly,
   Command: line(),
   Artifacts: artifacts,
+  ReadOnly: onlyTrue,
+  PrivateTmp: onlyTrue,
+  Devices: list(line(), MAX_DEVICES),
   Args: strings,
   Env: strings,
   Dir: line(),

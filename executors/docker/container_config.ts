@@ -1,11 +1,13 @@
 /** From a task to the body of `POST /containers/create` (moby `daemon/cluster/executor/container`). */
-import type { ContainerSpec, Mount } from "../../api/container_spec.ts";
+import type { ContainerSpec, HealthConfig, Mount } from "../../api/container_spec.ts";
 import { CoveyError, type FieldProblem } from "../../api/errors.ts";
+import { labelledAccess } from "../../api/host_access.ts";
 import type { GenericResource } from "../../api/objects.ts";
 import { type PortConfig, stopGraceMs } from "../../api/service.ts";
 import { type Task, taskName } from "../../api/task.ts";
 import type { ContainerFiles } from "./container_files.ts";
 import { type ContainerNetworks, endpointConfig } from "./container_networks.ts";
+import type { GrantedAccess } from "./host_access.ts";
 import { withDefaultTag } from "./image_ref.ts";
 
 /** Every container of a task has this label. */
@@ -43,17 +45,6 @@ function resourceEnv(resources: GenericResource[] = []): string[] {
     byKind.set(Kind, [...byKind.get(Kind) ?? [], Value]);
   }
   return [...byKind].map(([kind, values]) => `DOCKER_RESOURCE_${kind.toUpperCase()}=${values.join(",")}`);
-}
-
-/** Paths below /dev that the task was given: under the same path in the container. */
-function claimedDevices(resources: GenericResource[] = []) {
-  const paths = resources.flatMap((resource) =>
-    "NamedResourceSpec" in resource && resource.NamedResourceSpec.Kind === "dev"
-      ? [resource.NamedResourceSpec.Value]
-      : []
-  );
-  if (paths.length === 0) return undefined;
-  return paths.map((path) => ({ PathOnHost: path, PathInContainer: path, CgroupPermissions: "rwm" }));
 }
 
 /** Host-mode ports; ingress ones are the routing mesh's. */
@@ -107,7 +98,13 @@ function securityOptions(privileges: Privileges): string[] {
   return options;
 }
 
-function hostConfig(task: Task, spec: ContainerSpec, files: ContainerFiles, networks?: ContainerNetworks) {
+function hostConfig(
+  task: Task,
+  spec: ContainerSpec,
+  files: ContainerFiles,
+  networks: ContainerNetworks | undefined,
+  access: GrantedAccess,
+) {
   const { Limits, Reservations } = task.Spec.Resources ?? {};
   const { bindings } = hostPorts(task.Ports);
   const log = task.Spec.LogDriver ?? task.LogDriver;
@@ -119,7 +116,7 @@ function hostConfig(task: Task, spec: ContainerSpec, files: ContainerFiles, netw
     CpuQuota: Limits?.NanoCPUs ? Math.round(Limits.NanoCPUs * CPU_PERIOD_US / 1e9) : undefined,
     PidsLimit: Limits?.Pids || undefined,
     GroupAdd: spec.Groups,
-    Devices: claimedDevices(task.AssignedGenericResources),
+    ...access,
     PortBindings: bindings,
     Mounts: spec.Mounts || files.mounts.length > 0
       ? [...spec.Mounts?.map(mount) ?? [], ...files.mounts]
@@ -147,12 +144,16 @@ function hostConfig(task: Task, spec: ContainerSpec, files: ContainerFiles, netw
 
 const NO_FILES: ContainerFiles = { mounts: [], links: [], env: [] };
 
-/** The body that creates `task`'s container; the spec must have passed {@linkcode checkContainerTask}. */
+/**
+ * The body that creates `task`'s container, with the files, networks and what of the device it has; the spec must have passed
+ * {@linkcode checkContainerTask}.
+ */
 export function createBody(
   task: Task,
   nodeID: string,
   files = NO_FILES,
   networks?: ContainerNetworks,
+  access: GrantedAccess = {},
 ): Record<string, unknown> {
   const spec = task.Spec.ContainerSpec!;
   return defined({
@@ -171,21 +172,53 @@ export function createBody(
     StopTimeout: spec.StopGracePeriod === undefined ? undefined : stopSeconds(spec),
     Healthcheck: spec.Healthcheck,
     ExposedPorts: hostPorts(task.Ports).exposed,
-    HostConfig: hostConfig(task, spec, files, networks),
+    HostConfig: hostConfig(task, spec, files, networks, access),
     NetworkingConfig: networks?.first &&
       { EndpointsConfig: { [networks.mode]: endpointConfig(networks.first) } },
   });
 }
 
+/** What an engine knows from a version of its API on. */
+export interface NewerNeed {
+  version: string;
+  what: string;
+}
+
+/** True for a mount of which an engine has to know something. */
+type MountTest = (mount: Mount) => unknown;
+
+/** Newest first: an engine that knows the first of a spec's knows all of them. */
+const NEWER: readonly (NewerNeed & { mount?: MountTest; health?: (health: HealthConfig) => unknown })[] = [
+  { version: "v1.48", what: "image mounts", mount: ({ Type }) => Type === "image" },
+  { version: "v1.45", what: "volume subpaths", mount: ({ VolumeOptions }) => VolumeOptions?.Subpath },
+  { version: "v1.44", what: "health checks with a start interval", health: (check) => check.StartInterval },
+  {
+    version: "v1.44",
+    what: "recursive read-only binds",
+    mount: ({ BindOptions: bind }) => bind?.ReadOnlyNonRecursive || bind?.ReadOnlyForceRecursive,
+  },
+  {
+    version: "v1.42",
+    what: "binds that make their source",
+    mount: ({ BindOptions }) => BindOptions?.CreateMountpoint,
+  },
+];
+
 /**
- * The API version from which on an engine knows all that `spec` asks for, if the usual one is too old: asked in that, it
- * would leave the rest out without a word.
+ * The API version from which on an engine knows all that `spec` asks for, and what that is, if the usual one is too old: asked
+ * in that, it would leave the rest out without a word.
  */
-export function versionFor({ Healthcheck, Mounts = [] }: ContainerSpec): string | undefined {
-  const binds = Mounts.map((each) => each.BindOptions ?? {});
-  const isRecursive = binds.some((bind) => bind.ReadOnlyNonRecursive || bind.ReadOnlyForceRecursive);
-  if (Healthcheck?.StartInterval || isRecursive) return "v1.44";
-  return binds.some((bind) => bind.CreateMountpoint) ? "v1.42" : undefined;
+export function newerNeed({ Healthcheck, Mounts = [] }: ContainerSpec): NewerNeed | undefined {
+  return NEWER.find(({ mount, health }) =>
+    mount !== undefined ? Mounts.some(mount) : Healthcheck && health?.(Healthcheck)
+  );
+}
+
+/** `error` of an engine, which for one that is too old says what for. */
+export function tooOld(error: CoveyError, { version, what }: NewerNeed): CoveyError {
+  if (!/is too new/.test(error.message)) return error;
+  const needed = `${what} need an engine of API ${version.slice(1)} or newer`;
+  return new CoveyError("invalid_argument", `${needed}: ${error.message}`, { cause: error });
 }
 
 /** Grace period in whole seconds, rounded up; the engine counts no finer. */
@@ -206,6 +239,7 @@ export function checkContainerTask(task: Task): void {
   if (spec?.Image && !/^[A-Za-z0-9][A-Za-z0-9._:@/-]*$/.test(spec.Image)) {
     problems.push({ field: "ContainerSpec.Image", message: `invalid reference format: ${spec.Image}` });
   }
+  if (spec) labelledAccess(spec.Labels, "ContainerSpec.Labels", problems);
   if (task.NetworkAttachments === undefined && (task.Spec.Networks?.length ?? 0) > 1) {
     problems.push({ field: "Networks", message: "more than one network is not supported" });
   }

@@ -35,7 +35,7 @@ import { containerLog } from "./log_stream.ts";
 export interface DockerOptions {
   /** Absolute path of the engine's socket. */
   socket: string;
-  /** Absolute path of `shim.sh`, which keeps secrets in memory. */
+  /** Absolute path of `shim.sh`, which keeps secrets in memory and knows what containers may have of the device. */
   shim?: string | undefined;
   clock?: Clock;
 }
@@ -60,6 +60,7 @@ class DockerExecutor implements Executor, Sweeper, Reloader, LogSource, OverlayE
       images: new ImagePuller(engine, clock),
       events: new EventHub(engine, clock),
       nodeID: context.nodeID,
+      shim,
       memory: new MemoryFolder(shim, `${context.stateDir}/docker`),
       networks: new EngineNetworks(engine, context.nodeID, context.networks),
     };

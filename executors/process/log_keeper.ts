@@ -12,7 +12,7 @@ import { type LogState, LogTimes } from "./log_times.ts";
 /** Size of a log before it becomes the older one; a task has two, so that ten tasks take 40 MiB. */
 export const MAX_LOG_BYTES = 1024 * 1024;
 /** All logs of one runtime together, but for what is written between two looks: each has an equal share, if that is less. */
-export const MAX_TOTAL_BYTES = 64 * 1024 * 1024;
+const MAX_TOTAL_BYTES = 64 * 1024 * 1024;
 /** With less a log says nothing: beyond 512 logs, they take more than that together. */
 const MIN_LOG_BYTES = 64 * 1024;
 /** Least time between two looks. */

@@ -123,11 +123,17 @@ find_user() {
   if [ -n "$other" ]; then
     [ "$me" = 0 ] || refuse $spec.User "only an agent that runs as root can run programs as $user"
     case $changer in
-      setpriv) set -- "$@" --reuid "$uid" --regid "$gid" "$more" ;;
+      setpriv)
+        set -- "$@" --reuid "$uid" --regid "$gid"
+        if [ -z "$device_groups" ]; then set -- "$@" "$more"
+        elif [ "$more" = --clear-groups ]; then set -- "$@" --groups "$device_groups"
+        else set -- "$@" --groups "$(id -G -- "$who" | tr ' ' ,),$device_groups"; fi
+        ;;
       '') refuse $spec.User "cannot change the user: this device has none of setpriv (of util-linux), su-exec and gosu" ;;
     esac
   fi
   [ $# = 0 ] || set -- "$@" --
+  case $other$changer$device_groups in yes/*[0-9]) refuse $spec.Devices "groups of devices take setpriv, which this device has not" ;; esac
   case $other$changer in yes/*) set -- "$@" "$changer" "$uid:$gid" ;; esac
   IFS=$separator
   drop="$*"
@@ -201,7 +207,9 @@ apply_rules() {
   check_variables
   [ -z "$grants" ] || variables=$DENO_VARIABLES$variables
   find_kept
+  find_devices
   find_user
+  find_closed
 }
 
 find_group() {

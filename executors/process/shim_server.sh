@@ -20,12 +20,15 @@
 #                          answers  MEMORY_KIB USER HOSTNAME, with USER as find_usual says, and ends the programs of a STATE that was deleted
 #   shim.sh measure STATE  answers how the device is, as shim_measure.sh says
 #   shim.sh facts          answers with lines NAME VALUE: what the device is
+#   shim.sh container KIND VALUE...
+#                          answers whether a container may have that of the device, as shim_container.sh says
 #   shim.sh keep STATE ID PART NAME MODE UID GID
 #                          keeps standard input in memory as a file of the task: answers  kept PATH | refused MESSAGE
 #   shim.sh forget STATE ID  removes all files that are kept of the task
 #   shim.sh kept STATE     answers with the IDs of the tasks that files are kept of
 #
-# The lines of `run` are PATH, user, folder, whether files are kept, memory (bytes), NanoCPUs, processes, command and grants; the variables, NAME=TEXT; and
+# The lines of `run` are PATH, user, folder, whether files are kept, memory (bytes), NanoCPUs, processes, what is closed (`root`, `tmp`,
+# `root tmp`), devices, command and grants; the variables, NAME=TEXT; and
 # the arguments. SEPARATOR, a control character that is in none of them, ends each text, and NEWLINE, another, stands for a
 # newline: so the shell splits them in one go, where a loop over arguments would copy all of them for each. They are data:
 # nothing of them is ever taken as code. shim_rules.sh and, for a request with grants, shim_deno.sh say what may run, and check each number and name, whatever the agent
@@ -56,6 +59,8 @@ umask 077
 . "${0%/*}/shim_rules.sh"
 # shellcheck source=shim_measure.sh
 . "${0%/*}/shim_measure.sh"
+# shellcheck source=shim_closed.sh
+. "${0%/*}/shim_closed.sh"
 # shellcheck source=shim_memory.sh
 . "${0%/*}/shim_memory.sh"
 # shellcheck source=shim_deno.sh
@@ -307,9 +312,9 @@ become() {
   [ -z "$kept_names" ] || kept_env="/bin/sh${separator}-c${separator}$READ_KEPT${separator}sh${separator}$kept"
   set -f
   IFS=$separator
-  if [ -n "$other" ]; then
+  if [ -n "$other$close" ]; then
     trap - PIPE
-    exec /usr/bin/setsid $drop /bin/sh -c "$CHECK_AGAIN" sh "$number" "$pid" "$program" "$shown" "$spec" \
+    exec /usr/bin/setsid $close $drop /bin/sh -c "$CHECK_AGAIN" sh "$number" "$pid" "$program" "$shown" "$spec" \
       /usr/bin/env -i "PATH=$path" $variables $kept_env "$program" $arguments
   fi
   echo "$number started $pid" >&3
@@ -339,8 +344,10 @@ take_request() {
   set -- $text
   unset IFS
   set +f
-  [ $# = 9 ] || refuse request "$# options"
-  path=$1 user=$2 folder=$3 kept=$4 memory=$5 nano_cpus=$6 processes=$7 command=$8 grants=$9
+  [ $# = 11 ] || refuse request "$# options"
+  path=$1 user=$2 folder=$3 kept=$4 memory=$5 nano_cpus=$6 processes=$7 closed=$8 devices=$9
+  shift 9
+  command=$1 grants=$2
   for amount in "$memory" "$nano_cpus" "$processes"; do
     [ -z "$amount" ] || is_number "$amount" $MAX_AMOUNT || refuse Resources.Limits "no number: $amount"
   done
@@ -550,8 +557,14 @@ case $1 in
     . "${0%/*}/shim_facts.sh"
     tell_facts
     ;;
+  container)
+    # shellcheck source=shim_container.sh
+    . "${0%/*}/shim_container.sh"
+    shift
+    judge_container "$@"
+    ;;
   *)
-    echo "usage: shim.sh serve STATE [once] | describe [STATE] | measure STATE | facts | keep | forget | kept" >&2
+    echo "usage: shim.sh serve STATE [once] | describe [STATE] | measure STATE | facts | container | keep | forget | kept" >&2
     exit 2
     ;;
 esac

@@ -2,6 +2,7 @@
 import type { Clock } from "../../api/clock.ts";
 import { isObject } from "../../api/validate/mod.ts";
 import { type VersionRange, withinVersions } from "./api_version.ts";
+import { SOCKET_ORIGIN } from "../../api/socket_origin.ts";
 
 /** How long an answer of the engine is waited for, where the API can do without it. */
 const ENGINE_TIMEOUT_MS = 5_000;
@@ -37,7 +38,7 @@ export function connectEngine(socket: string, clock: Clock): Engine {
   const client = Deno.createHttpClient({ proxy: { transport: "unix", path: socket }, poolMaxIdlePerHost: 4 });
   const get = async (path: string, signal: AbortSignal, options: RequestInit = {}) => {
     try {
-      return await fetch(`http://docker${path}`, { ...options, client, signal });
+      return await fetch(`${SOCKET_ORIGIN}${path}`, { ...options, client, signal });
     } catch {
       return undefined;
     }

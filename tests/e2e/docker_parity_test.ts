@@ -74,9 +74,6 @@ Deno.test({
         });
       }
       await t.step("what is not there yet is refused by name", async () => {
-        for (const side of Object.values(sides)) {
-          await side.run(words("network create --driver overlay mesh"));
-        }
         for (const [line, reason] of Object.entries(NOT_YET)) {
           const { code, err } = await sides.covey.run(words(line));
           assert.notEqual(code, 0, line);

@@ -2,6 +2,7 @@ import assert from "node:assert/strict";
 import type { ShownMetrics } from "../../api/node_metrics.ts";
 import type { NodeView } from "../../cli/api_types.ts";
 import { waitNode, withFleet } from "../support/e2e.ts";
+import { SOCKET_ORIGIN } from "../../api/socket_origin.ts";
 
 Deno.test("Metrics: a device in its sandbox measures itself, and its manager shows it", () =>
   withFleet({}, async (fleet) => {
@@ -20,7 +21,7 @@ Deno.test("Metrics: a device in its sandbox measures itself, and its manager sho
     assert.ok(DiskTotalBytes! > 0);
     assert.ok(Math.abs(ClockSkewMs!) < 60_000, "it is the same machine");
     const client = Deno.createHttpClient({ proxy: { transport: "unix", path: fleet.socket } });
-    const text = await (await fetch("http://covey/metrics", { client })).text();
+    const text = await (await fetch(`${SOCKET_ORIGIN}/metrics`, { client })).text();
     client.close();
     assert.ok(text.includes(`covey_node_memory_total_bytes{node="${pi!.ID}"} ${MemoryTotalBytes}\n`), text);
   }));

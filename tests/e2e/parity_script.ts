@@ -347,10 +347,6 @@ export const DIFFERENT_OUTPUT: Record<string, { reason: string; adapt: (out: str
 
 /** What Docker does and we refuse, each with the words of the refusal. */
 export const NOT_YET: Record<string, RegExp> = {
-  "service create --detach --publish 18081:80 --name mesh busybox:local":
-    /routing mesh \(ingress\) is not available yet/,
-  "service create --detach --network mesh --name meshed busybox:local":
-    /overlay networks are not available yet/,
   "service logs seen": /service logs are not available yet/,
   "swarm ca --rotate --detach": /rotating the root certificate is not available yet/,
   "swarm update --max-snapshots 3": /old snapshots are not available/,

@@ -56,12 +56,12 @@ const SERVICE_READERS: Readers = {
   "Mode.Global": ["manager/orchestrator/service_orchestrator.ts", "modeOf"],
   "Mode.ReplicatedJob": ["manager/orchestrator/jobs/job.ts"],
   "Mode.GlobalJob": ["manager/orchestrator/service_orchestrator.ts", "modeOf"],
+  "EndpointSpec.Mode": ["manager/allocator/endpoint.ts"],
   "EndpointSpec.Ports[].PublishMode": ["executors/docker/container_config.ts"],
   "UpdateConfig": [UPDATER],
   "RollbackConfig": [UPDATER],
 };
 const SERVICE_NOTES: Notes = {
-  "EndpointSpec.Mode": "without networks no service has a virtual address, which is what dnsrr asks for",
   "TaskTemplate.Networks[].Aliases": "of networks that a swarm makes; Docker drops them of others as well",
   "TaskTemplate.Networks[].DriverOpts": "as aliases",
   "Networks[].Target": "kept as the task template's, which is what counts",
@@ -112,6 +112,7 @@ const VALUES: Json = {
   "TaskTemplate.RestartPolicy.Condition": "none",
   "TaskTemplate.Placement.Constraints": ["node.id==x"],
   "TaskTemplate.Runtime": "mock",
+  "EndpointSpec.Mode": "dnsrr",
   "TaskTemplate.Networks[].Target": "none",
   "Networks[].Target": "host",
   "CAConfig.NodeCertExpiry": 4e12,
@@ -242,6 +243,9 @@ Deno.test("Requests: each field of a node spec acts, or is refused by name", asy
 
 Deno.test("Requests: each field of a process spec is read by its executor; a log driver is refused by name", async () => {
   const ProcessSpec: Required<ProcessSpec> = {
+    ReadOnly: true,
+    PrivateTmp: true,
+    Devices: ["/dev/gpiochip0"],
     Artifacts: [{
       Name: "x",
       Platform: { OS: "linux", Architecture: "arm64" },

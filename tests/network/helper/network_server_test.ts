@@ -44,7 +44,7 @@ const INSIDE = "nsenter --net=/run/netns/covey-testnode";
 
 Deno.test({
   name: "Network helper: makes what it is asked for, twice the same, and removes all of it",
-  ignore: !isRoot,
+  ignore: !isRoot, // networks are made by root only
   fn: async () => {
     const make = [
       "network 4097 4789 0 - 02:42:0a:01:00:03",
@@ -79,7 +79,7 @@ Deno.test({
 
 Deno.test({
   name: "Network helper: what is there no more goes from the tables, what stays is left alone",
-  ignore: !isRoot,
+  ignore: !isRoot, // networks are made by root only
   fn: async () => {
     const { seen } = await ask([
       "network 4097 4789 0 - -",
@@ -97,7 +97,7 @@ Deno.test({
 
 Deno.test({
   name: "Network helper: a packet's size that the carrier does not take is refused, with what it leaves",
-  ignore: !isRoot,
+  ignore: !isRoot, // networks are made by root only
   fn: async () => {
     const { answers } = await ask([
       "network 4097 4789 1500 - -",
@@ -165,7 +165,7 @@ const HOSTILE = [
 
 Deno.test({
   name: "Network helper: nothing but numbers, addresses and its own words gets anywhere",
-  ignore: !isRoot,
+  ignore: !isRoot, // networks are made by root only
   fn: async () => {
     const look = "ip -br link; nft list ruleset; ls /tmp/covey-hostile 2>/dev/null; ls /run/netns";
     const { answers, seen } = await ask([...HOSTILE, "leave"], look);
@@ -178,7 +178,7 @@ Deno.test({
 
 Deno.test({
   name: "Network helper: whatever is said, each line has one answer and nothing is made",
-  ignore: !isRoot,
+  ignore: !isRoot, // networks are made by root only
   fn: async () => {
     const word = fc.string({ unit: fc.constantFrom(..."a1.:,@/-$`;|&<>(){}[]\\'\"*?~!# é"), maxLength: 12 });
     const verb = fc.constantFrom("network", "addresses", "table", "rules", "keep", "probe2", "");

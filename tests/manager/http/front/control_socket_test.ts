@@ -4,6 +4,7 @@ import { withinVersions } from "../../../../manager/http/api_version.ts";
 import type { EngineEntry } from "../../../../manager/http/front/engine_pipe.ts";
 import { MAX_BODY_BYTES } from "../../../../manager/http/front/request_body.ts";
 import { withText } from "../../../../manager/http/front/whole_text.ts";
+import { SOCKET_ORIGIN } from "../../../../api/socket_origin.ts";
 
 const encoder = new TextEncoder();
 const decoder = new TextDecoder();
@@ -140,7 +141,7 @@ Deno.test("Control socket: much text goes in chunks, whole characters each, to c
   const fetch = () => withText(new Response(text), { parts, contentType });
   await withSocket({ fetch }, async (connect, path) => {
     const client = Deno.createHttpClient({ proxy: { transport: "unix", path } });
-    const answer = await globalThis.fetch("http://docker/services", { client });
+    const answer = await globalThis.fetch(`${SOCKET_ORIGIN}/services`, { client });
     assert.equal(answer.headers.get("content-length"), null);
     assert.ok(await answer.text() === text);
     client.close();
