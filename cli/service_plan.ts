@@ -1,5 +1,6 @@
 /** What a spec would change, in words. Pure. */
 import { showable } from "../api/characters.ts";
+import type { RolloutStage } from "../api/rollout.ts";
 import type { ServiceSpec } from "../api/service.ts";
 import { type Difference, differences, normalized } from "./stack/difference.ts";
 import { differenceLine } from "./stack/shown.ts";
@@ -14,6 +15,7 @@ export interface ServicePlanView {
   Counts: Record<PlaceChange | "keep", number>;
   Places: { Place: string; Change: PlaceChange; NodeID?: string; Hostname?: string; Waits?: string }[];
   Parallelism: number;
+  Stages: readonly RolloutStage[];
   Ineligible: { Count: number; Nodes: { NodeID: string; Hostname: string; Reason: string }[] };
 }
 
@@ -57,7 +59,8 @@ function changeLines(plan: ServicePlanView, change: PlaceChange, one: string, ma
   const count = plan.Counts[change];
   if (count === 0) return [];
   const atOnce = plan.Parallelism === 0 ? "all at once" : `${plan.Parallelism} at a time`;
-  const pace = change === "replace" && count > 1 ? `, ${atOnce}` : "";
+  const stages = plan.Stages.length > 1 ? `in ${plan.Stages.length} stages, ` : "";
+  const pace = change === "replace" && count > 1 ? `, ${stages}${atOnce}` : "";
   const places = plan.Places.filter((place) => place.Change === change);
   return [
     `${countText(count, one, many)}${pace}:`,

@@ -3,6 +3,8 @@ import type { Clock } from "../../api/clock.ts";
 import type { Node } from "../../api/node.ts";
 import { clusterNetworks } from "../../api/predefined_network.ts";
 import type { Random } from "../../api/random.ts";
+import type { RolloutStage } from "../../api/rollout.ts";
+import { stagesOf } from "../../api/rollout_labels.ts";
 import { isJob, replicas, type Service, type ServiceSpec } from "../../api/service.ts";
 import type { Task } from "../../api/task.ts";
 import { clusterOf } from "../cluster/cluster_object.ts";
@@ -45,6 +47,8 @@ export interface ServicePlan {
   Places: PlannedPlace[];
   /** How many places change at a time; 0 for all. */
   Parallelism: number;
+  /** The stages in which they do; none where they all follow one another. */
+  Stages: readonly RolloutStage[];
   /** Devices that cannot run a task of the spec. */
   Ineligible: { Count: number; Nodes: { NodeID: string; Hostname: string; Reason: string }[] };
 }
@@ -101,6 +105,7 @@ class ServicePlanner {
       Counts: this.#counts,
       Places: this.#places,
       Parallelism: this.after.Spec.UpdateConfig?.Parallelism ?? 1,
+      Stages: stagesOf(this.after.Spec),
       Ineligible: this.#ineligible(),
     };
   }

@@ -21,6 +21,7 @@ const NOTHING: ServicePlanView = {
   Counts: { start: 0, replace: 0, reload: 0, end: 0, keep: 3 },
   Places: [],
   Parallelism: 1,
+  Stages: [],
   Ineligible: { Count: 0, Nodes: [] },
 };
 
@@ -62,6 +63,7 @@ Deno.test("covey plan: shows what differs, what becomes of each task, and which 
   const plan: ServicePlanView = {
     ...NOTHING,
     After: NEXT,
+    Stages: [{ Percent: 10 }, { Percent: 100 }],
     Counts: { start: 1, replace: 2, reload: 0, end: 0, keep: 0 },
     Places: [
       { Place: "1", Change: "replace", NodeID: "n1", Hostname: "pi-1" },
@@ -82,7 +84,7 @@ Deno.test("covey plan: shows what differs, what becomes of each task, and which 
     shown,
     `~ service web
     TaskTemplate.ProcessSpec.Args: ["v1"] -> ["v2"]
-2 tasks are replaced, 1 at a time:
+2 tasks are replaced, in 2 stages, 1 at a time:
     web.1 on pi-1
     web.2 on pi-2, later: the node is paused
 1 task is started:
