@@ -161,7 +161,7 @@ export class Worker {
   #update(task: Task): void {
     const present = this.#tasks.get(task.ID);
     if (!present) return this.#manage({ task, status: task.Status, assigned: true }, false);
-    if (present.assigned && isSameForNode(present.task, task)) return;
+    if (present.record.assigned && isSameForNode(present.task, task)) return;
     present.update(task);
     this.#swaps.observe(task.ID);
   }

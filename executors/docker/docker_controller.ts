@@ -15,7 +15,7 @@ import type { PortConfig } from "../../api/service.ts";
 import { type ContainerStatus, type Task, taskName } from "../../api/task.ts";
 import type { Controller, Dependencies, Exit, Handle } from "../executor.ts";
 import type { MemoryFolder } from "../memory_folder.ts";
-import { orAbort } from "../../api/or_abort.ts";
+import { aborted, orAbort } from "../../api/or_abort.ts";
 import { createBody, LABEL_TASK_ID, stopSeconds, versionFor } from "./container_config.ts";
 import { type ContainerFiles, containerFiles } from "./container_files.ts";
 import type { EngineClient } from "./engine_client.ts";
@@ -140,6 +140,19 @@ export class DockerController implements Controller {
     return await this.wait(signal);
   }
 
+  /** By `docker start` or `docker restart`, or by the engine at its own start. */
+  async revived(signal: AbortSignal): Promise<void> {
+    if (!this.#id) return void await aborted(signal);
+    this.#listen();
+    this.#dirty = true;
+    try {
+      await this.#until(signal, ({ State }) => State.Running || undefined);
+    } catch (error) {
+      if (!hasCode(error, "not_found")) throw error;
+      await aborted(signal);
+    }
+  }
+
   update(): Promise<void> {
     return Promise.resolve();
   }
@@ -228,7 +241,7 @@ export class DockerController implements Controller {
 
   #listen(): void {
     this.#node.events.listen(this.#id!, (exitCode) => {
-      this.#exitCode ??= exitCode;
+      this.#exitCode = exitCode ?? this.#exitCode;
       this.#dirty = true;
       this.#news.resolve();
     });

@@ -202,6 +202,34 @@ onEngine("Docker: a container removed by somebody else still has its exit code",
   await executor.close();
 });
 
+onEngine(
+  "Docker: a container that has ended and is restarted by hand is told of, and found by the next agent",
+  async (world) => {
+    const executor = await world.executor();
+    const task = containerTask({ Command: ["sleep", "1000"], StopGracePeriod: 0 });
+    let controller = await executor.controller(task);
+    await controller.prepare(never);
+    await controller.start(never);
+    const { ContainerID } = (await controller.status())!, handle = controller.handle()!;
+    const byHand = (what: string) =>
+      world.engine.call("POST", `/containers/${ContainerID}/${what}`, { query: { t: "0" } });
+    const waiting = controller.wait(never);
+    await byHand("stop");
+    assert.equal((await waiting).ExitCode, 137);
+    const revived = controller.revived!(never);
+    await byHand("restart");
+    await revived;
+    await controller.shutdown(never);
+    assert.equal((await controller.status())!.PID, 0);
+    await controller.close();
+    await byHand("start");
+    controller = await executor.recover(task, handle);
+    await controller.revived!(never);
+    await controller.remove(never);
+    await executor.close();
+  },
+);
+
 Deno.test("Docker: an end that was missed while the event stream was broken is found by inspecting", async () => {
   const streams: ReadableStreamDefaultController[] = [];
   const opened = [Promise.withResolvers<void>(), Promise.withResolvers<void>()];
