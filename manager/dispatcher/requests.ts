@@ -39,7 +39,7 @@ const update: Shape<Update> = (value, path, problems) => {
 };
 const updatesShape = record({ SessionID: id, Updates: list(update, MAX_STATUS_BATCH) }, ["SessionID"]);
 // A description has a reader of its own.
-const openShape = record({ SessionID: id, Description: (value) => ({ value }) });
+const openShape = record({ SessionID: id, Agent: id, Description: (value) => ({ value }) });
 
 const sealFields = record(
   { SecretID: id, SealID: id, PublicKeyDigest: id, Wrapped: line(MAX_WRAPPED_LENGTH) },
@@ -58,7 +58,7 @@ export function checkSeals(value: unknown): RenewSealsRequest {
 /** Checks a session request; throws `invalid_argument` naming every wrong field. */
 export function checkSessionRequest(value: unknown): SessionRequest {
   const problems: FieldProblem[] = [];
-  const { SessionID, Description } = openShape(value, "", problems) ?? {};
+  const { SessionID, Agent, Description } = openShape(value, "", problems) ?? {};
   const description = parseNodeDescription(Description?.value, "Description", problems);
   const size = JSON.stringify(description).length;
   if (size > MAX_DESCRIPTION_SIZE) {
@@ -68,7 +68,11 @@ export function checkSessionRequest(value: unknown): SessionRequest {
     });
   }
   if (problems.length > 0) throw CoveyError.invalid("open a session", problems);
-  return { ...(SessionID !== undefined && { SessionID }), Description: description };
+  return {
+    ...(SessionID !== undefined && { SessionID }),
+    ...(Agent !== undefined && { Agent }),
+    Description: description,
+  };
 }
 
 /** Checks a request that carries only the session's ID. */

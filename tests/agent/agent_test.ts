@@ -335,6 +335,19 @@ Deno.test("Agent: a removed node that is not even let in says so and tries as se
     assert.deepEqual(c.device.running, []);
   }));
 
+Deno.test("Agent: a copy of another device that is kept out tries seldom, and keeps its tasks", () =>
+  withCluster(async (c) => {
+    await c.assign("a");
+    const message = "Cannot open a session: another device has the key of node n1 too";
+    c.refusal = new CoveyError("failed_precondition", message, { reason: "twin" });
+    c.connection?.cut();
+    await c.settle();
+    const before = c.dials.length;
+    await c.clock.advance(10 * 60_000);
+    assert.ok(c.dials.length - before <= 11, `${c.dials.length - before} attempts`);
+    assert.deepEqual([c.device.running, c.agent.state], [["a"], "connecting"]);
+  }));
+
 Deno.test("Agent: a node that was unknown for a moment only keeps its tasks", () =>
   withCluster(async (c) => {
     await c.assign("a");
