@@ -19,6 +19,7 @@ import { callBackoff } from "./backoff.ts";
 import type { SwapRecord, TaskRecord } from "./local_state.ts";
 import type { SwapReport } from "../api/swap.ts";
 import { type Hold, wantedUnder } from "./swap.ts";
+import { callTelling } from "./progress.ts";
 import { checkedStatus, containerOf, portsOf, statusAfter } from "./task_status.ts";
 import { isEndOfReboot, localRestartDelay, withRestart } from "./local_restart.ts";
 import type { TaskEnvironment } from "./task_environment.ts";
@@ -58,6 +59,7 @@ export class TaskManager {
   #heldBy: Hold;
   #stopped = false;
   readonly #done: Promise<void>;
+  readonly #say = (words: string) => this.#setStatus(this.#phase, words, undefined);
 
   /** Takes over a task; `recovered` is true for one known from before the agent started. */
   constructor(record: TaskRecord, recovered: boolean, env: TaskEnvironment) {
@@ -266,8 +268,8 @@ export class TaskManager {
 
   async #endAsFailed(signal: AbortSignal): Promise<true> {
     await this.#stopProgram(signal);
-    const container = await containerOf(this.#controller, this.status);
-    this.#move({ state: "failed", message: "rolled back", err: this.#givenUp! }, container);
+    const outcome: Outcome = { state: "failed", message: "rolled back", err: this.#givenUp! };
+    this.#move(outcome, await containerOf(this.#controller, this.status));
     return true;
   }
 
@@ -321,7 +323,7 @@ export class TaskManager {
       if (call === "wait") this.#clearError();
       if (call === "wait") exit = await controller.wait(signal);
       else if (call === "shutdown") await controller.shutdown(signal);
-      else await this.#env.limiter.run(() => controller[call](signal), signal);
+      else await callTelling(this.#env, controller, call, signal, this.#say);
     } catch (thrown) {
       if (signal.aborted) throw thrown;
       const outcome = afterError(call, thrown);
@@ -439,8 +441,7 @@ export class TaskManager {
     let { state } = outcome;
     if (isTerminal(state)) this.#report = undefined;
     if (isTerminal(state) && state !== "shutdown" && this.#env.isTrial?.()) {
-      // A program that has done its work is no service either.
-      state = "failed";
+      state = "failed"; // A program that has done its work is no service either.
       this.#report = { Kind: "rolled_back", Reason: outcome.err ?? "it ended" };
     }
     this.#enter(state);

@@ -199,6 +199,8 @@ export interface Controller {
    * agent then calls `shutdown`.
    */
   revived?(signal: AbortSignal): Promise<void>;
+  /** Optional: how far a call that takes long is, in words, for the task's status. */
+  progress?(): string | undefined;
   /** Identifiers of the running thing, for the task's status. */
   status(): Promise<ContainerStatus | undefined>;
   /** Optional: the host's ports that the running thing has, those included that were chosen for it. */

@@ -22,6 +22,7 @@ import type { EngineClient } from "./engine_client.ts";
 import type { ContainerInspect } from "./engine_types.ts";
 import type { EventHub } from "./event_hub.ts";
 import type { ImagePuller } from "./image_puller.ts";
+import { isUnknownImage } from "./image_ref.ts";
 import { linkArchive } from "./link_archive.ts";
 import { publishedPorts } from "./published_ports.ts";
 
@@ -82,8 +83,11 @@ export class DockerController implements Controller {
       this.#fresh = true;
     } catch (error) {
       const found = hasCode(error, "already_exists") ? await this.#find(signal) : undefined;
-      // Of a registry with a password it has to be told what it said.
-      if (hasCode(error, "not_found") && auth !== undefined && pullError !== undefined) {
+      // That there is no such image is the registry's word alone.
+      if (
+        hasCode(error, "not_found") && pullError !== undefined &&
+        (auth !== undefined || !isUnknownImage(pullError))
+      ) {
         throw new CoveyError(error.code, `${error.message} (${pullError})`, { cause: error });
       }
       if (!found) throw error;
@@ -184,6 +188,11 @@ export class DockerController implements Controller {
     this.#last = undefined;
     await this.#node.memory.remove(this.#task);
     this.#files = undefined;
+  }
+
+  progress(): string | undefined {
+    const { Image, PullOptions } = this.#task.Spec.ContainerSpec!;
+    return this.#id ? undefined : this.#node.images.progress(Image, PullOptions?.RegistryAuth);
   }
 
   handle(): Handle | undefined {

@@ -11,3 +11,9 @@ export function withDefaultTag(image: string): string {
 export function isPinned(image: string): boolean {
   return /@sha256:[0-9a-f]{64}$/.test(image);
 }
+
+/** True if a registry was asked without a password and said that it has no such image, which Docker's own words say too. */
+export function isUnknownImage(why: string): boolean {
+  return /pull access denied|manifest for .* not found|manifest unknown|repository .* not found/.test(why) &&
+    !/unauthorized|no basic auth|authentication required/.test(why);
+}
