@@ -19,10 +19,11 @@ import { aborted, orAbort } from "../../api/or_abort.ts";
 import { createBody, LABEL_TASK_ID, stopSeconds, versionFor } from "./container_config.ts";
 import { type ContainerFiles, containerFiles } from "./container_files.ts";
 import type { EngineClient } from "./engine_client.ts";
-import type { ContainerInspect } from "./engine_types.ts";
+import type { ContainerInspect, EngineInfo, ImageInspect } from "./engine_types.ts";
 import type { EventHub } from "./event_hub.ts";
+import type { ImageKeeper } from "./image_keeper.ts";
 import type { ImagePuller } from "./image_puller.ts";
-import { isUnknownImage } from "./image_ref.ts";
+import { isUnknownImage, runsOn } from "./image_ref.ts";
 import { linkArchive } from "./link_archive.ts";
 import { publishedPorts } from "./published_ports.ts";
 
@@ -36,6 +37,7 @@ const MAX_REMOVAL_LOOKS = 100;
 export interface EngineNode {
   engine: EngineClient;
   images: ImagePuller;
+  keeper: ImageKeeper;
   events: EventHub;
   clock: Clock;
   nodeID: string;
@@ -69,6 +71,18 @@ export class DockerController implements Controller {
 
   async prepare(signal: AbortSignal): Promise<void> {
     if (this.#id) return;
+    await this.#node.keeper.preparing(() => this.#create(signal));
+    await this.#noteImage(signal);
+  }
+
+  /** What is not noted is not removed. */
+  async #noteImage(signal: AbortSignal): Promise<void> {
+    const { Image } = await this.#inspect(signal).catch(() => ({ Image: undefined }));
+    this.#dirty = true;
+    if (Image !== undefined) await this.#node.keeper.used(this.#task.ServiceID, Image);
+  }
+
+  async #create(signal: AbortSignal): Promise<void> {
     const spec = this.#task.Spec.ContainerSpec!, auth = spec.PullOptions?.RegistryAuth;
     const pullError = await this.#node.images.ensure(spec.Image, signal, auth);
     const version = versionFor(spec), files = await this.#writeFiles();
@@ -138,10 +152,31 @@ export class DockerController implements Controller {
     });
     if (exit !== "unhealthy") {
       await this.#forgetFiles();
-      return exit;
+      return exit.ExitCode === 0 || exit.Reason !== undefined ? exit : await this.#explained(exit);
     }
     await this.#refuseUnhealthy();
     return await this.wait(signal);
+  }
+
+  /**
+   * An image for another platform is not refused beforehand: the engine may have been taught to run it, and does not say so.
+   * Without that its program ends at once, and only its log knows of an "exec format error".
+   */
+  async #explained(exit: Exit): Promise<Exit> {
+    const { engine } = this.#node, image = this.#last?.Image;
+    if (image === undefined) return exit;
+    try {
+      const { Os, Architecture } = await engine.call<ImageInspect>("GET", `/images/${image}/json`);
+      const info = await engine.call<EngineInfo>("GET", "/info"), here = info.Architecture;
+      if (Os === info.OSType && runsOn(here, Architecture)) return exit;
+      return {
+        ...exit,
+        Reason: `the image is for ${Os}/${Architecture}, this device is ${info.OSType}/${here}`,
+      };
+    } catch {
+      // How it ended is known; the engine may be on its way out.
+      return exit;
+    }
   }
 
   /** By `docker start` or `docker restart`, or by the engine at its own start. */

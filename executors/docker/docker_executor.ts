@@ -23,6 +23,7 @@ import { DockerController, type EngineNode, HANDLE_VERSION } from "./docker_cont
 import { EngineClient } from "./engine_client.ts";
 import type { ContainerInspect, ContainerSummary, EngineInfo } from "./engine_types.ts";
 import { EventHub } from "./event_hub.ts";
+import { ImageKeeper } from "./image_keeper.ts";
 import { ImagePuller } from "./image_puller.ts";
 
 /** What must be said. */
@@ -48,10 +49,12 @@ class DockerExecutor implements Executor, Sweeper, Reloader {
     { socket, shim = defaultShim(), clock = systemClock }: DockerOptions,
   ) {
     const engine = new EngineClient(socket);
+    const keeper = new ImageKeeper(engine, clock, `${context.stateDir}/images.json`);
     this.#node = {
       engine,
       clock,
-      images: new ImagePuller(engine, clock),
+      keeper,
+      images: new ImagePuller(engine, clock, (id) => void keeper.pulled(id)),
       events: new EventHub(engine, clock),
       nodeID: context.nodeID,
       memory: new MemoryFolder(shim, `${context.stateDir}/docker`),
@@ -134,6 +137,8 @@ class DockerExecutor implements Executor, Sweeper, Reloader {
           if (!hasCode(error, "not_found", "already_exists")) throw error;
         });
     });
+    const services = containers.map(({ Labels }) => Labels["com.docker.swarm.service.id"] ?? "");
+    await this.#node.keeper.clean(new Set(services), signal);
     return [...new Set([...ids.map((id) => taskOf.get(id)!), ...await this.#node.memory.sweep(keep)])];
   }
 

@@ -9,7 +9,7 @@ import { type Clock, sleep } from "../../api/clock.ts";
 import { CoveyError, hasCode } from "../../api/errors.ts";
 import { orAbort } from "../../api/or_abort.ts";
 import type { EngineClient } from "./engine_client.ts";
-import type { PullProgress } from "./engine_types.ts";
+import type { ImageInspect, PullProgress } from "./engine_types.ts";
 import { isPinned, withDefaultTag } from "./image_ref.ts";
 import { PullMeter } from "./pull_meter.ts";
 
@@ -40,11 +40,14 @@ export class ImagePuller {
   readonly #engine: EngineClient;
   readonly #clock: Clock;
   readonly #attempts = new Map<string, Attempt>();
+  readonly #onPulled: (imageID: string) => void;
   readonly #closed = new AbortController();
 
-  constructor(engine: EngineClient, clock: Clock) {
+  /** `onPulled` is called with the ID of each image that a pull brought. */
+  constructor(engine: EngineClient, clock: Clock, onPulled: (imageID: string) => void = () => {}) {
     this.#engine = engine;
     this.#clock = clock;
+    this.#onPulled = onPulled;
   }
 
   /**
@@ -76,11 +79,14 @@ export class ImagePuller {
 
   /** True if the engine has the image already. */
   async isLocal(image: string, signal: AbortSignal): Promise<boolean> {
+    return await this.#idOf(image, signal) !== undefined;
+  }
+
+  async #idOf(image: string, signal: AbortSignal): Promise<string | undefined> {
     try {
-      await this.#engine.call("GET", `/images/${image}/json`, { signal });
-      return true;
+      return (await this.#engine.call<ImageInspect>("GET", `/images/${image}/json`, { signal })).Id;
     } catch (error) {
-      if (hasCode(error, "not_found", "invalid_argument")) return false;
+      if (hasCode(error, "not_found", "invalid_argument")) return undefined;
       throw error;
     }
   }
@@ -103,11 +109,14 @@ export class ImagePuller {
   async #attempt(name: string, auth: string | undefined, meter: PullMeter): Promise<string | undefined> {
     const backoff = new Backoff(RESUME_PAUSE), { signal } = this.#closed;
     while (true) {
-      let local = false;
+      let local: string | undefined;
       try {
-        local = await this.isLocal(name, signal);
+        local = await this.#idOf(name, signal);
         if (local && isPinned(name)) return;
-        return await this.#pull(name, local ? FIRST_ANSWER_MS : PULL_STALL_MS, auth, meter);
+        await this.#pull(name, local ? FIRST_ANSWER_MS : PULL_STALL_MS, auth, meter);
+        const pulled = await this.#idOf(name, signal);
+        if (pulled !== undefined && pulled !== local) this.#onPulled(pulled);
+        return;
       } catch (error) {
         const { message } = CoveyError.from(error), resumes = !local && meter.takeGain();
         const next = resumes ? "it goes on" : "the local image is used, if there is one";
@@ -124,7 +133,7 @@ export class ImagePuller {
     firstAnswerMs: number,
     auth: string | undefined,
     meter: PullMeter,
-  ): Promise<undefined> {
+  ): Promise<void> {
     const stalled = new AbortController();
     const stall = (ms: number) =>
       this.#clock.setTimer(ms, () => {

@@ -249,6 +249,43 @@ onEngine(
   },
 );
 
+onEngine("Docker: a program that takes more memory than its limit says so", async (world) => {
+  const executor = await world.executor();
+  const task = containerTask({ Command: ["dd", "if=/dev/zero", "of=/dev/null", "bs=200M", "count=1"] });
+  task.Spec.Resources = { Limits: { MemoryBytes: 16 * 2 ** 20 } };
+  const controller = await executor.controller(task);
+  await controller.prepare(never);
+  await controller.start(never);
+  assert.deepEqual(await controller.wait(never), { ExitCode: 137, Reason: "out of memory" });
+  await controller.remove(never);
+  await executor.close();
+});
+
+Deno.test("Docker: a program that fails and is made for another platform says so, and no other", async () => {
+  const reasons: (string | undefined)[] = [];
+  for (const Architecture of ["arm64", "amd64", "386"]) {
+    const task = containerTask({}), id = "e".repeat(64);
+    const engine = await fakeEngine((_, route) => {
+      if (route === "GET /events") return new Response("");
+      if (route === "GET /info") return Response.json({ OSType: "linux", Architecture: "x86_64" });
+      if (route.startsWith("GET /images/")) return Response.json({ Id: "i", Os: "linux", Architecture });
+      const State = { Status: "exited", Running: false, Pid: 0, ExitCode: 1, Error: "" };
+      const labels = { "com.docker.swarm.task.id": task.ID };
+      return Response.json({ Id: id, Image: "sha256:i", Config: { Labels: labels }, State });
+    });
+    const executor = createDockerExecutor(context, { socket: engine.socket, clock: new FakeClock() });
+    const controller = await executor.recover(task, { version: 1, data: { ContainerID: id } });
+    reasons.push((await controller.wait(never)).Reason);
+    await executor.close();
+    await engine.close();
+  }
+  assert.deepEqual(reasons, [
+    "the image is for linux/arm64, this device is linux/x86_64",
+    undefined,
+    undefined,
+  ]);
+});
+
 Deno.test("Docker: an end that was missed while the event stream was broken is found by inspecting", async () => {
   const streams: ReadableStreamDefaultController[] = [];
   const opened = [Promise.withResolvers<void>(), Promise.withResolvers<void>()];
