@@ -8,9 +8,11 @@ export { type Cluster, type ClusterSpec } from "./api/cluster.ts";
 export { type ContainerSpec } from "./api/container_spec.ts";
 export { type DenoPermissions, type DenoSpec } from "./api/deno_spec.ts";
 export { CoveyError, type ErrorCode, hasCode } from "./api/errors.ts";
+export { type Network, type NetworkAttachment, type NetworkSpec, type VirtualIP } from "./api/network.ts";
 export { type Node, type NodeDescription, type NodeSpec } from "./api/node.ts";
 export { type Limits, type Meta, type Resources } from "./api/objects.ts";
 export {
+  type Endpoint,
   type EndpointSpec,
   type GenericSpec,
   isGlobal,
@@ -43,5 +45,6 @@ export {
   type ExecutorFactory,
   type Exit,
   type Handle,
+  type OverlayExecutor,
   type Sweeper,
 } from "./executors/executor.ts";

@@ -8,9 +8,11 @@ import type { SessionMessage } from "../api/dispatcher.ts";
 import { CoveyError, hasCode } from "../api/errors.ts";
 import { getLogger } from "../api/log.ts";
 import type { NodeDescription } from "../api/node.ts";
+import type { NodeMetrics } from "../api/node_metrics.ts";
 import { orAbort } from "../api/or_abort.ts";
 import { newID, type Random } from "../api/random.ts";
 import type { Executor } from "../executors/executor.ts";
+import { Asks } from "./asks.ts";
 import { sessionBackoff } from "./backoff.ts";
 import type { ManagerConnection, ManagerDialer } from "./connection.ts";
 import { DependencyKeeper } from "./dependencies.ts";
@@ -20,7 +22,7 @@ import type { LocalState } from "./local_state.ts";
 import { Managers } from "./managers.ts";
 import { type RenewSeals, runSession, type SessionEvents } from "./session.ts";
 import { type SendStatuses, StatusReporter } from "./status_reporter.ts";
-import { Worker } from "./worker.ts";
+import { type NetworkAssignments, Worker } from "./worker.ts";
 
 const logger = getLogger(["covey", "agent"]);
 
@@ -52,6 +54,8 @@ export interface AgentOptions {
   state: LocalState;
   /** Secrets and configs, with what an earlier agent kept loaded; else they are in memory only. */
   dependencies?: DependencyKeeper;
+  /** The cluster's networks on this node; else it has none. */
+  networks?: NetworkAssignments;
   clock: Clock;
   random: Random;
   /** HOST:PORT of the managers known so far. */
@@ -67,6 +71,8 @@ export interface AgentOptions {
   onTime?: (time: string) => void;
   /** Every session message: the node object, the trust root. */
   onSession?: (message: SessionMessage) => void;
+  /** How the device is, if anybody has measured. */
+  metrics?: () => NodeMetrics | undefined;
   /** After each look at the executors: runtimes that do not work now, and why. */
   onMissingRuntimes?: (reasons: Record<string, string>) => void;
   /** The state changed; `error` is why there is no session. */
@@ -79,6 +85,7 @@ export class Agent {
   readonly #worker: Worker;
   readonly #dependencies: DependencyKeeper;
   readonly #reporter: StatusReporter;
+  readonly #asks: Asks;
   readonly #managers: Managers;
   readonly #backoff: Backoff;
   readonly #abort = new AbortController();
@@ -104,11 +111,13 @@ export class Agent {
       executors: options.executors,
       state: options.state,
       dependencies: this.#dependencies,
+      networks: options.networks,
       bootID: options.bootID ?? "",
       ...(options.deviceFacts && { deviceFacts: options.deviceFacts }),
       node: async () => this.#description ?? await this.#describe(this.#abort.signal),
       onStatus: (taskID, status) => this.#reporter.report(taskID, status),
     });
+    this.#asks = new Asks({ clock: options.clock, random: options.random, tasks: this.#worker });
   }
 
   /** See {@linkcode AgentState}. */
@@ -127,6 +136,7 @@ export class Agent {
   async stop(): Promise<void> {
     this.#abort.abort(new CoveyError("canceled", "Cannot go on: the agent stops"));
     await this.#running;
+    await this.#asks.stop();
     await this.#worker.stop();
     this.#reporter.disconnect();
     await this.#dependencies.settled();
@@ -195,6 +205,7 @@ export class Agent {
     } finally {
       this.#worker.setConnected(false);
       this.#reporter.disconnect();
+      this.#asks.disconnect();
       connection?.close();
     }
   }
@@ -205,10 +216,11 @@ export class Agent {
 
   #events(address: string, onOpen: () => void): SessionEvents {
     return {
-      onRegistered: (message, send, renew) => {
+      onRegistered: (message, send, renew, sendLogs) => {
         onOpen();
         this.#renewSeals = renew;
         this.#registered(address, message, send);
+        this.#asks.connect(sendLogs);
       },
       onMessage: (message) => this.#takeMessage(message),
       onTime: (time) => this.#options.onTime?.(time),
@@ -218,6 +230,7 @@ export class Agent {
         this.#keepSealed();
       },
       onIncremental: (changes, index) => this.#worker.applyIncremental(changes, index),
+      metrics: () => this.#options.metrics?.(),
       describe: (signal) => this.#describe(signal),
     };
   }
@@ -237,6 +250,7 @@ export class Agent {
     this.#managersTold = true;
     // The node's key may be a new one: a renewal is told of here.
     void this.#dependencies.rekey().then(() => this.#keepSealed());
+    this.#asks.apply(message.Asks ?? []);
     this.#options.onSession?.(message);
   }
 

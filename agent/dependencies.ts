@@ -12,7 +12,12 @@ import {
   type DependencyKind,
   type DependencyPayload,
 } from "../api/dependency.ts";
-import { type AssignmentChange, MAX_SEALS, type RenewedSeal } from "../api/dispatcher.ts";
+import {
+  type AssignmentChange,
+  type DependencyChange,
+  MAX_SEALS,
+  type RenewedSeal,
+} from "../api/dispatcher.ts";
 import { CoveyError } from "../api/errors.ts";
 import { getLogger } from "../api/log.ts";
 import type { NodeDescription } from "../api/node.ts";
@@ -337,7 +342,7 @@ export class DependencyKeeper {
   }
 }
 
-function isPayload(change: AssignmentChange): change is Exclude<AssignmentChange, { Kind: "task" }> {
+function isPayload(change: AssignmentChange): change is DependencyChange {
   return change.Kind === "secret" || change.Kind === "config";
 }
 

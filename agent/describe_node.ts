@@ -2,6 +2,7 @@
 import { CoveyError, type FieldProblem } from "../api/errors.ts";
 import type { NodeDescription } from "../api/node.ts";
 import { can, type Executor, type ExecutorDescription } from "../executors/executor.ts";
+import type { Resources } from "../api/objects.ts";
 import { orAbort } from "../api/or_abort.ts";
 import { parseNodeDescription } from "../api/validate/node_description.ts";
 
@@ -16,9 +17,14 @@ export interface NodeFacts {
   Labels: Record<string, string>;
   /** Whether nothing on this device could become a manager. */
   AgentOnly?: boolean;
+  /** See {@linkcode NodeDescription.DataPathAddr}. */
+  DataPathAddr?: string;
   /** Read anew each time: it changes with every renewal under a new root. */
   tlsInfo?: () => NodeDescription["TLSInfo"];
 }
+
+/** In which memory is told. */
+const MIB = 2 ** 20;
 
 /** An executor that takes longer than this to describe itself counts as not working now. */
 export const DESCRIBE_TIMEOUT_MS = 5000;
@@ -50,8 +56,31 @@ export async function describeNode(
   }));
   // In the executors' order, whoever answered first.
   const parts = executors.flatMap(({ runtime }) => working.filter((part) => part.runtime === runtime));
-  const description = merge(facts, parts);
+  const description = { ...merge(facts, parts), ...await overlayOf(executors, working, signal) };
   return Object.keys(MissingRuntimes).length > 0 ? { ...description, MissingRuntimes } : description;
+}
+
+/** Which of the runtimes that work can be attached to overlay networks, and why not the others that could. */
+async function overlayOf(
+  executors: readonly Executor[],
+  working: readonly { runtime: string }[],
+  signal: AbortSignal,
+): Promise<Pick<NodeDescription, "OverlayRuntimes" | "MissingOverlay">> {
+  const able: string[] = [], missing: string[] = [];
+  await Promise.all(executors.map(async (executor) => {
+    const { runtime } = executor;
+    if (!can(executor, "overlay") || !working.some((part) => part.runtime === runtime)) return;
+    try {
+      await orAbort(Promise.try(() => executor.checkOverlay(signal)), signal);
+      able.push(runtime);
+    } catch (thrown) {
+      missing.push(`${runtime}: ${CoveyError.from(thrown).message}`);
+    }
+  }));
+  return {
+    ...(able.length > 0 && { OverlayRuntimes: able.sort() }),
+    ...(missing.length > 0 && { MissingOverlay: missing.sort().join("; ") }),
+  };
 }
 
 /** What no manager would take keeps one executor from working, not the node from its cluster. */
@@ -67,20 +96,28 @@ function merge(
   parts: Part[],
 ): NodeDescription {
   const all = parts.map((part) => part.description);
-  const engine = all.find((part) => part.Engine !== undefined)?.Engine;
+  const version = all.find((part) => part.Engine?.EngineVersion !== undefined)?.Engine?.EngineVersion;
   const labels = Object.assign({}, ...all.map((part) => part.Engine?.Labels ?? {}), facts.Labels);
   const tlsInfo = facts.tlsInfo?.();
+  const Platform = all.find((part) => part.Platform)?.Platform ?? facts.Platform;
+  const Resources: Resources = Object.assign({}, facts.Resources, ...all.map((part) => part.Resources ?? {}));
+  const known = {
+    arch: [Platform.Architecture],
+    memory: [String(Math.round((Resources.MemoryBytes ?? 0) / MIB))],
+  };
   const reloads = parts.filter((part) => part.reloads).map((part) => part.runtime).sort();
   return {
     Hostname: facts.Hostname || (all.find((part) => part.Hostname)?.Hostname ?? ""),
-    Platform: all.find((part) => part.Platform)?.Platform ?? facts.Platform,
-    Resources: Object.assign({}, facts.Resources, ...all.map((part) => part.Resources ?? {})),
+    Platform,
+    Resources,
     Engine: {
-      EngineVersion: engine?.EngineVersion ?? facts.Version,
+      EngineVersion: version ?? facts.Version,
       Labels: labels,
       Plugins: all.flatMap((part) => part.Engine?.Plugins ?? []),
     },
     Runtimes: parts.map((part) => part.runtime).sort(),
+    ...(facts.DataPathAddr ? { DataPathAddr: facts.DataPathAddr } : {}),
+    Facts: Object.assign(known, ...all.map((part) => part.Facts ?? {})),
     ...(reloads.length > 0 ? { Reloads: reloads } : {}),
     Swaps: true,
     ...(facts.AgentOnly ? { AgentOnly: true } : {}),

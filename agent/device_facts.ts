@@ -1,5 +1,4 @@
 /** Looks at the device for what a swap of tasks is judged by. */
-import { statfs } from "node:fs/promises";
 import type { Clock } from "../api/clock.ts";
 import type { DeviceFacts } from "./gate.ts";
 
@@ -16,11 +15,17 @@ export async function readDeviceFacts(folder: string, clock: Clock): Promise<Dev
   return {
     nowMs: clock.now(),
     platform: { OS: Deno.build.os, Architecture: Deno.build.arch },
-    freeDiskBytes: await statfs(folder).then(({ bavail, bsize }) => bavail * bsize, () => undefined),
+    freeDiskBytes: await freeBytes(folder),
     availableMemoryBytes: Deno.systemMemoryInfo().available,
     lock: await readSmall(`${folder}/${LOCK_FILE}`),
     consent: consent?.text.split(/\s+/).filter((word) => word !== "") ?? [],
   };
+}
+
+async function freeBytes(folder: string): Promise<number | undefined> {
+  // Loaded when a swap is judged for the first time: it takes 2.5 MB.
+  const { statfs } = await import("node:fs/promises");
+  return await statfs(folder).then(({ bavail, bsize }) => bavail * bsize, () => undefined);
 }
 
 async function readSmall(path: string): Promise<{ text: string; writtenMs: number } | undefined> {

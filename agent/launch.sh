@@ -78,16 +78,23 @@ for path in $executors; do read=$read,$(absolute "$path"); done
 if [ "$docker" != none ]; then
   docker=${docker#unix://}
   net=$net,unix:$docker read=$read,$docker write=$write,$docker
+  # Containers may be in the cluster's networks. Where they ask for names, a range by which they are heard there and nowhere else, and
+  # whom their other questions are handed on to; an answer comes back to a port of its own.
+  net=$net,169.254.77.1:7753,169.254.80.0/20,0.0.0.0/0:53,0.0.0.0:0 read=$read,/etc/resolv.conf
 fi
 
-shim=$root/executors/process/shim.sh
+shim=$root/executors/process/shim.sh helper=$root/network/helper/network.sh
 # Not every shell has it; bash needs it.
-if /bin/sh -p -c : 2>/dev/null; then shim=$root/executors/process/shim_clean.sh; fi
+if /bin/sh -p -c : 2>/dev/null; then
+  shim=$root/executors/process/shim_clean.sh helper=$root/network/helper/network_clean.sh
+fi
+run=$shim
+[ "$docker" = none ] || run=$run,$helper
 permissions="--allow-read=$read
 --allow-write=$write
 --deny-write=$program
 --allow-net=$net
---allow-run=$shim
+--allow-run=$run
 --allow-env=COVEY_JOIN_TOKEN
 --allow-sys=systemMemoryInfo,statfs"
 if [ "$print" = yes ]; then printf '%s\n' "$permissions"; exit 0; fi
@@ -132,7 +139,7 @@ compile() { $limit "$deno" cache --quiet "$config" "$1"; }
 bundle=$program/agent.js key=$program/key
 made_of() {
   "$deno" --version
-  find "$root/agent" "$root/api" "$root/executors" "$root/security" "$root/transport" -name '*.ts' -exec cat {} +
+  find "$root/agent" "$root/api" "$root/executors" "$root/network" "$root/security" "$root/transport" -name '*.ts' -exec cat {} +
 }
 bundled() { [ -r "$key" ] && [ "$(made_of | cksum) $(cksum <"$bundle")" = "$(cat "$key")" ]; }
 make_bundle() {
@@ -153,7 +160,7 @@ fi
 for path in $executors; do compile "$path" 2>/dev/null || true; done
 
 # The last --state-dir wins; relative paths of the other flags are the caller's, so the folder is not changed.
-set -- "$@" --state-dir "$state_dir" --shim "$shim"
+set -- "$@" --state-dir "$state_dir" --shim "$shim" --network-helper "$helper"
 # One word per line: options.ts is to refuse a path with blanks, not the shell to tear it apart.
 IFS='
 '

@@ -1,4 +1,5 @@
 /** The flags of `run-agent`: stable names, normalized, then validated with all problems at once. */
+import { isIP } from "node:net";
 import { parseArgs } from "node:util";
 import { CoveyError, type FieldProblem } from "../api/errors.ts";
 import { withoutTokens } from "../api/handed_token.ts";
@@ -16,6 +17,8 @@ export interface AgentOptionsFromFlags {
   /** Empty: the machine's own name. */
   hostname: string;
   labels: Record<string, string>;
+  /** IP address to which other nodes send what is for overlay networks; empty: the one that this node is known by. */
+  dataPath: string;
   /** The local engine's socket, or `none`. */
   docker: string;
   /** Modules of further executors. */
@@ -26,6 +29,8 @@ export interface AgentOptionsFromFlags {
   identitySealed: boolean;
   /** Absolute path of the process executor's shim; undefined for the one beside its module. */
   shim: string | undefined;
+  /** Absolute path of the networks' helper; undefined for the one beside its module. */
+  networkHelper: string | undefined;
   /** Stop and remove the tasks, forget the cluster, and end. */
   leave: boolean;
   /** End when standard input does. */
@@ -41,6 +46,7 @@ export const AGENT_USAGE = `Usage: run-agent [flags]
                              input, or the variable COVEY_JOIN_TOKEN; --token T shows it to other users)
   --hostname NAME            name of this node                     (default the machine's)
   --label k=v                engine label of this node; may be repeated
+  --data-path-addr IP        address of this node for overlay networks
   --docker SOCKET|none       the local Docker Engine               (default ${DEFAULT_DOCKER_SOCKET})
   --executor FILE.ts         module of a further executor; may be repeated
   --leave                    stop and remove this node's tasks, forget its cluster, and end; needs no manager
@@ -52,11 +58,13 @@ const FLAGS = {
   token: { type: "string" },
   hostname: { type: "string", default: "" },
   label: { type: "string", multiple: true, default: [] as string[] },
+  "data-path-addr": { type: "string", default: "" },
   docker: { type: "string", default: DEFAULT_DOCKER_SOCKET },
   executor: { type: "string", multiple: true, default: [] as string[] },
   identity: { type: "string" },
   "identity-sealed": { type: "boolean", default: false },
   shim: { type: "string" },
+  "network-helper": { type: "string" },
   leave: { type: "boolean", default: false },
   "exit-with-parent": { type: "boolean", default: false },
 } as const;
@@ -74,11 +82,13 @@ export function parseAgentOptions(args: string[], cwd: string, token?: string): 
     token: token ?? values.token?.trim(),
     hostname: values.hostname,
     labels: Object.fromEntries(values.label.map(splitLabel)),
+    dataPath: values["data-path-addr"],
     docker: values.docker.replace(/^unix:\/\//, ""),
     executors: values.executor.map(absolute),
     identityDir: values.identity === undefined ? undefined : absolute(values.identity),
     identitySealed: values["identity-sealed"],
     shim: values.shim,
+    networkHelper: values["network-helper"],
     leave: values.leave,
     exitWithParent: values["exit-with-parent"],
   };
@@ -114,6 +124,9 @@ function problemsOf(options: AgentOptionsFromFlags, labels: readonly string[]): 
     if (port === undefined || Number(port) > 65535) {
       add("--join", `want HOST:PORT, current value is "${address}"`);
     }
+  }
+  if (options.dataPath !== "" && isIP(options.dataPath) === 0) {
+    add("--data-path-addr", `want an IP address, current value is "${options.dataPath}"`);
   }
   if (options.leave && options.identityDir !== undefined) {
     add("--leave", "the manager beside this agent has to leave: covey swarm leave");

@@ -5,7 +5,7 @@ import { systemClock } from "../api/clock.ts";
 import type { SessionMessage } from "../api/dispatcher.ts";
 import { CoveyError } from "../api/errors.ts";
 import { systemRandom } from "../api/random.ts";
-import type { Executor } from "../executors/executor.ts";
+import type { Executor, OverlayNetworks } from "../executors/executor.ts";
 import { loadExecutors } from "../executors/load.ts";
 import { ClockFloor } from "../security/clock_floor.ts";
 import { systemFileSystem } from "../security/file_system.ts";
@@ -17,7 +17,9 @@ import { HeapKeeper } from "./heap_keeper.ts";
 import { identityDialer, type IdentityKeeper, ownIdentity, sharedIdentity, tlsInfo } from "./identity.ts";
 import { LateIdentity } from "./late_identity.ts";
 import type { LocalState } from "./local_state.ts";
+import { openNetworks } from "./networks.ts";
 import type { AgentOptionsFromFlags } from "./options.ts";
+import { Meter } from "./meter.ts";
 import { readBootID, StateFolder } from "./state_folder.ts";
 import { Worker } from "./worker.ts";
 
@@ -89,13 +91,17 @@ async function leaveCluster(
   state: LocalState,
 ): Promise<void> {
   const [task] = state.tasks();
-  const executors = await loadFor(options, folder, task?.task.NodeID ?? "");
+  // Who has no task on record has no networks either, but for the ports of others.
+  const nodeID = task?.task.NodeID ?? (await identityOf(folder))?.nodeID ?? "";
+  const networks = await openNetworks(options, folder, nodeID, () => tasksOf(state));
+  const executors = await loadFor(options, folder, nodeID, networks);
   const dependencies = new DependencyKeeper(state);
   await dependencies.load();
   // Nothing is started any more, and so no template is filled in.
   const node = () => Promise.reject(new CoveyError("canceled", "Cannot go on: the node leaves its cluster"));
   const bootID = readBootID();
-  const worker = new Worker({ clock, executors, state, dependencies, bootID, node, onStatus: () => {} });
+  const parts = { clock, executors, state, dependencies, networks, bootID, node };
+  const worker = new Worker({ ...parts, onStatus: () => {} });
   worker.start();
   const { size } = worker;
   await worker.removeAll();
@@ -104,19 +110,33 @@ async function leaveCluster(
   state.setNode({ index: 0 });
   await state.close();
   await Promise.all(executors.map((executor) => executor.close()));
+  await networks?.close();
   await new IdentityStore(systemFileSystem, folder.path).remove();
   await folder.saveManagers([]);
   logger.info("This node has left its cluster; {size} tasks were stopped", { size });
+}
+
+/** A damaged one is none. */
+async function identityOf(folder: StateFolder) {
+  return await new IdentityStore(systemFileSystem, folder.path).load().catch(() => undefined);
+}
+
+function* tasksOf(state: LocalState) {
+  for (const { task } of state.tasks()) yield task;
 }
 
 async function loadFor(
   options: AgentOptionsFromFlags,
   folder: StateFolder,
   nodeID: string,
+  networks: OverlayNetworks | undefined,
 ): Promise<Executor[]> {
   const { docker, shim, executors: modules } = options;
   const choice = { docker, process: shim === undefined ? {} : { shim }, modules };
-  return [...(await loadExecutors(choice, { stateDir: folder.path, nodeID })).values()];
+  return [
+    ...(await loadExecutors(choice, { stateDir: folder.path, nodeID, ...(networks && { networks }) }))
+      .values(),
+  ];
 }
 
 async function serve(
@@ -132,14 +152,18 @@ async function serve(
   await folder.saveManagers(managers).catch((error) =>
     logger.warn("Cannot keep the managers' addresses: {message}", { message: error.message })
   );
-  const executors = await loadFor(options, folder, identity.nodeID);
+  const networks = await openNetworks(options, folder, identity.nodeID, () => tasksOf(state));
+  const executors = await loadFor(options, folder, identity.nodeID, networks);
   const dependencies = new DependencyKeeper(state, () => identity.keys());
   await dependencies.load();
+  const meter = new Meter(clock, executors, () => systemClock.now());
   const agent = new Agent({
+    metrics: () => meter.latest,
     dialer: identityDialer(identity, clock),
     executors,
     state,
     dependencies,
+    ...(networks && { networks }),
     clock,
     random: systemRandom,
     managers,
@@ -154,6 +178,7 @@ async function serve(
       },
       Version: VERSION,
       Labels: options.labels,
+      ...(options.dataPath !== "" && { DataPathAddr: options.dataPath }),
       AgentOnly: options.identityDir === undefined,
       tlsInfo: () => tlsInfo(identity.current),
     },
@@ -169,14 +194,17 @@ async function serve(
     onMissingRuntimes: logMissingRuntimes(),
   });
   agent.start();
+  meter.start();
   const heap = heapKeeper();
   heap?.start();
   const { leave } = await ended;
   heap?.stop();
+  await meter.stop();
   if (leave) await agent.removeTasks();
   await agent.stop();
   await state.close();
   await Promise.all(executors.map((executor) => executor.close()));
+  await networks?.close();
 }
 
 /** None where the launcher did not ask V8 for the means (`--expose-gc`). */

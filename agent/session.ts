@@ -11,6 +11,7 @@
  */
 import { type Clock, sleep } from "../api/clock.ts";
 import {
+  ASK_KINDS,
   ASSIGNMENT_KINDS,
   type AssignmentChange,
   type AssignmentsMessage,
@@ -23,7 +24,10 @@ import {
 import { inWords } from "../api/duration.ts";
 import { CoveyError } from "../api/errors.ts";
 import type { NodeDescription } from "../api/node.ts";
+import { METRICS_PERIOD_MS, type NodeMetrics } from "../api/node_metrics.ts";
+import type { LogPushAnswer } from "../api/logs.ts";
 import type { ManagerConnection } from "./connection.ts";
+import type { SendLogs } from "./log_answer.ts";
 import type { Patience } from "./patience.ts";
 import type { SendStatuses } from "./status_reporter.ts";
 
@@ -36,7 +40,7 @@ export type RenewSeals = (seals: RenewedSeal[]) => Promise<void>;
 /** What a session tells the agent. */
 export interface SessionEvents {
   /** The session is registered; `message` is the first one. */
-  onRegistered: (message: SessionMessage, send: SendStatuses, renew: RenewSeals) => void;
+  onRegistered: (message: SessionMessage, send: SendStatuses, renew: RenewSeals, sendLogs: SendLogs) => void;
   /** Every message of the session stream, the first one too. */
   onMessage: (message: SessionMessage) => void;
   /** The manager's time with a heartbeat, RFC 3339. */
@@ -44,6 +48,8 @@ export interface SessionEvents {
   /** A complete set. May throw to refuse it, which ends the session. */
   onComplete: (changes: AssignmentChange[], index: number) => void;
   onIncremental: (changes: AssignmentChange[], index: number) => void;
+  /** How the device is, if anybody has measured. */
+  metrics: () => NodeMetrics | undefined;
   /** The node's description now. */
   describe: (signal: AbortSignal) => Promise<NodeDescription>;
 }
@@ -67,7 +73,7 @@ export async function runSession(
   try {
     signal.throwIfAborted();
     const description = await events.describe(abort.signal);
-    const request: SessionRequest = { ...known, Description: description };
+    const request: SessionRequest = { ...known, Description: description, Answers: [...ASK_KINDS] };
     const messages = connection
       .serverStream<SessionMessage>(DISPATCHER_METHODS.session, request, { signal: abort.signal })
       [Symbol.asyncIterator]();
@@ -77,6 +83,7 @@ export async function runSession(
       first,
       (updates) => session.sendStatuses(updates),
       (seals) => session.renewSeals(seals),
+      (push) => session.sendLogs(push),
     );
     events.onMessage(first);
     loops.push(
@@ -122,6 +129,7 @@ class Session {
   readonly #id: string;
   readonly #events: SessionEvents;
   readonly #signal: AbortSignal;
+  #metricsAt = -Infinity;
 
   constructor(
     clock: Clock,
@@ -143,6 +151,12 @@ class Session {
     await this.#call(DISPATCHER_METHODS.updateTaskStatus, { SessionID: this.#id, Updates: updates });
   }
 
+  /** Waits for as long as the manager has no room for more, so the time that it takes says nothing of the link. */
+  async sendLogs(push: Parameters<SendLogs>[0]): Promise<LogPushAnswer> {
+    const request = { ...push, SessionID: this.#id };
+    return await this.#connection.call(DISPATCHER_METHODS.publishLogs, request, { signal: this.#signal });
+  }
+
   async renewSeals(seals: RenewedSeal[]): Promise<void> {
     await this.#call(DISPATCHER_METHODS.renewSeals, { SessionID: this.#id, Seals: seals });
   }
@@ -157,13 +171,23 @@ class Session {
 
   async sendHeartbeats(): Promise<never> {
     while (true) {
-      const request = { SessionID: this.#id }, sentAt = this.#clock.monotonic();
+      const metrics = this.#newMetrics(), sentAt = this.#clock.monotonic();
+      const request = { SessionID: this.#id, ...(metrics && { Metrics: metrics }) };
       const response = await this.#call<HeartbeatResponse>(DISPATCHER_METHODS.heartbeat, request);
       this.#events.onTime(response.Time);
       // The manager counts from one heartbeat to the next, however far away it is.
       const tookMs = this.#clock.monotonic() - sentAt;
       await sleep(this.#clock, Math.max(0, response.PeriodMs - tookMs), this.#signal);
     }
+  }
+
+  /** In the session's first heartbeat, and then rarely. */
+  #newMetrics(): NodeMetrics | undefined {
+    const now = this.#clock.monotonic();
+    if (now - this.#metricsAt < METRICS_PERIOD_MS) return undefined;
+    const metrics = this.#events.metrics();
+    if (metrics) this.#metricsAt = now;
+    return metrics;
   }
 
   async followAssignments(): Promise<never> {

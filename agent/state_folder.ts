@@ -3,7 +3,7 @@ import { type Clock, sleep, systemClock } from "../api/clock.ts";
 import { CoveyError, hasCode } from "../api/errors.ts";
 import { getLogger } from "../api/log.ts";
 import type { NodeRole } from "../api/node.ts";
-import { makePrivateFolder } from "../api/private_folder.ts";
+import { makePassableFolder } from "../api/private_folder.ts";
 import { SayOnce } from "../api/say_once.ts";
 import { checkDatabase } from "../security/check_database.ts";
 import { systemFileSystem, writeFileAtomically } from "../security/file_system.ts";
@@ -19,6 +19,8 @@ const DATABASE_SUFFIXES = ["", "-wal", "-shm"];
 const MANAGERS_FILE = "managers";
 /** One word: `worker` or `manager`. */
 const ROLE_FILE = "role";
+/** JSON: what the node was told of the cluster's networks, for a start without a manager. */
+const NETWORKS_FILE = "networks.json";
 /** Between two attempts to open what the disk does not let be opened. */
 const OPEN_RETRY_MS = 10_000;
 const BOOT_ID_FILE = "/proc/sys/kernel/random/boot_id";
@@ -35,7 +37,7 @@ export class StateFolder {
 
   /** Throws `failed_precondition` if another agent runs on the folder. */
   static async open(path: string): Promise<StateFolder> {
-    await makePrivateFolder(path);
+    await makePassableFolder(path);
     const lock = Deno.openSync(`${path}/${LOCK_FILE}`, { create: true, write: true, mode: 0o600 });
     if (lock.tryLockSync(true)) return new StateFolder(path, lock);
     lock.close();
@@ -111,6 +113,25 @@ export class StateFolder {
     if ((await this.managers()).join() === addresses.join()) return;
     const data = new TextEncoder().encode(addresses.map((address) => `${address}\n`).join(""));
     await writeFileAtomically(systemFileSystem, this.path, MANAGERS_FILE, data, 0o600);
+  }
+
+  /** What was told of networks, as it was kept. */
+  async networks(): Promise<string | undefined> {
+    return await Deno.readTextFile(`${this.path}/${NETWORKS_FILE}`).catch((error) => {
+      if (!(error instanceof Deno.errors.NotFound)) throw error;
+      return undefined;
+    });
+  }
+
+  /** Keeps what was told of networks; undefined removes it. */
+  async saveNetworks(text: string | undefined): Promise<void> {
+    if (text !== undefined) {
+      const data = new TextEncoder().encode(text);
+      return await writeFileAtomically(systemFileSystem, this.path, NETWORKS_FILE, data, 0o600);
+    }
+    await Deno.remove(`${this.path}/${NETWORKS_FILE}`).catch((error) => {
+      if (!(error instanceof Deno.errors.NotFound)) throw error;
+    });
   }
 
   /** Notes the role that the cluster gives this node, for the manager's process beside this agent. */

@@ -160,7 +160,7 @@ export class Swaps {
     if (swap.starts > MAX_STARTS) {
       return next.giveUp(`the device started anew ${swap.starts - 1} times meanwhile`);
     }
-    if (next.isRunning) this.#watchRunning(next, watch);
+    if (next.phase === "running") this.#watchRunning(next, watch);
     else this.#watchStarting(next, watch);
   }
 
@@ -172,7 +172,7 @@ export class Swaps {
   #watchStarting(next: TaskManager, watch: Watch): void {
     const ms = toMs(next.task.Swap!.Deadline, 0);
     watch.deadline ??= this.#options.clock.setTimer(ms, () => {
-      if (!next.isRunning) next.giveUp(`not healthy within ${ms / 1000} s`);
+      if (next.phase !== "running") next.giveUp(`not healthy within ${ms / 1000} s`);
     });
   }
 
@@ -181,7 +181,7 @@ export class Swaps {
     watch.deadline = () => {};
     watch.monitor ??= this.#options.clock.setTimer(toMs(next.task.Swap!.Monitor, 0), () => {
       const { record } = next;
-      if (next.isRunning && isAlive(record)) next.keepSwap({ ...record.swap!, proven: true });
+      if (next.phase === "running" && isAlive(record)) next.keepSwap({ ...record.swap!, proven: true });
     });
   }
 
@@ -205,11 +205,11 @@ export class Swaps {
     watch.again = this.#options.clock.setTimer(LOOK_PERIOD_MS, () => void this.#judge(next, watch));
     const bad = this.#remembered(next), closed = facts && whyNotPrepare(next.task, facts);
     watch.mayPrepare = bad === undefined && closed === undefined;
-    const report = bad ?? (next.isReady ? undefined : closed) ??
+    const report = bad ?? (next.phase === "ready" ? undefined : closed) ??
       (facts && whyNotBegin(next.task, old.task, this.#others(next, old), facts));
     next.report(report);
     next.poke("waiting");
-    if (!report && next.isReady && next.task.DesiredState === "running") this.#begin(next, watch);
+    if (!report && next.phase === "ready" && next.task.DesiredState === "running") this.#begin(next, watch);
   }
 
   /** What else runs on the device. */

@@ -12,7 +12,7 @@ import type { PortConfig } from "../api/service.ts";
 import { reloadSignals } from "../api/reload.ts";
 import { expandTask, hasTemplates } from "../api/task_template.ts";
 import type { ContainerStatus, Task, TaskStatus } from "../api/task.ts";
-import { can, type Controller, type Exit } from "../executors/executor.ts";
+import { can, type Controller, type Exit, type Handle } from "../executors/executor.ts";
 import { type Activity, outlasts } from "./activity.ts";
 import { afterError, afterSuccess, type ControllerCall, nextStep, type Outcome } from "./advance.ts";
 import { callBackoff } from "./backoff.ts";
@@ -83,19 +83,19 @@ export class TaskManager {
     return this.#record.status;
   }
 
+  /** What its executor finds it by, if there is something to find. */
+  get handle(): Handle | undefined {
+    return this.#controller?.handle() ?? this.#record.handle;
+  }
+
   /** What is kept of it. */
   get record(): Readonly<TaskRecord> {
     return this.#record;
   }
 
-  /** It is made ready, and not started. */
-  get isReady(): boolean {
-    return this.#phase === "ready";
-  }
-
-  /** Its program runs, and is healthy where it has a health check. */
-  get isRunning(): boolean {
-    return this.#phase === "running";
+  /** How far its present run is; running only while it is healthy, where it has a health check. */
+  get phase(): TaskState {
+    return this.#phase;
   }
 
   /** Notes how far the swap is that brings the task. */

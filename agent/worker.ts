@@ -6,7 +6,7 @@ import { getLogger } from "../api/log.ts";
 import { isTerminal } from "../api/task_state.ts";
 import type { Task, TaskStatus } from "../api/task.ts";
 import type { NodeDescription } from "../api/node.ts";
-import type { Executor } from "../executors/executor.ts";
+import type { Executor, Handle } from "../executors/executor.ts";
 import type { DependencyKeeper } from "./dependencies.ts";
 import type { DeviceFacts } from "./gate.ts";
 import { Leftovers } from "./leftovers.ts";
@@ -26,6 +26,8 @@ export interface WorkerOptions {
   executors: readonly Executor[];
   state: LocalState;
   dependencies: DependencyKeeper;
+  /** The cluster's networks on this node; else it has none. */
+  networks?: NetworkAssignments | undefined;
   /** Identifies the machine's present boot; empty if the system does not say. */
   bootID: string;
   /** See `SwapsOptions`. */
@@ -33,6 +35,22 @@ export interface WorkerOptions {
   /** See `TaskEnvironment`. */
   node: () => Promise<NodeDescription>;
   onStatus: (taskID: string, status: TaskStatus) => void;
+}
+
+/** Takes over what is assigned of networks. */
+export interface NetworkAssignments {
+  applyComplete(changes: readonly AssignmentChange[]): void;
+  apply(changes: readonly AssignmentChange[]): void;
+  /** Removes all of them. */
+  leave(): Promise<void>;
+}
+
+/** A task as those see it who look into it: at its log, for one. */
+export interface TaskAccess {
+  executor: Executor | undefined;
+  handle: Handle | undefined;
+  /** It runs no more and never will again. */
+  over: boolean;
 }
 
 /** One task manager per task. */
@@ -43,6 +61,7 @@ export class Worker {
   readonly #limiters = new Map<string, StartLimiter>();
   readonly #leftovers: Leftovers;
   readonly #swaps: Swaps;
+  readonly #watchers = new Map<string, Set<() => void>>();
   #connected = false;
   #rebooted = false;
   #refusedSince: number | undefined;
@@ -89,6 +108,7 @@ export class Worker {
     }
     for (const [id, task] of this.#tasks) if (!listed.has(id)) task.remove();
     this.#options.dependencies.applyComplete(changes);
+    this.#options.networks?.applyComplete(changes);
     for (const change of changes) {
       if (change.Kind === "task" && change.Action === "update" && listed.has(change.Task.ID)) {
         this.#update(change.Task);
@@ -100,6 +120,7 @@ export class Worker {
 
   /** Applies changes; tasks not named stay as they are. */
   applyIncremental(changes: readonly AssignmentChange[], index: number): void {
+    this.#options.networks?.apply(changes);
     for (const change of changes) {
       if (change.Kind !== "task") this.#options.dependencies.apply(change);
       else if (change.Action === "update") this.#update(change.Task);
@@ -111,6 +132,23 @@ export class Worker {
   /** Tasks that the node has, those that are being removed included. */
   get size(): number {
     return this.#tasks.size;
+  }
+
+  /** See {@linkcode TaskAccess}; undefined for a task that the node has not got. */
+  access(taskID: string): TaskAccess | undefined {
+    const task = this.#tasks.get(taskID);
+    if (task === undefined) return undefined;
+    const executor = this.#executors.get(task.task.Spec.Runtime);
+    return { executor, handle: task.handle, over: !task.record.assigned || isTerminal(task.status.State) };
+  }
+
+  /** Calls `wake` whenever something of the task changes. Returns how to stop that. */
+  watch(taskID: string, wake: () => void): () => void {
+    const watchers = this.#watchers.get(taskID) ?? new Set();
+    this.#watchers.set(taskID, watchers.add(wake));
+    return () => {
+      if (watchers.delete(wake) && watchers.size === 0) this.#watchers.delete(taskID);
+    };
   }
 
   /** The newest status of every task. */
@@ -125,6 +163,7 @@ export class Worker {
     await Promise.allSettled(tasks.map((task) => task.done));
     await this.#leftovers.sweep();
     await this.#options.dependencies.wipe();
+    await this.#options.networks?.leave();
   }
 
   /** Lets go of all tasks; their programs go on. */
@@ -186,11 +225,13 @@ export class Worker {
       onRecord: (next) => {
         state.put(next);
         this.#swaps.observe(ID);
+        this.#changed(ID);
       },
       onStatus,
     });
     this.#tasks.set(ID, task);
     if (!recovered) this.#swaps.observe(ID);
+    this.#changed(ID);
     task.done.then(() => this.#forget(task), (thrown) => this.#setAside(task, CoveyError.from(thrown)));
   }
 
@@ -210,6 +251,11 @@ export class Worker {
     this.#tasks.delete(ID);
     this.#options.state.delete(ID);
     this.#swaps.observe(ID);
+    this.#changed(ID);
+  }
+
+  #changed(taskID: string): void {
+    for (const wake of [...this.#watchers.get(taskID) ?? []]) wake();
   }
 
   #limiter(runtime: string): StartLimiter {

@@ -6,6 +6,11 @@ import type { LogDriver } from "./service.ts";
 /** Name of the one cluster object. */
 export const DEFAULT_CLUSTER_NAME = "default";
 
+/** Docker's pool of addresses, from which networks that ask for no subnet get theirs, */
+export const DEFAULT_ADDRESS_POOL: readonly string[] = ["10.0.0.0/8"];
+/** and how many bits a mask of theirs has. */
+export const DEFAULT_SUBNET_SIZE = 24;
+
 /** A minute in ticks, in force for whoever asks for more: nobody would wait so long for a leader. */
 export const MAX_ELECTION_TICK = 600;
 
@@ -78,6 +83,12 @@ export interface ClusterRootCA {
 export interface Cluster extends Meta {
   Spec: ClusterSpec;
   RootCA: ClusterRootCA;
+  /** Where networks that name no subnet get theirs from, in CIDR notation; Docker's pool where it is absent. */
+  DefaultAddrPool?: string[];
+  /** Bits of the mask of such a subnet; Docker's where it is absent. */
+  SubnetSize?: number;
+  /** UDP port that overlay networks use between nodes; Docker's where it is absent. */
+  DataPathPort?: number;
   /** What managers are unlocked with, `SWMKEY-1-…`; there is one while the spec has them locked. Never shown or logged. */
   UnlockKey?: string;
   /** Certificates of removed nodes: node ID to the RFC 3339 time after which the entry can be dropped. */

@@ -4,7 +4,7 @@ import type { References } from "./dependency.ts";
 
 /** A mount of a container. */
 export interface Mount {
-  Type: "bind" | "volume" | "tmpfs" | "npipe" | "cluster";
+  Type: "bind" | "volume" | "image" | "tmpfs" | "npipe" | "cluster";
   Source?: string;
   Target: string;
   ReadOnly?: boolean;
@@ -19,8 +19,10 @@ export interface Mount {
   VolumeOptions?: {
     NoCopy?: boolean;
     Labels?: Record<string, string>;
+    Subpath?: string;
     DriverConfig?: { Name?: string; Options?: Record<string, string> };
   };
+  ImageOptions?: { Subpath?: string };
   TmpfsOptions?: { SizeBytes?: number; Mode?: number };
 }
 

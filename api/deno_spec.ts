@@ -49,7 +49,7 @@ export interface DenoSpec {
   Env?: string[];
   /** Working directory; default the task's own folder. */
   Dir?: string;
-  /** `user`, `uid`, `user:group` or `uid:gid`; default the agent's own. */
+  /** `user`, `uid`, `user:group` or `uid:gid`; default one of the task's own, or the agent's where that is not root. */
   User?: string;
   Permissions?: DenoPermissions;
   /** Name or number; default SIGTERM. */

@@ -8,6 +8,14 @@ import {
   type DependencyPayload,
   type NodeSeal,
 } from "./dependency.ts";
+import type { LogAsk } from "./logs.ts";
+import type { NodeMetrics } from "./node_metrics.ts";
+import type {
+  AssignedNetwork,
+  AssignedPeer,
+  AssignedService,
+  NetworkAssignmentKind,
+} from "./network_assignment.ts";
 import type { Node, NodeDescription } from "./node.ts";
 import type { Task, TaskStatus } from "./task.ts";
 
@@ -21,6 +29,8 @@ export const DISPATCHER_METHODS = {
   updateTaskStatus: "dispatcher.updateTaskStatus",
   /** Server stream: {@linkcode AssignmentsRequest} to {@linkcode AssignmentsMessage}s. */
   assignments: "dispatcher.assignments",
+  /** Unary: {@linkcode LogPush} to {@linkcode LogPushAnswer}, which comes when there is room for more. */
+  publishLogs: "dispatcher.publishLogs",
   /** Unary: {@linkcode RenewSealsRequest} to {}. */
   renewSeals: "dispatcher.renewSeals",
 } as const;
@@ -31,7 +41,15 @@ export interface SessionRequest {
   /** What the agent calls itself from its start to its end, drawn at random; older agents do not. */
   Agent?: string;
   Description: NodeDescription;
+  /** The kinds of asks that the agent answers; one that says nothing answers none. */
+  Answers?: string[];
 }
+
+/** What a manager asks of a node besides running its tasks. */
+export type Ask = LogAsk;
+
+/** The kinds of asks that there are. */
+export const ASK_KINDS: readonly Ask["Kind"][] = ["logs"];
 
 /** A manager an agent may connect to. */
 export interface WeightedPeer {
@@ -50,11 +68,15 @@ export interface SessionMessage {
   RootCA: string;
   /** The manager's time, RFC 3339: authenticated, so it may raise a device's clock floor. */
   Time: string;
+  /** All that is asked of the node now, of the kinds that its agent answers; none if absent. What is no longer there is over. */
+  Asks?: Ask[];
 }
 
 /** Says that the node is alive. */
 export interface HeartbeatRequest {
   SessionID: string;
+  /** How the device is, if that was measured anew. */
+  Metrics?: NodeMetrics;
 }
 
 /** Milliseconds until the next heartbeat is due. */
@@ -68,6 +90,9 @@ export interface UpdateTaskStatusRequest {
   SessionID: string;
   Updates: { TaskID: string; Status: TaskStatus }[];
 }
+
+/** Kinds of what is assigned. */
+export type AssignmentKind = "task" | DependencyKind | NetworkAssignmentKind;
 
 /** The keys of sealed secrets that the node holds, wrapped for its present key; at most {@linkcode MAX_SEALS}. */
 export interface RenewSealsRequest {
@@ -87,8 +112,15 @@ export const MAX_SEALS = 1000;
 /** What an agent names among its kinds that can open sealed secrets: to any other, they would be the secret itself. */
 export const SEALED_SECRETS = "sealed secret";
 
-/** The kinds that an agent knows. */
-export const ASSIGNMENT_KINDS: readonly string[] = ["task", ...DEPENDENCY_KINDS, SEALED_SECRETS];
+/** The kinds that our agent takes. */
+export const ASSIGNMENT_KINDS: readonly string[] = [
+  "task",
+  ...DEPENDENCY_KINDS,
+  SEALED_SECRETS,
+  "network",
+  "network_peer",
+  "network_service",
+];
 
 /** Asks for the node's assignments. */
 export interface AssignmentsRequest {
@@ -101,11 +133,24 @@ export interface AssignmentsRequest {
  * One change to what a node shall run. What tasks depend on comes before the first task that needs it, and goes after the
  * last. An agent passes over a kind that it does not know.
  */
-export type AssignmentChange =
+export type AssignmentChange = TaskChange | DependencyChange | NetworkChange;
+
+/** A change of a task. */
+export type TaskChange =
   | { Action: "update"; Kind: "task"; Task: Task }
+  | { Action: "remove"; Kind: "task"; ID: string };
+
+/** A change of a secret or config. */
+export type DependencyChange =
   | { Action: "update"; Kind: DependencyKind; Payload: DependencyPayload }
-  | { Action: "remove"; Kind: "task"; ID: string }
   | { Action: "remove"; Kind: DependencyKind; ID: string };
+
+/** A change of a network, or of what else is in it. */
+export type NetworkChange =
+  | { Action: "update"; Kind: "network"; Network: AssignedNetwork }
+  | { Action: "update"; Kind: "network_peer"; Peer: AssignedPeer }
+  | { Action: "update"; Kind: "network_service"; Service: AssignedService }
+  | { Action: "remove"; Kind: NetworkAssignmentKind; ID: string };
 
 /**
  * The whole set, or what changed since. `AppliesTo` of an incremental message equals `ResultsIn` of the one before;

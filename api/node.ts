@@ -1,4 +1,5 @@
 /** Nodes: the devices of a cluster. */
+import type { NetworkAttachment } from "./network.ts";
 import type { Annotations, Meta, Platform, Resources } from "./objects.ts";
 
 /** What a node may do in the cluster. */
@@ -48,6 +49,12 @@ export interface NodeDescription {
   Runtimes: string[];
   /** Runtimes that the node has an executor for, but that do not work now, and why: an extension as well. */
   MissingRuntimes?: Record<string, string>;
+  /** Runtimes whose tasks this node can attach to overlay networks: an extension, as the next two are. */
+  OverlayRuntimes?: string[];
+  /** Why it can attach none, or not those of every runtime that is made for it, in words. */
+  MissingOverlay?: string;
+  /** IP address to which other nodes send what is for its overlay networks; else that from which it connected. */
+  DataPathAddr?: string;
   /** Runtimes whose running programs can be told of new secrets and configs by a signal: an extension as well. */
   Reloads?: string[];
   /** No manager's process stands beside the agent, so this node cannot be promoted: an extension too. */
@@ -56,6 +63,11 @@ export interface NodeDescription {
   ManagerOnly?: boolean;
   /** Its agent swaps tasks by itself (`Task.Swap`): an extension too. */
   Swaps?: true;
+  /**
+   * What the agent found out about its device, by name, for constraints on `node.fact.NAME`: an extension as well. One value
+   * each, but for `dev`, which lists paths below /dev.
+   */
+  Facts?: Record<string, string[]>;
   TLSInfo?: { TrustRoot: string; CertIssuerSubject: string; CertIssuerPublicKey: string };
 }
 
@@ -105,4 +117,6 @@ export interface Node extends Meta {
   Status: NodeStatus;
   ManagerStatus?: ManagerStatus;
   Certificate?: NodeCertificate;
+  /** The node's own addresses in networks of the cluster, from the allocator: where it has tasks, or answers ports for all. */
+  Attachments?: NetworkAttachment[];
 }

@@ -1,4 +1,5 @@
 /** The networks that every container engine has, which need no swarm to make them: specs hold them by name, clients see IDs. */
+import type { NetworkAttachmentConfig, TaskSpec } from "./service.ts";
 
 /** One of them. */
 export interface PredefinedNetwork {
@@ -17,4 +18,9 @@ export const PREDEFINED_NETWORKS: readonly PredefinedNetwork[] = [
 /** The network of this name or ID. */
 export function predefinedNetwork(reference: string): PredefinedNetwork | undefined {
   return PREDEFINED_NETWORKS.find(({ ID, Name }) => reference === ID || reference === Name);
+}
+
+/** The cluster's own networks that a task is to be attached to; specs name them by ID. */
+export function clusterNetworks({ Networks = [] }: Pick<TaskSpec, "Networks">): NetworkAttachmentConfig[] {
+  return Networks.filter(({ Target }) => predefinedNetwork(Target) === undefined);
 }

@@ -19,9 +19,7 @@ const ID_LENGTH = 25;
 
 /** Big-endian bytes as base 36 with leading zeros, cut to or padded to `length` characters. */
 export function base36(bytes: Uint8Array, length: number): string {
-  let value = 0n;
-  for (const byte of bytes) value = (value << 8n) | BigInt(byte);
-  return value.toString(36).padStart(length, "0").slice(-length);
+  return BigInt(`0x${bytes.toHex()}`).toString(36).padStart(length, "0").slice(-length);
 }
 
 /** A new object ID: 25 characters of base 36 holding 128 random bits (SwarmKit `identity.NewID`). */

@@ -31,6 +31,23 @@ export interface RolloutStage {
 }
 
 /**
+ * How many of the devices that share a label may be without the service at a time, for whatever reason: offline, failed,
+ * being updated or not yet proven, drained. One of the two maxima is given; of a percentage, the whole devices count.
+ *
+ * @example
+ * ```ts
+ * const perSite: FailureBudget = { Label: "node.labels.site", MaxDown: 1 };
+ * const perRegion: FailureBudget = { Label: "node.labels.region", MaxDownPercent: 10 };
+ * ```
+ */
+export interface FailureBudget {
+  /** `node.labels.…` or `engine.labels.…`. A device without the label is in no group. */
+  Label: string;
+  MaxDown?: number;
+  MaxDownPercent?: number;
+}
+
+/**
  * How an update goes through a fleet.
  *
  * @example
@@ -42,6 +59,8 @@ export interface RolloutConfig {
   Stages?: RolloutStage[];
   /** Failures among devices that come back after the rollout before it holds for the others; default by the ratio. */
   MaxReturneeFailures?: number;
+  /** All hold at the same time, so that groups may lie within groups. */
+  Budgets?: FailureBudget[];
   /**
    * Nanoseconds that the new version may take to get healthy on a device before the device goes back to the old one by
    * itself, manager or not; none: it does not go back.

@@ -5,6 +5,7 @@
  *     covey.rollout.bake: 10m                       of every stage
  *     covey.rollout.stage.1.promotion: manual       of the first stage alone
  *     covey.rollout.max-returnee-failures: 3
+ *     covey.rollout.budgets: node.labels.site=1, node.labels.region=10%
  *     covey.rollout.device-rollback: 5m
  *     covey.rollout.apply-window: 0 2 * * *
  *     covey.rollout.apply-grace: 2h
@@ -13,7 +14,7 @@
  * What a label says wins over the member; what no label says is the member's.
  */
 import { parseGoDuration } from "./duration.ts";
-import type { RolloutConfig, RolloutStage } from "./rollout.ts";
+import type { FailureBudget, RolloutConfig, RolloutStage } from "./rollout.ts";
 import type { ServiceSpec } from "./service.ts";
 
 /** What all these labels begin with. */
@@ -90,11 +91,25 @@ function stageOf(text: string): RolloutStage {
   return percent === undefined ? { Constraint: text } : { Percent: Number(percent) };
 }
 
+/** `node.labels.site=1` or `node.labels.region=10%`; what cannot be read is given back. */
+function budgetOf(text: string): FailureBudget | string {
+  const [, label, digits, percent] = /^([^=\s]+)\s*=\s*(\d{1,9}(?:\.\d+)?)\s*(%?)$/.exec(text) ?? [];
+  if (label === undefined || (!percent && digits!.includes("."))) return text;
+  return { Label: label, [percent ? "MaxDownPercent" : "MaxDown"]: Number(digits) };
+}
+
 function apply(config: RolloutConfig, stages: RolloutStage[], key: string, text: string): string | undefined {
   if (key === "stages") return undefined;
   if (key === "max-returnee-failures") {
     if (!/^\d{1,9}$/.test(text)) return `must be a whole number: current value is "${text}"`;
     config.MaxReturneeFailures = Number(text);
+    return undefined;
+  }
+  if (key === "budgets") {
+    const budgets = text.split(",").map((each) => budgetOf(each.trim()));
+    const odd = budgets.find((each) => typeof each === "string");
+    if (odd !== undefined) return `cannot be read: current value is "${odd}"`;
+    config.Budgets = budgets as FailureBudget[];
     return undefined;
   }
   if (key === "device-rollback") {

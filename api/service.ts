@@ -1,9 +1,11 @@
 /** Services: what the user wants to run. */
+import type { Artifact } from "./artifact.ts";
 import type { Annotations, Limits, Meta, Platform, Resources, Version } from "./objects.ts";
 import type { ContainerSpec } from "./container_spec.ts";
 import type { DenoSpec } from "./deno_spec.ts";
 import type { References } from "./dependency.ts";
 import { toMs } from "./duration.ts";
+import type { VirtualIP } from "./network.ts";
 import type { Rollout, RolloutConfig } from "./rollout.ts";
 
 /**
@@ -20,9 +22,17 @@ export interface ProcessSpec extends References {
   Args?: string[];
   /** `NAME=value` entries; nothing is inherited from the agent but PATH. */
   Env?: string[];
+  /** Files that the device fetches before the program starts; `Command` may be the name of one. */
+  Artifacts?: Artifact[];
+  /** All that it sees of the device is read-only, but for its own folder, `/dev/shm` and a private `/tmp`. Takes root's agent. */
+  ReadOnly?: boolean;
+  /** `/tmp` and `/var/tmp` are its own, in memory, and go with it. Takes root's agent. */
+  PrivateTmp?: boolean;
+  /** Devices that it may read and write, by their paths; its device has to let them in. */
+  Devices?: string[];
   /** Working directory; default the task's own folder. */
   Dir?: string;
-  /** `user`, `uid`, `user:group` or `uid:gid`; default the agent's own. */
+  /** `user`, `uid`, `user:group` or `uid:gid`; default one of the task's own, or the agent's where that is not root. */
   User?: string;
   /** Name or number; default SIGTERM. */
   StopSignal?: string;
@@ -204,6 +214,30 @@ export interface ServiceSpec extends Annotations {
   EndpointSpec?: EndpointSpec;
 }
 
+/** True for a service with ports that every node of the cluster answers. */
+export function publishesByIngress({ EndpointSpec }: Pick<ServiceSpec, "EndpointSpec">): boolean {
+  return EndpointSpec?.Ports?.some(({ PublishMode }) => PublishMode === "ingress") ?? false;
+}
+
+/**
+ * What a service was given: the numbers of ports that it left open, and its addresses. There only where it publishes ports
+ * on every node, or has an address in a network of the cluster; of the spec that `Spec` repeats, which may be an earlier one.
+ *
+ * @example
+ * ```ts
+ * const endpoint: Endpoint = {
+ *   Spec: { Mode: "vip" },
+ *   VirtualIPs: [{ NetworkID: "abc", Addr: "10.0.1.2/24" }],
+ * };
+ * ```
+ */
+export interface Endpoint {
+  Spec: EndpointSpec;
+  /** Those of the spec, each with the number it is reached at. */
+  Ports?: PortConfig[];
+  VirtualIPs?: VirtualIP[];
+}
+
 /** Where an update stands. */
 export interface UpdateStatus {
   State: "updating" | "paused" | "completed" | "rollback_started" | "rollback_paused" | "rollback_completed";
@@ -248,6 +282,7 @@ export interface Service extends Meta {
   /** The last spec that went through all stages, where that is neither the present nor the previous one. */
   Proven?: { Spec: ServiceSpec; SpecVersion: Version };
   UpdateStatus?: UpdateStatus;
+  Endpoint?: Endpoint;
   /** Where it equals `SpecVersion`, what is rolled out are other variables: there is no spec to go back to. */
   VariablesVersion?: Version;
   /** There in a job, and only there. */

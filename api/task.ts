@@ -3,6 +3,7 @@
  * program is told of other versions of secrets and configs (`reload.ts`).
  */
 import type { Annotations, GenericResource, Meta, Version } from "./objects.ts";
+import type { NetworkAttachment } from "./network.ts";
 import type { RolloutMark } from "./rollout.ts";
 import type { LogDriver, PortConfig, TaskSpec } from "./service.ts";
 import type { SwapReport, TaskSwap } from "./swap.ts";
@@ -90,6 +91,10 @@ export interface Task extends Meta {
   Variables?: Record<string, string>;
   /** Host-mode ports of the service when the task was made. */
   Ports?: PortConfig[];
+  /** The service publishes ports on every node when the task was made, so it is attached to the ingress network. */
+  Ingress?: true;
+  /** The cluster's networks that it is in, from the allocator; a name of `Spec.Networks` stands for an engine's own network. */
+  NetworkAttachments?: NetworkAttachment[];
   /** When the manager first heard that it runs. */
   RunningAt?: string;
   /** The rollout that made it, if one did. */

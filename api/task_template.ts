@@ -50,7 +50,18 @@ function mapTemplates(spec: TaskSpec, fill: Fill): TaskSpec {
       }),
     };
   }
-  if (process !== undefined) next.ProcessSpec = program(process, "TaskTemplate.ProcessSpec");
+  if (process !== undefined) {
+    const path = "TaskTemplate.ProcessSpec";
+    next.ProcessSpec = {
+      ...program(process, path),
+      ...(process.Artifacts && {
+        Artifacts: process.Artifacts.map((artifact, i) => ({
+          ...artifact,
+          URL: each(artifact.URL, `${path}.Artifacts[${i}].URL`, "artifact"),
+        })),
+      }),
+    };
+  }
   if (deno !== undefined) next.DenoSpec = program(deno, "TaskTemplate.DenoSpec");
   return changed ? next : spec;
 }

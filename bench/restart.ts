@@ -15,6 +15,7 @@ import { ManagerKeys, systemFileSystem } from "../security/mod.ts";
 import { RaftMember } from "../manager/consensus/member/mod.ts";
 import { createStore } from "../manager/store/mod.ts";
 import { median } from "./figures.ts";
+import { SOCKET_ORIGIN } from "../api/socket_origin.ts";
 
 const SERVICES = 100, NODES = 900, POLL_MS = 25;
 const objects = Number(Deno.args[0] ?? 100_000), rounds = Number(Deno.args[1] ?? 3);
@@ -75,7 +76,7 @@ async function fill(stateDir: string): Promise<void> {
 async function answered(client: Deno.HttpClient, path: string): Promise<number> {
   const start = performance.now();
   for (;;) {
-    const response = await fetch(`http://covey${path}`, { client }).catch(() => undefined);
+    const response = await fetch(`${SOCKET_ORIGIN}${path}`, { client }).catch(() => undefined);
     await response?.body?.cancel();
     if (response?.ok) return performance.now() - start;
     await new Promise((resolve) => setTimeout(resolve, POLL_MS));

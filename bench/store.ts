@@ -3,11 +3,9 @@
  * `restart.ts`, how long a restart takes. Run: `deno run -A --unstable-kv bench/store.ts [FOLDER]`
  */
 import { fileURLToPath } from "node:url";
-import { systemClock } from "../api/clock.ts";
 import { newID, systemRandom } from "../api/random.ts";
 import type { Task } from "../api/task.ts";
-import { RaftMember } from "../manager/consensus/member/mod.ts";
-import { createStore } from "../manager/store/memory_store.ts";
+import { openDiskStore } from "./support/disk_store.ts";
 
 const WRITERS = [1, 16, 256];
 const MEASURE_MS = 3000;
@@ -22,21 +20,8 @@ try {
   await Deno.remove(Deno.args[0] === undefined ? parent : folder, { recursive: true });
 }
 
-async function openStore() {
-  const consensus = await RaftMember.open(`${folder}/consensus.kv`, {
-    nodeID: "bench",
-    address: "127.0.0.1:2377",
-    random: systemRandom,
-    clock: systemClock,
-    dialer: { dial: () => Promise.reject(new Error("there is nobody else")) },
-  });
-  const store = createStore(consensus, systemClock);
-  await consensus.start(store);
-  return { store, consensus };
-}
-
 async function measureCreates(writers: number): Promise<void> {
-  const { store, consensus } = await openStore();
+  const { store, consensus } = await openDiskStore(`${folder}/consensus.kv`);
   const [bytesBefore, indexBefore, start] = [bytesWritten(), store.index, performance.now()];
   const latencies: number[] = [];
   const writer = async () => {

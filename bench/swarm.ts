@@ -1,6 +1,7 @@
 /**
  * Covey beside Docker Swarm on this machine, in one run: the same load program against both control APIs, rounds
- * alternating, and containers beside what the bare engine can start. Prints ratios.
+ * alternating, and containers beside what the bare engine can start. Prints ratios, and the processor time that a request
+ * takes of each manager's process: on a machine that others use too, that is what stays the same.
  *
  *     deno task bench swarm [ROUNDS=3]
  *
@@ -11,11 +12,16 @@
 import { fileURLToPath } from "node:url";
 import { Fleet } from "../cli/demo/fleet.ts";
 import { median, ratio } from "./figures.ts";
+import { SOCKET_ORIGIN } from "../api/socket_origin.ts";
 
 const ROOT = fileURLToPath(new URL("..", import.meta.url));
 const LOAD = Deno.env.get("COVEY_LOAD_PROGRAM") ?? `${ROOT}../shared/bench/swarm_api.ts`;
 const ENGINE = `${ROOT}tests/support/engine.sh`;
 const WRITES = 2000, CLIENTS = 16, CONTAINERS = 40, PROCESSES = 400;
+/** What the load program does besides, whatever it is told. */
+const CREATES_ALONE = 200, LISTS = 30;
+/** Of the kernel's processor times; 100 a second on every Linux that there is. */
+const CLOCK_TICKS = 100;
 
 async function run(command: string, args: string[]): Promise<string> {
   const { success, stdout, stderr } = await new Deno.Command(command, { args }).output();
@@ -24,34 +30,86 @@ async function run(command: string, args: string[]): Promise<string> {
   return out!;
 }
 
-/** Rates by what was measured: `create, 16 clients` to operations a second. */
-async function load(...args: string[]): Promise<Map<string, number>> {
+/** The rate that the load program ends with, a second. */
+async function load(...args: string[]): Promise<number> {
   const text = await run(Deno.execPath(), ["run", "-A", LOAD, ...args]);
-  const rates = new Map<string, number>();
-  for (const line of text.trim().split("\n")) {
-    const writes = /^(.+?)\s{2,}(\d+)\/s/.exec(line), rollout = /^(rollout) .* ([\d.]+)\/s$/.exec(line);
-    const found = writes ?? rollout;
-    if (found) rates.set(found[1]!.replace(/^list \d+/, "list"), Number(found[2]));
+  return Number(/([\d.]+)\/s/.exec(text)?.[1]);
+}
+
+/** A manager under load. */
+interface Manager {
+  socket: string;
+  pid: number;
+}
+
+/** What was measured of one kind of request, a figure for each round. */
+interface Figures {
+  /** Requests a second. */
+  rates: number[];
+  /** Microseconds of processor time that a request took of the manager's process. */
+  cpu: number[];
+}
+
+/** Processor time that a process has had, milliseconds. */
+async function cpuTime(pid: number): Promise<number> {
+  const stat = await Deno.readTextFile(`/proc/${pid}/stat`),
+    fields = stat.slice(stat.lastIndexOf(")") + 2).split(" ");
+  return (Number(fields[11]) + Number(fields[12])) * 1000 / CLOCK_TICKS;
+}
+
+/** Requests that stand behind a line of the load program's. */
+function requestsOf(what: string): number {
+  if (what === "create, 1 client") return CREATES_ALONE;
+  if (what === "list") return LISTS;
+  if (what.startsWith("remove")) return WRITES + CREATES_ALONE;
+  return what.startsWith("read+update") ? 2 * WRITES : WRITES;
+}
+
+/** One round of writes and reads, whose figures are added to `all`. */
+async function measureRound({ socket, pid }: Manager, all: Map<string, Figures>): Promise<void> {
+  const args = ["run", "-A", LOAD, "writes", socket, String(WRITES), String(CLIENTS)];
+  const program = new Deno.Command(Deno.execPath(), { args, stdout: "piped" }).spawn();
+  let before = await cpuTime(pid);
+  // The program prints a line as soon as it is done with a kind of request.
+  for await (const line of program.stdout.pipeThrough(new TextDecoderStream()).pipeThrough(lines())) {
+    const now = await cpuTime(pid), [, label = "", rate] = /^(.+?)\s{2,}(\d+)\/s/.exec(line) ?? [];
+    const what = label.replace(/^list \d+.*/, "list");
+    const figures = all.get(what) ?? { rates: [], cpu: [] };
+    figures.rates.push(Number(rate));
+    figures.cpu.push((now - before) * 1000 / requestsOf(what));
+    all.set(what, figures);
+    before = now;
   }
-  return rates;
+  const { success } = await program.status;
+  if (!success) throw new Error(`the load program failed on ${socket}`);
 }
 
-/** The same as `load`, several times; every figure of every round. */
-function gather(all: Map<string, number[]>, round: Map<string, number>): void {
-  for (const [what, rate] of round) all.set(what, [...(all.get(what) ?? []), rate]);
+/** Cuts text into lines. */
+function lines(): TransformStream<string, string> {
+  let rest = "";
+  return new TransformStream({
+    transform(text, controller) {
+      const whole = (rest + text).split("\n");
+      rest = whole.pop()!;
+      for (const line of whole) controller.enqueue(line);
+    },
+  });
 }
 
-async function compareWrites(ours: string, swarm: string, rounds: number): Promise<void> {
-  const mine = new Map<string, number[]>(), theirs = new Map<string, number[]>();
+async function compareWrites(ours: Manager, swarm: Manager, rounds: number): Promise<void> {
+  const mine = new Map<string, Figures>(), theirs = new Map<string, Figures>();
   for (let round = 0; round < rounds; round++) {
-    gather(theirs, await load("writes", swarm, String(WRITES), String(CLIENTS)));
-    gather(mine, await load("writes", ours, String(WRITES), String(CLIENTS)));
+    await measureRound(swarm, theirs);
+    await measureRound(ours, mine);
   }
-  console.log(`Control API, median of ${rounds} rounds             Covey   Docker Swarm   ratio`);
-  for (const [what, rates] of mine) {
-    const [a, b] = [median(rates), median(theirs.get(what) ?? [])];
+  console.log(`Control API, median of ${rounds} rounds`);
+  console.log("                               Covey   Docker Swarm   ratio   processor time a request");
+  for (const [what, { rates, cpu }] of mine) {
+    const their = theirs.get(what)!, [a, b] = [median(rates), median(their.rates)];
+    const [c, d] = [median(cpu), median(their.cpu)].map((us) => us.toFixed(0));
     console.log(
-      `  ${what.padEnd(36)} ${a.toFixed(0).padStart(9)}/s ${b.toFixed(0).padStart(9)}/s   ${ratio(a, b)}`,
+      `  ${what.padEnd(24)} ${a.toFixed(0).padStart(7)}/s ${b.toFixed(0).padStart(12)}/s   ${ratio(a, b)}` +
+        `   ${c!.padStart(8)} us ${d!.padStart(8)} us`,
     );
   }
 }
@@ -59,8 +117,8 @@ async function compareWrites(ours: string, swarm: string, rounds: number): Promi
 async function compareRollout(ours: string, engine: string, rounds: number): Promise<void> {
   const bare: number[] = [], rollout: number[] = [];
   for (let round = 0; round < rounds; round++) {
-    bare.push(...(await load("engine", engine, String(CONTAINERS))).values());
-    rollout.push(...(await load("rollout", ours, String(CONTAINERS))).values());
+    bare.push(await load("engine", engine, String(CONTAINERS)));
+    rollout.push(await load("rollout", ours, String(CONTAINERS)));
     await settled(ours);
   }
   console.log(
@@ -84,7 +142,7 @@ async function measureProcesses(ours: string, folder: string, rounds: number): P
   );
   const rates: number[] = [];
   for (let round = 0; round < rounds; round++) {
-    rates.push(...(await load("rollout", ours, String(PROCESSES), spec)).values());
+    rates.push(await load("rollout", ours, String(PROCESSES), spec));
     await settled(ours);
   }
   const spawns = bareSpawnRate();
@@ -107,7 +165,7 @@ async function bareSpawnRate(count = 500): Promise<number> {
 /** Waits until the tasks of the last service are gone, so that the next round starts on a quiet machine. */
 async function settled(socket: string): Promise<void> {
   const client = Deno.createHttpClient({ proxy: { transport: "unix", path: socket } });
-  while ((await (await fetch("http://covey/tasks", { client })).json() as unknown[]).length > 0) {
+  while ((await (await fetch(`${SOCKET_ORIGIN}/tasks`, { client })).json() as unknown[]).length > 0) {
     await new Promise((resolve) => setTimeout(resolve, 200));
   }
   client.close();
@@ -162,7 +220,11 @@ try {
   const peer = ["-H", `unix://${swarm}/docker.sock`, "swarm"];
   await run("docker", [...peer, "init", "--advertise-addr", "127.0.0.1", "--listen-addr", "127.0.0.1:12377"]);
   await fleet.startManager("manager-1");
-  await compareWrites(fleet.socket, `${swarm}/docker.sock`, rounds);
+  await compareWrites(
+    { socket: fleet.socket, pid: fleet.pid("manager-1") },
+    { socket: `${swarm}/docker.sock`, pid: Number(await Deno.readTextFile(`${swarm}/pid`)) },
+    rounds,
+  );
   await run("docker", [...peer, "leave", "--force"]);
   await run(ENGINE, ["down", swarm]);
   await compareRollout(fleet.socket, `${engine}/docker.sock`, rounds);

@@ -1,6 +1,7 @@
 /** Client of the control API: the Docker Engine's swarm API over a Unix socket or HTTP. */
 import { asReason, CoveyError, type ErrorCode, type ErrorReason } from "../api/errors.ts";
 import { fetchFailure } from "../api/fetch_failure.ts";
+import { SOCKET_ORIGIN } from "../api/socket_origin.ts";
 
 /** Where the control API listens unless `-H` or COVEY_HOST says otherwise. */
 export const DEFAULT_HOST = "unix:///run/covey/covey.sock";
@@ -66,7 +67,7 @@ export class ControlClient {
       : undefined;
     if (path !== undefined) {
       this.#http = Deno.createHttpClient({ proxy: { transport: "unix", path } });
-      this.#base = "http://covey";
+      this.#base = SOCKET_ORIGIN;
     } else if (/^(tcp|http):\/\//.test(host)) {
       this.#base = host.replace(/^tcp:/, "http:").replace(/\/$/, "");
     } else {
@@ -90,8 +91,8 @@ export class ControlClient {
   }
 
   /** The body of a response as it comes. Throws `unavailable` if it breaks off. */
-  async *download(path: string, signal: AbortSignal): AsyncGenerator<Uint8Array, void> {
-    const response = await this.#send("GET", path, {}, { signal });
+  async *download(path: string, signal: AbortSignal, query: Query = {}): AsyncGenerator<Uint8Array, void> {
+    const response = await this.#send("GET", path, query, { signal });
     if (!response.ok) throw refusal(response.status, await this.#bodyOf(response));
     try {
       yield* response.body ?? [];

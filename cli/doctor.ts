@@ -4,6 +4,7 @@ import { fileURLToPath } from "node:url";
 import { fetchFailure } from "../api/fetch_failure.ts";
 import { formatBytes } from "./units.ts";
 import { exists } from "./files.ts";
+import { SOCKET_ORIGIN } from "../api/socket_origin.ts";
 
 /** One finding. `fail` means that Covey cannot work, `warn` that a part of it cannot. */
 export interface Finding {
@@ -70,7 +71,7 @@ async function tool(name: string, why: string): Promise<Finding> {
 async function docker(socket: string): Promise<Finding> {
   const http = Deno.createHttpClient({ proxy: { transport: "unix", path: socket } });
   try {
-    const response = await fetch("http://docker/version", {
+    const response = await fetch(`${SOCKET_ORIGIN}/version`, {
       client: http,
       signal: AbortSignal.timeout(3000),
     });

@@ -9,6 +9,8 @@ import { DEFAULT_HOST } from "./client.ts";
 import type { Context } from "./context.ts";
 import { backupCommands } from "./commands/backup.ts";
 import { doctorCommand } from "./commands/doctor.ts";
+import { explainCommands } from "./commands/explain.ts";
+import { networkCommands } from "./commands/network.ts";
 import { nodeCommands } from "./commands/node.ts";
 import { payloadCommands } from "./commands/payload.ts";
 import { rolloutCommands } from "./commands/rollout.ts";
@@ -50,7 +52,9 @@ export async function runCovey(args: string[], context: Context): Promise<number
   stackCommands(program, context);
   rolloutCommands(program, context);
   taskCommands(program, context);
+  explainCommands(program, context);
   payloadCommands(program, context);
+  networkCommands(program, context);
   variableCommands(program, context);
   backupCommands(program, context);
   doctorCommand(program, context);

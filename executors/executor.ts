@@ -7,7 +7,9 @@
  */
 import type { DependencyKind } from "../api/dependency.ts";
 import { CoveyError } from "../api/errors.ts";
+import type { LogEntry, LogStream } from "../api/logs.ts";
 import type { NodeDescription } from "../api/node.ts";
+import type { AssignedNetwork } from "../api/network_assignment.ts";
 import type { PortConfig } from "../api/service.ts";
 import type { ContainerStatus, Task } from "../api/task.ts";
 
@@ -23,17 +25,20 @@ import type { ContainerStatus, Task } from "../api/task.ts";
  * ```
  */
 export interface ExecutorDescription {
-  Engine?: NodeDescription["Engine"];
+  /** The version is that of the first who has one; labels and plugins are everybody's. */
+  Engine?: Partial<NodeDescription["Engine"]>;
   Resources?: NodeDescription["Resources"];
   Platform?: NodeDescription["Platform"];
   Hostname?: string;
+  /** What the device is: kernel, model, paths below /dev. */
+  Facts?: NodeDescription["Facts"];
 }
 
 /**
  * What an executor can do besides running tasks: each a small interface of its own, so that an executor has what it has and
- * nothing of the rest. It names them in `capabilities`; whoever wants one asks {@linkcode can} first. To add one (logs, stats,
- * exec and port status come next): its interface here, its line in `Capabilities` and in `METHODS`, and in the conformance
- * suite what every executor that names it has to do.
+ * nothing of the rest. It names them in `capabilities`; whoever wants one asks {@linkcode can} first. To add one: its
+ * interface here, its line in `Capabilities` and in `METHODS`, and in the conformance suite what every executor that names it
+ * has to do.
  *
  * @example
  * ```ts
@@ -42,7 +47,10 @@ export interface ExecutorDescription {
  */
 export interface Capabilities {
   sweep: Sweeper;
+  overlay: OverlayExecutor;
   reload: Reloader;
+  logs: LogSource;
+  meter: DeviceMeter;
 }
 
 /**
@@ -76,6 +84,60 @@ export interface Sweeper {
 }
 
 /**
+ * Attaches tasks to the cluster's overlay networks: those that a task's `NetworkAttachments` name, at the addresses that
+ * stand there, before `start` resolves. The agent has programmed the networks before it calls `prepare`.
+ *
+ * @example
+ * ```ts
+ * const attacher: OverlayExecutor = { checkOverlay: () => Promise.resolve() };
+ * await attacher.checkOverlay(new AbortController().signal);
+ * ```
+ */
+export interface OverlayExecutor {
+  /**
+   * Resolves if tasks can be attached now. Else rejects with the reason, which is shown with the node: it gets no tasks that
+   * need an overlay network then, and is as useful as ever for the rest.
+   */
+  checkOverlay(signal: AbortSignal): Promise<void>;
+}
+
+/**
+ * A network that is there on this node.
+ *
+ * @example
+ * ```ts
+ * const subnetOf = ({ Network }: ReadyNetwork) => Network.Subnets[0]!.Subnet;
+ * ```
+ */
+export interface ReadyNetwork {
+  Network: AssignedNetwork;
+  /** The host's device on which containers get their own (macvlan). */
+  Device: string;
+  /** Bytes of the largest packet inside. */
+  MTU: number;
+  /** Address in the network at which names are answered. */
+  Nameserver: string;
+}
+
+/**
+ * The cluster's networks as the agent keeps them on this node.
+ *
+ * @example
+ * ```ts
+ * const none: OverlayNetworks = {
+ *   check: () => Promise.reject(new Error("this host has no program nft")),
+ *   ready: () => Promise.reject(new Error("there are none")),
+ * };
+ * ```
+ */
+export interface OverlayNetworks {
+  /** Resolves if this host can have them; else rejects with what it lacks. */
+  check(signal: AbortSignal): Promise<void>;
+  /** Resolves once the network is made here. Rejects, retryable, with why it is not. */
+  ready(networkID: string, signal: AbortSignal): Promise<ReadyNetwork>;
+}
+
+/**
  * Tells a running program of new versions of its secrets and configs.
  *
  * @example
@@ -96,9 +158,98 @@ export interface Reloader {
   reload(task: Task, dependencies: Dependencies, signals: readonly string[], handle: Handle): Promise<void>;
 }
 
+/**
+ * What is wanted of a log.
+ *
+ * @example
+ * ```ts
+ * const lastTen: LogRequest = { streams: ["stdout", "stderr"], follow: false, tail: 10 };
+ * ```
+ */
+export interface LogRequest {
+  streams: readonly LogStream[];
+  /** Go on with what is printed from now on, until the program has ended. */
+  follow: boolean;
+  /** Only so many entries from the end of what is there; all if undefined. */
+  tail?: number | undefined;
+  /** Only entries from then on, or from after then; as `LogEntry.Time`. */
+  since?: string | undefined;
+  after?: string | undefined;
+}
+
+/**
+ * A step of reading a log: an entry, in the order of their times, or, once, `caught up`: what was there when it was asked for
+ * has been given.
+ *
+ * @example
+ * ```ts
+ * const step: LogStep = "caught up";
+ * ```
+ */
+export type LogStep = Omit<LogEntry, "TaskID"> | "caught up";
+
+/**
+ * Gives what tasks have printed, and print.
+ *
+ * @example
+ * ```ts
+ * const silent: LogSource = {
+ *   async *logs() {
+ *     yield await Promise.resolve("caught up" as const);
+ *   },
+ * };
+ * ```
+ */
+export interface LogSource {
+  /**
+   * The log of the task with this handle; ends as the request says. It is read as it is asked for, and what was gone before
+   * it was read is shown as a gap. A task of which nothing is left has an empty one. Throws where the log cannot be read,
+   * in words for who asked; aborts with the signal.
+   */
+  logs(handle: Handle, request: LogRequest, signal: AbortSignal): AsyncIterable<LogStep>;
+}
+
+/**
+ * What a device counts; what it does not is left out.
+ *
+ * @example
+ * ```ts
+ * const counters: Counters = { cpu: [120, 4000], temperature: 48_300 };
+ * ```
+ */
+export interface Counters {
+  /** Ticks of all processors since the boot: busy ones, and all. */
+  cpu?: readonly [busy: number, total: number];
+  /** KiB. */
+  memory?: readonly [total: number, available: number];
+  /** KiB of the file system with the agent's state. */
+  disk?: readonly [total: number, available: number];
+  /** Thousandths of a degree Celsius. */
+  temperature?: number;
+  /** The word of a Raspberry Pi's firmware. */
+  throttled?: number;
+  /** Sectors of 512 bytes that were written to disks since the boot. */
+  written?: number;
+}
+
+/**
+ * Looks how the device is, where the agent's sandbox does not let the agent look.
+ *
+ * @example
+ * ```ts
+ * const meter: DeviceMeter = { measure: () => Promise.resolve({ temperature: 48_300 }) };
+ * ```
+ */
+export interface DeviceMeter {
+  measure(signal: AbortSignal): Promise<Counters>;
+}
+
 const METHODS: { [C in Capability]: readonly (keyof Capabilities[C])[] } = {
   sweep: ["sweep"],
+  overlay: ["checkOverlay"],
   reload: ["reload"],
+  logs: ["logs"],
+  meter: ["measure"],
 };
 
 /** True if `executor` names `capability` and has its methods. */
@@ -278,6 +429,8 @@ export interface ExecutorContext {
   /** A folder of the executor's own inside the agent's state folder; created before use. */
   stateDir: string;
   nodeID: string;
+  /** None: this node has no networks of the cluster. */
+  networks?: OverlayNetworks;
 }
 
 /**

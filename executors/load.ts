@@ -3,7 +3,7 @@ import { isAbsolute, join } from "node:path";
 import { pathToFileURL } from "node:url";
 import type { Clock } from "../api/clock.ts";
 import { CoveyError } from "../api/errors.ts";
-import { makePrivateFolder } from "../api/private_folder.ts";
+import { makePassableFolder } from "../api/private_folder.ts";
 import { brokenPromises, type Executor, type ExecutorContext, type ExecutorFactory } from "./executor.ts";
 
 /** The name of a runtime: it is stored with every task, and shown with every node. */
@@ -59,7 +59,7 @@ function shimOf({ process }: ExecutorChoice): { shim?: string } {
 
 async function ownFolder(context: ExecutorContext, name: string): Promise<ExecutorContext> {
   const stateDir = join(context.stateDir, name);
-  await makePrivateFolder(stateDir);
+  await makePassableFolder(stateDir);
   return { ...context, stateDir };
 }
 

@@ -10,6 +10,7 @@ import { dependenciesOf, type Dependency } from "../api/dependency.ts";
 import { CoveyError } from "../api/errors.ts";
 import { getLogger } from "../api/log.ts";
 import type { Task } from "../api/task.ts";
+import { askShim } from "./ask_shim.ts";
 import type { Dependencies } from "./executor.ts";
 
 const log = getLogger(["covey", "secrets"]);
@@ -78,7 +79,7 @@ export class MemoryFolder {
 
   /** Removes what is kept of a task. */
   async remove({ ID, Spec }: Task): Promise<void> {
-    if (dependenciesOf(Spec).length > 0) await this.#ask(["forget", this.#stateDir, ID]);
+    if (dependenciesOf(Spec).length > 0) await askShim(this.#shim, ["forget", this.#stateDir, ID]);
   }
 
   /** The same once nobody reads it any more; what cannot be removed now is when the task is. */
@@ -90,41 +91,21 @@ export class MemoryFolder {
 
   /** Removes what is kept of tasks for which `keep` says false. */
   async sweep(keep: (taskID: string) => boolean): Promise<string[]> {
-    const ids = (await this.#ask(["kept", this.#stateDir])).split("\n").filter((id) =>
+    const ids = (await askShim(this.#shim, ["kept", this.#stateDir])).split("\n").filter((id) =>
       id !== "" && !keep(id)
     );
-    for (const id of ids) await this.#ask(["forget", this.#stateDir, id]);
+    for (const id of ids) await askShim(this.#shim, ["forget", this.#stateDir, id]);
     return ids;
   }
 
   async #keep(task: Task, words: string[], bytes: Uint8Array): Promise<string> {
-    const answer = (await this.#ask(["keep", this.#stateDir, task.ID, ...words], bytes)).trimEnd();
+    const answer = (await askShim(this.#shim, ["keep", this.#stateDir, task.ID, ...words], bytes)).trimEnd();
     if (answer.startsWith("kept ")) return answer.slice("kept ".length);
     const why = answer.startsWith("refused ") ? answer.slice("refused ".length) : "the shim does not say why";
     throw new CoveyError(
       "failed_precondition",
       `Cannot keep the task's secrets and configs in memory: ${why}`,
     );
-  }
-
-  /** One call of the shim, with `input` on its standard input: whoever lists processes sees names only. */
-  async #ask(args: string[], input: Uint8Array = new Uint8Array()): Promise<string> {
-    const child = this.#spawn(args);
-    const writing = new Response(input as Uint8Array<ArrayBuffer>).body!.pipeTo(child.stdin);
-    const [{ stdout }] = await Promise.all([child.output(), writing.catch(() => {})]);
-    return new TextDecoder().decode(stdout);
-  }
-
-  #spawn(args: string[]): Deno.ChildProcess {
-    const options = { args, clearEnv: true, stdin: "piped", stdout: "piped", stderr: "null" } as const;
-    try {
-      return new Deno.Command(this.#shim, options).spawn();
-    } catch (cause) {
-      // Out of processes or memory: that passes.
-      throw new CoveyError("unavailable", `Cannot run ${this.#shim}: ${CoveyError.from(cause).message}`, {
-        cause,
-      });
-    }
   }
 }
 

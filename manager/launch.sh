@@ -64,11 +64,11 @@ heard=''
 allow_hosts $heard
 program=main.ts run=$root/agent/launch.sh,$root/transport/look_up.sh sys=hostname,osRelease,networkInterfaces
 if [ "$idle$child" = yesno ] && [ ! -e "$state_dir/node.json" ]; then
-  program=idle.ts net=docker:80,unix:$state_dir/inner.sock run=$root/manager/launch.sh sys=networkInterfaces
+  program=idle.ts net=192.0.2.1:80,unix:$state_dir/inner.sock run=$root/manager/launch.sh sys=networkInterfaces
 fi
 net=$net,unix:$api
 files=$state_dir,$(dirname -- "$api")
-if [ "$docker" != none ]; then net=$net,docker:80,unix:$docker files=$files,$docker; fi
+if [ "$docker" != none ]; then net=$net,192.0.2.1:80,unix:$docker files=$files,$docker; fi
 
 set -- "$@" --state-dir "$state_dir" --api "$api"
 permissions="--allow-read=$root,$files

@@ -3,6 +3,7 @@ import { getLogger } from "@logtape/logtape";
 import { fileURLToPath } from "node:url";
 import config from "../deno.json" with { type: "json" };
 import { systemClock } from "../api/clock.ts";
+import { makePassableFolder } from "../api/private_folder.ts";
 import { CoveyError } from "../api/errors.ts";
 import { configureLogging } from "../api/logging.ts";
 import { untilParentEnds } from "../api/parent.ts";
@@ -29,7 +30,7 @@ function described(error: Error, { stateDir }: ManagerOptions): string {
 
 async function lockStateFolder(options: ManagerOptions): Promise<() => void> {
   try {
-    await Deno.mkdir(options.stateDir, { recursive: true, mode: 0o700 });
+    await makePassableFolder(options.stateDir);
     return await lockFolder(options.stateDir);
   } catch (thrown) {
     throw new CoveyError("unknown", described(thrown as Error, options), { cause: thrown });

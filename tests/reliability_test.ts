@@ -3,7 +3,7 @@ import { deepStrictEqual, ok } from "node:assert/strict";
 
 const ROOT = new URL("../", import.meta.url);
 const TRACES = "tests/manager/raft/testdata/";
-const SCENARIOS = 188;
+const SCENARIOS = 247;
 const INVARIANTS =
   /^(ES|LM|LC|SM|DU|LIN|WO|TM|LV|BD|SE|RO|AP)(, (ES|LM|LC|SM|DU|LIN|WO|TM|LV|BD|SE|RO|AP))*$/;
 

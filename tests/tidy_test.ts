@@ -11,8 +11,9 @@ const LAYERS: Record<string, string[]> = {
   transport: ["api"],
   security: ["api", "transport"],
   executors: ["api"],
+  network: ["api", "executors"],
   manager: ["api", "transport", "security"],
-  agent: ["api", "transport", "security", "executors"],
+  agent: ["api", "transport", "security", "executors", "network"],
   cli: ["api"],
   examples: ["api", "executors"],
 };
@@ -30,6 +31,7 @@ const MANAGER_ROOMS: string[][] = [
   ["control"],
   ["orchestrator"],
   ["updater"],
+  ["broker"],
   ["restart", "cleaner", "allocator", "scheduler", "dispatcher", "ca", "roles", "backup"],
   ["leader"],
   ["task"],

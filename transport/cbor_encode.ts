@@ -11,6 +11,9 @@ const HEAD_BYTES = 9;
 const UNIT_BYTES = 3;
 /** Several frames share one allocation of this size; it is all that an idle process keeps. */
 const POOL_BYTES = 8 * 1024;
+/** Longer ones are encoded each time: a secret's spec, which is no other object's, holds 500 KB. */
+const MAX_KEPT_BYTES = 16 * 1024;
+const NO_FIELDS: ReadonlySet<string> = new Set();
 /** Shorter text is written unit by unit: calling the platform's encoder costs more. */
 const SHORT_TEXT = 64;
 
@@ -27,6 +30,17 @@ export interface CBORWriterRules {
    * half a surrogate pair, which becomes U+FFFD.
    */
   exact: boolean;
+  /**
+   * Fields whose value many objects have in common, the same object each time, which nobody ever changes: its bytes are
+   * kept as long as it lives.
+   */
+  shared?: ReadonlySet<string>;
+}
+
+/** Bytes of a shared value, which are good for as many levels around it, or fewer. */
+interface KeptBytes {
+  bytes: Uint8Array;
+  depth: number;
 }
 
 /** Bytes of a head with this argument. */
@@ -40,13 +54,16 @@ function headBytes(argument: number): number {
 /** Writes one value after another; several share an allocation, and nothing of it is ever changed again. */
 export class CBORWriter {
   readonly #exact: boolean;
+  readonly #shared: ReadonlySet<string>;
+  readonly #kept = new WeakMap<object, KeptBytes>();
   #pool = new Uint8Array(POOL_BYTES);
   #view = new DataView(this.#pool.buffer);
   #start = 0;
   #at = 0;
 
-  constructor({ exact }: CBORWriterRules) {
+  constructor({ exact, shared = NO_FIELDS }: CBORWriterRules) {
     this.#exact = exact;
+    this.#shared = shared;
   }
 
   /**
@@ -134,8 +151,24 @@ export class CBORWriter {
       const value = record[key];
       if (value === undefined) continue;
       this.#text(key);
-      this.#value(value, depth + 1);
+      if (typeof value === "object" && value !== null && this.#shared.has(key)) {
+        this.#sharedValue(value, depth + 1);
+      } else this.#value(value, depth + 1);
     }
+  }
+
+  #sharedValue(value: object, depth: number): void {
+    const known = this.#kept.get(value);
+    if (known !== undefined && known.depth >= depth) {
+      this.#reserve(known.bytes.length);
+      this.#pool.set(known.bytes, this.#at);
+      this.#at += known.bytes.length;
+      return;
+    }
+    const offset = this.#at - this.#start;
+    this.#value(value, depth);
+    const bytes = this.#pool.slice(this.#start + offset, this.#at);
+    if (bytes.length <= MAX_KEPT_BYTES) this.#kept.set(value, { bytes, depth });
   }
 
   #number(value: number): void {

@@ -49,7 +49,7 @@ function dropped(value: unknown, path: string, problems: FieldProblem[]): undefi
 
 const mountShape = record({
   Type: oneOfFolded(
-    ["bind", "volume", "tmpfs", "npipe"],
+    ["bind", "volume", "image", "tmpfs", "npipe"],
     (type) =>
       type.toLowerCase() === "cluster" ? "cluster volumes are not supported" : `invalid MountType: "${type}"`,
   ),
@@ -71,10 +71,10 @@ const mountShape = record({
   VolumeOptions: record({
     NoCopy: onlyTrue,
     Labels: stringMap,
-    Subpath: unsupported("volume subpaths are not supported"),
+    Subpath: line(),
     DriverConfig: record({ Name: line(), Options: stringMap }),
   }),
-  ImageOptions: unsupported("image mounts are not supported"),
+  ImageOptions: record({ Subpath: line() }),
   TmpfsOptions: record({
     SizeBytes: nonZero(integer(0)),
     // Go reads the mode into 32 bits.
@@ -110,7 +110,7 @@ const mounts: Shape<NonNullable<Shaped<typeof mountShape>>[]> = (value, path, pr
 };
 
 const privileges = record({
-  CredentialSpec: refused("credential specs are not supported"),
+  CredentialSpec: refused("credential specs are not supported on Linux"),
   SELinuxContext: record({ Disable: onlyTrue, User: line(), Role: line(), Type: line(), Level: line() }),
   Seccomp: record({ Mode: oneOf(["default", "unconfined", "custom"]), Profile: base64() }),
   AppArmor: record({ Mode: oneOf(["default", "disabled"]) }),

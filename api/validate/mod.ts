@@ -1,5 +1,7 @@
 export { type ClusterSpecChanges, mergeClusterSpec, parseClusterSpec } from "./cluster_spec.ts";
+export { parseLogPush } from "./log_push.ts";
 export { ENGINE_NETWORK_ID, networkMissing } from "./network_shape.ts";
+export { parseNetworkSpec } from "./network_spec.ts";
 export { parseNodeDescription } from "./node_description.ts";
 export { parseNodeSpec } from "./node_spec.ts";
 export { parseNextVersion, parsePayloadSpec, parsePayloadUpdate, parseSealing } from "./payload_spec.ts";

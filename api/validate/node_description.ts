@@ -1,6 +1,7 @@
 /** Normalizes and validates what an agent says of its node: authenticated, but not trusted to be well-behaved. */
 import type { FieldProblem } from "../errors.ts";
 import type { NodeDescription } from "../node.ts";
+import { ipAddress } from "./address.ts";
 import { genericResource } from "./generic_resource.ts";
 import { integer, line, list, mapOf, onlyTrue, record, stringMap, text, words } from "./shape.ts";
 
@@ -12,6 +13,9 @@ const MAX_WORD_LENGTH = 255;
 const MAX_REASON_LENGTH = 1024;
 /** Beyond it, what nodes have cannot be counted exactly. */
 const MAX_AMOUNT = Number.MAX_SAFE_INTEGER;
+
+/** Values of one fact: a device with more paths below /dev that are worth a name is none of ours. */
+const MAX_FACT_VALUES = 256;
 
 const word = line(MAX_WORD_LENGTH);
 
@@ -30,10 +34,14 @@ const descriptionShape = record({
   }),
   Runtimes: list(word),
   MissingRuntimes: mapOf(words(MAX_REASON_LENGTH)),
+  OverlayRuntimes: list(word),
+  MissingOverlay: words(MAX_REASON_LENGTH),
+  DataPathAddr: ipAddress,
   Reloads: list(word),
   AgentOnly: onlyTrue,
   ManagerOnly: onlyTrue,
   Swaps: onlyTrue,
+  Facts: mapOf(list(word, MAX_FACT_VALUES)),
   TLSInfo: record({ TrustRoot: text, CertIssuerSubject: text, CertIssuerPublicKey: text }),
 });
 
@@ -46,7 +54,8 @@ export function parseNodeDescription(
   const { Hostname = "", Platform = {}, Resources = {}, Engine = {}, Runtimes = [], ...rest } =
     descriptionShape(value, path, problems) ?? {};
   const { Labels, Plugins } = Engine;
-  const { TLSInfo, MissingRuntimes, Reloads, AgentOnly, ManagerOnly, Swaps } = rest;
+  const { TLSInfo, MissingRuntimes, Reloads, AgentOnly, ManagerOnly, Swaps, Facts } = rest;
+  const { OverlayRuntimes, MissingOverlay, DataPathAddr } = rest;
   return {
     Hostname,
     Platform: { OS: Platform.OS ?? "", Architecture: Platform.Architecture ?? "" },
@@ -58,10 +67,14 @@ export function parseNodeDescription(
     },
     Runtimes,
     ...(MissingRuntimes && { MissingRuntimes }),
+    ...(OverlayRuntimes && { OverlayRuntimes }),
+    ...(MissingOverlay && { MissingOverlay }),
+    ...(DataPathAddr && { DataPathAddr }),
     ...(Reloads && { Reloads }),
     ...(AgentOnly && { AgentOnly }),
     ...(ManagerOnly && { ManagerOnly }),
     ...(Swaps && { Swaps }),
+    ...(Facts && { Facts }),
     ...(TLSInfo && {
       TLSInfo: { TrustRoot: "", CertIssuerSubject: "", CertIssuerPublicKey: "", ...TLSInfo },
     }),

@@ -61,7 +61,7 @@ const config = record({
   ...fields,
   ConfigID: line(),
   ConfigName: line(),
-  Runtime: unsupported("credential specs are not supported"),
+  Runtime: unsupported("credential specs are not supported on Linux"),
 });
 
 type Checked = ReferenceExtensions & { File?: Shaped<typeof file> };

@@ -2,7 +2,7 @@
 import { parseConstraint } from "../constraint.ts";
 import { SECOND_NS } from "../duration.ts";
 import type { FieldProblem } from "../errors.ts";
-import type { RolloutConfig, RolloutStage } from "../rollout.ts";
+import type { FailureBudget, RolloutConfig, RolloutStage } from "../rollout.ts";
 import { labelledRollout } from "../rollout_labels.ts";
 import { isGlobal, type ServiceSpec, type UpdateConfig } from "../service.ts";
 import { cronProblem, type MaintenanceWindow } from "../window.ts";
@@ -10,8 +10,18 @@ import { decimal, flag, integer, isObject, line, list, nonZero, oneOf, record, t
 
 /** More than anybody promotes, and each is looked at in every step. */
 const MAX_STAGES = 20;
+/** Groups within groups within groups: more levels than any fleet has. */
+const MAX_BUDGETS = 8;
+/** What names a label of a device. */
+const DEVICE_LABEL = /^(node|engine)\.labels\.[a-z0-9\-_.]+$/i;
 /** Nanoseconds that a new task is watched, unless the update config says otherwise (Docker). */
 const DEFAULT_MONITOR_NS = 5 * SECOND_NS;
+
+const budgetFields = record({ Label: line(), MaxDown: integer(0), MaxDownPercent: decimal }, ["Label"]);
+const budget: Shape<FailureBudget> = (value, path, problems) => {
+  const { Label, ...most } = budgetFields(value, path, problems) ?? {};
+  return Label === undefined ? undefined : { Label, ...most };
+};
 
 /** Characters of a cron expression: seven fields with lists. */
 const MAX_CRON_LENGTH = 200;
@@ -37,6 +47,7 @@ export const rolloutShape: Shape<RolloutConfig> = record({
     MAX_STAGES,
   ),
   MaxReturneeFailures: integer(0),
+  Budgets: list(budget, MAX_BUDGETS),
   DeviceRollback: nonZero(integer(0)),
   Download: windowShape,
   Apply: windowShape,
@@ -73,6 +84,7 @@ export function checkRollout(spec: ServiceSpec, problems: FieldProblem[]): void 
       message: "FailureAction continue goes on whatever fails",
     });
   }
+  checkBudgets(spec, config.Budgets ?? [], `${field}.Budgets`, problems);
   checkWindows(config, problems);
   if (config.DeviceRollback !== undefined) checkDeviceRollback(spec, config.DeviceRollback, problems);
   if (stages.length === 0) return;
@@ -139,6 +151,41 @@ function checkOrder(
   }
   if (spec.TaskTemplate.Placement?.MaxReplicas === 1) {
     problems.push({ field, message: "start-first needs two copies on a node, MaxReplicas allows one" });
+  }
+}
+
+function checkBudgets(
+  spec: ServiceSpec,
+  budgets: readonly FailureBudget[],
+  path: string,
+  problems: FieldProblem[],
+): void {
+  if (budgets.length === 0) return;
+  if (!isGlobal(spec)) problems.push({ field: path, message: "budgets are for global services" });
+  if (budgets.length > MAX_BUDGETS) {
+    problems.push({
+      field: path,
+      message: `has ${budgets.length} budgets, at most ${MAX_BUDGETS} are allowed`,
+    });
+  }
+  const labels = new Set<string>();
+  for (const [index, { Label, MaxDown, MaxDownPercent: percent }] of budgets.entries()) {
+    const note = (message: string, name?: keyof FailureBudget) =>
+      problems.push({ field: `${path}[${index}]${name ? `.${name}` : ""}`, message });
+    if (!DEVICE_LABEL.test(Label)) {
+      note(`must be node.labels.… or engine.labels.…: current value is "${Label}"`, "Label");
+    }
+    if (labels.has(Label)) note(`${Label} has a budget already`, "Label");
+    labels.add(Label);
+    if ((MaxDown === undefined) === (percent === undefined)) {
+      note("must have a MaxDown or a MaxDownPercent, and not both");
+    }
+    const never = "with none that may be down, no device could ever be updated";
+    if (MaxDown === 0) note(never, "MaxDown");
+    if (percent === 0) note(never, "MaxDownPercent");
+    if (percent !== undefined && !(percent >= 0 && percent <= 100)) {
+      note(`must be more than 0 and at most 100: current value is ${percent}`, "MaxDownPercent");
+    }
   }
 }
 

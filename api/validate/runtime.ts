@@ -1,6 +1,7 @@
 /** Brings a checked task template to what is stored: one runtime, one spec of that runtime. */
 import type { ContainerSpec } from "../container_spec.ts";
 import type { DenoSpec } from "../deno_spec.ts";
+import { labelledAccess } from "../host_access.ts";
 import { hasPlaceholder } from "../template.ts";
 import type { FieldProblem } from "../errors.ts";
 import {
@@ -10,8 +11,10 @@ import {
   RUNTIME_PROCESS,
   type TaskSpec,
 } from "../service.ts";
+import { artifactProblems } from "./artifact_problems.ts";
 import { checkImage } from "./container_shape.ts";
 import { denoProblems } from "./deno_problems.ts";
+import { deviceProblems } from "./device_problems.ts";
 import { commandProblem } from "./process_command.ts";
 import { programProblems, type ProgramSpec } from "./program.ts";
 import { checkContainerReferences, checkProcessReferences } from "./reference_shape.ts";
@@ -48,6 +51,7 @@ export function settleRuntime(
       if (Configs) ContainerSpec.Configs = withExtensions(Configs, known?.Configs);
       checkImage(ContainerSpec.Image, "TaskTemplate.ContainerSpec.Image", problems);
       checkContainerReferences(ContainerSpec, "TaskTemplate.ContainerSpec", problems);
+      labelledAccess(ContainerSpec.Labels, "TaskTemplate.ContainerSpec.Labels", problems);
     }
     return { ContainerSpec: { Image: "", ...ContainerSpec } as ContainerSpec, ...common, ...end };
   }
@@ -107,9 +111,11 @@ function settleProcess(
     problems.push({ field: "TaskTemplate.ProcessSpec.Command", message: "a program must be provided" });
   }
   checkCommand(process?.Command, problems);
+  problems.push(...deviceProblems("TaskTemplate.ProcessSpec.Devices", process?.Devices ?? []));
+  problems.push(...artifactProblems("TaskTemplate.ProcessSpec.Artifacts", process?.Artifacts ?? []));
   checkProgram("TaskTemplate.ProcessSpec", process, problems);
   checkProcessReferences(process ?? {}, "TaskTemplate.ProcessSpec", problems);
-  return { ...process, Command: process?.Command ?? "" };
+  return { ...process, Command: process?.Command ?? "" } as ProcessSpec;
 }
 
 function settleDeno(

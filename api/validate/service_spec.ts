@@ -4,6 +4,7 @@ import {
   type EndpointSpec,
   isJob,
   type PortConfig,
+  publishesByIngress,
   type ServiceMode,
   type ServiceSpec,
   type UpdateConfig,
@@ -135,6 +136,7 @@ export function parseServiceSpec(
   }
   if (checked.RollbackConfig !== undefined) spec.RollbackConfig = settleUpdate(checked.RollbackConfig);
   if (checked.EndpointSpec !== undefined) spec.EndpointSpec = settleEndpoint(checked.EndpointSpec, problems);
+  checkMesh(spec, problems);
   checkRollout(spec, problems);
   checkSize(spec, "spec", MAX_SPEC_BYTES, problems);
   if (problems.length === 0) checkTemplates(spec, problems);
@@ -179,16 +181,22 @@ function settleUpdate(update: Shaped<typeof updateShape>): UpdateConfig {
   };
 }
 
+/** What is in its device's own network, or in none, cannot be reached over another. */
+function checkMesh(spec: ServiceSpec, problems: FieldProblem[]): void {
+  const own = spec.TaskTemplate.Networks?.find(({ Target }) => Target === "host" || Target === "none");
+  if (own === undefined || !publishesByIngress(spec)) return;
+  const message = `ports published with ingress mode cannot be used with network ${own.Target}`;
+  problems.push({ field: "EndpointSpec.Ports", message });
+}
+
 function settleEndpoint(endpoint: Shaped<typeof endpointShape>, problems: FieldProblem[]): EndpointSpec {
   const taken = new Set<string>();
   const ports = endpoint.Ports?.map((each, index): PortConfig => {
     const field = `EndpointSpec.Ports[${index}]`;
     const { Name, Protocol = "tcp", TargetPort = 0, PublishedPort, PublishMode = "ingress" } = each;
-    if (PublishMode === "ingress") {
-      problems.push({
-        field: `${field}.PublishMode`,
-        message: "the routing mesh (ingress) is not available yet, use host",
-      });
+    if (PublishMode === "ingress" && endpoint.Mode === "dnsrr") {
+      const message = "EndpointSpec: port published with ingress mode can't be used with dnsrr mode";
+      problems.push({ field: `${field}.PublishMode`, message });
     }
     if (TargetPort === 0) {
       problems.push({ field: `${field}.TargetPort`, message: "a target port must be provided" });

@@ -11,6 +11,9 @@ import { type ProcessSpec, RUNTIME_DENO, RUNTIME_PROCESS, type TaskSpec } from "
 /** Fields that a container has in common with every program that runs on the device. */
 const SHARED = ["Args", "Env", "Dir", "User", "StopSignal", "StopGracePeriod"] as const;
 
+/** Fields of a process that a container's view has no place for; what is not seen stays. */
+const HIDDEN = ["Artifacts", "ReadOnly", "PrivateTmp", "Devices"] as const;
+
 type Shared = Pick<ProcessSpec, typeof SHARED[number]>;
 
 /** The container that stands for a task of another runtime. */
@@ -25,6 +28,7 @@ export function shownContainer(
   }
   if (process === undefined) return { Image: `${tag(task.Runtime)}:latest` };
   const { Command, ...rest } = process;
+  for (const field of HIDDEN) delete rest[field];
   const base = Command.slice(Command.lastIndexOf("/") + 1);
   return { Image: `${RUNTIME_PROCESS}:${tag(base)}`, Command: [Command], ...rest };
 }
@@ -55,6 +59,7 @@ export function processFromShown(
   const { Args: _args, ...rest } = sharedOf(edited);
   return {
     Command: command,
+    ...Object.fromEntries(HIDDEN.filter((field) => field in current).map((field) => [field, current[field]])),
     ...(args.length > 0 && { Args: args }),
     ...rest,
     ...(edited.Secrets !== undefined && { Secrets: withExtensions(edited.Secrets, current.Secrets) }),

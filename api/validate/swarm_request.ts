@@ -1,29 +1,32 @@
 /** Normalizes and validates what `/swarm/init` and `/swarm/join` are asked. */
 import { CoveyError, type FieldProblem } from "../errors.ts";
 import type { NodeAvailability } from "../node.ts";
-import { anyObject, flag, line, list, oneOfFolded, record, type Shape, unsupported } from "./shape.ts";
-
-const overlay = unsupported("overlay networks are not available yet");
+import { type AddressPools, checkPools, poolsShape } from "./address_pools.ts";
+import { anyObject, flag, line, list, oneOfFolded, quoted, record, type Shape } from "./shape.ts";
 
 const common = {
   ListenAddr: line(),
   AdvertiseAddr: line(),
-  DataPathAddr: overlay,
+  DataPathAddr: line(),
   Availability: oneOfFolded(["active", "pause", "drain"], (word) => `invalid Availability: "${word}"`),
 };
 
-/** Docker's default, which its client always sends. */
-const SUBNET_SIZE = 24;
+/** Docker's range of the port that overlay networks use between nodes. */
+const MIN_DATA_PATH_PORT = 1024, MAX_DATA_PATH_PORT = 49_151;
 
-function subnetSize(value: unknown, path: string, problems: FieldProblem[]): undefined {
-  if (value !== SUBNET_SIZE) overlay(value, path, problems);
-}
+const dataPathPort: Shape<number> = (value, path, problems) => {
+  if (value === 0) return undefined;
+  const isPort = typeof value === "number" && Number.isInteger(value);
+  if (isPort && value >= MIN_DATA_PATH_PORT && value <= MAX_DATA_PATH_PORT) return value;
+  const range = `(${MIN_DATA_PATH_PORT}-${MAX_DATA_PATH_PORT})`;
+  const message = `Datapath port number is not in valid range ${range} : ${quoted(value)}`;
+  problems.push({ field: path, message });
+};
 
 const initShape = record({
   ...common,
-  DataPathPort: overlay,
-  DefaultAddrPool: overlay,
-  SubnetSize: subnetSize as Shape<never>,
+  DataPathPort: dataPathPort,
+  ...poolsShape,
   ForceNewCluster: flag,
   AutoLockManagers: flag,
   Spec: anyObject,
@@ -37,7 +40,15 @@ const joinShape = record({ ...common, RemoteAddrs: list(line()), JoinToken: line
 export interface MemberRequest {
   ListenAddr?: string;
   AdvertiseAddr?: string;
+  /** IP address or interface to which other nodes send what is for overlay networks. */
+  DataPathAddr?: string;
   Availability?: NodeAvailability;
+}
+
+/** How overlay networks get from node to node. */
+export interface DataPath {
+  /** UDP */
+  DataPathPort?: number;
 }
 
 function check<T>(
@@ -61,26 +72,19 @@ export function forcesNewCluster(body: unknown): boolean {
 /** What to start a swarm with; `Spec` is not looked into. Throws `invalid_argument` with every problem. */
 export function parseInitRequest(
   body: unknown,
-): MemberRequest & {
+): MemberRequest & AddressPools & DataPath & {
   ForceNewCluster?: boolean;
   AutoLockManagers?: boolean;
   Spec?: Record<string, unknown>;
 } {
-  const { DataPathAddr: _, DataPathPort: _port, DefaultAddrPool: _pool, SubnetSize: _size, ...request } =
-    check(
-      initShape,
-      body,
-      "start a swarm",
-      () => {},
-    );
-  return request;
+  return check(initShape, body, "start a swarm", checkPools);
 }
 
 /** Which swarm to join. Throws as {@linkcode parseInitRequest}. */
 export function parseJoinRequest(
   body: unknown,
 ): MemberRequest & { RemoteAddrs: string[]; JoinToken: string } {
-  const { DataPathAddr: _, RemoteAddrs = [], JoinToken = "", ...request } = check(
+  const { RemoteAddrs = [], JoinToken = "", ...request } = check(
     joinShape,
     body,
     "join a swarm",

@@ -1,4 +1,6 @@
 /** The shape of `TaskTemplate`: resources, restart policy, placement, log driver. */
+import { MAX_DEVICES } from "./device_problems.ts";
+import { MAX_ARTIFACTS, MAX_MODE } from "./artifact_problems.ts";
 import { parseConstraint } from "../constraint.ts";
 import { containerShape } from "./container_shape.ts";
 import { MAX_SOURCE_LENGTH } from "./deno_problems.ts";
@@ -12,6 +14,7 @@ import {
   list,
   nonZero,
   oneOf,
+  onlyTrue,
   record,
   type Shape,
   stringMap,
@@ -109,9 +112,24 @@ const containersOnly = Object.fromEntries(
   ].map((field) => [field, unsupported("only containers have it, a program has what its device has")]),
 );
 
+const artifacts = list(
+  record({
+    Name: line(),
+    Platform: record({ OS: line(), Architecture: line() }),
+    URL: line(),
+    SHA256: line(),
+    Mode: integer(0, MAX_MODE),
+  }),
+  MAX_ARTIFACTS,
+);
+
 const processShape = record({
   ...containersOnly,
   Command: line(),
+  Artifacts: artifacts,
+  ReadOnly: onlyTrue,
+  PrivateTmp: onlyTrue,
+  Devices: list(line(), MAX_DEVICES),
   Args: strings,
   Env: strings,
   Dir: line(),

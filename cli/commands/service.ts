@@ -16,6 +16,7 @@ import { addServiceFlags, scaled } from "../service_flags.ts";
 import { addDenoFlags } from "../deno_flags.ts";
 import { specFromFlags, updatedSpec } from "../service_spec.ts";
 import { parseCount } from "../units.ts";
+import { logsCommand } from "./logs.ts";
 import { printTasks } from "./task.ts";
 
 /** Adds the `service` commands. */
@@ -23,6 +24,7 @@ export function serviceCommands(program: Command, context: Context): void {
   const service = program.command("service").description("Manage services");
   create(service, context);
   list(service, context);
+  logsCommand(service, context, "service");
   tasks(service, context);
   inspect(service, context);
   scale(service, context);

@@ -4,9 +4,9 @@ import { CoveyError } from "../../api/errors.ts";
 import { TOKEN_VARIABLE } from "../../api/handed_token.ts";
 import type { InfoView, SwarmView } from "../api_types.ts";
 import type { ControlClient } from "../client.ts";
-import { type Context, withClient } from "../context.ts";
+import { collect, type Context, withClient } from "../context.ts";
 import { readJoinToken } from "../join_token.ts";
-import { parseChoice } from "../units.ts";
+import { parseChoice, parseCount } from "../units.ts";
 import { lockCommands, printUnlockKey } from "./swarm_lock.ts";
 
 const AVAILABILITIES = ["active", "pause", "drain"] as const;
@@ -26,6 +26,15 @@ function init(swarm: Command, context: Context) {
     .option("--advertise-addr <address>", "HOST[:PORT] that other nodes reach this one at")
     .option("--listen-addr <address>", "HOST:PORT to listen on")
     .option("--availability <availability>", '"active", "pause" or "drain"', "active")
+    .option("--data-path-addr <address>", "address or interface for overlay networks")
+    .option("--data-path-port <port>", "UDP port of overlay networks between nodes (default 4789)")
+    .option(
+      "--default-addr-pool <cidr>",
+      "where networks get their addresses from; may be repeated",
+      collect,
+      [],
+    )
+    .option("--default-addr-pool-mask-length <bits>", "mask of a network's subnet", "24")
     .option("--autolock", "a manager that starts again asks for the unlock key")
     .option("--force-new-cluster", "make this manager the only one of a cluster that lost its quorum")
     .action((options, command) =>
@@ -33,6 +42,10 @@ function init(swarm: Command, context: Context) {
         const nodeID = await client.post<string>("/swarm/init", {
           ListenAddr: options.listenAddr ?? "",
           AdvertiseAddr: options.advertiseAddr ?? "",
+          DataPathAddr: options.dataPathAddr ?? "",
+          DataPathPort: parseCount("data-path-port", options.dataPathPort ?? "0"),
+          DefaultAddrPool: options.defaultAddrPool,
+          SubnetSize: parseCount("default-addr-pool-mask-length", options.defaultAddrPoolMaskLength),
           ForceNewCluster: options.forceNewCluster ?? false,
           Availability: parseChoice("availability", options.availability, AVAILABILITIES),
           ...(options.autolock && { AutoLockManagers: true }),
@@ -62,6 +75,7 @@ function join(swarm: Command, context: Context) {
     .option("--token <token>", "the join token; - reads it from standard input, as other users can see flags")
     .option("--advertise-addr <address>", "HOST[:PORT] that other nodes reach this one at")
     .option("--listen-addr <address>", "HOST:PORT to listen on")
+    .option("--data-path-addr <address>", "address or interface for overlay networks")
     .option("--availability <availability>", '"active", "pause" or "drain"', "active")
     .action((address: string, options, command) =>
       withClient(context, command, async (client) => {
@@ -70,6 +84,7 @@ function join(swarm: Command, context: Context) {
           JoinToken: await readJoinToken(options, context),
           AdvertiseAddr: options.advertiseAddr ?? "",
           ListenAddr: options.listenAddr ?? "",
+          DataPathAddr: options.dataPathAddr ?? "",
           Availability: parseChoice("availability", options.availability, AVAILABILITIES),
         });
         const { Swarm } = await client.get<InfoView>("/info");

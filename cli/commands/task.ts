@@ -6,6 +6,7 @@ import { type Context, listFlags, withClient } from "../context.ts";
 import { hostnames, parseFilters } from "../lookup.ts";
 import { type Output, printList, printObjects, shownID } from "../output.ts";
 import { formatAge } from "../units.ts";
+import { logsCommand } from "./logs.ts";
 
 /** Prints tasks as `docker service ps` does: newest first within a slot, older ones marked, each with its error. */
 export async function printTasks(
@@ -54,6 +55,7 @@ export function taskCommands(program: Command, context: Context): void {
         await printTasks(context.output, client, tasks, options);
       })
     );
+  logsCommand(task, context, "task");
   task.command("inspect").description("Show tasks in full").argument("<task...>")
     .option("--format <format>", '"json"')
     .action((references: string[], _options, command) =>

@@ -44,24 +44,29 @@ function shortMount(scope: Scope, service: Section, scalar: Scalar, path: string
 }
 
 function longMount(scope: Scope, section: Section): Mount | undefined {
-  const Type = section.choice("type", ["volume", "bind", "tmpfs", "npipe", "cluster"] as const);
+  const Type = section.choice("type", ["volume", "bind", "tmpfs", "image", "npipe", "cluster"] as const);
   const Source = section.text("source"),
     Target = section.text("target"),
     ReadOnly = section.flag("read_only");
   const consistency = section.text("consistency");
   const bind = section.section("bind"), volume = section.section("volume"), tmpfs = section.section("tmpfs");
+  const image = section.section("image");
   const BindOptions = bind && compact<NonNullable<Mount["BindOptions"]>>({
     Propagation: bind.choice("propagation", PROPAGATIONS),
     CreateMountpoint: bind.flag("create_host_path"),
   });
   bind?.text("selinux");
-  const NoCopy = volume?.flag("nocopy");
-  volume?.unsupported({ subpath: "" });
+  const VolumeOptions = volume && compact<NonNullable<Mount["VolumeOptions"]>>({
+    NoCopy: volume.flag("nocopy") || undefined,
+    Subpath: volume.text("subpath"),
+  });
+  const ImageOptions = image &&
+    compact<NonNullable<Mount["ImageOptions"]>>({ Subpath: image.text("subpath") });
   const TmpfsOptions = tmpfs && compact<NonNullable<Mount["TmpfsOptions"]>>({
     SizeBytes: tmpfs.bytes("size"),
     Mode: tmpfs.count("mode"),
   });
-  for (const each of [section, bind, volume, tmpfs]) each?.end();
+  for (const each of [section, bind, volume, image, tmpfs]) each?.end();
   if (Type === undefined || Target === undefined) {
     section.problems.add(section.at, section.path, "want a type and a target");
     return undefined;
@@ -73,7 +78,8 @@ function longMount(scope: Scope, section: Section): Mount | undefined {
     ...(ReadOnly && { ReadOnly }),
     ...(consistency !== undefined && { Consistency: consistency }),
     ...(BindOptions && { BindOptions }),
-    ...(NoCopy && { VolumeOptions: { NoCopy } }),
+    ...(VolumeOptions && { VolumeOptions }),
+    ...(ImageOptions && { ImageOptions }),
     ...(TmpfsOptions && { TmpfsOptions }),
   };
   if (Type === "bind" && Source !== undefined) {

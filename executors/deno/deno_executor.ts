@@ -1,7 +1,7 @@
 /** Runs scripts and WebAssembly modules with the Deno that runs the agent, as programs under the process executor's shim. */
 import { dirname, join } from "node:path";
 import { RUNTIME_DENO } from "../../api/service.ts";
-import type { Executor, ExecutorContext, Reloader, Sweeper } from "../executor.ts";
+import type { Executor, ExecutorContext, LogSource, Reloader, Sweeper } from "../executor.ts";
 import { defaultShim } from "../default_shim.ts";
 import { createProgramExecutor, type ProcessOptions } from "../process/process_executor.ts";
 import { denoRequest } from "./deno_spec.ts";
@@ -10,7 +10,7 @@ import { denoRequest } from "./deno_spec.ts";
 export async function createDenoExecutor(
   context: ExecutorContext,
   options: ProcessOptions = {},
-): Promise<Executor & Sweeper & Reloader> {
+): Promise<Executor & Sweeper & Reloader & LogSource> {
   // They stand beside the shim, wherever the agent's own modules were bundled to.
   const folder = join(dirname(options.shim ?? defaultShim()), "../deno");
   const loaders = {

@@ -1,10 +1,13 @@
 /** From a task to the body of `POST /containers/create` (moby `daemon/cluster/executor/container`). */
-import type { ContainerSpec, Mount } from "../../api/container_spec.ts";
+import type { ContainerSpec, HealthConfig, Mount } from "../../api/container_spec.ts";
 import { CoveyError, type FieldProblem } from "../../api/errors.ts";
+import { labelledAccess } from "../../api/host_access.ts";
 import type { GenericResource } from "../../api/objects.ts";
 import { type PortConfig, stopGraceMs } from "../../api/service.ts";
 import { type Task, taskName } from "../../api/task.ts";
 import type { ContainerFiles } from "./container_files.ts";
+import { type ContainerNetworks, endpointConfig } from "./container_networks.ts";
+import type { GrantedAccess } from "./host_access.ts";
 import { withDefaultTag } from "./image_ref.ts";
 
 /** Every container of a task has this label. */
@@ -95,7 +98,13 @@ function securityOptions(privileges: Privileges): string[] {
   return options;
 }
 
-function hostConfig(task: Task, spec: ContainerSpec, files: ContainerFiles) {
+function hostConfig(
+  task: Task,
+  spec: ContainerSpec,
+  files: ContainerFiles,
+  networks: ContainerNetworks | undefined,
+  access: GrantedAccess,
+) {
   const { Limits, Reservations } = task.Spec.Resources ?? {};
   const { bindings } = hostPorts(task.Ports);
   const log = task.Spec.LogDriver ?? task.LogDriver;
@@ -107,6 +116,7 @@ function hostConfig(task: Task, spec: ContainerSpec, files: ContainerFiles) {
     CpuQuota: Limits?.NanoCPUs ? Math.round(Limits.NanoCPUs * CPU_PERIOD_US / 1e9) : undefined,
     PidsLimit: Limits?.Pids || undefined,
     GroupAdd: spec.Groups,
+    ...access,
     PortBindings: bindings,
     Mounts: spec.Mounts || files.mounts.length > 0
       ? [...spec.Mounts?.map(mount) ?? [], ...files.mounts]
@@ -120,13 +130,13 @@ function hostConfig(task: Task, spec: ContainerSpec, files: ContainerFiles) {
     Ulimits: spec.Ulimits,
     OomScoreAdj: spec.OomScoreAdj,
     ExtraHosts: spec.Hosts && extraHosts(spec.Hosts),
-    Dns: spec.DNSConfig?.Nameservers,
+    Dns: spec.DNSConfig?.Nameservers ?? (networks?.nameservers.length ? networks.nameservers : undefined),
     DnsSearch: spec.DNSConfig?.Search,
     DnsOptions: spec.DNSConfig?.Options,
     SecurityOpt: security.length > 0 ? security : undefined,
     LogConfig: log?.Name ? { Type: log.Name, Config: log.Options ?? {} } : undefined,
     // One that every engine has: those know neither aliases nor options.
-    NetworkMode: task.Spec.Networks?.[0]?.Target,
+    NetworkMode: networks?.mode ?? task.Spec.Networks?.[0]?.Target,
     // The agent restarts tasks, never the engine.
     RestartPolicy: { Name: "no" },
   });
@@ -134,8 +144,17 @@ function hostConfig(task: Task, spec: ContainerSpec, files: ContainerFiles) {
 
 const NO_FILES: ContainerFiles = { mounts: [], links: [], env: [] };
 
-/** The body that creates `task`'s container; the spec must have passed {@linkcode checkContainerTask}. */
-export function createBody(task: Task, nodeID: string, files = NO_FILES): Record<string, unknown> {
+/**
+ * The body that creates `task`'s container, with the files, networks and what of the device it has; the spec must have passed
+ * {@linkcode checkContainerTask}.
+ */
+export function createBody(
+  task: Task,
+  nodeID: string,
+  files = NO_FILES,
+  networks?: ContainerNetworks,
+  access: GrantedAccess = {},
+): Record<string, unknown> {
   const spec = task.Spec.ContainerSpec!;
   return defined({
     Image: withDefaultTag(spec.Image),
@@ -153,19 +172,53 @@ export function createBody(task: Task, nodeID: string, files = NO_FILES): Record
     StopTimeout: spec.StopGracePeriod === undefined ? undefined : stopSeconds(spec),
     Healthcheck: spec.Healthcheck,
     ExposedPorts: hostPorts(task.Ports).exposed,
-    HostConfig: hostConfig(task, spec, files),
+    HostConfig: hostConfig(task, spec, files, networks, access),
+    NetworkingConfig: networks?.first &&
+      { EndpointsConfig: { [networks.mode]: endpointConfig(networks.first) } },
   });
 }
 
+/** What an engine knows from a version of its API on. */
+export interface NewerNeed {
+  version: string;
+  what: string;
+}
+
+/** True for a mount of which an engine has to know something. */
+type MountTest = (mount: Mount) => unknown;
+
+/** Newest first: an engine that knows the first of a spec's knows all of them. */
+const NEWER: readonly (NewerNeed & { mount?: MountTest; health?: (health: HealthConfig) => unknown })[] = [
+  { version: "v1.48", what: "image mounts", mount: ({ Type }) => Type === "image" },
+  { version: "v1.45", what: "volume subpaths", mount: ({ VolumeOptions }) => VolumeOptions?.Subpath },
+  { version: "v1.44", what: "health checks with a start interval", health: (check) => check.StartInterval },
+  {
+    version: "v1.44",
+    what: "recursive read-only binds",
+    mount: ({ BindOptions: bind }) => bind?.ReadOnlyNonRecursive || bind?.ReadOnlyForceRecursive,
+  },
+  {
+    version: "v1.42",
+    what: "binds that make their source",
+    mount: ({ BindOptions }) => BindOptions?.CreateMountpoint,
+  },
+];
+
 /**
- * The API version from which on an engine knows all that `spec` asks for, if the usual one is too old: asked in that, it
- * would leave the rest out without a word.
+ * The API version from which on an engine knows all that `spec` asks for, and what that is, if the usual one is too old: asked
+ * in that, it would leave the rest out without a word.
  */
-export function versionFor({ Healthcheck, Mounts = [] }: ContainerSpec): string | undefined {
-  const binds = Mounts.map((each) => each.BindOptions ?? {});
-  const isRecursive = binds.some((bind) => bind.ReadOnlyNonRecursive || bind.ReadOnlyForceRecursive);
-  if (Healthcheck?.StartInterval || isRecursive) return "v1.44";
-  return binds.some((bind) => bind.CreateMountpoint) ? "v1.42" : undefined;
+export function newerNeed({ Healthcheck, Mounts = [] }: ContainerSpec): NewerNeed | undefined {
+  return NEWER.find(({ mount, health }) =>
+    mount !== undefined ? Mounts.some(mount) : Healthcheck && health?.(Healthcheck)
+  );
+}
+
+/** `error` of an engine, which for one that is too old says what for. */
+export function tooOld(error: CoveyError, { version, what }: NewerNeed): CoveyError {
+  if (!/is too new/.test(error.message)) return error;
+  const needed = `${what} need an engine of API ${version.slice(1)} or newer`;
+  return new CoveyError("invalid_argument", `${needed}: ${error.message}`, { cause: error });
 }
 
 /** Grace period in whole seconds, rounded up; the engine counts no finer. */
@@ -186,7 +239,8 @@ export function checkContainerTask(task: Task): void {
   if (spec?.Image && !/^[A-Za-z0-9][A-Za-z0-9._:@/-]*$/.test(spec.Image)) {
     problems.push({ field: "ContainerSpec.Image", message: `invalid reference format: ${spec.Image}` });
   }
-  if ((task.Spec.Networks?.length ?? 0) > 1) {
+  if (spec) labelledAccess(spec.Labels, "ContainerSpec.Labels", problems);
+  if (task.NetworkAttachments === undefined && (task.Spec.Networks?.length ?? 0) > 1) {
     problems.push({ field: "Networks", message: "more than one network is not supported" });
   }
   if (problems.length > 0) throw CoveyError.invalid("run task as a container", problems);

@@ -16,14 +16,17 @@ import { type ContainerStatus, type Task, taskName } from "../../api/task.ts";
 import type { Controller, Dependencies, Exit, Handle } from "../executor.ts";
 import type { MemoryFolder } from "../memory_folder.ts";
 import { aborted, orAbort } from "../../api/or_abort.ts";
-import { createBody, LABEL_TASK_ID, stopSeconds, versionFor } from "./container_config.ts";
+import { createBody, LABEL_TASK_ID, newerNeed, stopSeconds, tooOld } from "./container_config.ts";
 import { type ContainerFiles, containerFiles } from "./container_files.ts";
+import type { ContainerNetworks } from "./container_networks.ts";
 import type { EngineClient } from "./engine_client.ts";
+import type { EngineNetworks } from "./engine_networks.ts";
 import type { ContainerInspect, EngineInfo, ImageInspect } from "./engine_types.ts";
 import type { EventHub } from "./event_hub.ts";
+import { grantedAccess } from "./host_access.ts";
 import type { ImageKeeper } from "./image_keeper.ts";
 import type { ImagePuller } from "./image_puller.ts";
-import { isUnknownImage, runsOn } from "./image_ref.ts";
+import { isOfOneRegistry, isUnknownImage, runsOn } from "./image_ref.ts";
 import { linkArchive } from "./link_archive.ts";
 import { publishedPorts } from "./published_ports.ts";
 
@@ -42,6 +45,9 @@ export interface EngineNode {
   clock: Clock;
   nodeID: string;
   memory: MemoryFolder;
+  networks: EngineNetworks;
+  /** Absolute path of `shim.sh`, which knows what containers may have of the device. */
+  shim: string;
 }
 
 /** Runs one task as a container. */
@@ -84,13 +90,20 @@ export class DockerController implements Controller {
 
   async #create(signal: AbortSignal): Promise<void> {
     const spec = this.#task.Spec.ContainerSpec!, auth = spec.PullOptions?.RegistryAuth;
+    const access = await grantedAccess(this.#task, this.#node.shim);
     const pullError = await this.#node.images.ensure(spec.Image, signal, auth);
-    const version = versionFor(spec), files = await this.#writeFiles();
+    for (const { Type, Source } of spec.Mounts ?? []) {
+      if (Type !== "image" || Source === undefined) continue;
+      // Credentials are for their own registry only.
+      await this.#node.images.ensure(Source, signal, isOfOneRegistry(Source, spec.Image) ? auth : undefined);
+    }
+    const newer = newerNeed(spec), files = await this.#writeFiles();
+    const networks = await this.#node.networks.prepare(this.#task, signal);
     try {
       const { Id } = await this.#node.engine.call<{ Id: string }>("POST", "/containers/create", {
         query: { name: this.#name },
-        body: createBody(this.#task, this.#node.nodeID, files),
-        ...(version !== undefined && { version }),
+        body: createBody(this.#task, this.#node.nodeID, files, networks, access),
+        ...(newer !== undefined && { version: newer.version }),
         signal,
       });
       this.#id = Id;
@@ -104,9 +117,12 @@ export class DockerController implements Controller {
       ) {
         throw new CoveyError(error.code, `${error.message} (${pullError})`, { cause: error });
       }
-      if (!found) throw error;
+      if (!found) throw newer && error instanceof CoveyError ? tooOld(error, newer) : error;
       this.#adopt(found);
+      if (found.State.Status !== "created") return;
     }
+    // Also one whose agent ended before it had connected it.
+    if (networks !== undefined) await this.#connect(networks, signal);
     if (this.#fresh) await this.#link(files, signal);
   }
 
@@ -221,6 +237,7 @@ export class DockerController implements Controller {
     }
     this.#id = undefined;
     this.#last = undefined;
+    await this.#node.networks.release(this.#task);
     await this.#node.memory.remove(this.#task);
     this.#files = undefined;
   }
@@ -250,6 +267,19 @@ export class DockerController implements Controller {
   close(): Promise<void> {
     if (this.#id) this.#node.events.forget(this.#id);
     return Promise.resolve();
+  }
+
+  /** A container that could not be connected to all its networks is not kept: it would be taken for one that is. */
+  async #connect(networks: ContainerNetworks, signal: AbortSignal): Promise<void> {
+    try {
+      await this.#node.networks.connect(this.#id!, networks, signal);
+    } catch (error) {
+      const id = this.#id!;
+      this.#id = undefined;
+      this.#fresh = false;
+      await this.#delete(id, signal);
+      throw error;
+    }
   }
 
   async #start(signal: AbortSignal): Promise<void> {

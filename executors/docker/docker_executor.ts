@@ -10,6 +10,10 @@ import type {
   ExecutorContext,
   ExecutorDescription,
   Handle,
+  LogRequest,
+  LogSource,
+  LogStep,
+  OverlayExecutor,
   Reloader,
   Sweeper,
 } from "../executor.ts";
@@ -22,15 +26,17 @@ import { fileName } from "./container_files.ts";
 import { DockerController, type EngineNode, HANDLE_VERSION } from "./docker_controller.ts";
 import { EngineClient } from "./engine_client.ts";
 import type { ContainerInspect, ContainerSummary, EngineInfo } from "./engine_types.ts";
+import { EngineNetworks } from "./engine_networks.ts";
 import { EventHub } from "./event_hub.ts";
 import { ImageKeeper } from "./image_keeper.ts";
 import { ImagePuller } from "./image_puller.ts";
+import { containerLog } from "./log_stream.ts";
 
 /** What must be said. */
 export interface DockerOptions {
   /** Absolute path of the engine's socket. */
   socket: string;
-  /** Absolute path of `shim.sh`, which keeps secrets in memory. */
+  /** Absolute path of `shim.sh`, which keeps secrets in memory and knows what containers may have of the device. */
   shim?: string | undefined;
   clock?: Clock;
 }
@@ -38,10 +44,10 @@ export interface DockerOptions {
 /** How long the engine may take to say what it is; a session is waiting for it. */
 const DESCRIBE_TIMEOUT_MS = 10_000;
 
-class DockerExecutor implements Executor, Sweeper, Reloader {
+class DockerExecutor implements Executor, Sweeper, Reloader, LogSource, OverlayExecutor {
   readonly name = "docker";
   readonly runtime = RUNTIME_CONTAINER;
-  readonly capabilities = ["sweep", "reload"] as const;
+  readonly capabilities = ["sweep", "reload", "logs", "overlay"] as const;
   readonly #node: EngineNode;
 
   constructor(
@@ -57,7 +63,9 @@ class DockerExecutor implements Executor, Sweeper, Reloader {
       images: new ImagePuller(engine, clock, (id) => void keeper.pulled(id)),
       events: new EventHub(engine, clock),
       nodeID: context.nodeID,
+      shim,
       memory: new MemoryFolder(shim, `${context.stateDir}/docker`),
+      networks: new EngineNetworks(engine, context.nodeID, context.networks),
     };
   }
 
@@ -81,6 +89,10 @@ class DockerExecutor implements Executor, Sweeper, Reloader {
     }
   }
 
+  checkOverlay(signal: AbortSignal): Promise<void> {
+    return this.#node.networks.check(signal);
+  }
+
   // deno-lint-ignore require-await -- a spec that cannot run rejects, it does not throw
   async controller(task: Task, dependencies = NO_DEPENDENCIES): Promise<Controller> {
     checkContainerTask(task);
@@ -93,6 +105,7 @@ class DockerExecutor implements Executor, Sweeper, Reloader {
     dependencies: Dependencies = NO_DEPENDENCIES,
   ): Promise<Controller> {
     checkContainerTask(task);
+    this.#node.networks.use(task);
     const id = handle.data.ContainerID;
     if (handle.version !== HANDLE_VERSION || typeof id !== "string" || !/^[0-9a-f]{64}$/.test(id)) {
       throw new CoveyError(
@@ -139,7 +152,18 @@ class DockerExecutor implements Executor, Sweeper, Reloader {
     });
     const services = containers.map(({ Labels }) => Labels["com.docker.swarm.service.id"] ?? "");
     await this.#node.keeper.clean(new Set(services), signal);
+    await this.#node.networks.sweep(signal);
     return [...new Set([...ids.map((id) => taskOf.get(id)!), ...await this.#node.memory.sweep(keep)])];
+  }
+
+  async *logs({ data }: Handle, request: LogRequest, signal: AbortSignal): AsyncGenerator<LogStep> {
+    const { engine, clock } = this.#node, id = String(data.ContainerID);
+    try {
+      yield* containerLog(engine, id, request, clock, signal);
+    } catch (thrown) {
+      // Removed while it was read: it has no more.
+      if (!hasCode(thrown, "not_found")) throw thrown;
+    }
   }
 
   async close(): Promise<void> {
@@ -166,6 +190,6 @@ function pluginsOf({ Plugins }: EngineInfo): { Type: string; Name: string }[] {
 export function createDockerExecutor(
   context: ExecutorContext,
   options: DockerOptions,
-): Executor & Sweeper & Reloader {
+): Executor & Sweeper & Reloader & LogSource & OverlayExecutor {
   return new DockerExecutor(context, options);
 }

@@ -56,6 +56,11 @@ export class EngineClient {
     if (rest.trim() !== "") yield parse(rest, path) as T;
   }
 
+  /** The bytes that a call answers with, as they come; each piece is good only until the next. */
+  bytes(method: string, path: string, options: CallOptions = {}): AsyncIterable<Uint8Array> {
+    return this.#pieces(method, path, options);
+  }
+
   /** Ends all connections. */
   close(): void {
     for (const connection of [...this.#open]) this.#end(connection);

@@ -13,6 +13,9 @@ export interface MockScript {
   /** How long the program runs; until it is stopped if left out. */
   RunMs?: number;
   ExitCode?: number;
+  /** Lines that it prints when it starts: first to its output, then to its errors. */
+  Output?: string;
+  Errors?: string;
   /** The call that fails. */
   FailAt?: "prepare" | "start" | "wait" | "shutdown" | "terminate" | "remove";
   /** Message of the failure. */
@@ -56,6 +59,9 @@ export class MockController implements Controller {
     await sleep(this.#world.clock, this.#script.StartMs ?? 0, signal);
     if (this.#script.BlockStart) await orAbort(program.unblocked.promise, signal);
     this.#world.launch(this.#id, this.#script.RunMs, this.#script.ExitCode ?? 0);
+    const { Output = "", Errors = "" } = this.#script;
+    for (const line of Output.split("\n").slice(0, -1)) this.#world.print(this.#id, line);
+    for (const line of Errors.split("\n").slice(0, -1)) this.#world.print(this.#id, line, "stderr");
   }
 
   async wait(signal: AbortSignal): Promise<Exit> {

@@ -2,7 +2,8 @@
 import { sleep } from "../../api/clock.ts";
 import { CoveyError } from "../../api/errors.ts";
 import type { Task } from "../../api/task.ts";
-import type { Controller, Executor, Handle, Sweeper } from "../executor.ts";
+import type { Controller, Executor, Handle, LogRequest, LogSource, LogStep, Sweeper } from "../executor.ts";
+import { orAbort } from "../../api/or_abort.ts";
 import { sweepEach } from "../sweep_each.ts";
 import { MockController, type MockScript } from "./mock_controller.ts";
 import type { MockWorld } from "./mock_world.ts";
@@ -15,6 +16,8 @@ const FIELDS: Record<keyof MockScript, "number" | "string" | "boolean"> = {
   StartMs: "number",
   RunMs: "number",
   ExitCode: "number",
+  Output: "string",
+  Errors: "string",
   FailAt: "string",
   Error: "string",
   RetryableTimes: "number",
@@ -41,10 +44,10 @@ function scriptOf(task: Task): MockScript {
   return payload as MockScript;
 }
 
-class MockExecutor implements Executor, Sweeper {
+class MockExecutor implements Executor, Sweeper, LogSource {
   readonly name = "mock";
   readonly runtime = RUNTIME_MOCK;
-  readonly capabilities = ["sweep"] as const;
+  readonly capabilities = ["sweep", "logs"] as const;
   readonly #world: MockWorld;
 
   constructor(world: MockWorld) {
@@ -78,12 +81,34 @@ class MockExecutor implements Executor, Sweeper {
     );
   }
 
+  async *logs(handle: Handle, request: LogRequest, signal: AbortSignal): AsyncGenerator<LogStep> {
+    const program = this.#world.programs.get(String(handle.data.TaskID));
+    const { streams, follow, tail, since = "", after = "" } = request;
+    const wanted = ({ Stream, Time }: Exclude<LogStep, string>) =>
+      streams.includes(Stream) && Time >= since && Time > after;
+    const before = program?.lines.filter(wanted) ?? [];
+    let at = program?.lines.length ?? 0;
+    yield* tail === undefined ? before : before.slice(Math.max(0, before.length - tail));
+    yield "caught up";
+    while (follow && program) {
+      const news = Promise.withResolvers<void>();
+      program.readers.add(news.resolve);
+      try {
+        for (; at < program.lines.length; at++) if (wanted(program.lines[at]!)) yield program.lines[at]!;
+        if (program.exit) return;
+        await orAbort(news.promise, signal);
+      } finally {
+        program.readers.delete(news.resolve);
+      }
+    }
+  }
+
   close(): Promise<void> {
     return Promise.resolve();
   }
 }
 
 /** A mock executor on `world`; another one on the same world finds its programs, as a restarted agent does. */
-export function createMockExecutor(world: MockWorld): Executor & Sweeper {
+export function createMockExecutor(world: MockWorld): Executor & Sweeper & LogSource {
   return new MockExecutor(world);
 }

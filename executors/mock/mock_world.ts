@@ -1,6 +1,7 @@
 /** What exists outside the agent in tests: the mock executor's programs, which outlive any one executor object. */
 import type { CancelTimer, Clock } from "../../api/clock.ts";
-import type { Exit } from "../executor.ts";
+import { type LogStream, logTime } from "../../api/logs.ts";
+import type { Exit, LogStep } from "../executor.ts";
 
 /** Exit code of a program ended by the stop signal. */
 const TERMINATED = 143;
@@ -16,6 +17,10 @@ export interface MockProgram {
   exit?: Exit;
   ended: PromiseWithResolvers<Exit>;
   cancelRun?: CancelTimer;
+  /** What it has printed. */
+  lines: Exclude<LogStep, string>[];
+  /** Called when it prints, or ends. */
+  readers: Set<() => void>;
 }
 
 /** The pretended device. */
@@ -36,6 +41,8 @@ export class MockWorld {
       started: false,
       unblocked: Promise.withResolvers<void>(),
       ended: Promise.withResolvers<Exit>(),
+      lines: [],
+      readers: new Set<() => void>(),
     };
     this.programs.set(taskID, program);
     return program;
@@ -56,6 +63,16 @@ export class MockWorld {
     program.cancelRun?.();
     program.exit = exit;
     program.ended.resolve(exit);
+    for (const wake of program.readers) wake();
+  }
+
+  /** The program prints. */
+  print(taskID: string, text: string, stream: LogStream = "stdout"): void {
+    const program = this.programs.get(taskID);
+    if (!program) return;
+    const Time = logTime(this.clock.now());
+    program.lines.push({ Stream: stream, Time, Data: new TextEncoder().encode(`${text}\n`) });
+    for (const wake of program.readers) wake();
   }
 
   /** The stop signal arrives. */

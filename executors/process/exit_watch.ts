@@ -20,7 +20,7 @@ export class ExitWatch {
   readonly #dir: string;
   readonly #clock: Clock;
   readonly #watch: (dir: string) => FolderWatch;
-  readonly #listeners = new Map<string, Listener>();
+  readonly #listeners = new Map<string, Set<Listener>>();
   readonly #closed = new AbortController();
   #watcher: FolderWatch | undefined;
   #running: Promise<void> | undefined;
@@ -48,15 +48,17 @@ export class ExitWatch {
     this.#running = this.#run(this.#watcher);
   }
 
-  /** Calls `listener` whenever there may be news of `id`, until it is replaced or {@linkcode ExitWatch.forget}. */
+  /** Calls `listener` whenever there may be news of `id`, until {@linkcode ExitWatch.forget}. */
   listen(id: string, listener: Listener): void {
     this.open();
-    this.#listeners.set(id, listener);
+    const listeners = this.#listeners.get(id) ?? new Set();
+    this.#listeners.set(id, listeners.add(listener));
   }
 
-  /** Stops calling `listener`; a later one for the same program stays. */
+  /** Stops calling `listener`; others for the same program stay. */
   forget(id: string, listener: Listener): void {
-    if (this.#listeners.get(id) === listener) this.#listeners.delete(id);
+    const listeners = this.#listeners.get(id);
+    if (listeners?.delete(listener) && listeners.size === 0) this.#listeners.delete(id);
   }
 
   /** The record of `id`, if its program has ended. */
@@ -114,6 +116,6 @@ export class ExitWatch {
     if (!this.#listeners.has(id)) return;
     // What cannot be read now is looked into by the listener.
     const record = await this.read(id).catch(() => undefined);
-    this.#listeners.get(id)?.(record);
+    for (const listener of [...this.#listeners.get(id) ?? []]) listener(record);
   }
 }

@@ -12,11 +12,13 @@ import { SayOnce } from "../../api/say_once.ts";
 import { type CancelTimer, type Clock, sleep } from "../../api/clock.ts";
 import type { Dependency } from "../../api/dependency.ts";
 import { CoveyError } from "../../api/errors.ts";
+import { LOG_STREAMS } from "../../api/logs.ts";
 import type { ContainerStatus, Task } from "../../api/task.ts";
 import type { Controller, Dependencies, Exit, Handle } from "../executor.ts";
 import type { MemoryFolder } from "../memory_folder.ts";
 import { orAbort } from "../../api/or_abort.ts";
 import type { ExitWatch, Listener } from "./exit_watch.ts";
+import { logName } from "./log_reader.ts";
 import { type ShimRequest, type StopPolicy, stopPolicy } from "./process_spec.ts";
 import type { ExitRecord, Shim, ShimState } from "./shim.ts";
 
@@ -31,6 +33,14 @@ const LOOK_RETRY_MS = 1000;
 
 const log = getLogger(["covey", "process"]);
 
+/** The files that tasks bring with them, as their controllers see them. */
+export interface Artifacts {
+  /** Puts them into the task's folder. Done again, it does the same again. */
+  place(task: Task, signal: AbortSignal): Promise<void>;
+  /** The task is gone from the device. */
+  release(taskID: string): void;
+}
+
 /** What the controllers of one executor share. */
 export interface Device {
   shim: Shim;
@@ -38,11 +48,23 @@ export interface Device {
   clock: Clock;
   stateDir: string;
   memory: MemoryFolder;
+  artifacts?: Artifacts;
 }
 
 /** Deletes what the device keeps of a task whose program has ended. */
 export async function deleteFiles(stateDir: string, id: string): Promise<void> {
-  for (const path of [`logs/${id}.log`, `logs/${id}.log.1`, `tasks/${id}`, `runs/${id}`, `scripts/${id}`]) {
+  await deletePaths(stateDir, [`tasks/${id}`]);
+  await deleteRun(stateDir, id);
+}
+
+/** The same, but for the folder that the program worked in. */
+export async function deleteRun(stateDir: string, id: string): Promise<void> {
+  const logs = LOG_STREAMS.map((stream) => `logs/${logName(id, stream)}`).flatMap((log) => [log, `${log}.1`]);
+  await deletePaths(stateDir, [...logs, `runs/${id}`, `scripts/${id}`]);
+}
+
+async function deletePaths(stateDir: string, paths: string[]): Promise<void> {
+  for (const path of paths) {
     await Deno.remove(`${stateDir}/${path}`, { recursive: true }).catch((error) => {
       if (!(error instanceof Deno.errors.NotFound)) throw error;
     });
@@ -81,11 +103,12 @@ export class ProcessController implements Controller {
     this.#stop = stopPolicy(task);
   }
 
-  async prepare(): Promise<void> {
+  async prepare(signal: AbortSignal): Promise<void> {
     const { shim, stateDir } = this.#device, { id, grants, script } = this.#request;
     // What the device does not let in is known before anything is made.
     if (grants !== undefined) await shim.judge(this.#request);
     await Deno.mkdir(`${stateDir}/tasks/${id}`, { recursive: true, mode: 0o700 });
+    await this.#device.artifacts?.place(this.#task, signal);
     if (script !== undefined) await Deno.writeTextFile(`${stateDir}/scripts/${id}`, script, { mode: 0o600 });
     await this.#device.memory.write(this.#task, this.#dependencies, fileName);
     this.#prepared = this.#hasFiles = true;
@@ -94,11 +117,11 @@ export class ProcessController implements Controller {
   async start(signal: AbortSignal): Promise<void> {
     if (this.#pid || this.#exit) return;
     signal.throwIfAborted();
-    if (!this.#prepared || !this.#hasFiles) await this.prepare();
+    if (!this.#prepared || !this.#hasFiles) await this.prepare(signal);
     this.#device.exits.open();
     // What happens to it is seen from the first moment on.
-    this.#listen(() => void this.#look());
-    this.#pid = await this.#claimAndRun();
+    this.#listen();
+    this.#pid = await this.#claimAndRun(signal);
     if (this.#lookAgain) await this.#look();
   }
 
@@ -131,6 +154,7 @@ export class ProcessController implements Controller {
     await this.terminate(signal);
     this.#forget();
     await this.#deleteFiles();
+    this.#device.artifacts?.release(this.#request.id);
   }
 
   handle(): Handle | undefined {
@@ -164,7 +188,7 @@ export class ProcessController implements Controller {
     if (found.state === "exited") this.#end(found.exit);
     if (found.state === "running") {
       this.#pid = found.pid;
-      this.#listen(() => void this.#look());
+      this.#listen();
       // It may have ended between the check and the watch.
       await this.#look();
     }
@@ -172,7 +196,7 @@ export class ProcessController implements Controller {
   }
 
   /** Starts the program, or takes over what was asked for before. Returns its pid. */
-  async #claimAndRun(): Promise<number> {
+  async #claimAndRun(signal: AbortSignal): Promise<number> {
     const { shim } = this.#device, { id } = this.#request;
     for (let tries = 0; tries < MAX_CLAIMS; tries++) {
       const pid = await this.#run();
@@ -182,7 +206,7 @@ export class ProcessController implements Controller {
       if (found.state === "new") continue;
       if (await this.adopt(found)) return this.#pid;
       await this.#deleteFiles();
-      await this.prepare();
+      await this.prepare(signal);
     }
     throw new CoveyError("aborted", `Cannot start process: task ${id} is being started by another agent`);
   }
@@ -214,8 +238,10 @@ export class ProcessController implements Controller {
     return this.#pid !== 0 && this.#exit === undefined;
   }
 
-  #listen(onNoRecord: () => void): void {
-    this.#listener = (record) => record ? this.#end(record) : onNoRecord();
+  #listen(): void {
+    this.#forget();
+    this.#listener = (record) =>
+      record ? this.#end(record) : void this.#look().then(() => this.#lookOnceMore());
     this.#device.exits.listen(this.#request.id, this.#listener);
   }
 
@@ -242,6 +268,13 @@ export class ProcessController implements Controller {
     } finally {
       this.#looking = false;
     }
+  }
+
+  /** A shim that is being killed closes its file a moment before the system says that it has ended. */
+  #lookOnceMore(): void {
+    if (!this.#isRunning()) return;
+    this.#cancelRetry?.();
+    this.#cancelRetry = this.#device.clock.setTimer(LOOK_RETRY_MS, () => void this.#look());
   }
 
   async #lookOnce(): Promise<void> {

@@ -1,16 +1,23 @@
 /** Runs programs on the device itself, each under a small shim that outlives the agent (design section 9). */
 import { type Clock, systemClock } from "../../api/clock.ts";
 import { CoveyError } from "../../api/errors.ts";
-import { makePrivateFolder } from "../../api/private_folder.ts";
+import { getLogger } from "../../api/log.ts";
+import { makePassableFolder, makePrivateFolder } from "../../api/private_folder.ts";
+import { systemRandom } from "../../api/random.ts";
 import { RUNTIME_PROCESS } from "../../api/service.ts";
 import type { Task } from "../../api/task.ts";
 import type {
   Controller,
+  Counters,
   Dependencies,
+  DeviceMeter,
   Executor,
   ExecutorContext,
   ExecutorDescription,
   Handle,
+  LogRequest,
+  LogSource,
+  LogStep,
   Reloader,
   Sweeper,
 } from "../executor.ts";
@@ -18,7 +25,10 @@ import { defaultShim } from "../default_shim.ts";
 import { NO_DEPENDENCIES } from "../executor.ts";
 import { MemoryFolder } from "../memory_folder.ts";
 import { sweepEach } from "../sweep_each.ts";
+import { ArtifactFetcher, FETCH_PREFIX, FETCH_RATE, MAX_ARTIFACT_BYTES } from "./artifact_fetcher.ts";
+import { ArtifactStore, FETCH_SPREAD_MS } from "./artifact_store.ts";
 import { ExitWatch } from "./exit_watch.ts";
+import { type LogFiles, readLog } from "./log_reader.ts";
 import { LogKeeper, MAX_LOG_BYTES } from "./log_keeper.ts";
 import {
   deleteFiles,
@@ -39,10 +49,27 @@ export interface ProcessOptions {
   clock?: Clock;
   /** Size at which a program's log is rotated. */
   maxLogBytes?: number;
+  /** Most bytes of an artifact. */
+  maxArtifactBytes?: number;
+  /** Bytes of artifacts a second. */
+  fetchRate?: number;
+  /** Within how many milliseconds a fetch begins, at random. */
+  fetchSpreadMs?: number;
 }
+
+/** How long what the device is counts: each look starts a shell, which on a small device takes some hundredths of a second. */
+const FACTS_PERIOD_MS = 60_000;
 
 /** Where programs are looked up when nothing else is said. */
 const DEFAULT_PATH = "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin";
+
+/** The engine label that says who runs tasks which name no user: `own`, `named`, `agent` or `none`, as `shim_rules.sh` has them. */
+const USER_LABEL = "covey.task.user";
+
+const SHARED_USER =
+  "tasks run as the agent's own user, as it has not root's rights: they can read its key and each other's files";
+
+const log = getLogger(["covey", "process"]);
 
 /** What an executor keeps of each task, by the task's ID. */
 const FOLDERS = ["tasks", "runs", "logs", "scripts"];
@@ -51,19 +78,23 @@ const FOLDERS = ["tasks", "runs", "logs", "scripts"];
 export interface ProgramKind {
   /** The executor's name and its runtime. */
   name: string;
+  /** Tells what the device is, which one of a node's executors does. */
+  tellsFacts?: true;
   /** What the shim is asked; throws `invalid_argument` with every problem of the spec. `path` is the node's PATH. */
   request(task: Task, path: string): ShimRequest;
 }
 
-class ProgramExecutor implements Executor, Sweeper, Reloader {
+class ProgramExecutor implements Executor, Sweeper, Reloader, LogSource, DeviceMeter {
   readonly name: string;
   readonly runtime: string;
-  readonly capabilities = ["sweep", "reload"] as const;
+  readonly capabilities = ["sweep", "reload", "logs", "meter"] as const;
   readonly #device: Device;
+  readonly #artifacts: ArtifactStore;
   readonly #logs: LogKeeper;
   readonly #path: string;
   readonly #kind: ProgramKind;
   #description: ExecutorDescription | undefined;
+  #facts: { values: Record<string, string[]>; dueMs: number } | undefined;
 
   constructor(kind: ProgramKind, stateDir: string, options: ProcessOptions) {
     this.name = this.runtime = kind.name;
@@ -71,7 +102,15 @@ class ProgramExecutor implements Executor, Sweeper, Reloader {
     const clock = options.clock ?? systemClock;
     const exits = new ExitWatch(`${stateDir}/runs`, clock);
     const path = options.shim ?? defaultShim(), shim = new Shim(path, stateDir, clock);
-    this.#device = { shim, exits, clock, stateDir, memory: new MemoryFolder(path, stateDir) };
+    const device = { shim, exits, clock, stateDir, memory: new MemoryFolder(path, stateDir) };
+    const fetcher = new ArtifactFetcher(device, path, {
+      maxBytes: options.maxArtifactBytes ?? MAX_ARTIFACT_BYTES,
+      bytesPerSecond: options.fetchRate ?? FETCH_RATE,
+    });
+    const spreadMs = options.fetchSpreadMs ?? FETCH_SPREAD_MS;
+    const artifacts = new ArtifactStore({ stateDir, clock, random: systemRandom, fetcher, spreadMs });
+    this.#artifacts = artifacts;
+    this.#device = { ...device, artifacts };
     this.#logs = new LogKeeper(`${stateDir}/logs`, clock, options.maxLogBytes ?? MAX_LOG_BYTES);
     this.#path = options.path ?? DEFAULT_PATH;
   }
@@ -79,14 +118,27 @@ class ProgramExecutor implements Executor, Sweeper, Reloader {
   async describe(): Promise<ExecutorDescription> {
     // Asked every 20 s, and none of it changes while the device runs.
     if (!this.#description) {
-      const { memoryBytes, hostname } = await this.#device.shim.describe();
+      const { memoryBytes, user, hostname } = await this.#device.shim.describe();
+      // The deno executor asks the same shim.
+      if (user === "agent" && this.name === RUNTIME_PROCESS) log.warn(SHARED_USER);
       this.#description = {
+        Engine: { Labels: { [USER_LABEL]: user } },
         Resources: { NanoCPUs: navigator.hardwareConcurrency * 1e9, MemoryBytes: memoryBytes },
         Platform: { OS: Deno.build.os, Architecture: Deno.build.arch },
         Hostname: hostname,
       };
     }
-    return structuredClone(this.#description);
+    const facts = await this.#currentFacts();
+    return structuredClone({ ...this.#description, ...(facts && { Facts: facts }) });
+  }
+
+  async #currentFacts(): Promise<Record<string, string[]> | undefined> {
+    if (!this.#kind.tellsFacts) return undefined;
+    const now = this.#device.clock.monotonic();
+    if (this.#facts === undefined || this.#facts.dueMs <= now) {
+      this.#facts = { values: await this.#device.shim.facts(), dueMs: now + FACTS_PERIOD_MS };
+    }
+    return this.#facts.values;
   }
 
   // deno-lint-ignore require-await -- a spec that cannot run rejects, it does not throw
@@ -132,11 +184,29 @@ class ProgramExecutor implements Executor, Sweeper, Reloader {
     const ids = new Set<string>();
     for (const folder of FOLDERS) {
       for await (const { name } of Deno.readDir(`${this.#device.stateDir}/${folder}`)) {
-        const id = folder === "logs" ? name.replace(/\.log(\.1)?$/, "") : name;
-        if (isTaskID(id)) ids.add(id);
+        const id = folder === "logs" ? name.replace(/(\+err)?\.log(\.1)?$/, "") : name;
+        if (isTaskID(id) && !id.startsWith(FETCH_PREFIX)) ids.add(id);
       }
     }
     return ids;
+  }
+
+  logs({ data }: Handle, request: LogRequest, signal: AbortSignal): AsyncGenerator<LogStep> {
+    const { exits } = this.#device, id = String(data.TaskID);
+    this.#logs.open();
+    const files: LogFiles = {
+      keeper: this.#logs,
+      hasEnded: async () => await exits.read(id) !== undefined,
+      onEnd(wake) {
+        exits.listen(id, wake);
+        return () => exits.forget(id, wake);
+      },
+    };
+    return readLog(files, id, request, signal);
+  }
+
+  measure(): Promise<Counters> {
+    return this.#device.shim.measure();
   }
 
   async close(): Promise<void> {
@@ -145,6 +215,8 @@ class ProgramExecutor implements Executor, Sweeper, Reloader {
 
   #create(task: Task, dependencies: Dependencies = NO_DEPENDENCIES): ProcessController {
     const request = this.#kind.request(task, this.#path);
+    const program = this.#artifacts.hold(task);
+    if (program !== undefined) request.command[0] = program;
     return new ProcessController(this.#device, task, request, dependencies);
   }
 }
@@ -153,8 +225,12 @@ class ProgramExecutor implements Executor, Sweeper, Reloader {
 export function createProcessExecutor(
   context: ExecutorContext,
   options: ProcessOptions = {},
-): Promise<Executor & Sweeper & Reloader> {
-  return createProgramExecutor({ name: RUNTIME_PROCESS, request: shimRequest }, context, options);
+): Promise<Executor & Sweeper & Reloader & LogSource> {
+  return createProgramExecutor(
+    { name: RUNTIME_PROCESS, tellsFacts: true, request: shimRequest },
+    context,
+    options,
+  );
 }
 
 /** An executor for tasks that `kind` turns into programs. */
@@ -162,7 +238,10 @@ export async function createProgramExecutor(
   kind: ProgramKind,
   context: ExecutorContext,
   options: ProcessOptions,
-): Promise<Executor & Sweeper & Reloader> {
-  for (const dir of FOLDERS) await makePrivateFolder(`${context.stateDir}/${dir}`);
+): Promise<Executor & Sweeper & Reloader & LogSource> {
+  for (const dir of FOLDERS) {
+    await (dir === "tasks" ? makePassableFolder : makePrivateFolder)(`${context.stateDir}/${dir}`);
+  }
+  await makePassableFolder(`${context.stateDir}/artifacts`);
   return new ProgramExecutor(kind, context.stateDir, options);
 }

@@ -3,7 +3,9 @@ import { dependenciesOf } from "../../api/dependency.ts";
 import { CoveyError, type FieldProblem } from "../../api/errors.ts";
 import { stopGraceMs } from "../../api/service.ts";
 import type { Task } from "../../api/task.ts";
+import { artifactProblems } from "../../api/validate/artifact_problems.ts";
 import { commandProblem } from "../../api/validate/process_command.ts";
+import { deviceProblems } from "../../api/validate/device_problems.ts";
 import { programProblems, type ProgramSpec, signalName, textProblem } from "../../api/validate/program.ts";
 
 /** How the shim starts a program; numbers in decimal. */
@@ -19,6 +21,10 @@ export interface ShimOptions {
   memory?: string;
   nano_cpus?: string;
   pids?: string;
+  /** What of the device's file systems it does not have: `root`, `tmp` or `root tmp`. */
+  closed?: string;
+  /** Devices that it gets at, a line each. */
+  devices?: string;
 }
 
 /** A program as the shim takes it. */
@@ -60,6 +66,8 @@ function problemsOf(task: Task): FieldProblem[] {
   const spec = task.Spec.ProcessSpec;
   if (!spec) return [...problems, { field: "ProcessSpec", message: "missing" }];
   if (!spec.Command) bad("ProcessSpec.Command", "missing");
+  problems.push(...artifactProblems("ProcessSpec.Artifacts", spec.Artifacts ?? []));
+  problems.push(...deviceProblems("ProcessSpec.Devices", spec.Devices ?? []));
   const wrong = commandProblem(spec.Command ?? "") ?? textProblem(spec.Command ?? "");
   if (wrong) bad("ProcessSpec.Command", wrong);
   return [...problems, ...programProblems("ProcessSpec", spec, [spec.Command])];
@@ -76,7 +84,11 @@ export function shimRequest(task: Task, path: string): ShimRequest {
   const spec = task.Spec.ProcessSpec!;
   // The program is looked up in its own PATH, as a shell would.
   const own = spec.Env?.findLast((entry) => entry.startsWith("PATH="))?.slice("PATH=".length);
-  return requestFor(task, spec, [spec.Command, ...spec.Args ?? []], own ?? path);
+  const request = requestFor(task, spec, [spec.Command, ...spec.Args ?? []], own ?? path);
+  const closed = [...spec.ReadOnly ? ["root"] : [], ...spec.PrivateTmp ? ["tmp"] : []].join(" ");
+  if (closed) request.options.closed = closed;
+  if (spec.Devices?.length) request.options.devices = spec.Devices.join("\n");
+  return request;
 }
 
 /** The request to run `command` for `task`, of which `spec` is right. */

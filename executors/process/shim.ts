@@ -2,6 +2,7 @@
 import type { Clock } from "../../api/clock.ts";
 import { CoveyError } from "../../api/errors.ts";
 import { separatorsFor } from "../../api/validate/program.ts";
+import type { Counters } from "../executor.ts";
 import type { ShimRequest } from "./process_spec.ts";
 import { ServerLost, ShimServer } from "./shim_server.ts";
 
@@ -25,14 +26,46 @@ export interface ExitRecord {
 export function parseExit(text: string): ExitRecord | undefined {
   const [, code, oom, lost] = /^exit (\d+)(?: (oom)| lost ([^\n]+))? *\n/m.exec(text) ?? [];
   if (code === undefined) return undefined;
-  const reason = oom ? "out of memory" : lost && `no such interpreter: ${printable(lost)}`;
+  const reason = oom
+    ? "out of memory"
+    : lost
+    ? `no such interpreter: ${printable(lost)}`
+    : signalOf(Number(code));
   return { code: Number(code), ...reason ? { reason } : {} };
+}
+
+/** Linux's signals that end a program, by their numbers. */
+const SIGNALS = " HUP INT QUIT ILL TRAP ABRT BUS FPE KILL USR1 SEGV USR2 PIPE ALRM TERM".split(" ");
+
+/** A shell says 128 and the signal's number of a program that one has ended; so may a program by itself. */
+function signalOf(code: number): string | undefined {
+  const name = SIGNALS[code - 128];
+  return name ? `as by signal ${name}` : undefined;
 }
 
 /** A script written elsewhere ends its first line with a carriage return, which nobody would see. */
 function printable(path: string): string {
   // deno-lint-ignore no-control-regex -- those are meant
   return path.replace(/[\x00-\x1f\x7f]/g, (unit) => `\\x${unit.charCodeAt(0).toString(16).padStart(2, "0")}`);
+}
+
+/** Lines of facts that are taken: a device has a few dozen. */
+const MAX_FACTS = 256;
+/** A name, and a value that a constraint can name. */
+const FACT = /^([a-z]+) ([\x20-\x7e]{1,255})$/;
+
+/** Reads lines `NAME VALUE`. What no constraint could name, as a vendor's odd text, is left out. */
+export function parseFacts(text: string): Record<string, string[]> {
+  const facts = new Map<string, string[]>();
+  let count = 0;
+  for (const line of text.split("\n")) {
+    const [, name, value] = FACT.exec(line.trimEnd()) ?? [];
+    if (name === undefined || ++count > MAX_FACTS) continue;
+    const values = facts.get(name);
+    if (values) values.push(value!);
+    else facts.set(name, [value!]);
+  }
+  return Object.fromEntries(facts);
 }
 
 /** The shim at `path`, keeping its files under `stateDir`. */
@@ -98,12 +131,26 @@ export class Shim {
     await this.#askTwice("tell", `${id} ${name}`);
   }
 
-  /** The device's memory and name; ends programs whose state folder was deleted, for whom no task is known any more. */
-  async describe(): Promise<{ memoryBytes: number; hostname: string }> {
+  /** The device's memory and name, and who runs a task that names no user, as the shim says it; ends programs whose state folder was deleted, for whom no task is known any more. */
+  async describe(): Promise<{ memoryBytes: number; user: string; hostname: string }> {
     const child = this.#spawn(["describe", this.#stateDir], "null");
     const [text] = await Promise.all([new Response(child.stdout).text(), child.status]);
-    const [kibibytes, hostname = ""] = split(text.trim());
-    return { memoryBytes: Number(kibibytes) * 1024, hostname };
+    const [kibibytes, user = "", hostname = ""] = text.trim().split(" ");
+    return { memoryBytes: Number(kibibytes) * 1024, user, hostname };
+  }
+
+  /** How the device is, as `shim_measure.sh` says it. */
+  async measure(): Promise<Counters> {
+    const child = this.#spawn(["measure", this.#stateDir], "null");
+    const [text] = await Promise.all([new Response(child.stdout).text(), child.status]);
+    return parseCounters(text);
+  }
+
+  /** What the device is, by name; anew each time, as things are plugged in. */
+  async facts(): Promise<Record<string, string[]>> {
+    const child = this.#spawn(["facts"], "null");
+    const [text] = await Promise.all([new Response(child.stdout).text(), child.status]);
+    return parseFacts(text);
   }
 
   /** Programs stay. */
@@ -148,10 +195,39 @@ export class Shim {
   }
 }
 
+/** One line a fact; what is no number says nothing. */
+export function parseCounters(text: string): Counters {
+  const facts = new Map(
+    text.split("\n").map((line) => {
+      const [key = "", ...values] = line.split(" ");
+      return [key, values.map((value) => /^\d{1,15}$/.test(value) ? Number(value) : NaN)] as const;
+    }),
+  );
+  const first = (key: string) => {
+    const [value = NaN] = facts.get(key) ?? [];
+    return Number.isNaN(value) ? {} : { [key]: value };
+  };
+  const pair = (key: string) => {
+    const [one = NaN, other = NaN] = facts.get(key) ?? [];
+    return Number.isNaN(one + other) ? {} : { [key]: [one, other] };
+  };
+  const throttled = /^throttled (?:0x)?([0-9a-f]{1,8})$/im.exec(text)?.[1];
+  return {
+    ...pair("cpu"),
+    ...pair("memory"),
+    ...pair("disk"),
+    ...first("temperature"),
+    ...first("written"),
+    ...(throttled !== undefined && { throttled: parseInt(throttled, 16) }),
+  };
+}
+
 /** The request as the shim takes it: two separators, and three lines of texts. */
 function encode({ command: [program = "", ...args], options, env, grants = "" }: ShimRequest): string {
   const { path, user = "", dir = "", kept = "", memory = "", nano_cpus = "", pids = "" } = options;
-  const lines = [[path, user, dir, kept, memory, nano_cpus, pids, program, grants], env, args];
+  const { closed = "", devices = "" } = options;
+  const limits = [memory, nano_cpus, pids];
+  const lines = [[path, user, dir, kept, ...limits, closed, devices, program, grants], env, args];
   const [separator = "", newline = ""] = separatorsFor(lines.flat());
   const line = (texts: string[]) => texts.map((text) => text.replaceAll("\n", newline) + separator).join("");
   return [`${separator} ${newline}`, ...lines.map(line)].join("\n");

@@ -124,5 +124,5 @@ is_forbidden_to_deno() {
 # True if a script was ended by its own heap, which Deno says and then aborts; no script can abort by itself.
 is_heap_full() {
   case $code in 133 | 134) ;; *) return 1 ;; esac
-  tail -c 16384 -- "$state/logs/$id.log" | grep -q '^# Fatal .*out of memory'
+  tail -c 16384 -- "$state/logs/$id+err.log" | grep -q '^# Fatal .*out of memory'
 }

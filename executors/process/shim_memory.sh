@@ -47,6 +47,8 @@ keep() {
     no "not a folder of the agent's own: $kept_base/$1/$2"
   # A program that reads it has all of the old file or all of the new one.
   cat >"$new" && chmod "$4" "$new" || { rm -f "$new"; no "cannot write $file"; }
+  # What belonged to the task's user goes on to.
+  if [ "$5:$6" = 0:0 ] && [ -e "$3" ]; then set -- "$1" "$2" "$3" "$4" $(stat -c '%u %g' "$3"); fi
   # Who is not root cannot give files away: then 0, which is what nobody has chosen, stays its own.
   chown "$5:$6" "$new" 2>/dev/null || [ "$5:$6" = 0:0 ] ||
     { rm -f "$new"; no "only an agent that runs as root can give $3 to $5:$6"; }
@@ -57,6 +59,13 @@ keep() {
 no() {
   printf 'refused %.3000s\n' "$*"
   exit 125
+}
+
+# Gives the task's user its folder and, where nobody was named whom a file shall belong to, what is in there. Part of `run`.
+give_kept() {
+  [ -n "$kept" ] || return 0
+  [ -z "$unnamed" ] || find "$kept/secrets" "$kept/configs" -type f -user 0 -exec chown -h "$uid:$gid" {} + 2>/dev/null
+  chown -h "$uid:$gid" "$kept"
 }
 
 # Sets kept to the folder of the task's files, kept_names to the variables in there, and adds those that lead to it. Part of `run`.

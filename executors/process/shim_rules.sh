@@ -4,7 +4,14 @@
 # `#` starts a comment). It belongs to root. No file means every program is allowed. With a list, variables that make a program
 # run other code than its own (is_loader) are refused.
 
+# /etc/covey/user, if there is one, names the user (USER or USER:GROUP) of tasks that name none. It belongs to root. No file means
+# that each such task gets a user of its own, where the agent runs as root.
+
 ALLOW=/etc/covey/allow
+DEFAULT_USER=/etc/covey/user
+# The users that tasks get begin here, where neither distributions nor containers have any. The number of the shim's process is
+# added, which no other task of the device has at the time, and 4194304 at most.
+FIRST_TASK_ID=1879048192
 # Largest number of a user or group: what is larger wraps, to 0 and to "stay who you are".
 MAX_ID=2147483647
 # Largest other number, which every shell and the agent can count to.
@@ -84,10 +91,88 @@ find_list() {
   [ -e "$ALLOW" ] || { [ -d "${ALLOW%/*}" ] && [ ! -x "${ALLOW%/*}" ]; } && listed=yes
 }
 
-# Sets drop to the command that changes to `user`, with separators; empty when that is who we are.
+# Sets me to who we are, and changer and locker to what changes the user and what keeps a program from getting more rights than it
+# begins with. They are looked up once, as each look is a process.
+find_means() {
+  me=$(id -u) my_group=$(id -g) changer= locker=
+  look_for setpriv && setpriv=$found && case $("$setpriv" --help 2>&1) in
+    *--reuid*) changer=setpriv locker=--no-new-privs ;;
+    *--nnp*) locker=--nnp ;;
+  esac
+  [ -n "$changer" ] || { look_for su-exec || look_for gosu; changer=$found; }
+}
+
+# Sets found to the program called NAME; busybox would name its own, whatever else is there.
+look_for() {
+  IFS=:
+  for dir in $PATH; do found=$dir/$1 && [ -x "$found" ] && break; found=; done
+  unset IFS
+  [ -n "$found" ]
+}
+
+# Sets drop to the command before a task's program, with separators: it changes to `user`, unless that is who we are, and locks
+# what the program may become. Sets other if it changes the user, unnamed if the task did not say
+# which, and own if it is a user of its own.
 find_user() {
-  drop=
-  [ -n "$user" ] || return 0
+  other= uid= gid= unnamed= own= more=--clear-groups
+  [ -n "$user" ] || find_default_user
+  [ -z "$user" ] || find_ids
+  { [ -z "$uid" ] || { [ "$uid" = "$me" ] && [ "$gid" = "$my_group" ]; }; } || other=yes
+  set --
+  [ -z "$locker" ] || set -- "$setpriv" $locker
+  if [ -n "$other" ]; then
+    [ "$me" = 0 ] || refuse $spec.User "only an agent that runs as root can run programs as $user"
+    case $changer in
+      setpriv)
+        set -- "$@" --reuid "$uid" --regid "$gid"
+        if [ -z "$device_groups" ]; then set -- "$@" "$more"
+        elif [ "$more" = --clear-groups ]; then set -- "$@" --groups "$device_groups"
+        else set -- "$@" --groups "$(id -G -- "$who" | tr ' ' ,),$device_groups"; fi
+        ;;
+      '') refuse $spec.User "cannot change the user: this device has none of setpriv (of util-linux), su-exec and gosu" ;;
+    esac
+  fi
+  [ $# = 0 ] || set -- "$@" --
+  case $other$changer$device_groups in yes/*[0-9]) refuse $spec.Devices "groups of devices take setpriv, which this device has not" ;; esac
+  case $other$changer in yes/*) set -- "$@" "$changer" "$uid:$gid" ;; esac
+  IFS=$separator
+  drop="$*"
+  unset IFS
+}
+
+# Says who a task runs as that does not say it: for an agent without root's rights that is the agent's own user.
+find_default_user() {
+  [ "$me" = 0 ] || return 0
+  unnamed=yes
+  if [ -e "$DEFAULT_USER" ]; then
+    read -r user <"$DEFAULT_USER"
+    [ -n "$user" ] || refuse $spec.User "no user in the first line of $DEFAULT_USER"
+    return
+  fi
+  own=yes uid=$((FIRST_TASK_ID + ${own_pid:-0})) gid=$uid
+  is_mapped || refuse $spec.User "this machine has no numbers of users from $FIRST_TASK_ID on, name one in $DEFAULT_USER"
+}
+
+# Sets usual to who runs a task that names no user: `own` for one of each task's own, `named` for who is in the device's file,
+# `agent` for the agent's own user, `none` if nobody can.
+find_usual() {
+  if [ "$me" != 0 ]; then usual=agent
+  elif [ -e "$DEFAULT_USER" ]; then usual=named
+  elif uid=$FIRST_TASK_ID && [ -n "$changer" ] && is_mapped; then usual=own
+  else usual=none; fi
+}
+
+# True if uid is a number that this machine has: a container may have few.
+is_mapped() {
+  [ -e /proc/self/uid_map ] || return 0
+  while read -r first _ count; do
+    [ "$uid" -ge "$first" ] && [ $((uid - first)) -lt "$count" ] && return
+  done </proc/self/uid_map
+  return 1
+}
+
+# Sets uid, gid and more to what `user` stands for.
+find_ids() {
   who=${user%%:*} group=${user#"$who"} group=${group#:} more=--init-groups
   case $who in
     '' | [!A-Za-z0-9_]*) refuse $spec.User "no such user: $who" ;;
@@ -109,21 +194,6 @@ find_user() {
   fi
   is_number "$uid" $MAX_ID || refuse $spec.User "no number of a user, which is 0 to $MAX_ID: $uid"
   is_number "$gid" $MAX_ID || refuse $spec.User "no number of a group, which is 0 to $MAX_ID: $gid"
-  me=$(id -u)
-  [ "$uid" = "$me" ] && [ "$gid" = "$(id -g)" ] && return
-  [ "$me" = 0 ] || refuse $spec.User "only an agent that runs as root can run programs as $user"
-  if command -v setpriv >/dev/null && setpriv --help 2>&1 | grep -q reuid; then
-    set -- "$(command -v setpriv)" --reuid "$uid" --regid "$gid" "$more" --
-  elif command -v su-exec >/dev/null; then
-    set -- "$(command -v su-exec)" "$uid:$gid"
-  elif command -v gosu >/dev/null; then
-    set -- "$(command -v gosu)" "$uid:$gid"
-  else
-    refuse $spec.User "cannot change the user: this device has none of setpriv, su-exec and gosu"
-  fi
-  IFS=$separator
-  drop="$*"
-  unset IFS
 }
 
 # Decides on a request; sets program, drop and, for a deno task, arguments, variables and input.
@@ -137,7 +207,9 @@ apply_rules() {
   check_variables
   [ -z "$grants" ] || variables=$DENO_VARIABLES$variables
   find_kept
+  find_devices
   find_user
+  find_closed
 }
 
 find_group() {
@@ -147,7 +219,7 @@ find_group() {
 
 # The agent cannot make symbolic links, but programs can.
 check_links() {
-  for file in tasks "tasks/$id" runs logs "logs/$id.log" scripts "scripts/$id"; do
+  for file in tasks "tasks/$id" runs logs "logs/$id.log" "logs/$id+err.log" scripts "scripts/$id"; do
     [ ! -L "$state/$file" ] || refuse state "$state/$file is a symbolic link"
   done
 }

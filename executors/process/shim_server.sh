@@ -17,13 +17,18 @@
 #     tell NUMBER ID NAME  signals the program's first process alone; answers  done
 #     signal NUMBER ID NAME  signals the program's whole process group, KILL spares nothing; answers  done
 #   shim.sh describe [STATE]
-#                          answers  MEMORY_KIB HOSTNAME, and ends the programs of a STATE that was deleted
+#                          answers  MEMORY_KIB USER HOSTNAME, with USER as find_usual says, and ends the programs of a STATE that was deleted
+#   shim.sh measure STATE  answers how the device is, as shim_measure.sh says
+#   shim.sh facts          answers with lines NAME VALUE: what the device is
+#   shim.sh container KIND VALUE...
+#                          answers whether a container may have that of the device, as shim_container.sh says
 #   shim.sh keep STATE ID PART NAME MODE UID GID
 #                          keeps standard input in memory as a file of the task: answers  kept PATH | refused MESSAGE
 #   shim.sh forget STATE ID  removes all files that are kept of the task
 #   shim.sh kept STATE     answers with the IDs of the tasks that files are kept of
 #
-# The lines of `run` are PATH, user, folder, whether files are kept, memory (bytes), NanoCPUs, processes, command and grants; the variables, NAME=TEXT; and
+# The lines of `run` are PATH, user, folder, whether files are kept, memory (bytes), NanoCPUs, processes, what is closed (`root`, `tmp`,
+# `root tmp`), devices, command and grants; the variables, NAME=TEXT; and
 # the arguments. SEPARATOR, a control character that is in none of them, ends each text, and NEWLINE, another, stands for a
 # newline: so the shell splits them in one go, where a loop over arguments would copy all of them for each. They are data:
 # nothing of them is ever taken as code. shim_rules.sh and, for a request with grants, shim_deno.sh say what may run, and check each number and name, whatever the agent
@@ -31,7 +36,7 @@
 #
 # Files in STATE, few because each costs a device's disk: runs/ID is open while the shim lives; it says who runs, the
 # shim in its first line and the program in its second (boot id, pid, and start time: a recycled pid is never taken for
-# ours; the shim's control group), and in its third how the program ended. logs/ID.log takes the output; tasks/ID is
+# ours; the shim's control group), and in its third how the program ended. logs/ID.log takes the output, logs/ID+err.log the errors; tasks/ID is
 # the default working directory. The agent may write them all, so no process is signalled on a record's word: it has to be in
 # the control group that the shim put it into. Where a device has no control groups, it has to lead a session.
 #
@@ -41,7 +46,10 @@ PATH=/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin
 # Control groups made at once; an unused one costs the kernel some kilobytes.
 MAX_AHEAD=8
 # Size at which a log becomes the older one, that of log_keeper.ts.
-MAX_LOG_BYTES=2097152
+MAX_LOG_BYTES=1048576
+# All logs together, and the least of each, as there.
+MAX_TOTAL_LOG_BYTES=67108864
+MIN_LOG_BYTES=65536
 LC_ALL=C
 NEWLINE='
 '
@@ -49,6 +57,10 @@ umask 077
 
 # shellcheck source=shim_rules.sh
 . "${0%/*}/shim_rules.sh"
+# shellcheck source=shim_measure.sh
+. "${0%/*}/shim_measure.sh"
+# shellcheck source=shim_closed.sh
+. "${0%/*}/shim_closed.sh"
 # shellcheck source=shim_memory.sh
 . "${0%/*}/shim_memory.sh"
 # shellcheck source=shim_deno.sh
@@ -181,7 +193,7 @@ make_groups() {
   fi
   if [ -n "$processes" ]; then
     { [ -n "$tree" ] && limit_v2 pids pids.max "$processes"; } ||
-      limit_v1 pids pids.max "$processes" || unlimited="$unlimited Pids"
+      limit_v1 pids pids.max "$processes" || weak_processes=$processes
   fi
 }
 
@@ -242,14 +254,16 @@ refuse() {
 }
 
 # The other user may be allowed less than we are: look once more before saying that it runs. Nobody may be there any more to
-# hear it, which must not end the program.
+# hear it, which must not end the program. It forks nothing: the task may be allowed a single process.
 CHECK_AGAIN='number=$1 pid=$2 program=$3 shown=$4 spec=$5
 shift 5
 [ -x "$program" ] || {
   printf "%s refused %s.Command not executable for this user: %.3000s\n" "$number" "$spec" "$shown" >&3
   exit 125
 }
-(trap "" PIPE && echo "$number started $pid" >&3)
+trap "" PIPE
+echo "$number started $pid" >&3
+trap - PIPE
 exec "$@" 3>&-'
 
 # Variables that are secret: from files, as everybody can read a command line. Names that begin so are no task's.
@@ -282,9 +296,13 @@ become() {
     if [ -n "$grants" ]; then unlimited="$unlimited MemoryBytes, but for the script's heap"
     else ulimit -v "$weak_memory" || unlimited="$unlimited MemoryBytes"; fi
   fi
+  if [ -n "$weak_processes" ]; then
+    # That limit is the user's: of a task's own user there is nobody else.
+    [ -n "$own" ] && { ulimit -u "$weak_processes" || ulimit -p "$weak_processes"; } 2>/dev/null || unlimited="$unlimited Pids"
+  fi
   log=$state/logs/$id.log
   [ -z "$unlimited" ] || echo "covey: not limited, as this device has no cgroup controller for:$unlimited" >>"$log"
-  exec <"$input" >>"$log" 2>&1 || refuse log "cannot write $log"
+  exec <"$input" >>"$log" 2>>"$state/logs/$id+err.log" || refuse log "cannot write $log"
   stat_of self && echo "$boot $pid $start" >&9 || refuse state "cannot write $record"
   exec 9>&-
   cd "${folder:-.}" 2>/dev/null || refuse $spec.Dir "cannot enter $folder"
@@ -294,14 +312,14 @@ become() {
   [ -z "$kept_names" ] || kept_env="/bin/sh${separator}-c${separator}$READ_KEPT${separator}sh${separator}$kept"
   set -f
   IFS=$separator
-  if [ -n "$drop" ]; then
+  if [ -n "$other$close" ]; then
     trap - PIPE
-    exec /usr/bin/setsid $drop /bin/sh -c "$CHECK_AGAIN" sh "$number" "$pid" "$program" "$shown" "$spec" \
+    exec /usr/bin/setsid $close $drop /bin/sh -c "$CHECK_AGAIN" sh "$number" "$pid" "$program" "$shown" "$spec" \
       /usr/bin/env -i "PATH=$path" $variables $kept_env "$program" $arguments
   fi
   echo "$number started $pid" >&3
   trap - PIPE
-  exec /usr/bin/setsid /usr/bin/env -i "PATH=$path" $variables $kept_env "$program" $arguments 3>&-
+  exec /usr/bin/setsid $drop /usr/bin/env -i "PATH=$path" $variables $kept_env "$program" $arguments 3>&-
 }
 
 # Sets text to `line` with its newlines.
@@ -326,8 +344,10 @@ take_request() {
   set -- $text
   unset IFS
   set +f
-  [ $# = 9 ] || refuse request "$# options"
-  path=$1 user=$2 folder=$3 kept=$4 memory=$5 nano_cpus=$6 processes=$7 command=$8 grants=$9
+  [ $# = 11 ] || refuse request "$# options"
+  path=$1 user=$2 folder=$3 kept=$4 memory=$5 nano_cpus=$6 processes=$7 closed=$8 devices=$9
+  shift 9
+  command=$1 grants=$2
   for amount in "$memory" "$nano_cpus" "$processes"; do
     [ -z "$amount" ] || is_number "$amount" $MAX_AMOUNT || refuse Resources.Limits "no number: $amount"
   done
@@ -361,11 +381,13 @@ shim() {
   claimed=yes
   set +C
   echo "$boot $own_pid $own_start $name" >&9 || refuse state "cannot write $record"
-  weak_memory= unlimited= judging=
+  weak_memory= weak_processes= unlimited= judging=
   apply_rules
-  if [ -n "$drop" ]; then
-    chown "$uid:$gid" .
-    [ -z "$kept" ] || chown -h "$uid:$gid" "$kept"
+  if [ -n "$other" ]; then
+    # Its logs, too: programs open /dev/stderr anew.
+    { : >>"$state/logs/$id.log" && : >>"$state/logs/$id+err.log"; } 2>/dev/null
+    chown "$uid:$gid" . "$state/logs/$id.log" "$state/logs/$id+err.log" 2>/dev/null
+    give_kept
   fi
   make_groups
   (become)
@@ -451,9 +473,14 @@ any_alive() {
 keep_logs() {
   exec 3>&- </dev/null
   while sleep 1 && { [ -z "$serving" ] || [ -e "$serving" ]; } && any_alive; do
-    for log in $(find "$state/logs" -name '*.log' -size +$((MAX_LOG_BYTES / 512))); do
+    set -- "$state"/logs/*.log
+    share=$((MAX_TOTAL_LOG_BYTES / 2 / $#))
+    [ $share -ge $MIN_LOG_BYTES ] || share=$MIN_LOG_BYTES
+    [ $share -le $MAX_LOG_BYTES ] || share=$MAX_LOG_BYTES
+    find "$state/logs" -name '*.log.1' -size +$(((share + 511) / 512)) -exec rm -f {} +
+    for log in $(find "$state/logs" -name '*.log' -size +$((share / 512))); do
       [ ! -L "$log" ] && [ ! -L "$log.1" ] || continue
-      tail -c $MAX_LOG_BYTES "$log" >"$log.1"
+      tail -c $share "$log" >"$log.1"
       # Programs append, so it goes on from its start.
       : >"$log"
     done
@@ -467,6 +494,7 @@ serve() {
   exec 3>&1 >/dev/null 4>&- 5>&- 6>&- 7>&- 8>&- 9>&-
   server=$pid-$start made=0 ahead=1 spare=
   find_base
+  find_means
   [ -z "$base" ] || sweep_groups
   if [ -z "$once" ]; then
     set -- "$state"/serving.*
@@ -512,6 +540,7 @@ state=${2-} once=${3-}
 case $1 in
   keep) shift 2 && keep "$@" ;;
   forget) is_id "$3" && find_memory && rm -rf -- "${kept_base:?}/$3" ;;
+  measure) measure ;;
   kept) find_memory && [ -d "$kept_base" ] && ls "$kept_base" ;;
   serve) serve ;;
   describe)
@@ -519,7 +548,23 @@ case $1 in
     [ -z "$state" ] || sweep_deleted
     while read -r key value _; do [ "$key" = MemTotal: ] && break; done </proc/meminfo
     read -r name </proc/sys/kernel/hostname
-    echo "$value $name"
+    find_means
+    find_usual
+    echo "$value $usual $name"
     ;;
-  *) echo "usage: shim.sh serve STATE [once] | describe [STATE] | keep | forget | kept" >&2 && exit 2 ;;
+  facts)
+    # shellcheck source=shim_facts.sh
+    . "${0%/*}/shim_facts.sh"
+    tell_facts
+    ;;
+  container)
+    # shellcheck source=shim_container.sh
+    . "${0%/*}/shim_container.sh"
+    shift
+    judge_container "$@"
+    ;;
+  *)
+    echo "usage: shim.sh serve STATE [once] | describe [STATE] | measure STATE | facts | container | keep | forget | kept" >&2
+    exit 2
+    ;;
 esac

@@ -1,1 +1,3 @@
-export { type AllocationVoter, Allocator } from "./allocator.ts";
+export { Allocator } from "./allocator.ts";
+export { NetworkVoter } from "./network_voter.ts";
+export type { AllocationVoter } from "./voter.ts";

@@ -9,7 +9,9 @@ import {
 import type { Clock } from "../../api/clock.ts";
 import type { Meta } from "../../api/objects.ts";
 import type { Node, NodeAvailability } from "../../api/node.ts";
-import type { Random } from "../../api/random.ts";
+import { INGRESS_NETWORK_NAME, type NetworkSpec } from "../../api/network.ts";
+import { newID, type Random } from "../../api/random.ts";
+import { carve } from "./carve.ts";
 import type { Store } from "../store/store.ts";
 import { createJoinTokens, createRootCA, createUnlockKey } from "../../security/mod.ts";
 
@@ -49,6 +51,7 @@ export async function newCluster(
   id: string,
   spec: Partial<ClusterSpec>,
   context: { clock: Clock; random: Random },
+  networks: ClusterNetworks = {},
 ): Promise<Cluster> {
   const root = await createRootCA(context);
   const defaults = defaultClusterSpec();
@@ -70,9 +73,25 @@ export async function newCluster(
       CAKey: root.privateKeyPEM,
       JoinTokens: createJoinTokens(root.certificatePEM, context.random),
     },
+    ...pick(networks),
     BlacklistedCertificates: {},
   };
 }
+
+/** What is said of a new cluster's networks, once and for all. */
+export type ClusterNetworks = Pick<Cluster, "DefaultAddrPool" | "SubnetSize" | "DataPathPort">;
+
+/** The pool of Docker's that is meant where a size comes without one: its client always sends a size. */
+function pick({ DefaultAddrPool, SubnetSize, DataPathPort }: ClusterNetworks): ClusterNetworks {
+  return {
+    ...(DefaultAddrPool && { DefaultAddrPool }),
+    ...(DefaultAddrPool && SubnetSize !== undefined && { SubnetSize }),
+    ...(DataPathPort !== undefined && { DataPathPort }),
+  };
+}
+
+/** The network over which published ports reach tasks, as SwarmKit gives it to each new cluster. */
+const INGRESS: NetworkSpec = { Name: INGRESS_NETWORK_NAME, Labels: {}, Ingress: true };
 
 /** The first manager's node object. */
 export function firstNode(id: string, availability: NodeAvailability): Node {
@@ -84,17 +103,20 @@ export function firstNode(id: string, availability: NodeAvailability): Node {
   };
 }
 
-/** Writes the first objects, both or none. */
+/** Writes the first objects, all or none. */
 export async function createCluster(
   store: Store,
   first: { clusterID: string; nodeID: string; availability: NodeAvailability },
   spec: Partial<ClusterSpec>,
   context: { clock: Clock; random: Random },
+  networks: ClusterNetworks = {},
 ): Promise<void> {
-  const cluster = await newCluster(first.clusterID, spec, context);
+  const cluster = await newCluster(first.clusterID, spec, context, networks);
+  const ingressID = newID(context.random);
   await store.update((tx) => {
     tx.create("clusters", cluster);
     tx.create("nodes", firstNode(first.nodeID, first.availability));
+    tx.create("networks", { ...unstamped(ingressID), Spec: INGRESS, ...carve(tx, cluster, INGRESS) });
   });
 }
 

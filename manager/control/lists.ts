@@ -54,13 +54,16 @@ export function listNodes(view: ReadView, filters: Filters): Node[] {
 
 /** Services by name and ID prefix, label, mode and runtime. */
 export function listServices(view: ReadView, filters: Filters): Service[] {
-  return view.all("services").filter(({ ID, Spec }) =>
-    matchesPrefix(filters, "name", Spec.Name) &&
-    matchesPrefix(filters, "id", ID) &&
-    matchesLabels(filters, "label", Spec.Labels) &&
-    matchesExactly(filters, "mode", modeOf(Spec)) &&
-    matchesExactly(filters, "runtime", Spec.TaskTemplate.Runtime)
-  );
+  const services = view.all("services");
+  return filters.size === 0
+    ? services
+    : services.filter(({ ID, Spec }) =>
+      matchesPrefix(filters, "name", Spec.Name) &&
+      matchesPrefix(filters, "id", ID) &&
+      matchesLabels(filters, "label", Spec.Labels) &&
+      matchesExactly(filters, "mode", modeOf(Spec)) &&
+      matchesExactly(filters, "runtime", Spec.TaskTemplate.Runtime)
+    );
 }
 
 /** Secrets or configs by name and ID prefix, and label. */

@@ -1,10 +1,12 @@
 /** Finding objects as users name them: the full ID, then the name, then an unambiguous prefix of the ID (moby `cluster/helpers.go`). */
 import { CoveyError } from "../../api/errors.ts";
 import type { Config, DependencyKind, Secret } from "../../api/dependency.ts";
+import type { Network } from "../../api/network.ts";
 import type { Node } from "../../api/node.ts";
 import type { Service } from "../../api/service.ts";
 import { type Task, taskName } from "../../api/task.ts";
 import { type ReadView, TABLE_OF } from "../store/mod.ts";
+import { presentNetworks } from "../cluster/networks.ts";
 
 /** The service called `input`. Throws `not_found`, or `invalid_argument` where several match. */
 export function findService(view: ReadView, input: string): Service {
@@ -33,6 +35,18 @@ export function findTask(view: ReadView, input: string): Task {
   const byID = view.get("tasks", input) ?? view.get("tasks", input.slice(input.lastIndexOf(".") + 1));
   if (byID !== undefined && (byID.ID === input || taskName(byID) === input)) return byID;
   return only("task", input, [], () => view.all("tasks"));
+}
+
+/** The network called `input`. Throws as {@linkcode findService}. */
+export function findNetwork(view: ReadView, input: string): Network {
+  const network = view.get("networks", input);
+  if (network !== undefined && network.RemovedAt === undefined) return network;
+  return only(
+    "network",
+    input,
+    view.find("networks", "name", input).filter((each) => each.Spec.Name === input),
+    () => presentNetworks(view),
+  );
 }
 
 /** The secret or config of this name, whatever its case. */

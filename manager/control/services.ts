@@ -6,8 +6,10 @@ import { newID, type Random } from "../../api/random.ts";
 import { isJob, modeOf, type Service, type ServiceSpec } from "../../api/service.ts";
 import type { Store, WriteTransaction } from "../store/store.ts";
 import { requireDependencies } from "./payloads.ts";
+import { requireNetworks } from "./service_networks.ts";
 import { requireVariables } from "./variables.ts";
 import { forNewcomer } from "../task/gate.ts";
+import { requireBudgets } from "./budgets.ts";
 import { requireVersion } from "./version.ts";
 
 /** Creates a service and resolves with its ID. Throws `already_exists` if the name is taken. */
@@ -33,6 +35,8 @@ export async function createService(
       );
     }
     requireDependencies(tx, spec.TaskTemplate);
+    requireBudgets(tx, spec);
+    requireNetworks(tx, spec);
     requireVariables(tx, spec.TaskTemplate);
     tx.create("services", service);
   });
@@ -63,6 +67,8 @@ export async function updateService(
     }
     requireVersion(service, version);
     requireDependencies(tx, spec.TaskTemplate);
+    requireBudgets(tx, spec);
+    requireNetworks(tx, spec, id);
     requireVariables(tx, spec.TaskTemplate);
     writeSpec(tx, clock, service, spec);
   });
@@ -105,6 +111,7 @@ export async function rollbackService(
     requireVersion(service, version);
     // What the present spec does not use may have been removed meanwhile.
     requireDependencies(tx, service.PreviousSpec.TaskTemplate);
+    requireNetworks(tx, service.PreviousSpec, id);
     requireVariables(tx, service.PreviousSpec.TaskTemplate);
     const { Proven: _, ...kept } = service;
     tx.update("services", {

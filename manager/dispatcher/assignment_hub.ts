@@ -1,10 +1,16 @@
-/** Hands each commit's task changes to the streams of the nodes they concern: one store subscription for all nodes. */
+/**
+ * Hands each commit's changes of tasks and networks to the streams of the nodes they concern: one store subscription for all
+ * nodes.
+ */
 import { getLogger } from "@logtape/logtape";
 import type { Clock } from "../../api/clock.ts";
 import { sealID } from "../../api/dependency.ts";
 import { CoveyError } from "../../api/errors.ts";
-import { type Commit, type Store, TABLE_OF } from "../store/mod.ts";
+import type { Node } from "../../api/node.ts";
+import { type Change, type Commit, type Store, TABLE_OF } from "../store/mod.ts";
 import { AssignmentStream } from "./assignment_stream.ts";
+import { assignedNetwork, NetworkMap, type Place } from "./network_map.ts";
+import { ServiceMap, type ServicePlace } from "./service_map.ts";
 
 const logger = getLogger(["covey", "dispatcher"]);
 
@@ -13,10 +19,18 @@ export class AssignmentHub {
   readonly #store: Store;
   readonly #clock: Clock;
   readonly #streams = new Map<string, AssignmentStream>();
+  readonly #map = new NetworkMap();
+  readonly #services = new ServiceMap();
 
   constructor(store: Store, clock: Clock) {
     this.#store = store;
     this.#clock = clock;
+  }
+
+  /** Begins from the store's present state; {@linkcode apply} follows with each commit. */
+  start(): void {
+    this.#map.rebuild(this.#store);
+    this.#services.rebuild(this.#store);
   }
 
   /** Opens the stream of a node whose agent knows `kinds`; an older one of the same node ends with `aborted`. */
@@ -25,11 +39,18 @@ export class AssignmentHub {
       new CoveyError("aborted", "Cannot go on with the assignments: the node opened another stream"),
     );
     const tasks = this.#store.find("tasks", "nodeID", nodeID);
-    const stream = new AssignmentStream(this.#clock, tasks, this.#store.index, {
+    const store = this.#store, map = this.#map, services = this.#services;
+    const stream = new AssignmentStream(this.#clock, tasks, store.index, {
       kinds,
-      find: (kind, id) => this.#store.get(TABLE_OF[kind], id),
-      seal: (secretID) => this.#store.get("seals", sealID(secretID, nodeID)),
+      find: (kind, id) => store.get(TABLE_OF[kind], id),
+      network: (id) => assignedNetwork(store, id, nodeID),
+      peers: (id) => [...map.nodes(id)].filter((each) => each !== nodeID),
+      peer: (place) => map.peer(store, place),
+      services: (id) => services.services(id),
+      service: (place) => services.assigned(store, place),
+      seal: (secretID) => store.get("seals", sealID(secretID, nodeID)),
     });
+    stream.attach(networksOf(store.get("nodes", nodeID)));
     this.#streams.set(nodeID, stream);
     return stream;
   }
@@ -44,20 +65,60 @@ export class AssignmentHub {
   apply(commit: Commit): void {
     const touched = new Map<string, AssignmentStream>();
     for (const change of commit.changes) {
+      if (change.table === "nodes") this.#applyNode(touched, change);
+      if (change.table === "services") {
+        const service = change.action === "remove" ? undefined : change.object;
+        this.#tellOfServices(touched, this.#services.service(service, change.old));
+      }
       if (change.table === "seals" && change.action !== "remove") {
         const { NodeID, SecretID } = change.object;
         this.#feed(touched, NodeID, (stream) => stream.refreshSecret(SecretID));
       }
       if (change.table !== "tasks") continue;
-      const { object: task, old } = change;
+      const { object: task, old } = change, now = change.action === "remove" ? undefined : task;
+      // Before the task itself: where it is told to stop, its service goes on without it first.
+      this.#tellOfServices(touched, this.#services.task(now, old));
       if (old && old.NodeID !== task.NodeID) this.#feed(touched, old.NodeID, (left) => left.remove(task.ID));
       this.#feed(touched, task.NodeID, (stream) => {
         if (change.action === "remove") stream.remove(task.ID);
         else stream.update(task);
       });
+      this.#tellPeers(touched, this.#map.task(now, old));
     }
     for (const nodeID of touched.keys()) {
       this.#feed(touched, nodeID, (stream) => stream.committed(commit.index));
+    }
+  }
+
+  #applyNode(
+    touched: Map<string, AssignmentStream>,
+    { action, object: node, old }: Extract<Change, { table: "nodes" }>,
+  ): void {
+    const places = this.#map.node(action === "remove" ? undefined : node, old);
+    if (places.length === 0) return;
+    this.#feed(touched, node.ID, (stream) => {
+      stream.attach(networksOf(node));
+      for (const { NetworkID } of places) stream.networkChanged(NetworkID);
+    });
+    this.#tellPeers(touched, places);
+  }
+
+  /** Tells the nodes of a network where somebody came or went; they are told once, however often they are asked to. */
+  #tellPeers(touched: Map<string, AssignmentStream>, places: readonly Place[]): void {
+    for (const { NetworkID, NodeID } of places) {
+      for (const other of this.#map.nodes(NetworkID)) {
+        if (other === NodeID) continue;
+        this.#feed(touched, other, (stream) => stream.networkChanged(NetworkID, { NetworkID, NodeID }));
+      }
+    }
+  }
+
+  /** Tells all nodes of a network what became of a service in it. */
+  #tellOfServices(touched: Map<string, AssignmentStream>, places: readonly ServicePlace[]): void {
+    for (const place of places) {
+      for (const nodeID of this.#map.nodes(place.NetworkID)) {
+        this.#feed(touched, nodeID, (stream) => stream.networkChanged(place.NetworkID, place));
+      }
     }
   }
 
@@ -78,4 +139,8 @@ export class AssignmentHub {
       this.#streams.delete(nodeID);
     }
   }
+}
+
+function networksOf(node: Node | undefined): string[] {
+  return node?.Attachments?.map(({ NetworkID }) => NetworkID) ?? [];
 }

@@ -4,7 +4,7 @@ import type { CancelTimer, Clock } from "../../api/clock.ts";
 import { type AssignmentsMessage, MAX_CHANGES_PER_MESSAGE } from "../../api/dispatcher.ts";
 import type { CoveyError } from "../../api/errors.ts";
 import type { Task } from "../../api/task.ts";
-import { AssignmentSet, type PayloadSource } from "./assignment_set.ts";
+import { AssignmentSet, type AssignmentSource } from "./assignment_set.ts";
 import { BATCH_DELAY_MS, burstBudget } from "./burst_budget.ts";
 import { Wakeup } from "./wakeup.ts";
 
@@ -23,9 +23,9 @@ export class AssignmentStream {
   #ended: { error?: CoveyError } | undefined;
 
   /** `tasks` is the complete set as of consensus index `index`. */
-  constructor(clock: Clock, tasks: Task[], index: number, payloads: PayloadSource) {
+  constructor(clock: Clock, tasks: Task[], index: number, source: AssignmentSource) {
     this.#clock = clock;
-    this.#set = new AssignmentSet(tasks, payloads);
+    this.#set = new AssignmentSet(tasks, source);
     this.#budget = burstBudget(clock);
     this.#index = index;
   }
@@ -38,6 +38,16 @@ export class AssignmentStream {
   /** Notes a task that left this node; {@linkcode committed} follows. */
   remove(id: string): void {
     this.#set.remove(id);
+  }
+
+  /** See {@linkcode AssignmentSet.attach}; {@linkcode committed} follows. */
+  attach(networks: readonly string[]): void {
+    this.#set.attach(networks);
+  }
+
+  /** See {@linkcode AssignmentSet.networkChanged}; {@linkcode committed} follows. */
+  networkChanged(...change: Parameters<AssignmentSet["networkChanged"]>): void {
+    this.#set.networkChanged(...change);
   }
 
   /** Notes that what a secret is told with has changed; {@linkcode committed} follows. */

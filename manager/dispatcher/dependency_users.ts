@@ -1,40 +1,58 @@
-/** Which tasks of a node need which secrets and configs. Pure. */
+/** Which tasks of a node need which secrets, configs and networks. Pure. */
 import { dependenciesOf, type DependencyKind } from "../../api/dependency.ts";
 import type { Task } from "../../api/task.ts";
 
 /** A thing that tasks depend on. */
 export interface DependencyName {
-  Kind: DependencyKind;
+  Kind: DependencyKind | "network";
   ID: string;
 }
 
 /** The same for a kind's one object, and for nothing else. */
-export function dependencyKey({ Kind, ID }: DependencyName): string {
+function dependencyKey({ Kind, ID }: DependencyName): string {
   return `${Kind}/${ID}`;
 }
 
-/** Counts users by task, so that each thing is told of once and forgotten after its last user. */
+/** What a task needs, in the order in which it is told of. */
+export function neededBy(
+  { Spec, NetworkAttachments = [] }: Pick<Task, "Spec" | "NetworkAttachments">,
+): DependencyName[] {
+  return [
+    ...dependenciesOf(Spec).map(({ Kind, ID }) => ({ Kind, ID })),
+    ...NetworkAttachments.map(({ NetworkID }) => ({ Kind: "network" as const, ID: NetworkID })),
+  ];
+}
+
+/** Counts users, so that each thing is told of once and forgotten after its last user. */
 export class DependencyUsers {
   readonly #users = new Map<string, Set<string>>();
-  readonly #ofTask = new Map<string, DependencyName[]>();
+  readonly #ofUser = new Map<string, DependencyName[]>();
 
-  /** Notes that `task` needs what it references; returns what no task needed before. */
-  add({ ID: taskID, Spec }: Pick<Task, "ID" | "Spec">): DependencyName[] {
-    if (this.#ofTask.has(taskID)) return [];
-    const needed = neededBy(Spec);
+  /** True if anybody needs it. */
+  has(thing: DependencyName): boolean {
+    return this.#users.has(dependencyKey(thing));
+  }
+
+  /** Notes that `user`, which is new, needs `things`; returns what nobody needed before. */
+  add(user: string, things: readonly DependencyName[]): DependencyName[] {
+    if (this.#ofUser.has(user)) return [];
+    const needed = [...new Map(things.map((each) => [dependencyKey(each), each])).values()];
     if (needed.length === 0) return [];
-    this.#ofTask.set(taskID, needed);
+    this.#ofUser.set(user, needed);
     return needed.filter((each) => {
       const key = dependencyKey(each), users = this.#users.get(key);
-      if (users) users.add(taskID);
-      else this.#users.set(key, new Set([taskID]));
+      if (users) users.add(user);
+      else this.#users.set(key, new Set([user]));
       return users === undefined;
     });
   }
 
-  /** Notes what a task needs now, which was told of before; returns what no task needed before, and what now none needs. */
-  change(task: Pick<Task, "ID" | "Spec">): { added: DependencyName[]; gone: DependencyName[] } {
-    const before = this.release(task.ID), added = this.add(task);
+  /** Notes what a user needs now, which was told of before; returns what nobody needed before, and what now nobody needs. */
+  change(
+    user: string,
+    things: readonly DependencyName[],
+  ): { added: DependencyName[]; gone: DependencyName[] } {
+    const before = this.release(user), added = this.add(user, things);
     const has = (list: DependencyName[], name: DependencyName) =>
       list.some((each) => dependencyKey(each) === dependencyKey(name));
     return {
@@ -43,24 +61,14 @@ export class DependencyUsers {
     };
   }
 
-  /** Whether a task needs it. */
-  has(name: DependencyName): boolean {
-    return this.#users.has(dependencyKey(name));
-  }
-
-  /** Notes that a task needs nothing any more; returns what now no task needs. */
-  release(taskID: string): DependencyName[] {
-    const needed = this.#ofTask.get(taskID) ?? [];
-    this.#ofTask.delete(taskID);
+  /** Notes that a user needs nothing any more; returns what now nobody needs. */
+  release(user: string): DependencyName[] {
+    const needed = this.#ofUser.get(user) ?? [];
+    this.#ofUser.delete(user);
     return needed.filter((each) => {
       const key = dependencyKey(each), users = this.#users.get(key);
-      users?.delete(taskID);
+      users?.delete(user);
       return users?.size === 0 && this.#users.delete(key);
     });
   }
-}
-
-function neededBy(spec: Task["Spec"]): DependencyName[] {
-  const names = dependenciesOf(spec).map(({ Kind, ID }): DependencyName => ({ Kind, ID }));
-  return [...new Map(names.map((each) => [dependencyKey(each), each])).values()];
 }

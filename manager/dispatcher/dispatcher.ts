@@ -8,6 +8,7 @@ import { toMs } from "../../api/duration.ts";
 import type { CancelTimer, Clock } from "../../api/clock.ts";
 import { timestamp } from "../../api/clock.ts";
 import {
+  type Ask,
   type AssignmentsMessage,
   DISPATCHER_METHODS,
   type HeartbeatResponse,
@@ -21,6 +22,9 @@ import { newID, type Random } from "../../api/random.ts";
 import { notLeading } from "../consensus/mod.ts";
 import { putSeal } from "../task/seals.ts";
 import type { Commit, Store } from "../store/store.ts";
+import type { LogPushAnswer } from "../../api/logs.ts";
+import type { NodeMetrics, ShownMetrics } from "../../api/node_metrics.ts";
+import { AskTable, type Reach } from "./asks.ts";
 import { AssignmentHub } from "./assignment_hub.ts";
 import type { CallContext, Method } from "../../transport/mod.ts";
 import { callerHost, callerID } from "./call.ts";
@@ -29,8 +33,9 @@ import { type Limited, NodeLimits } from "./node_limits.ts";
 import { Registration, SessionRate } from "./registration.ts";
 import {
   checkAssignmentsRequest,
+  checkHeartbeat,
+  checkLogPush,
   checkSeals,
-  checkSessionID,
   checkSessionRequest,
   checkStatusUpdate,
 } from "./requests.ts";
@@ -70,7 +75,13 @@ export class Dispatcher {
   readonly #rate: SessionRate;
   readonly #limits: NodeLimits;
   readonly #twins = new Twins();
+  readonly #asks = new AskTable({
+    reach: (nodeID, kind) => this.#reach(nodeID, kind),
+    touch: (nodeID) => this.#registrations.get(nodeID)?.touch(),
+    checkLeading: () => this.#checkLeading(),
+  });
   readonly #registrations = new Map<string, Registration>();
+  readonly #metrics = new Map<string, ShownMetrics>();
   readonly #graceTimers = new Map<string, CancelTimer>();
   #unsubscribe: (() => void) | undefined;
 
@@ -92,6 +103,7 @@ export class Dispatcher {
     if (this.#unsubscribe) return;
     const { store } = this.#options;
     this.#unsubscribe = store.subscribe((commit) => this.#apply(commit), this.name);
+    this.#hub.start();
     this.#nodes.start();
     const alive = store.all("nodes").filter((node) => node.Status.State !== "down").map((node) => node.ID);
     for (const id of alive) {
@@ -119,7 +131,9 @@ export class Dispatcher {
     this.#graceTimers.clear();
     for (const registration of this.#registrations.values()) registration.end(reason);
     this.#registrations.clear();
+    this.#metrics.clear();
     this.#statuses.stop(reason);
+    this.#asks.stop(reason);
     await this.#nodes.stop();
   }
 
@@ -152,12 +166,39 @@ export class Dispatcher {
         access: "node",
         handler: (request, caller) => this.#updateTaskStatus(request, caller),
       },
+      [DISPATCHER_METHODS.publishLogs]: {
+        kind: "unary",
+        access: "node",
+        handler: (request, caller) => this.#publishLogs(request, caller),
+      },
       [DISPATCHER_METHODS.renewSeals]: {
         kind: "unary",
         access: "node",
         handler: (request, caller) => this.#renewSeals(request, caller),
       },
     };
+  }
+
+  /** How a node said that it is; kept in memory, as it changes all the time. */
+  metrics(nodeID: string): ShownMetrics | undefined {
+    return this.#metrics.get(nodeID);
+  }
+
+  #shown({ Clock, ...metrics }: NodeMetrics): ShownMetrics {
+    const { clock } = this.#options;
+    const skew = Clock === undefined ? {} : { ClockSkewMs: Math.round(Clock - clock.now()) };
+    return { MeasuredAt: timestamp(clock), ...metrics, ...skew };
+  }
+
+  /** What is asked of nodes; see {@linkcode AskTable}. */
+  get asks(): AskTable {
+    return this.#asks;
+  }
+
+  #reach(nodeID: string, kind: Ask["Kind"]): Reach {
+    const registration = this.#registrations.get(nodeID);
+    if (registration === undefined || registration.ended) return "away";
+    return registration.answers.has(kind) ? "connected" : "unable";
   }
 
   async *#session(request: unknown, caller: CallContext): AsyncGenerator<SessionMessage, void> {
@@ -206,7 +247,9 @@ export class Dispatcher {
 
   #heartbeat(request: unknown, caller: CallContext): HeartbeatResponse {
     this.#count(caller, "heartbeats");
-    const registration = this.#registered(checkSessionID("take a heartbeat", request).SessionID, caller);
+    const { SessionID, Metrics } = checkHeartbeat(request);
+    const registration = this.#registered(SessionID, caller);
+    if (Metrics) this.#metrics.set(registration.nodeID, this.#shown(Metrics));
     return { PeriodMs: this.#expectHeartbeat(registration), Time: timestamp(this.#options.clock) };
   }
 
@@ -229,6 +272,13 @@ export class Dispatcher {
     }
     await this.#statuses.write(updates);
     return {};
+  }
+
+  async #publishLogs(value: unknown, caller: CallContext): Promise<LogPushAnswer> {
+    this.#count(caller, "pushes");
+    const push = checkLogPush(value);
+    const { nodeID } = this.#registered(push.SessionID, caller);
+    return await this.#asks.take(nodeID, push, caller.signal);
   }
 
   /** A node whose key was renewed wraps the keys of its secrets for the new one: nobody else has them, or could be believed. */
@@ -271,6 +321,8 @@ export class Dispatcher {
       registration = new Registration(nodeID, newID(this.#options.random), this.#options.clock);
       this.#registrations.set(nodeID, registration);
     }
+    registration.answers = new Set(request.Answers);
+    this.#asks.sessionChanged(nodeID);
     this.#graceTimers.get(nodeID)?.();
     this.#graceTimers.delete(nodeID);
     // It sends none before it knows its session, which may take long while there is no majority to write it down.
@@ -339,6 +391,7 @@ export class Dispatcher {
     registration.end(reason);
     if (this.#registrations.get(registration.nodeID) === registration) {
       this.#registrations.delete(registration.nodeID);
+      this.#asks.sessionChanged(registration.nodeID);
     }
   }
 
@@ -359,7 +412,13 @@ export class Dispatcher {
       Managers: this.#options.managers(),
       RootCA: this.#options.rootCA(),
       Time: timestamp(this.#options.clock),
+      ...this.#asked(registration),
     };
+  }
+
+  #asked({ nodeID, answers }: Registration): Pick<SessionMessage, "Asks"> {
+    const asks = this.#asks.of(nodeID, answers);
+    return asks.length > 0 ? { Asks: asks } : {};
   }
 
   #apply(commit: Commit): void {
@@ -376,6 +435,7 @@ export class Dispatcher {
     this.#rate.forget(nodeID);
     this.#limits.forget(nodeID);
     this.#twins.forget(nodeID);
+    this.#metrics.delete(nodeID);
     this.#graceTimers.get(nodeID)?.();
     this.#graceTimers.delete(nodeID);
     const registration = this.#registrations.get(nodeID);
@@ -387,6 +447,14 @@ export class Dispatcher {
 
 /** What an agent reported itself (status, description) is no news for it. */
 function isNews(sent: SessionMessage, next: SessionMessage): boolean {
-  const parts = (m: SessionMessage) => [m.RootCA, m.Managers, m.Node.Spec, m.Node.Role, m.Node.Certificate];
+  const parts = (m: SessionMessage) => [
+    m.RootCA,
+    m.Managers,
+    m.Node.Spec,
+    m.Node.Role,
+    m.Node.Certificate,
+    // How far an answer has come is told with what else there is to tell.
+    m.Asks?.map(({ After: _, Tail: __, ...ask }) => ask),
+  ];
   return JSON.stringify(parts(sent)) !== JSON.stringify(parts(next));
 }

@@ -12,6 +12,8 @@ const LIMITS = {
   openings: { burst: 20, perSecond: 1 },
   /** An agent has one under way, and under load each waits 100 ms for its commit. */
   reports: { burst: 100, perSecond: 20 },
+  /** Of logs: each waits until the one before was taken, so a fast link and many readers come nearest to it. */
+  pushes: { burst: 1000, perSecond: 200 },
   /** Statuses: at once all that a reconnecting agent repeats, then more than a device can start and stop. */
   statuses: { burst: 10_000, perSecond: 500 },
   /** Characters of their words: at once a call of the largest size, then 50 of the longest errors a second. */

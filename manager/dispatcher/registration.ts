@@ -11,6 +11,8 @@ const RATE_WINDOW_MS = 8000;
 export class Registration {
   readonly nodeID: string;
   readonly sessionID: string;
+  /** Kinds of asks that the node's agent answers. */
+  answers: ReadonlySet<string> = new Set();
   readonly #clock: Clock;
   readonly #listeners = new Set<() => void>();
   #ended: CoveyError | undefined;

@@ -10,10 +10,13 @@ import {
   type UpdateTaskStatusRequest,
 } from "../../api/dispatcher.ts";
 import { CoveyError, type FieldProblem } from "../../api/errors.ts";
+import type { LogPush } from "../../api/logs.ts";
+import { parseNodeMetrics } from "../../api/node_metrics.ts";
 import {
   line,
   list,
   MAX_WRAPPED_LENGTH,
+  parseLogPush,
   parseNodeDescription,
   parseTaskStatus,
   record,
@@ -26,7 +29,7 @@ const MAX_DESCRIPTION_SIZE = 32 * 1024;
 const MAX_ID_LENGTH = 64;
 
 const id = line(MAX_ID_LENGTH);
-const sessionShape = record({ SessionID: id }, ["SessionID"]);
+const heartbeatShape = record({ SessionID: id, Metrics: parseNodeMetrics }, ["SessionID"]);
 /** Kinds that an agent may name: more than there will be. */
 const MAX_KINDS = 32;
 const assignmentsShape = record({ SessionID: id, Kinds: list(id, MAX_KINDS) }, ["SessionID"]);
@@ -39,7 +42,12 @@ const update: Shape<Update> = (value, path, problems) => {
 };
 const updatesShape = record({ SessionID: id, Updates: list(update, MAX_STATUS_BATCH) }, ["SessionID"]);
 // A description has a reader of its own.
-const openShape = record({ SessionID: id, Agent: id, Description: (value) => ({ value }) });
+const openShape = record({
+  SessionID: id,
+  Agent: id,
+  Description: (value) => ({ value }),
+  Answers: list(id, MAX_KINDS),
+});
 
 const sealFields = record(
   { SecretID: id, SealID: id, PublicKeyDigest: id, Wrapped: line(MAX_WRAPPED_LENGTH) },
@@ -58,7 +66,7 @@ export function checkSeals(value: unknown): RenewSealsRequest {
 /** Checks a session request; throws `invalid_argument` naming every wrong field. */
 export function checkSessionRequest(value: unknown): SessionRequest {
   const problems: FieldProblem[] = [];
-  const { SessionID, Agent, Description } = openShape(value, "", problems) ?? {};
+  const { SessionID, Agent, Description, Answers } = openShape(value, "", problems) ?? {};
   const description = parseNodeDescription(Description?.value, "Description", problems);
   const size = JSON.stringify(description).length;
   if (size > MAX_DESCRIPTION_SIZE) {
@@ -72,15 +80,16 @@ export function checkSessionRequest(value: unknown): SessionRequest {
     ...(SessionID !== undefined && { SessionID }),
     ...(Agent !== undefined && { Agent }),
     Description: description,
+    ...(Answers !== undefined && { Answers }),
   };
 }
 
-/** Checks a request that carries only the session's ID. */
-export function checkSessionID(action: string, value: unknown): HeartbeatRequest {
+/** Checks a heartbeat. */
+export function checkHeartbeat(value: unknown): HeartbeatRequest {
   const problems: FieldProblem[] = [];
-  const { SessionID } = sessionShape(value, "", problems) ?? {};
-  if (problems.length > 0) throw CoveyError.invalid(action, problems);
-  return { SessionID: SessionID! };
+  const { SessionID, Metrics } = heartbeatShape(value, "", problems) ?? {};
+  if (problems.length > 0) throw CoveyError.invalid("take a heartbeat", problems);
+  return { SessionID: SessionID!, ...(Metrics !== undefined && { Metrics }) };
 }
 
 /** Checks a request for assignments. */
@@ -97,4 +106,12 @@ export function checkStatusUpdate(value: unknown): UpdateTaskStatusRequest {
   const { SessionID, Updates = [] } = updatesShape(value, "", problems) ?? {};
   if (problems.length > 0) throw CoveyError.invalid("update task status", problems);
   return { SessionID: SessionID!, Updates };
+}
+
+/** Checks a push of logs. Whose tasks they are of is for who asked to know. */
+export function checkLogPush(value: unknown): LogPush {
+  const problems: FieldProblem[] = [];
+  const push = parseLogPush(value, problems);
+  if (problems.length > 0) throw CoveyError.invalid("take logs", problems);
+  return push as LogPush;
 }

@@ -21,6 +21,12 @@ export function withoutVersion(path: string): string {
   return path.startsWith("/v") ? path.replace(PREFIX, "") : path;
 }
 
+/** `services` of `/services/web`, which has no version prefix. */
+export function firstSegment(path: string): string {
+  const end = path.indexOf("/", 1);
+  return end < 0 ? path.slice(1) : path.slice(1, end);
+}
+
 /** Throws Docker's `invalid_argument` if the prefix names a version that is not spoken. */
 export function checkVersion(path: string): void {
   const version = path.startsWith("/v") ? PREFIX.exec(path)?.[1] : undefined;

@@ -20,17 +20,21 @@ import { isEnginePath } from "./engine_paths.ts";
 import { backupRoutes } from "./routes/backup_routes.ts";
 import { LeadersRequests } from "./hand_on.ts";
 import { eventRoutes } from "./routes/event_routes.ts";
+import { logRoutes } from "./routes/log_routes.ts";
 import { managerRoutes } from "./routes/manager_routes.ts";
+import { metricsRoutes } from "./routes/metrics_routes.ts";
 import { networkRoutes } from "./routes/network_routes.ts";
 import { noEngineRoutes } from "./routes/no_engine_routes.ts";
 import { nodeRoutes } from "./routes/node_routes.ts";
 import { payloadRoutes } from "./routes/payload_routes.ts";
 import { serviceRoutes } from "./routes/service_routes.ts";
 import { swarmRoutes } from "./routes/swarm_routes.ts";
+import { RenderedObjects } from "./rendered.ts";
 import { rightFor } from "./rights.ts";
+import { swarmNetworkRoutes } from "./routes/swarm_network_routes.ts";
 import { systemRoutes } from "./routes/system_routes.ts";
+import { explainRoutes } from "./routes/explain_routes.ts";
 import { taskRoutes } from "./routes/task_routes.ts";
-import { unavailableRoutes } from "./routes/unavailable_routes.ts";
 import { variableRoutes } from "./routes/variable_routes.ts";
 
 /** What the control API needs. */
@@ -64,6 +68,7 @@ export function controlAPI(options: ControlOptions): ControlAPI {
   const { lifecycle, clock, random, version } = options;
   const engine = options.engine === undefined ? undefined : connectEngine(options.engine, clock);
   const context: ControlContext = { lifecycle, clock, random, version, engine };
+  const rendered = new RenderedObjects();
   const hub = new EventHub(clock);
   hub.follow(lifecycle.manager);
 
@@ -80,15 +85,18 @@ export function controlAPI(options: ControlOptions): ControlAPI {
   systemRoutes(app, context);
   eventRoutes(app, context, hub);
   swarmRoutes(app, context);
-  unavailableRoutes(app, context);
-  nodeRoutes(app, context);
-  serviceRoutes(app, context);
-  taskRoutes(app, context);
+  logRoutes(app, context);
+  nodeRoutes(app, context, rendered);
+  serviceRoutes(app, context, rendered);
+  taskRoutes(app, context, rendered);
+  explainRoutes(app, context);
   payloadRoutes(app, context);
+  swarmNetworkRoutes(app, context);
   variableRoutes(app, context);
   networkRoutes(app, context);
   backupRoutes(app, context);
   managerRoutes(app, context);
+  metricsRoutes(app, context);
   if (engine === undefined) noEngineRoutes(app);
   app.notFound((c) =>
     engine === undefined && isEnginePath(c.req.path)

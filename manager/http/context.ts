@@ -12,6 +12,7 @@ import { DockerError } from "./docker_error.ts";
 import type { Store } from "../store/store.ts";
 import type { Engine } from "./engine.ts";
 import { withText } from "./front/whole_text.ts";
+import { jsonOf } from "./rendered.ts";
 
 /** What the control API is made of. */
 export interface ControlContext {
@@ -82,16 +83,28 @@ export async function lookUp<T>({ store, consensus }: ManagerHandle, find: (stor
   }
 }
 
-const HTML = /[<>&\u2028\u2029]/g;
-
-/** Answers with JSON, escaped as Go's encoder does, because clients print it as it comes. */
+/** Answers with JSON. */
 export function sendJSON(c: Context, value: unknown, status: ContentfulStatusCode = 200): Response {
-  const text = JSON.stringify(value).replace(
-    HTML,
-    (character) => `\\u${character.charCodeAt(0).toString(16).padStart(4, "0")}`,
-  );
-  const body = text + "\n", contentType = "application/json";
-  return withText(c.body(body, status, { "Content-Type": contentType }), { contentType, text: body });
+  return sendText(c, jsonOf(value), status);
+}
+
+/** Answers with JSON that is a text already. */
+export function sendText(c: Context, json: string, status: ContentfulStatusCode = 200): Response {
+  return sendParts(c, [json + "\n"], status);
+}
+
+/** Answers with a list of what are texts already. */
+export function sendTexts(c: Context, items: readonly string[]): Response {
+  const parts = items.map((item, nth) => nth === 0 ? item : "," + item);
+  return sendParts(c, ["[", ...parts, "]\n"], 200);
+}
+
+function sendParts(c: Context, parts: readonly string[], status: ContentfulStatusCode): Response {
+  const contentType = "application/json";
+  let body = "";
+  // As long as nobody asks the response for it, it is not put together; a `join` would be.
+  for (const part of parts) body += part;
+  return withText(c.body(body, status, { "Content-Type": contentType }), { contentType, parts });
 }
 
 /** The request's JSON. Throws `invalid_argument`. */

@@ -40,7 +40,7 @@ export class DockerError extends CoveyError {
 /** Texts of moby's own layer, which stand alone. */
 const MOBY_TEXTS = new RegExp(
   '^(?:invalid Config: |invalid (?:RestartCondition|Availability|Role|MountType|MountPropagation|resolution mode): "|' +
-    "unrecognized update |must specify only one service mode$|swarm spec must be named |mismatched Runtime )",
+    "unrecognized update |invalid name: $|Invalid subnet |must specify only one service mode$|swarm spec must be named |mismatched Runtime )",
 );
 /** Texts of SwarmKit's parser of constraints, which gives its errors no code. */
 const CONSTRAINT_TEXTS = /^(?:constraint expected one operator|(?:key|value) '.*' is invalid$)/;
@@ -48,6 +48,8 @@ const CONSTRAINT_TEXTS = /^(?:constraint expected one operator|(?:key|value) '.*
 const SWARMKIT_TEXTS = new RegExp(
   "^(?:meta: |name must be |invalid name, only 64 |(?:secret|config) (?:data must be |references '|'[^']*' is in use )|" +
     "(?:secret|config)s? not found: |malformed |only updates to Labels |(?:TaskSpec|ContainerSpec|EndpointSpec): |invalid (?:cpu|memory) value |" +
+    "port '\\d+' is already in use by service |Service cannot be explicitly attached to |driver name: if |" +
+    "ingress network cannot be attachable$|ipam configuration: |error during lookup of plugin |" +
     "minimum certificate |heartbeat time |expanding |Jobs may not have an update config$)",
 );
 

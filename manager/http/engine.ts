@@ -2,6 +2,7 @@
 import type { Clock } from "../../api/clock.ts";
 import { isObject } from "../../api/validate/mod.ts";
 import { type VersionRange, withinVersions } from "./api_version.ts";
+import { SOCKET_ORIGIN } from "../../api/socket_origin.ts";
 
 /** How long an answer of the engine is waited for, where the API can do without it. */
 const ENGINE_TIMEOUT_MS = 5_000;
@@ -16,6 +17,8 @@ export interface Engine {
   readonly name: string;
   /** An object from a GET, or undefined if the engine does not answer. */
   getObject(path: string): Promise<Record<string, unknown> | undefined>;
+  /** The response to a request with a body of JSON or none, or undefined if the engine does not answer. */
+  request(method: string, target: string, body?: unknown): Promise<Response | undefined>;
   /** Headers of `/_ping`, or undefined if the engine does not answer. */
   ping(): Promise<Headers | undefined>;
   /** The response to a GET without a time limit: a stream. Undefined if the engine does not answer with success. */
@@ -33,9 +36,9 @@ function rangeOf(version: Record<string, unknown> | undefined): VersionRange | u
 /** The engine on `socket`. Needs permission to connect to it. */
 export function connectEngine(socket: string, clock: Clock): Engine {
   const client = Deno.createHttpClient({ proxy: { transport: "unix", path: socket }, poolMaxIdlePerHost: 4 });
-  const get = async (path: string, signal: AbortSignal) => {
+  const get = async (path: string, signal: AbortSignal, options: RequestInit = {}) => {
     try {
-      return await fetch(`http://docker${path}`, { client, signal });
+      return await fetch(`${SOCKET_ORIGIN}${path}`, { ...options, client, signal });
     } catch {
       return undefined;
     }
@@ -55,13 +58,19 @@ export function connectEngine(socket: string, clock: Clock): Engine {
     if (found === undefined) kept = undefined;
     return found;
   };
+  const inVersion = async (target: string) => {
+    const range = await versions();
+    return range === undefined ? target : withinVersions(target, range);
+  };
   return {
     socket,
     name: "the container engine",
     getObject,
-    async target(target) {
-      const range = await versions();
-      return range === undefined ? target : withinVersions(target, range);
+    target: inVersion,
+    async request(method, target, body) {
+      const headers = { "Content-Type": "application/json" };
+      const options = body === undefined ? { method } : { method, headers, body: JSON.stringify(body) };
+      return await get(await inVersion(target), AbortSignal.timeout(ENGINE_TIMEOUT_MS), options);
     },
     async ping() {
       const response = await get("/_ping", AbortSignal.timeout(ENGINE_TIMEOUT_MS));

@@ -1,7 +1,9 @@
 /** Which requests the swarm answers itself; all others belong to the local container engine. */
-import { predefinedNetwork } from "../../api/predefined_network.ts";
 import { RESTORE_PATH } from "../../api/backup.ts";
-import { withoutVersion } from "./api_version.ts";
+import { firstSegment, withoutVersion } from "./api_version.ts";
+
+/** Where the swarm's networks are without those of any engine. */
+export const SWARM_NETWORKS = "/covey/networks";
 
 const OURS = new Set([
   "_ping",
@@ -14,7 +16,9 @@ const OURS = new Set([
   "tasks",
   "secrets",
   "configs",
+  "networks",
   "variables",
+  "metrics",
   "covey",
 ]);
 
@@ -35,22 +39,12 @@ const ENGINES = new Set([
   "volumes",
 ]);
 
-function firstSegment(path: string): string {
-  return withoutVersion(path).split("/", 2)[1] ?? "";
-}
-
-/** True for a path of the swarm. `target` may carry a version prefix and a query. */
+/**
+ * True for a path that is answered here, if only by laying what the engine says beside it. `target` may carry a version prefix
+ * and a query.
+ */
 export function isSwarmPath(target: string): boolean {
-  const [path = "", query] = target.split("?", 2);
-  return OURS.has(firstSegment(path)) || isSwarmNetwork(path, query);
-}
-
-/** True for a network that every engine has and the swarm too: by its ID in the swarm, or by name where that is asked for. */
-function isSwarmNetwork(path: string, query: string | undefined): boolean {
-  const name = /^\/networks\/([^/]+)$/.exec(withoutVersion(path))?.[1];
-  const network = name === undefined ? undefined : predefinedNetwork(name);
-  return network !== undefined &&
-    (name === network.ID || new URLSearchParams(query).get("scope") === "swarm");
+  return OURS.has(firstSegment(withoutVersion(target.split("?", 1)[0]!)));
 }
 
 /** True for a path whose body may be of any length. `target` may carry a version prefix and a query. */
@@ -60,5 +54,5 @@ export function isUploadPath(target: string): boolean {
 
 /** True for a path that only a container engine can answer. */
 export function isEnginePath(path: string): boolean {
-  return ENGINES.has(firstSegment(path));
+  return ENGINES.has(firstSegment(withoutVersion(path)));
 }

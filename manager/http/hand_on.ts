@@ -3,18 +3,21 @@ import type { Context } from "@hono/hono";
 import type { Caller } from "../control/caller.ts";
 import type { RequestEnv } from "./context.ts";
 import { CoveyError } from "../../api/errors.ts";
+import { firstSegment } from "./api_version.ts";
 import { isNotLeading, notLeading } from "../consensus/mod.ts";
 import type { ManagerHandle, NodeLifecycle } from "./lifecycle.ts";
 import { DockerError } from "./docker_error.ts";
+import { SWARM_NETWORKS } from "./engine_paths.ts";
 
 /** First segments of what the whole swarm has in common. `/events` is not: it also tells of the local engine. */
-const SHARED = new Set(["swarm", "nodes", "services", "tasks", "secrets", "configs", "variables"]);
+const SHARED = new Set(["swarm", "nodes", "services", "tasks", "secrets", "configs", "variables", "metrics"]);
 /** What is about this node's own membership. */
 const OWN = new Set(["/swarm/init", "/swarm/join", "/swarm/leave", "/swarm/unlock"]);
 
 /** True for a path, without version prefix, that the leader answers. */
 function isLeadersPath(path: string): boolean {
-  return SHARED.has(path.split("/", 2)[1] ?? "") && !OWN.has(path);
+  if (path === SWARM_NETWORKS || path.startsWith(`${SWARM_NETWORKS}/`)) return true;
+  return SHARED.has(firstSegment(path)) && !OWN.has(path);
 }
 
 type Answer = (request: Request, caller: Caller) => Response | Promise<Response>;

@@ -1,7 +1,9 @@
 /** What the control API needs of the node it runs on: which cluster it is in, and how it joins and leaves. */
 import type { RestoreParameters, RestoreResponse } from "../../api/backup.ts";
-import type { ClusterSpec } from "../../api/cluster.ts";
+import type { Cluster, ClusterSpec } from "../../api/cluster.ts";
 import type { NodeAvailability } from "../../api/node.ts";
+import type { ShownMetrics } from "../../api/node_metrics.ts";
+import type { LogBroker } from "../broker/mod.ts";
 import type { Consensus } from "../consensus/consensus.ts";
 import type { ControlRequest } from "../forward/mod.ts";
 import type { Store } from "../store/store.ts";
@@ -10,9 +12,11 @@ import type { Store } from "../store/store.ts";
 export type LocalNodeState = "inactive" | "pending" | "active" | "error" | "locked";
 
 /** Starts a new cluster; addresses are HOST:PORT, empty for the node's own. */
-export interface InitRequest {
+export interface InitRequest extends Pick<Cluster, "DefaultAddrPool" | "SubnetSize" | "DataPathPort"> {
   ListenAddr?: string;
   AdvertiseAddr?: string;
+  /** IP address or interface for overlay networks; that of the node itself where it is absent. */
+  DataPathAddr?: string;
   ForceNewCluster?: boolean;
   Availability?: NodeAvailability;
   Spec?: Partial<ClusterSpec>;
@@ -22,6 +26,7 @@ export interface InitRequest {
 export interface JoinRequest {
   ListenAddr?: string;
   AdvertiseAddr?: string;
+  DataPathAddr?: string;
   RemoteAddrs: string[];
   JoinToken: string;
   Availability?: NodeAvailability;
@@ -39,6 +44,10 @@ export interface ManagerHandle {
    * that. See `routing/`.
    */
   forward(request: ControlRequest, here?: () => Promise<Response>): Promise<Response | undefined>;
+  /** Logs of tasks, while this manager leads. */
+  logs: LogBroker;
+  /** How a node said that it is, while this manager leads. */
+  metrics(nodeID: string): ShownMetrics | undefined;
 }
 
 /** The node's life as a member of a cluster. */

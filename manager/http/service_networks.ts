@@ -1,25 +1,57 @@
-/** Networks that a spec names by the ID that the engine beside this manager gives its own: clients find that in its list. */
-import { CoveyError } from "../../api/errors.ts";
+/** Networks as a spec names them: by ID, by name, or by the ID that the engine beside this manager gives its own. */
+import { CoveyError, type FieldProblem } from "../../api/errors.ts";
 import { predefinedNetwork } from "../../api/predefined_network.ts";
 import type { ServiceSpec } from "../../api/service.ts";
 import { ENGINE_NETWORK_ID, networkMissing } from "../../api/validate/mod.ts";
+import { findNetwork } from "../control/lookup.ts";
+import type { ReadView } from "../store/mod.ts";
 import type { Engine } from "./engine.ts";
 
-/** `spec` with its networks by name. Throws `invalid_argument` for one that no other node's engine has. */
-export async function withNetworkNames(spec: ServiceSpec, engine: Engine | undefined): Promise<ServiceSpec> {
+/**
+ * `spec` with the networks that every engine has by name and the swarm's by ID. Throws `invalid_argument` for one that the
+ * swarm does not have, and for one that is named twice.
+ */
+export async function withNetworks(
+  spec: ServiceSpec,
+  view: ReadView,
+  engine: Engine | undefined,
+): Promise<ServiceSpec> {
   const { Networks } = spec.TaskTemplate;
-  if (!Networks?.some(({ Target }) => ENGINE_NETWORK_ID.test(Target))) return spec;
-  const named = await Promise.all(
-    Networks.map(async (each) => ({ ...each, Target: await nameOf(each.Target, engine) })),
-  );
-  return { ...spec, TaskTemplate: { ...spec.TaskTemplate, Networks: named } };
+  if (Networks === undefined) return spec;
+  const problems: FieldProblem[] = [], seen = new Set<string>();
+  const resolved = await Promise.all(Networks.map(async (each, index) => {
+    const field = `TaskTemplate.Networks[${index}].Target`;
+    const found = await resolve(each.Target, view, engine);
+    if ("problem" in found) problems.push({ field, message: found.problem });
+    else if (seen.has(found.Target)) {
+      problems.push({ field, message: `network ${each.Target} is named twice` });
+    } else seen.add(found.Target);
+    return "problem" in found ? each : { ...each, Target: found.Target };
+  }));
+  if (problems.length > 0) throw CoveyError.invalid("use the service spec", problems);
+  return { ...spec, TaskTemplate: { ...spec.TaskTemplate, Networks: resolved } };
 }
 
-async function nameOf(target: string, engine: Engine | undefined): Promise<string> {
-  if (!ENGINE_NETWORK_ID.test(target)) return target;
-  const found = await engine?.getObject(`/networks/${target}`);
-  const network = typeof found?.Name === "string" ? predefinedNetwork(found.Name) : undefined;
-  if (network !== undefined) return network.Name;
-  const problem = { field: "TaskTemplate.Networks[0].Target", message: networkMissing(target) };
-  throw CoveyError.invalid("use the service spec", [problem]);
+async function resolve(
+  target: string,
+  view: ReadView,
+  engine: Engine | undefined,
+): Promise<{ Target: string } | { problem: string }> {
+  if (predefinedNetwork(target) !== undefined) return { Target: target };
+  try {
+    return { Target: findNetwork(view, target).ID };
+  } catch (thrown) {
+    const { code, message } = CoveyError.from(thrown);
+    if (code !== "not_found") return { problem: message };
+  }
+  const found = await engine?.getObject(`/networks/${encodeURIComponent(target)}`);
+  const name = typeof found?.Name === "string" ? found.Name : undefined;
+  const predefined = name !== undefined && ENGINE_NETWORK_ID.test(target) && predefinedNetwork(name);
+  if (predefined) return { Target: predefined.Name };
+  if (name === undefined) return { problem: networkMissing(target) };
+  return {
+    problem:
+      `The network ${target} cannot be used with services. Only networks scoped to the swarm can be used, ` +
+      "such as those created with the overlay driver.",
+  };
 }

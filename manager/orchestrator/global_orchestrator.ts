@@ -1,7 +1,8 @@
 /**
  * Keeps one task of each global service on every eligible node (SwarmKit `manager/orchestrator/global`).
  * Different from SwarmKit, for devices that may be offline: an outage neither stops nor replaces a task, and
- * a device that returns is updated under the service's update policy.
+ * a device that returns is updated under the service's update policy. A drained device keeps its task for as long as the
+ * service's failure budgets ask for it.
  */
 import { clusterOf } from "../cluster/cluster_object.ts";
 import type { Node } from "../../api/node.ts";
@@ -10,9 +11,11 @@ import { isCompletedJob, isNodeBound, slotKey, type Task } from "../../api/task.
 import type { CoveyError } from "../../api/errors.ts";
 import { isTerminal } from "../../api/task_state.ts";
 import { nodeMatches } from "../placement/constraint.ts";
-import type { WriteTransaction } from "../store/store.ts";
+import type { ReadView, WriteTransaction } from "../store/store.ts";
 import type { ComponentOptions } from "../leader/commit_loop.ts";
 import { ServiceOrchestrator, type Verdict } from "./service_orchestrator.ts";
+import { Later } from "../leader/later.ts";
+import { whyToKeep } from "../task/downtime.ts";
 import { forNewcomer } from "../task/gate.ts";
 import { isOfIteration, isWanted, withDesired } from "../task/task.ts";
 
@@ -30,9 +33,17 @@ function globalVerdict(service: Service, node: Node): "run" | "leave" | "end" {
 /** The orchestrator of global services, and what that of global jobs has in common with it. */
 export class GlobalOrchestrator extends ServiceOrchestrator {
   #services = new Map<string, Service>();
+  /** Nodes that keep what they have until others are well. */
+  readonly #kept: Later;
 
   constructor(options: ComponentOptions, mode: "global" | "global-job" = "global") {
     super(`${mode} orchestrator`, options, mode);
+    this.#kept = new Later(options.clock, (nodeIDs) => this.checkNodes(nodeIDs));
+  }
+
+  override async stop(): Promise<void> {
+    this.#kept.stop();
+    await super.stop();
   }
 
   protected override onService(serviceID: string, service: Service | undefined): void {
@@ -48,12 +59,16 @@ export class GlobalOrchestrator extends ServiceOrchestrator {
    * A task that ended is restarted even while its node is not reachable, but not on a node that takes no
    * tasks.
    */
-  protected override judge(view: Pick<WriteTransaction, "get">, service: Service, task: Task): Verdict {
+  protected override judge(view: ReadView, service: Service, task: Task): Verdict {
     const node = view.get("nodes", task.NodeID);
     if (node === undefined) return "keep";
-    if (globalVerdict(service, node) === "end") return "end";
+    if (globalVerdict(service, node) === "end") return this.#mayEnd(view, service, node) ? "end" : "keep";
     if (!isTerminal(task.Status.State)) return "keep";
     return node.Spec.Availability === "pause" ? "end" : "restart";
+  }
+
+  #mayEnd(view: ReadView, service: Service, node: Node): boolean {
+    return whyToKeep(view, service, node, this.options.clock.now()) === undefined;
   }
 
   protected override async reconcileNodes(nodeIDs: string[]): Promise<void> {
@@ -127,16 +142,18 @@ export class GlobalOrchestrator extends ServiceOrchestrator {
     const toDo = pairs.filter(({ verdict, live }) =>
       verdict === "run" ? live.length === 0 : verdict === "end" && live.some(mayBeEnded)
     );
-    await store.batch(toDo, (tx, { service, node, verdict, live }) => {
+    await store.batch(toDo, (tx, { service, node, verdict, live }): "kept" | undefined => {
       const current = tx.get("services", service.ID);
       const place = tx.get("nodes", node.ID);
       if (current === undefined || place === undefined || globalVerdict(current, place) !== verdict) return;
+      if (verdict === "end" && !this.#mayEnd(tx, current, place)) return "kept";
       if (verdict === "run") {
         const wanted = isJob(current.Spec) ? current : forNewcomer(current);
         this.createIn(tx, wanted, { nodeID: node.ID }, cluster);
       } else this.#end(tx, live);
     }, (pair, outcome) => {
       if (!outcome.committed) failed(pair, outcome.error);
+      else if (outcome.value === "kept") this.#kept.add(pair.node.ID);
     });
   }
 

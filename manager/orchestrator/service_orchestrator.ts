@@ -4,7 +4,7 @@ import { deepEqual } from "../../api/deep_equal.ts";
 import { type ModeName, modeOf, type Service } from "../../api/service.ts";
 import type { Task } from "../../api/task.ts";
 import { isTerminal } from "../../api/task_state.ts";
-import type { Change, Commit, WriteTransaction } from "../store/store.ts";
+import type { Change, Commit, ReadView, WriteTransaction } from "../store/store.ts";
 import { CommitLoop, type ComponentOptions } from "../leader/commit_loop.ts";
 import { type DelayedStart, RestartSupervisor } from "../restart/restart_supervisor.ts";
 import { showOnService, showOnTask } from "../leader/show_reason.ts";
@@ -70,7 +70,7 @@ export abstract class ServiceOrchestrator {
   protected abstract reconcileNodes(nodeIDs: string[]): Promise<void>;
   /** True if a change of a node can matter to this mode. */
   protected abstract nodeMatters(change: NodeChange): boolean;
-  protected abstract judge(tx: Pick<WriteTransaction, "get">, service: Service, task: Task): Verdict;
+  protected abstract judge(tx: ReadView, service: Service, task: Task): Verdict;
   /** Called with a service of this mode that exists, and with undefined for `serviceID` once it is gone. */
   protected onService(_serviceID: string, _service: Service | undefined): void {}
   /** Called with each task that ended, of a service of this mode. */
@@ -107,6 +107,12 @@ export abstract class ServiceOrchestrator {
   /** Has another look at wanted tasks. */
   protected checkTasks(tasks: Iterable<Task>): void {
     for (const task of tasks) if (isWanted(task) && this.#serviceOf(task)) this.#restarts.add(task.ID);
+  }
+
+  /** Has another look at nodes. */
+  protected checkNodes(nodeIDs: readonly string[]): void {
+    for (const id of nodeIDs) this.dirtyNodes.add(id);
+    this.#loop.wake();
   }
 
   /** The service of `task` if it exists and has this mode. */

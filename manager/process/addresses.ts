@@ -68,6 +68,8 @@ export function namesAddress(request: { ListenAddr?: string; AdvertiseAddr?: str
 export interface OwnAddresses {
   listen: string;
   advertise: string;
+  /** IP address for overlay networks, where it is another than the one that this node is known by. */
+  dataPath?: string;
 }
 
 /** Docker's words for an address of a request that is none. */
@@ -76,6 +78,19 @@ const WANTED = {
   advertise:
     "advertise address must be a non-zero IP address or network interface (with optional port number)",
 };
+
+/** The IP address of an interface, or of itself. Throws `invalid_argument` in Docker's manner. */
+function dataPathAddress(given: string, interfaces: NetworkInterface[]): string {
+  const named = interfaces.filter(({ name }) => name === given);
+  const found = isIP(given) !== 0
+    ? given
+    : (named.find(({ family }) => family === "IPv4") ?? named[0])?.address;
+  if (found !== undefined && !isUnspecified(found)) return found;
+  throw new CoveyError(
+    "invalid_argument",
+    "data path address must be a non-zero IP address or network interface",
+  );
+}
 
 /** A host's full name, which Docker does not take: devices are known by names where addresses change. */
 const FULL_NAME = /^[a-z0-9-]+(\.[a-z0-9-]+)*\.[a-z][a-z0-9-]*$/i;
@@ -104,10 +119,11 @@ function requested(
  * `invalid_argument` for what is no address.
  */
 export function requestedAddresses(
-  request: { ListenAddr?: string; AdvertiseAddr?: string },
-  options: Pick<ManagerOptions, "listen" | "advertise">,
+  request: { ListenAddr?: string; AdvertiseAddr?: string; DataPathAddr?: string },
+  options: Pick<ManagerOptions, "listen" | "advertise" | "dataPath">,
   interfaces: NetworkInterface[],
 ): OwnAddresses {
+  const dataPath = request.DataPathAddr || options.dataPath;
   // Docker's client sends its default even if nothing was asked for; then the flags of this process count.
   const listen = !request.ListenAddr || request.ListenAddr === DEFAULT_LISTEN
     ? options.listen ?? DEFAULT_LISTEN
@@ -115,16 +131,18 @@ export function requestedAddresses(
   const advertise = request.AdvertiseAddr
     ? requested("advertise", request.AdvertiseAddr, portOf(listen), interfaces)
     : advertiseAddress(options.advertise, listen, interfaces);
-  return { listen, advertise };
+  return { listen, advertise, ...(dataPath && { dataPath: dataPathAddress(dataPath, interfaces) }) };
 }
 
 /** The addresses of a node that was at `before`: a later start may name others. */
 export function movedAddresses(
   before: OwnAddresses,
-  options: Pick<ManagerOptions, "listen" | "advertise">,
+  options: Pick<ManagerOptions, "listen" | "advertise" | "dataPath">,
   interfaces: () => NetworkInterface[],
 ): OwnAddresses {
   const listen = options.listen ?? before.listen;
-  if (listen === before.listen && !options.advertise) return before;
-  return { listen, advertise: advertiseAddress(options.advertise, listen, interfaces()) };
+  const dataPath = options.dataPath ? dataPathAddress(options.dataPath, interfaces()) : before.dataPath;
+  const carrier = dataPath === undefined ? {} : { dataPath };
+  if (listen === before.listen && !options.advertise) return { ...before, ...carrier };
+  return { listen, advertise: advertiseAddress(options.advertise, listen, interfaces()), ...carrier };
 }

@@ -27,10 +27,15 @@ export interface AgentProcessOptions {
 const logger = getLogger(["covey", "agent-process"]);
 
 /** The flags of the agent beside a manager: its own state, the manager's identity and host name. */
-export function agentArguments(options: ManagerOptions, managers: readonly string[]): string[] {
+export function agentArguments(
+  options: ManagerOptions,
+  managers: readonly string[],
+  dataPath: string | undefined,
+): string[] {
   const { stateDir, hostname, labels, dockerSocket } = options;
   const args = ["--state-dir", `${stateDir}/agent`, "--identity", stateDir, "--join", managers.join(",")];
   if (hostname !== undefined) args.push("--hostname", hostname);
+  if (dataPath !== undefined) args.push("--data-path-addr", dataPath);
   for (const [key, value] of Object.entries(labels)) args.push("--label", `${key}=${value}`);
   return [...args, "--docker", dockerSocket ?? "none"];
 }

@@ -11,6 +11,7 @@ import { parseInitRequest, parseJoinRequest } from "../../api/validate/mod.ts";
 import { isUploadPath, pathOf, withoutVersion } from "../http/mod.ts";
 import { hostOf, type NetworkInterface, portOf, requestedAddresses } from "./addresses.ts";
 import { DEFAULT_LISTEN, type ManagerOptions, withPort } from "./options.ts";
+import { SOCKET_ORIGIN } from "../../api/socket_origin.ts";
 
 /** Longest wait for a started manager to answer: a first start also reads every module from a slow SD card. */
 const START_LIMIT_MS = 60_000;
@@ -153,7 +154,12 @@ export class IdleFront {
 
   async #relay({ url, method, headers }: Request, body: BodyInit | null): Promise<Response> {
     try {
-      const response = await fetch(url, { client: this.#http, method, headers, body });
+      const response = await fetch(url.replace(/^\w+:\/\/[^/]*/, SOCKET_ORIGIN), {
+        client: this.#http,
+        method,
+        headers,
+        body,
+      });
       const own = new Headers(response.headers);
       own.delete("connection");
       return new Response(response.body, { status: response.status, headers: own });
@@ -163,7 +169,7 @@ export class IdleFront {
   }
 
   async #isInactive(): Promise<boolean> {
-    const response = await fetch("http://docker/info", { client: this.#http });
+    const response = await fetch(`${SOCKET_ORIGIN}/info`, { client: this.#http });
     const { Swarm } = await response.json();
     return Swarm?.LocalNodeState === "inactive";
   }

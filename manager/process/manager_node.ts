@@ -1,6 +1,7 @@
 /** The node that a manager's process is: alone, a manager of its cluster, or a worker of somebody else's. */
 import { getLogger } from "@logtape/logtape";
 import type { RestoreParameters, RestoreResponse } from "../../api/backup.ts";
+import { deepEqual } from "../../api/deep_equal.ts";
 import { CoveyError } from "../../api/errors.ts";
 import { newID } from "../../api/random.ts";
 import { IdentityStore, ManagerKeys, systemFileSystem } from "../../security/mod.ts";
@@ -125,22 +126,21 @@ export class ManagerNode implements NodeLifecycle {
   init(request: InitRequest): Promise<string> {
     if (request.ForceNewCluster && this.#life.membership) return this.#forceNewCluster(request);
     return this.#enter(async () => {
-      const { listen, advertise } = this.#addresses(request);
+      const addresses = this.#addresses(request);
       const { random } = this.#context;
       const membership: NodeMembership = {
         nodeID: newID(random),
         clusterID: newID(random),
         role: "manager",
-        listen,
-        advertise,
-        managers: [advertise],
+        ...addresses,
+        managers: [addresses.advertise],
         availability: request.Availability ?? "active",
       };
       await this.#state.checkVacant();
       return await this.#orWipe(async () => {
         await this.#state.save(membership);
         const { store } = await this.#running.openManager(membership);
-        await createCluster(store, membership, request.Spec ?? {}, this.#context);
+        await createCluster(store, membership, request.Spec ?? {}, this.#context, request);
         await this.#serve(membership);
         return membership.nodeID;
       });
@@ -346,9 +346,9 @@ export class ManagerNode implements NodeLifecycle {
   /** The membership at the addresses that the flags of this start name; a node may move. */
   async #moved(membership: NodeMembership): Promise<NodeMembership> {
     const { options, interfaces } = this.#context;
-    const { listen, advertise } = movedAddresses(membership, options, interfaces);
-    if (advertise === membership.advertise && listen === membership.listen) return membership;
-    const moved = { ...membership, listen, advertise };
+    const addresses = movedAddresses(membership, options, interfaces), { advertise } = addresses;
+    const moved: NodeMembership = { ...membership, ...addresses };
+    if (deepEqual(moved, membership)) return membership;
     if (membership.role === "manager" && membership.managers.join() === membership.advertise) {
       moved.managers = [advertise];
     }
@@ -356,7 +356,7 @@ export class ManagerNode implements NodeLifecycle {
     return moved;
   }
 
-  #addresses(request: { ListenAddr?: string; AdvertiseAddr?: string }): OwnAddresses {
+  #addresses(request: { ListenAddr?: string; AdvertiseAddr?: string; DataPathAddr?: string }): OwnAddresses {
     const { options, interfaces } = this.#context;
     return requestedAddresses(request, options, interfaces());
   }

@@ -15,6 +15,8 @@ export interface NodeMembership {
   role: NodeRole;
   listen: string;
   advertise: string;
+  /** See `OwnAddresses`: an IP address. */
+  dataPath?: string;
   /** Managers to reach the cluster through. */
   managers: string[];
   /** A manager that was added to its quorum; others started a cluster. */
@@ -30,6 +32,7 @@ function checkMembership(record: Record<string, unknown>): asserts record is Nod
   );
   if (role !== "worker" && role !== "manager") wrong.push("role");
   if (!Array.isArray(managers) || !managers.every((each) => typeof each === "string")) wrong.push("managers");
+  if (record.dataPath !== undefined && typeof record.dataPath !== "string") wrong.push("dataPath");
   if (!["active", "pause", "drain"].includes(availability as string)) wrong.push("availability");
   if (wrong.length > 0) throw new Error(`missing or wrong: ${wrong.join(", ")}`);
 }

@@ -17,6 +17,8 @@ export interface ManagerOptions {
   listen: string | undefined;
   /** HOST:PORT that other nodes reach this one at; undefined: found out from the listen address and the interfaces. */
   advertise: string | undefined;
+  /** IP address or interface to which other nodes send what is for overlay networks; undefined: where this node is reached. */
+  dataPath?: string | undefined;
   apiSocket: string;
   /** Managers to join through; empty: start a new cluster on an empty state folder. */
   join: string[];
@@ -41,6 +43,7 @@ export const MANAGER_USAGE = `Usage: run-manager [flags]
   --state-dir DIR        where the node keeps its state            (default .covey/manager)
   --listen HOST:PORT     address to listen on                      (default ${DEFAULT_LISTEN})
   --advertise HOST:PORT  address that other nodes reach this one at
+  --data-path-addr IP    address or interface for overlay networks (default the one above)
   --api SOCKET           the control API's Unix socket             (default DIR/covey.sock)
   --join HOST:PORT[,...] join the cluster of these managers …
   --token-file FILE      … with the token in this file (or --token - for standard input, or the variable
@@ -58,6 +61,7 @@ const FLAGS = {
   "state-dir": { type: "string", default: ".covey/manager" },
   listen: { type: "string" },
   advertise: { type: "string" },
+  "data-path-addr": { type: "string" },
   api: { type: "string" },
   join: { type: "string" },
   token: { type: "string" },
@@ -86,6 +90,7 @@ export function parseManagerOptions(args: string[], cwd: string, token?: string)
     stateDir,
     listen: values.listen === undefined ? undefined : withPort(values.listen),
     advertise: values.advertise === undefined ? undefined : withPort(values.advertise),
+    dataPath: values["data-path-addr"],
     apiSocket: absolute(values.api ?? `${stateDir}/covey.sock`),
     join: (values.join ?? "").split(",").filter((address) => address !== "").map((address) =>
       withPort(address)

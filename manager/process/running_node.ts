@@ -160,7 +160,7 @@ export class RunningNode {
 
   /** A manager that listens and votes: the rest of what it does. */
   async attend(membership: NodeMembership): Promise<void> {
-    const { nodeID, advertise } = membership;
+    const { nodeID, advertise, dataPath } = membership;
     const others = () => this.remoteManagers(membership).map(({ Addr }) => Addr);
     this.#renew(await this.requireIdentity(membership), () => [advertise, ...others()]);
     await this.#vault.follow(this.#manager!, {
@@ -168,7 +168,7 @@ export class RunningNode {
       locked: () => this.#renewer?.renewNow(),
       failed: this.#context.onFatal,
     });
-    this.#startAgent([advertise]);
+    this.#startAgent([advertise], dataPath);
     logger.info("Manager {nodeID} serves at {advertise}", { nodeID, advertise });
     if (isForeign(advertise, this.#context.interfaces())) logger.warn(FOREIGN, { advertise });
   }
@@ -179,7 +179,7 @@ export class RunningNode {
     const identity = await this.requireIdentity(membership);
     this.#notes = new AgentNotes(`${options.stateDir}/agent`, clock, (role) => this.#hooks.role(role));
     this.#renew(identity, () => this.knownManagers(membership));
-    this.#startAgent(membership.managers);
+    this.#startAgent(membership.managers, membership.dataPath);
     await this.#notes.start();
   }
 
@@ -262,10 +262,10 @@ export class RunningNode {
     void describeSelf({ clock, manager, description, answer }, this.#telling.signal);
   }
 
-  #startAgent(managers: string[]): void {
+  #startAgent(managers: string[], dataPath: string | undefined): void {
     const { options, clock, agentLauncher, agentEnv } = this.#context;
     if (!options.agent) return this.#describeSelf();
-    const args = agentArguments(options, managers);
+    const args = agentArguments(options, managers, dataPath);
     const { identityKey } = this.#vault;
     this.#agent = new AgentProcess({ launcher: agentLauncher, args, env: agentEnv, clock, identityKey });
     this.#agent.start();

@@ -14,6 +14,18 @@ export class Heap<T> {
     return this.#items[0];
   }
 
+  push(item: T): void {
+    const items = this.#items;
+    let at = items.push(item) - 1;
+    while (at > 0) {
+      const parent = (at - 1) >> 1;
+      if (!this.less(item, items[parent]!)) break;
+      items[at] = items[parent]!;
+      at = parent;
+    }
+    items[at] = item;
+  }
+
   /** Call after the top element grew. */
   sink(): void {
     this.#down(0);

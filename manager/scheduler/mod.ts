@@ -1,1 +1,2 @@
+export { whyRefused } from "./judge_node.ts";
 export { Scheduler } from "./scheduler.ts";

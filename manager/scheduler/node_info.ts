@@ -4,18 +4,9 @@ import { compareStates, isTerminal } from "../../api/task_state.ts";
 import { NodeResources } from "../placement/node_resources.ts";
 import type { ReadView } from "../store/store.ts";
 import { isWanted } from "../task/task.ts";
+import type { ServiceTasks } from "./service_tasks.ts";
 import { unsealedFor } from "../task/seals.ts";
 import { type NodeVariables, variablesFor } from "../task/variables.ts";
-
-/**
- * Failures of one service version within the window from which on other nodes are tried first (SwarmKit
- * `maxFailures`).
- */
-const MAX_FAILURES = 5;
-/** Milliseconds for which a failure is remembered (SwarmKit `monitorFailures`). */
-const FAILURE_WINDOW_MS = 5 * 60_000;
-/** Remembered failures per service version: enough to order the nodes, however fast a task fails. */
-const MAX_REMEMBERED_FAILURES = 32;
 
 /** Which tasks are alike to the scheduler: those of one version of one service. */
 export function groupKey(task: Pick<Task, "ServiceID" | "SpecVersion">): string {
@@ -33,24 +24,23 @@ function portKeys(task: Pick<Task, "Ports">): string[] {
   return ports.map((port) => `${port.Protocol}/${port.PublishedPort}`);
 }
 
-/** A node with what the scheduler knows of it. */
+/** A node with what the scheduler knows of it. There may be 100,000: what few nodes have is made when it is needed. */
 export class NodeInfo {
   /** Wanted tasks on the node. */
   total = 0;
   free: NodeResources;
   #node: Node;
-  readonly #view: ReadView | undefined;
-  #tasks = new Map<string, Task>();
-  #byService = new Map<string, number>();
-  #ports = new Map<string, number>();
-  /** Monotonic times of failures by {@linkcode groupKey}. */
-  #failures = new Map<string, number[]>();
+  readonly #services: ServiceTasks;
+  readonly #view: ReadView;
+  readonly #tasks = new Map<string, Task>();
+  #ports: Map<string, number> | undefined;
 
-  /** `view` is where the variables of its tasks are looked up. */
-  constructor(node: Node, view?: ReadView) {
+  /** Counts its tasks in `services`, too; `view` is where what its tasks need is looked up. */
+  constructor(node: Node, services: ServiceTasks, view: ReadView) {
     this.#node = node;
     this.#view = view;
-    this.free = new NodeResources(node.Description?.Resources);
+    this.#services = services;
+    this.free = new NodeResources(node.Description);
   }
 
   get node(): Node {
@@ -58,44 +48,44 @@ export class NodeInfo {
   }
 
   set node(node: Node) {
-    const resources = node.Description?.Resources;
-    const changed = resources !== this.#node.Description?.Resources;
+    const changed = node.Description !== this.#node.Description;
     this.#node = node;
     if (!changed) return;
-    this.free = new NodeResources(resources);
+    this.free = new NodeResources(node.Description);
     for (const task of this.#tasks.values()) this.free.take(task);
   }
 
   /** The variables that `task` uses, here. */
   variables(task: Task): NodeVariables {
-    return this.#view ? variablesFor(this.#view, task, this.#node) : {};
+    return variablesFor(this.#view, task, this.#node);
   }
 
   /** The secret that keeps `task` from running here because it is not sealed for the node. */
   unsealed({ Spec }: Task): string | undefined {
-    return this.#view && unsealedFor(this.#view, Spec, this.#node.ID);
+    return unsealedFor(this.#view, Spec, this.#node.ID);
   }
 
   /** Wanted tasks of a service on the node. */
   serviceTasks(serviceID: string): number {
-    return this.#byService.get(serviceID) ?? 0;
+    return this.#services.of(serviceID).get(this) ?? 0;
   }
 
   portsFree(task: Pick<Task, "Ports">): boolean {
-    return task.Ports === undefined || portKeys(task).every((key) => !this.#ports.has(key));
+    return task.Ports === undefined || portKeys(task).every((key) => !this.#ports?.has(key));
   }
 
-  /** Counts `task`, or what became of a task counted before. */
-  put(task: Task): void {
+  /** Counts `task`, or what became of a task counted before; true for the latter. */
+  put(task: Task): boolean {
     const known = this.#tasks.get(task.ID);
     if (known === undefined) {
       this.free.take(task);
-      this.#count(task, 1);
+      if (isWanted(task)) this.#count(task, 1);
       this.#countPorts(task, 1);
     } else if (isWanted(known) && !isWanted(task)) {
-      this.#count(task, -1, true);
+      this.#count(task, -1);
     }
     this.#tasks.set(task.ID, task);
+    return known !== undefined;
   }
 
   /** What `judge` says of a task while the one is not counted whose place it takes on the node. */
@@ -120,44 +110,28 @@ export class NodeInfo {
       // What its successor got was given back by it.
       for (const other of this.#tasks.values()) if (other.Swap?.With === taskID) this.free.keep(other);
     }
-    this.#count(task, -1);
+    if (isWanted(task)) this.#count(task, -1);
     this.#countPorts(task, -1);
     return true;
   }
 
-  #count(task: Task, by: 1 | -1, force = false): void {
-    if (!force && !isWanted(task)) return;
+  /** The node is gone: none of its tasks counts any more. */
+  clear(): void {
+    for (const id of [...this.#tasks.keys()]) this.remove(id);
+  }
+
+  #count(task: Task, by: 1 | -1): void {
     this.total += by;
-    const count = (this.#byService.get(task.ServiceID) ?? 0) + by;
-    if (count > 0) this.#byService.set(task.ServiceID, count);
-    else this.#byService.delete(task.ServiceID);
+    this.#services.count(task.ServiceID, this, by);
   }
 
   #countPorts(task: Task, by: 1 | -1): void {
     if (task.Ports === undefined) return;
+    this.#ports ??= new Map();
     for (const key of portKeys(task)) {
       const count = (this.#ports.get(key) ?? 0) + by;
       if (count > 0) this.#ports.set(key, count);
       else this.#ports.delete(key);
     }
-  }
-
-  /** Remembers that a task of `group` failed here. */
-  addFailure(group: string, nowMs: number): void {
-    for (const [key, times] of this.#failures) {
-      if (times.at(-1)! < nowMs - FAILURE_WINDOW_MS) this.#failures.delete(key);
-    }
-    const times = this.#failures.get(group) ?? [];
-    times.push(nowMs);
-    if (times.length > MAX_REMEMBERED_FAILURES) times.shift();
-    this.#failures.set(group, times);
-  }
-
-  /** Recent failures of `group` here, if they are so many that they matter; else 0. */
-  failures(group: string, nowMs: number): number {
-    const times = this.#failures.get(group);
-    if (times === undefined) return 0;
-    const recent = times.filter((at) => at >= nowMs - FAILURE_WINDOW_MS).length;
-    return recent >= MAX_FAILURES ? recent : 0;
   }
 }

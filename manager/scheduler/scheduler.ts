@@ -12,14 +12,22 @@ import { showOnTask } from "../leader/show_reason.ts";
 import type { WorkList } from "../leader/work_list.ts";
 import { isWanted, withStatus } from "../task/task.ts";
 import type { Change, Commit, WriteTransaction } from "../store/store.ts";
-import { explain, roomFor } from "./filters.ts";
+import { Failures } from "./failures.ts";
+import { demandOf, explain, isEligible, kindOf, roomFor } from "./filters.ts";
 import { groupKey, NodeInfo, occupies } from "./node_info.ts";
-import { createPlacer } from "./spread.ts";
+import { type Placer, Pool } from "./pool.ts";
+import { ServiceTasks } from "./service_tasks.ts";
 
 /** Milliseconds without a commit after which tasks are placed, so that one decision sees all of them. */
 const COMMIT_DEBOUNCE_MS = 50;
 /** Milliseconds after which tasks are placed although commits keep coming. */
 const MAX_LATENCY_MS = 1000;
+
+/**
+ * Tasks that are given a node in one step; the rest waits until they are written. It bounds the turn of the event loop (some
+ * 30 ms), and what is remembered of decisions that are not written yet.
+ */
+const MAX_PLACED_PER_STEP = 10_000;
 
 const logger = getLogger(["covey", "scheduler"]);
 
@@ -42,6 +50,17 @@ interface Decision {
   assigned: boolean;
 }
 
+/** What groups of one step share. */
+interface Step {
+  decisions: Decision[];
+  /** Monotonic time. */
+  nowMs: number;
+  /** By kind of tasks. */
+  pools: Map<string, Pool>;
+  /** Why tasks wait, by what they ask for; nothing gets free while tasks are placed. */
+  reasons: Map<string, string>;
+}
+
 /**
  * The scheduler. Tasks without a node wait for a quiet moment and are placed in groups of equals; tasks of a
  * preset node are only validated, and at once.
@@ -50,7 +69,11 @@ export class Scheduler {
   #loop: CommitLoop;
   #debounce: Debounce;
   #infos = new Map<string, NodeInfo>();
-  #unassigned = new Map<string, Task>();
+  readonly #services = new ServiceTasks();
+  readonly #failures = new Failures();
+  /** Tasks without a node by group, and the groups that the present pass has yet to place. */
+  #unassigned = new Map<string, Map<string, Task>>();
+  readonly #unplaced = new Set<string>();
   /** Tasks of a preset node that are to be validated, and those that did not fit, by node. */
   #preassigned = new Map<string, Task>();
   #misfits = new Map<string, Map<string, Task>>();
@@ -94,10 +117,13 @@ export class Scheduler {
 
   #resync(): void {
     const { store } = this.options;
-    this.#infos.clear();
-    for (const waiting of [this.#unassigned, this.#preassigned, this.#misfits]) waiting.clear();
+    for (const part of [this.#infos, this.#services, this.#failures]) part.clear();
+    for (const waiting of [this.#unassigned, this.#unplaced, this.#preassigned, this.#misfits]) {
+      waiting.clear();
+    }
     for (const node of store.all("nodes")) {
-      this.#oddNodes.attempt(node.ID, () => this.#infos.set(node.ID, new NodeInfo(node, store)));
+      const made = () => new NodeInfo(node, this.#services, store);
+      this.#oddNodes.attempt(node.ID, () => this.#infos.set(node.ID, made()));
     }
     for (const task of store.all("tasks")) this.#take(task);
     this.#placing = true;
@@ -123,6 +149,8 @@ export class Scheduler {
 
   #onNode({ object: node, action }: Extract<Change, { table: "nodes" }>): void {
     if (action === "remove") {
+      const info = this.#infos.get(node.ID);
+      if (info) this.#forgetNode(info);
       this.#infos.delete(node.ID);
       this.#oddNodes.delete(node.ID);
     } else this.#takeNode(node);
@@ -135,7 +163,7 @@ export class Scheduler {
     this.#infos.delete(node.ID);
     this.#oddNodes.attempt(node.ID, () => {
       if (info) info.node = node;
-      const known = info ?? new NodeInfo(node, this.options.store);
+      const known = info ?? new NodeInfo(node, this.#services, this.options.store);
       if (!info) {
         for (const task of this.options.store.find("tasks", "nodeID", node.ID)) {
           if (occupies(task)) this.#oddTasks.attempt(task.ID, () => known.put(task));
@@ -143,6 +171,12 @@ export class Scheduler {
       }
       this.#infos.set(node.ID, known);
     });
+    if (info && !this.#infos.has(node.ID)) this.#forgetNode(info);
+  }
+
+  #forgetNode(info: NodeInfo): void {
+    this.#failures.forget(info);
+    info.clear();
   }
 
   #onTask(change: Extract<Change, { table: "tasks" }>): boolean {
@@ -153,7 +187,8 @@ export class Scheduler {
     }
     const failed = task.Status.State === "failed" || task.Status.State === "rejected";
     if (failed && old && !isTerminal(old.Status.State) && !isNodeBound(task) && isWanted(old)) {
-      this.#infos.get(task.NodeID)?.addFailure(groupKey(task), this.options.clock.monotonic());
+      const info = this.#infos.get(task.NodeID);
+      if (info) this.#failures.add(groupKey(task), info, this.options.clock.monotonic());
     }
     return this.#enqueue(task);
   }
@@ -162,17 +197,15 @@ export class Scheduler {
   #enqueue(task: Task): boolean {
     if (task.Status.State !== "pending") {
       if (!occupies(task)) return this.#forget(task);
-      this.#drop(task);
-      this.#infos.get(task.NodeID)?.put(task);
+      // What is counted on a node waits nowhere.
+      if (!this.#infos.get(task.NodeID)?.put(task)) this.#drop(task);
       return !isWanted(task);
     }
     if (!isWanted(task)) {
       this.#drop(task);
       if (task.DesiredState !== "remove") this.#stale.add(task.ID);
     } else if (task.NodeID === "") {
-      const known = this.#unassigned.has(task.ID);
-      this.#unassigned.set(task.ID, task);
-      return !known;
+      return this.#await(task);
     } else {
       const misfits = this.#misfits.get(task.NodeID);
       if (misfits?.has(task.ID)) misfits.set(task.ID, task);
@@ -181,8 +214,20 @@ export class Scheduler {
     return false;
   }
 
+  /** True if the task is new among those without a node. */
+  #await(task: Task): boolean {
+    const key = groupKey(task), group = this.#unassigned.get(key);
+    const isNew = !group?.has(task.ID);
+    if (group) group.set(task.ID, task);
+    else this.#unassigned.set(key, new Map([[task.ID, task]]));
+    return isNew;
+  }
+
   #drop(task: Task): void {
-    this.#unassigned.delete(task.ID);
+    if (this.#unassigned.size > 0) {
+      const key = groupKey(task), group = this.#unassigned.get(key);
+      if (group?.delete(task.ID) && group.size === 0) this.#unassigned.delete(key);
+    }
     this.#preassigned.delete(task.ID);
     const misfits = this.#misfits.get(task.NodeID);
     misfits?.delete(task.ID);
@@ -209,8 +254,9 @@ export class Scheduler {
     if (this.#placing) {
       this.#placing = false;
       this.#debounce.cancel();
-      this.#place(decisions);
+      for (const key of this.#unassigned.keys()) this.#unplaced.add(key);
     }
+    this.#place(decisions);
     await this.#endStale();
     await this.#write(decisions);
     this.#oddTasks.finish();
@@ -238,6 +284,8 @@ export class Scheduler {
   #validatePreassigned(): Decision[] {
     const decisions: Decision[] = [];
     for (const task of this.#preassigned.values()) {
+      if (decisions.length === MAX_PLACED_PER_STEP) break;
+      this.#preassigned.delete(task.ID);
       const info = this.#infos.get(task.NodeID);
       if (info && info.withoutStandIn(task, () => this.#confirm(decisions, task, info))) continue;
       const misfits = this.#misfits.get(task.NodeID) ?? new Map<string, Task>();
@@ -248,60 +296,83 @@ export class Scheduler {
         info ? info.withoutStandIn(task, () => reasonOn(task, [info])) : "node does not exist",
       );
     }
-    this.#preassigned.clear();
+    if (this.#preassigned.size > 0) this.#loop.wake();
     return decisions;
   }
 
   #confirm(decisions: Decision[], task: Task, info: NodeInfo): boolean {
-    if (this.#room(task, info) === 0) return false;
+    if (this.#judge(task, info, roomFor, 0) === 0) return false;
     this.#assign(decisions, task, info, "scheduler confirmed task can run on preassigned node");
     return true;
   }
 
+  /** Places the groups of the present pass, as far as a step goes. */
   #place(decisions: Decision[]): void {
-    const now = this.options.clock.monotonic();
-    for (const group of Map.groupBy(this.#unassigned.values(), groupKey).values()) {
+    const nowMs = this.options.clock.monotonic();
+    const step: Step = { decisions, nowMs, pools: new Map(), reasons: new Map() };
+    for (const key of this.#unplaced) {
+      if (decisions.length >= MAX_PLACED_PER_STEP) break;
+      const group = this.#unassigned.get(key);
       try {
-        this.#placeGroup(decisions, group, now);
+        const isDone = group === undefined || this.#placeGroup(step, group);
+        if (group?.size === 0) this.#unassigned.delete(key);
+        if (!isDone) continue;
       } catch (error) {
-        for (const task of group) this.#refuse(decisions, task, oddity(error));
+        for (const task of group!.values()) this.#refuse(decisions, task, oddity(error));
       }
+      this.#unplaced.delete(key);
     }
+    if (this.#unplaced.size > 0) this.#loop.wake();
   }
 
-  #placeGroup(decisions: Decision[], group: Task[], now: number): void {
-    const sample = group[0]!;
-    const placer = createPlacer(
-      Array.from(this.#infos.values(), (info) => ({
-        info,
-        room: this.#room(sample, info),
-        failures: info.failures(groupKey(sample), now),
-        serviceTasks: info.serviceTasks(sample.ServiceID),
-        total: info.total,
-      })),
-      sample.Spec.Placement?.Preferences,
-    );
-    let reason: string | undefined;
-    for (const task of group) {
-      const info = reason === undefined ? placer.next() : undefined;
-      if (info) {
-        this.#unassigned.delete(task.ID);
-        this.#assign(decisions, task, info, "scheduler assigned task to node");
-      } else {
-        reason ??= this.#noSuitableNode(task);
-        this.#refuse(decisions, task, reason);
-      }
-    }
-  }
-
-  /** How many tasks like `task` the node can take; none if that cannot be judged. */
-  #room(task: Task, info: NodeInfo): number {
+  /** False if the step is full before all tasks had their turn. */
+  #placeGroup(step: Step, group: Map<string, Task>): boolean {
+    const { decisions, reasons } = step;
+    const [sample] = group.values();
+    if (sample === undefined) return true;
+    const kind = kindOf(sample), demand = demandOf(sample, kind);
+    let reason = demand === undefined ? undefined : reasons.get(demand);
+    const placer = reason === undefined ? this.#placer(step, sample, kind) : undefined;
     try {
-      return roomFor(task, info);
+      for (const task of group.values()) {
+        if (reason === undefined && decisions.length >= MAX_PLACED_PER_STEP) return false;
+        const info = reason === undefined ? placer!.next() : undefined;
+        if (info) {
+          group.delete(task.ID);
+          this.#assign(decisions, task, info, "scheduler assigned task to node");
+        } else {
+          reason ??= this.#noSuitableNode(task);
+          if (demand !== undefined) reasons.set(demand, reason);
+          this.#refuse(decisions, task, reason);
+        }
+      }
+    } finally {
+      placer?.finish();
+    }
+    return true;
+  }
+
+  #placer({ pools, nowMs }: Step, sample: Task, kind: string): Placer {
+    let pool = pools.get(kind);
+    if (pool === undefined) {
+      const infos = [...this.#infos.values()].filter((info) => this.#judge(sample, info, isEligible, false));
+      pools.set(kind, pool = new Pool(infos, sample.Spec.Placement?.Preferences));
+    }
+    return pool.place({
+      room: (info) => this.#judge(sample, info, roomFor, 0),
+      serviceTasks: this.#services.of(sample.ServiceID),
+      failures: this.#failures.of(groupKey(sample), nowMs),
+    });
+  }
+
+  /** What `look` says of the node for tasks like `task`; `otherwise` if that cannot be judged. */
+  #judge<R>(task: Task, info: NodeInfo, look: (task: Task, info: NodeInfo) => R, otherwise: R): R {
+    try {
+      return look(task, info);
     } catch (error) {
       const why = `Cannot judge node ${info.node.ID} for tasks of service ${task.ServiceID}: ${error}`;
       if (this.#oddPair.isNew(why)) logger.warn(why);
-      return 0;
+      return otherwise;
     }
   }
 
@@ -355,7 +426,9 @@ export class Scheduler {
       const node = tx.get("nodes", task.NodeID);
       if (node?.Status.State !== "ready" || node.Spec.Availability !== "active") return false;
     }
-    tx.update("tasks", { ...task, DesiredState: current.DesiredState, Version: current.Version });
+    const isAsDecided = current.Version.Index === task.Version.Index;
+    const { DesiredState, Version } = current;
+    tx.update("tasks", isAsDecided ? task : { ...task, DesiredState, Version });
     return true;
   }
 

@@ -1,7 +1,7 @@
 /** Everything that runs on the leader only: made from the store alone for each term, in the order in which it starts. */
 import type { Clock } from "../../api/clock.ts";
 import type { Random } from "../../api/random.ts";
-import { Allocator } from "../allocator/mod.ts";
+import { Allocator, NetworkVoter } from "../allocator/mod.ts";
 import type { Dispatcher } from "../dispatcher/mod.ts";
 import type { MakeComponent } from "../leader/leadership.ts";
 import {
@@ -34,7 +34,7 @@ export function leaderComponents(
     () => new ReplicatedJobOrchestrator(context),
     () => new GlobalJobOrchestrator(context),
     () => new ConstraintEnforcer(context),
-    () => new Allocator(context),
+    () => new Allocator(context, [new NetworkVoter()]),
     () => new Scheduler(context),
     () => new TaskReaper(context),
     () => new VersionReaper(context),

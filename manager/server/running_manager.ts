@@ -4,9 +4,11 @@ import { getLogger } from "@logtape/logtape";
 import type { Clock } from "../../api/clock.ts";
 import type { Cluster } from "../../api/cluster.ts";
 import type { WeightedPeer } from "../../api/dispatcher.ts";
+import type { ShownMetrics } from "../../api/node_metrics.ts";
 import type { Random } from "../../api/random.ts";
 import type { NodeIdentity } from "../../security/mod.ts";
 import type { Listener } from "../../transport/mod.ts";
+import { LogBroker } from "../broker/mod.ts";
 import { Dispatcher } from "../dispatcher/mod.ts";
 import { Leadership } from "../leader/leadership.ts";
 import type { ManagerHandle } from "../http/lifecycle.ts";
@@ -89,6 +91,7 @@ export class RunningManager implements ManagerHandle {
   readonly consensus: RaftMember;
   readonly nodeID: string;
   readonly advertiseAddr: string;
+  readonly logs: LogBroker;
   readonly #options: RunningManagerOptions;
   readonly #dispatcher: Dispatcher;
   readonly #leadership: Leadership;
@@ -123,6 +126,7 @@ export class RunningManager implements ManagerHandle {
       managers: () => this.#managers(),
       rootCA: () => this.cluster.RootCA.CACert,
     });
+    this.logs = new LogBroker({ store, asks: this.#dispatcher.asks, clock, random });
     this.#leadership = new Leadership(
       leaderComponents({ store, clock, random, dispatcher: this.#dispatcher, members: consensus }),
       clock,
@@ -206,6 +210,10 @@ export class RunningManager implements ManagerHandle {
   useIdentity(identity: NodeIdentity): void {
     this.#network.useIdentity(identity);
     this.#listener?.refreshIdentity();
+  }
+
+  metrics(nodeID: string): ShownMetrics | undefined {
+    return this.#dispatcher.metrics(nodeID);
   }
 
   forward(request: ControlRequest, here?: () => Promise<Response>): Promise<Response | undefined> {

@@ -49,7 +49,7 @@ export const ENTRY_OVERHEAD_BYTES = 16;
  * It takes what {@linkcode ObjectReader} gives back as it was, and nothing else: whatever was encoded can be read by every
  * manager, for ever. A property of `tests/manager/store/entry_test.ts`, which is why nothing is decoded again here.
  */
-const cbor = new CBORWriter({ exact: true });
+const cbor = new CBORWriter({ exact: true, shared: new Set(["Spec", "ServiceAnnotations"]) });
 const ACTIONS = { create: "c", update: "u", remove: "r" } as const;
 const ACTION_NAMES = new Map<unknown, Write["action"]>([["c", "create"], ["u", "update"], ["r", "remove"]]);
 /** Levels of an entry above a change: the array. */

@@ -58,7 +58,8 @@ export class Index<O> {
 
   /** `row` changes from `before` to `after`. */
   move(row: Row<O>, before: O, after: O): void {
-    if (this.#spec.key(before) === this.#spec.key(after)) return;
+    const { key, same } = this.#spec;
+    if (same ? same(before, after) : key(before) === key(after)) return;
     this.delete(row, before);
     this.add(row, after);
   }

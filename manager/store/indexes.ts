@@ -5,6 +5,8 @@ import type { Indexes, TableName, Tables } from "./tables.ts";
 /** An index: the key of an object (undefined: not in the index) and how a lookup key is normalized. */
 export interface IndexSpec<O> {
   key: (object: O) => string | undefined;
+  /** Whether two objects have one key, where comparing the keys would cost more. */
+  same?: (a: O, b: O) => boolean;
   /** No two objects share a key. */
   unique?: boolean;
   /** Applied to what callers look up. */
@@ -31,8 +33,13 @@ export const INDEXES: { readonly [T in TableName]: Readonly<Record<Indexes[T], I
   services: { name: byName },
   tasks: {
     serviceID: { key: (task) => task.ServiceID },
-    nodeID: { key: (task) => task.NodeID },
-    slot: { key: slotKey },
+    // Those without a node are nobody's to look up, and at times very many.
+    nodeID: { key: (task) => task.NodeID || undefined, same: (a, b) => a.NodeID === b.NodeID },
+    slot: {
+      key: slotKey,
+      same: (a, b) =>
+        a.ServiceID === b.ServiceID && a.Slot === b.Slot && (a.Slot !== undefined || a.NodeID === b.NodeID),
+    },
   },
   secrets: { name: byName },
   configs: { name: byName },
@@ -40,5 +47,9 @@ export const INDEXES: { readonly [T in TableName]: Readonly<Record<Indexes[T], I
   seals: {
     secretID: { key: (seal) => seal.SecretID },
     nodeID: { key: (seal) => seal.NodeID },
+  },
+  // One that was removed leaves its name to others.
+  networks: {
+    name: { ...byName, key: (network) => network.RemovedAt === undefined ? byName.key(network) : undefined },
   },
 };

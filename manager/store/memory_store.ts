@@ -123,16 +123,17 @@ class MemoryStore implements Store, StateMachine {
     const consume = settle ?? ((_, outcome) => {
       if (!outcome.committed) failure ??= outcome.error;
     });
-    let window: [I, Promise<ItemOutcome<R>>][] = [];
+    let window: I[] = [];
     const settleWindow = async () => {
-      for (const [item, outcome] of window) consume(item, await outcome);
+      const outcomes = await this.#runItems(window, callback);
+      for (const [i, outcome] of outcomes.entries()) consume(window[i]!, outcome);
       window = [];
     };
     for (const item of items) {
-      window.push([item, this.#runItem(item, callback)]);
+      window.push(item);
       if (window.length === MAX_CHANGES_PER_TRANSACTION) await settleWindow();
     }
-    await settleWindow();
+    if (window.length > 0) await settleWindow();
     if (failure) throw failure;
   }
 
@@ -178,15 +179,20 @@ class MemoryStore implements Store, StateMachine {
     }
   }
 
-  #runItem<I, R>(item: I, callback: (tx: WriteTransaction, item: I) => R): Promise<ItemOutcome<R>> {
+  #runItems<I, R>(
+    items: readonly I[],
+    callback: (tx: WriteTransaction, item: I) => R,
+  ): Promise<ItemOutcome<R>[]> {
     return new Promise((resolve) => {
-      const fail = (error: CoveyError) => resolve({ committed: false, error });
-      this.#enqueue({
-        callback: (tx) => callback(tx, item),
-        done: (value) => resolve({ committed: true, value: value as R }),
-        refused: (error) => fail(CoveyError.from(error)),
-        failed: (error) => fail(CoveyError.from(error, "unavailable")),
-      });
+      const outcomes: ItemOutcome<R>[] = new Array(items.length);
+      let left = items.length;
+      const settle = (nth: number, outcome: ItemOutcome<R>) => {
+        outcomes[nth] = outcome;
+        if (--left === 0) resolve(outcomes);
+      };
+      for (let nth = 0; nth < items.length; nth++) {
+        this.#enqueue(new ItemJob(items[nth]!, nth, callback, settle));
+      }
     });
   }
 
@@ -279,6 +285,32 @@ class MemoryStore implements Store, StateMachine {
   }
 }
 
+/** One item of a batch. A class, because there may be millions of them: one object each instead of five functions. */
+class ItemJob<I, R> implements Job {
+  constructor(
+    readonly item: I,
+    readonly nth: number,
+    readonly work: (tx: WriteTransaction, item: I) => R,
+    readonly settle: (nth: number, outcome: ItemOutcome<R>) => void,
+  ) {}
+
+  callback(tx: WriteTransaction): R {
+    return this.work(tx, this.item);
+  }
+
+  done(value: unknown): void {
+    this.settle(this.nth, { committed: true, value: value as R });
+  }
+
+  refused(error: unknown): void {
+    this.settle(this.nth, { committed: false, error: CoveyError.from(error) });
+  }
+
+  failed(error: unknown): void {
+    this.settle(this.nth, { committed: false, error: CoveyError.from(error, "unavailable") });
+  }
+}
+
 function newTables(): TableSet {
   return {
     clusters: new Table(INDEXES.clusters),
@@ -289,6 +321,7 @@ function newTables(): TableSet {
     configs: new Table(INDEXES.configs),
     variables: new Table(INDEXES.variables),
     seals: new Table(INDEXES.seals),
+    networks: new Table(INDEXES.networks),
   };
 }
 

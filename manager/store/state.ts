@@ -36,11 +36,18 @@ export interface LocalEntry {
   writes: readonly Write[];
 }
 
+/** IDs of objects that changed, by table. */
+type DirtyIDs = { readonly [T in TableName]: Set<string> };
+
+function noRecords(): DirtyIDs {
+  return Object.fromEntries(TABLE_NAMES.map((name) => [name, new Set<string>()])) as unknown as DirtyIDs;
+}
+
 /** The state of a store as consensus sees it. */
 export class State {
   readonly #tables: TableSet;
   readonly #reader = new ObjectReader();
-  #dirty = new Set<string>();
+  #dirty = noRecords();
   #index = 0;
   #version = 0;
 
@@ -73,9 +80,8 @@ export class State {
     for (const [position, change] of entry.changes.entries()) {
       const made = this.#applyChange(change, index * MAX_ENTRY_CHANGES + position);
       if (made !== undefined) changes.push(made);
-      this.#dirty.add(recordKey(change.table, change.id));
+      this.#dirty[change.table].add(change.id);
     }
-    this.#dirty.add(VERSION_KEY);
     this.#version = Math.max(this.#version, entry.version);
     this.#index = index;
     return { index, changes };
@@ -113,7 +119,7 @@ export class State {
         for (const name of TABLE_NAMES) anyTable(this.#tables, name).adopt(anyTable(tables, name));
         this.#version = Math.max(this.#version, version);
         this.#index = index;
-        this.#dirty.clear();
+        this.#dirty = noRecords();
         return { index, changes: this.#difference(before) };
       },
     };
@@ -137,17 +143,18 @@ export class State {
 
   takeDirty(): Iterable<DirtyRecord> {
     const dirty = this.#dirty;
-    this.#dirty = new Set();
+    this.#dirty = noRecords();
     return this.#recordsOf(dirty);
   }
 
-  *#recordsOf(keys: Set<string>): Iterable<DirtyRecord> {
-    for (const key of keys) {
-      if (key === VERSION_KEY) yield versionRecord(this.#version);
-      else {
-        const { name, id } = parseKey(key);
-        const table = anyTable(this.#tables, name), object = table.get(id);
-        yield { key, value: object && encodeRecord(table.order(object.ID)!, object) };
+  *#recordsOf(dirty: DirtyIDs): Iterable<DirtyRecord> {
+    if (TABLE_NAMES.every((name) => dirty[name].size === 0)) return;
+    yield versionRecord(this.#version);
+    for (const name of TABLE_NAMES) {
+      const table = anyTable(this.#tables, name);
+      for (const id of dirty[name]) {
+        const object = table.get(id);
+        yield { key: recordKey(name, id), value: object && encodeRecord(table.order(id)!, object) };
       }
     }
   }
@@ -162,16 +169,15 @@ export class State {
 
   /** An entry may meet a state that has it already, so a change says what to reach, not what was there. */
   #applyChange({ action, table: name, id, object }: EntryChange, order: number): Change | undefined {
-    const table = anyTable(this.#tables, name);
-    const old = table.get(id);
+    const table = anyTable(this.#tables, name), row = table.live(id), old = row?.object;
     if (object === undefined) {
       return old && change("remove", name, table.remove(id), old);
     }
-    if (old === undefined) {
+    if (row === undefined) {
       table.insert(object, order);
       return change("create", name, object, undefined);
     }
-    if (action === "update") table.replace(object);
+    if (action === "update") table.set(row, object);
     else {
       table.remove(id);
       table.insert(object, order);

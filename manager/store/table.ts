@@ -6,6 +6,9 @@ import type { IndexSpec } from "./indexes.ts";
 /** Takes back one tentative change; to be called in the reverse order of the changes. */
 export type Undo = () => void;
 
+/** The place of an object that is there. */
+export type LiveRow<O> = Row<O> & { object: O };
+
 /** A table. The `try…` operations are tentative: each returns the way back. */
 export class Table<O extends Meta> {
   #rows = new Map<string, Row<O>>();
@@ -24,6 +27,12 @@ export class Table<O extends Meta> {
 
   get(id: string): O | undefined {
     return this.#rows.get(id)?.object;
+  }
+
+  /** The place of a live object, for {@linkcode set}. */
+  live(id: string): LiveRow<O> | undefined {
+    const row = this.#rows.get(id);
+    return row?.object === undefined ? undefined : row as LiveRow<O>;
   }
 
   /** The order of a live object. */
@@ -67,9 +76,10 @@ export class Table<O extends Meta> {
     };
   }
 
-  tryReplace(object: O): Undo {
-    const old = this.replace(object);
-    return () => void this.replace(old);
+  trySet(row: LiveRow<O>, object: O): Undo {
+    const old = row.object;
+    this.set(row, object);
+    return () => this.set(row, old);
   }
 
   tryRemove(id: string): Undo {
@@ -92,21 +102,18 @@ export class Table<O extends Meta> {
 
   /** Inserts, or puts in the place of an earlier state of the object; in any order. */
   put(object: O, order: number): void {
-    const known = this.order(object.ID);
-    if (known === order) return void this.replace(object);
+    const known = this.live(object.ID);
+    if (known?.order === order) return this.set(known, object);
     if (known !== undefined) this.remove(object.ID);
     if (order < this.#lastPut) this.#sorted = false;
     this.#lastPut = order;
     this.insert(object, order);
   }
 
-  /** Replaces a live object and returns it. */
-  replace(object: O): O {
-    const row = this.#row(object.ID);
-    const old = row.object!;
-    for (const { index } of this.#indexes) index.move(row, old, object);
+  /** Replaces the object that is at `row`. */
+  set(row: LiveRow<O>, object: O): void {
+    for (const { index } of this.#indexes) index.move(row, row.object, object);
     row.object = object;
-    return old;
   }
 
   /** Removes a live object and returns it. */

@@ -1,6 +1,7 @@
 /** The store's tables. A new kind of object is one line here and its indexes in `indexes.ts`. */
 import type { Cluster } from "../../api/cluster.ts";
 import type { Config, DependencyKind, Seal, Secret } from "../../api/dependency.ts";
+import type { Network } from "../../api/network.ts";
 import type { Node } from "../../api/node.ts";
 import type { Service } from "../../api/service.ts";
 import type { Task } from "../../api/task.ts";
@@ -16,6 +17,7 @@ export interface Tables {
   configs: Config;
   variables: Variables;
   seals: Seal;
+  networks: Network;
 }
 
 /** In which table the objects of a kind are. */
@@ -37,6 +39,7 @@ export const TABLE_NAMES: readonly TableName[] = [
   "configs",
   "variables",
   "seals",
+  "networks",
 ];
 
 /**
@@ -52,4 +55,5 @@ export interface Indexes {
   configs: "name";
   variables: "name";
   seals: "secretID" | "nodeID";
+  networks: "name";
 }

@@ -4,7 +4,7 @@
  */
 import { CoveyError } from "../../api/errors.ts";
 import type { Meta } from "../../api/objects.ts";
-import { recordKey, type Write } from "./entry.ts";
+import type { Write } from "./entry.ts";
 import type { WriteTransaction } from "./store.ts";
 import type { Table, Undo } from "./table.ts";
 import type { Indexes, TableName, Tables } from "./tables.ts";
@@ -77,10 +77,11 @@ export class Transaction implements WriteTransaction {
 
   update<T extends TableName>(table: T, object: Tables[T]): void {
     const rows = this.#writable(table);
-    const stored = rows.get(object.ID);
-    if (stored === undefined) {
+    const row = rows.live(object.ID);
+    if (row === undefined) {
       throw new CoveyError("not_found", `Cannot update ${table} ${object.ID}: it does not exist`);
     }
+    const stored = row.object;
     if (stored.Version.Index !== object.Version.Index) {
       throw new CoveyError(
         "aborted",
@@ -92,7 +93,7 @@ export class Transaction implements WriteTransaction {
     const stamped = { ...object, Version: { Index: version }, CreatedAt: stored.CreatedAt, UpdatedAt: time };
     this.#checkUnique("update", table, stamped);
     this.#stamp.seal(stamped);
-    this.#undos.push(rows.tryReplace(stamped));
+    this.#undos.push(rows.trySet(row, stamped));
     this.writes.add({ action: "update", table, object: stamped });
   }
 
@@ -131,7 +132,8 @@ export class Transaction implements WriteTransaction {
 /** Writes in order, repeated writes of one object made one. */
 export class WriteList {
   readonly #writes: (Write | undefined)[] = [];
-  readonly #last = new Map<string, number>();
+  /** Where an object's last write is, by table and ID; most lists have one write, which needs no map. */
+  #last: Map<TableName, Map<string, number>> | undefined;
   #size = 0;
 
   /** Number of writes. */
@@ -140,12 +142,12 @@ export class WriteList {
   }
 
   add(write: Write): void {
-    const key = recordKey(write.table, write.object.ID);
-    const at = this.#last.get(key);
+    const at = this.#writes.length === 0 ? undefined : this.#index(write.table).get(write.object.ID);
     const before = at === undefined ? undefined : this.#writes[at];
     if (at === undefined || before === undefined || before.action === "remove") {
-      this.#last.set(key, this.#writes.push(write) - 1);
+      this.#writes.push(write);
       this.#size++;
+      if (this.#last) this.#note(this.#writes.length - 1);
     } else if (write.action === "update") {
       // Not its bytes: they say "update".
       const { table, object } = write;
@@ -154,6 +156,21 @@ export class WriteList {
       this.#writes[at] = before.action === "create" ? undefined : write;
       if (before.action === "create") this.#size--;
     }
+  }
+
+  #index(table: TableName): Map<string, number> {
+    if (this.#last === undefined) {
+      this.#last = new Map();
+      this.#note(0);
+    }
+    let ids = this.#last.get(table);
+    if (ids === undefined) this.#last.set(table, ids = new Map());
+    return ids;
+  }
+
+  #note(at: number): void {
+    const { table, object } = this.#writes[at]!;
+    this.#index(table).set(object.ID, at);
   }
 
   *[Symbol.iterator](): Iterator<Write> {

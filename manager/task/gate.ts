@@ -27,16 +27,17 @@ export function asBefore(view: ReadView, service: Service, task: Task, replaceme
     return task.Rollout ? { ...replacement, Rollout: { ...task.Rollout, Restarted: true } } : replacement;
   }
   if (!isOnlyByRollout(service.Spec) || !isTaskDirty(view, service, task)) return replacement;
-  const { Spec, SpecVersion, ServiceAnnotations, Ports, Variables } = task;
+  const { Spec, SpecVersion, ServiceAnnotations, Ports, Ingress, Variables } = task;
   // In a slot, another node may be chosen, for which they say nothing.
   const kept = Variables && isNodeBound(task) && { Variables };
-  const { SpecVersion: _, Ports: _ports, ...rest } = replacement;
+  const { SpecVersion: _, Ports: _ports, Ingress: _ingress, ...rest } = replacement;
   return {
     ...rest,
     Spec,
     ServiceAnnotations,
     ...(SpecVersion && { SpecVersion }),
     ...(Ports && { Ports }),
+    ...(Ingress && { Ingress }),
     ...kept,
   };
 }

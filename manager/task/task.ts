@@ -1,8 +1,15 @@
 /** Tasks as the orchestrators make and judge them. Pure. */
 import { type Clock, timestamp } from "../../api/clock.ts";
 import type { Cluster } from "../../api/cluster.ts";
+import type { Annotations } from "../../api/objects.ts";
 import { newID, type Random } from "../../api/random.ts";
-import { isJob, type PortConfig, type Service, type TaskSpec } from "../../api/service.ts";
+import {
+  isJob,
+  type PortConfig,
+  publishesByIngress,
+  type Service,
+  type TaskSpec,
+} from "../../api/service.ts";
 import { isCompletedJob, type Task, type TaskStatus } from "../../api/task.ts";
 import { compareStates, isTerminal, type TaskState } from "../../api/task_state.ts";
 import { nodeMatches } from "../placement/constraint.ts";
@@ -24,6 +31,15 @@ export function placeOf(task: Pick<Task, "Slot" | "NodeID">): Place {
 function hostPorts(service: Service): PortConfig[] | undefined {
   const ports = service.Spec.EndpointSpec?.Ports?.filter((port) => port.PublishMode === "host");
   return ports?.length ? ports : undefined;
+}
+
+const annotations = new WeakMap<Service["Spec"], Annotations>();
+
+/** One object for all tasks of a service: a large one has hundreds of thousands. */
+function annotationsOf({ Spec }: Service): Annotations {
+  let shared = annotations.get(Spec);
+  if (shared === undefined) annotations.set(Spec, shared = { Name: Spec.Name, Labels: Spec.Labels });
+  return shared;
 }
 
 /** A new task of `service`, observed `new` and desired as {@linkcode goalOf} says; one bound to a node has it preset. */
@@ -49,12 +65,13 @@ export function newTask(
     SpecVersion: service.SpecVersion,
     ServiceID: service.ID,
     ...("slot" in place ? { Slot: place.slot, NodeID: "" } : { NodeID: place.nodeID }),
-    ServiceAnnotations: { Name: service.Spec.Name, Labels: service.Spec.Labels },
+    ServiceAnnotations: annotationsOf(service),
     Status: { Timestamp: now, State: "new", Message: "created" },
     DesiredState: goalOf(job),
     ...job,
     ...(logDriver && { LogDriver: logDriver }),
     ...(ports && { Ports: ports }),
+    ...(publishesByIngress(service.Spec) && { Ingress: true }),
   };
 }
 
@@ -67,6 +84,8 @@ export function isTaskDirty(view: ReadView, service: Service, task: Task): boole
   if (hasOtherVariables(view, TaskTemplate, task)) return true;
   if (task.SpecVersion?.Index === service.SpecVersion.Index) return false;
   if (!deepEqual(hostPorts(service), task.Ports)) return true;
+  // Which ports they are is the nodes' business; the task only has to be where they lead.
+  if (publishesByIngress(service.Spec) !== (task.Ingress ?? false)) return true;
   // Once the image is there, it does not matter with which credentials it was to be pulled.
   const isPulled = compareStates(task.Status.State, "ready") >= 0;
   const [wanted, present] = [TaskTemplate, task.Spec]
@@ -139,9 +158,18 @@ export function withReport(task: Task, status: TaskStatus, now: string): Task {
 
 /** `task` observed in `state` at `at` (RFC 3339). */
 export function withStatus(task: Task, at: string, state: TaskState, message: string, err?: string): Task {
-  const { Err: _, ...rest } = task.Status;
-  const status = { ...rest, Timestamp: at, State: state, Message: message };
-  return { ...task, Status: err === undefined ? status : { ...status, Err: err } };
+  const changed = { Timestamp: at, State: state, Message: message };
+  return {
+    ...task,
+    Status: { ...withoutError(task.Status), ...changed, ...(err !== undefined && { Err: err }) },
+  };
+}
+
+/** Leaving a field out copies slowly, and few have it. */
+function withoutError(status: TaskStatus): TaskStatus {
+  if (status.Err === undefined) return status;
+  const { Err: _, ...rest } = status;
+  return rest;
 }
 
 /**

@@ -9,6 +9,7 @@
  * after that. A device that comes back after the end is a returnee: it counts by itself, and a cap holds the others.
  */
 import type { Rollout, RolloutFailure } from "../../api/rollout.ts";
+import { type Group, GroupCount } from "../placement/budget.ts";
 import type { Policy, StagePolicy } from "./policy.ts";
 import type { Times } from "./run_time.ts";
 import type { SlotFacts } from "./slot_facts.ts";
@@ -24,6 +25,8 @@ export interface PlanState {
   rollout: Rollout;
   /** All places, in the order in which they are reached. */
   slots: readonly SlotFacts[];
+  /** The groups of each device that has no place, and is missing in them. */
+  absent: readonly (readonly Group[])[];
   /** There is a spec to go back to. */
   hasPrevious: boolean;
 }
@@ -39,6 +42,8 @@ export type Action =
   | { do: "take_back"; key: string }
   /** Ends what stands beside a task that has proved itself. */
   | { do: "end_others"; key: string }
+  /** Of several tasks of the spec that is rolled out, leaves one. */
+  | { do: "end_copies"; key: string }
   /** Writes the progress, and where it has stopped why. */
   | { do: "record"; rollout: Rollout; stop?: Stop }
   | { do: "roll_back"; rollout: Rollout; failed: string };
@@ -133,6 +138,7 @@ class Planner {
   readonly #actions: Action[] = [];
   readonly #rollout: Rollout;
   readonly #failed: Set<string>;
+  readonly #forgiven: Set<string>;
   readonly #retry: Set<string>;
   #wakeMs: number | undefined;
   #inFlight = 0;
@@ -142,6 +148,7 @@ class Planner {
   constructor(readonly state: PlanState, readonly policy: Policy) {
     const counted = tally(state, policy);
     this.#failed = new Set(counted.Failures.map(({ Place }) => Place));
+    this.#forgiven = new Set(counted.Failures.flatMap(({ Place, Forgiven }) => Forgiven ? [Place] : []));
     this.#retry = new Set(stillToRetry(state));
     this.#rollout = withRetry(counted, [...this.#retry]);
   }
@@ -193,7 +200,9 @@ class Planner {
       if (first.state === "running" && !slot.swapping && provenMs > nowMs) this.#isUnproven(slot, provenMs);
     }
     // A device that swaps by itself says when the old task is not needed any more.
-    if (!slot.crowded || slot.swapping || slot.runningMs === undefined) return;
+    if (!slot.crowded || slot.swapping) return;
+    if (slot.copies) this.#actions.push({ do: "end_copies", key: slot.key });
+    if (slot.copies || slot.runningMs === undefined) return;
     const keptMs = startFirst && !rollback ? slot.runningMs + monitorMs : 0;
     if (keptMs <= nowMs) this.#actions.push({ do: "end_others", key: slot.key });
     else this.#wakeAt(keptMs);
@@ -280,7 +289,8 @@ class Planner {
     const reached = slots.filter(isReached).length;
     const waiting =
       slots.filter((slot) => slot.dirty && slot.deferred === undefined && !isReached(slot)).length;
-    return [...again, ...fresh.slice(0, Math.max(0, Math.ceil(stage.share * (reached + waiting)) - reached))];
+    const room = Math.max(0, Math.ceil(stage.share * (reached + waiting)) - reached);
+    return [...again, ...this.#freeFirst(fresh).slice(0, room)];
   }
 
   /** Not there yet, and nothing is on its way: also where the first task vanished without a word. */
@@ -294,13 +304,54 @@ class Planner {
   #launch(slots: readonly SlotFacts[], returned: boolean): number {
     const free = Math.max(0, this.policy.parallelism - this.#inFlight);
     // What is ready on its device goes first: it may have been on its way for long.
-    const due = slots.toSorted((a, b) => Number(b.prepared) - Number(a.prepared)).slice(0, free);
+    const readyFirst = slots.toSorted((a, b) => Number(b.prepared) - Number(a.prepared));
+    const due = this.#withinBudgets(readyFirst, free);
     for (const { key, place } of due) {
       this.#actions.push({ do: "replace", key, stage: this.#rollout.Stage, returned });
       this.#retry.delete(place);
     }
     this.#inFlight += due.length;
     return due.length;
+  }
+
+  /**
+   * The first so many of `slots` that may go down by the budgets of their groups: where nothing runs it may be replaced, and
+   * start-first takes nothing down. What has not run for long counts as down, and is not taken down for that.
+   */
+  #withinBudgets(slots: readonly SlotFacts[], most: number): SlotFacts[] {
+    if (this.policy.startFirst || !slots.some(({ groups }) => groups.length > 0)) return slots.slice(0, most);
+    const count = new GroupCount(), { nowMs } = this.state.times;
+    for (const groups of this.state.absent) count.add(groups, false);
+    const up = new Set<SlotFacts>();
+    for (const slot of this.state.slots) {
+      const upMs = this.#servedWellFromMs(slot);
+      if (upMs <= nowMs) up.add(slot);
+      // Then there may be room.
+      else if (upMs < Infinity) this.#wakeAt(upMs);
+      count.add(slot.groups, up.has(slot));
+    }
+    const chosen: SlotFacts[] = [];
+    for (const slot of slots) {
+      if (chosen.length >= most) break;
+      const isUp = up.has(slot);
+      if (this.#servedWellFromMs(slot) < Infinity && count.fullGroup(slot.groups, !isUp)) continue;
+      if (isUp) count.takeDown(slot.groups);
+      chosen.push(slot);
+    }
+    return chosen;
+  }
+
+  /** Where failure budgets hold some up, the others do not wait behind them. */
+  #freeFirst(slots: readonly SlotFacts[]): readonly SlotFacts[] {
+    if (!slots.some(({ groups }) => groups.length > 0)) return slots;
+    const free = new Set(this.#withinBudgets(slots, Infinity));
+    return [...free, ...slots.filter((slot) => !free.has(slot))];
+  }
+
+  /** When what runs in a place will have run for the monitor period; never, as far as is known, where nothing does. */
+  #servedWellFromMs({ unreachable, swapping, runningMs, oldRunningMs }: SlotFacts): number {
+    if (unreachable || swapping) return Infinity;
+    return Math.min(runningMs ?? Infinity, oldRunningMs ?? Infinity) + this.policy.monitorMs;
   }
 
   #launchReturnees(): void {
@@ -344,7 +395,7 @@ class Planner {
 
   /**
    * What a stage comes to of which nothing is on its way. Without a device that holds it says nothing: then the rollout
-   * waits for one, unless there is nothing to do at all.
+   * waits for one, also where no device is there at all: the first to come is the canary.
    */
   #verdict({ success }: StagePolicy): "pass" | "fail" | "wait" {
     const { slots } = this.state;
@@ -354,18 +405,22 @@ class Planner {
     }
     if (this.#rollout.Stage === this.policy.stages.length - 1) return this.#isCrowded() ? "wait" : "pass";
     const isProof = (slot: SlotFacts) => isReached(slot) && this.#isGood(slot);
-    return slots.some(isProof) || !slots.some(({ dirty, stage }) => dirty || stage !== undefined)
-      ? "pass"
-      : "wait";
+    return slots.some(isProof) ? "pass" : "wait";
   }
 
-  #isGood({ place, deferred, runningMs }: SlotFacts): boolean {
-    return deferred === undefined && runningMs !== undefined && !this.#failed.has(place);
+  /** One that has failed is good again if somebody forgave it, and what runs there since has proved itself. */
+  #isGood({ place, deferred, runningMs, first }: SlotFacts): boolean {
+    if (deferred !== undefined || runningMs === undefined) return false;
+    if (!this.#failed.has(place)) return true;
+    const provenMs = first?.state === "running" ? first.watchedMs + this.policy.monitorMs : Infinity;
+    return this.#forgiven.has(place) && provenMs <= this.state.times.nowMs;
   }
 
+  /** A new task runs, and has yet to prove itself before what stands beside it is ended. */
   #isCrowded(): boolean {
     return this.state.slots.some((slot) =>
-      slot.crowded && slot.deferred === undefined && !this.#failed.has(slot.place)
+      slot.crowded && slot.runningMs !== undefined && slot.deferred === undefined &&
+      !this.#failed.has(slot.place)
     );
   }
 

@@ -4,13 +4,17 @@ import type { Node } from "../../api/node.ts";
 import type { Service } from "../../api/service.ts";
 import { slotKey, type Task } from "../../api/task.ts";
 import { compareStates, isTerminal } from "../../api/task_state.ts";
+import { type Group, groupsOf } from "../placement/budget.ts";
 import { nodeMatches } from "../placement/constraint.ts";
 import type { ReadView } from "../store/store.ts";
 import { isHeld, type SwapReport } from "../../api/swap.ts";
 import { isPending, isPrepared, isUnderWay } from "../task/swap.ts";
 import { isTaskDirty, isWanted } from "../task/task.ts";
 
-/** The first task that the rollout put into a place. */
+/**
+ * The task by which a place is judged: the first one that the rollout put there. Where nobody saw what became of that one,
+ * as while the rollout was held, it is a restart of it.
+ */
 export interface FirstTask {
   id: string;
   state: "starting" | "running" | "failed" | "gone";
@@ -46,23 +50,34 @@ export interface SlotFacts {
   runningMs: number | undefined;
   /** It has more wanted tasks than that one. */
   crowded: boolean;
+  /** It has more than one wanted task of that spec: restarts of what an unfinished update had left side by side. */
+  copies: boolean;
   /** The stage in which the rollout reached it; undefined if it has not. */
   stage: number | undefined;
   returned: boolean;
   first: FirstTask | undefined;
+  /** The last task of the rollout there, which may be a restart. */
+  last: FirstTask | undefined;
   /** Stages whose constraint it meets. */
   matches: readonly number[];
+  /** Its node is not in reach, whatever else is with it. */
+  unreachable: boolean;
+  /** Since when the longest-running task of another spec runs. */
+  oldRunningMs: number | undefined;
+  /** Those whose failure budget it counts for. */
+  groups: readonly Group[];
 }
 
 /**
  * The facts of the place whose live tasks are `live` and whose history is `tasks`, for rollout `number`; undefined if it is
- * no part of a rollout. `nowMs` bounds what a clock that was ahead once wrote.
+ * no part of a rollout. `judged` is the ID of the task by which it was judged so far. `nowMs` bounds what a clock that was
+ * ahead once wrote.
  */
 export function slotFacts(
   view: ReadView,
   service: Service,
   number: number,
-  { live, tasks }: { live: readonly Task[]; tasks: readonly Task[] },
+  { live, tasks, judged }: { live: readonly Task[]; tasks: readonly Task[]; judged: string | undefined },
   nowMs: number,
 ): SlotFacts | undefined {
   const [task] = live;
@@ -75,17 +90,30 @@ export function slotFacts(
     if (isLeaving(service, node) && !live.some(isWanted)) return undefined;
   }
   const clean = live.filter((each) => !isTaskDirty(view, service, each));
+  const oldRunning = live.filter((each) =>
+    !clean.includes(each) && each.Status.State === "running" && isWanted(each)
+  );
   const best = clean.find((each) => each.Status.State === "running" && isWanted(each)) ?? clean.at(-1);
   const deferred = node && reasonToDefer(service, node);
   const matches = node === undefined ? [] : stagesMet(service, node);
-  const place = { key: slotKey(task), place: isBound ? task.NodeID : String(task.Slot), matches };
+  const place = {
+    key: slotKey(task),
+    place: isBound ? task.NodeID : String(task.Slot),
+    matches,
+    unreachable: node !== undefined && node.Status.State !== "ready",
+    oldRunningMs: oldRunning.length === 0
+      ? undefined
+      : Math.min(...oldRunning.map((each) => ranSince(each, nowMs))),
+    groups: node === undefined ? [] : groupsOf(service.Spec, node),
+  };
   const pending = best !== undefined && isPending(best), report = best?.Status.Swap;
   if (pending && (isHeld(report) || isPrepared(best))) {
     return { ...place, ...UNTOUCHED, deferred: deferred ?? (isHeld(report) ? "held" : undefined), report };
   }
   const made = tasks.filter((each) => each.Rollout?.Number === number);
-  const first = made.findLast((each) => !each.Rollout!.Restarted);
-  const mark = (first ?? made[0])?.Rollout;
+  const at = made.findIndex((each) => each.ID === judged);
+  const first = made.slice(at + 1).findLast((each) => !each.Rollout!.Restarted) ?? made[at];
+  const mark = (first ?? made[0])?.Rollout, last = made.at(-1);
   return {
     ...place,
     deferred,
@@ -96,9 +124,11 @@ export function slotFacts(
     dirty: best === undefined,
     runningMs: best?.Status.State === "running" ? ranSince(best, nowMs) : undefined,
     crowded: best !== undefined && live.length > 1,
+    copies: clean.length > 1,
     stage: mark?.Stage,
     returned: mark?.Returned ?? false,
     first: first && firstTask(view, first, nowMs),
+    last: last && firstTask(view, last, nowMs),
   };
 }
 
@@ -113,6 +143,8 @@ const UNTOUCHED = {
   stage: undefined,
   returned: false,
   first: undefined,
+  last: undefined,
+  copies: false,
 };
 
 function stagesMet(service: Service, node: Node): number[] {

@@ -3,6 +3,7 @@ import type { Rollout } from "../../api/rollout.ts";
 import type { Service } from "../../api/service.ts";
 import { slotKey, type Task } from "../../api/task.ts";
 import type { ComponentOptions } from "../leader/commit_loop.ts";
+import { budgetsOf, type Group, groupsOf } from "../placement/budget.ts";
 import type { RestartSupervisor } from "../restart/restart_supervisor.ts";
 import type { ReadView } from "../store/store.ts";
 import type { Policy } from "./policy.ts";
@@ -17,6 +18,8 @@ export class SlotTable {
   #version = -1;
   readonly #interrupted = new Set<string>();
   readonly #touched = new Set<string>();
+  /** Devices that are in groups and have no place, by the key that it would have. */
+  readonly #absent = new Map<string, readonly Group[]>();
   /** Keys in order; undefined once a place has come or gone. */
   #order: string[] | undefined;
   #read: readonly SlotFacts[] | undefined;
@@ -39,22 +42,30 @@ export class SlotTable {
     const { store } = this.options;
     const isFirst = this.#facts === undefined || this.#version !== rollout.Number;
     const stage = rollout.Ended ? undefined : rollout.Stage;
-    const look: Look = { nowMs, monitorMs: policy.monitorMs, isFirst, stage };
+    const forgiven = new Set(rollout.Failures.filter((each) => each.Forgiven).map(({ Place }) => Place));
+    const look: Look = { nowMs, monitorMs: policy.monitorMs, isFirst, stage, forgiven };
     if (this.#facts === undefined || isFirst) {
       this.#version = rollout.Number;
       this.#facts = new Map();
       this.#order = this.#read = undefined;
+      this.#absent.clear();
       for (const key of slotKeys(store, service)) this.#touched.add(key);
+      if (budgetsOf(service.Spec).length > 0) {
+        for (const { ID } of store.all("nodes")) {
+          this.#touched.add(slotKey({ ServiceID: service.ID, NodeID: ID }));
+        }
+      }
     }
     if (this.#touched.size === 0 && this.#read) return this.#read;
     const known = this.#facts;
     for (const key of this.#touched) {
-      const facts = readSlot(store, this.supervisor, service, rollout.Number, key, nowMs);
       let before = known.get(key);
+      const facts = readSlot(store, this.supervisor, service, rollout.Number, key, nowMs, before?.first?.id);
       if ((before !== undefined) !== (facts !== undefined)) this.#order = undefined;
       if (before && this.#interrupted.has(key)) before = interrupted(before, look);
       if (facts) known.set(key, followed(before, facts, look));
       else known.delete(key);
+      this.#noteAbsent(service, key, facts);
     }
     this.#touched.clear();
     this.#interrupted.clear();
@@ -63,6 +74,38 @@ export class SlotTable {
     );
     return this.#read = this.#order.map((key) => known.get(key)!);
   }
+
+  /** The groups of each device that is in some, and has no place: a drained one is missing in its group, too. */
+  get absent(): readonly (readonly Group[])[] {
+    return [...this.#absent.values()];
+  }
+
+  /** The devices of each group, by its name. */
+  members(): ReadonlyMap<string, string[]> {
+    const members = new Map<string, string[]>();
+    const add = (groups: readonly Group[], nodeID: string) => {
+      for (const { name } of groups) {
+        const ids = members.get(name);
+        if (ids) ids.push(nodeID);
+        else members.set(name, [nodeID]);
+      }
+    };
+    for (const { groups, place } of this.#facts?.values() ?? []) add(groups, place);
+    for (const [key, groups] of this.#absent) add(groups, nodeOf(key));
+    return members;
+  }
+
+  #noteAbsent(service: Service, key: string, facts: SlotFacts | undefined): void {
+    this.#absent.delete(key);
+    if (facts !== undefined || budgetsOf(service.Spec).length === 0) return;
+    const node = this.options.store.get("nodes", nodeOf(key));
+    const groups = node && groupsOf(service.Spec, node);
+    if (groups?.length) this.#absent.set(key, groups);
+  }
+}
+
+function nodeOf(key: string): string {
+  return key.slice(key.indexOf("/") + 1);
 }
 
 /** The same for who reads them once. */
@@ -89,9 +132,10 @@ function readSlot(
   number: number,
   key: string,
   nowMs: number,
+  judged?: string,
 ): SlotFacts | undefined {
-  const tasks = view.find("tasks", "slot", key);
-  return slotFacts(view, service, number, { live: supervisor.liveTasks(view, service, tasks), tasks }, nowMs);
+  const tasks = view.find("tasks", "slot", key), live = supervisor.liveTasks(view, service, tasks);
+  return slotFacts(view, service, number, { live, tasks, judged }, nowMs);
 }
 
 function inOrder(slots: SlotFacts[], number: number, shuffled: boolean): SlotFacts[] {

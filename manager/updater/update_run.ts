@@ -15,11 +15,12 @@ import type { Node } from "../../api/node.ts";
 import type { Rollout } from "../../api/rollout.ts";
 import type { Service, UpdateStatus } from "../../api/service.ts";
 import { slotKey, type Task } from "../../api/task.ts";
-import { compareStates } from "../../api/task_state.ts";
 import { clusterOf } from "../cluster/cluster_object.ts";
 import type { ComponentOptions } from "../leader/commit_loop.ts";
+import { budgetsOf, groupsOf } from "../placement/budget.ts";
 import type { RestartSupervisor } from "../restart/restart_supervisor.ts";
 import type { ReadView, WriteTransaction } from "../store/store.ts";
+import { hasRoom, isServed } from "../task/downtime.ts";
 import { provenBefore } from "../task/gate.ts";
 import { isPending, isPrepared, swapOf } from "../task/swap.ts";
 import { isTaskDirty, isWanted, mayReload, newTask, placeOf, reloaded, withDesired } from "../task/task.ts";
@@ -30,6 +31,8 @@ import { SlotTable } from "./slot_table.ts";
 
 /** Counts alone are written no more often than this: a large fleet makes progress all the time. */
 const COUNT_PAUSE_MS = 5000;
+/** Before another try where others took down what a plan had counted on. */
+const FULL_PAUSE_MS = 1000;
 
 /** True if `tasks`, the live tasks of one slot, are not exactly one task of the service's present spec. */
 export function isSlotDirty(view: ReadView, service: Service, tasks: readonly Task[]): boolean {
@@ -98,7 +101,14 @@ export class UpdateRun {
     const times = this.#time.times(rollout), { nowMs } = times;
     const slots = this.#slots.read(service, rollout, nowMs, policy);
     const { actions, wakeMs, over } = plan(
-      { times, date: timestamp(clock), rollout, slots, hasPrevious: hasPrevious(service) },
+      {
+        times,
+        date: timestamp(clock),
+        rollout,
+        slots,
+        absent: this.#slots.absent,
+        hasPrevious: hasPrevious(service),
+      },
       policy,
     );
     await this.#endOthers(actions);
@@ -132,14 +142,15 @@ export class UpdateRun {
   }
 
   async #endOthers(actions: readonly Action[]): Promise<void> {
-    const keys = actions.flatMap((action) => action.do === "end_others" ? [action.key] : []);
-    if (keys.length === 0) return;
-    await this.options.store.batch(keys, (tx, key) => {
+    const places = actions.filter((action) => action.do === "end_others" || action.do === "end_copies");
+    if (places.length === 0) return;
+    await this.options.store.batch(places, (tx, { do: what, key }) => {
       const service = tx.get("services", this.service.ID);
       if (service === undefined || !this.serves(service)) return;
       const live = this.supervisor.liveTasks(tx, service, tx.find("tasks", "slot", key));
-      const proven = live.find((task) => task.Status.State === "running" && !isTaskDirty(tx, service, task));
-      if (proven) this.#end(tx, live.filter((task) => task.ID !== proven.ID));
+      const clean = live.filter((task) => !isTaskDirty(tx, service, task)), best = longestRunning(clean);
+      const kept = what === "end_others" ? best : best ?? clean.at(-1);
+      if (kept) this.#end(tx, (what === "end_others" ? live : clean).filter((task) => task !== kept));
     });
   }
 
@@ -160,16 +171,20 @@ export class UpdateRun {
   async #replace(actions: readonly Action[], policy: Policy): Promise<void> {
     const places = actions.filter((action) => action.do === "replace");
     if (places.length === 0) return;
-    let failure: CoveyError | undefined;
+    let failure: CoveyError | undefined, full = 0;
+    const hasBudgets = !policy.startFirst && budgetsOf(this.service.Spec).length > 0;
+    const members = hasBudgets ? this.#slots.members() : undefined;
     await this.options.store.batch(
       places,
-      (tx, place) => this.#replaceOne(tx, place, policy),
+      (tx, place) => this.#replaceOne(tx, place, policy, members),
       (_, outcome) => {
         if (!outcome.committed) failure ??= outcome.error;
+        else if (outcome.value === "full") full++;
       },
     );
     if (failure) throw failure;
-    this.wake();
+    if (full < places.length) this.wake();
+    else this.#wakeIn(FULL_PAUSE_MS);
   }
 
   /** Puts a task of the present spec into the slot, unless what the plan was made of is not so any more. */
@@ -177,7 +192,8 @@ export class UpdateRun {
     tx: WriteTransaction,
     { key, stage, returned }: Extract<Action, { do: "replace" }>,
     { startFirst, rollback, monitorMs }: Policy,
-  ): void {
+    members: ReadonlyMap<string, readonly string[]> | undefined,
+  ): "full" | undefined {
     const service = tx.get("services", this.service.ID);
     const rollout = service?.UpdateStatus?.Rollout;
     if (service === undefined || rollout === undefined || !this.serves(service) || isHeld(rollout)) return;
@@ -185,6 +201,7 @@ export class UpdateRun {
     const [old] = live;
     if (old === undefined) return;
     const again = rollout.Retry?.includes(placeName(old));
+    if (members && !this.#mayGoDown(tx, service, old, members)) return "full";
     const mark = { Number: rollout.Number, Stage: stage, ...(returned && { Returned: true as const }) };
     const clean = live.filter((task) => !isTaskDirty(tx, service, task));
     if (!again && clean.length > 0) {
@@ -194,7 +211,8 @@ export class UpdateRun {
     }
     const { clock, random } = this.options;
     if (live.length === 1 && mayReload(tx, service, old)) {
-      return tx.update("tasks", reloaded(service, old, mark, timestamp(clock)));
+      tx.update("tasks", reloaded(service, old, mark, timestamp(clock)));
+      return;
     }
     const next = newTask(service, placeOf(old), clusterOf(tx), clock, random);
     next.Rollout = mark;
@@ -202,12 +220,24 @@ export class UpdateRun {
     if (swap) {
       next.DesiredState = "ready";
       tx.create("tasks", { ...next, Swap: { ...swap, ...(again && { Retry: true }) } });
-      return this.#end(tx, live.filter((task) => task.ID !== swap.With));
+      this.#end(tx, live.filter((task) => task.ID !== swap.With));
+      return;
     }
     next.DesiredState = startFirst ? "running" : "ready";
     tx.create("tasks", next);
-    // A task that never began to run is no good task to keep.
-    this.#end(tx, startFirst ? live.filter((task) => compareStates(task.Status.State, "running") > 0) : live);
+    this.#end(tx, startFirst ? live.filter((task) => task !== longestRunning(live)) : live);
+  }
+
+  /** Others may have taken devices of its groups down since the plan was made. */
+  #mayGoDown(
+    tx: WriteTransaction,
+    service: Service,
+    old: Task,
+    members: ReadonlyMap<string, readonly string[]>,
+  ): boolean {
+    const node = tx.get("nodes", old.NodeID);
+    if (node === undefined || !isServed(tx, service, node)) return true;
+    return hasRoom(tx, service, groupsOf(service.Spec, node), (name) => members.get(name) ?? []);
   }
 
   async #record(before: Rollout, rollout: Rollout, stop: Stop | undefined): Promise<void> {
@@ -276,6 +306,19 @@ export class UpdateRun {
     });
     this.#timer = { at, cancel };
   }
+}
+
+/**
+ * The task to keep until another has proved itself: of those that an unfinished start-first update left side by side the one
+ * that did for longest. A task that does not run is no good task to keep.
+ */
+function longestRunning(tasks: readonly Task[]): Task | undefined {
+  const running = tasks.filter(({ Status }) => Status.State === "running");
+  const since = ({ RunningAt, CreatedAt }: Task) => Date.parse(RunningAt ?? CreatedAt);
+  return running.reduce<Task | undefined>(
+    (best, task) => best && since(best) <= since(task) ? best : task,
+    undefined,
+  );
 }
 
 /** Of variables only the present values are known: the spec before would be started with the same. */

@@ -94,7 +94,7 @@ export class Updater {
         if (run === undefined) continue;
         run.observe(change.object);
         this.#dirty.add(change.object.ServiceID);
-      } else if (change.table === "nodes" && change.action !== "create") {
+      } else if (change.table === "nodes") {
         this.#onNode(change.object, change.old);
       } else if (change.table === "services" && change.action === "remove") {
         this.cancel(change.object.ID);

@@ -10,13 +10,20 @@ export interface Look {
   isFirst: boolean;
   /** The stage that is going on; undefined once the rollout has come to its end. */
   stage: number | undefined;
+  /** Places that have failed, in spite of which somebody resumed the rollout: what runs there has another chance. */
+  forgiven: ReadonlySet<string>;
 }
 
 /** `found`, read from the store, with what was seen of the place `before`. */
 export function followed(before: SlotFacts | undefined, found: SlotFacts, look: Look): SlotFacts {
-  if (found.first === undefined) return found;
-  const known = before?.first?.id === found.first.id ? before.first : undefined;
-  const first = known === undefined ? firstSight(found, look) : next(known, found, look);
+  const known = before?.first !== undefined && before.first.id === found.first?.id ? before.first : undefined;
+  let first = known === undefined ? firstSight(found, look) : next(known, found, look);
+  if (first === undefined) return found;
+  // Each restart is one more chance.
+  const { last } = found;
+  if (first.state === "failed" && last && last.id !== first.id && look.forgiven.has(found.place)) {
+    first = { ...last, sinceMs: look.nowMs, watchedMs: look.nowMs };
+  }
   const runningMs = first.state === "running" ? first.watchedMs : found.runningMs;
   const facts = { ...found, first, runningMs };
   return found.deferred === "offline" ? interrupted(facts, look) : facts;
@@ -37,14 +44,17 @@ function isProven({ watchedMs, unseen }: FirstTask, nowMs: number, monitorMs: nu
 }
 
 /**
- * The leader before may have had another clock, so that of the stage that goes on a new one watches everything for itself.
- * What is behind the rollout is taken from the dates.
+ * The leader before may have had another clock, and while a rollout is held nobody looks on: of the stage that goes on, who
+ * begins to look on watches everything for itself. What is behind the rollout is taken from the dates.
  */
-function firstSight({ first, stage }: SlotFacts, { nowMs, isFirst, stage: present }: Look): FirstTask {
-  const found = first!;
-  if (!isFirst) return { ...found, sinceMs: nowMs, watchedMs: nowMs };
-  const anew = found.state === "running" && stage !== undefined && stage === present;
-  return anew ? { ...found, watchedMs: nowMs } : found;
+function firstSight({ first, last, stage, place }: SlotFacts, look: Look): FirstTask | undefined {
+  const { nowMs, monitorMs, isFirst, stage: present, forgiven } = look;
+  if (!isFirst) return first && { ...first, sinceMs: nowMs, watchedMs: nowMs };
+  if (stage === undefined || stage !== present) return first;
+  const isSeen = first !== undefined &&
+    (first.state !== "failed" || (first.ranMs <= monitorMs && !forgiven.has(place)));
+  const found = isSeen ? first : last;
+  return found?.state === "running" ? { ...found, watchedMs: nowMs } : found;
 }
 
 function next(known: FirstTask, facts: SlotFacts, { nowMs }: Look): FirstTask {

@@ -1,6 +1,6 @@
 import assert from "node:assert/strict";
 import { describeNode } from "../../agent/describe_node.ts";
-import type { FieldProblem } from "../../api/errors.ts";
+import { CoveyError, type FieldProblem } from "../../api/errors.ts";
 import { parseNodeDescription } from "../../api/validate/mod.ts";
 import type { Executor, ExecutorDescription } from "../../executors/executor.ts";
 import { FACTS } from "./support/cluster.ts";
@@ -48,4 +48,40 @@ Deno.test("Node description: an executor that says what no manager takes is miss
     parseNodeDescription(node, "Description", problems);
     assert.deepEqual(problems, []);
   }
+});
+
+Deno.test("Node description: names the runtimes that can be attached to overlay networks, and why others cannot", async () => {
+  const overlay = (runtime: string, checkOverlay: () => Promise<void>) => ({
+    ...executor(runtime, {}),
+    capabilities: ["overlay" as const],
+    checkOverlay,
+  });
+  const able = overlay("able", () => Promise.resolve());
+  const unable = overlay("unable", () => Promise.reject(new CoveyError("unavailable", "no VXLAN here")));
+  const broken = { ...overlay("broken", () => Promise.resolve()), describe: () => Promise.reject("down") };
+  const facts = { ...FACTS, DataPathAddr: "192.0.2.7" };
+  const node = await describeNode(facts, [unable, able, broken, executor("plain", {})], never);
+  assert.deepEqual(node.OverlayRuntimes, ["able"]);
+  assert.equal(node.MissingOverlay, "unable: no VXLAN here");
+  assert.equal(node.DataPathAddr, "192.0.2.7");
+  const problems: FieldProblem[] = [];
+  const taken = parseNodeDescription(node, "Description", problems);
+  for (const key of ["OverlayRuntimes", "MissingOverlay", "DataPathAddr"] as const) {
+    assert.deepEqual(taken[key], node[key], key);
+  }
+  assert.deepEqual(problems, []);
+  const { OverlayRuntimes, MissingOverlay } = await describeNode(FACTS, [executor("plain", {})], never);
+  assert.deepEqual([OverlayRuntimes, MissingOverlay], [undefined, undefined]);
+});
+
+Deno.test("Node description: has the facts of the node and of its executors", async () => {
+  const parts = [
+    executor("a", {
+      Resources: { NanoCPUs: 4e9, MemoryBytes: 512 * 2 ** 20 },
+      Facts: { dev: ["/dev/ttyUSB0"] },
+    }),
+    executor("b", { Platform: { OS: "linux", Architecture: "aarch64" } }),
+  ];
+  const { Facts } = await describeNode(FACTS, parts, never);
+  assert.deepEqual(Facts, { arch: ["aarch64"], memory: ["512"], dev: ["/dev/ttyUSB0"] });
 });

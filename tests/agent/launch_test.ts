@@ -42,10 +42,15 @@ Deno.test("launch.sh: grants the managers' ports, the state folder and the shim,
   );
   assert.equal(
     more[0],
-    `--allow-read=${root},${dir},/proc/sys/kernel/random/boot_id,/m/certificates,/x.ts,/d.sock`,
+    `--allow-read=${root},${dir},/proc/sys/kernel/random/boot_id,/m/certificates,/x.ts,/d.sock,/etc/resolv.conf`,
   );
   assert.equal(more[1], `--allow-write=${dir},/d.sock`);
-  assert.match(more[3]!, /unix:\/d\.sock$/);
+  assert.match(
+    more[3]!,
+    /unix:\/d\.sock,169\.254\.77\.1:7753,169\.254\.80\.0\/20,0\.0\.0\.0\/0:53,0\.0\.0\.0:0$/,
+  );
+  const helper = SHIM.replace("shim", "network");
+  assert.equal(more[4], `--allow-run=${root}/executors/process/${SHIM},${root}/network/helper/${helper}`);
   await Deno.remove(dir, { recursive: true });
 });
 
@@ -106,7 +111,7 @@ async function help(launcher: string, stateDir: string, deno = Deno.execPath(), 
 
 async function copyOfSources(folder: string): Promise<string> {
   const root = fileURLToPath(new URL("../../", import.meta.url));
-  const parts = ["api", "transport", "security", "executors", "agent", "deno.json", "deno.lock"];
+  const parts = ["api", "transport", "security", "executors", "network", "agent", "deno.json", "deno.lock"];
   const { success } = await new Deno.Command("cp", {
     args: ["-r", ...parts.map((part) => `${root}${part}`), folder],
   }).output();

@@ -17,6 +17,16 @@ const MALFORMED: Record<string, string> = {
   "node.id==a b!": "value 'a b!' is invalid",
   "node.id==a\u00a0b": "value 'a\u00a0b' is invalid",
   "ab!=b==c": "value 'b==c' is invalid",
+  // Extensions have no other words for what is wrong.
+  "node.labels.x in": "constraint expected one operator from ==, !=",
+  "node.labels.x in a": "constraint expected one operator from ==, !=",
+  "node.labels.x in (a": "constraint expected one operator from ==, !=",
+  "node.labels.x exists not": "constraint expected one operator from ==, !=",
+  "node.labels.x like": "constraint expected one operator from ==, !=",
+  "in (a)": "constraint expected one operator from ==, !=",
+  "node.labels.x in (a, )": "value '' is invalid",
+  "node.labels.x like é*": "value 'é*' is invalid",
+  "a/b exists": "key 'a/b' is invalid",
 };
 
 Deno.test("Constraint: what is malformed is named, blank values too", () => {
@@ -59,10 +69,31 @@ Deno.test("Constraint: what is printed parses back, spaces aside", () => {
   const space = fc.stringMatching(/^ {0,3}$/);
   fc.assert(fc.property(key, fc.boolean(), value, space, space, (key, negated, value, a, b) => {
     const parsed = parseConstraint(`${a}${key}${b}${negated ? "!=" : "=="}${a}${value}${b}`);
-    assert.deepEqual(parsed, { key, negated, value });
+    assert.deepEqual(parsed, { key, operator: "equals", negated, values: [value] });
   }));
 });
 
 Deno.test("Constraint: the parser throws nothing, whatever it reads", () => {
   fc.assert(fc.property(fc.string(), (expression) => void parseConstraint(expression)));
+});
+
+Deno.test("Constraint: what we add is what Docker refuses, and reads as it is written", () => {
+  const read = (expression: string) => parseConstraint(expression);
+  const constraint = (operator: string, negated: boolean, ...values: string[]) => ({
+    key: "node.labels.x",
+    operator,
+    negated,
+    values,
+  });
+  assert.deepEqual(read("node.labels.x in (a,b c , 7)"), constraint("in", false, "a", "b c", "7"));
+  assert.deepEqual(read(" node.labels.x  NOT IN(a) "), constraint("in", true, "a"));
+  assert.deepEqual(read("node.labels.x like a*b?"), constraint("like", false, "a*b?"));
+  assert.deepEqual(read("node.labels.x not like in (a)"), constraint("like", true, "in (a)"));
+  assert.deepEqual(read("node.labels.x exists"), constraint("exists", false));
+  assert.deepEqual(read("node.labels.x not exists"), constraint("exists", true));
+  // With one of Docker's operators it is Docker's, whatever else it holds.
+  assert.deepEqual(read("node.labels.x==in (a)"), constraint("equals", false, "in (a)"));
+  assert.deepEqual(read("node.labels.x!=like a*"), constraint("equals", true, "like a*"));
+  assert.equal(read("node.labels.x in (a==b)"), "key 'node.labels.x in (a' is invalid");
+  assert.equal(read(`node.id in (${new Array(101).fill("a").join()})`), "more than 100 values");
 });

@@ -144,6 +144,11 @@ const TABLE: Entry[] = [
     outcome: NODES_ONLY,
   },
   {
+    call: DISPATCHER_METHODS.publishLogs,
+    request: (_port, SessionID) => ({ SessionID, AskID: "none", Run: "run", Seq: 1 }),
+    outcome: NODES_ONLY,
+  },
+  {
     call: DISPATCHER_METHODS.renewSeals,
     request: (_port, SessionID) => ({ SessionID, Seals: [] }),
     outcome: NODES_ONLY,

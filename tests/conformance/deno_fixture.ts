@@ -7,6 +7,7 @@ import type { ProcessOptions } from "../../executors/process/process_executor.ts
 import type { Fixture, Program } from "./executor_conformance.ts";
 import { programFixture } from "./process_fixture.ts";
 import { taskWith } from "./tasks.ts";
+import { programLog } from "../support/program_log.ts";
 
 /** A task that runs a module with Deno. */
 export function denoTask(spec: DenoSpec, limits?: Limits): Task {
@@ -17,6 +18,9 @@ function specOf(program: Program): DenoSpec {
   if (program === "forever") return { Source: "setInterval(() => {}, 1e6);" };
   if (program === "missing") return { Module: "/nonexistent/module.ts" };
   if (program === "bad") return { Module: "relative/module.ts" };
+  if (program === "prints") {
+    return { Source: 'console.log("one"); console.error("two"); console.log("three");' };
+  }
   if (program === "stubborn") {
     return { Source: "setInterval(() => {}, 1e6);", StopSignal: "SIGWINCH", StopGracePeriod: 1e8 };
   }
@@ -40,7 +44,7 @@ export async function ranTask(
     await controller.prepare(never);
     await controller.start(never);
     const exit = await controller.wait(never);
-    const log = await Deno.readTextFile(`${world.stateDir}/logs/${task.ID}.log`);
+    const log = await programLog(world.stateDir, task.ID);
     await controller.remove(never);
     return { exit, log };
   } finally {

@@ -20,6 +20,9 @@ function specOf(program: Program): Partial<ContainerSpec> {
   // The first process of a container gets signals only if it asks for them.
   if (program === "forever") return { Command: ["sh", "-c", "trap 'exit 143' TERM; sleep 100000 & wait"] };
   if (program === "stubborn") return { Command: ["sleep", "100000"], StopGracePeriod: 1e9 };
+  if (program === "prints") {
+    return { Command: ["sh", "-c", "echo one; sleep 0.1; echo two >&2; sleep 0.1; echo three"] };
+  }
   if (program === "missing") return { Image: "covey-no-such-image" };
   if (program === "bad") return { Image: "not an image" };
   return { Command: ["sh", "-c", `exit ${program.exit}`] };

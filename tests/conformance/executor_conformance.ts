@@ -1,12 +1,14 @@
 /** What every executor must do, whatever it runs. One suite for all of them; a fixture brings an executor and its world. */
 import assert from "node:assert/strict";
 import { CoveyError } from "../../api/errors.ts";
+import { isLogTime, LOG_STREAMS } from "../../api/logs.ts";
 import type { Task } from "../../api/task.ts";
 import {
   brokenPromises,
   can,
   type Controller,
   type Executor,
+  type LogStep,
   NO_DEPENDENCIES,
 } from "../../executors/executor.ts";
 
@@ -18,6 +20,8 @@ export type Program =
   | "forever"
   /** Runs until it is killed; its grace period is short. */
   | "stubborn"
+  /** Prints `one` and `three` to its output, `two` to its errors, and ends. */
+  | "prints"
   /** Its image or executable does not exist. */
   | "missing"
   /** Its spec is not one this executor can run. */
@@ -74,6 +78,7 @@ export function executorConformance(name: string, open: () => Promise<Fixture>):
   recovery(test);
   refusals(test);
   capabilities(test);
+  logs(test);
 }
 
 type Register = (behaviour: string, run: (fixture: Fixture, executor: Executor) => Promise<void>) => void;
@@ -323,6 +328,74 @@ function refusals(test: Register): void {
     assert.ok(!(await controller.status())?.PID);
     await controller.remove(never);
     await controller.close();
+  });
+}
+
+/** What came of a log, by stream. */
+function printedBy(steps: Exclude<LogStep, string>[]): Record<string, string> {
+  const printed: Record<string, string> = {};
+  for (const { Stream, Data } of steps) {
+    printed[Stream] = (printed[Stream] ?? "") + new TextDecoder().decode(Data);
+  }
+  return printed;
+}
+
+/** The entries of a log; `caught up` has to come once. */
+async function readLog(steps: AsyncIterable<LogStep>): Promise<Exclude<LogStep, string>[]> {
+  const entries: Exclude<LogStep, string>[] = [];
+  let caughtUp = 0;
+  for await (const step of steps) step === "caught up" ? caughtUp++ : entries.push(step);
+  assert.equal(caughtUp, 1);
+  assert.ok(entries.every(({ Time }) => isLogTime(Time)));
+  assert.deepEqual(entries, entries.toSorted((a, b) => a.Time < b.Time ? -1 : a.Time > b.Time ? 1 : 0));
+  return entries;
+}
+
+function logs(test: Register): void {
+  const both = { streams: LOG_STREAMS, follow: false } as const;
+
+  test(
+    "logs gives what a program has printed, by stream, from the end and by time",
+    async (fixture, executor) => {
+      if (!can(executor, "logs")) return;
+      const task = fixture.task("prints")!, controller = await begun(executor, task);
+      await controller.wait(never);
+      const handle = controller.handle()!;
+      const all = await readLog(executor.logs(handle, both, never));
+      assert.deepEqual(printedBy(all), { stdout: "one\nthree\n", stderr: "two\n" });
+      const read = (request: object) => readLog(executor.logs(handle, { ...both, ...request }, never));
+      assert.deepEqual(printedBy(await read({ streams: ["stderr"] })), { stderr: "two\n" });
+      assert.deepEqual(await read({ tail: 2 }), all.slice(-2));
+      assert.deepEqual(await read({ tail: 0 }), []);
+      assert.deepEqual(await read({ tail: 100 }), all);
+      assert.deepEqual(await read({ since: all[0]!.Time }), all);
+      assert.deepEqual(await read({ after: all.at(-1)!.Time }), []);
+      // Of a program that has ended there is nothing to wait for.
+      assert.deepEqual(await read({ follow: true }), all);
+      await controller.remove(never);
+      await controller.close();
+      assert.deepEqual(await read({}), [], "of a task that is gone");
+    },
+  );
+
+  test("logs follows a program to its end, and lets go when nobody wants it", async (fixture, executor) => {
+    if (!can(executor, "logs")) return;
+    const task = fixture.task("prints")!, controller = await executor.controller(task);
+    await controller.prepare(never);
+    const handle = controller.handle()!;
+    const forever = await begun(executor, fixture.task("forever")!);
+    const gone = new AbortController(), following = { ...both, follow: true };
+    const waiting = readLog(executor.logs(forever.handle()!, following, gone.signal));
+    await controller.start(never);
+    const followed = readLog(executor.logs(handle, following, never));
+    await controller.wait(never);
+    assert.deepEqual(printedBy(await followed), { stdout: "one\nthree\n", stderr: "two\n" });
+    gone.abort(new CoveyError("canceled", "enough"));
+    await assert.rejects(waiting, { code: "canceled" });
+    for (const each of [controller, forever]) {
+      await each.remove(never);
+      await each.close();
+    }
   });
 }
 

@@ -15,6 +15,7 @@ function mockFixture(): Promise<Fixture> {
     if (program === "stubborn") return { IgnoreStop: true, GraceMs: 1 };
     if (program === "missing") return { FailAt: "prepare", Error: "no such program" };
     if (program === "bad") return { ExitCode: "three" };
+    if (program === "prints") return { RunMs: 1, Output: "one\nthree\n", Errors: "two\n" };
     return { RunMs: 1, ExitCode: program.exit };
   };
   return Promise.resolve({
@@ -37,7 +38,7 @@ async function timerFixture(): Promise<Fixture> {
     executor: () => Promise.resolve(timerExecutor({ stateDir, nodeID: NODE_ID })),
     task: (program) => {
       // A timer has no stop signal to ignore and nothing that could be missing.
-      if (program === "stubborn" || program === "missing") return undefined;
+      if (program === "stubborn" || program === "missing" || program === "prints") return undefined;
       return taskWith({ Runtime: "timer", GenericSpec: { Payload: payload(program) } });
     },
     vanish: (task) => Deno.remove(fileOf(task.ID)),

@@ -1,3 +1,5 @@
+import { LOG_STREAMS } from "../../api/logs.ts";
+import { logName } from "../../executors/process/log_reader.ts";
 import type { ProcessSpec } from "../../api/service.ts";
 import type { Task } from "../../api/task.ts";
 import { createProcessExecutor, type ProcessOptions } from "../../executors/process/process_executor.ts";
@@ -13,6 +15,9 @@ function specOf(program: Program): ProcessSpec {
   if (program === "forever") return { Command: "sleep", Args: ["100000"] };
   if (program === "missing") return { Command: "/nonexistent/program" };
   if (program === "bad") return { Command: "relative/path" };
+  if (program === "prints") {
+    return { Command: "sh", Args: ["-c", "echo one; sleep 0.1; echo two >&2; sleep 0.1; echo three"] };
+  }
   if (program === "stubborn") {
     // Ignored from its first moment on, where a trap takes a while to be set.
     return { Command: "sleep", Args: ["100000"], StopSignal: "SIGWINCH", StopGracePeriod: 1e8 };
@@ -48,6 +53,8 @@ export async function programFixture(
   options: ProcessOptions,
 ): Promise<Fixture & { stateDir: string }> {
   const stateDir = await Deno.makeTempDir({ prefix: "covey-program-" });
+  // As the agent's own folder is: tasks of other users get through.
+  await Deno.chmod(stateDir, 0o711);
   return {
     stateDir,
     executor: () => create({ stateDir, nodeID: NODE_ID }, options),
@@ -65,7 +72,12 @@ export async function programFixture(
       }
       const found = shims.map((pid) => `shim ${pid}`);
       for (
-        const path of [`tasks/${task.ID}`, `runs/${task.ID}`, `logs/${task.ID}.log`, `scripts/${task.ID}`]
+        const path of [
+          `tasks/${task.ID}`,
+          `runs/${task.ID}`,
+          ...LOG_STREAMS.map((stream) => `logs/${logName(task.ID, stream)}`),
+          `scripts/${task.ID}`,
+        ]
       ) {
         if (await Deno.stat(`${stateDir}/${path}`).then(() => true, () => false)) found.push(path);
       }

@@ -134,6 +134,10 @@ export const DIFFERENCES: readonly Difference[] = [
       /already part of a swarm|not locked/.test(covey.text),
   },
   {
+    reason: "how far an update is stands beside its state, for programs of ours",
+    explains: (_exchange, { at, docker }) => /\.UpdateStatus\.Rollout$/.test(at) && docker === undefined,
+  },
+  {
     reason: "a refusal has a reason beside its message, for programs of ours",
     explains: (_exchange, { at, docker }) => at === ".reason" && docker === undefined,
   },
@@ -169,6 +173,51 @@ export const DIFFERENCES: readonly Difference[] = [
       "Docker now and then writes why a task has no node only with the scheduler's next pass, whenever that is",
     explains: (_exchange, { at, docker, covey }) =>
       at.endsWith(".Status.Err") && docker === undefined && /^no suitable node/.test(String(covey)),
+  },
+  {
+    reason:
+      "empty members of a network are empty, where Docker shows null, and IPv4 is told of in every version",
+    explains: ({ step }, { at, docker, covey }) =>
+      step.path.startsWith("/networks") &&
+      (at.endsWith(".EnableIPv4") ||
+        (docker === null && typeof covey === "object" && Object.keys(covey as object).length === 0)),
+  },
+  {
+    reason: "a network tells of no containers and peers of the node that is asked",
+    explains: ({ step }, { at }) =>
+      step.path.startsWith("/networks/ingress") && /^\.(?:Containers\..*|Containers|Peers)$/.test(at),
+  },
+  {
+    reason: "a network has one VXLAN identifier, whatever its subnets, and numbers come back sooner",
+    explains: ({ step }, { at }) => step.path.startsWith("/networks") && at.endsWith(".vxlanid_list"),
+  },
+  {
+    reason: "auxiliary addresses are shown, and the one manager of addresses",
+    explains: ({ step }, { at }) =>
+      step.path.startsWith("/networks") && /\.IPAM\.(?:Driver|Config\[\d\]\.AuxiliaryAddresses)$/.test(at),
+  },
+  {
+    reason: "networks that would be unusable, or ask for what is not there, are refused by name",
+    explains: ({ step, docker, covey }) =>
+      step.path === "/networks/create" && docker.status < 400 && covey.status === 400 &&
+      /overlaps with|of the driver overlay|addresses of hosts|must have a mask|no host has/.test(covey.text),
+  },
+  {
+    reason: "a network's mistakes are the request's (400), also where Docker says 404, 409 or 500",
+    explains: ({ step, docker, covey }) =>
+      step.path === "/networks/create" && docker.status >= 400 && covey.status === 400,
+  },
+  {
+    reason:
+      "a word that a filter of networks does not know is a mistake of the request (400), not of the server (500)",
+    explains: ({ step, docker, covey }) =>
+      step.path.startsWith("/networks?filters=") && docker.status === 500 && covey.status === 400 &&
+      docker.text.includes("invalid "),
+  },
+  {
+    reason: "of a network with a name of another case Docker only says that it conflicts",
+    explains: ({ docker, covey }) =>
+      docker.text.includes("name conflicts with an existing object") && covey.status === 409,
   },
   {
     reason: "a node says which kinds of tasks it runs",

@@ -165,8 +165,23 @@ async function clean(side: Side, steps: readonly Step[]): Promise<void> {
     steps.some(({ path, method }) => method === "POST" && path.startsWith(start));
   const services: Found[] = JSON.parse((await side.send("GET", "/services")).text);
   for (const { ID } of services) await side.send("DELETE", `/services/${ID}`);
+  if (changed("/networks/")) await removeNetworks(side);
   if (changed("/swarm/update")) await restore(side, "swarm", DEFAULT_SWARM);
   if (changed("/nodes/")) await restore(side, "node", DEFAULT_NODE);
+}
+
+/** Those of a service that was just removed are in use until its tasks have ended. */
+async function removeNetworks(side: Side): Promise<void> {
+  const filters = encodeURIComponent(JSON.stringify({ scope: ["swarm"] }));
+  const found: { Id: string; Ingress: boolean }[] = JSON.parse(
+    (await side.send("GET", `/networks?filters=${filters}`)).text,
+  );
+  for (const { Id } of found.filter(({ Ingress }) => !Ingress)) {
+    for (let tries = MAX_TRIES; tries > 0; tries--) {
+      if ((await side.send("DELETE", `/networks/${Id}`)).status !== 400) break;
+      await new Promise((resolve) => setTimeout(resolve, TASKS_LIMIT_MS));
+    }
+  }
 }
 
 async function restore(side: Side, of: "swarm" | "node", body: string): Promise<void> {

@@ -1,5 +1,6 @@
 /** Sequences of requests to the swarm's part of the API. */
 import fc, { type Arbitrary } from "fast-check";
+import { networkStep } from "./network_requests.ts";
 import { texts, valuesOf } from "./schema_values.ts";
 
 /**
@@ -204,6 +205,7 @@ const step: Arbitrary<Step> = fc.oneof(
   { weight: 2, arbitrary: swarmUpdate },
   { weight: 1, arbitrary: fc.constantFrom("/swarm", "/swarm/unlockkey", "/info").chain((path) => get(path)) },
   { weight: 1, arbitrary: refused },
+  { weight: 4, arbitrary: networkStep },
 );
 
 /** A sequence on two swarms without services. Most begin with a service that is as it should be. */

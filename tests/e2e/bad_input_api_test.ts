@@ -1,6 +1,7 @@
 /** Wrong requests on the live control socket: each answer names the field or cause, and what is acknowledged stays. */
 import assert from "node:assert/strict";
 import { withManager } from "../support/one_manager.ts";
+import { SOCKET_ORIGIN } from "../../api/socket_origin.ts";
 
 /** A request as it stands, and the first kilobytes of what comes back. */
 async function raw(socket: string, request: Uint8Array): Promise<string> {
@@ -27,7 +28,7 @@ function client(socket: string) {
     close: () => http.close(),
     async call(method: string, path: string, body?: unknown) {
       const text = typeof body === "string" || body === undefined ? body : JSON.stringify(body);
-      const response = await fetch(`http://covey/v1.41${path}`, {
+      const response = await fetch(`${SOCKET_ORIGIN}/v1.41${path}`, {
         client: http,
         method,
         ...(text !== undefined && { body: text, headers: { "content-type": "application/json" } }),

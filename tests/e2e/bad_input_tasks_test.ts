@@ -24,12 +24,6 @@ const DOOMED: [string, string[], string, RegExp][] = [
     "Failed",
     /ProcessSpec.User: no such user: nobodyhere/,
   ],
-  [
-    "no-signal",
-    [...PROCESS, "--stop-signal", "SIGX", "/bin/true"],
-    "Rejected",
-    /StopSignal: no such signal: SIGX/,
-  ],
   ["fails", [...PROCESS, "/bin/sh", "-c", "exit 7"], "Failed", /non-zero exit \(7\)/],
   [
     "no-image",

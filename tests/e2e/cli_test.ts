@@ -42,9 +42,52 @@ Deno.test("covey: every command does on a real cluster what its name says, and f
     await swarm(covey, fleet);
     await nodes(covey);
     await services(covey);
+    await networks(covey);
     await waiting(covey, fleet);
     await failures(covey);
   }));
+
+async function networks({ ok, json, fails }: Covey) {
+  const create = ["network", "create", "shop", "--internal", "--attachable", "--subnet", "10.77.0.0/16"];
+  const parts = ["--ip-range", "10.77.4.0/24", "--gateway", "10.77.0.9", "--aux-address", "router=10.77.0.3"];
+  const id =
+    (await ok(...create, ...parts, "--label", "tier=back", "-o", "com.docker.network.driver.mtu=1300"))
+      .trim();
+  const [network] = await json<Record<string, unknown>[]>("network", "inspect", "shop");
+  assert.deepEqual([network!.Id, network!.Internal, network!.Attachable], [id, true, true]);
+  const { Config } = network!.IPAM as { Config: object[] };
+  const AuxiliaryAddresses = { router: "10.77.0.3" };
+  const subnet = {
+    Subnet: "10.77.0.0/16",
+    IPRange: "10.77.4.0/24",
+    Gateway: "10.77.0.9",
+    AuxiliaryAddresses,
+  };
+  assert.deepEqual(Config, [subnet]);
+  assert.match(await ok("network", "ls"), new RegExp(`^${id.slice(0, 12)} +shop +overlay +swarm$`, "m"));
+  assert.equal((await ok("network", "ls", "-q", "-f", "label=tier=back")).trim(), id.slice(0, 12));
+  await fails(1, /network with name shop already exists/, "network", "create", "shop");
+  await fails(
+    2,
+    /no matching subnet for gateway 10.1.1.1/,
+    "network",
+    "create",
+    "x",
+    "--gateway",
+    "10.1.1.1",
+  );
+  await fails(
+    1,
+    /encrypted overlay networks are not available yet/,
+    "network",
+    "create",
+    "x",
+    "-o",
+    "encrypted",
+  );
+  assert.equal(await ok("network", "rm", "shop"), "shop\n");
+  await fails(1, /network shop not found/, "network", "rm", "shop");
+}
 
 async function swarm({ ok, fails }: Covey, fleet: Fleet) {
   const token = (await ok("swarm", "join-token", "-q", "worker")).trim();

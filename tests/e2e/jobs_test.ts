@@ -28,6 +28,9 @@ function createJob(fleet: Fleet, name: string, mode: string[], script: string, f
     name,
     "--executor",
     "process",
+    // Who can write into the test's folder.
+    "--user",
+    `${Deno.uid()}:${Deno.gid()}`,
     ...mode,
     "--restart-delay",
     "100ms",
@@ -97,6 +100,7 @@ Deno.test("Jobs: a device whose agent is away while its task ends tells of it la
           Runtime: "process",
           ProcessSpec: {
             Command: "/bin/sh",
+            User: `${Deno.uid()}:${Deno.gid()}`,
             Env: ["HOST={{.Node.Hostname}}"],
             Args: [
               "-c",

@@ -263,6 +263,42 @@ service rollback --quiet job
 service inspect job --format '{{json .Spec.Mode}} {{.JobStatus.JobIteration.Index}}'
 service ps job
 service rm long failed job jobs
+network ls --filter scope=swarm --format '{{.Name}} {{.Driver}} {{.Scope}}'
+mark
+network create --driver overlay --internal --attachable --subnet 10.77.0.0/16 --ip-range 10.77.4.0/24 \
+--gateway 10.77.0.9 --label a=b --opt com.docker.network.driver.mtu=1300 shop
+network create --driver overlay plain
+network create --driver overlay shop
+network create --driver overlay bad/name
+network create --driver overlay aaaaaaaaaabbbbbbbbbbccccccccccddddddddddeeeeeeeeeeffffffffffgggg
+network create --driver overlay --subnet 10.78.0.0/24 --gateway 10.79.0.1 bad
+network create --driver overlay --subnet 10.78.0.0/24 --ip-range 10.79.0.0/24 bad
+network create --driver overlay --subnet nonsense bad
+network create --driver overlay --ipam-driver nosuch bad
+network create --driver overlay --scope local bad
+network create --driver overlay --ingress second
+network create --driver overlay --ingress --attachable second
+network create --driver overlay host
+network create --driver overlay none
+network ls --filter scope=swarm --format '{{.Name}} {{.Driver}} {{.Scope}}'
+network ls --filter scope=swarm --filter label=a=b --format '{{.Name}}'
+network ls --filter scope=swarm --filter name=plain --format '{{.Name}}'
+network ls --filter driver=overlay --filter type=custom --format '{{.Name}}'
+network ls --filter type=odd
+network ls --filter dangling=odd
+network ls --filter nonsense=1
+network inspect shop --format '{{.Name}} {{.Driver}} {{.Scope}} {{.Internal}} {{.Attachable}} {{.Ingress}} {{.Labels}}'
+network inspect shop --format '{{json .IPAM.Config}} {{.IPAM.Driver}} {{json .Options}}'
+network inspect plain --format '{{json .IPAM.Config}} {{json .Options}}'
+network inspect ingress --format '{{json .IPAM.Config}} {{.Ingress}} {{json .Options}}'
+network inspect nobody
+network inspect SHOP
+service create --detach --name bad --network nobody busybox:local
+service create --detach --name bad --network ingress busybox:local
+network rm nobody
+network rm plain shop
+network rm host
+network ls --filter scope=swarm --format '{{.Name}}'
 config ls
 secret ls
 secret create --label a=b mystery /etc/hostname
@@ -311,9 +347,6 @@ export const DIFFERENT_OUTPUT: Record<string, { reason: string; adapt: (out: str
 
 /** What Docker does and we refuse, each with the words of the refusal. */
 export const NOT_YET: Record<string, RegExp> = {
-  "service create --detach --publish 18081:80 --name mesh busybox:local":
-    /routing mesh \(ingress\) is not available yet/,
-  "network create --driver overlay mesh": /not a swarm manager/,
   "service logs seen": /service logs are not available yet/,
   "swarm ca --rotate --detach": /rotating the root certificate is not available yet/,
   "swarm update --max-snapshots 3": /old snapshots are not available/,

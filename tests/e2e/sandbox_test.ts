@@ -2,6 +2,7 @@
 import assert from "node:assert/strict";
 import { joinToken, withManager } from "../support/one_manager.ts";
 import { freePort, inFolder, Program, ROOT, run, shows, start } from "../support/programs.ts";
+import { SOCKET_ORIGIN } from "../../api/socket_origin.ts";
 
 /** A machine's address that is not the loopback, if it has one. */
 function outsideAddress(): string | undefined {
@@ -112,7 +113,7 @@ async function createTimer(socket: string, Name: string, Payload: Record<string,
     TaskTemplate: { Runtime: "timer", GenericSpec: { Payload }, RestartPolicy: { Condition: "none" } },
   };
   try {
-    const response = await fetch("http://covey/v1.41/services/create", {
+    const response = await fetch(`${SOCKET_ORIGIN}/v1.41/services/create`, {
       client: http,
       method: "POST",
       body: JSON.stringify(body),

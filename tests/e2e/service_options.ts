@@ -44,7 +44,7 @@ function updates(kind: "update" | "rollback", field: string): OptionCase[] {
   ];
 }
 
-/** There are a config and a secret of the name `given`, and a file FILE with the line `F=1`. */
+/** There are a config and a secret of the name `given`, an overlay network `mesh`, and a file FILE with the line `F=1`. */
 export const OPTION_CASES: readonly OptionCase[] = [
   works("cap-add", "NET_ADMIN", `${CONTAINER}.CapabilityAdd`, ["CAP_NET_ADMIN"]),
   works("cap-drop", "CHOWN", `${CONTAINER}.CapabilityDrop`, ["CAP_CHOWN"]),
@@ -56,7 +56,7 @@ export const OPTION_CASES: readonly OptionCase[] = [
   }),
   works("constraint", "node.role==worker", "TaskTemplate.Placement.Constraints", ["node.role==worker"]),
   works("container-label", "a=b", `${CONTAINER}.Labels`, { a: "b" }),
-  refused("credential-spec", "file://x", "credential specs are not supported"),
+  refused("credential-spec", "file://x", "credential specs are not supported on Linux"),
   works("detach", true),
   works("dns", "10.0.0.1", `${CONTAINER}.DNSConfig.Nameservers`, ["10.0.0.1"]),
   works("dns-option", "ndots:2", `${CONTAINER}.DNSConfig.Options`, ["ndots:2"]),
@@ -125,11 +125,22 @@ export const OPTION_CASES: readonly OptionCase[] = [
     Target: "/t",
     TmpfsOptions: { SizeBytes: 65536, Mode: 0o700 },
   }),
-  refused("mount", "type=image,source=i,target=/i", 'invalid MountType: "image"'),
-  refused("mount", "type=volume,source=v,target=/v,volume-subpath=s", "volume subpaths are not supported"),
+  works("mount", "type=volume,source=v,target=/v,volume-subpath=s", `${CONTAINER}.Mounts.0`, {
+    Type: "volume",
+    Source: "v",
+    Target: "/v",
+    VolumeOptions: { Subpath: "s", DriverConfig: {} },
+  }),
+  works("mount", "type=image,source=i,target=/i,image-subpath=s", `${CONTAINER}.Mounts.0`, {
+    Type: "image",
+    Source: "i",
+    Target: "/i",
+    ImageOptions: { Subpath: "s" },
+  }),
   works("name", "other", "Name", "other"),
   works("network", "host", "TaskTemplate.Networks.0.Aliases", undefined),
   refused("network", "nowhere", "network nowhere not found"),
+  refused("network", "mesh", "overlay networks are not available yet"),
   works("no-healthcheck", true, `${HEALTH}.Test`, ["NONE"]),
   works("no-resolve-image", true),
   works("oom-score-adj", "300", `${CONTAINER}.OomScoreAdj`, 300),
@@ -142,7 +153,7 @@ export const OPTION_CASES: readonly OptionCase[] = [
     PublishedPort: 8080,
     PublishMode: "host",
   }),
-  refused("publish", "8080:80", "the routing mesh (ingress) is not available yet, use host"),
+  refused("publish", "8080:80", "the routing mesh (ingress) is not available yet"),
   works("quiet", true),
   works("read-only", true, `${CONTAINER}.ReadOnly`, true),
   works("replicas", "3", "Mode.Replicated.Replicas", 3),

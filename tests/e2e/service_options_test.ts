@@ -64,8 +64,8 @@ async function check(
   assert.equal(answer.code, 0, `${args}: ${answer.stderr}`);
   assert.match(says, /\bworks?\b/, `the row of --${option}`);
   const { Spec } = await fleet.client.get<{ Spec: unknown }>(`/services/${name}`);
-  if (path !== undefined) assert.deepEqual(at(Spec, path), value, args.join(" "));
   await fleet.client.delete(`/services/${name}`);
+  if (path !== undefined) assert.deepEqual(at(Spec, path), value, args.join(" "));
 }
 
 Deno.test("Service options: each that the stock client has works, or is refused in the words of the table", () =>
@@ -83,6 +83,8 @@ Deno.test("Service options: each that the stock client has works, or is refused 
     for (const kind of ["secret", "config"]) {
       assert.equal((await run("docker", fleet.socket, kind, "create", "given", file)).code, 0);
     }
+    const network = ["network", "create", "--driver=overlay", "mesh"];
+    assert.equal((await run("docker", fleet.socket, ...network)).code, 0);
     const wrong: string[] = [];
     for (const each of OPTION_CASES) {
       await check(fleet, each, table.get(each.option)!, file).catch((thrown) =>
@@ -189,5 +191,29 @@ Deno.test({
       await fleet.waitUntil("the container is gone", async () =>
         !(await engine("inspect", ContainerID)).success);
       await engine("volume", "rm", "covey-options");
+    }),
+});
+
+Deno.test({
+  name: "Service options: what a device does not let its containers have is named where the task is shown",
+  ignore: NO_ENGINE !== "", // a reason is in the variable
+  fn: () =>
+    withFleet({ docker: TEST_ENGINE }, async (fleet) => {
+      await fleet.startManager("manager");
+      await waitNode(fleet, "manager", "ready");
+      const docker = (...args: string[]) => run("docker", fleet.socket, "service", ...args);
+      const asked = [["covey.devices=/dev/full", "device /dev/full"], [
+        "covey.privileged=true",
+        "privileged busybox:local",
+      ]];
+      for (const [index, [label, what]] of asked.entries()) {
+        const name = `asks${index}`;
+        const flags = ["-d", `--name=${name}`, "--restart-condition=none", `--container-label=${label}`];
+        assert.equal((await docker("create", ...flags, "busybox:local", "sleep 1000")).code, 0);
+        await fleet.waitUntil("the task says why", async () => {
+          const { stdout } = await docker("ps", "--no-trunc", "--format={{.CurrentState}} {{.Error}}", name);
+          return stdout.includes("Rejected") && stdout.includes(`${what} is not let in`);
+        });
+      }
     }),
 });

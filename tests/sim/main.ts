@@ -1,21 +1,25 @@
 /**
- * `deno task sim [raft | cluster] [--seed S] [--seeds N] [--minutes M] [--workers W]`: one seed, or N from S on, or as many
- * as fit, of both simulations or of one. Prints the commit, how far it is, and the first violation with the seed, the rule,
- * the last events and the command that replays it; then it ends with status 1.
+ * `deno task sim [raft | cluster | fleet] [--seed S] [--seeds N] [--devices D] [--minutes M] [--workers W]`: one seed, or N
+ * from S on, or as many as fit, of all simulations or of one; fleets are of D devices. Prints the commit, how far it is, and
+ * the first violation with the seed, the rule, the last events and the command that replays it; then it ends with status 1.
  */
 import { commandLine } from "../support/command_line.ts";
-import type { Part, SeedOutcome } from "./seed_run.ts";
+import type { Chunk, Part, SeedOutcome } from "./seed_run.ts";
 
-const USAGE = "usage: deno task sim [raft | cluster] [--seed S] [--seeds N] [--minutes M] [--workers W]";
-const PARTS: readonly Part[] = ["raft", "cluster"];
+const USAGE = "usage: deno task sim [raft | cluster | fleet] [--seed S] [--seeds N] [--devices D] " +
+  "[--minutes M] [--workers W]";
+const PARTS: readonly Part[] = ["raft", "cluster", "fleet"];
 /** Seeds that a worker gets at once: a few seconds of work. */
-const CHUNK = { raft: 100, cluster: 10 };
+const CHUNK = { raft: 100, cluster: 10, fleet: 5 };
+const DEFAULT_DEVICES = 60;
 /** Seeds of a run that names none, of each part. */
 const SEEDS = 10_000;
 const DEFAULT_MINUTES = 20;
 const PROGRESS_MS = 15_000;
 /** A seed takes a fraction of a second. One that takes so long will never end. */
 const HANG_MS = 120_000;
+/** The same for each device of a fleet, of which a thousand take ten seconds. */
+const HANG_MS_PER_DEVICE = 600;
 
 interface Totals {
   seeds: number;
@@ -36,7 +40,7 @@ function commit(): string {
 }
 
 /** Pieces of work, the parts in turn, so that an end by time leaves both with something done. */
-function* chunks(parts: readonly Part[], first: number, count: number) {
+function* chunks(parts: readonly Part[], first: number, count: number, devices: number): Iterator<Chunk> {
   const next = new Map(parts.map((part) => [part, first]));
   for (let more = true; more;) {
     more = false;
@@ -46,7 +50,7 @@ function* chunks(parts: readonly Part[], first: number, count: number) {
       if (size <= 0) continue;
       next.set(part, from + size);
       more = true;
-      yield { part, from, count: size };
+      yield { part, from, count: size, devices };
     }
   }
 }
@@ -57,16 +61,17 @@ function describe(part: Part, totals: Totals): string {
     `${totals.operations} operations, ${totals.tasks} programs started`;
 }
 
-function report({ part, seed, violation }: SeedOutcome): void {
+function report({ part, seed, violation }: SeedOutcome, devices: number): void {
   const { rule, text, events } = violation!;
   for (const event of events) console.error(event);
+  const of = part === "fleet" ? ` --devices ${devices}` : "";
   console.error(`\n${part} seed ${seed} violates ${rule}\n${text}`);
-  console.error(`commit ${commit()}, replay: deno task sim ${part} --seed ${seed}`);
+  console.error(`commit ${commit()}, replay: deno task sim ${part} --seed ${seed}${of}`);
 }
 
 /** Runs all chunks in `workers` workers; true if nothing was violated. */
 async function runAll(
-  work: Iterator<{ part: Part; from: number; count: number }>,
+  work: Iterator<Chunk>,
   workers: number,
   deadline: number,
   onOutcome: (outcome: SeedOutcome) => void,
@@ -75,7 +80,7 @@ async function runAll(
   const runOne = () =>
     new Promise<void>((resolve) => {
       const worker = new Worker(new URL("./worker.ts", import.meta.url), { type: "module" });
-      let at = "";
+      let at = "", devices = 0;
       let hangs: ReturnType<typeof setTimeout> | undefined;
       const end = () => {
         clearTimeout(hangs);
@@ -84,15 +89,17 @@ async function runAll(
       };
       const watch = () => {
         clearTimeout(hangs);
+        const hangMs = Math.max(HANG_MS, devices * HANG_MS_PER_DEVICE);
         hangs = setTimeout(() => {
           violated = true;
-          console.error(`no seed has ended for ${HANG_MS} ms, after or among ${at}: commit ${commit()}`);
+          console.error(`no seed has ended for ${hangMs} ms, after or among ${at}: commit ${commit()}`);
           end();
-        }, HANG_MS);
+        }, hangMs);
       };
       const next = () => {
         const chunk = violated || performance.now() >= deadline ? undefined : work.next().value;
         if (!chunk) return end();
+        devices = chunk.devices;
         at = `${chunk.part} seeds ${chunk.from} to ${chunk.from + chunk.count - 1}`;
         watch();
         worker.postMessage(chunk);
@@ -104,7 +111,7 @@ async function runAll(
         onOutcome(data);
         if (!data.violation) return;
         violated = true;
-        report(data);
+        report(data, devices);
         end();
       };
       next();
@@ -117,6 +124,7 @@ async function main(): Promise<number> {
   const { numbers, positionals } = commandLine(USAGE, {
     seed: undefined as number | undefined,
     seeds: undefined as number | undefined,
+    devices: DEFAULT_DEVICES,
     minutes: DEFAULT_MINUTES,
     workers: navigator.hardwareConcurrency,
   });
@@ -138,11 +146,18 @@ async function main(): Promise<number> {
   console.log(`commit ${commit()}, seeds from ${first}`);
   const progress = setInterval(say, PROGRESS_MS);
   const deadline = started + numbers.minutes * 60_000;
-  const well = await runAll(chunks(parts, first, count), numbers.workers, deadline, (outcome) => {
-    const total = totals.get(outcome.part)!;
-    total.seeds++;
-    for (const name of ["virtualMs", "entries", "operations", "tasks"] as const) total[name] += outcome[name];
-  });
+  const well = await runAll(
+    chunks(parts, first, count, numbers.devices),
+    numbers.workers,
+    deadline,
+    (outcome) => {
+      const total = totals.get(outcome.part)!;
+      total.seeds++;
+      for (const name of ["virtualMs", "entries", "operations", "tasks"] as const) {
+        total[name] += outcome[name];
+      }
+    },
+  );
   clearInterval(progress);
   say();
   if (well) console.log("no violation");

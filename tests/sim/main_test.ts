@@ -2,7 +2,7 @@ import assert from "node:assert/strict";
 
 const MAIN = new URL("./main.ts", import.meta.url);
 
-for (const part of ["raft", "cluster"]) {
+for (const part of ["raft", "cluster", "fleet"]) {
   Deno.test(`Simulation: the command replays one seed, ${part}`, async () => {
     const args = ["run", "-A", "--quiet", MAIN.href, part, "--seed", "7", "--workers", "1"];
     const { code, stdout } = await new Deno.Command(Deno.execPath(), { args }).output();
@@ -20,7 +20,7 @@ for (
     [["--help"], 0, /^usage: deno task sim /],
     [["--sed", "7"], 2, /'--sed'.*\nusage: deno task sim /],
     [["--seeds", "many"], 2, /^--seeds: want a number of at least 0, not "many"\nusage: /],
-    [["wrft"], 2, /^usage: deno task sim \[raft \| cluster\]/],
+    [["wrft"], 2, /^usage: deno task sim \[raft \| cluster \| fleet\]/],
   ] as const
 ) {
   Deno.test(`Simulation: the command says how it is used after ${args.join(" ")}`, async () => {

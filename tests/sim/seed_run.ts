@@ -1,10 +1,24 @@
 /** One seed of one of the simulations, and what came of it. */
 import { ClusterSimulation } from "./cluster/simulation.ts";
+import type { World } from "./cluster/world.ts";
+import { FleetSimulation } from "./fleet/simulation.ts";
 import { Violation } from "./raft/checker.ts";
 import { Simulation } from "./raft/simulation.ts";
 
-/** `raft`: the pure core with its messages lost, doubled and reordered. `cluster`: whole managers and agents around it. */
-export type Part = "raft" | "cluster";
+/**
+ * `raft`: the pure core with its messages lost, doubled and reordered. `cluster`: whole managers and agents around it.
+ * `fleet`: what leads, with many devices, most of which are there.
+ */
+export type Part = "raft" | "cluster" | "fleet";
+
+/** Seeds to run: `count` of them from `from` on. */
+export interface Chunk {
+  part: Part;
+  from: number;
+  count: number;
+  /** Of each fleet. */
+  devices: number;
+}
 
 /** What one seed did. */
 export interface SeedOutcome {
@@ -13,7 +27,7 @@ export interface SeedOutcome {
   virtualMs: number;
   /** Entries committed. */
   entries: number;
-  /** Writes acknowledged, or operations of clients. */
+  /** Writes acknowledged, operations of clients, or tasks that rollouts replaced. */
   operations: number;
   /** Programs started on devices. */
   tasks: number;
@@ -28,8 +42,17 @@ export interface SeedViolation {
 }
 
 /** Runs one seed. Never rejects: whatever is thrown is the outcome. */
-export async function runSeed(part: Part, seed: number): Promise<SeedOutcome> {
-  return part === "raft" ? runCore(seed) : await runCluster(seed);
+export async function runSeed(part: Part, seed: number, devices: number): Promise<SeedOutcome> {
+  if (part === "raft") return runCore(seed);
+  if (part === "cluster") {
+    const simulation = new ClusterSimulation(seed);
+    return await runWorld(part, seed, simulation.world, () => simulation.run());
+  }
+  const simulation = new FleetSimulation(seed, devices);
+  return await runWorld(part, seed, simulation.world, async () => {
+    const { replaced, started, ...rest } = await simulation.run();
+    return { ...rest, operations: replaced, tasks: started };
+  });
 }
 
 function runCore(seed: number): SeedOutcome {
@@ -42,10 +65,13 @@ function runCore(seed: number): SeedOutcome {
   }
 }
 
-async function runCluster(seed: number): Promise<SeedOutcome> {
-  const simulation = new ClusterSimulation(seed);
-  const { world } = simulation;
-  const nothing = { part: "cluster" as const, seed, virtualMs: 0, entries: 0, operations: 0, tasks: 0 };
+async function runWorld(
+  part: Part,
+  seed: number,
+  world: World,
+  run: () => Promise<Pick<SeedOutcome, "virtualMs" | "entries" | "operations" | "tasks">>,
+): Promise<SeedOutcome> {
+  const nothing = { part, seed, virtualMs: 0, entries: 0, operations: 0, tasks: 0 };
   // What nobody handles ends a program.
   const onUnhandled = (event: PromiseRejectionEvent) => {
     event.preventDefault();
@@ -53,7 +79,7 @@ async function runCluster(seed: number): Promise<SeedOutcome> {
   };
   globalThis.addEventListener("unhandledrejection", onUnhandled);
   try {
-    const { virtualMs, entries, operations, tasks } = await simulation.run();
+    const { virtualMs, entries, operations, tasks } = await run();
     return { ...nothing, virtualMs, entries, operations, tasks };
   } catch (thrown) {
     return { ...nothing, virtualMs: world.now, violation: violationOf(thrown, world.log.lines) };

@@ -6,6 +6,7 @@ import type { Fleet } from "../../cli/demo/fleet.ts";
 import { withFleet } from "./e2e.ts";
 import { normalizeDocker } from "./normalize_docker.ts";
 import { TEST_ENGINE } from "./test_engine.ts";
+import { SOCKET_ORIGIN } from "../../api/socket_origin.ts";
 
 const PEER = fileURLToPath(new URL("swarm_peer.sh", import.meta.url));
 const POLL_MS = 50;
@@ -77,7 +78,7 @@ export class Side {
 
   /** As {@linkcode call}, with the body's own text. The manager's port is shown as Docker's. */
   async send(method: string, path: string, body?: string): Promise<BareAnswer> {
-    const response = await fetch(`http://docker/v1.41${path}`, {
+    const response = await fetch(`${SOCKET_ORIGIN}/v1.41${path}`, {
       client: this.#http,
       method,
       headers: { "User-Agent": "Docker-Client/20.10.24", "Content-Type": "application/json" },

@@ -19,9 +19,9 @@ export interface MemoryConsensus extends Consensus {
   setLeader(isLeader: boolean): void;
 }
 
-/** Makes a {@linkcode MemoryConsensus}; leader from the start. */
-export function memoryConsensus(): MemoryConsensus {
-  return new InMemory();
+/** Makes a {@linkcode MemoryConsensus}; leader from the start. Without `keepEntries`, `entries` stays empty. */
+export function memoryConsensus(keepEntries = true): MemoryConsensus {
+  return new InMemory(keepEntries);
 }
 
 class InMemory implements MemoryConsensus {
@@ -32,7 +32,10 @@ class InMemory implements MemoryConsensus {
   #machine: StateMachine | undefined;
   #leader = true;
   #term = 1;
+  #index = 0;
   readonly #listeners = new Set<(status: ConsensusStatus) => void>();
+
+  constructor(readonly keepEntries: boolean) {}
 
   start(machine: StateMachine): Promise<void> {
     this.#machine = machine;
@@ -43,8 +46,8 @@ class InMemory implements MemoryConsensus {
     if (!this.#leader) throw new CoveyError("unavailable", "Cannot propose: this manager is not the leader");
     const hold = this.beforeCommit?.(entry);
     if (hold !== undefined) await hold;
-    const index = this.entries.length + 1;
-    this.entries.push({ index, entry });
+    const index = ++this.#index;
+    if (this.keepEntries) this.entries.push({ index, entry });
     this.#machine?.apply(index, entry, this.useLocal ? local : undefined);
     return index;
   }
@@ -65,7 +68,7 @@ class InMemory implements MemoryConsensus {
       isLeader: this.#leader,
       leaderNodeID: this.#leader ? "node" : undefined,
       term: this.#term,
-      appliedIndex: this.entries.length,
+      appliedIndex: this.#index,
       members: [member],
     };
   }
@@ -86,14 +89,14 @@ class InMemory implements MemoryConsensus {
   }
 }
 
-/** A ready store, its consensus and its clock. Written objects are deep-frozen. */
-export function testStore(options: StoreOptions & { clock?: Clock } = {}): {
+/** A ready store, its consensus and its clock. Written objects are deep-frozen, and entries kept, unless the options say otherwise. */
+export function testStore(options: StoreOptions & { clock?: Clock; keepEntries?: boolean } = {}): {
   store: Store & StateMachine;
   consensus: MemoryConsensus;
   clock: Clock;
 } {
-  const { clock = new FakeClock(), freeze = true } = options;
-  const consensus = memoryConsensus();
+  const { clock = new FakeClock(), freeze = true, keepEntries } = options;
+  const consensus = memoryConsensus(keepEntries);
   const store = createStore(consensus, clock, { freeze });
   consensus.start(store);
   return { store, consensus, clock };

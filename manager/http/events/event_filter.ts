@@ -22,9 +22,9 @@ export const EVENT_FILTERS = [
 ];
 
 /** Filters that name an object of another kind: no event of ours is about one. */
-const OTHER_KINDS = ["container", "daemon", "image", "network", "plugin", "volume"];
+const OTHER_KINDS = ["container", "daemon", "image", "plugin", "volume"];
 /** Filters that name an object of a kind that events tell of. */
-const KINDS = ["node", "service", "secret", "config"] as const;
+const KINDS = ["node", "service", "secret", "config", "network"] as const;
 
 /** True if `event` passes `filters`. */
 export function wantsEvent(filters: Filters, event: SwarmEvent): boolean {

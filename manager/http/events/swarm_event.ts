@@ -9,19 +9,27 @@ import type { Change } from "../../store/store.ts";
 
 /** One event; `timeMs` is milliseconds since 1970. */
 export interface SwarmEvent {
-  Type: "node" | "service" | DependencyKind;
+  Type: "node" | "service" | "network" | DependencyKind;
   Action: "create" | "update" | "remove";
   Actor: { ID: string; Attributes: Record<string, string> };
   timeMs: number;
 }
 
 /** What the objects of a table are called in events. */
-const TYPES = { nodes: "node", services: "service", secrets: "secret", configs: "config" } as const;
+const TYPES = {
+  nodes: "node",
+  services: "service",
+  secrets: "secret",
+  configs: "config",
+  networks: "network",
+} as const;
 
 /** The event that tells of `change`; undefined for what Docker tells nothing of. `nowMs` dates a removal. */
 export function swarmEvent(change: Change, nowMs: number): SwarmEvent | undefined {
-  const { action, object } = change;
+  const { object } = change;
   if (!Object.hasOwn(TYPES, change.table)) return undefined;
+  const action = change.table === "networks" ? networkAction(change) : change.action;
+  if (action === undefined) return undefined;
   const timeMs = action === "create"
     ? Date.parse(object.CreatedAt)
     : action === "update"
@@ -40,6 +48,12 @@ export function swarmEvent(change: Change, nowMs: number): SwarmEvent | undefine
     Actor: { ID: object.ID, Attributes },
     timeMs,
   };
+}
+
+/** A network is removed when nobody can find it any more, not when its last task has left it. */
+function networkAction({ action, object, old }: Extract<Change, { table: "networks" }>) {
+  if (action === "create") return action;
+  return object.RemovedAt !== undefined && old?.RemovedAt === undefined ? "remove" : undefined;
 }
 
 /** Notes `name.old` and `name.new` where they differ. */

@@ -6,6 +6,8 @@ const MAX_BODIES_BYTES = 32 * 1024 * 1024;
 /** First size of a body's buffer. */
 const FIRST_BYTES = 4 * 1024;
 
+const NOTHING = new Uint8Array();
+
 /** What is held, and by whom. */
 export class BodyBudget {
   readonly #most: number;
@@ -53,7 +55,7 @@ export class BodyBudget {
 export class BodyBuffer {
   readonly #budget: BodyBudget;
   readonly #maxBytes: number;
-  #bytes = new Uint8Array(0);
+  #bytes = NOTHING;
   #length = 0;
 
   constructor(budget: BodyBudget, maxBytes: number) {
@@ -89,7 +91,7 @@ export class BodyBuffer {
   release(): void {
     this.#budget.whole(this);
     this.#budget.give(this.#bytes.length);
-    this.#bytes = new Uint8Array(0);
+    this.#bytes = NOTHING;
     this.#length = 0;
   }
 }

@@ -13,7 +13,7 @@ import { isSwarmPath, isUploadPath } from "../engine_paths.ts";
 import { BodyBudget } from "./body_budget.ts";
 import { type Client, ClientTable } from "./client_table.ts";
 import { type EngineEntry, pipeToEngine } from "./engine_pipe.ts";
-import { bodyPieces, MAX_BODY_BYTES, readBody } from "./request_body.ts";
+import { bodyAtHand, bodyPieces, MAX_BODY_BYTES, readBody } from "./request_body.ts";
 import { readHead, type RequestHead } from "./request_head.ts";
 import { ResponseWriter, writeAll } from "./response_writer.ts";
 import { SocketReader } from "./socket_reader.ts";
@@ -167,14 +167,15 @@ async function serveRequest(
   head: RequestHead,
   { fetch, bodies }: Serving,
 ): Promise<boolean> {
-  const buffer = bodies.buffer(MAX_BODY_BYTES, () => client.close());
+  const atHand = bodyAtHand(reader, head);
+  const buffer = atHand ? undefined : bodies.buffer(MAX_BODY_BYTES, () => client.close());
   try {
-    const body = await readBody(reader, head, buffer);
+    const body = buffer ? await readBody(reader, head, buffer) : atHand!;
     client.works();
     const request = new SocketRequest(head, body) as unknown as Request;
     return await writer.write(head, await fetch(request));
   } finally {
-    buffer.release();
+    buffer?.release();
   }
 }
 

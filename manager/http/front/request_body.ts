@@ -17,6 +17,17 @@ const MAX_TRAILERS = 64;
 const MAX_CHUNK_LINE = 1024;
 
 const decoder = new TextDecoder();
+const NOTHING = new Uint8Array();
+
+/** The body if there is none, or if it came with its head, as nearly all do; undefined if it is still to come. */
+export function bodyAtHand(
+  reader: SocketReader,
+  { length }: RequestHead,
+): Uint8Array<ArrayBuffer> | undefined {
+  if (length === 0) return NOTHING;
+  if (length === undefined || length > MAX_BODY_BYTES || reader.peek().length < length) return undefined;
+  return reader.take(length);
+}
 
 /**
  * Reads the body that `head` announces into `buffer`. Throws 413 beyond {@linkcode MAX_BODY_BYTES}, `invalid_argument` for a
@@ -28,11 +39,8 @@ export async function readBody(
   buffer: BodyBuffer,
 ): Promise<Uint8Array<ArrayBuffer>> {
   const { length } = head;
-  if (length === 0) return new Uint8Array();
   if (length !== undefined) {
     checkSize(length);
-    // Nearly always it is there already.
-    if (reader.peek().length >= length) return reader.take(length);
     await readExactly(reader, length, buffer);
     return buffer.finish();
   }

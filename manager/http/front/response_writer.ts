@@ -5,6 +5,10 @@ import { textOf } from "./whole_text.ts";
 
 const encoder = new TextEncoder();
 
+/** Characters that are encoded at once, or more if a part has more: what a socket takes in one go, and the processor's cache holds. */
+const PIECE_CHARACTERS = 64 * 1024;
+const END_OF_CHUNK = encoder.encode("\r\n"), LAST_CHUNK = encoder.encode("0\r\n\r\n");
+
 const REASONS: Record<number, string> = {
   200: "OK",
   201: "Created",
@@ -57,11 +61,52 @@ export class ResponseWriter {
       await writeAll(this.#sink, encoder.encode(`${head}transfer-encoding: chunked\r\n\r\n`));
       return await writeChunks(this.#sink, this.#reader, response.body) && request.keepAlive;
     }
-    const body = known ? encoder.encode(known.text) : new Uint8Array(await response.arrayBuffer());
-    const start = encoder.encode(`${head}content-length: ${body.length}\r\n\r\n`);
-    await writeAll(this.#sink, hasBody ? joined(start, body) : start);
+    if (known && hasBody) await this.#writeParts(head, known.parts, request.keepAlive);
+    else {
+      const body = known
+        ? encoder.encode(known.parts.join(""))
+        : new Uint8Array(await response.arrayBuffer());
+      const start = encoder.encode(`${head}content-length: ${body.length}\r\n\r\n`);
+      await writeAll(this.#sink, hasBody ? joined(start, body) : start);
+    }
     return request.keepAlive;
   }
+
+  /** Much text goes in chunks, so that its bytes are never there all at once; not to a client that may be too old for them. */
+  async #writeParts(head: string, parts: readonly string[], mayChunk: boolean): Promise<void> {
+    const isShort = parts.length === 1 || charactersOf(parts) <= PIECE_CHARACTERS;
+    if (isShort || !mayChunk) return await writeAll(this.#sink, wholeMessage(head, parts.join("")));
+    let start = `${head}transfer-encoding: chunked\r\n\r\n`;
+    for (const piece of piecesOf(parts)) {
+      await writeAll(this.#sink, framed(encoder.encode(piece), start));
+      start = "";
+    }
+    await writeAll(this.#sink, LAST_CHUNK);
+  }
+}
+
+function charactersOf(parts: readonly string[]): number {
+  return parts.reduce((sum, { length }) => sum + length, 0);
+}
+
+/** Puts parts together until they are many characters. */
+function* piecesOf(parts: readonly string[]): Iterable<string> {
+  let [from, characters] = [0, 0];
+  for (const [at, { length }] of parts.entries()) {
+    characters += length;
+    if (characters < PIECE_CHARACTERS) continue;
+    yield parts.slice(from, at + 1).join("");
+    [from, characters] = [at + 1, 0];
+  }
+  if (from < parts.length) yield parts.slice(from).join("");
+}
+
+/** Head and body in one encoding. Nearly every text is ASCII, so that it has as many bytes as characters. */
+function wholeMessage(head: string, text: string): Uint8Array {
+  const start = (length: number) => `${head}content-length: ${length}\r\n\r\n`;
+  const message = encoder.encode(start(text.length) + text);
+  const length = message.length - start(text.length).length;
+  return length === text.length ? message : encoder.encode(start(length) + text);
 }
 
 function ownHeaders(response: Response): string {
@@ -72,10 +117,19 @@ function ownHeaders(response: Response): string {
   return lines;
 }
 
-function joined(start: Uint8Array, rest: Uint8Array): Uint8Array {
-  const all = new Uint8Array(start.length + rest.length);
-  all.set(start);
-  all.set(rest, start.length);
+/** `bytes` as a chunk, after what goes before it. */
+function framed(bytes: Uint8Array, before = ""): Uint8Array {
+  const size = `${bytes.length.toString(16)}\r\n`;
+  return joined(encoder.encode(before + size), bytes, END_OF_CHUNK);
+}
+
+function joined(...parts: Uint8Array[]): Uint8Array {
+  const all = new Uint8Array(parts.reduce((sum, { length }) => sum + length, 0));
+  let at = 0;
+  for (const part of parts) {
+    all.set(part, at);
+    at += part.length;
+  }
   return all;
 }
 
@@ -96,14 +150,9 @@ async function writeChunks(
       if (next === "gone" || next === "failed") return false;
       if (next.done) break;
       if (next.value.length === 0) continue;
-      const size = encoder.encode(`${next.value.length.toString(16)}\r\n`);
-      const framed = new Uint8Array(size.length + next.value.length + 2);
-      framed.set(size);
-      framed.set(next.value, size.length);
-      framed.set([13, 10], framed.length - 2);
-      await writeAll(sink, framed);
+      await writeAll(sink, framed(next.value));
     }
-    await writeAll(sink, encoder.encode("0\r\n\r\n"));
+    await writeAll(sink, LAST_CHUNK);
     return true;
   } finally {
     await chunks.cancel().catch(() => {});

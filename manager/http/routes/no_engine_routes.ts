@@ -12,7 +12,6 @@ const NAMED: readonly [path: RegExp, missing: (name: string) => string][] = [
     /^\/images\/(?!(?:json|create|prune|load|search|get)$)(.+?)(?:\/(?:json|history|push|tag|get))?$/,
     (name) => `No such image: ${/:[^/]*$/.test(name) ? name : `${name}:latest`}`,
   ],
-  [/^\/networks\/(?!(?:create|prune)$)([^/]+)/, (name) => `network ${name} not found`],
   [/^\/volumes\/(?!(?:create|prune)$)([^/]+)$/, (name) => `get ${name}: no such volume`],
   [
     /^\/plugins\/(?!(?:privileges|pull|create)$)(.+?)(?:\/(?:json|enable|disable|upgrade|push|set))?$/,

@@ -1,5 +1,8 @@
 /** `/nodes`. */
+import type { Node } from "../../../api/node.ts";
 import { parseNodeSpec } from "../../../api/validate/mod.ts";
+import type { ConsensusStatus } from "../../consensus/consensus.ts";
+import type { ManagerHandle } from "../lifecycle.ts";
 import { parseFilters } from "../../control/filters.ts";
 import { listNodes, NODE_FILTERS } from "../../control/lists.ts";
 import { findNode } from "../../control/lookup.ts";
@@ -11,22 +14,25 @@ import {
   managerForReading,
   requireManager,
   saysYes,
-  sendJSON,
+  sendText,
+  sendTexts,
   updateRequest,
 } from "../context.ts";
-import { nodeView } from "../views/node_view.ts";
+import { type RenderedObjects, withMore } from "../rendered.ts";
+import { nodeView, presentView } from "../views/node_view.ts";
 
 /** Adds the routes. */
-export function nodeRoutes(app: ControlApp, context: ControlContext): void {
+export function nodeRoutes(app: ControlApp, context: ControlContext, rendered: RenderedObjects): void {
+  const shown = (node: Node, manager: ManagerHandle, consensus: ConsensusStatus) =>
+    withMore(rendered.text(node, nodeView), presentView(node, consensus, manager.metrics(node.ID)));
   app.get("/nodes", async (c) => {
     const filters = parseFilters(c.req.query("filters"), NODE_FILTERS);
-    const { store, consensus } = await managerForReading(context);
-    const status = consensus.status();
-    return sendJSON(c, listNodes(store, filters).map((node) => nodeView(node, status)));
+    const manager = await managerForReading(context), status = manager.consensus.status();
+    return sendTexts(c, listNodes(manager.store, filters).map((node) => shown(node, manager, status)));
   });
   app.get("/nodes/:id", async (c) => {
-    const { store, consensus } = await managerForReading(context);
-    return sendJSON(c, nodeView(findNode(store, c.req.param("id")), consensus.status()));
+    const manager = await managerForReading(context), node = findNode(manager.store, c.req.param("id"));
+    return sendText(c, shown(node, manager, manager.consensus.status()));
   });
   app.post("/nodes/:id/update", async (c) => {
     const { body, version, manager } = await updateRequest(c, context, "node");

@@ -1,5 +1,7 @@
 /** `/services`. */
+import type { Context } from "@hono/hono";
 import { CoveyError } from "../../../api/errors.ts";
+import type { Service } from "../../../api/service.ts";
 import { parseServiceSpec } from "../../../api/validate/mod.ts";
 import { parseFilters } from "../../control/filters.ts";
 import { listServices, SERVICE_FILTERS } from "../../control/lists.ts";
@@ -19,30 +21,41 @@ import {
   readJSON,
   requireManager,
   sendJSON,
+  sendText,
+  sendTexts,
   updateRequest,
 } from "../context.ts";
 import { keptAuth, registryAuth, withAuth } from "../registry_auth.ts";
-import { withNetworkNames } from "../service_networks.ts";
+import { withNetworks } from "../service_networks.ts";
 import { asRequested } from "../older_clients.ts";
-import { serviceView } from "../views/service_view.ts";
+import type { RenderedObjects, View } from "../rendered.ts";
+import { containerServiceView, plainServiceView, serviceView } from "../views/service_view.ts";
+
+/** How the client of a request is shown services, unless it asks for more. */
+function viewFor(c: Context): View<Service> {
+  return isDockerClient(c) ? containerServiceView : plainServiceView;
+}
 
 /** Adds the routes. */
-export function serviceRoutes(app: ControlApp, context: ControlContext): void {
+export function serviceRoutes(app: ControlApp, context: ControlContext, rendered: RenderedObjects): void {
   app.get("/services", async (c) => {
     const filters = parseFilters(c.req.query("filters"), SERVICE_FILTERS);
     const withStatus = !isBefore(pathOf(c.req.raw.url), "1.41") && flagParameter(c, "status");
     const { store } = await managerForReading(context);
+    const services = listServices(store, filters);
+    const view = viewFor(c);
+    if (!withStatus) return sendTexts(c, services.map((service) => rendered.text(service, view)));
     const asContainer = isDockerClient(c);
-    const services = listServices(store, filters).map((service) =>
-      serviceView(service, { asContainer, status: withStatus ? serviceStatus(store, service) : undefined })
+    const shown = services.map((each) =>
+      serviceView(each, { asContainer, status: serviceStatus(store, each) })
     );
-    return sendJSON(c, services);
+    return sendJSON(c, shown);
   });
   app.post("/services/create", async (c) => {
     const body = await readJSON(c);
     const { store } = requireManager(context), { random, clock } = context, auth = registryAuth(c);
     const parsed = parseServiceSpec(body, { newName: () => freeName(store, random) });
-    const spec = await withNetworkNames(parsed, context.engine);
+    const spec = await withNetworks(parsed, store, context.engine);
     return sendJSON(c, {
       ID: await createService(store, { clock, random }, withAuth(asRequested(c.req.raw.url, spec), auth)),
     }, 201);
@@ -50,10 +63,9 @@ export function serviceRoutes(app: ControlApp, context: ControlContext): void {
   app.get("/services/:id", async (c) => {
     const defaults = flagParameter(c, "insertDefaults");
     const { store } = await managerForReading(context);
-    return sendJSON(
-      c,
-      serviceView(findService(store, c.req.param("id")), { defaults, asContainer: isDockerClient(c) }),
-    );
+    const service = findService(store, c.req.param("id"));
+    if (!defaults) return sendText(c, rendered.text(service, viewFor(c)));
+    return sendJSON(c, serviceView(service, { defaults, asContainer: isDockerClient(c) }));
   });
   app.post("/services/:id/update", async (c) => {
     const { body, version, manager } = await updateRequest(c, context, "service");
@@ -64,7 +76,7 @@ export function serviceRoutes(app: ControlApp, context: ControlContext): void {
     // What is wrong with a request is told in Docker's order.
     const spec = rollback === "previous" ? undefined : asRequested(
       c.req.raw.url,
-      await withNetworkNames(parseServiceSpec(body, { current: service.Spec }), context.engine),
+      await withNetworks(parseServiceSpec(body, { current: service.Spec }), store, context.engine),
     );
     const kept = auth ?? keptAuth(c.req.query("registryAuthFrom") ?? "", service);
     if (spec === undefined) await rollbackService(store, context.clock, service.ID, version);

@@ -1,4 +1,4 @@
-/** How services are shown. */
+/** How services are shown: as JSON, which leaves out what is undefined. */
 import { SECOND_NS } from "../../../api/duration.ts";
 import {
   RUNTIME_CONTAINER,
@@ -39,7 +39,7 @@ export interface ServiceViewOptions {
 function serviceSpecView(spec: ServiceSpec, { defaults = false, asContainer = false }: ServiceViewOptions) {
   const task = taskSpecView(spec.TaskTemplate, defaults);
   if (asContainer) task.Runtime = RUNTIME_CONTAINER;
-  return inOrder({
+  return {
     Name: spec.Name,
     Labels: spec.Labels,
     TaskTemplate: task,
@@ -47,7 +47,7 @@ function serviceSpecView(spec: ServiceSpec, { defaults = false, asContainer = fa
     UpdateConfig: updateView(spec.UpdateConfig, defaults),
     RollbackConfig: updateView(spec.RollbackConfig, defaults),
     EndpointSpec: spec.EndpointSpec,
-  }, []);
+  };
 }
 
 /** A service. */
@@ -57,7 +57,7 @@ export function serviceView(service: Service, options: ServiceViewOptions = {}):
   // an address in.
   const isAllocated = EndpointSpec?.Ports !== undefined ||
     (TaskTemplate.Networks !== undefined && EndpointSpec?.Mode !== "dnsrr");
-  return inOrder({
+  return {
     ID: service.ID,
     Version: service.Version,
     CreatedAt: service.CreatedAt,
@@ -65,14 +65,22 @@ export function serviceView(service: Service, options: ServiceViewOptions = {}):
     Spec: serviceSpecView(service.Spec, options),
     PreviousSpec: service.PreviousSpec &&
       serviceSpecView(service.PreviousSpec, { ...options, defaults: false }),
-    Endpoint: inOrder(
-      isAllocated ? { Spec: EndpointSpec ?? {}, Ports: EndpointSpec?.Ports } : { Spec: {} },
-      [],
-    ),
+    Endpoint: service.Endpoint ??
+      (isAllocated ? { Spec: EndpointSpec ?? {}, Ports: EndpointSpec?.Ports } : { Spec: {} }),
     UpdateStatus: service.UpdateStatus && inOrder(service.UpdateStatus, UPDATE_STATUS_ORDER),
     ServiceStatus: options.status,
     JobStatus: service.JobStatus,
-  }, []);
+  };
+}
+
+/** As it is shown unless more is asked for. */
+export function plainServiceView(service: Service): Record<string, unknown> {
+  return serviceView(service);
+}
+
+/** The same for Docker's own clients. */
+export function containerServiceView(service: Service): Record<string, unknown> {
+  return serviceView(service, { asContainer: true });
 }
 
 const UPDATE_STATUS_ORDER = ["State", "StartedAt", "CompletedAt", "Message"];

@@ -1,14 +1,13 @@
 /** How the cluster is shown: never with its CA key. */
-import { type Cluster, DEFAULT_RENEWAL_GRACE_NS } from "../../../api/cluster.ts";
+import {
+  type Cluster,
+  DEFAULT_ADDRESS_POOL,
+  DEFAULT_RENEWAL_GRACE_NS,
+  DEFAULT_SUBNET_SIZE,
+} from "../../../api/cluster.ts";
+import { DEFAULT_DATA_PATH_PORT } from "../../../api/network_assignment.ts";
 import { rootTLSInfo } from "../../../security/mod.ts";
 import { inOrder } from "./task_spec_view.ts";
-
-/** Docker's data path port, shown because clients print it; no overlay network uses it here. */
-const DATA_PATH_PORT = 4789;
-/** Docker's default pool of addresses, shown for the same reason, */
-const DEFAULT_POOL = ["10.0.0.0/8"];
-/** and its default subnet size. */
-const SUBNET_SIZE = 24;
 
 /** The Engine API's `ClusterInfo`. */
 export function clusterInfo(cluster: Cluster): Record<string, unknown> {
@@ -41,9 +40,9 @@ export function clusterInfo(cluster: Cluster): Record<string, unknown> {
     },
     TLSInfo: tlsInfo(cluster.RootCA.CACert),
     RootRotationInProgress: false,
-    DefaultAddrPool: DEFAULT_POOL,
-    SubnetSize: SUBNET_SIZE,
-    DataPathPort: DATA_PATH_PORT,
+    DefaultAddrPool: cluster.DefaultAddrPool ?? DEFAULT_ADDRESS_POOL,
+    SubnetSize: cluster.SubnetSize ?? DEFAULT_SUBNET_SIZE,
+    DataPathPort: cluster.DataPathPort ?? DEFAULT_DATA_PATH_PORT,
   };
 }
 

@@ -84,7 +84,7 @@ export function taskSpecView(task: TaskSpec, defaults = false, ofTask = false): 
   const restart = defaults
     ? { Condition: "any", Delay: 5 * SECOND_NS, MaxAttempts: 0, ...RestartPolicy }
     : RestartPolicy;
-  return inOrder({
+  return {
     ContainerSpec: containerView(container, defaults),
     ProcessSpec,
     DenoSpec,
@@ -99,5 +99,5 @@ export function taskSpecView(task: TaskSpec, defaults = false, ofTask = false): 
     LogDriver: rest.LogDriver,
     ForceUpdate,
     Runtime: ofTask && Runtime === RUNTIME_CONTAINER ? undefined : Runtime,
-  }, []);
+  };
 }

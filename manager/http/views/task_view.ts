@@ -1,31 +1,44 @@
 /** How tasks are shown. */
 import type { Task, TaskStatus } from "../../../api/task.ts";
 import { predefinedNetwork } from "../../../api/predefined_network.ts";
-import { attachedNetworkView } from "./network_view.ts";
-import { inOrder, taskSpecView } from "./task_spec_view.ts";
+import type { Network } from "../../../api/network.ts";
+import { attachedNetworkView, attachedPredefinedView } from "./network_view.ts";
+import { taskSpecView } from "./task_spec_view.ts";
+
+/** A network of the swarm by its ID. */
+type NetworkLookUp = (id: string) => Network | undefined;
 
 function statusView(status: TaskStatus): Record<string, unknown> {
-  return inOrder({
+  return {
     Timestamp: status.Timestamp,
     State: status.State,
     Message: status.Message,
     Err: status.Err || undefined,
     ContainerStatus: status.ContainerStatus,
     PortStatus: status.PortStatus ?? {},
-  }, []);
+  };
 }
 
-/** The networks a task is in; addresses are its engine's business. */
-function attachments({ Spec }: Task): unknown[] | undefined {
-  return Spec.Networks?.flatMap(({ Target }) => {
+/** The networks a task is in; addresses in those that every engine has are its engine's business. */
+function attachments(
+  { Spec, NetworkAttachments = [] }: Task,
+  networkOf: NetworkLookUp,
+): unknown[] | undefined {
+  const predefined = (Spec.Networks ?? []).flatMap(({ Target }) => {
     const network = predefinedNetwork(Target);
-    return network === undefined ? [] : [{ Network: attachedNetworkView(network) }];
+    return network === undefined ? [] : [{ Network: attachedPredefinedView(network) }];
   });
+  const own = NetworkAttachments.flatMap(({ NetworkID, Addresses, Aliases }) => {
+    const network = networkOf(NetworkID);
+    return network ? [{ Network: attachedNetworkView(network), Addresses, ...(Aliases && { Aliases }) }] : [];
+  });
+  const all = [...own, ...predefined];
+  return all.length > 0 ? all : undefined;
 }
 
-/** A task. */
-export function taskView(task: Task): Record<string, unknown> {
-  return inOrder({
+/** A task. `networkOf` finds the networks that it is attached to. */
+export function taskView(task: Task, networkOf: NetworkLookUp = () => undefined): Record<string, unknown> {
+  return {
     ID: task.ID,
     Version: task.Version,
     CreatedAt: task.CreatedAt,
@@ -37,9 +50,9 @@ export function taskView(task: Task): Record<string, unknown> {
     NodeID: task.NodeID || undefined,
     Status: statusView(task.Status),
     DesiredState: task.DesiredState,
-    NetworksAttachments: attachments(task),
+    NetworksAttachments: attachments(task, networkOf),
     GenericResources: task.AssignedGenericResources,
     JobIteration: task.JobIteration,
     Variables: task.Variables,
-  }, []);
+  };
 }

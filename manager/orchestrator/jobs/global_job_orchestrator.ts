@@ -5,7 +5,7 @@
 import type { Service } from "../../../api/service.ts";
 import type { Task } from "../../../api/task.ts";
 import type { ComponentOptions } from "../../leader/commit_loop.ts";
-import type { WriteTransaction } from "../../store/store.ts";
+import type { ReadView } from "../../store/store.ts";
 import { isLeftover } from "../../task/task.ts";
 import { GlobalOrchestrator } from "../global_orchestrator.ts";
 import type { Verdict } from "../service_orchestrator.ts";
@@ -17,7 +17,7 @@ export class GlobalJobOrchestrator extends GlobalOrchestrator {
     super(options, "global-job");
   }
 
-  protected override judge(view: Pick<WriteTransaction, "get">, service: Service, task: Task): Verdict {
+  protected override judge(view: ReadView, service: Service, task: Task): Verdict {
     return jobVerdict(service, task, () => super.judge(view, service, task));
   }
 

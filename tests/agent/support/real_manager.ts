@@ -1,4 +1,5 @@
 /** A manager that agents' processes can join: real TLS, CA and dispatcher over a store in memory. */
+import type { ProcessSpec } from "../../../api/service.ts";
 import { systemClock } from "../../../api/clock.ts";
 import { systemRandom } from "../../../api/random.ts";
 import type { Task } from "../../../api/task.ts";
@@ -93,10 +94,11 @@ export class RealManager {
   }
 
   /** Assigns process tasks that run `command`. */
-  async assign(nodeID: string, ids: string[], command: string[]): Promise<void> {
-    const [Command = "", ...Args] = command;
+  async assign(nodeID: string, ids: string[], program: string[] | ProcessSpec): Promise<void> {
+    const [Command = "", ...Args] = Array.isArray(program) ? program : [];
+    const ProcessSpec = Array.isArray(program) ? { Command, Args } : program;
     const task = (id: string): Task =>
-      testTask(id, nodeID, { Spec: { ProcessSpec: { Command, Args }, ForceUpdate: 0, Runtime: "process" } });
+      testTask(id, nodeID, { Spec: { ProcessSpec, ForceUpdate: 0, Runtime: "process" } });
     await this.store.batch(ids, (tx, id) => tx.create("tasks", task(id)));
   }
 

@@ -47,7 +47,7 @@ const SERVICE_READERS: Readers = {
   "TaskTemplate.RestartPolicy": ["manager/restart/restart_policy.ts"],
   "TaskTemplate.RestartPolicy.Delay": ["manager/restart/restart_supervisor.ts"],
   "TaskTemplate.Placement.Constraints": ["manager/placement/constraint.ts"],
-  "TaskTemplate.Placement.Preferences": ["manager/scheduler/spread.ts"],
+  "TaskTemplate.Placement.Preferences": ["manager/scheduler/pool.ts"],
   "TaskTemplate.Placement.MaxReplicas": ["manager/scheduler/filters.ts"],
   "TaskTemplate.Placement.Platforms": ["api/platform.ts"],
   "TaskTemplate.ForceUpdate": ["manager/task/task.ts", "deepEqual"],
@@ -56,12 +56,12 @@ const SERVICE_READERS: Readers = {
   "Mode.Global": ["manager/orchestrator/service_orchestrator.ts", "modeOf"],
   "Mode.ReplicatedJob": ["manager/orchestrator/jobs/job.ts"],
   "Mode.GlobalJob": ["manager/orchestrator/service_orchestrator.ts", "modeOf"],
+  "EndpointSpec.Mode": ["manager/allocator/endpoint.ts"],
   "EndpointSpec.Ports[].PublishMode": ["executors/docker/container_config.ts"],
   "UpdateConfig": [UPDATER],
   "RollbackConfig": [UPDATER],
 };
 const SERVICE_NOTES: Notes = {
-  "EndpointSpec.Mode": "without networks no service has a virtual address, which is what dnsrr asks for",
   "TaskTemplate.Networks[].Aliases": "of networks that a swarm makes; Docker drops them of others as well",
   "TaskTemplate.Networks[].DriverOpts": "as aliases",
   "Networks[].Target": "kept as the task template's, which is what counts",
@@ -78,6 +78,7 @@ const SWARM_READERS: Readers = {
   "CAConfig.NodeCertExpiry": ["manager/ca/store_backend.ts"],
   "CAConfig.ForceRotate": ["manager/control/cluster.ts"],
   "TaskDefaults.LogDriver": ["manager/task/task.ts", "TaskDefaults.LogDriver"],
+  "EncryptionConfig.AutoLockManagers": ["manager/cluster/new_cluster.ts"],
 };
 const SWARM_NOTES: Notes = { "Labels": "the user's own" };
 
@@ -111,6 +112,7 @@ const VALUES: Json = {
   "TaskTemplate.RestartPolicy.Condition": "none",
   "TaskTemplate.Placement.Constraints": ["node.id==x"],
   "TaskTemplate.Runtime": "mock",
+  "EndpointSpec.Mode": "dnsrr",
   "TaskTemplate.Networks[].Target": "none",
   "Networks[].Target": "host",
   "CAConfig.NodeCertExpiry": 4e12,
@@ -241,6 +243,16 @@ Deno.test("Requests: each field of a node spec acts, or is refused by name", asy
 
 Deno.test("Requests: each field of a process spec is read by its executor; a log driver is refused by name", async () => {
   const ProcessSpec: Required<ProcessSpec> = {
+    ReadOnly: true,
+    PrivateTmp: true,
+    Devices: ["/dev/gpiochip0"],
+    Artifacts: [{
+      Name: "x",
+      Platform: { OS: "linux", Architecture: "arm64" },
+      URL: "https://files.example.com/x",
+      SHA256: "a".repeat(64),
+      Mode: 0o555,
+    }],
     Command: "run",
     Args: ["x"],
     Env: ["A=b"],

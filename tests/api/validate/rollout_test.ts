@@ -134,6 +134,51 @@ Deno.test("Rollout: the example is taken as it stands", async () => {
   assert.equal(stagesOf(spec)[0]!.Bake, 10e9);
 });
 
+Deno.test("Rollout: failure budgets are members, or labels that say the same", () => {
+  const Budgets = [{ Label: "node.labels.site", MaxDown: 1 }, {
+    Label: "node.labels.region",
+    MaxDownPercent: 12.5,
+  }];
+  const spec = parseServiceSpec({ ...BODY, UpdateConfig: { Rollout: { Budgets } } });
+  assert.deepEqual(rolloutConfig(spec)!.Budgets, Budgets);
+  const labels = { "covey.rollout.budgets": "node.labels.site=1, node.labels.region = 12.5%" };
+  assert.deepEqual(rolloutConfig(parseServiceSpec({ ...BODY, Labels: labels }))!.Budgets, Budgets);
+  assert.deepEqual(stagesOf(spec), []);
+});
+
+Deno.test("Rollout: budgets that cannot be kept to are refused, all at once", () => {
+  const at = "UpdateConfig.Rollout.Budgets";
+  assert.deepEqual(
+    problems({
+      ...BODY,
+      Mode: { Replicated: { Replicas: 1 } },
+      UpdateConfig: {
+        Rollout: {
+          Budgets: [
+            { Label: "site", MaxDown: 1 },
+            { Label: "node.labels.site", MaxDown: 0 },
+            { Label: "node.labels.site", MaxDownPercent: 101 },
+            { Label: "node.labels.region", MaxDown: 1, MaxDownPercent: 1 },
+            { Label: "node.labels.zone" },
+          ],
+        },
+      },
+    }),
+    [
+      `${at}: budgets are for global services`,
+      `${at}[0].Label: must be node.labels.… or engine.labels.…: current value is "site"`,
+      `${at}[1].MaxDown: with none that may be down, no device could ever be updated`,
+      `${at}[2].Label: node.labels.site has a budget already`,
+      `${at}[2].MaxDownPercent: must be more than 0 and at most 100: current value is 101`,
+      `${at}[3]: must have a MaxDown or a MaxDownPercent, and not both`,
+      `${at}[4]: must have a MaxDown or a MaxDownPercent, and not both`,
+    ],
+  );
+  assert.deepEqual(problems({ ...BODY, Labels: { "covey.rollout.budgets": "node.labels.site=x" } }), [
+    'Labels.covey.rollout.budgets: cannot be read: current value is "node.labels.site=x"',
+  ]);
+});
+
 Deno.test("Rollout: what devices do by themselves is set by members or labels", () => {
   const Apply = { Cron: "0 2 * * 6", Grace: 7200e9 };
   const labels = {

@@ -108,17 +108,18 @@ Deno.test("Service spec: what is not there yet is refused by name, never ignored
       Configs: [{ Runtime: { X: 1 } }],
       Mounts: [{ Type: "cluster", Target: "/x" }],
     },
-    Networks: [{ Target: "net" }, { Aliases: ["a"] }],
+    Networks: [{ Target: "host" }, { Aliases: ["a"] }, { Target: "net" }],
     PluginSpec: { Name: "x" },
   }, {
-    EndpointSpec: { Ports: [{ TargetPort: 80 }] },
+    EndpointSpec: { Mode: "dnsrr", Ports: [{ TargetPort: 80 }] },
   });
   const container = "TaskTemplate.ContainerSpec";
   assert.deepEqual(Object.keys(problems(() => parseServiceSpec(body))).sort(), [
+    "EndpointSpec.Ports",
     "EndpointSpec.Ports[0].PublishMode",
     `${container}.Configs[0].Runtime`,
     `${container}.Mounts[0].Type`,
-    "TaskTemplate.Networks[0].Target",
+    "TaskTemplate.Networks",
     "TaskTemplate.Networks[1].Target",
     "TaskTemplate.PluginSpec",
   ]);

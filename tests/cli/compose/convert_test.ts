@@ -42,6 +42,8 @@ Deno.test("Compose: volumes in both forms, named ones with their driver, relativ
 - /cache
 - old:/old
 - {type: tmpfs, target: /run, tmpfs: {size: 1m, mode: 01777}}
+- {type: volume, source: old, target: /part, volume: {subpath: a/b}}
+- {type: image, source: "model:1", target: /model, image: {subpath: weights}}
 tmpfs: "/t:size=2m"`,
     {},
     "volumes: {data: {driver: nfs, driver_opts: {a: b}}, old: {external: true, name: elsewhere}}",
@@ -62,6 +64,8 @@ tmpfs: "/t:size=2m"`,
     { Type: "volume", Target: "/cache" },
     { Type: "volume", Source: "elsewhere", Target: "/old" },
     { Type: "tmpfs", Target: "/run", TmpfsOptions: { SizeBytes: 1024 ** 2, Mode: 0o1777 } },
+    { Type: "volume", Source: "elsewhere", Target: "/part", VolumeOptions: { Subpath: "a/b" } },
+    { Type: "image", Source: "model:1", Target: "/model", ImageOptions: { Subpath: "weights" } },
     { Type: "tmpfs", Target: "/t", TmpfsOptions: { SizeBytes: 2 * 1024 ** 2 } },
   ]);
 });

@@ -7,6 +7,7 @@ import { createDenoExecutor } from "../../../executors/deno/deno_executor.ts";
 import { denoFixture, denoTask, ranTask } from "../../conformance/deno_fixture.ts";
 import { NODE_ID } from "../../conformance/tasks.ts";
 import { copyShim } from "../process/hostile_agent.ts";
+import { programLog } from "../../support/program_log.ts";
 
 const never = new AbortController().signal;
 type World = Awaited<ReturnType<typeof denoFixture>>;
@@ -155,7 +156,7 @@ Deno.test("Deno: more memory than the limit ends a script, and the reason says s
     assert.notEqual(exit.ExitCode, 0);
     // Only Deno's own words count.
     const said = await ran(world, { Source: `console.log("out of memory"); Deno.exit(133);` }, limits);
-    assert.deepEqual(said.exit, { ExitCode: 133 });
+    assert.deepEqual(said.exit, { ExitCode: 133, Reason: "as by signal TRAP" });
     if (!canLimitMemory()) return;
     const outside = `const all = []; for (;;) all.push(new Uint8Array(2 ** 20).fill(1));`;
     assert.deepEqual((await ran(world, { Source: outside }, limits)).exit, {
@@ -353,7 +354,7 @@ Deno.test({
       await controller.prepare(never);
       await controller.start(never);
       assert.deepEqual(await controller.wait(never), { ExitCode: 0 });
-      const log = await Deno.readTextFile(`${world.stateDir}/logs/${task.ID}.log`);
+      const log = await programLog(world.stateDir, task.ID);
       assert.match(log, /^alive\nnet: Network is unreachable/);
       assert.deepEqual([...Deno.readDirSync(`${world.stateDir}/tasks/${task.ID}`)], []);
       await controller.remove(never);

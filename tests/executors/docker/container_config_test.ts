@@ -1,7 +1,7 @@
 import assert from "node:assert/strict";
-import type { Mount } from "../../../api/container_spec.ts";
-import { checkContainerTask, createBody, versionFor } from "../../../executors/docker/container_config.ts";
-import { isPinned, withDefaultTag } from "../../../executors/docker/image_ref.ts";
+import type { ContainerSpec, Mount } from "../../../api/container_spec.ts";
+import { checkContainerTask, createBody, newerNeed } from "../../../executors/docker/container_config.ts";
+import { isOfOneRegistry, isPinned, withDefaultTag } from "../../../executors/docker/image_ref.ts";
 import { containerTask } from "../../conformance/docker_fixture.ts";
 
 Deno.test("Container: a plain task becomes a plain container with SwarmKit's labels", () => {
@@ -50,6 +50,7 @@ Deno.test("Container: limits, ports, hosts and privileges arrive in the engine's
   task.AssignedGenericResources = [
     { NamedResourceSpec: { Kind: "gpu", Value: "a" } },
     { NamedResourceSpec: { Kind: "gpu", Value: "b" } },
+    { NamedResourceSpec: { Kind: "dev", Value: "/dev/video0" } },
   ];
   task.Ports = [
     { Protocol: "tcp", TargetPort: 80, PublishedPort: 8080, PublishMode: "host" },
@@ -57,8 +58,13 @@ Deno.test("Container: limits, ports, hosts and privileges arrive in the engine's
     { Protocol: "tcp", TargetPort: 81, PublishedPort: 81, PublishMode: "ingress" },
   ];
   task.LogDriver = { Name: "journald" };
-  const body = createBody(task, "node");
-  assert.deepEqual(body.Env, ["DOCKER_RESOURCE_GPU=a,b"]);
+  const Devices = [{
+    PathOnHost: "/dev/video0",
+    PathInContainer: "/dev/video0",
+    CgroupPermissions: "rwm",
+  }];
+  const body = createBody(task, "node", undefined, undefined, { Devices, Privileged: true });
+  assert.deepEqual(body.Env, ["DOCKER_RESOURCE_GPU=a,b", "DOCKER_RESOURCE_DEV=/dev/video0"]);
   assert.equal(body.StopTimeout, 2);
   assert.deepEqual(body.ExposedPorts, { "80/tcp": {}, "53/udp": {} });
   assert.deepEqual(body.HostConfig, {
@@ -67,6 +73,8 @@ Deno.test("Container: limits, ports, hosts and privileges arrive in the engine's
     CpuPeriod: 100_000,
     CpuQuota: 25_000,
     PidsLimit: 20,
+    Devices,
+    Privileged: true,
     PortBindings: { "80/tcp": [{ HostPort: "8080" }], "53/udp": [{ HostPort: "" }] },
     Mounts: [{ Type: "tmpfs", Target: "/tmp", TmpfsOptions: { SizeBytes: 1024 } }],
     ExtraHosts: ["db:10.0.0.1", "primary:10.0.0.1"],
@@ -115,9 +123,26 @@ Deno.test("Container: an engine is asked in the version that knows all of the sp
     Image: "x",
     Mounts: [{ Type: "bind" as const, Source: "/a", Target: "/b", BindOptions }],
   });
-  assert.equal(versionFor({ Image: "x", Healthcheck: { Interval: 1e9 } }), undefined);
-  assert.equal(versionFor(bind({ NonRecursive: true })), undefined);
-  assert.equal(versionFor(bind({ CreateMountpoint: true })), "v1.42");
-  assert.equal(versionFor(bind({ CreateMountpoint: true, ReadOnlyNonRecursive: true })), "v1.44");
-  assert.equal(versionFor({ Image: "x", Healthcheck: { StartInterval: 1e9 } }), "v1.44");
+  const version = (spec: ContainerSpec) => newerNeed(spec)?.version;
+  assert.equal(version({ Image: "x", Healthcheck: { Interval: 1e9 } }), undefined);
+  assert.equal(version(bind({ NonRecursive: true })), undefined);
+  assert.equal(version(bind({ CreateMountpoint: true })), "v1.42");
+  assert.equal(version(bind({ CreateMountpoint: true, ReadOnlyNonRecursive: true })), "v1.44");
+  const checked = { Image: "x", Healthcheck: { StartInterval: 1e9 } };
+  assert.equal(version(checked), "v1.44");
+  const volume: Mount = { Type: "volume", Source: "v", Target: "/v", VolumeOptions: { Subpath: "s" } };
+  assert.equal(version({ ...checked, Mounts: [volume] }), "v1.45");
+  const image: Mount = { Type: "image", Source: "i", Target: "/i" };
+  assert.equal(version({ ...checked, Mounts: [volume, image] }), "v1.48");
+  const body = createBody(containerTask({ Mounts: [volume, image] }), "node");
+  assert.deepEqual((body.HostConfig as { Mounts: Mount[] }).Mounts, [volume, image]);
+});
+
+Deno.test("Container: credentials of an image are for images of the same registry", () => {
+  assert.ok(isOfOneRegistry("busybox", "library/alpine:3"));
+  assert.ok(isOfOneRegistry("a.example/x", "a.example/y/z:1"));
+  assert.ok(isOfOneRegistry("localhost:5000/x", "localhost:5000/y"));
+  for (const other of ["x", "a.example:5000/x", "b.example/x", "localhost/a.example/x"]) {
+    assert.ok(!isOfOneRegistry("a.example/x", other), other);
+  }
 });

@@ -1,4 +1,5 @@
 import assert from "node:assert/strict";
+import type { ContainerSpec } from "../../../api/container_spec.ts";
 import { CoveyError } from "../../../api/errors.ts";
 import { createDockerExecutor } from "../../../executors/docker/docker_executor.ts";
 import {
@@ -46,7 +47,7 @@ Deno.test("Docker: an engine that cannot be reached is a passing condition", asy
 onEngine("Docker: describes the engine as SwarmKit's agent does", async (world) => {
   const executor = await world.executor();
   const { Engine, Resources, Platform, Hostname } = await executor.describe(never);
-  assert.match(Engine!.EngineVersion, /^\d+\./);
+  assert.match(Engine!.EngineVersion!, /^\d+\./);
   assert.ok(Engine!.Plugins!.some(({ Type, Name }) => Type === "Log" && Name === "json-file"));
   assert.equal(Platform!.OS, "linux");
   assert.ok(Resources!.NanoCPUs! >= 1e9 && Hostname);
@@ -145,21 +146,91 @@ onEngine("Docker: another container with the task's name is not touched", async 
   await executor.close();
 });
 
-Deno.test("Docker: what only newer engines know is asked of those, and older ones refuse it in their words", async () => {
-  const tooNew = "client version 1.44 is too new. Maximum supported API version is 1.41";
+onEngine("Docker: privileges that no option of the stock client names are the container's", async (world) => {
+  const executor = await world.executor();
+  const says = "grep -q 'NoNewPrivs:.1' /proc/self/status && grep -q 'Seccomp:.0' /proc/self/status";
+  const controller = await executor.controller(containerTask({
+    Command: ["sh", "-c", says],
+    Privileges: {
+      NoNewPrivileges: true,
+      Seccomp: { Mode: "unconfined" },
+      AppArmor: { Mode: "disabled" },
+      SELinuxContext: { Disable: true },
+    },
+  }));
+  await controller.prepare(never);
+  await controller.start(never);
+  assert.deepEqual(await controller.wait(never), { ExitCode: 0 });
+  const { ContainerID } = (await controller.status())!;
+  const { HostConfig } = await world.engine.call<{ HostConfig: { SecurityOpt: string[] } }>(
+    "GET",
+    `/containers/${ContainerID}/json`,
+  );
+  assert.deepEqual(HostConfig.SecurityOpt, [
+    "label=disable",
+    "seccomp=unconfined",
+    "apparmor=unconfined",
+    "no-new-privileges",
+  ]);
+  await controller.remove(never);
+  await executor.close();
+});
+
+Deno.test("Docker: what only newer engines know is asked of those, and for older ones the reason says what it was", async () => {
+  const needs: [version: string, what: string, spec: Partial<ContainerSpec>][] = [
+    ["1.44", "health checks with a start interval", { Healthcheck: { StartInterval: 2e9 } }],
+    ["1.45", "volume subpaths", {
+      Mounts: [{ Type: "volume", Source: "v", Target: "/v", VolumeOptions: { Subpath: "s" } }],
+    }],
+    ["1.48", "image mounts", { Mounts: [{ Type: "image", Source: "model", Target: "/m" }] }],
+  ];
   for (const old of [false, true]) {
-    const engine = await fakeEngine((_, route) => {
-      if (route !== "POST /v1.44/containers/create") return Response.json({ Id: "image" });
-      return old ? failure(400, tooNew) : Response.json({ Id: "c".repeat(64) });
-    });
-    const executor = createDockerExecutor(context, { socket: engine.socket });
-    const controller = await executor.controller(containerTask({ Healthcheck: { StartInterval: 2e9 } }));
-    if (old) await assert.rejects(controller.prepare(never), { code: "invalid_argument", message: tooNew });
-    else await controller.prepare(never);
-    assert.ok(engine.calls.includes("POST /v1.44/containers/create"));
-    await executor.close();
-    await engine.close();
+    for (const [version, what, spec] of needs) {
+      const tooNew = `client version ${version} is too new. Maximum supported API version is 1.41`;
+      const create = `POST /v${version}/containers/create`;
+      const engine = await fakeEngine((_, route) => {
+        if (route !== create) return Response.json({ Id: "image" });
+        return old ? failure(400, tooNew) : Response.json({ Id: "c".repeat(64) });
+      });
+      const executor = createDockerExecutor(context, { socket: engine.socket });
+      const controller = await executor.controller(containerTask(spec));
+      const message = `${what} need an engine of API ${version} or newer: ${tooNew}`;
+      if (old) await assert.rejects(controller.prepare(never), { code: "invalid_argument", message });
+      else await controller.prepare(never);
+      assert.ok(engine.calls.includes(create));
+      await executor.close();
+      await engine.close();
+    }
   }
+});
+
+Deno.test("Docker: the images that a task mounts are pulled as well, with credentials for their own registry only", async () => {
+  const pulls: string[] = [];
+  const engine = await fakeEngine((request, route) => {
+    if (route === "POST /images/create") {
+      const image = new URL(request.url).searchParams.get("fromImage");
+      pulls.push(`${image} ${request.headers.get("X-Registry-Auth") ?? "-"}`);
+    }
+    if (route.startsWith("GET /images/")) return failure(404, "No such image");
+    return Response.json({ Id: "c".repeat(64) });
+  });
+  const executor = createDockerExecutor(context, { socket: engine.socket });
+  const controller = await executor.controller(containerTask({
+    Image: "a.example/app:1",
+    PullOptions: { RegistryAuth: "c2VjcmV0" },
+    Mounts: [
+      { Type: "image", Source: "a.example/model:2", Target: "/own" },
+      { Type: "image", Source: "b.example/model:2", Target: "/other" },
+    ],
+  }));
+  await controller.prepare(never);
+  assert.deepEqual(pulls, [
+    "a.example/app:1 c2VjcmV0",
+    "a.example/model:2 c2VjcmV0",
+    "b.example/model:2 -",
+  ]);
+  await executor.close();
+  await engine.close();
 });
 
 const health = (command: string) => ({

@@ -15,14 +15,17 @@ export interface RawRun {
   user?: string;
   memory?: string;
   grants?: string;
+  closed?: string;
+  devices?: string;
 }
 
 /** The lines of a request that no agent of ours would send. */
 export function runLines(
-  { id, command, args = [], variables = [], user = "", memory = "", grants = "" }: RawRun,
+  { id, command, args = [], variables = [], user = "", memory = "", grants = "", closed = "", devices = "" }:
+    RawRun,
 ): string {
   const line = (texts: string[]) => texts.map((text) => text + SEPARATOR).join("");
-  const options = ["/usr/bin:/bin", user, "", "", memory, "", "", command, grants];
+  const options = ["/usr/bin:/bin", user, "", "", memory, "", "", closed, devices, command, grants];
   const head = `run 1 ${id} ${SEPARATOR} ${NEWLINE}`;
   return [head, line(options), line(variables), line(args), ""].join("\n");
 }
@@ -72,8 +75,12 @@ export async function copyShim(
       "shim_clean.sh",
       "shim_server.sh",
       "shim_rules.sh",
+      "shim_closed.sh",
       "shim_deno.sh",
+      "shim_measure.sh",
       "shim_memory.sh",
+      "shim_facts.sh",
+      "shim_container.sh",
     ]
   ) {
     const text = await Deno.readTextFile(`${dirname(defaultShim())}/${name}`);

@@ -2,8 +2,13 @@
 import assert from "node:assert/strict";
 import { AgentUnderTest } from "../../agent/support/agent_process.ts";
 import { RealManager } from "../../agent/support/real_manager.ts";
+import { createProcessExecutor } from "../../../executors/process/process_executor.ts";
+import { processFixture, processTask } from "../../conformance/process_fixture.ts";
+import { NODE_ID } from "../../conformance/tasks.ts";
+import { copyShim } from "./hostile_agent.ts";
 import { eventually } from "../../support/programs.ts";
 
+const never = new AbortController().signal;
 const LOUD = "while :; do head -c 400000 /dev/zero; sleep 0.05; done";
 
 Deno.test("Logs: stay bounded while the agent is dead, and one keeper is enough for the next one", async () => {
@@ -50,4 +55,34 @@ Deno.test("Logs: stay bounded while the agent is dead, and one keeper is enough 
   );
   assert.equal(await agent.leave(), 0);
   await manager.stop();
+});
+
+Deno.test("Logs: while no agent runs all of them together stay bounded too", async () => {
+  const world = await processFixture();
+  const shim = await copyShim(
+    world.stateDir,
+    (text) => text.replace("MAX_TOTAL_LOG_BYTES=67108864", "MAX_TOTAL_LOG_BYTES=524288"),
+  );
+  const executor = await createProcessExecutor({ stateDir: world.stateDir, nodeID: NODE_ID }, { shim });
+  const script = "head -c 300000 /dev/zero; exec sleep 1000";
+  const tasks = [1, 2].map(() => processTask({ Command: "sh", Args: ["-c", script] }));
+  for (const task of tasks) await (await executor.controller(task)).start(never);
+  const folder = `${world.stateDir}/logs`, older = `${folder}/${tasks[0]!.ID}+err.log.1`;
+  await Deno.writeFile(older, new Uint8Array(300_000));
+  await executor.close();
+  const total = async () => {
+    let sum = 0;
+    for await (const { name } of Deno.readDir(folder)) sum += (await Deno.stat(`${folder}/${name}`)).size;
+    return sum;
+  };
+  await eventually("they have their shares", async () => await total() <= 524288, () => folder);
+  await assert.rejects(Deno.stat(older), Deno.errors.NotFound);
+  const next = await world.executor();
+  for (const task of tasks) {
+    const controller = await next.recover(task, { version: 1, data: { TaskID: task.ID } });
+    await controller.remove(never);
+    await controller.close();
+  }
+  await next.close();
+  await world.close();
 });

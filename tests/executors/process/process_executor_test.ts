@@ -7,6 +7,7 @@ import { createProcessExecutor } from "../../../executors/process/process_execut
 import { processFixture, processTask, shimsOf } from "../../conformance/process_fixture.ts";
 import { NODE_ID } from "../../conformance/tasks.ts";
 import { copyShim } from "./hostile_agent.ts";
+import { programLog } from "../../support/program_log.ts";
 
 const never = new AbortController().signal;
 type World = Awaited<ReturnType<typeof processFixture>>;
@@ -39,7 +40,7 @@ async function ran(world: World, spec: ProcessSpec, limits?: object): Promise<{ 
   if (limits) task.Spec.Resources = { Limits: limits };
   const { executor, controller } = await started(world, task);
   const exit = await controller.wait(never);
-  const log = await Deno.readTextFile(`${world.stateDir}/logs/${task.ID}.log`);
+  const log = await programLog(world.stateDir, task.ID);
   await controller.remove(never);
   await controller.close();
   await executor.close();
@@ -257,6 +258,43 @@ Deno.test("Process: more memory than the limit ends a program, and the reason sa
     assert.notEqual(exit.ExitCode, 0);
     // Where there is no cgroup to say it, the program's own words do.
     assert.ok(exit.Reason === "out of memory" || log !== "survived\n");
+  }));
+
+Deno.test("Process: what ended a program is said, be it a code or a signal", () =>
+  inWorld(async (world) => {
+    const ends = async (script: string) => (await ran(world, { Command: "sh", Args: ["-c", script] })).exit;
+    assert.deepEqual(await ends("exit 3"), { ExitCode: 3 });
+    assert.deepEqual(await ends("kill -SEGV $$"), { ExitCode: 139, Reason: "as by signal SEGV" });
+    assert.deepEqual(await ends("exit 128"), { ExitCode: 128 });
+    assert.deepEqual(await ends("exit 255"), { ExitCode: 255 });
+  }));
+
+Deno.test("Process: a program may start as many processes as its limit says, one included, with control groups or without", () =>
+  inWorld(async (world) => {
+    const shims = [
+      undefined,
+      await copyShim(world.stateDir, (text) => text.replaceAll("/sys/fs/cgroup", "/none")),
+    ];
+    for (const shim of shims) {
+      const executor = await createProcessExecutor({ stateDir: world.stateDir, nodeID: NODE_ID }, {
+        ...shim && { shim },
+      });
+      const runs = async (script: string, Pids: number) => {
+        const task = processTask({ Command: "sh", Args: ["-c", script] });
+        task.Spec.Resources = { Limits: { Pids } };
+        const controller = await executor.controller(task);
+        await controller.start(never);
+        const { ExitCode } = await controller.wait(never);
+        const log = await Deno.readTextFile(`${world.stateDir}/logs/${task.ID}.log`);
+        await controller.remove(never);
+        return { ExitCode, log };
+      };
+      assert.deepEqual(await runs("echo alone", 1), { ExitCode: 0, log: "alone\n" });
+      const many = await runs("exec 2>&1; for i in 1 2 3 4 5 6 7 8; do sleep 0.2 & done; wait; echo all", 5);
+      // Without control groups the limit is the user's: it takes a user of the task's own.
+      if (!shim || Deno.uid() === 0) assert.match(many.log, /fork/i);
+      await executor.close();
+    }
   }));
 
 Deno.test("Process: an allow-list decides what may run", () =>

@@ -12,6 +12,7 @@ import { copyShim } from "./hostile_agent.ts";
 import { eventually } from "../../support/programs.ts";
 import { memoryFolderOf, namesIn } from "../../support/memory_folder.ts";
 import { filesWith, processesWith } from "../../support/search_bytes.ts";
+import { programLog } from "../../support/program_log.ts";
 
 const never = new AbortController().signal;
 const UID = Deno.uid() ?? 0;
@@ -70,7 +71,7 @@ async function ran(
     await controller.start(never);
     const { ExitCode } = await controller.wait(never);
     assert.deepEqual(await namesIn(place.memoryDir), [], "nobody reads them any more");
-    const log = await Deno.readTextFile(`${place.stateDir}/logs/${task.ID}.log`);
+    const log = await programLog(place.stateDir, task.ID);
     return { ExitCode, log };
   } finally {
     await controller.remove(never);
@@ -181,7 +182,7 @@ Deno.test("Process: memory that a reboot has emptied is filled again before the 
     const controller = await next.recover(task, handle, held);
     await controller.start(never);
     assert.equal((await controller.wait(never)).ExitCode, 0);
-    assert.equal(await Deno.readTextFile(`${place.stateDir}/logs/${task.ID}.log`), WORD);
+    assert.equal(await programLog(place.stateDir, task.ID), WORD);
     assert.deepEqual(await next.sweep(() => false, never), [task.ID]);
     assert.deepEqual(await namesIn(place.memoryDir), []);
     await next.close();

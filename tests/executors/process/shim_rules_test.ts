@@ -14,6 +14,7 @@ import {
   shimWithBash,
   stateFolder,
 } from "./hostile_agent.ts";
+import { programLog } from "../../support/program_log.ts";
 
 const never = new AbortController().signal;
 const isRoot = Deno.uid() === 0;
@@ -64,7 +65,7 @@ async function ran(spec: ProcessSpec, shim?: string): Promise<[number, string]> 
     const task = processTask(spec), controller = await executor.controller(task);
     await controller.start(never);
     const { ExitCode } = await controller.wait(never);
-    return [ExitCode, await Deno.readTextFile(`${stateDir}/logs/${task.ID}.log`)];
+    return [ExitCode, await programLog(stateDir, task.ID)];
   } finally {
     await executor.close();
     await Deno.remove(stateDir, { recursive: true });
@@ -287,7 +288,7 @@ Deno.test({
     for (const [entry, uid] of [["shim.sh", 0], ["shim_clean.sh", 0], ["shim_clean.sh", 65534]] as const) {
       const shim = await shimWithBash(folder, `env ${quoted(env)} ${folder}/${entry}`, uid);
       const { stdout } = await new Deno.Command(shim, { args: ["describe"] }).output();
-      assert.match(new TextDecoder().decode(stdout), /^\d+ \S+\n$/);
+      assert.match(new TextDecoder().decode(stdout), /^\d+ (own|agent) \S+\n$/);
       assert.ok(!exists(flag), `nothing of the agent's was run: ${entry} ${uid}`);
     }
     const shim = await shimWithBash(folder, `${folder}/shim.sh`);

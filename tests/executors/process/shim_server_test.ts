@@ -5,6 +5,7 @@ import { defaultShim } from "../../../executors/default_shim.ts";
 import { createProcessExecutor } from "../../../executors/process/process_executor.ts";
 import { processTask } from "../../conformance/process_fixture.ts";
 import { NODE_ID } from "../../conformance/tasks.ts";
+import { programLog } from "../../support/program_log.ts";
 
 const never = new AbortController().signal;
 const BUSYBOX = await firstOf("/bin/busybox", "/usr/bin/busybox");
@@ -48,7 +49,7 @@ class World {
   async ran(spec: ProcessSpec): Promise<[number, string]> {
     const { task, controller } = await this.start(spec);
     const { ExitCode } = await controller.wait(never);
-    const log = await Deno.readTextFile(`${this.stateDir}/logs/${task.ID}.log`);
+    const log = await programLog(this.stateDir, task.ID);
     await controller.remove(never);
     return [ExitCode, log];
   }

@@ -33,14 +33,28 @@ const names = (changes: readonly AssignmentChange[]) =>
       ? change.ID
       : change.Kind === "task"
       ? change.Task.ID
-      : change.Payload.ID;
+      : "Payload" in change
+      ? change.Payload.ID
+      : "";
     return `${change.Action} ${change.Kind} ${id}`;
   });
 
+const NO_NETWORKS = {
+  network: () => undefined,
+  peers: () => [],
+  peer: () => undefined,
+  services: () => [],
+  service: () => undefined,
+};
 const found = new Map(["s1", "s2", "c1"].map((id) => [id, payload(id)]));
 const seals = new Map<string, Seal>();
 const setOf = (tasks: Task[], kinds: readonly string[] = ASSIGNMENT_KINDS) =>
-  new AssignmentSet(tasks, { kinds, find: (_, id) => found.get(id), seal: (id) => seals.get(id) });
+  new AssignmentSet(tasks, {
+    ...NO_NETWORKS,
+    kinds,
+    find: (_, id) => found.get(id),
+    seal: (id) => seals.get(id),
+  });
 const taken = (set: AssignmentSet) => names(set.take(100));
 
 Deno.test("Assignments: a secret shared by two tasks is sent once, before them, and removed behind the last (82)", () => {
@@ -110,10 +124,15 @@ Deno.test("Assignments: a sealed secret goes with what opens it on the node, and
   };
   let seals: Seal | undefined;
   const set = (kinds: readonly string[]) =>
-    new AssignmentSet([task("a", ["sealed"])], { kinds, find: () => secret, seal: () => seals });
+    new AssignmentSet([task("a", ["sealed"])], {
+      ...NO_NETWORKS,
+      kinds,
+      find: () => secret,
+      seal: () => seals,
+    });
   const told = (set: AssignmentSet) =>
     set.take(100).flatMap((change) =>
-      change.Action === "update" && change.Kind !== "task" ? [change.Payload.Sealed] : []
+      change.Action === "update" && "Payload" in change ? [change.Payload.Sealed] : []
     );
   assert.deepEqual(told(set(["task", "secret", "config"])), []);
   const known = set(ASSIGNMENT_KINDS);
@@ -132,6 +151,7 @@ Deno.test("Assignments: configs of the largest size come one message each, which
   const Data = new Uint8Array(1000 * 1024 - 1).toBase64();
   const big = ["c1", "c2", "c3"].map((id) => payload(id, Data));
   const set = new AssignmentSet([task("a", ["c1", "c2", "c3"])], {
+    ...NO_NETWORKS,
     kinds: ASSIGNMENT_KINDS,
     find: (_, id) => big.find(({ ID }) => ID === id),
     seal: () => undefined,

@@ -164,6 +164,7 @@ Deno.test("Agents and managers: every call says who may make it, on every manage
       "control.request server_stream manager",
       "dispatcher.assignments server_stream node",
       "dispatcher.heartbeat unary node",
+      "dispatcher.publishLogs unary node",
       "dispatcher.renewSeals unary node",
       "dispatcher.session server_stream node",
       "dispatcher.updateTaskStatus unary node",

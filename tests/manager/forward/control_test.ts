@@ -35,6 +35,30 @@ Deno.test("Control API: reads and writes through a follower are the leader's", a
   });
 });
 
+Deno.test("Control API: the swarm's networks are the leader's too, on whatever manager they are asked for", async () => {
+  await withQuorum(async ({ managers: { m1, m2, m3 } }) => {
+    const created = await m2!.call("POST", "/networks/create", { Name: "shop", Driver: "overlay" });
+    assert.equal(created.status, 201, created.json.message);
+    const id = created.json.Id;
+    for (const url of ["/networks", "/networks/shop", `/networks/${id}`, "/covey/networks"]) {
+      const answers = await Promise.all([m1, m2, m3].map((manager) => manager!.call("GET", url)));
+      assert.equal(answers[0]!.status, 200, url);
+      for (const answer of answers) assert.deepEqual(answer, answers[0], url);
+    }
+    const again = await m3!.call("POST", "/networks/create", { Name: "shop", Driver: "overlay" });
+    assert.deepEqual([again.status, again.json.message], [409, "network with name shop already exists"]);
+    const wrong = await m3!.call("POST", "/networks/create", {
+      Name: "x",
+      Driver: "overlay",
+      EnableIPv6: true,
+    });
+    assert.deepEqual([wrong.status, /EnableIPv6/.test(wrong.json.message)], [400, true]);
+    assert.equal((await m3!.call("DELETE", "/networks/shop")).status, 204);
+    assert.equal((await m1!.call("GET", "/networks/shop")).status, 404);
+    assert.deepEqual((await m2!.call("POST", "/networks/prune")).json, { NetworksDeleted: null });
+  });
+});
+
 Deno.test("Control API: headers and error texts come through as they are, HEAD and conditional views included", async () => {
   await withQuorum(async ({ managers: { m1, m2 } }) => {
     await m1!.call("POST", "/services/create", processBody("web"));
@@ -70,6 +94,11 @@ Deno.test("Control API: who asks comes with the request, and is asked for the ri
     assert.equal(await status("/services/none", ["view"], "DELETE"), 403);
     assert.equal(await status("/services/none", ["operate"], "DELETE"), 404);
     assert.equal(await status("/nodes/none", ["view", "operate"], "DELETE"), 403);
+    assert.equal(await status("/networks", ["view"]), 200);
+    assert.equal(await status("/covey/networks", []), 403);
+    assert.equal(await status("/covey/networks/none", ["view"], "DELETE"), 403);
+    assert.equal(await status("/covey/networks/none", ["operate"], "DELETE"), 404);
+    assert.equal(await status("/networks/none", ["operate"], "DELETE"), 403, "it may be an engine's");
     assert.equal(await status("/covey/backup", ["view", "operate"]), 403);
   });
 });

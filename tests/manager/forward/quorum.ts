@@ -2,6 +2,7 @@
 import type { Clock } from "../../../api/clock.ts";
 import { CAServer } from "../../../manager/ca/mod.ts";
 import { StoreCABackend } from "../../../manager/ca/store_backend.ts";
+import { LogBroker } from "../../../manager/broker/mod.ts";
 import { Dispatcher } from "../../../manager/dispatcher/mod.ts";
 import { type ControlAPI, controlAPI } from "../../../manager/http/mod.ts";
 import type { ManagerHandle, NodeLifecycle } from "../../../manager/http/lifecycle.ts";
@@ -112,6 +113,8 @@ async function testManager(
     nodeID: id,
     advertiseAddr: address,
     forward: (request, here) => routing.forward(request, here),
+    metrics: (nodeID) => dispatcher.metrics(nodeID),
+    logs: new LogBroker({ store, asks: dispatcher.asks, clock, random: testRandom }),
   };
   const api = controlAPI({ lifecycle: activeNode(handle), clock, random: testRandom, version: "0.1.0" });
   const ca = new CAServer({

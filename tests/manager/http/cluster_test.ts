@@ -52,11 +52,11 @@ Deno.test("Control API: tells its version, and refuses versions it does not spea
 
 Deno.test("Swarm: init passes the spec on with defaults filled in, and refuses what is not there yet", async () => {
   const { call, node } = await testAPI(new FakeClock(), { init: false });
-  const bad = await call("POST", "/swarm/init", { DataPathPort: 4789, Availability: "gone" });
+  const bad = await call("POST", "/swarm/init", { DataPathPort: 80, Availability: "gone" });
   assert.equal(bad.status, 400);
   assert.match(
     bad.json.message,
-    /Availability: invalid Availability: "gone"; DataPathPort: overlay networks/,
+    /Availability: invalid Availability: "gone"; DataPathPort: Datapath port number is not in valid range/,
   );
   const body = {
     ListenAddr: "0.0.0.0:2377",
@@ -271,6 +271,34 @@ Deno.test("Nodes: a manager without an agent tells of itself, but not over what 
   assert.equal((await tell("worker")).status, 400);
   assert.equal((await tell("nobody")).status, 404);
   assert.equal((await tell("alone", { Hostname: 5 })).status, 400);
+});
+
+Deno.test("Swarm: init takes pools, mask length and the carrier of overlay networks, each checked", async () => {
+  const { call, node } = await testAPI(new FakeClock(), { init: false });
+  const refused = async (body: object, message: RegExp) => {
+    const { status, json } = await call("POST", "/swarm/init", body);
+    assert.deepEqual([status, message.test(json.message)], [400, true], json.message);
+  };
+  await refused(
+    { DataPathPort: 70_000 },
+    /DataPathPort: Datapath port number is not in valid range \(1024-49151\) : 70000/,
+  );
+  await refused({ SubnetSize: 30 }, /SubnetSize: subnet size is out of range: 30/);
+  await refused({ DefaultAddrPool: ["x"] }, /DefaultAddrPool\[0\]: must be an IPv4 network/);
+  await refused({ DefaultAddrPool: ["10.1.0.0/26"], SubnetSize: 24 }, /Subnet size is too small 24/);
+  await refused(
+    { DefaultAddrPool: ["10.1.0.0/16", "10.1.2.0/24"] },
+    /10.1.2.0\/24 overlaps with 10.1.0.0\/16/,
+  );
+  await refused({ DefaultAddrPool: ["224.0.0.0/8"] }, /addresses that no host has/);
+  const networks = { DefaultAddrPool: ["10.20.0.0/16", "10.30.0.0/16"], SubnetSize: 26, DataPathPort: 7777 };
+  await call("POST", "/swarm/init", { ...networks, DataPathAddr: "192.0.2.7" });
+  const { DefaultAddrPool, SubnetSize, DataPathPort, DataPathAddr } = node.asked[0] as Record<
+    string,
+    unknown
+  >;
+  assert.deepEqual({ DefaultAddrPool, SubnetSize, DataPathPort }, networks);
+  assert.equal(DataPathAddr, "192.0.2.7");
 });
 
 Deno.test("Swarm: the unlock key is there with the lock, changes when asked to, and is shown nowhere else", async () => {

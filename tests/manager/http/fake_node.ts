@@ -4,11 +4,14 @@ import type { Cluster } from "../../../api/cluster.ts";
 import type { Clock } from "../../../api/clock.ts";
 import { CoveyError } from "../../../api/errors.ts";
 import type { Node } from "../../../api/node.ts";
+import type { ShownMetrics } from "../../../api/node_metrics.ts";
 import type { Service } from "../../../api/service.ts";
 import type { Task } from "../../../api/task.ts";
 import type { Random } from "../../../api/random.ts";
 import { NO_LEADER, WRONG_UNLOCK_KEY } from "../../../api/docker_texts.ts";
 import { ADMINISTRATOR } from "../../../manager/control/caller.ts";
+import { LogBroker } from "../../../manager/broker/mod.ts";
+import { AskTable } from "../../../manager/dispatcher/mod.ts";
 import { type ControlAPI, controlAPI } from "../../../manager/http/mod.ts";
 import type { ManagerHandle, NodeLifecycle } from "../../../manager/http/lifecycle.ts";
 import { defaultClusterSpec } from "../../../manager/cluster/new_cluster.ts";
@@ -29,6 +32,11 @@ export const testRandom: Random = {
   float: () => 0.5,
 };
 
+/** Of a leader that no node has a session with. */
+function noSessions(): AskTable {
+  return new AskTable({ reach: () => "away", touch: () => {}, checkLeading: () => {} });
+}
+
 /** A node whose life cycle does what it is told and remembers what it was asked. */
 export class FakeNode implements NodeLifecycle {
   state: NodeLifecycle["state"] = "inactive";
@@ -43,6 +51,7 @@ export class FakeNode implements NodeLifecycle {
   /** What {@linkcode unlock} takes. */
   unlockKey = "";
   asked: unknown[] = [];
+  readonly metrics = new Map<string, ShownMetrics>();
   readonly #clock: Clock;
 
   constructor(clock: Clock) {
@@ -78,6 +87,8 @@ export class FakeNode implements NodeLifecycle {
       nodeID: NODE_ID,
       advertiseAddr: "127.0.0.1:2377",
       forward: () => Promise.reject(new CoveyError("unavailable", NO_LEADER)),
+      metrics: (nodeID) => this.metrics.get(nodeID),
+      logs: new LogBroker({ store, asks: noSessions(), clock: this.#clock, random: testRandom }),
     };
     await this.onInit();
     Object.assign(this, { state: "active", nodeID: NODE_ID, nodeAddr: "127.0.0.1" });

@@ -1,6 +1,5 @@
 /** Networks that every engine has: what services may ask for, and how clients find them. */
 import assert from "node:assert/strict";
-import { isSwarmPath } from "../../../manager/http/engine_paths.ts";
 import { FakeClock } from "../../support/fake_clock.ts";
 import { responseProblems } from "./docker_schema.ts";
 import { processBody, serviceBody, testAPI, testTask } from "./fake_node.ts";
@@ -67,7 +66,7 @@ Deno.test("Networks: others, several, and those of programs are refused by name"
   };
   await refused(onNetwork("web", "shop"), /network shop not found/);
   await refused(onNetwork("web", ""), /Target.*is required/);
-  await refused(onNetwork("web", "host", "bridge"), /more than one network is not available yet/);
+  await refused(onNetwork("web", "host", "bridge"), /network host cannot be used together with others/);
   await refused(onNetwork("web", OF_THE_ENGINE), new RegExp(`network ${OF_THE_ENGINE} not found`));
   const program = processBody("clock");
   await refused(
@@ -102,7 +101,8 @@ Deno.test("Networks: the ID that the local engine gives its own is understood", 
     for (const target of [ANOTHER, "ef".repeat(32)]) {
       const { status, json: refusal } = await call("POST", update, onNetwork("web", target));
       assert.equal(status, 400);
-      assert.ok(refusal.message.includes(`network ${target} not found`), refusal.message);
+      const reason = target === ANOTHER ? /Only networks scoped to the swarm can be used/ : / not found/;
+      assert.match(refusal.message, reason);
     }
     assert.equal((await call("POST", update, onNetwork("web", OF_THE_ENGINE))).status, 200);
   });
@@ -123,19 +123,4 @@ Deno.test("Networks: without an engine the list has those that all others have",
   node.manager = undefined;
   assert.deepEqual((await call("GET", "/networks")).json, []);
   assert.equal((await call("GET", "/networks/host?scope=swarm")).status, 404);
-});
-
-Deno.test("Networks: an engine is asked for all but those of the swarm", () => {
-  for (const path of ["/v1.50/networks/host?scope=swarm", "/networks/predefined0network0host00"]) {
-    assert.ok(isSwarmPath(path), path);
-  }
-  for (
-    const path of [
-      "/networks",
-      "/networks/host",
-      "/networks/host?scope=local",
-      "/networks/shop?scope=swarm",
-      "/networks/host/connect?scope=swarm",
-    ]
-  ) assert.ok(!isSwarmPath(path), path);
 });

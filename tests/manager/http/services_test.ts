@@ -320,3 +320,23 @@ Deno.test("Services: a rollout is shown and controlled, and what makes no sense 
   await call("DELETE", "/services/probe");
   assert.equal((await call("POST", "/services/probe/rollout/abort")).status, 404);
 });
+
+Deno.test("Services: why a service, a task and a node are as they are is told", async () => {
+  const { call, store } = await testAPI(new FakeClock());
+  await call("POST", "/services/create", { ...processBody("probe"), Mode: { Global: {} } });
+  const { ID } = (await call("GET", "/services/probe")).json;
+  const service = (await call("GET", "/services/probe/explain")).json;
+  assert.deepEqual([service.ID, service.Name, service.Counts], [ID, "probe", { pending: 1 }]);
+  assert.deepEqual(service.Places.map(({ NodeID }: { NodeID: string }) => NodeID), [NODE_ID]);
+  const node = (await call("GET", `/nodes/${NODE_ID}/explain`)).json;
+  assert.deepEqual(node.Places, service.Places);
+  await store().update((tx) => {
+    const { Slot: _, ...task } = testTask(tx.get("services", ID)!, "t1");
+    tx.create("tasks", task);
+  });
+  const [place] = (await call("GET", "/tasks/t1/explain")).json.Places;
+  assert.deepEqual([place.TaskID, place.Standing], ["t1", "running"]);
+  for (const path of ["/services/nope/explain", "/nodes/nope/explain", "/tasks/nope/explain"]) {
+    assert.equal((await call("GET", path)).status, 404);
+  }
+});

@@ -8,6 +8,7 @@ import { ADMINISTRATOR } from "../../../manager/control/caller.ts";
 import { controlAPI, serveControlSocket } from "../../../manager/http/mod.ts";
 import { normalizeDocker } from "../../support/normalize_docker.ts";
 import { FakeNode, NODE_ID, processBody, testNode, testRandom, testTask } from "./fake_node.ts";
+import { SOCKET_ORIGIN } from "../../../api/socket_origin.ts";
 
 async function installed(): Promise<boolean> {
   try {
@@ -179,7 +180,7 @@ Deno.test({
     const { store } = node.manager!;
     const body = { ...processBody("proc"), Mode: { Replicated: { Replicas: 1 } } };
     const client = Deno.createHttpClient({ proxy: { transport: "unix", path: socket } });
-    await (await fetch("http://docker/services/create", {
+    await (await fetch(`${SOCKET_ORIGIN}/services/create`, {
       client,
       method: "POST",
       body: JSON.stringify(body),

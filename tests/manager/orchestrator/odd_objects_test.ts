@@ -95,9 +95,9 @@ Deno.test("Odd objects: a task that a voter cannot judge says so, and the others
   await fleet.stepDown();
   const voter: AllocationVoter = {
     name: "network",
-    allocate: (_, task) => {
+    vote: (task) => {
       if (task.Slot === 2) throw new Error("no such network");
-      return true;
+      return { grant: {} };
     },
   };
   fleet.lead(undefined, () => new Allocator({ store, clock, random }, [voter]));

@@ -102,3 +102,55 @@ Deno.test("Constraint: == and != of a known key are opposites", () => {
     );
   }));
 });
+
+Deno.test("Constraint: in, like and exists, and their opposites, on every kind of key", () => {
+  const labels = { zone: "Attic", empty: "" };
+  const met = [
+    "node.labels.zone in (cellar, attic)",
+    "node.labels.zone like at*C",
+    "node.labels.zone like ?????",
+    "node.labels.zone exists",
+    "node.labels.empty exists",
+    "engine.labels.gpu exists",
+    "node.platform.arch in (amd64)",
+    "node.ip in (192.168.0.0/16, 10.0.0.0/8)",
+    "node.hostname like node*",
+    "node.fact.dev in (/dev/ttyUSB1, /dev/video0)",
+    "node.fact.dev==/dev/ttyusb0",
+    "node.fact.dev like /dev/ttyUSB*",
+    "node.fact.kernel like 6.1.*",
+    "node.fact.model exists",
+    "node.fact.arch==aarch64",
+    "NODE.FACT.Memory==1024",
+  ];
+  const node = makeNode("node1", { labels });
+  node.Description!.Engine.Labels = { gpu: "yes" };
+  node.Description!.Facts = {
+    arch: ["arm64"],
+    kernel: ["6.1.21-v8+"],
+    memory: ["1024"],
+    model: ["Raspberry Pi 4 Model B Rev 1.4"],
+    dev: ["/dev/ttyUSB0", "/dev/video0"],
+  };
+  const isMet = (expression: string) => nodeMatches({ Constraints: [expression] }, node);
+  for (const expression of met) {
+    const opposite = expression.replace("==", "!=").replace(/ (in|like|exists)\b/, " not $1");
+    assert.notEqual(opposite, expression);
+    assert.deepEqual([isMet(expression), isMet(opposite)], [true, false], expression);
+  }
+  for (
+    const expression of ["node.labels.other exists", "node.fact.gps exists", "node.fact.constructor exists"]
+  ) {
+    assert.equal(isMet(expression), false, expression);
+  }
+  for (const expression of ["node.color exists", "node.color not exists", "node.ip in (10.0.0.1, x)"]) {
+    assert.equal(isMet(expression), false, `${expression}: no such key, or no address`);
+  }
+});
+
+Deno.test("Constraint: a node that has not said anything yet has no facts", () => {
+  const { Description: _, ...node } = makeNode("a");
+  assert.equal(nodeMatches({ Constraints: ["node.fact.dev==/dev/video0"] }, node), false);
+  assert.equal(nodeMatches({ Constraints: ["node.fact.dev!=/dev/video0"] }, node), true);
+  assert.equal(nodeMatches({ Constraints: ["node.hostname exists"] }, node), false);
+});

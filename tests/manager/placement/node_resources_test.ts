@@ -13,7 +13,7 @@ function task(reservations: object, assigned?: GenericResource[]) {
 }
 
 Deno.test("NodeResources: room is what the scarcest resource permits", () => {
-  const free = new NodeResources({ NanoCPUs: 4e9, MemoryBytes: 300 });
+  const free = new NodeResources({ Resources: { NanoCPUs: 4e9, MemoryBytes: 300 } });
   assert.equal(free.room({ NanoCPUs: 1e9, MemoryBytes: 100 }), 3);
   assert.equal(free.room({ NanoCPUs: 1.5e9 }), 2);
   assert.equal(free.room({}), Infinity);
@@ -21,7 +21,7 @@ Deno.test("NodeResources: room is what the scarcest resource permits", () => {
 });
 
 Deno.test("NodeResources: taking and giving back are opposites, below zero too", () => {
-  const free = new NodeResources({ NanoCPUs: 1e9 });
+  const free = new NodeResources({ Resources: { NanoCPUs: 1e9 } });
   const heavy = task({ NanoCPUs: 2e9 });
   free.take(heavy);
   assert.equal(free.room({ NanoCPUs: 1 }), 0);
@@ -30,7 +30,7 @@ Deno.test("NodeResources: taking and giving back are opposites, below zero too",
 });
 
 Deno.test("NodeResources: named resources are never given out twice (67)", () => {
-  const free = new NodeResources({ GenericResources: gpus });
+  const free = new NodeResources({ Resources: { GenericResources: gpus } });
   assert.equal(free.room(wants(2)), 1);
   const first = task(wants(2), free.choose(wants(2)));
   free.take(first);
@@ -47,7 +47,9 @@ Deno.test("NodeResources: named resources are never given out twice (67)", () =>
 });
 
 Deno.test("NodeResources: counted resources go down and come back", () => {
-  const free = new NodeResources({ GenericResources: [{ DiscreteResourceSpec: { Kind: "gpu", Value: 3 } }] });
+  const free = new NodeResources({
+    Resources: { GenericResources: [{ DiscreteResourceSpec: { Kind: "gpu", Value: 3 } }] },
+  });
   const held = task(wants(2), free.choose(wants(2)));
   free.take(held);
   assert.equal(free.room(wants(1)), 1);
@@ -57,8 +59,8 @@ Deno.test("NodeResources: counted resources go down and come back", () => {
 
 Deno.test("NodeResources: a resource of no kind, which an earlier version stored, counts for nothing", () => {
   const GenericResources = [{}, ...gpus] as GenericResource[];
-  const free = new NodeResources({ GenericResources });
-  assert.equal(free.room({ GenericResources }), 3);
+  const free = new NodeResources({ Resources: { GenericResources } });
+  assert.equal(free.room({ GenericResources }), 1);
   assert.deepEqual(free.choose({ GenericResources: [{}] as GenericResource[] }), []);
   const odd = task({}, GenericResources);
   assert.equal(free.fits(odd), true);
@@ -66,4 +68,41 @@ Deno.test("NodeResources: a resource of no kind, which an earlier version stored
   assert.equal(free.room(wants(1)), 0);
   free.give(odd);
   assert.equal(free.room(wants(1)), 3);
+});
+
+const claims = (...paths: string[]) => ({
+  GenericResources: paths.map((Value) => ({ NamedResourceSpec: { Kind: "dev", Value } })),
+});
+
+Deno.test("NodeResources: paths below /dev are offered as the agent finds them, and claimed by name once each", () => {
+  const Facts = { dev: ["/dev/ttyUSB0", "/dev/video0", "/dev/video1"] };
+  const free = new NodeResources({ Resources: {}, Facts });
+  assert.equal(free.room(claims("/dev/ttyUSB0")), 1);
+  assert.equal(free.room(claims("/dev/ttyUSB9")), 0);
+  assert.deepEqual(free.shortOf(claims("/dev/ttyUSB9")), ["dev /dev/ttyUSB9"]);
+  const first = task(claims("/dev/ttyUSB0"), free.choose(claims("/dev/ttyUSB0")));
+  assert.deepEqual(first.AssignedGenericResources, claims("/dev/ttyUSB0").GenericResources);
+  free.take(first);
+  assert.equal(free.room(claims("/dev/ttyUSB0")), 0);
+  assert.equal(free.room(claims("/dev/ttyUSB0", "/dev/video0")), 0);
+  // One by name and any other: not the same twice.
+  const both = {
+    GenericResources: [
+      ...claims("/dev/video0").GenericResources,
+      { DiscreteResourceSpec: { Kind: "dev", Value: 1 } },
+    ],
+  };
+  assert.equal(free.room(both), 1);
+  assert.deepEqual(free.choose(both), claims("/dev/video0", "/dev/video1").GenericResources);
+  free.give(first);
+  assert.equal(free.room(claims("/dev/ttyUSB0")), 1);
+});
+
+Deno.test("NodeResources: a path that was pulled out does not fit any more, and does not come back with its task", () => {
+  const held = task(claims("/dev/video0"), [...claims("/dev/video0").GenericResources]);
+  const free = new NodeResources({ Resources: {}, Facts: { dev: [] } });
+  assert.equal(free.fits(held), false);
+  free.take(held);
+  free.give(held);
+  assert.equal(free.room(claims("/dev/video0")), 0);
 });

@@ -3,6 +3,7 @@ import {
   advertiseAddress,
   hostOf,
   isForeign,
+  movedAddresses,
   portOf,
   requestedAddresses,
 } from "../../../manager/process/addresses.ts";
@@ -71,4 +72,30 @@ Deno.test("Advertised address: a request names an address or an interface, and a
       wrong,
     );
   }
+});
+
+Deno.test("Data path address: of the request, else of the flags; an interface counts for its address, a later start may name another", () => {
+  const interfaces = [v4("eth0", "192.0.2.7"), v4("wg0", "10.8.0.7")];
+  const ask = (DataPathAddr: string, dataPath?: string) =>
+    requestedAddresses(
+      { DataPathAddr },
+      { listen: undefined, advertise: "192.0.2.7:1", dataPath },
+      interfaces,
+    ).dataPath;
+  assert.equal(ask(""), undefined);
+  assert.equal(ask("wg0"), "10.8.0.7");
+  assert.equal(ask("", "10.8.0.7"), "10.8.0.7");
+  assert.equal(ask("192.0.2.7", "wg0"), "192.0.2.7");
+  for (const wrong of ["eth1", "0.0.0.0", "10.8.0.7:1"]) {
+    assert.throws(
+      () => ask(wrong),
+      /data path address must be a non-zero IP address or network interface/,
+      wrong,
+    );
+  }
+  const before = { listen: "0.0.0.0:1", advertise: "192.0.2.7:1", dataPath: "10.8.0.7" };
+  const moved = (dataPath?: string) =>
+    movedAddresses(before, { listen: undefined, advertise: undefined, dataPath }, () => interfaces);
+  assert.deepEqual(moved(), before);
+  assert.deepEqual(moved("eth0"), { ...before, dataPath: "192.0.2.7" });
 });

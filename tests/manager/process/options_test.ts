@@ -28,6 +28,7 @@ Deno.test("run-manager: every flag is taken", () => {
       "T",
     ]
       .concat("--no-agent", "--hostname", "pi", "--label", "a=b=c", "--label", "d=", "--docker", "none")
+      .concat("--data-path-addr", "192.0.2.7")
       .concat("--skip-entry", "7", "--skip-entry=9", "--skip-record", "tasks/abc"),
     "/here",
   );
@@ -35,6 +36,7 @@ Deno.test("run-manager: every flag is taken", () => {
     stateDir: "/s",
     listen: "127.0.0.1:1",
     advertise: "10.0.0.1:2377",
+    dataPath: "192.0.2.7",
     apiSocket: "/a.sock",
     join: ["h:1", "h2:2377"],
     token: "T",

@@ -6,11 +6,12 @@ import { Fleet } from "../orchestrator/harness.ts";
 
 const REFUSED = new CoveyError("unavailable", "Cannot propose: refused proposal");
 
-/** Fails every running task of a service at once. */
+/** Fails every running task of a service at once: in one transaction, so that no commit of restarts is this one's too. */
 async function failAll(fleet: Fleet, id: string): Promise<void> {
-  await fleet.store.batch(fleet.running(id), (tx, { ID }) => {
-    const task = tx.get("tasks", ID)!;
-    tx.update("tasks", { ...task, Status: { ...task.Status, State: "failed", Message: "failed" } });
+  await fleet.store.update((tx) => {
+    for (const task of fleet.running(id)) {
+      tx.update("tasks", { ...task, Status: { ...task.Status, State: "failed", Message: "failed" } });
+    }
   });
 }
 

@@ -1,6 +1,8 @@
 import assert from "node:assert/strict";
 import type { PortConfig, TaskSpec } from "../../../api/service.ts";
-import { Fleet, type NodeOptions } from "../orchestrator/harness.ts";
+import type { Task } from "../../../api/task.ts";
+import { newTask } from "../../../manager/task/task.ts";
+import { Fleet, makeService, type NodeOptions } from "../orchestrator/harness.ts";
 
 async function fleetOf(nodes: Record<string, NodeOptions>): Promise<Fleet> {
   const fleet = await Fleet.of([]);
@@ -219,6 +221,35 @@ Deno.test("Scheduler: a volume or log driver that the engine lacks is explained 
   ]);
 });
 
+Deno.test("Scheduler: nodes that cannot do overlay networks are passed over, by runtime", async () => {
+  await using fleet = await fleetOf({ a: {}, b: {} });
+  const NetworkAttachments = [{ NetworkID: "net", Addresses: ["10.0.1.5/24"] }];
+  const service = makeService("web", { Replicated: { Replicas: 1 } });
+  const task: Task = {
+    ...newTask(service, { slot: 1 }, undefined, fleet.clock, fleet.random),
+    ID: "t1",
+    NetworkAttachments,
+    Status: { Timestamp: "", State: "pending", Message: "" },
+  };
+  await fleet.store.update((tx) => {
+    tx.create("services", service);
+    tx.create("tasks", task);
+  });
+  await fleet.clock.advance(1000);
+  assert.equal(
+    fleet.store.get("tasks", "t1")!.Status.Err,
+    "no suitable node (missing network support on 2 nodes)",
+  );
+  const able = (id: string, OverlayRuntimes: string[]) =>
+    fleet.setNode(id, (node) => ({ ...node, Description: { ...node.Description!, OverlayRuntimes } }));
+  await able("a", ["container"]);
+  await fleet.clock.advance(1000);
+  assert.equal(fleet.store.get("tasks", "t1")!.NodeID, "");
+  await able("b", ["container", "process"]);
+  await fleet.clock.advance(1000);
+  assert.equal(fleet.store.get("tasks", "t1")!.NodeID, "b");
+});
+
 Deno.test("Scheduler: constraints that nobody meets are explained", async () => {
   await using fleet = await fleetOf({ a: {}, b: {} });
   const web = await fleet.replicated("web", 1, { template: { Placement: { Constraints: ["node.id==x"] } } });
@@ -286,4 +317,67 @@ Deno.test("Scheduler: a new leader counts what runs already", async () => {
   const more = await fleet.replicated("more", 1, { template: reserve(1) });
   assert.deepEqual(fleet.placement(web), { a: 2, b: 1 });
   assert.deepEqual(pendingReasons(fleet, more), ["no suitable node (insufficient resources on 2 nodes)"]);
+});
+
+Deno.test("Scheduler: places no more than 10,000 tasks in one turn; the rest follows, evenly", async () => {
+  await using fleet = await fleetOf({ a: {}, b: {}, c: {} });
+  const { store } = fleet, batch = store.batch.bind(store) as (...args: unknown[]) => Promise<void>;
+  let most = 0;
+  store.batch = (items: Iterable<unknown>, ...rest: unknown[]) => {
+    const tasks = Array.isArray(items) ? items.filter((item) => item.assigned) : [];
+    most = Math.max(most, tasks.length);
+    return batch(items, ...rest);
+  };
+  const web = await fleet.replicated("web", 24_000);
+  await fleet.clock.advance(2000);
+  assert.deepEqual(fleet.placement(web), { a: 8000, b: 8000, c: 8000 });
+  assert.equal(most, 10_000);
+});
+
+Deno.test("Scheduler: many services that ask for too much all wait with the reason, and small ones do not wait for them", async () => {
+  await using fleet = await fleetOf({ a: { resources: { NanoCPUs: 1e9 } } });
+  const big = [];
+  for (let i = 0; i < 5; i++) big.push(await fleet.replicated(`big${i}`, 2, { template: reserve(2) }));
+  const small = await fleet.replicated("small", 2, { template: reserve(0.5) });
+  for (const id of big) {
+    const reason = "no suitable node (insufficient resources on 1 node)";
+    assert.deepEqual(pendingReasons(fleet, id), [reason, reason]);
+  }
+  assert.deepEqual(fleet.placement(small), { a: 2 });
+});
+
+Deno.test("Scheduler: services of one tick are spread by the nodes' tasks in all (55)", async () => {
+  await using fleet = await fleetOf({ a: {}, b: {}, c: {}, d: {} });
+  const ids = await Promise.all(Array.from({ length: 8 }, (_, i) => fleet.replicated(`s${i}`, 1)));
+  const nodes = ids.flatMap((id) => Object.keys(fleet.placement(id))).sort();
+  assert.deepEqual(nodes, ["a", "a", "b", "b", "c", "c", "d", "d"]);
+});
+
+Deno.test("Scheduler: a removed node's tasks do not count where it was, nor when it comes again", async () => {
+  await using fleet = await fleetOf({ a: {}, b: {} });
+  await fleet.replicated("web", 4);
+  await fleet.store.update((tx) => tx.delete("nodes", "a"));
+  await fleet.clock.advance(70_000);
+  await fleet.node("a", {});
+  assert.deepEqual(fleet.placement(await fleet.replicated("one", 1)), { a: 1 });
+  assert.deepEqual(fleet.placement(await fleet.replicated("two", 3)), { a: 2, b: 1 });
+});
+
+Deno.test("Scheduler: a claimed path below /dev is one task's alone, wherever it is plugged in (67)", async () => {
+  await using fleet = await fleetOf({ a: {}, b: {} });
+  const plug = (id: string, ...dev: string[]) =>
+    fleet.setNode(id, (node) => ({ ...node, Description: { ...node.Description!, Facts: { dev } } }));
+  await plug("b", "/dev/ttyUSB0");
+  const claim = { GenericResources: [{ NamedResourceSpec: { Kind: "dev", Value: "/dev/ttyUSB0" } }] };
+  const modem = await fleet.replicated("modem", 2, { template: { Resources: { Reservations: claim } } });
+  assert.deepEqual(fleet.placement(modem), { b: 1 });
+  assert.deepEqual(fleet.running(modem)[0]!.AssignedGenericResources, claim.GenericResources);
+  assert.deepEqual(pendingReasons(fleet, modem), ["no suitable node (insufficient resources on 2 nodes)"]);
+  await plug("a", "/dev/ttyUSB0");
+  await fleet.clock.advance(2000);
+  assert.deepEqual(fleet.placement(modem), { a: 1, b: 1 });
+  await plug("b");
+  await fleet.clock.advance(10_000);
+  assert.deepEqual(fleet.placement(modem), { a: 1 });
+  assert.equal(pendingReasons(fleet, modem).length, 1);
 });

@@ -10,6 +10,7 @@ import {
   type Write,
 } from "../../../manager/store/entry.ts";
 import { ObjectReader } from "../../../manager/store/object_reader.ts";
+import { MAX_VALUE_DEPTH } from "../../../transport/limits.ts";
 
 /** Text of any UTF-16 units. */
 function units(maxLength: number): fc.Arbitrary<string> {
@@ -140,4 +141,27 @@ Deno.test("Entry: a write that could not be read back names its object and what 
     message: /^Cannot write tasks t: .*bigint/,
   });
   throws(() => encodedWrite(writeOf("\ud800")), /half of a surrogate pair/);
+});
+
+Deno.test("Entry: an object's bytes are the same whether its spec was written before or not", () => {
+  const plain = fc.jsonValue({ maxDepth: 3 }).filter((value) => typeof value === "object" && value !== null);
+  fc.assert(fc.property(plain, fc.array(fc.string(), { minLength: 2, maxLength: 4 }), (Spec, ids) => {
+    const write = (ID: string, spec: unknown): Write => ({
+      action: "update",
+      table: "tasks",
+      object: { ID, Version: { Index: 1 }, CreatedAt: "", UpdatedAt: "", Spec: spec } as Meta,
+    });
+    for (const id of ids) {
+      deepStrictEqual(encodedWrite(write(id, Spec)), encodedWrite(write(id, structuredClone(Spec))));
+    }
+  }));
+});
+
+Deno.test("Entry: a spec that may stand in a record is refused where it stands a level deeper", () => {
+  // A record has it two levels deep, an entry three.
+  let Spec: unknown = {};
+  for (let depth = 1; depth < MAX_VALUE_DEPTH - 2; depth++) Spec = { Spec };
+  const object = { ID: "t", Version: { Index: 1 }, CreatedAt: "", UpdatedAt: "", Spec } as Meta;
+  doesNotThrow(() => encodeRecord(1, object));
+  throws(() => encodedWrite({ action: "update", table: "tasks", object }), /nested deeper/);
 });

@@ -169,7 +169,7 @@ Deno.test("Updater: a device whose agent does not swap by itself is updated as e
 Deno.test("Updater: the old task's room on the node is its successor's", async () => {
   const Reservations = {
     MemoryBytes: 5e9,
-    GenericResources: [{ NamedResourceSpec: { Kind: "gpu", Value: "" } }],
+    GenericResources: [{ NamedResourceSpec: { Kind: "gpu", Value: "a" } }],
   };
   const GenericResources = [{ NamedResourceSpec: { Kind: "gpu", Value: "a" } }];
   const fleet = new Fleet((task) => versionOf(task) === "" ? "running" : undefined);

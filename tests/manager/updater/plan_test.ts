@@ -35,9 +35,14 @@ function slot(place: string, matches: number[]): SlotFacts {
     dirty: true,
     runningMs: undefined,
     crowded: false,
+    copies: false,
     stage: undefined,
     returned: false,
     first: undefined,
+    last: undefined,
+    unreachable: false,
+    oldRunningMs: -Infinity,
+    groups: [],
     matches,
   };
 }
@@ -93,7 +98,14 @@ class Model {
 
   constructor(count: number, readonly policy: Policy) {
     const slots = Array.from({ length: count }, (_, i) => slot(String(i), i % 5 === 0 ? [0, 1] : []));
-    this.state = { times: TIMES, date: ROLLOUT.StageStartedAt, rollout: ROLLOUT, slots, hasPrevious: true };
+    this.state = {
+      times: TIMES,
+      date: ROLLOUT.StageStartedAt,
+      rollout: ROLLOUT,
+      slots,
+      absent: [],
+      hasPrevious: true,
+    };
   }
 
   get nowMs(): number {

@@ -293,3 +293,23 @@ Deno.test("Rollout: who joins gets, and a failed update goes back to, the last s
   assert.equal(fleet.service(id).UpdateStatus!.State, "rollback_completed");
   assert.deepEqual(fleet.versions(id), { "": 21 });
 });
+
+Deno.test("Rollout: without a device that holds the version it is not over, and who comes back is reached stage by stage", async () => {
+  const { fleet, id } = await staged([{ Percent: 1 }, { Percent: 100 }], isNew);
+  await using _ = fleet;
+  for (let i = 1; i < 20; i++) await fleet.availability(`d${i}`, "drain");
+  await fleet.clock.advance(10_000);
+  fleet.agents.fate = (task) => isNew(task) ? undefined : "running";
+  await fleet.release(id, "v2");
+  await fleet.clock.advance(1000);
+  assert.deepEqual([...reached(fleet, id)], ["d0"]);
+  await fleet.state("d0", "down");
+  await fleet.availability("d0", "drain");
+  await fleet.clock.advance(60_000);
+  assert.equal(state(fleet, id), "rolling");
+  fleet.agents.fate = (task) => isNew(task) ? "failed" : "running";
+  for (const name of ["d1", "d2", "d3"]) await fleet.availability(name, "active");
+  await fleet.clock.advance(60_000);
+  assert.equal(reached(fleet, id).size, 2, "the one that left, and one canary");
+  assert.equal(state(fleet, id), "paused");
+});

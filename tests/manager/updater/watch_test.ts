@@ -2,6 +2,7 @@
 import assert from "node:assert/strict";
 import type { RolloutStage } from "../../../api/rollout.ts";
 import type { Task } from "../../../api/task.ts";
+import { controlRollout } from "../../../manager/control/rollouts.ts";
 import { Fleet, versionOf } from "../orchestrator/harness.ts";
 
 const SECOND_NS = 1e9, MONITOR_MS = 20_000, HOUR_MS = 3_600_000;
@@ -128,4 +129,46 @@ Deno.test("Rollout: what has proved itself stays proven, though its device falls
   await fleet.agents.report(canary.ID, "failed");
   await fleet.clock.advance(60_000);
   assert.deepEqual([rollout().State, rollout().Failed, reached()], ["awaiting_promotion", 0, 1]);
+});
+
+Deno.test("Rollout: a canary that fails while nobody looks on does no better by its restarts", async () => {
+  const { fleet, id, canary, reached, rollout } = await atCanary();
+  await using _ = fleet;
+  await controlRollout(fleet.store, fleet.clock, id, "pause");
+  // It fails, again and again, until nothing is left of the task that the rollout had put there.
+  fleet.agents.fate = (task) => isNew(task) ? undefined : "running";
+  await fleet.agents.report(canary.ID, "failed");
+  for (let nth = 0; nth < 8; nth++) {
+    await fleet.clock.advance(6000);
+    const next = fleet.wanted(id).find(isNew)!;
+    await fleet.agents.report(next.ID, "running");
+    await fleet.clock.advance(1000);
+    await fleet.agents.report(next.ID, "failed");
+  }
+  assert.ok(!fleet.all(id).some(({ ID }) => ID === canary.ID));
+  await fleet.clock.advance(6000);
+  await fleet.agents.report(fleet.wanted(id).find(isNew)!.ID, "running");
+  await controlRollout(fleet.store, fleet.clock, id, "resume");
+  await fleet.clock.advance(1000);
+  assert.equal(reached(), 1);
+  await fleet.agents.report(fleet.wanted(id).find(isNew)!.ID, "failed");
+  await fleet.clock.advance(60_000);
+  assert.deepEqual([rollout().State, reached()], ["paused", 1]);
+});
+
+Deno.test("Rollout: resumed after its only canary failed, it goes on once that canary does well", async () => {
+  const { fleet, id, canary, reached, rollout } = await atCanary();
+  await using _ = fleet;
+  await fleet.agents.report(canary.ID, "failed");
+  await fleet.clock.advance(10_000);
+  assert.equal(rollout().State, "paused");
+  await controlRollout(fleet.store, fleet.clock, id, "resume");
+  await fleet.clock.advance(MONITOR_MS - 5000);
+  assert.equal(reached(), 1);
+  // Once more, which is not the last chance.
+  await fleet.agents.report(fleet.wanted(id).find(isNew)!.ID, "failed");
+  await fleet.clock.advance(MONITOR_MS);
+  assert.equal(reached(), 1);
+  await fleet.clock.advance(3 * MONITOR_MS);
+  assert.deepEqual([rollout().State, reached()], ["completed", 10]);
 });

@@ -93,4 +93,12 @@ export const REGRESSIONS: readonly Regression[] = [
     found: "a clock that was set forward ended the monitor period of a canary that failed a moment later",
     test: "tests/manager/updater/watch_test.ts",
   },
+  {
+    seed: 44491,
+    commit: "6247e94",
+    rule: "RO",
+    found:
+      "a rollout by stages that had no device left was over, and who came back had what nobody had proved",
+    test: "tests/manager/updater/stages_test.ts",
+  },
 ];

@@ -4,6 +4,7 @@ import { withinVersions } from "../../../../manager/http/api_version.ts";
 import type { EngineEntry } from "../../../../manager/http/front/engine_pipe.ts";
 import { MAX_BODY_BYTES } from "../../../../manager/http/front/request_body.ts";
 import { withText } from "../../../../manager/http/front/whole_text.ts";
+import { SOCKET_ORIGIN } from "../../../../api/socket_origin.ts";
 
 const encoder = new TextEncoder();
 const decoder = new TextDecoder();
@@ -117,7 +118,7 @@ Deno.test("Control socket: what is known of an answer is written as the answer i
   const text = '{"name":"Gerät"}', contentType = "application/json";
   const answer = () => new Response(text, { status: 201, headers: { "Content-Type": contentType } });
   const heads: string[] = [];
-  for (const fetch of [answer, () => withText(answer(), { text, contentType })]) {
+  for (const fetch of [answer, () => withText(answer(), { parts: [text], contentType })]) {
     await withSocket({ fetch, headers: { "Api-Version": "1.41" } }, async (connect) => {
       using client = await connect();
       await client.send("POST /services/create HTTP/1.1\r\nContent-Length: 2\r\n\r\n{}");
@@ -132,6 +133,38 @@ Deno.test("Control socket: what is known of an answer is written as the answer i
   const post = `HTTP/1.1 201 Created\r\n${common}${length}`;
   const head = `HTTP/1.1 201 Created\r\n${common}connection: close\r\n${length}`;
   assert.deepEqual(heads, [post, head, post, head]);
+});
+
+Deno.test("Control socket: much text goes in chunks, whole characters each, to clients that take them", async () => {
+  const contentType = "application/json";
+  const parts = Array.from({ length: 20_000 }, (_, nth) => `"Gerät 📦 ${nth}",`), text = parts.join("");
+  const fetch = () => withText(new Response(text), { parts, contentType });
+  await withSocket({ fetch }, async (connect, path) => {
+    const client = Deno.createHttpClient({ proxy: { transport: "unix", path } });
+    const answer = await globalThis.fetch(`${SOCKET_ORIGIN}/services`, { client });
+    assert.equal(answer.headers.get("content-length"), null);
+    assert.ok(await answer.text() === text);
+    client.close();
+    using old = await connect();
+    await old.send("GET /services HTTP/1.0\r\n\r\n");
+    const length = encoder.encode(text).length;
+    assert.match(await old.until("\r\n\r\n"), new RegExp(`content-length: ${length}\r\n`));
+    assert.ok((await old.until()).endsWith(' 19999",'));
+  });
+});
+
+Deno.test("Control socket: headers are found whatever their case, and joined where a name comes twice", async () => {
+  const fetch = ({ headers }: Request) =>
+    Response.json([headers.get("X-NAME"), headers.get("x-none"), headers.has("host"), [
+      ...new Headers(headers),
+    ]]);
+  await withSocket({ fetch }, async (connect) => {
+    using client = await connect();
+    await client.send("GET /a HTTP/1.1\r\nHost: h\r\nx-Name: 1\r\nX-name: 2\r\n\r\n");
+    await client.until("\r\n\r\n");
+    const all = [["host", "h"], ["x-name", "1, 2"]];
+    assert.deepEqual(JSON.parse(await client.until("]]]")), ["1, 2", null, true, all]);
+  });
 });
 
 Deno.test("Control socket: a request is what was sent, whatever is asked of it", async () => {

@@ -1,0 +1,80 @@
+/** Puts together what keeps the cluster's networks on this node. */
+import { systemClock } from "../api/clock.ts";
+import { CoveyError } from "../api/errors.ts";
+import { getLogger } from "../api/log.ts";
+import { systemRandom } from "../api/random.ts";
+import { networkHelper } from "../network/helper_client.ts";
+import { NetworkKeeper } from "../network/keeper.ts";
+import type { TasksHere } from "../network/askers.ts";
+import type { Resolver } from "../network/resolver.ts";
+import type { AgentOptionsFromFlags } from "./options.ts";
+import type { StateFolder } from "./state_folder.ts";
+
+const logger = getLogger(["covey", "network"]);
+
+/** The host's own resolvers are asked for all other names. */
+const HOST_CONFIG = "/etc/resolv.conf";
+
+/**
+ * The networks of the node `nodeID` as an earlier agent left them, with the answers to questions for names; undefined where there
+ * are no containers to be in them.
+ */
+export async function openNetworks(
+  options: AgentOptionsFromFlags,
+  folder: StateFolder,
+  nodeID: string,
+  tasks: TasksHere,
+): Promise<NetworkKeeper | undefined> {
+  if (options.docker === "none") return undefined;
+  const names = new NameService(tasks, () => keeper);
+  const keeper: NetworkKeeper = new NetworkKeeper({
+    helper: networkHelper(nodeID, systemClock, options.networkHelper),
+    clock: systemClock,
+    dataPath: options.dataPath,
+    tasks,
+    storage: { load: () => folder.networks(), save: (text) => folder.saveNetworks(text) },
+    onUse: (isUsed) => names.use(isUsed),
+  });
+  await keeper.load();
+  return keeper;
+}
+
+/** The resolver, while the node has networks; its code is not loaded before. */
+class NameService {
+  readonly #tasks: TasksHere;
+  readonly #keeper: () => NetworkKeeper;
+  #resolver: Resolver | undefined;
+  #work: Promise<void> = Promise.resolve();
+
+  constructor(tasks: TasksHere, keeper: () => NetworkKeeper) {
+    this.#tasks = tasks;
+    this.#keeper = keeper;
+  }
+
+  use(isUsed: boolean): void {
+    this.#work = this.#work.then(() => isUsed ? this.#open() : this.#close()).catch((thrown) => {
+      logger.warn("Cannot answer questions for names: {message}", {
+        message: CoveyError.from(thrown).message,
+      });
+    });
+  }
+
+  async #open(): Promise<void> {
+    const { Resolver } = await import("../network/resolver.ts");
+    const resolver = new Resolver({
+      told: this.#keeper().told,
+      tasks: this.#tasks,
+      askers: this.#keeper().askers,
+      clock: systemClock,
+      random: systemRandom,
+      hostConfig: () => Deno.readTextFile(HOST_CONFIG),
+    });
+    await resolver.open();
+    this.#resolver = resolver;
+  }
+
+  #close(): void {
+    this.#resolver?.close();
+    this.#resolver = undefined;
+  }
+}

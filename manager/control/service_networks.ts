@@ -1,0 +1,91 @@
+/** Whether a service can have the networks and the ports that it asks for (SwarmKit `controlapi/service.go`). */
+import { CoveyError, type FieldProblem } from "../../api/errors.ts";
+import { clusterNetworks } from "../../api/predefined_network.ts";
+import { type PortConfig, publishesByIngress, type Service, type ServiceSpec } from "../../api/service.ts";
+import { networkMissing } from "../../api/validate/mod.ts";
+import { ingressNetwork } from "../cluster/networks.ts";
+import type { ReadView } from "../store/mod.ts";
+
+/**
+ * Throws `invalid_argument` where a network is not there or not for services, where a port is another service's, and where
+ * no node of the cluster could do it; `failed_precondition` without an ingress network. `id` is the service's own, on an
+ * update.
+ */
+export function requireNetworks(view: ReadView, spec: ServiceSpec, id?: string): void {
+  const problems: FieldProblem[] = [];
+  spec.TaskTemplate.Networks?.forEach(({ Target }, index) => {
+    if (!clusterNetworks({ Networks: [{ Target }] }).length) return;
+    const network = view.get("networks", Target), field = `TaskTemplate.Networks[${index}].Target`;
+    if (network === undefined || network.RemovedAt !== undefined) {
+      problems.push({ field, message: networkMissing(Target) });
+    } else if (network.Spec.Ingress) {
+      const { Name } = network.Spec;
+      const message = `Service cannot be explicitly attached to the ingress network "${Name}"`;
+      problems.push({ field, message });
+    }
+  });
+  problems.push(...portProblems(view, spec, id));
+  if (problems.length === 0) problems.push(...abilityProblems(view, spec));
+  if (problems.length > 0) throw CoveyError.invalid("use the service spec", problems);
+  if (!publishesByIngress(spec) || ingressNetwork(view) !== undefined) return;
+  throw new CoveyError(
+    "failed_precondition",
+    "service needs ingress network, but no ingress network is present",
+  );
+}
+
+/** Ports in ingress mode are one service's on every node; those in host mode are its node's to give. */
+function portProblems(view: ReadView, { EndpointSpec }: ServiceSpec, id: string | undefined): FieldProblem[] {
+  const ports = (EndpointSpec?.Ports ?? []).filter(({ PublishedPort }) => PublishedPort !== undefined);
+  if (ports.length === 0) return [];
+  const problems: FieldProblem[] = [];
+  for (const other of view.all("services")) {
+    if (other.ID === id) continue;
+    for (const taken of portsOf(other)) {
+      const port = ports.find((each) => clash(each, taken));
+      if (port === undefined) continue;
+      const as = taken.PublishMode === "ingress" ? "an ingress port" : "a host-published port";
+      problems.push({
+        field: `EndpointSpec.Ports[${EndpointSpec!.Ports!.indexOf(port)}].PublishedPort`,
+        message:
+          `port '${port.PublishedPort}' is already in use by service '${other.Spec.Name}' (${other.ID}) as ${as}`,
+      });
+    }
+  }
+  return problems;
+}
+
+/** What the spec asks for, and the numbers that were chosen where it left them open. */
+function portsOf({ Spec, Endpoint }: Service): PortConfig[] {
+  return [...(Spec.EndpointSpec?.Ports ?? []), ...(Endpoint?.Ports ?? [])];
+}
+
+function clash(one: PortConfig, other: PortConfig): boolean {
+  return one.PublishedPort === other.PublishedPort && one.Protocol === other.Protocol &&
+    (one.PublishMode === "ingress" || other.PublishMode === "ingress");
+}
+
+function abilityProblems(view: ReadView, spec: ServiceSpec): FieldProblem[] {
+  const { TaskTemplate, EndpointSpec } = spec;
+  const wants = clusterNetworks(TaskTemplate).length > 0
+    ? "TaskTemplate.Networks"
+    : publishesByIngress(spec)
+    ? `EndpointSpec.Ports[${
+      EndpointSpec!.Ports!.findIndex((each) => each.PublishMode === "ingress")
+    }].PublishMode`
+    : undefined;
+  const nodes = wants === undefined ? [] : view.all("nodes");
+  if (
+    wants === undefined ||
+    nodes.some((node) => node.Description?.OverlayRuntimes?.includes(TaskTemplate.Runtime))
+  ) {
+    return [];
+  }
+  const reason = nodes.find((node) => node.Description?.MissingOverlay)?.Description?.MissingOverlay;
+  const what = wants === "TaskTemplate.Networks" ? "overlay networks are" : "the routing mesh (ingress) is";
+  const why = `no node of the cluster has them for ${TaskTemplate.Runtime} tasks${
+    reason ? ` (${reason})` : ""
+  }`;
+  const instead = wants === "TaskTemplate.Networks" ? "" : ", use host";
+  return [{ field: wants, message: `${what} not available yet: ${why}${instead}` }];
+}

@@ -1,0 +1,128 @@
+/**
+ * Who is where in the cluster's networks: made from the store, and kept up with each commit at the cost of what changed in
+ * it. Pure.
+ */
+import { deepEqual } from "../../api/deep_equal.ts";
+import { parseIPv4 } from "../../api/ipv4.ts";
+import { MTU_OPTION, type Network, type NetworkAttachment } from "../../api/network.ts";
+import {
+  type AssignedNetwork,
+  type AssignedPeer,
+  DEFAULT_DATA_PATH_PORT,
+} from "../../api/network_assignment.ts";
+import type { Node } from "../../api/node.ts";
+import { compareStates, isTerminal } from "../../api/task_state.ts";
+import type { Task } from "../../api/task.ts";
+import type { ReadView } from "../store/store.ts";
+import { clusterOf } from "../cluster/cluster_object.ts";
+
+/** A node whose part in a network changed. */
+export interface Place {
+  NetworkID: string;
+  NodeID: string;
+}
+
+/** True for a task that is on its node, or about to be. */
+function isOnNode({ NodeID, Status }: Task): boolean {
+  return NodeID !== "" && compareStates(Status.State, "assigned") >= 0 && !isTerminal(Status.State);
+}
+
+/** Where other nodes send what is for a node's overlay networks; undefined while nobody knows. */
+function dataPathAddr({ Description, Status }: Node): string | undefined {
+  return (Description?.DataPathAddr ?? Status.Addr) || undefined;
+}
+
+/** Addresses by network, by node, by who has them there. */
+export class NetworkMap {
+  readonly #networks = new Map<string, Map<string, Map<string, string>>>();
+
+  /** Begins anew from what the store says. */
+  rebuild(view: ReadView): void {
+    this.#networks.clear();
+    for (const task of view.all("tasks")) this.task(task, undefined);
+    for (const node of view.all("nodes")) this.node(node, undefined);
+  }
+
+  /** The nodes that are in a network. */
+  nodes(id: string): Iterable<string> {
+    return this.#networks.get(id)?.keys() ?? [];
+  }
+
+  /** Notes a task that is there now, or is gone, and what it was before; returns where that changes something. */
+  task(task: Task | undefined, old: Task | undefined): Place[] {
+    const before = old && old.NetworkAttachments && isOnNode(old) ? old : undefined;
+    const after = task && task.NetworkAttachments && isOnNode(task) ? task : undefined;
+    // What a task was given never changes.
+    if (before?.NodeID === after?.NodeID) return [];
+    return [
+      ...before ? this.#remove(before.NodeID, before.ID, before.NetworkAttachments!) : [],
+      ...after ? this.#add(after.NodeID, after.ID, after.NetworkAttachments!) : [],
+    ];
+  }
+
+  /** The same for a node. */
+  node(node: Node | undefined, old: Node | undefined): Place[] {
+    const id = (node ?? old)!.ID, holder = `node/${id}`;
+    const before = old?.Attachments ?? [], after = node?.Attachments ?? [];
+    if (!deepEqual(before, after)) {
+      const places = [...this.#remove(id, holder, before), ...this.#add(id, holder, after)];
+      return [...new Map(places.map((place) => [place.NetworkID, place])).values()];
+    }
+    const hasMoved = node !== undefined && old !== undefined && dataPathAddr(node) !== dataPathAddr(old);
+    if (!hasMoved) return [];
+    const networks = [...this.#networks].filter(([, nodes]) => nodes.has(id));
+    return networks.map(([NetworkID]) => ({ NetworkID, NodeID: id }));
+  }
+
+  /** What other nodes have to know of a node in a network; undefined if it is not in it, or cannot be reached. */
+  peer(view: ReadView, { NetworkID, NodeID }: Place): AssignedPeer | undefined {
+    const held = this.#networks.get(NetworkID)?.get(NodeID), node = view.get("nodes", NodeID);
+    const DataPathAddr = node && dataPathAddr(node);
+    if (held === undefined || DataPathAddr === undefined) return undefined;
+    const Addresses = [...new Set(held.values())].sort((a, b) => parseIPv4(a)! - parseIPv4(b)!);
+    return { NetworkID, NodeID, DataPathAddr, Addresses };
+  }
+
+  #add(NodeID: string, holder: string, attachments: readonly NetworkAttachment[]): Place[] {
+    return attachments.map(({ NetworkID, Addresses: [address = ""] }) => {
+      const nodes = this.#networks.get(NetworkID) ?? new Map<string, Map<string, string>>();
+      const held = nodes.get(NodeID) ?? new Map<string, string>();
+      this.#networks.set(NetworkID, nodes.set(NodeID, held.set(holder, address.split("/", 1)[0]!)));
+      return { NetworkID, NodeID };
+    });
+  }
+
+  #remove(NodeID: string, holder: string, attachments: readonly NetworkAttachment[]): Place[] {
+    return attachments.map(({ NetworkID }) => {
+      const nodes = this.#networks.get(NetworkID), held = nodes?.get(NodeID);
+      held?.delete(holder);
+      if (held?.size === 0) nodes?.delete(NodeID);
+      if (nodes?.size === 0) this.#networks.delete(NetworkID);
+      return { NetworkID, NodeID };
+    });
+  }
+}
+
+/** What `nodeID` has to know of a network itself; undefined if there is none. */
+export function assignedNetwork(view: ReadView, id: string, nodeID: string): AssignedNetwork | undefined {
+  const network = view.get("networks", id);
+  if (network === undefined) return undefined;
+  const { ID, Spec, VNI, Subnets } = network;
+  const own = view.get("nodes", nodeID)?.Attachments?.find(({ NetworkID }) => NetworkID === id);
+  const [NodeAddress] = own?.Addresses ?? [], MTU = mtuOf(network);
+  return {
+    ID,
+    Name: Spec.Name,
+    VNI,
+    DataPathPort: clusterOf(view)?.DataPathPort ?? DEFAULT_DATA_PATH_PORT,
+    Subnets: Subnets.map(({ Subnet, Gateway }) => ({ Subnet, Gateway })),
+    ...(NodeAddress !== undefined && { NodeAddress }),
+    Internal: Spec.Internal ?? false,
+    Ingress: Spec.Ingress ?? false,
+    ...(MTU !== undefined && { MTU }),
+  };
+}
+
+function mtuOf({ Spec: { Options = {} } }: Network): number | undefined {
+  return Object.hasOwn(Options, MTU_OPTION) ? Number(Options[MTU_OPTION]) : undefined;
+}

@@ -1,0 +1,275 @@
+/**
+ * Keeps the node's part of the cluster's networks as the manager tells of it: what changed is asked of the helper, what failed
+ * is tried again.
+ *
+ *     told ---> planned ---> asked of the helper ---> ready: containers can be attached
+ *                  ^                 |
+ *                  '---- pause <-----'--- failed: the tasks that wait for it hear why
+ */
+import { Backoff } from "../api/backoff.ts";
+import { type CancelTimer, type Clock } from "../api/clock.ts";
+import type { AssignmentChange } from "../api/dispatcher.ts";
+import { CoveyError } from "../api/errors.ts";
+import { parseIPv4 } from "../api/ipv4.ts";
+import { getLogger } from "../api/log.ts";
+import type { AssignedNetwork } from "../api/network_assignment.ts";
+import { orAbort } from "../api/or_abort.ts";
+import { SayOnce } from "../api/say_once.ts";
+import type { OverlayNetworks, ReadyNetwork } from "../executors/executor.ts";
+import { Askers, type TasksHere } from "./askers.ts";
+import type { NetworkHelper } from "./helper_client.ts";
+import { NodeNetworks } from "./node_networks.ts";
+import { type HelperRequest, nameserverOf, networkDevice, planKept, planNetwork, planRules } from "./plan.ts";
+
+const log = getLogger(["covey", "network"]);
+
+/** Pauses before the helper is asked again for what it could not do: a module that is installed is found within a minute. */
+const RETRY_PAUSE = { minMs: 1000, maxMs: 60_000 };
+/** How long a task waits for its network before it says so and asks again. */
+const READY_LIMIT_MS = 10_000;
+
+/** What keeps the networks needs. */
+export interface NetworkKeeperOptions {
+  helper: NetworkHelper;
+  clock: Clock;
+  /** The node's own address for the networks; empty: none was named. */
+  dataPath: string;
+  /** Tasks that this node has. */
+  tasks: TasksHere;
+  /** What was told last, for a device that starts without a manager. */
+  storage: { load(): Promise<string | undefined>; save(text: string | undefined): Promise<void> };
+  /** Called when the node has got its first network, and when it has none any more. */
+  onUse?: (isUsed: boolean) => void;
+}
+
+/** The networks of one node. */
+export class NetworkKeeper implements OverlayNetworks {
+  readonly told: NodeNetworks = new NodeNetworks();
+  readonly askers: Askers;
+  readonly #options: NetworkKeeperOptions;
+  readonly #done = new Map<string, string>();
+  readonly #ready = new Map<string, number>();
+  readonly #backoff = new Backoff(RETRY_PAUSE);
+  readonly #said = new SayOnce();
+  readonly #failures = new Map<string, CoveyError>();
+  #news = Promise.withResolvers<void>();
+  #running: Promise<void> | undefined;
+  #saving: Promise<void> = Promise.resolve();
+  #isUnsaved = false;
+  #isDirty = false;
+  #isUsed = false;
+  #isClosed = false;
+  #isAble = false;
+  #cancelRetry: CancelTimer | undefined;
+
+  constructor(options: NetworkKeeperOptions) {
+    this.#options = options;
+    this.askers = new Askers(options.tasks);
+  }
+
+  /** Takes up what an earlier agent was told. */
+  async load(): Promise<void> {
+    const text = await this.#options.storage.load();
+    if (text === undefined) return;
+    try {
+      this.told.take(JSON.parse(text));
+    } catch {
+      return log.warn("What this node knew of its networks cannot be read; a manager tells it again");
+    }
+    this.#changed(false);
+  }
+
+  /** See {@linkcode OverlayNetworks}. What was possible once is not asked again. */
+  async check(signal: AbortSignal): Promise<void> {
+    if (this.#isAble) return;
+    const { dataPath } = this.#options;
+    if (dataPath !== "" && parseIPv4(dataPath) === undefined) {
+      const why = `networks are carried over IPv4, and this node's address for them is ${dataPath}`;
+      throw new CoveyError("failed_precondition", why);
+    }
+    await orAbort(this.#options.helper.ask("probe", []), signal);
+    this.#isAble = true;
+  }
+
+  /** Takes over the complete set. */
+  applyComplete(changes: readonly AssignmentChange[]): void {
+    const before = JSON.stringify(this.told);
+    this.told.clear();
+    for (const change of changes) this.told.apply(change);
+    if (JSON.stringify(this.told) !== before) this.#changed();
+  }
+
+  /** Takes over changes. */
+  apply(changes: readonly AssignmentChange[]): void {
+    let isChanged = false;
+    for (const change of changes) isChanged = this.told.apply(change) || isChanged;
+    if (isChanged) this.#changed();
+  }
+
+  /** See {@linkcode OverlayNetworks}. */
+  async ready(id: string, signal: AbortSignal): Promise<ReadyNetwork> {
+    const { clock } = this.#options, end = clock.monotonic() + READY_LIMIT_MS;
+    // Who is attached has to be known by the rules.
+    this.#program();
+    await orAbort(this.settled(), signal);
+    while (true) {
+      signal.throwIfAborted();
+      const network = this.told.networks.get(id), MTU = this.#ready.get(id);
+      if (network !== undefined && MTU !== undefined) {
+        return { Network: network, Device: networkDevice(network), MTU, Nameserver: nameserverOf(network) };
+      }
+      const failure = this.#failures.get(id), left = end - clock.monotonic();
+      if (failure !== undefined || left <= 0) throw notReady(network, id, failure);
+      const { promise, resolve } = Promise.withResolvers<void>();
+      const cancel = clock.setTimer(left, resolve);
+      await orAbort(Promise.race([promise, this.#news.promise]), signal).finally(cancel);
+    }
+  }
+
+  /** Removes everything that the node has of networks, as it leaves its cluster. */
+  async leave(): Promise<void> {
+    this.told.clear();
+    this.#save();
+    await this.settled();
+    await this.#options.helper.ask("leave", []).catch((thrown) => {
+      log.warn("Cannot remove all of this node's networks: {message}", {
+        message: CoveyError.from(thrown).message,
+      });
+    });
+    this.#done.clear();
+    this.#ready.clear();
+    this.#use(false);
+  }
+
+  /** Resolves when nothing is being asked of the helper, and all is kept. */
+  async settled(): Promise<void> {
+    while (this.#running) await this.#running;
+    await this.#saving;
+  }
+
+  /** Lets go of the helper; what it made stays. */
+  async close(): Promise<void> {
+    this.#isClosed = true;
+    this.#cancelRetry?.();
+    await this.settled();
+    await this.#options.helper.close();
+  }
+
+  #changed(save = true): void {
+    if (save) this.#save();
+    this.#backoff.reset();
+    this.#failures.clear();
+    this.#program();
+  }
+
+  /** One write at a time, of what is so by then. */
+  #save(): void {
+    const isWaiting = this.#isUnsaved;
+    this.#isUnsaved = true;
+    if (isWaiting) return;
+    this.#saving = this.#saving.then(() => {
+      this.#isUnsaved = false;
+      return this.#options.storage.save(this.told.isEmpty ? undefined : JSON.stringify(this.told));
+    }).catch((error) => {
+      log.warn("Cannot keep what this node was told of its networks: {message}", { message: error.message });
+    });
+  }
+
+  #program(): void {
+    this.#isDirty = true;
+    if (this.#isClosed || this.#running) return;
+    this.#cancelRetry?.();
+    this.#running = this.#run().finally(() => this.#running = undefined);
+  }
+
+  /** Never rejects. */
+  async #run(): Promise<void> {
+    while (this.#isDirty && !this.#isClosed) {
+      this.#isDirty = false;
+      if (this.told.isEmpty && this.#done.size === 0) return;
+      const isDone = await this.#round();
+      this.#news.resolve();
+      this.#news = Promise.withResolvers();
+      if (isDone || this.#isDirty) continue;
+      this.#cancelRetry = this.#options.clock.setTimer(this.#backoff.next(), () => this.#program());
+    }
+  }
+
+  /** Asks for all that is not so yet; false if something could not be done. One network holds up no other. */
+  async #round(): Promise<boolean> {
+    const failed: CoveyError[] = [];
+    // What is gone first: it may stand in the way of what comes.
+    await this.#ask("keep", planKept(this.told)).catch((error) => failed.push(error));
+    for (const [key] of this.#done) this.#forgetIfGone(key);
+    for (const network of [...this.told.networks.values()]) {
+      try {
+        for (const request of planNetwork(this.told, network, this.#options.dataPath)) {
+          const answer = await this.#ask(`${network.ID}/${request.verb}`, request);
+          if (request.verb === "network" && answer !== undefined) this.#ready.set(network.ID, Number(answer));
+          if (request.verb === "network") this.#use(true);
+        }
+        this.#failures.delete(network.ID);
+      } catch (thrown) {
+        const error = CoveyError.from(thrown);
+        this.#failures.set(network.ID, error);
+        this.#say(network.Name, error);
+        failed.push(error);
+      }
+    }
+    const rules = planRules(this.told, this.askers.refresh());
+    await this.#ask("rules", rules).catch((error) => {
+      failed.push(error);
+      this.#say("the rules of this node", error);
+    });
+    if (this.told.isEmpty && failed.length === 0) await this.#removeAll();
+    return failed.length === 0;
+  }
+
+  /** Without a network the node needs nothing at all. */
+  async #removeAll(): Promise<void> {
+    this.#use(false);
+    await this.#options.helper.ask("leave", []).catch(() => {});
+    this.#done.clear();
+  }
+
+  /** The answer; undefined for what is so already. */
+  async #ask(key: string, { verb, words }: HelperRequest): Promise<string | undefined> {
+    const text = words.join(" ");
+    if (this.#done.get(key) === text) return undefined;
+    // What was left half done is not what it was before.
+    this.#done.delete(key);
+    const answer = await this.#options.helper.ask(verb, words);
+    this.#done.set(key, text);
+    return answer;
+  }
+
+  #forgetIfGone(key: string): void {
+    const slash = key.indexOf("/"), id = key.slice(0, slash);
+    if (slash < 0 || this.told.networks.has(id)) return;
+    this.#done.delete(key);
+    this.#ready.delete(id);
+  }
+
+  #use(isUsed: boolean): void {
+    if (isUsed === this.#isUsed) return;
+    this.#isUsed = isUsed;
+    this.#options.onUse?.(isUsed);
+  }
+
+  #say(what: string, { message }: CoveyError): void {
+    if (this.#said.isNew(`${what} ${message}`)) {
+      log.warn("Cannot make network {what} on this node: {message}", { what, message });
+    }
+  }
+}
+
+function notReady(
+  network: AssignedNetwork | undefined,
+  id: string,
+  failure: CoveyError | undefined,
+): CoveyError {
+  const why = failure?.message ??
+    (network === undefined ? "no manager has told of it yet" : "it is being made");
+  const text = `Cannot attach to network ${network?.Name ?? id}: ${why}`;
+  return new CoveyError("unavailable", text, { retryable: true });
+}

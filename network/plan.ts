@@ -1,0 +1,93 @@
+/** From what a node was told to what its helper is to make: requests that can be compared, so that only changes are asked for. Pure. */
+import { parseBlock, parseIPv4 } from "../api/ipv4.ts";
+import type { AssignedNetwork, AssignedService } from "../api/network_assignment.ts";
+import type { NodeNetworks } from "./node_networks.ts";
+
+/** A request to the helper: its verb, and its words. */
+export interface HelperRequest {
+  verb: "network" | "addresses" | "table" | "rules" | "keep";
+  words: string[];
+}
+
+/** The device of the host's own side of a network, on which containers get theirs. */
+export function networkDevice({ VNI }: Pick<AssignedNetwork, "VNI">): string {
+  return `cvp${VNI.toString(16)}`;
+}
+
+/** Where a network's containers ask for names. */
+export function nameserverOf({ Subnets }: Pick<AssignedNetwork, "Subnets">): string {
+  return Subnets[0]!.Gateway;
+}
+
+/** The hardware address that is made of an address; see `AssignedPeer.Addresses`. */
+function hardwareAddress(address: string): string {
+  const number = parseIPv4(address)!;
+  const bytes = [24, 16, 8, 0].map((shift) => Math.floor(number / 2 ** shift) % 256);
+  return ["02", "42", ...bytes.map((byte) => byte.toString(16).padStart(2, "0"))].join(":");
+}
+
+/** What a network needs, in the order in which it is to be made. `dataPath` is the node's own address for it, if it was named. */
+export function planNetwork(told: NodeNetworks, network: AssignedNetwork, dataPath: string): HelperRequest[] {
+  const { ID, VNI, DataPathPort, MTU = 0, Subnets } = network;
+  const own = withoutMask(network.NodeAddress), vni = String(VNI);
+  // The carrier is IPv4: who is known by another address only is not in reach.
+  const peers = told.peers(ID).filter(({ DataPathAddr }) => parseIPv4(DataPathAddr) !== undefined);
+  const carrier = dataPath || peers[0]?.DataPathAddr || "-";
+  const mac = own === undefined ? "-" : hardwareAddress(own);
+  const gateways = Subnets.map(({ Subnet, Gateway }) => `${Gateway}/${parseBlock(Subnet)!.bits}`);
+  const single = [...own === undefined ? [] : [own], ...virtualAddresses(told, network)];
+  return [
+    { verb: "network", words: [vni, String(DataPathPort), String(MTU), carrier, mac] },
+    { verb: "addresses", words: [vni, ...gateways, ...new Set(single.map((address) => `${address}/32`))] },
+    {
+      verb: "table",
+      words: [
+        vni,
+        ...peers.flatMap(({ Addresses, DataPathAddr }) =>
+          Addresses.map((address) => `${address}@${DataPathAddr}`)
+        ),
+      ],
+    },
+  ];
+}
+
+/** All rules of the node; none where it has no networks. `askers`: who asks for names, and by which address that is heard. */
+export function planRules(
+  told: NodeNetworks,
+  askers: readonly { address: string; place: string }[],
+): HelperRequest {
+  if (told.isEmpty) return { verb: "rules", words: [] };
+  const words = askers.map(({ address, place }) => `from:${address}:${place}`);
+  for (const network of told.networks.values()) {
+    const own = withoutMask(network.NodeAddress), vni = String(network.VNI);
+    if (!network.Ingress) words.push(`dns:${nameserverOf(network)}`);
+    // Without an address of its own, answers would not come back by this node.
+    if (own === undefined) continue;
+    words.push(`node:${vni}:${own}`);
+    for (const service of told.services(network.ID)) words.push(...serviceRules(service, network));
+  }
+  return { verb: "rules", words };
+}
+
+/** Which networks there shall be. */
+export function planKept(told: NodeNetworks): HelperRequest {
+  return { verb: "keep", words: [...told.networks.values()].map(({ VNI }) => String(VNI)) };
+}
+
+function serviceRules(service: AssignedService, { Ingress }: AssignedNetwork): string[] {
+  const backends = service.Backends.map(({ Address }) => Address).join(",");
+  const virtual = service.VirtualIP === undefined ? [] : [`vip:${service.VirtualIP}:${backends}`];
+  if (!Ingress) return virtual;
+  const ports = service.Ports.filter(({ PublishMode }) => PublishMode === "ingress").map((
+    { Protocol, PublishedPort, TargetPort },
+  ) => `port:${Protocol}:${PublishedPort}:${TargetPort}:${backends}`);
+  return [...virtual, ...ports];
+}
+
+function virtualAddresses(told: NodeNetworks, { ID }: AssignedNetwork): string[] {
+  return told.services(ID).flatMap(({ VirtualIP }) => VirtualIP ?? []);
+}
+
+function withoutMask(address: string | undefined): string | undefined {
+  return address?.split("/", 1)[0];
+}

@@ -1,0 +1,167 @@
+/** Real hosts, engines and agents: what the cluster's networks are to a container, and what is left of them. */
+import assert from "node:assert/strict";
+import { NetworkHosts, noNetworkHosts } from "../support/network_hosts.ts";
+
+const WHY_NOT = noNetworkHosts();
+if (WHY_NOT !== "") console.log(`without hosts of their own: ${WHY_NOT}`);
+
+/** Says its own name to everybody who asks. */
+const SERVE = "mkdir -p /w; hostname >/w/index.html; exec httpd -f -p 80 -h /w";
+/** A busybox that is linked statically looks up no name in wget; nc does. */
+const ask = (name: string, times: number) =>
+  `for i in $(seq ${times}); do printf 'GET / HTTP/1.0\\r\\n\\r\\n' | nc -w 5 ${name} 80 | tail -n 1; done 2>&1; `;
+const lookup = (name: string) => `nslookup ${name} 2>&1 | sed -n '/^Name/,$s/^Address: //p'`;
+const words = (text: string) => text.split(/\s+/).filter((word) => word !== "").sort();
+
+/** All of a host that networks could change, but for the engine's own counts. */
+function stateOf(hosts: NetworkHosts, host: number): string {
+  return hosts.on(
+    host,
+    "sh",
+    "-c",
+    "ip -br link | awk '{ print $1 }'; ip route; ip rule; iptables-save | grep -v '^#' | sed 's/\\[.*//'; nft list tables; " +
+      "cat /proc/sys/net/ipv4/ip_forward",
+  );
+}
+
+/** Requests one after the other from a host; how many of `times` were answered. */
+function answered(hosts: NetworkHosts, host: number, url: string, times: number): number {
+  const text = hosts.on(
+    host,
+    "sh",
+    "-c",
+    `curl -s -m 10 -o /dev/null -w '%{http_code}\\n' '${url}/?[1-${times}]' || :`,
+  );
+  return text.split("\n").filter((code) => code === "200").length;
+}
+
+Deno.test({
+  name:
+    "Networks: containers of two hosts find each other, ports are answered on both, and nothing is left after",
+  ignore: WHY_NOT !== "", // the reason is printed
+  fn: async () => {
+    const hosts = new NetworkHosts(2);
+    try {
+      hosts.startEngines();
+      hosts.on(0, "iptables", "-P", "FORWARD", "DROP");
+      hosts.on(
+        1,
+        "nft",
+        "table inet mine { chain c { type filter hook input priority 0; tcp dport 9 drop; }; }",
+      );
+      hosts.on(1, "iptables", "-A", "INPUT", "-p", "tcp", "--dport", "9", "-j", "DROP");
+      const before = [stateOf(hosts, 0), stateOf(hosts, 1)];
+      await hosts.startNodes();
+      assert.deepEqual(
+        [stateOf(hosts, 0), stateOf(hosts, 1)],
+        before,
+        "a node without networks changes nothing",
+      );
+      const nodes = words(hosts.swarm("node", "ls", "-q"));
+      await makeServices(hosts);
+      await hosts.until("the rules are loaded", () => {
+        const of = (host: number) =>
+          new Set(words(hosts.inside(host, "web", ask("web.shop", 9) + ask("web.closed", 9)))).size;
+        return of(0) === 2 && of(1) === 2;
+      });
+      checkNames(hosts);
+      checkPorts(hosts);
+      checkUpdate(hosts);
+      await checkStop(hosts);
+      hosts.swarm("service", "rm", "web", "direct");
+      await hosts.until(
+        "the containers are gone",
+        () => hosts.docker(0, "ps", "-q") + hosts.docker(1, "ps", "-aq") === "",
+      );
+      await hosts.until("host 0 is as it was", () => stateOf(hosts, 0) === before[0]);
+      await hosts.stopNodes();
+      hosts.leave(1);
+      assert.equal(stateOf(hosts, 1), before[1]);
+      for (const id of nodes) await assert.rejects(Deno.stat(`/run/netns/covey-${id}`), Deno.errors.NotFound);
+      const engineNetworks = hosts.docker(1, "network", "ls", "--format", "{{.Name}}");
+      assert.deepEqual(words(engineNetworks), ["bridge", "host", "none"]);
+    } finally {
+      await hosts.remove();
+    }
+  },
+});
+
+async function makeServices(hosts: NetworkHosts): Promise<void> {
+  hosts.swarm("network", "create", "-d", "overlay", "shop");
+  hosts.swarm("network", "create", "-d", "overlay", "--internal", "closed");
+  const each = ["--mode", "global", "--no-resolve-image", "--detach", "--stop-grace-period", "1s"];
+  const image = ["busybox:local", "sh", "-c", SERVE];
+  const both = ["--network", "name=shop,alias=front", "--network", "closed", "-p", "8080:80"];
+  hosts.swarm("service", "create", "--name", "web", ...each, ...both, ...image);
+  const alone = ["--network", "closed", "--endpoint-mode", "dnsrr"];
+  hosts.swarm("service", "create", "--name", "direct", ...each, ...alone, ...image);
+  for (const name of ["web", "direct"]) {
+    await hosts.until(`${name} runs on both hosts`, () => {
+      const states = hosts.swarm("service", "ps", name, "--format", "{{.CurrentState}}").trim().split("\n");
+      return states.length === 2 && states.every((state) => state.startsWith("Running"));
+    });
+  }
+}
+
+function checkNames(hosts: NetworkHosts): void {
+  const names = [0, 1].map((host) => hosts.inside(host, "web", "hostname").trim()).sort();
+  for (const host of [0, 1]) {
+    assert.equal(words(hosts.inside(host, "web", lookup("web"))).length, 1, "one address stands for all");
+    assert.deepEqual(
+      hosts.inside(host, "web", lookup("front")),
+      hosts.inside(host, "web", lookup("web.shop")),
+      "an alias is the service",
+    );
+    assert.equal(words(hosts.inside(host, "web", lookup("tasks.web"))).length, 2);
+    assert.equal(
+      words(hosts.inside(host, "web", lookup("direct"))).length,
+      2,
+      "without an address of its own",
+    );
+    assert.equal(words(hosts.inside(host, "web", lookup("web.shop"))).length, 1);
+    const [address] = words(hosts.inside(host, "web", lookup("web")));
+    assert.match(hosts.inside(host, "web", `nslookup ${address}`), /name = web\.(shop|closed)/);
+    // By the address of the service, both answer, one's own host's and the other's; so does a container with itself.
+    assert.deepEqual([...new Set(words(hosts.inside(host, "web", ask("web", 30))))], names);
+    assert.deepEqual([...new Set(words(hosts.inside(host, "direct", ask("web", 30))))], names);
+    // Who is in a closed network alone knows nothing of others, and gets nowhere else.
+    assert.deepEqual(words(hosts.inside(host, "direct", lookup("web.shop"))), []);
+    assert.ok(!hosts.inside(host, "direct", "ip route").includes("default"));
+    assert.match(hosts.inside(host, "web", "ip route"), /^default via .* dev eth0/m);
+  }
+}
+
+function checkPorts(hosts: NetworkHosts): void {
+  for (const host of [0, 1]) {
+    for (const other of [hosts.network.address(0), hosts.network.address(1), "127.0.0.1"]) {
+      assert.equal(answered(hosts, host, `http://${other}:8080`, 20), 20, `${host} asks ${other}`);
+    }
+  }
+}
+
+/** One after the other is replaced, the new one started first: nobody who asks is turned away. */
+function checkUpdate(hosts: NetworkHosts): void {
+  const states = () => hosts.swarm("service", "inspect", "web", "--format", "{{.UpdateStatus.State}}").trim();
+  const start = ["--update-order", "start-first", "--update-monitor", "1s", "--detach"];
+  hosts.swarm("service", "update", ...start, "--env-add", "VERSION=2", "web");
+  let asked = 0, good = 0;
+  while (states() !== "completed") {
+    for (const host of [0, 1]) {
+      good += answered(hosts, host, `http://${hosts.network.address(1 - host)}:8080`, 50);
+      asked += 50;
+    }
+    assert.ok(asked < 50_000, `the update is ${states()}`);
+  }
+  assert.equal(good, asked);
+}
+
+/** Who does not run any more is neither found nor asked. */
+async function checkStop(hosts: NetworkHosts): Promise<void> {
+  const node = hosts.swarm("node", "ls", "-q", "--filter", "name=host1").trim();
+  hosts.swarm("node", "update", "--availability", "drain", node);
+  await hosts.until("one is found", () => words(hosts.inside(0, "web", lookup("tasks.web"))).length === 1);
+  assert.equal(new Set(words(hosts.inside(0, "web", ask("web", 20)))).size, 1);
+  assert.equal(answered(hosts, 1, `http://${hosts.network.address(1)}:8080`, 20), 20, "also where none runs");
+  hosts.swarm("node", "update", "--availability", "active", node);
+  await hosts.until("both are found", () => words(hosts.inside(0, "web", lookup("tasks.web"))).length === 2);
+}

@@ -1,0 +1,206 @@
+import assert from "node:assert/strict";
+import { fileURLToPath } from "node:url";
+import fc from "fast-check";
+
+const HELPER = fileURLToPath(new URL("../../../network/helper/network.sh", import.meta.url));
+const isRoot = Deno.uid() === 0;
+
+/** Runs requests in a network namespace of their own, followed by `look`; the answers without their numbers, and what it printed. */
+async function ask(requests: string[], look = ":"): Promise<{ answers: string[]; seen: string }> {
+  const script = `"$0" serve testnode <"$1"; echo ====; ${look} ; echo leave 1 | "$0" serve testnode >&2`;
+  const file = await Deno.makeTempFile();
+  try {
+    await Deno.writeTextFile(
+      file,
+      requests.map((request, number) => withNumber(request, number + 1)).join(""),
+    );
+    const { stdout } = await new Deno.Command("unshare", {
+      args: [
+        "--net",
+        "sh",
+        "-c",
+        `ip link set lo up; ip link add eth0 type veth peer name far; ${script}`,
+        HELPER,
+        file,
+      ],
+      stderr: "null",
+    }).output();
+    const [answers = "", seen = ""] = new TextDecoder().decode(stdout).split("====\n");
+    return {
+      answers: answers.split("\n").filter(Boolean).map((line) => line.replace(/^\d+ /, "").trim()),
+      seen,
+    };
+  } finally {
+    await Deno.remove(file);
+  }
+}
+
+function withNumber(request: string, number: number): string {
+  const [verb, ...words] = request.split(" ");
+  return `${verb} ${number} ${words.join(" ")}\n`;
+}
+
+const INSIDE = "nsenter --net=/run/netns/covey-testnode";
+
+Deno.test({
+  name: "Network helper: makes what it is asked for, twice the same, and removes all of it",
+  ignore: !isRoot, // networks are made by root only
+  fn: async () => {
+    const make = [
+      "network 4097 4789 0 - 02:42:0a:01:00:03",
+      "addresses 4097 10.1.0.1/24 10.1.0.3/32 10.1.0.9/32",
+      "table 4097 10.1.0.5@192.0.2.7 10.1.0.6@192.0.2.7",
+      "rules node:4097:10.1.0.3 dns:10.1.0.1 from:10.1.0.4:169.254.80.1 vip:10.1.0.9:10.1.0.4,10.1.0.5 vip:10.1.0.8: port:tcp:8080:80:10.1.0.4 port:udp:53:53:",
+    ];
+    const look =
+      `${INSIDE} sh -c 'ip -br addr show cvb1001; bridge fdb show dev cvx1001; ip neigh show dev cvx1001; ip -d link show cvx1001; nft list ruleset'; nft list ruleset`;
+    const { answers, seen } = await ask([...make, ...make], look);
+    assert.deepEqual(answers, ["ok 1450", "ok", "ok", "ok", "ok 1450", "ok", "ok", "ok"]);
+    assert.match(seen, /cvb1001 .*10\.1\.0\.1\/24 10\.1\.0\.3\/32 10\.1\.0\.9\/32/);
+    assert.match(seen, /02:42:0a:01:00:05 dst 192\.0\.2\.7/);
+    assert.match(seen, /10\.1\.0\.6 lladdr 02:42:0a:01:00:06 PERMANENT/);
+    assert.match(seen, /vxlan id 4097 .*dstport 4789 .*nolearning proxy|vxlan id 4097/);
+    assert.match(seen, /ip daddr vmap \{ 10\.1\.0\.9 : jump vip_10_1_0_9 \}/);
+    assert.match(seen, /mod 2 map \{ 0 : 10\.1\.0\.4, 1 : 10\.1\.0\.5 \}/);
+    assert.match(seen, /tcp dport 8080 dnat to 169\.254\.77\.2/);
+    const changed = await ask([
+      ...make,
+      "table 4097 10.1.0.5@192.0.2.8",
+      "addresses 4097 10.1.0.1/24",
+      "rules",
+      "keep 5000",
+      ...make,
+      "leave",
+    ], "ip -br link; nft list ruleset; ip route; ls /run/netns");
+    assert.ok(changed.answers.every((answer) => answer.startsWith("ok")), changed.answers.join("\n"));
+    assert.ok(!/cv[plbx]|covey-testnode|169\.254|table/.test(changed.seen), changed.seen);
+  },
+});
+
+Deno.test({
+  name: "Network helper: what is there no more goes from the tables, what stays is left alone",
+  ignore: !isRoot, // networks are made by root only
+  fn: async () => {
+    const { seen } = await ask([
+      "network 4097 4789 0 - -",
+      "addresses 4097 10.1.0.1/24 10.1.0.3/32",
+      "table 4097 10.1.0.5@192.0.2.7 10.1.0.6@192.0.2.7",
+      "table 4097 10.1.0.6@192.0.2.9",
+      "addresses 4097 10.1.0.1/24 10.1.0.4/32",
+    ], `${INSIDE} sh -c 'ip -br addr show cvb1001; bridge fdb show dev cvx1001; ip neigh show dev cvx1001'`);
+    assert.ok(!seen.includes("10.1.0.5") && !seen.includes("0a:01:00:05"), seen);
+    assert.match(seen, /0a:01:00:06 dst 192\.0\.2\.9/);
+    assert.ok(!seen.includes("192.0.2.7"));
+    assert.match(seen, /10\.1\.0\.1\/24 10\.1\.0\.4\/32/);
+  },
+});
+
+Deno.test({
+  name: "Network helper: a packet's size that the carrier does not take is refused, with what it leaves",
+  ignore: !isRoot, // networks are made by root only
+  fn: async () => {
+    const { answers } = await ask([
+      "network 4097 4789 1500 - -",
+      "network 4097 4789 1300 - -",
+      "network 4098 4789 600 192.0.2.1 -",
+    ]);
+    assert.deepEqual(answers, [
+      "error its packets of 1500 bytes do not fit into the carrier, which leaves 1450",
+      "ok 1300",
+      "ok 600",
+    ]);
+  },
+});
+
+/** Each must be refused, and none may do anything. */
+const HOSTILE = [
+  "network 4097 4789 0 - 02:42:0a:01:00:0g",
+  "network 0 4789 0 - -",
+  "network 16777216 4789 0 - -",
+  "network 4097;id 4789 0 - -",
+  "network $(touch${IFS}/tmp/covey-hostile) 4789 0 - -",
+  "network 4097 70000 0 - -",
+  "network 4097 4789 0 --help -",
+  "network 4097 4789 0 a[$(id)] -",
+  "network 4097 4789 99999999999999999999 - -",
+  "network 4097",
+  "network",
+  "addresses 4097 10.0.0.1",
+  "addresses 4097 10.0.0.1/33",
+  "addresses 4097 10.0.0/24",
+  "addresses 4097 10.0.0.256/24",
+  "addresses 4097 010.0.0.1/24",
+  "addresses 4097 /24",
+  "addresses -1 10.0.0.1/24",
+  "table 4097 10.0.0.1",
+  "table 4097 10.0.0.1@",
+  "table 4097 10.0.0.1@eth0",
+  "table 4097 10.0.0.1@fd00::7",
+  "table 4097 10.0.0.1@1.2.3.4@5",
+  "table ../../etc/passwd 10.0.0.1@1.2.3.4",
+  "rules vip:10.0.0.1:10.0.0.2;flush",
+  "rules vip:10.0.0.1:10.0.0.2}",
+  'rules vip:10.0.0.1:"x"',
+  "rules vip:10.0.0.1:10.0.0.2,",
+  "rules vip:10.0.0.1:,10.0.0.2",
+  "rules vip:10.0.0.1:300.0.0.2",
+  "rules port:icmp:80:80:10.0.0.2",
+  "rules port:tcp:080:80:10.0.0.2",
+  "rules port:tcp:80:65536:10.0.0.2",
+  "rules node:4097:cvlink",
+  "rules node:99999999:10.0.0.1",
+  "rules dns:10.0.0.1:1",
+  "rules from:10.0.0.1:192.0.2.1",
+  "rules from:10.0.0.1:169.254.96.1",
+  "rules include:10.0.0.1",
+  "rules *",
+  "keep all",
+  "keep 4097 x",
+  "run id",
+  "exec /bin/sh",
+  "is_number 1 2",
+  "fail x",
+  "ensure_space",
+];
+
+Deno.test({
+  name: "Network helper: nothing but numbers, addresses and its own words gets anywhere",
+  ignore: !isRoot, // networks are made by root only
+  fn: async () => {
+    const look = "ip -br link; nft list ruleset; ls /tmp/covey-hostile 2>/dev/null; ls /run/netns";
+    const { answers, seen } = await ask([...HOSTILE, "leave"], look);
+    assert.equal(answers.length, HOSTILE.length + 1);
+    for (const [at, request] of HOSTILE.entries()) assert.match(answers[at]!, /^error ./, request);
+    assert.equal(answers.at(-1), "ok");
+    assert.ok(!/cv[plbx]|covey-testnode|covey-hostile|table/.test(seen), seen);
+  },
+});
+
+Deno.test({
+  name: "Network helper: whatever is said, each line has one answer and nothing is made",
+  ignore: !isRoot, // networks are made by root only
+  fn: async () => {
+    const word = fc.string({ unit: fc.constantFrom(..."a1.:,@/-$`;|&<>(){}[]\\'\"*?~!# é"), maxLength: 12 });
+    const verb = fc.constantFrom("network", "addresses", "table", "rules", "keep", "probe2", "");
+    const samples = fc.sample(fc.tuple(verb, fc.array(word, { minLength: 1, maxLength: 4 })), {
+      numRuns: 300,
+      seed: 7,
+    });
+    const requests = samples.map(([verb, words]) => `${verb || "x"} ${words.join(" ")}`.replaceAll("\n", ""));
+    const { answers, seen } = await ask(requests, "ip -br link; nft list ruleset; ls /run/netns");
+    assert.equal(answers.length, requests.length);
+    assert.ok(!/cv[plbx]|covey-testnode|table/.test(seen), seen);
+  },
+});
+
+Deno.test("Network helper: starts for nothing that is no node's ID", async () => {
+  for (const node of ["", "../x", "a b", "A", "$(id)", "a".repeat(33)]) {
+    const { code, stdout } = await new Deno.Command(HELPER, {
+      args: ["serve", node],
+      stdin: "null",
+      stderr: "null",
+    }).output();
+    assert.equal(code, 2, node);
+    assert.equal(stdout.length, 0);
+  }
+});

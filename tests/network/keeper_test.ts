@@ -1,0 +1,222 @@
+import assert from "node:assert/strict";
+import type { AssignmentChange } from "../../api/dispatcher.ts";
+import { CoveyError } from "../../api/errors.ts";
+import type { NetworkAttachment } from "../../api/network.ts";
+import { NetworkKeeper } from "../../network/keeper.ts";
+import { FakeClock, settle } from "../support/fake_clock.ts";
+
+/** Notes what it is asked; what `refuses` names fails. */
+class Helper {
+  readonly asked: string[] = [];
+  refuses = "";
+  ask(verb: string, words: readonly string[]): Promise<string> {
+    const text = [verb, ...words].join(" ");
+    this.asked.push(text);
+    if (this.refuses !== "" && text.startsWith(this.refuses)) {
+      return Promise.reject(
+        new CoveyError("failed_precondition", "this kernel has no VXLAN", { retryable: true }),
+      );
+    }
+    return Promise.resolve(verb === "network" ? "1450" : "");
+  }
+  close = () => Promise.resolve();
+  /** What was asked since the last time. */
+  taken(): string[] {
+    return this.asked.splice(0);
+  }
+}
+
+const network: AssignmentChange = {
+  Action: "update",
+  Kind: "network",
+  Network: {
+    ID: "net1",
+    Name: "shop",
+    VNI: 4097,
+    DataPathPort: 4789,
+    Subnets: [{ Subnet: "10.0.1.0/24", Gateway: "10.0.1.1" }],
+    NodeAddress: "10.0.1.3/24",
+    Internal: false,
+    Ingress: false,
+  },
+};
+const peer = (DataPathAddr: string, ...Addresses: string[]): AssignmentChange => ({
+  Action: "update",
+  Kind: "network_peer",
+  Peer: { NetworkID: "net1", NodeID: "n2", DataPathAddr, Addresses },
+});
+const service = (...addresses: string[]): AssignmentChange => ({
+  Action: "update",
+  Kind: "network_service",
+  Service: {
+    NetworkID: "net1",
+    ServiceID: "s1",
+    Name: "web",
+    Aliases: [],
+    VirtualIP: "10.0.1.2",
+    Ports: [],
+    Backends: addresses.map((Address) => ({ TaskID: Address, Name: "web.1", NodeID: "n1", Address })),
+  },
+});
+
+function fixture(dataPath = "") {
+  const clock = new FakeClock(), helper = new Helper(), uses: boolean[] = [];
+  const tasks: { NetworkAttachments: NetworkAttachment[] }[] = [];
+  const disk = { text: undefined as string | undefined, writes: 0 };
+  const storage = {
+    load: () => Promise.resolve(disk.text),
+    save: (text: string | undefined) => {
+      disk.text = text;
+      disk.writes++;
+      return Promise.resolve();
+    },
+  };
+  const make = () =>
+    new NetworkKeeper({
+      helper,
+      clock,
+      dataPath,
+      storage,
+      tasks: () => tasks,
+      onUse: (isUsed) => uses.push(isUsed),
+    });
+  return { clock, helper, tasks, uses, disk, make, keeper: make() };
+}
+
+const never = () => new AbortController().signal;
+
+Deno.test("Networks on a node: what it is told of is made, and of a change only what it changes", async () => {
+  const { helper, keeper, uses } = fixture();
+  keeper.applyComplete([network, peer("192.0.2.2", "10.0.1.7"), service("10.0.1.5")]);
+  await keeper.settled();
+  assert.deepEqual(helper.taken(), [
+    "keep 4097",
+    "network 4097 4789 0 192.0.2.2 02:42:0a:00:01:03",
+    "addresses 4097 10.0.1.1/24 10.0.1.3/32 10.0.1.2/32",
+    "table 4097 10.0.1.7@192.0.2.2",
+    "rules dns:10.0.1.1 node:4097:10.0.1.3 vip:10.0.1.2:10.0.1.5",
+  ]);
+  keeper.apply([service("10.0.1.5", "10.0.1.7")]);
+  await keeper.settled();
+  assert.deepEqual(helper.taken(), ["rules dns:10.0.1.1 node:4097:10.0.1.3 vip:10.0.1.2:10.0.1.5,10.0.1.7"]);
+  keeper.apply([peer("192.0.2.2", "10.0.1.7", "10.0.1.8")]);
+  await keeper.settled();
+  assert.deepEqual(helper.taken(), ["table 4097 10.0.1.7@192.0.2.2 10.0.1.8@192.0.2.2"]);
+  keeper.applyComplete([network, peer("192.0.2.2", "10.0.1.7", "10.0.1.8"), service("10.0.1.5", "10.0.1.7")]);
+  await keeper.settled();
+  assert.deepEqual(helper.taken(), [], "the same again is no news");
+  assert.deepEqual(uses, [true]);
+  await keeper.close();
+});
+
+Deno.test("Networks on a node: what is over is removed, and with the last network everything", async () => {
+  const { helper, keeper, uses, disk } = fixture();
+  keeper.apply([network]);
+  await keeper.settled();
+  helper.taken();
+  keeper.apply([{ Action: "remove", Kind: "network", ID: "net1" }]);
+  await keeper.settled();
+  assert.deepEqual(helper.taken(), ["keep ", "rules ", "leave"].map((text) => text.trim()));
+  assert.deepEqual(uses, [true, false]);
+  assert.equal(disk.text, undefined);
+  await keeper.close();
+});
+
+Deno.test("Networks on a node: a task waits for its network, and hears what keeps it from being made", async () => {
+  const { clock, helper, keeper } = fixture();
+  const early = keeper.ready("net1", never());
+  await settle();
+  keeper.apply([network]);
+  assert.deepEqual(await early.then(({ Device, MTU, Nameserver }) => [Device, MTU, Nameserver]), [
+    "cvp1001",
+    1450,
+    "10.0.1.1",
+  ]);
+  const unknown = assert.rejects(keeper.ready("net2", never()), {
+    message: "Cannot attach to network net2: no manager has told of it yet",
+    retryable: true,
+  });
+  await clock.advance(10_000);
+  await unknown;
+  helper.refuses = "network 4098";
+  const other = { ...network.Network, ID: "net2", VNI: 4098, Name: "back" };
+  keeper.apply([{ Action: "update", Kind: "network", Network: other }]);
+  await assert.rejects(keeper.ready("net2", never()), {
+    message: "Cannot attach to network back: this kernel has no VXLAN",
+  });
+  await keeper.ready("net1", never());
+  helper.refuses = "";
+  await clock.advance(120_000);
+  assert.equal((await keeper.ready("net2", never())).Device, "cvp1002");
+  await keeper.close();
+});
+
+Deno.test("Networks on a node: who is about to be attached is known by the rules before, and forgotten when it is gone", async () => {
+  const { helper, keeper, tasks } = fixture();
+  keeper.apply([network]);
+  tasks.push({ NetworkAttachments: [{ NetworkID: "net1", Addresses: ["10.0.1.5/24"] }] });
+  await keeper.ready("net1", never());
+  assert.match(helper.taken().at(-1)!, /^rules from:10\.0\.1\.5:169\.254\.80\.1 dns:/);
+  assert.equal(keeper.askers.at("169.254.80.1"), "10.0.1.5");
+  tasks[0] = { NetworkAttachments: [{ NetworkID: "net1", Addresses: ["10.0.1.6/24"] }] };
+  await keeper.ready("net1", never());
+  assert.match(helper.taken().at(-1)!, /^rules from:10\.0\.1\.6:169\.254\.80\.1 dns:/);
+  await keeper.close();
+});
+
+Deno.test("Networks on a node: a device that starts without a manager makes what it was told before, and writes nothing", async () => {
+  const { helper, keeper, make, disk } = fixture();
+  keeper.apply([network, peer("192.0.2.2", "10.0.1.7"), service("10.0.1.5")]);
+  await keeper.settled();
+  const asked = helper.taken(), { writes } = disk;
+  await keeper.close();
+  const next = make();
+  await next.load();
+  await next.ready("net1", never());
+  assert.deepEqual(helper.taken(), asked);
+  next.applyComplete([network, peer("192.0.2.2", "10.0.1.7"), service("10.0.1.5")]);
+  await next.settled();
+  assert.equal(disk.writes, writes);
+  await next.close();
+  disk.text = "{";
+  const damaged = make();
+  await damaged.load();
+  assert.equal(damaged.told.isEmpty, true);
+  await damaged.close();
+});
+
+Deno.test("Networks on a node: what the host cannot do is asked again, what it can is not", async () => {
+  const { helper, keeper } = fixture();
+  helper.refuses = "probe";
+  await assert.rejects(keeper.check(never()), { message: "this kernel has no VXLAN" });
+  helper.refuses = "";
+  await keeper.check(never());
+  await keeper.check(never());
+  assert.deepEqual(helper.taken(), ["probe", "probe"]);
+  await assert.rejects(
+    fixture("fd00::1").keeper.check(never()),
+    /over IPv4, and this node's address for them is fd00::1/,
+  );
+  await keeper.close();
+});
+
+Deno.test("Networks on a node: published ports go to all that serve, by the ingress network alone", async () => {
+  const { helper, keeper } = fixture();
+  const Ports = [{
+    Protocol: "tcp" as const,
+    TargetPort: 80,
+    PublishedPort: 8080,
+    PublishMode: "ingress" as const,
+  }];
+  const web = service("10.0.1.5", "10.0.1.6") as { Service: object };
+  keeper.apply([
+    { Action: "update", Kind: "network", Network: { ...network.Network, Ingress: true } },
+    { Action: "update", Kind: "network_service", Service: { ...web.Service, Ports } } as AssignmentChange,
+  ]);
+  await keeper.settled();
+  assert.equal(
+    helper.taken().at(-1),
+    "rules node:4097:10.0.1.3 vip:10.0.1.2:10.0.1.5,10.0.1.6 port:tcp:8080:80:10.0.1.5,10.0.1.6",
+  );
+  await keeper.close();
+});

@@ -1,0 +1,64 @@
+/** What a fleet must come to, once nothing hinders it any more. */
+import type { Service } from "../../../api/service.ts";
+import { stagesOf } from "../../../api/rollout_labels.ts";
+import type { Task } from "../../../api/task.ts";
+import { rolloutView } from "../../../manager/control/rollouts.ts";
+import { isWanted } from "../../../manager/task/task.ts";
+import type { ReadView } from "../../../manager/store/store.ts";
+import { isHeld } from "./checker.ts";
+import type { FleetDevice } from "./device.ts";
+import { isBroken, kindOf, versionOf } from "./versions.ts";
+
+/** What is not yet as it must be; undefined if all is. */
+export function unsettled(
+  view: ReadView,
+  service: Service,
+  devices: readonly FleetDevice[],
+): string | undefined {
+  const status = service.UpdateStatus, rollout = status?.Rollout;
+  const held = rollout !== undefined && isHeld(rollout);
+  if (!held && rollout && rollout.State !== "completed") return `the rollout is ${rollout.State}`;
+  const expected = versionOf({ Spec: service.Spec.TaskTemplate });
+  for (const device of devices) {
+    const problem = unsettledDevice(view, service, device, expected, held);
+    if (problem !== undefined) return `${device.name} ${problem}`;
+  }
+  if (held || rollout === undefined) return undefined;
+  const { Total, Returned, Deferred } = rolloutView(view, service, 0);
+  return Deferred === 0 && Total + Returned.Total <= devices.length
+    ? undefined
+    : `of ${devices.length} devices ${Total} and ${Returned.Total} are counted, ${Deferred} are deferred`;
+}
+
+function unsettledDevice(
+  view: ReadView,
+  service: Service,
+  { name, running }: FleetDevice,
+  expected: string,
+  held: boolean,
+): string | undefined {
+  const tasks = view.find("tasks", "slot", `${service.ID}/${name}`);
+  const wanted = tasks.filter(isWanted), last = wanted.at(-1);
+  const node = view.get("nodes", name);
+  // A program that kills its device does so again and again.
+  if (last !== undefined && wanted.some((task) => kindOf(versionOf(task)) === "kills")) return undefined;
+  if (node?.Status.State !== "ready") return `is ${node?.Status.State}`;
+  if (last === undefined) return "has no task";
+  const versions = wanted.map(versionOf), version = held ? versionOf(last) : expected;
+  const isGood = kindOf(version) === "good" && !isBroken(version, name);
+  // A new one that has not proved itself may stand beside an old one, for ever if nobody goes on.
+  if (wanted.length > (held || !isGood ? 2 : 1)) return `has ${wanted.length} tasks`;
+  if (held && isWithout(service, tasks) && versions.includes(expected)) {
+    return `has ${expected}, which is held`;
+  }
+  // Where it fails, an old one may be all that is left.
+  if (isGood && !versions.includes(version)) return `has ${versions} instead of ${version}`;
+  return isGood && !running.includes(version) ? `runs ${running}, ${version} is wanted` : undefined;
+}
+
+/** True if the present rollout is by stages and has not got there. Without stages, restarts take the present spec. */
+function isWithout({ Spec, UpdateStatus }: Service, tasks: readonly Task[]): boolean {
+  if (stagesOf(Spec).length === 0 || UpdateStatus?.State.startsWith("rollback")) return false;
+  const { Ended, Number } = UpdateStatus!.Rollout!;
+  return !Ended && !tasks.some(({ Rollout }) => Rollout?.Number === Number);
+}

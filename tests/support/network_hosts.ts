@@ -1,0 +1,199 @@
+/**
+ * Hosts in network namespaces of their own, each with a real engine and an agent: the first one's is beside the manager. Only root
+ * can have them, with Docker's and iproute2's programs.
+ */
+import { fileURLToPath } from "node:url";
+import { canMakeNetworks, PrivateNetwork } from "../chaos/private_network.ts";
+
+const ROOT = fileURLToPath(new URL("../../", import.meta.url));
+const PROGRAMS = ["dockerd", "docker", "nft", "curl", "nsenter"];
+const PATIENCE_MS = 90_000;
+
+/** Why there can be no such hosts here; empty where there can be. A kernel without VXLAN has no way around it. */
+export function noNetworkHosts(): string {
+  const skip = Deno.env.get("COVEY_SKIP_ENGINE");
+  if (skip) return skip;
+  const missing = PROGRAMS.filter((name) => run("sh", ["-c", `command -v ${name}`]).code !== 0);
+  if (missing.length > 0) return `without ${missing.join(", ")}`;
+  if (!canMakeNetworks()) return "no network namespaces can be made here";
+  const helper = `${ROOT}network/helper/network.sh`;
+  const { text } = run("unshare", ["--net", "sh", "-c", `echo probe 1 | ${helper} serve test`]);
+  return text.startsWith("1 ok") ? "" : text.trim();
+}
+
+/** What a program printed, and how it ended. */
+interface Ran {
+  code: number;
+  text: string;
+}
+
+function run(program: string, args: string[]): Ran {
+  try {
+    const { code, stdout, stderr } = new Deno.Command(program, { args, stdout: "piped", stderr: "piped" })
+      .outputSync();
+    const [out, err] = [stdout, stderr].map((bytes) => new TextDecoder().decode(bytes));
+    return { code, text: code === 0 ? out! : out! + err! };
+  } catch (thrown) {
+    return { code: 127, text: String(thrown) };
+  }
+}
+
+/** Hosts 0 to `count - 1`. */
+export class NetworkHosts {
+  readonly folder: string = Deno.makeTempDirSync({ prefix: "covey-hosts-" });
+  readonly network: PrivateNetwork;
+  readonly #count: number;
+  readonly #programs: Deno.ChildProcess[] = [];
+
+  constructor(count: number) {
+    this.#count = count;
+    this.network = new PrivateNetwork(count);
+  }
+
+  /** Starts the engines. */
+  startEngines(): void {
+    for (let host = 0; host < this.#count; host++) {
+      this.on(host, `${ROOT}tests/support/engine.sh`, "up", this.#engine(host));
+    }
+  }
+
+  /** Starts the manager and all agents, and waits until every node says that it can have networks. */
+  async startNodes(): Promise<void> {
+    const api = `${this.folder}/api.sock`, address = `${this.network.address(0)}:2377`;
+    this.#start(0, "manager", "--advertise", address, "--listen", address, "--api", api);
+    await this.until("the manager answers", () => this.#swarm("node", "ls").code === 0);
+    const token = this.swarm("swarm", "join-token", "-q", "worker").trim();
+    await Deno.writeTextFile(`${this.folder}/token`, token);
+    for (let host = 1; host < this.#count; host++) {
+      this.#start(host, "agent", "--join", address, "--token-file", `${this.folder}/token`);
+    }
+    await this.until("all nodes can have networks", () => {
+      // The stock client leaves out what Docker does not have.
+      const { text } = run("curl", ["-s", "--unix-socket", api, "http://docker/v1.41/nodes"]);
+      const nodes: { Description?: { OverlayRuntimes?: string[] } }[] = JSON.parse(text);
+      return nodes.length === this.#count &&
+        nodes.every(({ Description }) => Description?.OverlayRuntimes?.includes("container"));
+    });
+  }
+
+  /** Runs a program on a host; throws if it fails. */
+  on(host: number, ...command: string[]): string {
+    const [program = "", ...args] = [...this.network.enter(host), ...command];
+    const { code, text } = run(program, args);
+    if (code !== 0) throw new Error(`Cannot run ${command.join(" ")}: ${text}`);
+    return text;
+  }
+
+  /** Asks the manager, as the stock client does. */
+  swarm(...args: string[]): string {
+    const { code, text } = this.#swarm(...args);
+    if (code !== 0) throw new Error(`Cannot docker ${args.join(" ")}: ${text}`);
+    return text;
+  }
+
+  /** Asks a host's own engine. */
+  docker(host: number, ...args: string[]): string {
+    const { code, text } = run("docker", ["-H", `unix://${this.#engine(host)}/docker.sock`, ...args]);
+    if (code !== 0) throw new Error(`Cannot docker ${args.join(" ")}: ${text}`);
+    return text;
+  }
+
+  /** The ID of a running container of a service on a host. */
+  container(host: number, service: string): string {
+    const label = `label=com.docker.swarm.service.name=${service}`;
+    return this.docker(host, "ps", "-q", "--filter", label).trim().split("\n")[0]!;
+  }
+
+  /** What a script prints in a container. */
+  inside(host: number, service: string, script: string): string {
+    return this.docker(host, "exec", this.container(host, service), "sh", "-c", script);
+  }
+
+  /** Waits until something is so. */
+  async until(what: string, isSo: () => boolean): Promise<void> {
+    const end = Date.now() + PATIENCE_MS;
+    while (!attempt(isSo)) {
+      if (Date.now() > end) {
+        const tasks = this.#swarm("service", "ls").text + this.#swarm("node", "ls").text;
+        throw new Error(`Waited in vain until ${what}\n${tasks}`);
+      }
+      await new Promise((resolve) => setTimeout(resolve, 200));
+    }
+  }
+
+  /** Ends the programs on the hosts, the last one first; what they made stays. */
+  async stopNodes(): Promise<void> {
+    for (const program of this.#programs.splice(0).reverse()) {
+      program.kill("SIGTERM");
+      await program.status;
+    }
+  }
+
+  /** Has a host's node leave its cluster while no agent runs there. */
+  leave(host: number): void {
+    this.on(host, ...this.#launcher("agent", host), "--leave");
+  }
+
+  /** Ends everything and removes it. */
+  async remove(): Promise<void> {
+    await this.stopNodes();
+    for (let host = 0; host < this.#count; host++) {
+      // Of a test that failed; else there is none.
+      const { text } = run("ip", [
+        "-n",
+        this.network.enter(host)[1]!.replace(/.*\//, ""),
+        "-o",
+        "link",
+        "show",
+        "cvlink",
+      ]);
+      const left = /alias (covey-[a-z0-9]{25})/.exec(text)?.[1];
+      if (left !== undefined) run("ip", ["netns", "del", left]);
+      run(`${ROOT}tests/support/engine.sh`, ["down", this.#engine(host)]);
+      await this.until(
+        "the engine has ended",
+        () => run("test", ["-e", `${this.#engine(host)}/pid`]).code !== 0,
+      );
+      run("sh", [
+        "-c",
+        `umount ${this.#engine(host)}/data/*/* ${this.#engine(host)}/exec/netns/* 2>/dev/null`,
+      ]);
+    }
+    this.network.remove();
+    await Deno.remove(this.folder, { recursive: true }).catch(() => {});
+  }
+
+  #swarm(...args: string[]): Ran {
+    return run("docker", ["-H", `unix://${this.folder}/api.sock`, ...args]);
+  }
+
+  #engine(host: number): string {
+    return `${this.folder}/engine${host}`;
+  }
+
+  #launcher(what: "agent" | "manager", host: number): string[] {
+    const socket = `${this.#engine(host)}/docker.sock`;
+    return [`${ROOT}${what}/launch.sh`, "--state-dir", `${this.folder}/state${host}`, "--docker", socket];
+  }
+
+  #start(host: number, what: "agent" | "manager", ...flags: string[]): void {
+    const [program = "", ...args] = [
+      ...this.network.enter(host),
+      "sh",
+      ...this.#launcher(what, host),
+      "--hostname",
+      `host${host}`,
+      ...flags,
+    ];
+    const env = { COVEY_DENO: Deno.execPath() };
+    this.#programs.push(new Deno.Command(program, { args, env, stdout: "null", stderr: "null" }).spawn());
+  }
+}
+
+function attempt(isSo: () => boolean): boolean {
+  try {
+    return isSo();
+  } catch {
+    return false;
+  }
+}
