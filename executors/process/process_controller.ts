@@ -212,7 +212,11 @@ export class ProcessController implements Controller {
       await this.#deleteFiles();
       await this.prepare(signal);
     }
-    throw new CoveyError("aborted", `Cannot start process: task ${id} is being started by another agent`);
+    throw new CoveyError(
+      "aborted",
+      `Cannot start process: the record of task ${id} is not there and cannot be made; ` +
+        `see that ${this.#device.stateDir} is there and can be written`,
+    );
   }
 
   async #run(): Promise<number | undefined> {
