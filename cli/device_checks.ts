@@ -90,7 +90,7 @@ async function folder(path: string): Promise<Finding> {
       )
       : finding("folder", "warn", `${path} cannot be looked at`, "ask as root");
   }
-  const open = ((mode ?? 0) & 0o077).toString(8);
+  const open = ((mode ?? 0) & 0o066).toString(8);
   if (open !== "0") {
     return finding(
       "folder",

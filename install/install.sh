@@ -55,8 +55,18 @@ check_tools() {
   for tool in setsid env tar gzip readlink; do
     command -v $tool >/dev/null || found FAIL "$tool" 'not there' 'install util-linux, coreutils, tar and gzip, or busybox'
   done
-  if command -v setpriv >/dev/null; then found OK setpriv "$(command -v setpriv)"
-  else found WARN setpriv 'not there' 'tasks cannot run as another user; install util-linux'; fi
+  # Busybox has one that cannot change the user.
+  changer=''
+  for tool in setpriv su-exec gosu; do
+    for folder in /usr/local/sbin /usr/local/bin /usr/sbin /usr/bin /sbin /bin; do
+      [ -x "$folder/$tool" ] || continue
+      [ "$tool" != setpriv ] || "$folder/$tool" --help 2>&1 | grep -q -- --reuid || continue
+      changer=${changer:-$folder/$tool}
+    done
+  done
+  if [ -n "$changer" ]; then found OK setpriv "$changer"
+  elif [ -r "$settings/user" ]; then found OK setpriv "not there; tasks run as $(head -n 1 "$settings/user")"
+  else found WARN setpriv 'not there' "tasks are refused: install util-linux, or name their user in $settings/user"; fi
 }
 
 check_clock() {

@@ -1,4 +1,4 @@
-/** A device in a folder: busybox, the C library that Deno needs, a process tree and a boot of its own, and nothing else. */
+/** A device in a folder: busybox, util-linux's setpriv, the C library that Deno needs, a process tree and a boot of its own, and nothing else. */
 import { ConsoleDevice } from "./console_device.ts";
 
 /** A busy machine is slow, a device that does nothing never ends. */
@@ -35,7 +35,12 @@ export class BareDevice extends ConsoleDevice {
     // The launchers look for programs where a system has them.
     await Deno.mkdir(`${root}/usr`);
     await Deno.symlink("../bin", `${root}/usr/bin`);
-    for (const [path] of (await outputOf("ldd", Deno.execPath())).matchAll(/\/\S+/g)) {
+    // What changes a task's user: that of busybox cannot.
+    await Deno.remove(`${root}/bin/setpriv`);
+    await Deno.copyFile("/usr/bin/setpriv", `${root}/bin/setpriv`);
+    for (
+      const [path] of (await outputOf("ldd", Deno.execPath(), "/usr/bin/setpriv")).matchAll(/\/\S+(?= \()/g)
+    ) {
       await Deno.mkdir(root + path.slice(0, path.lastIndexOf("/")), { recursive: true });
       await Deno.copyFile(path, root + path);
     }
