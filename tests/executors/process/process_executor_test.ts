@@ -239,6 +239,25 @@ Deno.test("Process: a shim that was killed while no agent ran is noticed, and it
     await next.close();
   }));
 
+Deno.test("Process: a program whose record a power cut took is not waited for, one that was never started still is", () =>
+  inWorld(async (world) => {
+    const task = processTask({ Command: "true" });
+    const executor = await world.executor(), fresh = await executor.controller(task);
+    await fresh.prepare(never);
+    const prepared = fresh.handle()!;
+    await executor.close();
+    const second = await world.executor(), controller = await second.recover(task, prepared);
+    await controller.start(never);
+    await controller.wait(never);
+    const handle = controller.handle()!;
+    await second.close();
+    await Deno.remove(`${world.stateDir}/runs/${task.ID}`);
+    const next = await world.executor();
+    await assert.rejects(next.recover(task, handle), { code: "not_found" });
+    assert.deepEqual(await world.traces(task), []);
+    await next.close();
+  }));
+
 Deno.test("Process: a pid that now belongs to somebody else is never taken for the task's", () =>
   inWorld(async (world) => {
     const bystander = new Deno.Command("sleep", { args: ["1000"] }).spawn();
