@@ -164,7 +164,8 @@ export class ProcessController implements Controller {
     if (!this.#prepared) return undefined;
     // Who runs (boot, pid, start time) is in the shim's record: it is known there even if the agent dies
     // while starting.
-    return { version: HANDLE_VERSION, data: { TaskID: this.#request.id } };
+    const started = this.#pid !== 0 || this.#exit !== undefined;
+    return { version: HANDLE_VERSION, data: { TaskID: this.#request.id, ...started && { Started: true } } };
   }
 
   status(): Promise<ContainerStatus | undefined> {
@@ -211,7 +212,11 @@ export class ProcessController implements Controller {
       await this.#deleteFiles();
       await this.prepare(signal);
     }
-    throw new CoveyError("aborted", `Cannot start process: task ${id} is being started by another agent`);
+    throw new CoveyError(
+      "aborted",
+      `Cannot start process: the record of task ${id} is not there and cannot be made; ` +
+        `see that ${this.#device.stateDir} is there and can be written`,
+    );
   }
 
   async #run(): Promise<number | undefined> {

@@ -161,7 +161,10 @@ class ProgramExecutor implements Executor, Sweeper, Reloader, LogSource, DeviceM
     this.#logs.open();
     const controller = this.#create(task, dependencies);
     this.#device.exits.open();
-    if (await controller.adopt(await this.#device.shim.check(task.ID))) return controller;
+    const found = await this.#device.shim.check(task.ID);
+    // The shim's record is not synced: a power cut may take it, and then nobody would ever write how the program ended.
+    const lost = found.state === "new" && handle.data.Started === true;
+    if (!lost && await controller.adopt(found)) return controller;
     await controller.close();
     await deleteFiles(this.#device.stateDir, task.ID);
     await this.#device.memory.remove(task);
