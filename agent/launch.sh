@@ -5,7 +5,14 @@
 #   launch.sh --print-permissions [flags]     prints the permissions, one a line, and starts nothing
 #   launch.sh --print-running [flags]         prints the process number of the agent that runs on the state folder, if one does
 #   launch.sh --print-cgroups                 prints what can limit a process here: `v2 memory`, `v2`, `v1 memory` or `none`
+#   launch.sh --print-task-user               prints who runs a task that names no user: `own`, `named`, `agent` or `none`, as the shim
+#                                             has them, for whoever asks
 set -eu
+
+if [ "${1-}" = --print-task-user ]; then
+  "$(dirname -- "$0")/../executors/process/shim.sh" describe | { read -r _ user _ && echo "$user"; }
+  exit 0
+fi
 
 if [ "${1-}" = --print-cgroups ]; then
   groups=/sys/fs/cgroup

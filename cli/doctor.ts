@@ -62,6 +62,19 @@ async function cgroups(): Promise<Finding> {
   };
 }
 
+/** Who runs tasks that name no user: an agent of whoever asks would do the same. */
+async function taskUser(): Promise<Finding> {
+  const [found = "none"] = await launcherSays("--print-task-user");
+  const remedies: Record<string, string> = {
+    agent:
+      "tasks run as the agent's own user and can read its key: run the agent as root, which gives each its own",
+    none:
+      "tasks that name no user are refused: install util-linux for setpriv, or name one in /etc/covey/user",
+  };
+  const remedy = remedies[found];
+  return { check: "task user", level: remedy ? "warn" : "ok", found, ...(remedy && { remedy }) };
+}
+
 async function tool(name: string, why: string): Promise<Finding> {
   const folders = (Deno.env.get("PATH") ?? "/usr/bin:/bin").split(":");
   for (const folder of folders) {
@@ -135,6 +148,7 @@ export async function diagnose(
     await cgroups(),
     await tool("setsid", "tasks need a session of their own"),
     await tool("setpriv", "processes cannot run as another user"),
+    await taskUser(),
     await docker(options.dockerSocket),
     disk(await exists(options.stateDir) ? options.stateDir : "/"),
     ...await checkDevice({ ...options, launcherSays }),
