@@ -66,7 +66,7 @@ make_root() {
   for part in libc6 libgcc-s1 busybox-static; do dpkg-deb -x "$dir"/parts/${part}_*.deb "$dir/root"; done
   rm -rf "$dir"/root/usr/share "$dir"/root/usr/lib/aarch64-linux-gnu/gconv
   tar -xzf "$dir"/parts/deno-*.tgz -C "$dir/root/usr/bin" --strip-components=1 package/deno
-  cp -r "$source"/{api,transport,security,executors,agent,deno.json,deno.lock} "$dir/root/covey/"
+  cp -r "$source"/{api,transport,security,executors,network,agent,deno.json,deno.lock} "$dir/root/covey/"
   # Packages that differ by processor are what this one asks for.
   DENO_DIR=$dir/root/deno-dir qemu-aarch64-static -L "$dir/root" "$dir/root/usr/bin/deno" cache --quiet \
     --config "$dir/root/covey/deno.json" "$dir/root/covey/agent/main.ts"
