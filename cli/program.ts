@@ -14,6 +14,7 @@ import { leaveCommand } from "./commands/leave.ts";
 import { networkCommands } from "./commands/network.ts";
 import { nodeCommands } from "./commands/node.ts";
 import { payloadCommands } from "./commands/payload.ts";
+import { planCommand } from "./commands/plan.ts";
 import { rolloutCommands } from "./commands/rollout.ts";
 import { serviceCommands } from "./commands/service.ts";
 import { stackCommands } from "./commands/stack.ts";
@@ -50,6 +51,7 @@ export async function runCovey(args: string[], context: Context): Promise<number
   swarmCommands(program, context);
   nodeCommands(program, context);
   serviceCommands(program, context);
+  planCommand(program, context);
   stackCommands(program, context);
   rolloutCommands(program, context);
   taskCommands(program, context);

@@ -80,8 +80,11 @@ export interface ProgramKind {
   name: string;
   /** Tells what the device is, which one of a node's executors does. */
   tellsFacts?: true;
-  /** What the shim is asked; throws `invalid_argument` with every problem of the spec. `path` is the node's PATH. */
-  request(task: Task, path: string): ShimRequest;
+  /**
+   * What the shim is asked; throws `invalid_argument` with every problem of the spec. `path` is the node's PATH, `files` are the
+   * paths of the task's artifacts by their names.
+   */
+  request(task: Task, path: string, files: ReadonlyMap<string, string>): ShimRequest;
 }
 
 class ProgramExecutor implements Executor, Sweeper, Reloader, LogSource, DeviceMeter {
@@ -217,9 +220,8 @@ class ProgramExecutor implements Executor, Sweeper, Reloader, LogSource, DeviceM
   }
 
   #create(task: Task, dependencies: Dependencies = NO_DEPENDENCIES): ProcessController {
-    const request = this.#kind.request(task, this.#path);
-    const program = this.#artifacts.hold(task);
-    if (program !== undefined) request.command[0] = program;
+    const request = this.#kind.request(task, this.#path, this.#artifacts.filesOf(task));
+    this.#artifacts.hold(task);
     return new ProcessController(this.#device, task, request, dependencies);
   }
 }

@@ -52,6 +52,29 @@ async function isGone(pid: number): Promise<boolean> {
   return stat === "" || stat.includes(") Z ");
 }
 
+Deno.test("Process: a state folder that was lost is named, and no other agent blamed for it", () =>
+  inWorld(async (world) => {
+    const executor = await world.executor();
+    const before = await executor.controller(processTask({ Command: "true" }));
+    await before.prepare(never);
+    await before.start(never);
+    await before.wait(never);
+    await before.remove(never);
+    for await (const { name } of Deno.readDir(world.stateDir)) {
+      await Deno.remove(`${world.stateDir}/${name}`, { recursive: true });
+    }
+    const controller = await executor.controller(processTask({ Command: "true" }));
+    await assert.rejects(async () => {
+      await controller.prepare(never);
+      await controller.start(never);
+    }, (error: Error) => {
+      assert.doesNotMatch(error.message, /another agent/);
+      assert.ok(error.message.includes(world.stateDir), error.message);
+      return true;
+    });
+    await executor.close();
+  }));
+
 Deno.test("Process: a program sees its arguments, variables and folder, and nothing of the agent", () =>
   inWorld(async (world) => {
     const script = 'printf "%s|" "$@"; pwd; env | sort';
