@@ -11,8 +11,8 @@ import type { FieldProblem } from "./errors.ts";
 import type { Task } from "./task.ts";
 
 /** The labels. */
-export const LABEL_DEVICES = "covey.devices";
-export const LABEL_PRIVILEGED = "covey.privileged";
+const LABEL_DEVICES = "covey.devices";
+const LABEL_PRIVILEGED = "covey.privileged";
 
 /** Devices of one container: more than any board has of its own, and few enough to be named in one call. */
 const MAX_DEVICES = 64;

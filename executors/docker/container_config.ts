@@ -1,5 +1,5 @@
 /** From a task to the body of `POST /containers/create` (moby `daemon/cluster/executor/container`). */
-import type { ContainerSpec, HealthConfig, Mount } from "../../api/container_spec.ts";
+import type { ContainerSpec, Mount } from "../../api/container_spec.ts";
 import { CoveyError, type FieldProblem } from "../../api/errors.ts";
 import { labelledAccess } from "../../api/host_access.ts";
 import type { GenericResource } from "../../api/objects.ts";
@@ -176,49 +176,6 @@ export function createBody(
     NetworkingConfig: networks?.first &&
       { EndpointsConfig: { [networks.mode]: endpointConfig(networks.first) } },
   });
-}
-
-/** What an engine knows from a version of its API on. */
-export interface NewerNeed {
-  version: string;
-  what: string;
-}
-
-/** True for a mount of which an engine has to know something. */
-type MountTest = (mount: Mount) => unknown;
-
-/** Newest first: an engine that knows the first of a spec's knows all of them. */
-const NEWER: readonly (NewerNeed & { mount?: MountTest; health?: (health: HealthConfig) => unknown })[] = [
-  { version: "v1.48", what: "image mounts", mount: ({ Type }) => Type === "image" },
-  { version: "v1.45", what: "volume subpaths", mount: ({ VolumeOptions }) => VolumeOptions?.Subpath },
-  { version: "v1.44", what: "health checks with a start interval", health: (check) => check.StartInterval },
-  {
-    version: "v1.44",
-    what: "recursive read-only binds",
-    mount: ({ BindOptions: bind }) => bind?.ReadOnlyNonRecursive || bind?.ReadOnlyForceRecursive,
-  },
-  {
-    version: "v1.42",
-    what: "binds that make their source",
-    mount: ({ BindOptions }) => BindOptions?.CreateMountpoint,
-  },
-];
-
-/**
- * The API version from which on an engine knows all that `spec` asks for, and what that is, if the usual one is too old: asked
- * in that, it would leave the rest out without a word.
- */
-export function newerNeed({ Healthcheck, Mounts = [] }: ContainerSpec): NewerNeed | undefined {
-  return NEWER.find(({ mount, health }) =>
-    mount !== undefined ? Mounts.some(mount) : Healthcheck && health?.(Healthcheck)
-  );
-}
-
-/** `error` of an engine, which for one that is too old says what for. */
-export function tooOld(error: CoveyError, { version, what }: NewerNeed): CoveyError {
-  if (!/is too new/.test(error.message)) return error;
-  const needed = `${what} need an engine of API ${version.slice(1)} or newer`;
-  return new CoveyError("invalid_argument", `${needed}: ${error.message}`, { cause: error });
 }
 
 /** Grace period in whole seconds, rounded up; the engine counts no finer. */

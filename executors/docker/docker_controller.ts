@@ -16,7 +16,7 @@ import { type ContainerStatus, type Task, taskName } from "../../api/task.ts";
 import type { Controller, Dependencies, Exit, Handle } from "../executor.ts";
 import type { MemoryFolder } from "../memory_folder.ts";
 import { aborted, orAbort } from "../../api/or_abort.ts";
-import { createBody, LABEL_TASK_ID, newerNeed, stopSeconds, tooOld } from "./container_config.ts";
+import { createBody, LABEL_TASK_ID, stopSeconds } from "./container_config.ts";
 import { type ContainerFiles, containerFiles } from "./container_files.ts";
 import type { ContainerNetworks } from "./container_networks.ts";
 import type { EngineClient } from "./engine_client.ts";
@@ -27,6 +27,7 @@ import { grantedAccess } from "./host_access.ts";
 import type { ImageKeeper } from "./image_keeper.ts";
 import type { ImagePuller } from "./image_puller.ts";
 import { isOfOneRegistry, isUnknownImage, runsOn } from "./image_ref.ts";
+import { isTooOld, newerNeed, tooOld } from "./newer_need.ts";
 import { linkArchive } from "./link_archive.ts";
 import { publishedPorts } from "./published_ports.ts";
 
@@ -117,7 +118,10 @@ export class DockerController implements Controller {
       ) {
         throw new CoveyError(error.code, `${error.message} (${pullError})`, { cause: error });
       }
-      if (!found) throw newer && error instanceof CoveyError ? tooOld(error, newer) : error;
+      if (newer && hasCode(error, "invalid_argument") && await isTooOld(this.#node.engine, newer, signal)) {
+        throw tooOld(error, newer);
+      }
+      if (!found) throw error;
       this.#adopt(found);
       if (found.State.Status !== "created") return;
     }

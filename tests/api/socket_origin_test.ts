@@ -22,7 +22,7 @@ const CLIENTS: Record<string, string> = {
 for (const [who, script] of Object.entries(CLIENTS)) {
   Deno.test({
     name: `Sockets: ${who} looks up no name to ask over one`,
-    ignore: !await canTrace(),
+    ignore: !await canTrace(), // strace is not there, or not allowed
     fn: async () => {
       const folder = await Deno.makeTempDir({ prefix: "covey-socket-" }), socket = `${folder}/s.sock`;
       let asked = 0;

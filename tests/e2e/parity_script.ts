@@ -369,10 +369,12 @@ service update --detach --mount-rm /a --mount-add type=tmpfs,target=/more --cap-
 --group-add 9 --container-label-add c=d --env-add X=y --hostname '{{.Service.Name}}' --read-only --tty --no-healthcheck \
 --stop-signal SIGTERM --stop-grace-period 2s --user 5 --workdir /var --generic-resource-add gpu=2 \
 --publish-add mode=host,target=81,published=18081 --placement-pref-add spread=node.labels.x --replicas-max-per-node 2 \
---constraint-add node.role==worker --log-driver local --log-opt max-size=2m --limit-pids 9 --limit-cpu 0.2 --reserve-memory 8m \
+--constraint-add node.role==worker --log-driver local --log-opt max-size=2m --limit-pids 9 \
+--limit-cpu 0.2 --reserve-memory 8m \
 --secret-rm mystery --secret-add source=mystery,target=other --config-rm settings --config-add source=settings,target=/else options
 service inspect options --format '{{json .Spec}}'
-service update --detach --mount-rm /more --cap-drop CHOWN --ulimit-rm nproc --sysctl-rm net.core.somaxconn --host-rm box:10.0.0.9 \
+service update --detach --mount-rm /more --cap-drop CHOWN --ulimit-rm nproc \
+--sysctl-rm net.core.somaxconn --host-rm box:10.0.0.9 \
 --dns-rm 10.0.0.3 --dns-search-rm lan --dns-option-rm ndots:1 --group-rm 9 --container-label-rm c --env-rm X --read-only=false \
 --tty=false --health-cmd true --generic-resource-rm gpu --publish-rm 81 --placement-pref-rm spread=node.labels.x \
 --replicas-max-per-node 0 --constraint-rm node.role==worker --limit-pids 0 --entrypoint '' --init=false --rollback-order start-first \

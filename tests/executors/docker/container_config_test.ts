@@ -1,6 +1,7 @@
 import assert from "node:assert/strict";
 import type { ContainerSpec, Mount } from "../../../api/container_spec.ts";
-import { checkContainerTask, createBody, newerNeed } from "../../../executors/docker/container_config.ts";
+import { checkContainerTask, createBody } from "../../../executors/docker/container_config.ts";
+import { newerNeed } from "../../../executors/docker/newer_need.ts";
 import { isOfOneRegistry, isPinned, withDefaultTag } from "../../../executors/docker/image_ref.ts";
 import { containerTask } from "../../conformance/docker_fixture.ts";
 

@@ -1,5 +1,5 @@
 import assert from "node:assert/strict";
-import type { ContainerSpec } from "../../../api/container_spec.ts";
+import type { ContainerSpec, Mount } from "../../../api/container_spec.ts";
 import { CoveyError } from "../../../api/errors.ts";
 import { createDockerExecutor } from "../../../executors/docker/docker_executor.ts";
 import {
@@ -189,6 +189,7 @@ Deno.test("Docker: what only newer engines know is asked of those, and for older
       const tooNew = `client version ${version} is too new. Maximum supported API version is 1.41`;
       const create = `POST /v${version}/containers/create`;
       const engine = await fakeEngine((_, route) => {
+        if (route === "GET /version") return Response.json({ ApiVersion: old ? "1.41" : version });
         if (route !== create) return Response.json({ Id: "image" });
         return old ? failure(400, tooNew) : Response.json({ Id: "c".repeat(64) });
       });
@@ -202,6 +203,23 @@ Deno.test("Docker: what only newer engines know is asked of those, and for older
       await engine.close();
     }
   }
+});
+
+Deno.test("Docker: an engine that is new enough refuses in its own words", async () => {
+  const engine = await fakeEngine((_, route) =>
+    route === "GET /version"
+      ? Response.json({ ApiVersion: "1.48" })
+      : failure(route.endsWith("create") ? 400 : 404, "invalid mount config")
+  );
+  const executor = createDockerExecutor(context, { socket: engine.socket });
+  const Mounts: Mount[] = [{ Type: "image", Target: "/m" }];
+  const controller = await executor.controller(containerTask({ Mounts }));
+  await assert.rejects(controller.prepare(never), {
+    code: "invalid_argument",
+    message: "invalid mount config",
+  });
+  await executor.close();
+  await engine.close();
 });
 
 Deno.test("Docker: the images that a task mounts are pulled as well, with credentials for their own registry only", async () => {
