@@ -4,6 +4,9 @@ import { CoveyError } from "../api/errors.ts";
 import { ControlClient, DEFAULT_HOST } from "./client.ts";
 import type { Output } from "./output.ts";
 
+/** Exit code of a plan that would change something, as `terraform plan -detailed-exitcode` has it. */
+export const EXIT_CHANGES = 2;
+
 /** A command's surroundings. */
 export interface Context {
   output: Output;

@@ -3,6 +3,7 @@ import { statfsSync } from "node:fs";
 import { fileURLToPath } from "node:url";
 import { fetchFailure } from "../api/fetch_failure.ts";
 import { formatBytes } from "./units.ts";
+import { checkDevice } from "./device_checks.ts";
 import { exists } from "./files.ts";
 import { SOCKET_ORIGIN } from "../api/socket_origin.ts";
 
@@ -18,6 +19,7 @@ export interface Finding {
 const MIN_FREE_BYTES = 200 * 1024 ** 2;
 /** Before this the clock was never set: the year this code was written. */
 const MIN_CLOCK_MS = Date.UTC(2026, 0, 1);
+const AGENT_LAUNCHER = fileURLToPath(new URL("../agent/launch.sh", import.meta.url));
 
 function architecture(): Finding {
   const { arch, os } = Deno.build;
@@ -60,6 +62,19 @@ async function cgroups(): Promise<Finding> {
   };
 }
 
+/** Who runs tasks that name no user: an agent of whoever asks would do the same. */
+async function taskUser(): Promise<Finding> {
+  const [found = "none"] = await launcherSays("--print-task-user");
+  const remedies: Record<string, string> = {
+    agent:
+      "tasks run as the agent's own user and can read its key: run the agent as root, which gives each its own",
+    none:
+      "tasks that name no user are refused: install util-linux for setpriv, or name one in /etc/covey/user",
+  };
+  const remedy = remedies[found];
+  return { check: "task user", level: remedy ? "warn" : "ok", found, ...(remedy && { remedy }) };
+}
+
 async function tool(name: string, why: string): Promise<Finding> {
   const folders = (Deno.env.get("PATH") ?? "/usr/bin:/bin").split(":");
   for (const folder of folders) {
@@ -69,6 +84,7 @@ async function tool(name: string, why: string): Promise<Finding> {
 }
 
 async function docker(socket: string): Promise<Finding> {
+  if (socket === "none") return { check: "docker", level: "ok", found: "not used: --docker none" };
   const http = Deno.createHttpClient({ proxy: { transport: "unix", path: socket } });
   try {
     const response = await fetch(`${SOCKET_ORIGIN}/version`, {
@@ -107,14 +123,24 @@ export function agentSandbox(flags: string[]): Promise<string[]> {
 
 /** The lines that the agent's launcher prints. */
 async function launcherSays(...args: string[]): Promise<string[]> {
-  const launcher = fileURLToPath(new URL("../agent/launch.sh", import.meta.url));
-  const { stdout } = await new Deno.Command(launcher, { args, stderr: "inherit" }).output();
+  const { stdout } = await new Deno.Command(AGENT_LAUNCHER, { args, stderr: "inherit" }).output();
   return new TextDecoder().decode(stdout).split("\n").filter((line) => line !== "");
+}
+
+/** Has the node of a state folder leave its cluster; what it says goes to standard error. Resolves with its exit code. */
+export async function leaveCluster(stateDir: string): Promise<number> {
+  const { code } = await new Deno.Command(AGENT_LAUNCHER, {
+    args: ["--leave", "--state-dir", stateDir],
+    env: { COVEY_DENO: Deno.execPath() },
+    stdout: "inherit",
+    stderr: "inherit",
+  }).output();
+  return code;
 }
 
 /** Runs every local check. */
 export async function diagnose(
-  options: { dockerSocket: string; stateDir: string; nowMs: number },
+  options: { dockerSocket: string; stateDir: string; join: readonly string[]; nowMs: number },
 ): Promise<Finding[]> {
   return [
     architecture(),
@@ -122,7 +148,9 @@ export async function diagnose(
     await cgroups(),
     await tool("setsid", "tasks need a session of their own"),
     await tool("setpriv", "processes cannot run as another user"),
+    await taskUser(),
     await docker(options.dockerSocket),
     disk(await exists(options.stateDir) ? options.stateDir : "/"),
+    ...await checkDevice({ ...options, launcherSays }),
   ];
 }

@@ -10,9 +10,11 @@ import type { Context } from "./context.ts";
 import { backupCommands } from "./commands/backup.ts";
 import { doctorCommand } from "./commands/doctor.ts";
 import { explainCommands } from "./commands/explain.ts";
+import { leaveCommand } from "./commands/leave.ts";
 import { networkCommands } from "./commands/network.ts";
 import { nodeCommands } from "./commands/node.ts";
 import { payloadCommands } from "./commands/payload.ts";
+import { planCommand } from "./commands/plan.ts";
 import { rolloutCommands } from "./commands/rollout.ts";
 import { serviceCommands } from "./commands/service.ts";
 import { stackCommands } from "./commands/stack.ts";
@@ -49,6 +51,7 @@ export async function runCovey(args: string[], context: Context): Promise<number
   swarmCommands(program, context);
   nodeCommands(program, context);
   serviceCommands(program, context);
+  planCommand(program, context);
   stackCommands(program, context);
   rolloutCommands(program, context);
   taskCommands(program, context);
@@ -58,6 +61,7 @@ export async function runCovey(args: string[], context: Context): Promise<number
   variableCommands(program, context);
   backupCommands(program, context);
   doctorCommand(program, context);
+  leaveCommand(program, context);
   inheritSettings(program);
   try {
     await program.parseAsync(args, { from: "user" });

@@ -1,5 +1,6 @@
 /** `docs/reliability.md` tells the truth: every scenario has its row, every row its tests or a reason. */
 import { deepStrictEqual, ok } from "node:assert/strict";
+import { type NamedTest, numberedRows, problemOf, testsIn } from "./support/test_table.ts";
 
 const ROOT = new URL("../", import.meta.url);
 const TRACES = "tests/manager/raft/testdata/";
@@ -11,22 +12,15 @@ interface Row {
   number: number;
   event: string;
   invariants: string;
-  tests: { path: string; name: string | undefined }[];
+  tests: NamedTest[];
   missing: string;
 }
 
-function parseRow(line: string): Row {
-  const [number = "", event = "", invariants = "", tests = "", missing = ""] = line.split("|").slice(1)
-    .map((cell) => cell.trim());
-  const named = [...tests.matchAll(/`([^`]+)`(?: "([^"]+)")?/g)].map(([, path, name]) => ({
-    path: path!,
-    name,
-  }));
-  return { number: Number(number), event, invariants, tests: named, missing };
+function parseRow([number, event = "", invariants = "", tests = "", missing = ""]: string[]): Row {
+  return { number: Number(number), event, invariants, tests: testsIn(tests), missing };
 }
 
-const rows = Deno.readTextFileSync(new URL("docs/reliability.md", ROOT)).split("\n")
-  .filter((line) => /^\| *\d+ *\|/.test(line)).map(parseRow);
+const rows = numberedRows("docs/reliability.md").map(parseRow);
 
 /** Whether the first lines of a trace say that it is about `scenario`: `Scenario 4`, `Scenarios 9 and 47`, `33 to 35`. */
 function isTraceOf(scenario: number, text: string): boolean {
@@ -38,22 +32,15 @@ function isTraceOf(scenario: number, text: string): boolean {
     : [first, ...others].includes(scenario);
 }
 
-function problemOf({ path, name }: Row["tests"][number], scenario: number): string | undefined {
-  let text: string;
-  try {
-    text = Deno.readTextFileSync(new URL(path, ROOT));
-  } catch {
-    return `${path} does not exist`;
-  }
-  if (path.startsWith(TRACES)) {
-    return isTraceOf(scenario, text)
-      ? undefined
-      : `${path} does not say that it is about scenario ${scenario}`;
-  }
-  if (name === undefined) return `${path} lacks the name of its test`;
-  return [`"${name}"`, `\`${name}\``].some((quoted) => text.includes(quoted))
-    ? undefined
-    : `${path} has no test "${name}"`;
+function problemInRow(test: NamedTest, scenario: number): string | undefined {
+  if (!test.path.startsWith(TRACES)) return problemOf(test);
+  return problemOf(
+    test,
+    (text) =>
+      isTraceOf(scenario, text)
+        ? undefined
+        : `${test.path} does not say that it is about scenario ${scenario}`,
+  );
 }
 
 Deno.test("Reliability table: has every scenario once, each with what happens and what must hold", () => {
@@ -66,7 +53,9 @@ Deno.test("Reliability table: has every scenario once, each with what happens an
 
 Deno.test("Reliability table: every test that it names exists", () => {
   deepStrictEqual(
-    rows.flatMap((row) => row.tests.map((test) => problemOf(test, row.number)).filter((problem) => problem)),
+    rows.flatMap((row) =>
+      row.tests.map((test) => problemInRow(test, row.number)).filter((problem) => problem)
+    ),
     [],
   );
 });

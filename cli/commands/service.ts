@@ -17,6 +17,7 @@ import { addDenoFlags } from "../deno_flags.ts";
 import { specFromFlags, updatedSpec } from "../service_spec.ts";
 import { parseCount } from "../units.ts";
 import { logsCommand } from "./logs.ts";
+import { showPlan } from "./plan.ts";
 import { printTasks } from "./task.ts";
 
 /** Adds the `service` commands. */
@@ -216,6 +217,7 @@ function update(service: Command, context: Context) {
     .option("--constraint-add <expression>", "add a constraint", collect, [])
     .option("--constraint-rm <expression>", "remove a constraint", collect, [])
     .option("--force", "replace every task although nothing changed")
+    .option("--plan", "change nothing, show what would change; exit code 2 if something would")
     .option("-d, --detach", "do not wait until the service has converged")
     .option("-q, --quiet", "no progress");
   addReferenceFlags(addServiceFlags(command), false).action((reference: string, options) =>
@@ -226,6 +228,7 @@ function update(service: Command, context: Context) {
         secret: { add: options.secretAdd, rm: options.secretRm },
         config: { add: options.configAdd, rm: options.configRm },
       });
+      if (options.plan) return await showPlan(client, context, spec);
       const warnings = await writeSpec(client, current, spec);
       for (const warning of warnings) context.output.note(`${showable(warning)}\n`);
       context.output.write(`${reference}\n`);

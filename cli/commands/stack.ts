@@ -6,7 +6,7 @@ import { CoveyError } from "../../api/errors.ts";
 import type { ServiceView, TaskView } from "../api_types.ts";
 import type { ControlClient } from "../client.ts";
 import { STACK_LABEL } from "../compose/stack.ts";
-import { collect, type Context, forEachReference, listFlags, withClient } from "../context.ts";
+import { collect, type Context, EXIT_CHANGES, forEachReference, listFlags, withClient } from "../context.ts";
 import { EndedError } from "../ending.ts";
 import { parseFilters } from "../lookup.ts";
 import { printList } from "../output.ts";
@@ -82,9 +82,6 @@ async function converge(
   }
   if (ended) throw ended;
 }
-
-/** Exit code of a plan that would change something, as `terraform plan -detailed-exitcode` has it. */
-const EXIT_CHANGES = 2;
 
 function plan(group: Command, context: Context) {
   composeFlags(

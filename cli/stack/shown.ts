@@ -14,7 +14,7 @@ export function planText(stack: string, changes: readonly Change[]): string {
   if (due.length === 0) return `Nothing to change in ${stack}: ${kept} services are as the files say\n`;
   const lines = due.flatMap((change) => [
     `${SIGNS[change.action]} ${change.kind} ${change.name}${consequence(change)}`,
-    ...change.differences.map((each) => `    ${differenceText(each)}`),
+    ...change.differences.map(differenceLine),
   ]);
   const count = (action: Change["action"]) => due.filter((change) => change.action === action).length;
   const sum = `${count("create")} to create, ${count("update")} to change, ${count("remove")} to remove`;
@@ -24,6 +24,11 @@ export function planText(stack: string, changes: readonly Change[]): string {
 function consequence(change: Change): string {
   if (change.kind !== "service" || change.action !== "update") return "";
   return change.restarts ? ": its tasks are replaced" : ": its tasks go on";
+}
+
+/** A field that differs, as a line below the object that it is of. */
+export function differenceLine(difference: Difference): string {
+  return `    ${differenceText(difference)}`;
 }
 
 function differenceText({ path, before, after }: Difference): string {

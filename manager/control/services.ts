@@ -4,7 +4,7 @@ import { timestamp } from "../../api/clock.ts";
 import { CoveyError } from "../../api/errors.ts";
 import { newID, type Random } from "../../api/random.ts";
 import { isJob, modeOf, type Service, type ServiceSpec } from "../../api/service.ts";
-import type { Store, WriteTransaction } from "../store/store.ts";
+import type { ReadView, Store, WriteTransaction } from "../store/store.ts";
 import { requireDependencies } from "./payloads.ts";
 import { requireNetworks } from "./service_networks.ts";
 import { requireVariables } from "./variables.ts";
@@ -18,8 +18,18 @@ export async function createService(
   { clock, random }: { clock: Clock; random: Random },
   spec: ServiceSpec,
 ): Promise<string> {
-  const service: Service = {
-    ID: newID(random),
+  const service = newService(newID(random), clock, spec);
+  await store.update((tx) => {
+    requireCreatable(tx, spec);
+    tx.create("services", service);
+  });
+  return service.ID;
+}
+
+/** A service that nobody has seen yet. */
+export function newService(ID: string, clock: Clock, spec: ServiceSpec): Service {
+  return {
+    ID,
     Version: { Index: 0 },
     CreatedAt: "",
     UpdatedAt: "",
@@ -27,20 +37,25 @@ export async function createService(
     SpecVersion: { Index: 0 },
     ...(isJob(spec) && { JobStatus: { JobIteration: { Index: 0 }, LastExecution: timestamp(clock) } }),
   };
-  await store.update((tx) => {
-    if (tx.find("services", "name", spec.Name.toLowerCase()).length > 0) {
-      throw new CoveyError(
-        "already_exists",
-        `name conflicts with an existing object: service ${spec.Name} already exists`,
-      );
-    }
-    requireDependencies(tx, spec.TaskTemplate);
-    requireBudgets(tx, spec);
-    requireNetworks(tx, spec);
-    requireVariables(tx, spec.TaskTemplate);
-    tx.create("services", service);
-  });
-  return service.ID;
+}
+
+/** Throws what keeps a service of `spec` from being created. */
+export function requireCreatable(view: ReadView, spec: ServiceSpec): void {
+  if (view.find("services", "name", spec.Name.toLowerCase()).length > 0) {
+    throw new CoveyError(
+      "already_exists",
+      `name conflicts with an existing object: service ${spec.Name} already exists`,
+    );
+  }
+  requireBudgets(view, spec);
+  requireUsed(view, spec);
+}
+
+/** Throws where something is not there that `spec` uses; `id` is the service's own, on an update. */
+function requireUsed(view: ReadView, spec: ServiceSpec, id?: string): void {
+  requireDependencies(view, spec.TaskTemplate);
+  requireNetworks(view, spec, id);
+  requireVariables(view, spec.TaskTemplate);
 }
 
 /**
@@ -56,29 +71,42 @@ export async function updateService(
 ): Promise<void> {
   await store.update((tx) => {
     const service = requireService(tx, id);
-    if (modeOf(service.Spec) !== modeOf(spec)) {
-      throw new CoveyError("unimplemented", "service mode change is not allowed");
-    }
-    if (service.Spec.TaskTemplate.Runtime !== spec.TaskTemplate.Runtime) {
-      throw new CoveyError("unimplemented", "service runtime change is not allowed");
-    }
-    if (service.Spec.Name !== spec.Name) {
-      throw new CoveyError("unimplemented", "renaming services is not supported");
-    }
-    requireVersion(service, version);
-    requireDependencies(tx, spec.TaskTemplate);
-    requireBudgets(tx, spec);
-    requireNetworks(tx, spec, id);
-    requireVariables(tx, spec.TaskTemplate);
+    requireChangeable(tx, service, spec, version);
     writeSpec(tx, clock, service, spec);
   });
 }
 
+/** Throws what keeps `service`, read at `version`, from getting `spec`. */
+export function requireChangeable(
+  view: ReadView,
+  service: Service,
+  spec: ServiceSpec,
+  version: number,
+): void {
+  if (modeOf(service.Spec) !== modeOf(spec)) {
+    throw new CoveyError("unimplemented", "service mode change is not allowed");
+  }
+  if (service.Spec.TaskTemplate.Runtime !== spec.TaskTemplate.Runtime) {
+    throw new CoveyError("unimplemented", "service runtime change is not allowed");
+  }
+  if (service.Spec.Name !== spec.Name) {
+    throw new CoveyError("unimplemented", "renaming services is not supported");
+  }
+  requireVersion(service, version);
+  requireBudgets(view, spec);
+  requireUsed(view, spec, service.ID);
+}
+
 /** Gives `service` another spec, checked before, which is rolled out from then on. */
 export function writeSpec(tx: WriteTransaction, clock: Clock, service: Service, spec: ServiceSpec): void {
+  tx.update("services", withSpec(clock, service, spec));
+}
+
+/** `service` with another spec, as an update writes it. */
+export function withSpec(clock: Clock, service: Service, spec: ServiceSpec): Service {
   const { UpdateStatus: _reset, Proven: _, ...kept } = service;
   const base = forNewcomer(service);
-  tx.update("services", {
+  return {
     ...kept,
     Spec: spec,
     SpecVersion: { Index: service.Version.Index },
@@ -86,7 +114,7 @@ export function writeSpec(tx: WriteTransaction, clock: Clock, service: Service, 
     PreviousSpecVersion: service.SpecVersion,
     ...nextRun(service, clock),
     ...(base !== service && { Proven: { Spec: base.Spec, SpecVersion: base.SpecVersion } }),
-  });
+  };
 }
 
 /** The status of a job's next run; nothing for a service that is no job. */
@@ -110,9 +138,7 @@ export async function rollbackService(
     }
     requireVersion(service, version);
     // What the present spec does not use may have been removed meanwhile.
-    requireDependencies(tx, service.PreviousSpec.TaskTemplate);
-    requireNetworks(tx, service.PreviousSpec, id);
-    requireVariables(tx, service.PreviousSpec.TaskTemplate);
+    requireUsed(tx, service.PreviousSpec, id);
     const { Proven: _, ...kept } = service;
     tx.update("services", {
       ...kept,

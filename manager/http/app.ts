@@ -27,6 +27,7 @@ import { networkRoutes } from "./routes/network_routes.ts";
 import { noEngineRoutes } from "./routes/no_engine_routes.ts";
 import { nodeRoutes } from "./routes/node_routes.ts";
 import { payloadRoutes } from "./routes/payload_routes.ts";
+import { planRoutes } from "./routes/plan_routes.ts";
 import { serviceRoutes } from "./routes/service_routes.ts";
 import { swarmRoutes } from "./routes/swarm_routes.ts";
 import { RenderedObjects } from "./rendered.ts";
@@ -88,6 +89,7 @@ export function controlAPI(options: ControlOptions): ControlAPI {
   logRoutes(app, context);
   nodeRoutes(app, context, rendered);
   serviceRoutes(app, context, rendered);
+  planRoutes(app, context);
   taskRoutes(app, context, rendered);
   explainRoutes(app, context);
   payloadRoutes(app, context);

@@ -23,7 +23,7 @@ import { isOfIteration, isWanted, withDesired } from "../task/task.ts";
  * What a node is to a global service: `run` a task there; `leave` what is there as it is (the node is paused,
  * or not reachable); `end` what is there (drained, or constraints not met).
  */
-function globalVerdict(service: Service, node: Node): "run" | "leave" | "end" {
+export function globalVerdict(service: Service, node: Node): "run" | "leave" | "end" {
   if (node.Spec.Availability === "drain" || !nodeMatches(service.Spec.TaskTemplate.Placement, node)) {
     return "end";
   }

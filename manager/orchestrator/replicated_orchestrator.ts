@@ -44,6 +44,37 @@ export function slotsToKeep(live: ReadonlyMap<number, readonly Task[]>): number[
   return slots.sort((a, b) => a.copy === b.copy ? 0 : a.copy - b.copy).map((entry) => entry.slot);
 }
 
+/** The slots of a replicated service; `liveTasks` says which of a slot's tasks (in the order of creation) count. */
+export function slotsOf(
+  view: Pick<ReadView, "find">,
+  service: Service,
+  liveTasks: (tasks: readonly Task[]) => Task[],
+): Slots {
+  const all = new Map<number, Task[]>();
+  for (const task of view.find("tasks", "serviceID", service.ID)) {
+    if (task.DesiredState === "remove" || task.Slot === undefined) continue;
+    const slot = all.get(task.Slot);
+    if (slot) slot.push(task);
+    else all.set(task.Slot, [task]);
+  }
+  const slots: Slots = { live: new Map(), dead: [] };
+  for (const [slot, tasks] of all) {
+    const live = liveTasks(tasks);
+    if (live.length > 0) slots.live.set(slot, live);
+    else slots.dead.push(...tasks);
+  }
+  return slots;
+}
+
+/** The lowest slots that are missing for `wanted`. */
+export function lowestFree(wanted: number, live: ReadonlyMap<number, unknown>): number[] {
+  const free: number[] = [];
+  for (let slot = 1; live.size + free.length < wanted; slot++) {
+    if (!live.has(slot)) free.push(slot);
+  }
+  return free;
+}
+
 function isSameVersion(a: Service, b: Service): boolean {
   return a.SpecVersion.Index === b.SpecVersion.Index && iterationOf(a) === iterationOf(b);
 }
@@ -71,14 +102,19 @@ export class ReplicatedOrchestrator extends ServiceOrchestrator {
   }
 
   protected override async reconcile(service: Service): Promise<void> {
-    const { live, dead } = this.#slots(service);
+    const { store } = this.options;
+    const { live, dead } = slotsOf(
+      store,
+      service,
+      (tasks) => this.supervisor.liveTasks(store, service, tasks),
+    );
     const wanted = replicas(service.Spec);
     if (live.size > wanted) {
       const keep = new Set(slotsToKeep(live).slice(0, wanted));
       for (const slot of live.keys()) {
         if (keep.has(slot)) continue;
         const place = { ServiceID: service.ID, Slot: slot, NodeID: "" };
-        dead.push(...this.options.store.find("tasks", "slot", slotKey(place)));
+        dead.push(...store.find("tasks", "slot", slotKey(place)));
         live.delete(slot);
       }
     }
@@ -87,33 +123,13 @@ export class ReplicatedOrchestrator extends ServiceOrchestrator {
     await this.remove(dead.filter(({ Slot }) => Slot === undefined || !added.has(Slot)));
   }
 
-  #slots(service: Service): Slots {
-    const all = new Map<number, Task[]>();
-    for (const task of this.options.store.find("tasks", "serviceID", service.ID)) {
-      if (task.DesiredState === "remove" || task.Slot === undefined) continue;
-      const slot = all.get(task.Slot);
-      if (slot) slot.push(task);
-      else all.set(task.Slot, [task]);
-    }
-    const slots: Slots = { live: new Map(), dead: [] };
-    for (const [slot, tasks] of all) {
-      const live = this.supervisor.liveTasks(this.options.store, service, tasks);
-      if (live.length > 0) slots.live.set(slot, live);
-      else slots.dead.push(...tasks);
-    }
-    return slots;
-  }
-
   /** Creates tasks in the lowest free slots; resolves with those slots. */
   async #fillLowest(
     service: Service,
     wanted: number,
     live: ReadonlyMap<number, unknown>,
   ): Promise<Set<number>> {
-    const free: number[] = [];
-    for (let slot = 1; live.size + free.length < wanted; slot++) {
-      if (!live.has(slot)) free.push(slot);
-    }
+    const free = lowestFree(wanted, live);
     await this.fill(service, free);
     return new Set(free);
   }

@@ -15,7 +15,7 @@ const GO_DECODER = /json: cannot unmarshal|unexpected EOF|invalid character|^EOF
 export const DIFFERENCES: readonly Difference[] = [
   {
     reason:
-      "secrets, configs, networks of a swarm, jobs, plugin services and ingress are refused by name until they are there",
+      "secrets, configs, networks of a swarm, plugin services and ingress are refused by name until they are there",
     explains: ({ covey }) => covey.status >= 400 && /(?:is|are) not available yet/.test(covey.text),
   },
   {
@@ -220,8 +220,14 @@ export const DIFFERENCES: readonly Difference[] = [
       docker.text.includes("name conflicts with an existing object") && covey.status === 409,
   },
   {
-    reason: "a node says which kinds of tasks it runs",
-    explains: (_exchange, { at }) => /\.Description\.Runtimes$/.test(at),
+    reason: "a job's rollback config, which Docker takes and never reads, is refused as its update config is",
+    explains: ({ docker, covey }) =>
+      docker.status < 300 && covey.text.includes("Jobs may not have a rollback config"),
+  },
+  {
+    reason: "a node says what tasks it can run, which key secrets are sealed for, and how it is",
+    explains: (_exchange, { at, docker }) =>
+      docker === undefined && /\.(?:Description\.(?:Runtimes|Reloads|Facts)|PublicKey|Metrics)$/.test(at),
   },
 ];
 

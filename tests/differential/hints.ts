@@ -1,8 +1,8 @@
 /** What Docker's description does not say of the values of its fields. Paths are written as `ServiceSpec.Mode.Replicated`. */
 
-/** Fields that API 1.41 does not have, and jobs: Docker never removes a job's tasks that ran nowhere. */
+/** Fields that API 1.41 does not have. */
 export const LEFT_OUT = new RegExp(
-  "(?:Mode\\.(?:ReplicatedJob|GlobalJob)|Privileges\\.(?:Seccomp|AppArmor|NoNewPrivileges)|\\.OomScoreAdj|\\.StartInterval|\\.ImageOptions|\\.Subpath|" +
+  "(?:Privileges\\.(?:Seccomp|AppArmor|NoNewPrivileges)|\\.OomScoreAdj|\\.StartInterval|\\.ImageOptions|\\.Subpath|" +
     "TmpfsOptions\\.Options|BindOptions\\.(?:CreateMountpoint|ReadOnly.*))$",
 );
 
@@ -31,6 +31,11 @@ export const HINTS: readonly (readonly [RegExp, readonly unknown[]])[] = [
   [/SpreadDescriptor$/, ["node.labels.zone", "engine.labels.rack"]],
   [/Replicated$/, [{ Replicas: 0 }, { Replicas: 1 }, { Replicas: 2 }, {}]],
   [/\.Replicas$/, [0, 1, 2]],
+  [/\.ReplicatedJob$/, [{ MaxConcurrent: 1, TotalCompletions: 2 }, { TotalCompletions: 2 }, {
+    MaxConcurrent: 2,
+  }, {}]],
+  [/\.(?:MaxConcurrent|TotalCompletions)$/, [0, 1, 2]],
+  [/\.GlobalJob$/, [{}]],
   // Docker starts as many workers for an update, whatever there is to do.
   [/Parallelism$/, [0, 1, 2, 5]],
   [/\.Mode\.Global$/, [{}]],

@@ -1,8 +1,10 @@
 /** Plays a sequence on both sides at once. */
+import { parseExact } from "../../api/exact_json.ts";
 import type { BareAnswer, Side, Sides } from "../support/parity.ts";
 import { type Divergence, divergences, type Exchange } from "./answers.ts";
 import { explains, HUNG_UP } from "./differences.ts";
 import type { Step } from "./requests.ts";
+import { write } from "./schema_values.ts";
 
 const POLL_MS = 25;
 /** Tasks that have not come by then do not come, and differ. */
@@ -101,10 +103,25 @@ async function ask(sides: Sides, step: Step, options: PlayOptions): Promise<Exch
 async function send(side: Side, { method, path, body }: Step): Promise<BareAnswer> {
   for (let tries = MAX_TRIES;; tries--) {
     const [filledPath, filledBody] = [await fill(side, path), body && await fill(side, body)];
-    const answer = await side.send(method, filledPath, filledBody).catch(hungUp);
+    const answer = await withoutLeftovers(
+      side,
+      path,
+      await side.send(method, filledPath, filledBody).catch(hungUp),
+    );
     const overtaken = path.includes("~version.") && answer.text.includes("update out of sequence");
     if (!overtaken || tries === 1) return answer;
   }
+}
+
+/** Docker never removes what a job has left that ran nowhere, also once its service is gone: no list of tasks is about that. */
+async function withoutLeftovers(side: Side, path: string, answer: BareAnswer): Promise<BareAnswer> {
+  if (!/^\/tasks(?:\?|$)/.test(path) || answer.status !== 200) return answer;
+  const services: Found[] = JSON.parse((await side.send("GET", "/services")).text);
+  const present = new Set(services.map(({ ID }) => ID));
+  // As a text that keeps whole numbers as they are.
+  const tasks = parseExact(answer.text) as { ServiceID?: string }[] | null;
+  if (tasks === null || tasks.every(({ ServiceID }) => present.has(ServiceID))) return answer;
+  return { ...answer, text: write(tasks.filter(({ ServiceID }) => present.has(ServiceID))) };
 }
 
 /** Whoever breaks down over a request closes the connection: that is an answer too. */

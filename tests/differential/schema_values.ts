@@ -123,7 +123,8 @@ export function texts(valid: Arbitrary<unknown>): Arbitrary<string> {
   );
 }
 
-function write(value: unknown): string {
+/** `value` as JSON; whole numbers of any size stay as they are. */
+export function write(value: unknown): string {
   return JSON.stringify(value, (_key, each) => typeof each === "bigint" ? rawJSON(String(each)) : each);
 }
 
@@ -131,7 +132,7 @@ function write(value: unknown): string {
 const { rawJSON } = JSON as unknown as { rawJSON(text: string): unknown };
 
 /** Docker would really make as many tasks, and as many workers for an update: a billion of them take all of the memory. */
-const MADE_ONE_BY_ONE = /^(?:replicas|parallelism)$/i;
+const MADE_ONE_BY_ONE = /^(?:replicas|parallelism|maxconcurrent|totalcompletions)$/i;
 const MOST_AT_ONCE = 3;
 
 /** As long as they stay nothing runs; what a container does is not what is compared. */

@@ -144,7 +144,34 @@ async function nodes({ ok, json, fails }: Covey) {
   await fails(1, /not down/, "node", "rm", "pi");
 }
 
-async function services({ ok, json, fails }: Covey) {
+/** What an update of web would do, by flags and by a spec, and what it would not. */
+async function plans(covey: Covey, update: string[]) {
+  const planned = await covey("service", "update", "--plan", ...update, "web");
+  assert.equal(planned.code, 2, planned.stderr);
+  assert.match(planned.stdout, /TaskTemplate\.ProcessSpec\.Env: set to \["A=b"\]\n/);
+  assert.match(
+    planned.stdout,
+    /\n3 tasks are replaced, 1 at a time:\n(?: {4}web\.\d on \S+\n){3}0 tasks go on/,
+  );
+  assert.match(
+    planned.stdout,
+    /\n1 device cannot run it:\n {4}manager-1 does not meet node\.labels\.site==attic\n/,
+  );
+  const [web] = await covey.json<ServiceView[]>("service", "inspect", "web");
+  assert.equal(web!.Spec.TaskTemplate.ProcessSpec!.Env, undefined, "nothing is done");
+  const file = await Deno.makeTempFile();
+  await Deno.writeTextFile(file, JSON.stringify(web!.Spec));
+  assert.match(
+    await covey.ok("plan", "-f", file),
+    /^Nothing to change in web: 3 tasks are as the spec says\n/,
+  );
+  await Deno.writeTextFile(file, JSON.stringify({ ...web!.Spec, Mode: { Global: {} } }));
+  await covey.fails(1, /service mode change is not allowed/, "plan", "-f", file);
+  await Deno.remove(file);
+}
+
+async function services(covey: Covey) {
+  const { ok, json, fails } = covey;
   const created = await ok(
     "service",
     "create",
@@ -164,6 +191,7 @@ async function services({ ok, json, fails }: Covey) {
   await ok("service", "scale", "web=3");
   assert.match(await ok("service", "ls", "--filter", "name=web"), /3\/3/);
   const update = ["--env-add", "A=b", "--constraint-add", "node.labels.site==attic", "--label-rm", "a"];
+  await plans(covey, update);
   await ok("service", "update", ...update, "--update-parallelism", "0", "--update-monitor", "100ms", "web");
   const tasks = await json<TaskView[]>("service", "ps", "--filter", "desired-state=running", "web");
   assert.deepEqual(tasks.map((task) => task.Status.State), ["running", "running", "running"]);

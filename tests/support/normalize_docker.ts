@@ -13,7 +13,7 @@ const RULES: [pattern: RegExp, replacement: string][] = [
   [/\b[0-9a-f]{64}\b/g, "<container>"],
   [/\b[0-9a-z]{25}\b/g, "<id>"],
   // Of twelve characters one ID in fifty has no digit: where IDs stand, any word is one.
-  [/\b(?=[a-z]*\d)[0-9a-z]{12}\b|^[0-9a-z]{12}(?=:? {2}| \*|$)/gm, "<id>"],
+  [/\b(?=[a-z]*\d)(?=\d*[a-z])[0-9a-z]{12}\b|^[0-9a-z]{12}(?=:? {2}| \*|$)/gm, "<id>"],
   [/("ID": ?")[0-9a-z]{12}"/g, '$1<id>"'],
   [/("(?:PID|ExitCode)": ?)-?\d+/g, "$1<number>"],
 ];

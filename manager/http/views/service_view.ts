@@ -6,8 +6,10 @@ import {
   type ServiceSpec,
   type UpdateConfig,
 } from "../../../api/service.ts";
+import type { ServicePlan } from "../../control/service_plan.ts";
 import type { ServiceStatus } from "../../control/service_status.ts";
 import { inOrder, taskSpecView } from "./task_spec_view.ts";
+import { iterationView } from "./task_view.ts";
 
 /** What Docker fills in for an update or rollback configuration. Nanoseconds. */
 const UPDATE_DEFAULTS: UpdateConfig = {
@@ -69,7 +71,8 @@ export function serviceView(service: Service, options: ServiceViewOptions = {}):
       (isAllocated ? { Spec: EndpointSpec ?? {}, Ports: EndpointSpec?.Ports } : { Spec: {} }),
     UpdateStatus: service.UpdateStatus && inOrder(service.UpdateStatus, UPDATE_STATUS_ORDER),
     ServiceStatus: options.status,
-    JobStatus: service.JobStatus,
+    JobStatus: service.JobStatus &&
+      { ...service.JobStatus, JobIteration: iterationView(service.JobStatus.JobIteration) },
   };
 }
 
@@ -84,3 +87,13 @@ export function containerServiceView(service: Service): Record<string, unknown> 
 }
 
 const UPDATE_STATUS_ORDER = ["State", "StartedAt", "CompletedAt", "Message"];
+
+/** What a spec would change. */
+export function planView({ Before, After, ...plan }: ServicePlan): Record<string, unknown> {
+  return {
+    Service: { ...(Before && { ID: Before.ID }), Name: After.Spec.Name },
+    ...(Before && { Before: serviceSpecView(Before.Spec, {}) }),
+    After: serviceSpecView(After.Spec, {}),
+    ...plan,
+  };
+}

@@ -1,4 +1,5 @@
 /** How tasks are shown. */
+import type { Version } from "../../../api/objects.ts";
 import type { Task, TaskStatus } from "../../../api/task.ts";
 import { predefinedNetwork } from "../../../api/predefined_network.ts";
 import type { Network } from "../../../api/network.ts";
@@ -36,6 +37,11 @@ function attachments(
   return all.length > 0 ? all : undefined;
 }
 
+/** Which run of a job it is. The first one has no number: Go leaves a zero out. */
+export function iterationView({ Index }: Version): Partial<Version> {
+  return Index === 0 ? {} : { Index };
+}
+
 /** A task. `networkOf` finds the networks that it is attached to. */
 export function taskView(task: Task, networkOf: NetworkLookUp = () => undefined): Record<string, unknown> {
   return {
@@ -52,7 +58,7 @@ export function taskView(task: Task, networkOf: NetworkLookUp = () => undefined)
     DesiredState: task.DesiredState,
     NetworksAttachments: attachments(task, networkOf),
     GenericResources: task.AssignedGenericResources,
-    JobIteration: task.JobIteration,
+    JobIteration: task.JobIteration && iterationView(task.JobIteration),
     Variables: task.Variables,
   };
 }

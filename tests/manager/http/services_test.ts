@@ -190,7 +190,7 @@ Deno.test("Jobs: each update and rollback is a run of its own, whatever it chang
     ReplicatedJob: { MaxConcurrent: 2, TotalCompletions: 5 },
   });
   const first = (await service()).JobStatus;
-  assert.deepEqual(first.JobIteration, { Index: 0 });
+  assert.deepEqual(first.JobIteration, {}, "the first run has no number, as with Docker");
   assert.ok(Date.parse(first.LastExecution) > 0);
   assert.equal((await update("")).status, 200);
   assert.deepEqual((await service()).JobStatus.JobIteration, { Index: 1 });

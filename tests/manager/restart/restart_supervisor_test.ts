@@ -277,3 +277,20 @@ Deno.test("RestartSupervisor: a rollback wakes what rests of the new spec, and n
   assert.deepEqual(fleet.slots(id), [1]);
   assert.deepEqual(fleet.all(id).filter((task) => task.Slot === 2).map(({ ID }) => ID), [second.ID]);
 });
+
+Deno.test("RestartSupervisor: a global service's attempts are counted on each node by itself (37)", async () => {
+  await using fleet = await Fleet.of(["a", "b"], (task) => task.NodeID === "a" ? "failed" : "running");
+  const template = { RestartPolicy: { MaxAttempts: 2, Delay: SECOND } };
+  const id = await fleet.global("probe", { template });
+  await fleet.clock.advance(60_000);
+  const made = (node: string) => fleet.all(id).filter(({ NodeID }) => NodeID === node).length;
+  assert.deepEqual([made("a"), made("b")], [3, 1]);
+  for (let i = 0; i < 2; i++) {
+    await fleet.agents.report(fleet.running(id)[0]!.ID, "failed");
+    await fleet.clock.advance(2000);
+  }
+  assert.deepEqual(fleet.placement(id), { b: 1 });
+  await fleet.release(id, "v2");
+  await fleet.clock.advance(60_000);
+  assert.equal(fleet.all(id).filter((task) => task.NodeID === "a" && versionOf(task) === "v2").length, 3);
+});

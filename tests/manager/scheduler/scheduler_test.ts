@@ -319,6 +319,34 @@ Deno.test("Scheduler: a new leader counts what runs already", async () => {
   assert.deepEqual(pendingReasons(fleet, more), ["no suitable node (insufficient resources on 2 nodes)"]);
 });
 
+Deno.test("Scheduler: failures of more than 5 minutes ago count no more (59)", async () => {
+  await using fleet = await fleetOf({ a: {}, b: {} });
+  await fleet.replicated("load", 1, { template: { Placement: { Constraints: ["node.id==b"] } } });
+  const web = await fleet.replicated("web", 1, { template: { RestartPolicy: { Delay: 1e9 } } });
+  const failTimes = async (times: number) => {
+    for (let i = 0; i < times; i++) {
+      await fleet.agents.report(fleet.running(web)[0]!.ID, "failed");
+      await fleet.clock.advance(2000);
+    }
+  };
+  await failTimes(5);
+  assert.deepEqual(fleet.placement(web), { b: 1 });
+  await fleet.clock.advance(5 * 60_000);
+  await failTimes(1);
+  assert.deepEqual(fleet.placement(web), { a: 1 });
+});
+
+Deno.test("Scheduler: failures of tasks of a preset node keep none from it (59)", async () => {
+  await using fleet = await fleetOf({ a: {}, b: {} });
+  const template = { RestartPolicy: { Delay: 1e9 } };
+  const probe = await fleet.global("probe", { template });
+  for (let i = 0; i < 8; i++) {
+    await fleet.agents.report(fleet.running(probe).find(({ NodeID }) => NodeID === "a")!.ID, "failed");
+    await fleet.clock.advance(2000);
+    assert.deepEqual(fleet.placement(probe), { a: 1, b: 1 });
+  }
+});
+
 Deno.test("Scheduler: places no more than 10,000 tasks in one turn; the rest follows, evenly", async () => {
   await using fleet = await fleetOf({ a: {}, b: {}, c: {} });
   const { store } = fleet, batch = store.batch.bind(store) as (...args: unknown[]) => Promise<void>;

@@ -392,3 +392,20 @@ Deno.test("Updater: start-first with rollback ends the old task once the new one
   assert.equal(fleet.wanted(id).length, 2);
   assert.equal(fleet.service(id).UpdateStatus?.State, "completed");
 });
+
+Deno.test("Updater: stop-first waits 60 s for an old task that does not stop, and for no removed node (45)", async () => {
+  for (const lost of ["silent", "removed"] as const) {
+    await using fleet = await Fleet.of(["a", "b"]);
+    const id = await fleet.replicated("web", 1);
+    const [old] = fleet.running(id);
+    fleet.agents.offline.add(old!.NodeID);
+    await fleet.release(id, "v2");
+    await fleet.clock.advance(500);
+    if (lost === "removed") await fleet.removeNode(old!.NodeID);
+    await fleet.clock.advance(lost === "removed" ? 6000 : 58_000);
+    assert.deepEqual(fleet.versions(id), lost === "removed" ? { v2: 1 } : {}, lost);
+    await fleet.clock.advance(4000);
+    const [next] = fleet.wanted(id);
+    assert.deepEqual([next!.DesiredState, versionOf(next!)], ["running", "v2"], lost);
+  }
+});
