@@ -375,9 +375,11 @@ service update --detach --mount-rm /a --mount-add type=tmpfs,target=/more --cap-
 service inspect options --format '{{json .Spec}}'
 service update --detach --mount-rm /more --cap-drop CHOWN --ulimit-rm nproc \
 --sysctl-rm net.core.somaxconn --host-rm box:10.0.0.9 \
---dns-rm 10.0.0.3 --dns-search-rm lan --dns-option-rm ndots:1 --group-rm 9 --container-label-rm c --env-rm X --read-only=false \
+--dns-rm 10.0.0.3 --dns-search-rm lan --dns-option-rm ndots:1 --group-rm 9 --container-label-rm c --env-rm X \
+--read-only=false \
 --tty=false --health-cmd true --generic-resource-rm gpu --publish-rm 81 --placement-pref-rm spread=node.labels.x \
---replicas-max-per-node 0 --constraint-rm node.role==worker --limit-pids 0 --entrypoint '' --init=false --rollback-order start-first \
+--replicas-max-per-node 0 --constraint-rm node.role==worker --limit-pids 0 --entrypoint '' --init=false \
+--rollback-order start-first \
 --secret-rm mystery --config-rm settings options
 service inspect options --format '{{json .Spec}}'
 service rm options
