@@ -46,5 +46,7 @@ export {
   type Exit,
   type Handle,
   type OverlayExecutor,
+  type OverlayNetworks,
+  type ReadyNetwork,
   type Sweeper,
 } from "./executors/executor.ts";

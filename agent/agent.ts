@@ -10,7 +10,7 @@ import { getLogger } from "../api/log.ts";
 import type { NodeDescription } from "../api/node.ts";
 import type { NodeMetrics } from "../api/node_metrics.ts";
 import { orAbort } from "../api/or_abort.ts";
-import type { Random } from "../api/random.ts";
+import { newID, type Random } from "../api/random.ts";
 import type { Executor } from "../executors/executor.ts";
 import { Asks } from "./asks.ts";
 import { sessionBackoff } from "./backoff.ts";
@@ -31,6 +31,8 @@ const logger = getLogger(["covey", "agent"]);
  * time stops its tasks: the first time it may have been a manager that lags behind.
  */
 const REMOVED_RETRY_MS = 60_000;
+/** The same of a node that another device has the key and the place of; its tasks go on, for all it knows they are its own. */
+const TWIN_RETRY_MS = 60_000;
 
 /**
  * Where an agent stands; its tasks go on in all of these but the last.
@@ -87,6 +89,8 @@ export class Agent {
   readonly #managers: Managers;
   readonly #backoff: Backoff;
   readonly #abort = new AbortController();
+  /** Tells this agent from every other with the node's key. */
+  readonly #name: string;
   #sessionID: string | undefined;
   #renewSeals: RenewSeals | undefined;
   #managersTold = false;
@@ -97,6 +101,7 @@ export class Agent {
 
   constructor(options: AgentOptions) {
     this.#options = options;
+    this.#name = newID(options.random);
     this.#reporter = new StatusReporter(options.clock);
     this.#managers = new Managers(options.random, options.managers);
     this.#backoff = sessionBackoff(options.random);
@@ -159,7 +164,8 @@ export class Agent {
       this.#setState(removed ? "removed" : "connecting", failure.error);
       if (removed) await this.#dependencies.wipe();
       if (removed && again) await this.#retire(signal);
-      const pause = removed ? REMOVED_RETRY_MS : this.#backoff.next();
+      const next = failure.error.reason === "twin" ? TWIN_RETRY_MS : this.#backoff.next();
+      const pause = removed ? REMOVED_RETRY_MS : next;
       await sleep(clock, pause, signal).catch(() => {});
     }
   }
@@ -188,7 +194,7 @@ export class Agent {
       connection = await dialer.dial(address, { signal, timeoutMs: patience.ms });
       while (true) {
         opening = true;
-        await runSession(clock, connection, patience, this.#sessionID, events, signal);
+        await runSession(clock, connection, patience, this.#known, events, signal);
       }
     } catch (thrown) {
       const error = CoveyError.from(thrown);
@@ -202,6 +208,10 @@ export class Agent {
       this.#asks.disconnect();
       connection?.close();
     }
+  }
+
+  get #known() {
+    return { Agent: this.#name, ...(this.#sessionID !== undefined && { SessionID: this.#sessionID }) };
   }
 
   #events(address: string, onOpen: () => void): SessionEvents {

@@ -3,6 +3,7 @@
 # manager's signals reach it. COVEY_DENO names the deno program; `deno` on the PATH is the fallback. The PATH of all else is fixed.
 #   launch.sh [run-agent flags]               see agent/options.ts
 #   launch.sh --print-permissions [flags]     prints the permissions, one a line, and starts nothing
+#   launch.sh --print-running [flags]         prints the process number of the agent that runs on the state folder, if one does
 #   launch.sh --print-cgroups                 prints what can limit a process here: `v2 memory`, `v2`, `v1 memory` or `none`
 set -eu
 
@@ -29,7 +30,7 @@ state_dir=.covey/agent docker=/var/run/docker.sock join='' identity='' executor=
 take=''
 for word in "$@"; do
   shift
-  if [ "$word" = --print-permissions ]; then print=yes; continue; fi
+  case $word in --print-permissions | --print-running) print=${word#--print-}; continue ;; esac
   if [ "$take" = token ]; then token=$word take=''; continue; fi
   case $take,$word in
     ,--token | ,--token-file) token_flag=$word take=token; continue ;;
@@ -56,6 +57,13 @@ if [ "$take" = token ]; then set -- "$@" "$token_flag"; token_flag=''; fi
 absolute() { case $1 in /*) printf %s "$1" ;; *) printf '%s/%s' "$PWD" "$1" ;; esac }
 
 state_dir=$(absolute "$state_dir")
+
+if [ "$print" = running ]; then
+  # Who holds the lock is known to the kernel alone.
+  number=$(ls -i "$state_dir/agent.lock" 2>/dev/null | awk '{ print $1 }')
+  [ -z "$number" ] || awk -v end=":$number" '$2 == "FLOCK" && substr($6, length($6) - length(end) + 1) == end { print $5; exit }' /proc/locks
+  exit 0
+fi
 
 # What is in there, only this launcher writes: what is run of the state folder, and the addresses of --join, the last ones first:
 # a device that was given another one may still need those before.
@@ -97,7 +105,7 @@ permissions="--allow-read=$read
 --allow-run=$run
 --allow-env=COVEY_JOIN_TOKEN
 --allow-sys=systemMemoryInfo,statfs"
-if [ "$print" = yes ]; then printf '%s\n' "$permissions"; exit 0; fi
+if [ "$print" = permissions ]; then printf '%s\n' "$permissions"; exit 0; fi
 case $deno in /*) ;; *) echo "Cannot start the agent: COVEY_DENO must be deno's absolute path, current value is \"$deno\"" >&2; exit 1 ;; esac
 take_token "$token_flag" "$token"
 [ -d "$state_dir" ] || (umask 077 && mkdir -p "$state_dir")
@@ -149,18 +157,29 @@ make_bundle() {
     mv "$bundle.$$" "$bundle" && compile "$bundle" && echo "$(made_of | cksum) $(cksum <"$bundle")" >"$key"
 }
 
-main=$bundle config=--no-config
-# Somebody else's executor shares modules with the agent, such as its errors, and so needs them as they are.
-if [ -n "$executors" ] || ! { (umask 077 && mkdir -p "$program") && { bundled || make_bundle; }; } 2>/dev/null; then
-  rm -f "$bundle.$$"
-  main=$root/agent/main.ts config=--config=$root/deno.json
-  compile "$main" || true
+main=$root/agent/main.js config=--no-config
+if [ -r "$main" ]; then
+  # An installed program is one file already (install/bundle.sh): nothing is made or fetched.
+  if [ -n "$executors" ]; then
+    echo "Cannot start the agent: --executor needs the sources, and an installed program has none" >&2
+    exit 1
+  fi
+else
+  main=$bundle
+  # Somebody else's executor shares modules with the agent, such as its errors, and so needs them as they are.
+  if [ -n "$executors" ] || ! { (umask 077 && mkdir -p "$program") && { bundled || make_bundle; }; } 2>/dev/null; then
+    rm -f "$bundle.$$"
+    main=$root/agent/main.ts config=--config=$root/deno.json
+    # It needs no package; what there is of this is a matter of memory, and what is wrong with it, the start says.
+    compile "$main" 2>/dev/null || true
+  fi
+  # What is wrong with a module of somebody else's, the agent says itself.
+  for path in $executors; do compile "$path" 2>/dev/null || true; done
 fi
-# What is wrong with a module of somebody else's, the agent says itself.
-for path in $executors; do compile "$path" 2>/dev/null || true; done
 
 # The last --state-dir wins; relative paths of the other flags are the caller's, so the folder is not changed.
 set -- "$@" --state-dir "$state_dir" --shim "$shim" --network-helper "$helper"
+[ ! -r "$root/VERSION" ] || set -- "$@" --program-version "$(cat "$root/VERSION")"
 # One word per line: options.ts is to refuse a path with blanks, not the shell to tear it apart.
 IFS='
 '

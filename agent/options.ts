@@ -29,6 +29,8 @@ export interface AgentOptionsFromFlags {
   identitySealed: boolean;
   /** Absolute path of the process executor's shim; undefined for the one beside its module. */
   shim: string | undefined;
+  /** Which installed program this is, for an upgrade that waits to see it connected; else undefined. */
+  programVersion: string | undefined;
   /** Absolute path of the networks' helper; undefined for the one beside its module. */
   networkHelper: string | undefined;
   /** Stop and remove the tasks, forget the cluster, and end. */
@@ -64,6 +66,7 @@ const FLAGS = {
   identity: { type: "string" },
   "identity-sealed": { type: "boolean", default: false },
   shim: { type: "string" },
+  "program-version": { type: "string" },
   "network-helper": { type: "string" },
   leave: { type: "boolean", default: false },
   "exit-with-parent": { type: "boolean", default: false },
@@ -88,6 +91,7 @@ export function parseAgentOptions(args: string[], cwd: string, token?: string): 
     identityDir: values.identity === undefined ? undefined : absolute(values.identity),
     identitySealed: values["identity-sealed"],
     shim: values.shim,
+    programVersion: values["program-version"],
     networkHelper: values["network-helper"],
     leave: values.leave,
     exitWithParent: values["exit-with-parent"],

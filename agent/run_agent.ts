@@ -189,7 +189,7 @@ async function serve(
         logger.warn("Cannot keep the list of managers: {message}", { message: error.message })
       );
     },
-    onSession: roleKeeper(options, folder),
+    onSession: sessionKeeper(options, folder),
     onState: logState(identity.nodeID),
     onMissingRuntimes: logMissingRuntimes(),
   });
@@ -213,6 +213,21 @@ function heapKeeper(): HeapKeeper | undefined {
   if (gc === undefined) return undefined;
   const usedBytes = () => Deno.memoryUsage().heapUsed;
   return new HeapKeeper({ clock: systemClock, usedBytes, collect: () => gc() });
+}
+
+/** What others than the agent want to know of its sessions. */
+function sessionKeeper(options: AgentOptionsFromFlags, folder: StateFolder) {
+  const keepRole = roleKeeper(options, folder), { programVersion } = options;
+  let noted = programVersion === undefined;
+  return (message: SessionMessage) => {
+    keepRole(message);
+    if (noted) return;
+    noted = true;
+    folder.saveReached(programVersion!).catch((error) => {
+      noted = false;
+      logger.warn("Cannot note that this version works: {message}", { message: error.message });
+    });
+  };
 }
 
 /** Passes changes of the node's role on to the process that can act on them. */

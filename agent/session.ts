@@ -56,13 +56,13 @@ export interface SessionEvents {
 
 /**
  * Runs a session until `signal` aborts or something fails, which rejects. Resolves only when the node's description changed,
- * so that the session has to be opened anew. `sessionID` is that of an earlier session to go on with.
+ * so that the session has to be opened anew. `known` says who the agent is, with the ID of an earlier session to go on with.
  */
 export async function runSession(
   clock: Clock,
   connection: ManagerConnection,
   patience: Patience,
-  sessionID: string | undefined,
+  known: Pick<SessionRequest, "Agent" | "SessionID">,
   events: SessionEvents,
   signal: AbortSignal,
 ): Promise<void> {
@@ -73,11 +73,7 @@ export async function runSession(
   try {
     signal.throwIfAborted();
     const description = await events.describe(abort.signal);
-    const request: SessionRequest = {
-      ...(sessionID ? { SessionID: sessionID } : {}),
-      Description: description,
-      Answers: [...ASK_KINDS],
-    };
+    const request: SessionRequest = { ...known, Description: description, Answers: [...ASK_KINDS] };
     const messages = connection
       .serverStream<SessionMessage>(DISPATCHER_METHODS.session, request, { signal: abort.signal })
       [Symbol.asyncIterator]();

@@ -19,6 +19,8 @@ const DATABASE_SUFFIXES = ["", "-wal", "-shm"];
 const MANAGERS_FILE = "managers";
 /** One word: `worker` or `manager`. */
 const ROLE_FILE = "role";
+/** The version of the installed program that last had a session; the installation's `start.sh` reads it. */
+const REACHED_FILE = "reached";
 /** JSON: what the node was told of the cluster's networks, for a start without a manager. */
 const NETWORKS_FILE = "networks.json";
 /** Between two attempts to open what the disk does not let be opened. */
@@ -138,6 +140,14 @@ export class StateFolder {
   async saveRole(role: NodeRole): Promise<void> {
     const data = new TextEncoder().encode(role);
     await writeFileAtomically(systemFileSystem, this.path, ROLE_FILE, data, 0o600);
+  }
+
+  /** Notes that this version of the program has reached a manager; writes nothing if that is known. */
+  async saveReached(version: string): Promise<void> {
+    const text = `${version}\n`, before = await systemFileSystem.readFile(`${this.path}/${REACHED_FILE}`);
+    if (before && new TextDecoder().decode(before) === text) return;
+    const data = new TextEncoder().encode(text);
+    await writeFileAtomically(systemFileSystem, this.path, REACHED_FILE, data, 0o600);
   }
 
   /** Lets another agent have the folder. */

@@ -13,28 +13,21 @@ import { reloadSignals } from "../api/reload.ts";
 import { expandTask, hasTemplates } from "../api/task_template.ts";
 import type { ContainerStatus, Task, TaskStatus } from "../api/task.ts";
 import { can, type Controller, type Exit, type Handle } from "../executors/executor.ts";
+import { type Activity, outlasts } from "./activity.ts";
 import { afterError, afterSuccess, type ControllerCall, nextStep, type Outcome } from "./advance.ts";
 import { callBackoff } from "./backoff.ts";
 import type { SwapRecord, TaskRecord } from "./local_state.ts";
 import type { SwapReport } from "../api/swap.ts";
 import { type Hold, wantedUnder } from "./swap.ts";
-import { checkedStatus, statusAfter } from "./task_status.ts";
-import { isRunAgainAfterReboot, localRestartDelay } from "./local_restart.ts";
+import { callTelling } from "./progress.ts";
+import { checkedStatus, containerOf, portsOf, statusAfter } from "./task_status.ts";
+import { isEndOfReboot, localRestartDelay, withRestart } from "./local_restart.ts";
 import type { TaskEnvironment } from "./task_environment.ts";
 
 const log = getLogger(["covey", "agent"]);
 
-/** A task found ended this soon after a reboot ended because of it, and is run again. */
-const REBOOT_GRACE_MS = 2000;
-/** How often the removal of a task's traces is tried before they are left to the executor's sweep; ten minutes or so. */
+/** Tries to remove a task's traces before they are left to the executor's sweep; ten minutes or so. */
 const MAX_REMOVE_ATTEMPTS = 20;
-
-/**
- * What is in progress, by what may abort it: waiting yields to any change, starting only to the end of the task (a
- * pull shall not begin anew because the task may run now), stopping only to the end of the agent.
- */
-type Activity = "waiting" | "starting" | "stopping";
-const ACTIVITIES: readonly Activity[] = ["waiting", "starting", "stopping"];
 
 /** One task on its node, from its assignment until every trace of it is removed. */
 export class TaskManager {
@@ -50,7 +43,10 @@ export class TaskManager {
   /** Undefined until this agent has asked. */
   #ports: PortConfig[] | undefined;
   readonly #backoff = callBackoff();
-  #restarts: number[] = [];
+  /** Runs in place by this agent, those after a reboot too. */
+  #again = 0;
+  /** When it was run again for want of a manager. */
+  #restarts: readonly string[];
   /** Aborts the call or pause in progress. */
   #abort = new AbortController();
   #activity: Activity = "waiting";
@@ -63,12 +59,14 @@ export class TaskManager {
   #heldBy: Hold;
   #stopped = false;
   readonly #done: Promise<void>;
+  readonly #say = (words: string) => this.#setStatus(this.#phase, words, undefined);
 
   /** Takes over a task; `recovered` is true for one known from before the agent started. */
   constructor(record: TaskRecord, recovered: boolean, env: TaskEnvironment) {
     this.#env = env;
     this.#record = record;
     this.#report = record.status.Swap;
+    this.#restarts = record.status.Restarts ?? [];
     this.#recovering = recovered || record.handle !== undefined;
     const state = record.status.State;
     this.#phase = recovered || isTerminal(state) ? record.phase ?? state : "assigned";
@@ -88,11 +86,6 @@ export class TaskManager {
   /** What its executor finds it by, if there is something to find. */
   get handle(): Handle | undefined {
     return this.#controller?.handle() ?? this.#record.handle;
-  }
-
-  /** True until {@linkcode remove} was called. */
-  get assigned(): boolean {
-    return this.#record.assigned;
   }
 
   /** What is kept of it. */
@@ -166,7 +159,7 @@ export class TaskManager {
 
   /** Aborts what is in progress if it yields to `cause`. */
   #interrupt(cause: Activity): void {
-    if (ACTIVITIES.indexOf(this.#activity) > ACTIVITIES.indexOf(cause)) return;
+    if (outlasts(this.#activity, cause)) return;
     this.#abort.abort(new CoveyError("canceled", "Cannot go on: the task changed"));
   }
 
@@ -211,7 +204,9 @@ export class TaskManager {
     if (this.#record.reload && await this.#reload(signal)) return true;
     const step = nextStep(wantedUnder(hold, this.#desired), this.#phase);
     if (step.kind === "idle") {
-      if (isTerminal(this.#phase) && !this.#record.assigned) return !await this.#removeTraces(signal);
+      if (isTerminal(this.#phase)) {
+        return this.#record.assigned ? await this.#keepEnded(signal) : !await this.#removeTraces(signal);
+      }
       await aborted(signal);
     } else if (step.kind === "move") {
       this.#move({ state: step.state, message: step.message });
@@ -227,7 +222,7 @@ export class TaskManager {
     await this.#stopProgram(signal);
     this.#enter("accepted");
     this.#keep({ resting: true });
-    const container = await this.#containerStatus(undefined);
+    const container = await containerOf(this.#controller, this.status);
     this.#setStatus(this.#phase, "stopped for its successor", undefined, container);
     return true;
   }
@@ -259,10 +254,22 @@ export class TaskManager {
     this.#controller = undefined;
   }
 
+  /** The end of a task is final: another may be in its place. What somebody starts again by hand is stopped. */
+  async #keepEnded(signal: AbortSignal): Promise<true> {
+    const { handle } = this.#record;
+    const controller = handle && this.#env.executor && await this.#ensureController("shutdown");
+    if (!controller?.revived) return await aborted(signal);
+    await controller.revived(signal);
+    signal.throwIfAborted();
+    log.warn("Stopping task {id}: it has ended, and somebody started it again", { id: this.task.ID });
+    await this.#stopProgram(signal);
+    return true;
+  }
+
   async #endAsFailed(signal: AbortSignal): Promise<true> {
     await this.#stopProgram(signal);
-    const container = await this.#containerStatus(undefined);
-    this.#move({ state: "failed", message: "rolled back", err: this.#givenUp! }, container);
+    const outcome: Outcome = { state: "failed", message: "rolled back", err: this.#givenUp! };
+    this.#move(outcome, await containerOf(this.#controller, this.status));
     return true;
   }
 
@@ -316,7 +323,7 @@ export class TaskManager {
       if (call === "wait") this.#clearError();
       if (call === "wait") exit = await controller.wait(signal);
       else if (call === "shutdown") await controller.shutdown(signal);
-      else await this.#env.limiter.run(() => controller[call](signal), signal);
+      else await callTelling(this.#env, controller, call, signal, this.#say);
     } catch (thrown) {
       if (signal.aborted) throw thrown;
       const outcome = afterError(call, thrown);
@@ -331,18 +338,12 @@ export class TaskManager {
 
   async #finishCall(call: ControllerCall, outcome: Outcome, signal: AbortSignal): Promise<void> {
     const ended = outcome.state === "complete" || outcome.state === "failed";
-    if (ended && (call === "wait" || this.#restarts.length > 0) && await this.#runAgain(outcome, signal)) {
+    if (ended && (call === "wait" || this.#again > 0) && await this.#runAgain(outcome, signal)) {
       return;
     }
-    const container = await this.#containerStatus(outcome.exitCode);
-    this.#ports = outcome.state === "running" ? await this.#portsNow() : [];
+    const container = await containerOf(this.#controller, this.status, outcome.exitCode);
+    this.#ports = outcome.state === "running" ? await portsOf(this.#controller, this.task) : [];
     this.#move(outcome, container);
-  }
-
-  async #portsNow(): Promise<PortConfig[]> {
-    // Where the executor does not tell, ports are what the service says.
-    const asked = this.task.Ports?.filter(({ PublishedPort }) => PublishedPort !== undefined) ?? [];
-    return await this.#controller?.ports?.().catch(() => undefined) ?? asked;
   }
 
   /** A running task that was found at last has no error to show any more. */
@@ -363,8 +364,10 @@ export class TaskManager {
     const { executor, dependencies } = this.#env;
     const { handle } = this.#record, task = await this.#expanded();
     if (!executor) {
-      const message = `Cannot run the task: no executor for runtime ${task.Spec.Runtime}`;
-      throw new CoveyError("unimplemented", message);
+      throw new CoveyError(
+        "unimplemented",
+        `Cannot run the task: no executor for runtime ${task.Spec.Runtime}`,
+      );
     }
     if (this.#recovering && handle) {
       this.#controller = await executor.recover(task, handle, dependencies).catch((thrown) => {
@@ -377,6 +380,9 @@ export class TaskManager {
     this.#recovering = false;
     this.#controller ??= await executor.controller(task, dependencies);
     if (found || call === "prepare" || call === "shutdown") return this.#controller;
+    if (call === "wait" && task.Spec.RestartPolicy?.Condition === "none") {
+      throw new CoveyError("not_found", "Cannot say how the program ended: nothing is left of it");
+    }
     this.#enter("preparing");
     return undefined;
   }
@@ -388,12 +394,11 @@ export class TaskManager {
     const { JobIteration, Spec: { RestartPolicy } } = this.#record.task, isJob = JobIteration !== undefined;
     // What a job did is done.
     if (isJob && outcome.state === "complete") return false;
-    const now = clock.monotonic();
-    const byReboot = rebooted && this.#restarts.length === 0 && now - this.#recoveredAt < REBOOT_GRACE_MS &&
-      (!isJob || isRunAgainAfterReboot(RestartPolicy));
+    const byReboot = rebooted && this.#again === 0 &&
+      isEndOfReboot(RestartPolicy, isJob, clock.monotonic() - this.#recoveredAt);
     if (!byReboot) {
       if (connected() || this.#env.isTrial?.()) return false;
-      const delay = localRestartDelay(RestartPolicy, outcome.state, this.#restarts, now);
+      const delay = localRestartDelay(RestartPolicy, outcome.state, this.#restarts, clock.now());
       if (delay === undefined) return false;
       this.#holding = true;
       this.#activity = "waiting";
@@ -403,7 +408,8 @@ export class TaskManager {
       if (connected() || !this.#shallRun) return false;
     }
     await this.#clearAway(signal);
-    this.#restarts.push(clock.monotonic());
+    this.#again++;
+    if (!byReboot) this.#restarts = withRestart(this.#restarts, timestamp(clock));
     this.#enter("accepted");
     return true;
   }
@@ -429,24 +435,17 @@ export class TaskManager {
     }
   }
 
-  async #containerStatus(exitCode: number | undefined): Promise<ContainerStatus | undefined> {
-    const status = await this.#controller?.status().catch(() => undefined) ?? this.status.ContainerStatus;
-    if (exitCode === undefined) return status;
-    return { ContainerID: "", PID: 0, ...status, ExitCode: exitCode };
-  }
-
   /** Goes to a new phase and says so, in words only where the reported state is further already. */
   #move(outcome: Outcome, container = this.status.ContainerStatus): void {
     if (outcome.state === undefined) return;
     let { state } = outcome;
     if (isTerminal(state)) this.#report = undefined;
     if (isTerminal(state) && state !== "shutdown" && this.#env.isTrial?.()) {
-      // A program that has done its work is no service either.
-      state = "failed";
+      state = "failed"; // A program that has done its work is no service either.
       this.#report = { Kind: "rolled_back", Reason: outcome.err ?? "it ended" };
     }
     this.#enter(state);
-    const again = this.#restarts.length;
+    const again = Math.max(this.#again, this.#restarts.length);
     const message = again === 0 ? outcome.message : `${outcome.message} (run again on the node: ${again})`;
     this.#setStatus(state, message, outcome.err, container);
   }
@@ -463,8 +462,8 @@ export class TaskManager {
     const error = CoveyError.from(thrown);
     this.#attempt++;
     const step = nextStep(this.#desired, this.#phase);
-    const outcome = step.kind === "call" ? afterError(step.call, error) : undefined;
-    if (outcome?.state) return this.#move(outcome);
+    const outcome = step.kind === "call" && afterError(step.call, error);
+    if (outcome && outcome.state) return this.#move(outcome);
     // Told, and written to the disk, only where it is another problem, not the same one some seconds later.
     if (!isTerminal(this.#phase) && withoutNumbers(this.status.Err ?? "") !== withoutNumbers(error.message)) {
       this.#setStatus(this.#phase, this.status.Message, error.message, this.status.ContainerStatus);
@@ -483,6 +482,7 @@ export class TaskManager {
       container,
       ports: this.#ports,
       swap: this.#report,
+      restarts: this.#restarts,
     });
     if (next === undefined) return this.#keep({});
     const status = checkedStatus(this.task.ID, next);

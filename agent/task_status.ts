@@ -4,7 +4,8 @@ import { getLogger } from "../api/log.ts";
 import type { PortConfig } from "../api/service.ts";
 import type { SwapReport } from "../api/swap.ts";
 import { compareStates, type TaskState } from "../api/task_state.ts";
-import type { ContainerStatus, TaskStatus } from "../api/task.ts";
+import type { ContainerStatus, Task, TaskStatus } from "../api/task.ts";
+import type { Controller } from "../executors/executor.ts";
 import { parseTaskStatus } from "../api/validate/task_status.ts";
 
 const log = getLogger(["covey", "agent"]);
@@ -20,14 +21,16 @@ export interface News {
   /** Undefined until its executor was asked. */
   ports: PortConfig[] | undefined;
   swap: SwapReport | undefined;
+  restarts: readonly string[];
 }
 
 /** The status after `before`; undefined if there is nothing new. A state never goes back. */
 export function statusAfter(before: TaskStatus, news: News): TaskStatus | undefined {
-  const { at, state, message, err, container, ports, swap } = news;
+  const { at, state, message, err, container, ports, swap, restarts } = news;
   const State = compareStates(state, before.State) < 0 ? before.State : state;
   const same = State === before.State && message === before.Message && err === before.Err &&
-    JSON.stringify(swap) === JSON.stringify(before.Swap);
+    JSON.stringify(swap) === JSON.stringify(before.Swap) &&
+    restarts.length === (before.Restarts?.length ?? 0);
   if (same) return undefined;
   // Ports are a running task's; one that was found again still has those of before.
   const Ports = State === "running" ? ports ?? before.PortStatus?.Ports ?? [] : [];
@@ -39,7 +42,24 @@ export function statusAfter(before: TaskStatus, news: News): TaskStatus | undefi
     ...(container ? { ContainerStatus: container } : {}),
     ...(Ports.length > 0 ? { PortStatus: { Ports } } : {}),
     ...(swap ? { Swap: swap } : {}),
+    ...(restarts.length > 0 ? { Restarts: [...restarts] } : {}),
   };
+}
+
+/** What the executor tells of the running thing; what it told before, where it does not answer. */
+export async function containerOf(
+  controller: Controller | undefined,
+  { ContainerStatus: before }: TaskStatus,
+  exitCode?: number,
+): Promise<ContainerStatus | undefined> {
+  const status = await controller?.status().catch(() => undefined) ?? before;
+  return exitCode === undefined ? status : { ContainerID: "", PID: 0, ...status, ExitCode: exitCode };
+}
+
+/** The host's ports of a running task; where the executor does not tell, they are what the service says. */
+export async function portsOf(controller: Controller | undefined, { Ports }: Task): Promise<PortConfig[]> {
+  const asked = Ports?.filter(({ PublishedPort }) => PublishedPort !== undefined) ?? [];
+  return await controller?.ports?.().catch(() => undefined) ?? asked;
 }
 
 /** An executor's words and numbers as a manager takes them; a status that it refuses would never arrive. */

@@ -139,7 +139,7 @@ export class Worker {
     const task = this.#tasks.get(taskID);
     if (task === undefined) return undefined;
     const executor = this.#executors.get(task.task.Spec.Runtime);
-    return { executor, handle: task.handle, over: !task.assigned || isTerminal(task.status.State) };
+    return { executor, handle: task.handle, over: !task.record.assigned || isTerminal(task.status.State) };
   }
 
   /** Calls `wake` whenever something of the task changes. Returns how to stop that. */
@@ -200,7 +200,7 @@ export class Worker {
   #update(task: Task): void {
     const present = this.#tasks.get(task.ID);
     if (!present) return this.#manage({ task, status: task.Status, assigned: true }, false);
-    if (present.assigned && isSameForNode(present.task, task)) return;
+    if (present.record.assigned && isSameForNode(present.task, task)) return;
     present.update(task);
     this.#swaps.observe(task.ID);
   }

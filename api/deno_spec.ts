@@ -1,5 +1,7 @@
 /** What a task of the `deno` executor is. */
 
+import type { Artifact } from "./artifact.ts";
+
 /** Every kind of permission that a spec can name, as `DenoSpec.Permissions` calls it. */
 export const DENO_PERMISSIONS = ["Net", "Read", "Write", "Env", "Run", "Sys", "FFI"] as const;
 
@@ -42,8 +44,13 @@ export interface DenoSpec {
   Source?: string;
   /** A WebAssembly module in base64; it is started by its export `_start` or `main`. */
   Wasm?: string;
-  /** Absolute path of a module on the device: TypeScript, JavaScript, or WebAssembly if it ends with `.wasm`. */
+  /**
+   * A module on the device: TypeScript, JavaScript, or WebAssembly if it ends with `.wasm`. Its absolute path, or the name of an
+   * artifact.
+   */
   Module?: string;
+  /** Files that the device fetches before the script starts. */
+  Artifacts?: Artifact[];
   Args?: string[];
   /** `NAME=value` entries; nothing is inherited from the agent but PATH. Reading one takes the permission. */
   Env?: string[];

@@ -38,6 +38,8 @@ export const DISPATCHER_METHODS = {
 /** Opens a session. An ID of an earlier session keeps that session, if the manager still knows it. */
 export interface SessionRequest {
   SessionID?: string;
+  /** What the agent calls itself from its start to its end, drawn at random; older agents do not. */
+  Agent?: string;
   Description: NodeDescription;
   /** The kinds of asks that the agent answers; one that says nothing answers none. */
   Answers?: string[];

@@ -43,6 +43,7 @@ export type ErrorCode =
  * - `wrong_state`: the node is not in the state that the call needs; asking again is in vain.
  * - `not_in_cluster`: the cluster has removed the caller's node, or does not know it; only joining anew helps.
  * - `dates`: a certificate is not valid at the time that this side's clock shows; either may be wrong, and a clock may be set.
+ * - `twin`: another device has the caller's key, and its place in the cluster; only joining anew helps one of them.
  * - `no_manager`: the caller's node is no manager, or no longer one; what it hands on is not done.
  */
 export type ErrorReason =
@@ -52,6 +53,7 @@ export type ErrorReason =
   | "outcome_unknown"
   | "wrong_state"
   | "not_in_cluster"
+  | "twin"
   | "no_manager"
   | "dates";
 
@@ -62,6 +64,7 @@ const REASONS: Record<ErrorReason, true> = {
   outcome_unknown: true,
   wrong_state: true,
   not_in_cluster: true,
+  twin: true,
   no_manager: true,
   dates: true,
 };

@@ -24,6 +24,12 @@ export interface ContainerStatus {
 }
 
 /**
+ * Restarts of a task in place that its status has the times of: more attempts than a policy has a use for. Of a policy that
+ * allows more, no end is reached in place.
+ */
+export const MAX_RESTARTS = 64;
+
+/**
  * Last observed state of a task.
  *
  * @example
@@ -47,6 +53,11 @@ export interface TaskStatus {
   PortStatus?: { Ports?: PortConfig[] };
   /** What the device says of the swap that brings the task: an extension of the Engine API. */
   Swap?: SwapReport;
+  /**
+   * When its node ran it again in place while no manager was in reach (RFC 3339), the last {@linkcode MAX_RESTARTS}: they
+   * count as attempts. An extension of the Engine API.
+   */
+  Restarts?: string[];
 }
 
 /**

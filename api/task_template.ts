@@ -1,4 +1,5 @@
 /** Where placeholders stand in a task, and what they are filled with. */
+import type { Artifact } from "./artifact.ts";
 import type { Mount } from "./container_spec.ts";
 import { CoveyError, type FieldProblem } from "./errors.ts";
 import type { NodeDescription } from "./node.ts";
@@ -50,19 +51,21 @@ function mapTemplates(spec: TaskSpec, fill: Fill): TaskSpec {
       }),
     };
   }
-  if (process !== undefined) {
-    const path = "TaskTemplate.ProcessSpec";
-    next.ProcessSpec = {
-      ...program(process, path),
-      ...(process.Artifacts && {
-        Artifacts: process.Artifacts.map((artifact, i) => ({
-          ...artifact,
-          URL: each(artifact.URL, `${path}.Artifacts[${i}].URL`, "artifact"),
-        })),
-      }),
-    };
-  }
-  if (deno !== undefined) next.DenoSpec = program(deno, "TaskTemplate.DenoSpec");
+  const artifacts = <P extends { Artifacts?: Artifact[] }>(spec: P, path: string): P => ({
+    ...spec,
+    ...(spec.Artifacts && {
+      Artifacts: spec.Artifacts.map((artifact, i) => ({
+        ...artifact,
+        URL: each(artifact.URL, `${path}.Artifacts[${i}].URL`, "artifact"),
+      })),
+    }),
+  });
+  const local = <P extends { Env?: string[]; Args?: string[]; Artifacts?: Artifact[] }>(
+    spec: P,
+    name: string,
+  ) => artifacts(program(spec, `TaskTemplate.${name}`), `TaskTemplate.${name}`);
+  if (process !== undefined) next.ProcessSpec = local(process, "ProcessSpec");
+  if (deno !== undefined) next.DenoSpec = local(deno, "DenoSpec");
   return changed ? next : spec;
 }
 

@@ -3,6 +3,7 @@ import { statfsSync } from "node:fs";
 import { fileURLToPath } from "node:url";
 import { fetchFailure } from "../api/fetch_failure.ts";
 import { formatBytes } from "./units.ts";
+import { checkDevice } from "./device_checks.ts";
 import { exists } from "./files.ts";
 import { SOCKET_ORIGIN } from "../api/socket_origin.ts";
 
@@ -18,6 +19,7 @@ export interface Finding {
 const MIN_FREE_BYTES = 200 * 1024 ** 2;
 /** Before this the clock was never set: the year this code was written. */
 const MIN_CLOCK_MS = Date.UTC(2026, 0, 1);
+const AGENT_LAUNCHER = fileURLToPath(new URL("../agent/launch.sh", import.meta.url));
 
 function architecture(): Finding {
   const { arch, os } = Deno.build;
@@ -69,6 +71,7 @@ async function tool(name: string, why: string): Promise<Finding> {
 }
 
 async function docker(socket: string): Promise<Finding> {
+  if (socket === "none") return { check: "docker", level: "ok", found: "not used: --docker none" };
   const http = Deno.createHttpClient({ proxy: { transport: "unix", path: socket } });
   try {
     const response = await fetch(`${SOCKET_ORIGIN}/version`, {
@@ -107,14 +110,24 @@ export function agentSandbox(flags: string[]): Promise<string[]> {
 
 /** The lines that the agent's launcher prints. */
 async function launcherSays(...args: string[]): Promise<string[]> {
-  const launcher = fileURLToPath(new URL("../agent/launch.sh", import.meta.url));
-  const { stdout } = await new Deno.Command(launcher, { args, stderr: "inherit" }).output();
+  const { stdout } = await new Deno.Command(AGENT_LAUNCHER, { args, stderr: "inherit" }).output();
   return new TextDecoder().decode(stdout).split("\n").filter((line) => line !== "");
+}
+
+/** Has the node of a state folder leave its cluster; what it says goes to standard error. Resolves with its exit code. */
+export async function leaveCluster(stateDir: string): Promise<number> {
+  const { code } = await new Deno.Command(AGENT_LAUNCHER, {
+    args: ["--leave", "--state-dir", stateDir],
+    env: { COVEY_DENO: Deno.execPath() },
+    stdout: "inherit",
+    stderr: "inherit",
+  }).output();
+  return code;
 }
 
 /** Runs every local check. */
 export async function diagnose(
-  options: { dockerSocket: string; stateDir: string; nowMs: number },
+  options: { dockerSocket: string; stateDir: string; join: readonly string[]; nowMs: number },
 ): Promise<Finding[]> {
   return [
     architecture(),
@@ -124,5 +137,6 @@ export async function diagnose(
     await tool("setpriv", "processes cannot run as another user"),
     await docker(options.dockerSocket),
     disk(await exists(options.stateDir) ? options.stateDir : "/"),
+    ...await checkDevice({ ...options, launcherSays }),
   ];
 }

@@ -10,6 +10,7 @@ import type { Context } from "./context.ts";
 import { backupCommands } from "./commands/backup.ts";
 import { doctorCommand } from "./commands/doctor.ts";
 import { explainCommands } from "./commands/explain.ts";
+import { leaveCommand } from "./commands/leave.ts";
 import { networkCommands } from "./commands/network.ts";
 import { nodeCommands } from "./commands/node.ts";
 import { payloadCommands } from "./commands/payload.ts";
@@ -60,6 +61,7 @@ export async function runCovey(args: string[], context: Context): Promise<number
   variableCommands(program, context);
   backupCommands(program, context);
   doctorCommand(program, context);
+  leaveCommand(program, context);
   inheritSettings(program);
   try {
     await program.parseAsync(args, { from: "user" });

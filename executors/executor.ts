@@ -345,6 +345,13 @@ export interface Controller {
   remove(signal: AbortSignal): Promise<void>;
   /** What to store to find this task again; undefined while there is nothing to find. */
   handle(): Handle | undefined;
+  /**
+   * Optional, for what somebody else can start: resolves when the program of a task that has ended runs again, if ever. The
+   * agent then calls `shutdown`.
+   */
+  revived?(signal: AbortSignal): Promise<void>;
+  /** Optional: how far a call that takes long is, in words, for the task's status. */
+  progress?(): string | undefined;
   /** Identifiers of the running thing, for the task's status. */
   status(): Promise<ContainerStatus | undefined>;
   /** Optional: the host's ports that the running thing has, those included that were chosen for it. */

@@ -62,9 +62,9 @@ heard=''
 [ ! -r "$state_dir/agent/managers" ] || heard=$(head -n 64 "$state_dir/agent/managers")
 # shellcheck disable=SC2086
 allow_hosts $heard
-program=main.ts run=$root/agent/launch.sh,$root/transport/look_up.sh sys=hostname,osRelease,networkInterfaces
+program=main run=$root/agent/launch.sh,$root/transport/look_up.sh sys=hostname,osRelease,networkInterfaces
 if [ "$idle$child" = yesno ] && [ ! -e "$state_dir/node.json" ]; then
-  program=idle.ts net=192.0.2.1:80,unix:$state_dir/inner.sock run=$root/manager/launch.sh sys=networkInterfaces
+  program=idle net=192.0.2.1:80,unix:$state_dir/inner.sock run=$root/manager/launch.sh sys=networkInterfaces
 fi
 net=$net,unix:$api
 files=$state_dir,$(dirname -- "$api")
@@ -91,8 +91,11 @@ COVEY_DESCRIPTORS=$(ulimit -Hn)
 export COVEY_DESCRIPTORS
 
 cd "$root"
+# An installed program is one file for each start (install/bundle.sh), without packages to find.
+main=$root/manager/$program.js config=--no-config
+[ -r "$main" ] || main=$root/manager/$program.ts config=--config=$root/deno.json
 # One word per line: options.ts is to refuse a path with blanks, not the shell to tear it apart.
 IFS='
 '
 # shellcheck disable=SC2086
-exec "$deno" run --no-prompt --quiet --unstable-kv --config "$root/deno.json" $permissions "$root/manager/$program" "$@"
+exec "$deno" run --no-prompt --quiet --unstable-kv "$config" $permissions "$main" "$@"

@@ -51,7 +51,7 @@ async function run(options: ManagerOptions): Promise<number> {
     agentEnv: { COVEY_DENO: Deno.execPath() },
     version: VERSION,
     hostname: () => Deno.hostname(),
-    lookUp: systemLookUp,
+    lookUp: systemLookUp(fileURLToPath(new URL("../transport/look_up.sh", import.meta.url))),
     interfaces: () => Deno.networkInterfaces(),
     onFatal: (error) => {
       logger.fatal("Cannot go on: {message}", { message: described(error, options) });

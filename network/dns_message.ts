@@ -65,13 +65,12 @@ export function encodeAnswer(
   { end, wantsRecursion, maxBytes }: Question,
   code: number,
   answers: readonly Answer[] = [],
-  limit: number = maxBytes,
 ): Uint8Array<ArrayBuffer> {
   const records: Uint8Array[] = [];
   let size = end;
   for (const answer of answers) {
     const record = encodeRecord(answer);
-    if (size + record.length > limit) break;
+    if (size + record.length > maxBytes) break;
     records.push(record);
     size += record.length;
   }

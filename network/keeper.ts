@@ -25,6 +25,8 @@ const log = getLogger(["covey", "network"]);
 
 /** Pauses before the helper is asked again for what it could not do: a module that is installed is found within a minute. */
 const RETRY_PAUSE = { minMs: 1000, maxMs: 60_000 };
+/** How long what the host lacks is taken for so, before it is looked at again: a look loads modules and starts ten programs. */
+const PROBE_AGAIN_MS = 5 * 60_000;
 /** How long a task waits for its network before it says so and asks again. */
 const READY_LIMIT_MS = 10_000;
 
@@ -60,6 +62,8 @@ export class NetworkKeeper implements OverlayNetworks {
   #isUsed = false;
   #isClosed = false;
   #isAble = false;
+  /** What the host was found to lack, and when. */
+  #lacks: { error: CoveyError; at: number } | undefined;
   #cancelRetry: CancelTimer | undefined;
 
   constructor(options: NetworkKeeperOptions) {
@@ -87,7 +91,14 @@ export class NetworkKeeper implements OverlayNetworks {
       const why = `networks are carried over IPv4, and this node's address for them is ${dataPath}`;
       throw new CoveyError("failed_precondition", why);
     }
-    await orAbort(this.#options.helper.ask("probe", []), signal);
+    const { helper, clock } = this.#options, lacks = this.#lacks;
+    if (lacks !== undefined && clock.monotonic() - lacks.at < PROBE_AGAIN_MS) throw lacks.error;
+    try {
+      await orAbort(helper.ask("probe", []), signal);
+    } catch (thrown) {
+      if (!signal.aborted) this.#lacks = { error: CoveyError.from(thrown), at: clock.monotonic() };
+      throw thrown;
+    }
     this.#isAble = true;
   }
 
@@ -212,23 +223,28 @@ export class NetworkKeeper implements OverlayNetworks {
       } catch (thrown) {
         const error = CoveyError.from(thrown);
         this.#failures.set(network.ID, error);
-        this.#say(network.Name, error);
+        this.#say(`network ${network.Name}`, error);
         failed.push(error);
       }
     }
     const rules = planRules(this.told, this.askers.refresh());
     await this.#ask("rules", rules).catch((error) => {
       failed.push(error);
-      this.#say("the rules of this node", error);
+      this.#say("the rules", error);
     });
-    if (this.told.isEmpty && failed.length === 0) await this.#removeAll();
+    if (this.told.isEmpty && failed.length === 0) {
+      await this.#removeAll().catch((error) => {
+        failed.push(error);
+        this.#say("which are none", error);
+      });
+    }
     return failed.length === 0;
   }
 
   /** Without a network the node needs nothing at all. */
   async #removeAll(): Promise<void> {
     this.#use(false);
-    await this.#options.helper.ask("leave", []).catch(() => {});
+    await this.#options.helper.ask("leave", []);
     this.#done.clear();
   }
 
@@ -258,7 +274,7 @@ export class NetworkKeeper implements OverlayNetworks {
 
   #say(what: string, { message }: CoveyError): void {
     if (this.#said.isNew(`${what} ${message}`)) {
-      log.warn("Cannot make network {what} on this node: {message}", { what, message });
+      log.warn("Cannot make this node's networks as they should be, {what}: {message}", { what, message });
     }
   }
 }

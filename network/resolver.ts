@@ -6,7 +6,7 @@ import { Buffer } from "node:buffer";
 import { createSocket, type Socket } from "node:dgram";
 import type { Clock } from "../api/clock.ts";
 import { CoveyError } from "../api/errors.ts";
-import { isIP } from "node:net";
+import { isIP, type Server } from "node:net";
 import { getLogger } from "../api/log.ts";
 import type { Random } from "../api/random.ts";
 import {
@@ -20,12 +20,15 @@ import {
 } from "./dns_message.ts";
 import type { Askers, TasksHere } from "./askers.ts";
 import { findAddress, findName, type Found, networksOf } from "./names.ts";
+import { listenForQuestions } from "./tcp_questions.ts";
 import type { NodeNetworks } from "./node_networks.ts";
 
 const log = getLogger(["covey", "network"]);
 
 /** Where the helper sends what is asked; the same on every host. */
 const RESOLVER_ADDRESS = "169.254.77.1", RESOLVER_PORT = 7753;
+/** Bytes of an answer over TCP, whose length has two bytes. */
+const MAX_TCP_BYTES = 65_535;
 /** How long one of the host's resolvers has before the next is asked. */
 const FORWARD_LIMIT_MS = 2000;
 /** Resolvers of the host that are asked at most, as the C library does. */
@@ -52,6 +55,7 @@ export interface ResolverOptions {
 export class Resolver {
   readonly #options: ResolverOptions;
   #socket: Socket | undefined;
+  #server: Server | undefined;
   #forwarded = 0;
 
   constructor(options: ResolverOptions) {
@@ -71,28 +75,36 @@ export class Resolver {
       "error",
       ({ message }) => log.warn("Cannot answer a question for a name: {message}", { message }),
     );
-    socket.on("message", (bytes, from) => void this.#take(socket, new Uint8Array(bytes), from));
+    socket.on("message", async (bytes, from) => {
+      const answer = await this.#take(new Uint8Array(bytes), from.address);
+      if (answer !== undefined && this.#socket === socket) {
+        socket.send(Buffer.from(answer), from.port, from.address);
+      }
+    });
     this.#socket = socket;
-    return socket.address().port;
+    const bound = socket.address().port;
+    const take = (bytes: Uint8Array, from: string) => this.#take(bytes, from, MAX_TCP_BYTES);
+    this.#server = await listenForQuestions(address, bound, take);
+    return bound;
   }
 
   /** Answers nothing more. */
   close(): void {
     this.#socket?.close();
-    this.#socket = undefined;
+    this.#server?.close();
+    this.#socket = this.#server = undefined;
   }
 
-  async #take(socket: Socket, bytes: Uint8Array, from: { address: string; port: number }): Promise<void> {
-    const question = parseQuestion(bytes);
-    if (question === undefined) return;
-    const answer = await this.#answer(bytes, question, from.address).catch((thrown) => {
-      log.debug("a question for {name} failed: {message}", {
-        name: question.name,
-        message: CoveyError.from(thrown).message,
-      });
+  /** Never rejects; undefined for what is no question. */
+  async #take(bytes: Uint8Array, from: string, limit?: number): Promise<Uint8Array | undefined> {
+    const asked = parseQuestion(bytes);
+    if (asked === undefined) return undefined;
+    const question = limit === undefined ? asked : { ...asked, maxBytes: limit };
+    return await this.#answer(bytes, question, from).catch((thrown) => {
+      const { message } = CoveyError.from(thrown);
+      log.debug("a question for {name} failed: {message}", { name: question.name, message });
       return encodeAnswer(bytes, question, CODE.failure);
     });
-    if (this.#socket === socket) socket.send(Buffer.from(answer), from.port, from.address);
   }
 
   async #answer(bytes: Uint8Array, question: Question, from: string): Promise<Uint8Array> {

@@ -1,6 +1,8 @@
 /** What a deno spec may say: checked by managers before it is stored, and by the device before it is run. */
 import { DENO_PERMISSIONS, type DenoPermission, type DenoSpec } from "../deno_spec.ts";
+import { artifactName } from "../artifact.ts";
 import type { FieldProblem } from "../errors.ts";
+import { artifactProblems } from "./artifact_problems.ts";
 
 /** Characters of a module that travels in a spec: every task carries it, on managers' disks and over metered links. */
 export const MAX_SOURCE_LENGTH = 64 * 1024;
@@ -32,12 +34,13 @@ const KINDS: Record<DenoPermission, { fits: (value: string) => boolean; wanted: 
 /** Every problem of `spec` that is Deno's; `path` is its field's. */
 export function denoProblems(path: string, spec: DenoSpec): FieldProblem[] {
   return [
+    ...artifactProblems(`${path}.Artifacts`, spec.Artifacts ?? []),
     ...moduleProblems(path, spec),
     ...permissionProblems(`${path}.Permissions`, spec.Permissions ?? {}),
   ];
 }
 
-function moduleProblems(path: string, { Source, Wasm, Module }: DenoSpec): FieldProblem[] {
+function moduleProblems(path: string, { Source, Wasm, Module, Artifacts = [] }: DenoSpec): FieldProblem[] {
   const given = [Source, Wasm, Module].filter((each) => each !== undefined && each !== "");
   if (given.length !== 1) {
     const message = `exactly one of Source, Wasm and Module must be provided, current are ${given.length}`;
@@ -52,6 +55,7 @@ function moduleProblems(path: string, { Source, Wasm, Module }: DenoSpec): Field
   if (Wasm !== undefined && !/^AGFzb[A-Za-z0-9+/]*={0,2}$/.test(Wasm)) {
     return [{ field: `${path}.Wasm`, message: "must be a WebAssembly module in base64" }];
   }
+  if (Artifacts.some((artifact) => artifactName(artifact) === Module)) return [];
   if (Module && !isPath(Module)) return [{ field: `${path}.Module`, message: `${PATH_WORDS}: ${Module}` }];
   return [];
 }

@@ -22,7 +22,7 @@ export function shownContainer(
 ): ContainerSpec {
   const { ProcessSpec: process, DenoSpec: deno } = task;
   if (deno !== undefined) {
-    const { Source: _source, Wasm, Module, Permissions: _permissions, ...rest } = deno;
+    const { Source: _source, Wasm, Module, Permissions: _permissions, Artifacts: _artifacts, ...rest } = deno;
     const name = Module?.split("/").at(-1) ?? (Wasm === undefined ? "script" : "wasm");
     return { Image: `${RUNTIME_DENO}:${tag(name)}`, ...rest };
   }
@@ -92,11 +92,12 @@ export function denoFromShown(
       message: `cannot be changed with runtime "${RUNTIME_DENO}": a script is changed in its DenoSpec`,
     });
   }
-  const { Source, Wasm, Module, Permissions } = current;
+  const { Source, Wasm, Module, Permissions, Artifacts } = current;
   return {
     ...(Source !== undefined && { Source }),
     ...(Wasm !== undefined && { Wasm }),
     ...(Module !== undefined && { Module }),
+    ...(Artifacts !== undefined && { Artifacts }),
     ...sharedOf(edited),
     ...(Permissions !== undefined && { Permissions }),
   };

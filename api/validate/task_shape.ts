@@ -149,6 +149,7 @@ const denoShape = record({
   Source: textUpTo(MAX_SOURCE_LENGTH),
   Wasm: textUpTo(MAX_SOURCE_LENGTH),
   Module: line(),
+  Artifacts: artifacts,
   Args: strings,
   Env: strings,
   Dir: line(),

@@ -2,7 +2,7 @@
 import type { FieldProblem } from "../errors.ts";
 import { SWAP_KINDS } from "../swap.ts";
 import { isTaskState, stateOrder, type TaskState } from "../task_state.ts";
-import type { TaskStatus } from "../task.ts";
+import { MAX_RESTARTS, type TaskStatus } from "../task.ts";
 import { port } from "./port.ts";
 import { integer, line, list, oneOf, quoted, record, type Shape, words } from "./shape.ts";
 
@@ -41,6 +41,7 @@ const shape = record({
     "Kind",
     "Reason",
   ]),
+  Restarts: list(line(MAX_TIME_LENGTH), MAX_RESTARTS),
 }, ["State", "Timestamp", "Message"]);
 
 /** The status to store; undefined after a problem. Unknown fields are dropped. */
@@ -49,7 +50,7 @@ export function parseTaskStatus(
   path: string,
   problems: FieldProblem[],
 ): TaskStatus | undefined {
-  const { State, Timestamp, Message, Err, ContainerStatus, PortStatus, Swap } =
+  const { State, Timestamp, Message, Err, ContainerStatus, PortStatus, Swap, Restarts = [] } =
     shape(value, path, problems) ?? {};
   if (State === undefined || Timestamp === undefined || Message === undefined) return undefined;
   return {
@@ -71,5 +72,6 @@ export function parseTaskStatus(
     ...(Swap?.Kind && Swap.Reason && {
       Swap: { Kind: Swap.Kind, Reason: Swap.Reason, ...(Swap.Until && { Until: Swap.Until }) },
     }),
+    ...(Restarts.length > 0 && { Restarts }),
   };
 }

@@ -3,6 +3,7 @@ import type { Command } from "commander";
 import { CoveyError } from "../../api/errors.ts";
 import type { InfoView } from "../api_types.ts";
 import { type Context, withClient } from "../context.ts";
+import { knownManagers } from "../device_checks.ts";
 import { agentSandbox, diagnose, type Finding } from "../doctor.ts";
 import { table } from "../output.ts";
 
@@ -11,12 +12,14 @@ export function doctorCommand(program: Command, context: Context): void {
   program.command("doctor").description("Check this device, the manager in reach, and the agent's sandbox")
     .option("--state-dir <dir>", "the agent's state folder", "/var/lib/covey")
     .option("--docker <socket>", "the engine's socket", "/var/run/docker.sock")
-    .option("--join <host:port>", "the manager that the agent joins", "127.0.0.1:2377")
+    .option("--join <host:port,...>", "managers that the agent joins (default: those that it knows)")
     .option("--format <format>", '"json" or "table"')
     .action(async (options, command) => {
+      const join: string[] = options.join?.split(",") ?? await knownManagers(options.stateDir);
       const findings = await diagnose({
         dockerSocket: options.docker,
         stateDir: options.stateDir,
+        join,
         nowMs: context.output.nowMs(),
       });
       findings.push(
@@ -32,7 +35,7 @@ export function doctorCommand(program: Command, context: Context): void {
         "--docker",
         options.docker,
         "--join",
-        options.join,
+        join.join(","),
       ]);
       if (options.format === "json") {
         context.output.write(`${JSON.stringify({ findings, sandbox }, null, 2)}\n`);

@@ -138,8 +138,10 @@ async function printJoinCommand(
   const program = role === "worker"
     ? `deno task run-agent --state-dir /var/lib/covey --join ${manager.Addr} --token -`
     : `deno task run-manager --state-dir /var/lib/covey --api /run/covey/covey.sock --join ${manager.Addr} --token -`;
+  const installer = `sh install.sh ${role === "worker" ? "" : "--manager "}--join ${manager.Addr} --token -`;
   context.output.write(
-    `To add a ${role} to this swarm, run on the device:\n\n    ${program}\n\n${GIVE_TOKEN}    ${token}\n\n`,
+    `To add a ${role} to this swarm, run on the device:\n\n    ${program}\n\n` +
+      `or install it there from a bundle:\n\n    ${installer}\n\n${GIVE_TOKEN}    ${token}\n\n`,
   );
 }
 

@@ -1,6 +1,7 @@
 /** Runs scripts and WebAssembly modules with the Deno that runs the agent, as programs under the process executor's shim. */
 import { dirname, join } from "node:path";
 import { RUNTIME_DENO } from "../../api/service.ts";
+import type { Task } from "../../api/task.ts";
 import type { Executor, ExecutorContext, LogSource, Reloader, Sweeper } from "../executor.ts";
 import { defaultShim } from "../default_shim.ts";
 import { createProgramExecutor, type ProcessOptions } from "../process/process_executor.ts";
@@ -20,8 +21,8 @@ export async function createDenoExecutor(
   const deno = Deno.execPath();
   const kind = {
     name: RUNTIME_DENO,
-    request: (task: Parameters<typeof denoRequest>[0], path: string) =>
-      denoRequest(task, path, deno, loaders),
+    request: (task: Task, path: string, files: ReadonlyMap<string, string>) =>
+      denoRequest(task, path, deno, loaders, files),
   };
   return await createProgramExecutor(kind, context, options);
 }

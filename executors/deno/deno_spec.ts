@@ -19,14 +19,22 @@ export interface Loaders {
 }
 
 /**
- * What the shim is asked to run for `task`; `deno` is the absolute path of Deno.
+ * What the shim is asked to run for `task`; `deno` is the absolute path of Deno, `files` are the paths of the task's artifacts by
+ * their names.
  *
  * @throws {CoveyError} `invalid_argument` with every problem of the spec.
  */
-export function denoRequest(task: Task, path: string, deno: string, loaders: Loaders): ShimRequest {
+export function denoRequest(
+  task: Task,
+  path: string,
+  deno: string,
+  loaders: Loaders,
+  files: ReadonlyMap<string, string> = new Map(),
+): ShimRequest {
   const problems = problemsOf(task, deno);
   if (problems.length > 0) throw CoveyError.invalid("run task with Deno", problems);
-  const spec = task.Spec.DenoSpec!;
+  const given = task.Spec.DenoSpec!, module = files.get(given.Module ?? "");
+  const spec = module === undefined ? given : { ...given, Module: module };
   return {
     ...requestFor(task, spec, [deno, ...spec.Args ?? []], path),
     grants: grantsOf(spec, task.Spec.Resources?.Limits?.MemoryBytes),

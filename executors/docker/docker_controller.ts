@@ -15,17 +15,18 @@ import type { PortConfig } from "../../api/service.ts";
 import { type ContainerStatus, type Task, taskName } from "../../api/task.ts";
 import type { Controller, Dependencies, Exit, Handle } from "../executor.ts";
 import type { MemoryFolder } from "../memory_folder.ts";
-import { orAbort } from "../../api/or_abort.ts";
+import { aborted, orAbort } from "../../api/or_abort.ts";
 import { createBody, LABEL_TASK_ID, newerNeed, stopSeconds, tooOld } from "./container_config.ts";
 import { type ContainerFiles, containerFiles } from "./container_files.ts";
 import type { ContainerNetworks } from "./container_networks.ts";
 import type { EngineClient } from "./engine_client.ts";
 import type { EngineNetworks } from "./engine_networks.ts";
-import type { ContainerInspect } from "./engine_types.ts";
+import type { ContainerInspect, EngineInfo, ImageInspect } from "./engine_types.ts";
 import type { EventHub } from "./event_hub.ts";
 import { grantedAccess } from "./host_access.ts";
+import type { ImageKeeper } from "./image_keeper.ts";
 import type { ImagePuller } from "./image_puller.ts";
-import { isOfOneRegistry } from "./image_ref.ts";
+import { isOfOneRegistry, isUnknownImage, runsOn } from "./image_ref.ts";
 import { linkArchive } from "./link_archive.ts";
 import { publishedPorts } from "./published_ports.ts";
 
@@ -39,6 +40,7 @@ const MAX_REMOVAL_LOOKS = 100;
 export interface EngineNode {
   engine: EngineClient;
   images: ImagePuller;
+  keeper: ImageKeeper;
   events: EventHub;
   clock: Clock;
   nodeID: string;
@@ -75,6 +77,18 @@ export class DockerController implements Controller {
 
   async prepare(signal: AbortSignal): Promise<void> {
     if (this.#id) return;
+    await this.#node.keeper.preparing(() => this.#create(signal));
+    await this.#noteImage(signal);
+  }
+
+  /** What is not noted is not removed. */
+  async #noteImage(signal: AbortSignal): Promise<void> {
+    const { Image } = await this.#inspect(signal).catch(() => ({ Image: undefined }));
+    this.#dirty = true;
+    if (Image !== undefined) await this.#node.keeper.used(this.#task.ServiceID, Image);
+  }
+
+  async #create(signal: AbortSignal): Promise<void> {
     const spec = this.#task.Spec.ContainerSpec!, auth = spec.PullOptions?.RegistryAuth;
     const access = await grantedAccess(this.#task, this.#node.shim);
     const pullError = await this.#node.images.ensure(spec.Image, signal, auth);
@@ -96,8 +110,11 @@ export class DockerController implements Controller {
       this.#fresh = true;
     } catch (error) {
       const found = hasCode(error, "already_exists") ? await this.#find(signal) : undefined;
-      // Of a registry with a password it has to be told what it said.
-      if (hasCode(error, "not_found") && auth !== undefined && pullError !== undefined) {
+      // That there is no such image is the registry's word alone.
+      if (
+        hasCode(error, "not_found") && pullError !== undefined &&
+        (auth !== undefined || !isUnknownImage(pullError))
+      ) {
         throw new CoveyError(error.code, `${error.message} (${pullError})`, { cause: error });
       }
       if (!found) throw newer && error instanceof CoveyError ? tooOld(error, newer) : error;
@@ -151,10 +168,44 @@ export class DockerController implements Controller {
     });
     if (exit !== "unhealthy") {
       await this.#forgetFiles();
-      return exit;
+      return exit.ExitCode === 0 || exit.Reason !== undefined ? exit : await this.#explained(exit);
     }
     await this.#refuseUnhealthy();
     return await this.wait(signal);
+  }
+
+  /**
+   * An image for another platform is not refused beforehand: the engine may have been taught to run it, and does not say so.
+   * Without that its program ends at once, and only its log knows of an "exec format error".
+   */
+  async #explained(exit: Exit): Promise<Exit> {
+    const { engine } = this.#node, image = this.#last?.Image;
+    if (image === undefined) return exit;
+    try {
+      const { Os, Architecture } = await engine.call<ImageInspect>("GET", `/images/${image}/json`);
+      const info = await engine.call<EngineInfo>("GET", "/info"), here = info.Architecture;
+      if (Os === info.OSType && runsOn(here, Architecture)) return exit;
+      return {
+        ...exit,
+        Reason: `the image is for ${Os}/${Architecture}, this device is ${info.OSType}/${here}`,
+      };
+    } catch {
+      // How it ended is known; the engine may be on its way out.
+      return exit;
+    }
+  }
+
+  /** By `docker start` or `docker restart`, or by the engine at its own start. */
+  async revived(signal: AbortSignal): Promise<void> {
+    if (!this.#id) return void await aborted(signal);
+    this.#listen();
+    this.#dirty = true;
+    try {
+      await this.#until(signal, ({ State }) => State.Running || undefined);
+    } catch (error) {
+      if (!hasCode(error, "not_found")) throw error;
+      await aborted(signal);
+    }
   }
 
   update(): Promise<void> {
@@ -164,6 +215,7 @@ export class DockerController implements Controller {
   async shutdown(signal: AbortSignal): Promise<void> {
     if (!this.#id) return;
     const seconds = stopSeconds(this.#task.Spec.ContainerSpec!);
+    await this.#node.networks.drain(this.#task, this.#node.clock, signal);
     await this.#tolerant("POST", `/containers/${this.#id}/stop`, { t: String(seconds) }, signal);
     this.#dirty = true;
     await this.#forgetFiles();
@@ -189,6 +241,11 @@ export class DockerController implements Controller {
     await this.#node.networks.release(this.#task);
     await this.#node.memory.remove(this.#task);
     this.#files = undefined;
+  }
+
+  progress(): string | undefined {
+    const { Image, PullOptions } = this.#task.Spec.ContainerSpec!;
+    return this.#id ? undefined : this.#node.images.progress(Image, PullOptions?.RegistryAuth);
   }
 
   handle(): Handle | undefined {
@@ -259,7 +316,7 @@ export class DockerController implements Controller {
 
   #listen(): void {
     this.#node.events.listen(this.#id!, (exitCode) => {
-      this.#exitCode ??= exitCode;
+      this.#exitCode = exitCode ?? this.#exitCode;
       this.#dirty = true;
       this.#news.resolve();
     });

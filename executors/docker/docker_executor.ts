@@ -28,6 +28,7 @@ import { EngineClient } from "./engine_client.ts";
 import type { ContainerInspect, ContainerSummary, EngineInfo } from "./engine_types.ts";
 import { EngineNetworks } from "./engine_networks.ts";
 import { EventHub } from "./event_hub.ts";
+import { ImageKeeper } from "./image_keeper.ts";
 import { ImagePuller } from "./image_puller.ts";
 import { containerLog } from "./log_stream.ts";
 
@@ -54,10 +55,12 @@ class DockerExecutor implements Executor, Sweeper, Reloader, LogSource, OverlayE
     { socket, shim = defaultShim(), clock = systemClock }: DockerOptions,
   ) {
     const engine = new EngineClient(socket);
+    const keeper = new ImageKeeper(engine, clock, `${context.stateDir}/images.json`);
     this.#node = {
       engine,
       clock,
-      images: new ImagePuller(engine, clock),
+      keeper,
+      images: new ImagePuller(engine, clock, (id) => void keeper.pulled(id)),
       events: new EventHub(engine, clock),
       nodeID: context.nodeID,
       shim,
@@ -147,6 +150,8 @@ class DockerExecutor implements Executor, Sweeper, Reloader, LogSource, OverlayE
           if (!hasCode(error, "not_found", "already_exists")) throw error;
         });
     });
+    const services = containers.map(({ Labels }) => Labels["com.docker.swarm.service.id"] ?? "");
+    await this.#node.keeper.clean(new Set(services), signal);
     await this.#node.networks.sweep(signal);
     return [...new Set([...ids.map((id) => taskOf.get(id)!), ...await this.#node.memory.sweep(keep)])];
   }

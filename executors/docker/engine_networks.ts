@@ -3,6 +3,7 @@
  * device that the agent's helper made), from which it gives containers the addresses that were chosen for them before their
  * programs start. Macvlan, as every engine from 20.10 to 28 has it, knows fixed addresses, and has no firewall rules.
  */
+import { type Clock, sleep } from "../../api/clock.ts";
 import { CoveyError, hasCode } from "../../api/errors.ts";
 import type { Task } from "../../api/task.ts";
 import type { OverlayNetworks, ReadyNetwork } from "../executor.ts";
@@ -14,6 +15,11 @@ import type { EngineClient } from "./engine_client.ts";
 const LABEL_NETWORK_ID = "covey.network.id";
 /** Networks of our own kind begin with it. */
 const PREFIX = "covey-";
+/**
+ * Between the moment at which all nodes are told that a task serves no more and its stop signal, milliseconds: time to
+ * load their rules, and to end what was asked before.
+ */
+const DRAIN_MS = 500;
 
 /** One of `GET /networks` */
 interface EngineNetwork {
@@ -28,6 +34,8 @@ export class EngineNetworks {
   readonly #networks: OverlayNetworks | undefined;
   /** Tasks by network. */
   readonly #users = new Map<string, Set<string>>();
+  /** Engines that make two at a time put rules of their own into the firewall twice. */
+  #work: Promise<unknown> = Promise.resolve();
 
   constructor(engine: EngineClient, nodeID: string, networks: OverlayNetworks | undefined) {
     this.#engine = engine;
@@ -86,6 +94,11 @@ export class EngineNetworks {
     }
   }
 
+  /** Resolves when nobody sends anything new to a task that is about to be stopped. */
+  async drain({ NetworkAttachments = [] }: Task, clock: Clock, signal: AbortSignal): Promise<void> {
+    if (NetworkAttachments.length > 0) await sleep(clock, DRAIN_MS, signal);
+  }
+
   /** Notes that nothing of the task is left; removes what nobody needs any more. */
   async release({ ID, NetworkAttachments = [] }: Task): Promise<void> {
     for (const { NetworkID } of NetworkAttachments) {
@@ -119,18 +132,26 @@ export class EngineNetworks {
       Options: { parent: Device },
       Labels: { [LABEL_NETWORK_ID]: Network.ID, [LABEL_NODE_ID]: this.#nodeID },
     };
-    await this.#engine.call("POST", "/networks/create", { body, signal }).catch((error) => {
-      if (hasCode(error, "already_exists")) return;
-      const { message } = CoveyError.from(error);
-      throw new CoveyError("unavailable", `Cannot hand network ${Network.Name} to the engine: ${message}`, {
-        cause: error,
-        retryable: true,
-      });
-    });
+    await this.#alone(() => this.#engine.call("POST", "/networks/create", { body, signal })).catch(
+      (error) => {
+        if (hasCode(error, "already_exists")) return;
+        const { message } = CoveyError.from(error);
+        throw new CoveyError("unavailable", `Cannot hand network ${Network.Name} to the engine: ${message}`, {
+          cause: error,
+          retryable: true,
+        });
+      },
+    );
   }
 
   async #remove(id: string): Promise<void> {
-    await this.#engine.call("DELETE", `/networks/${id}`);
+    await this.#alone(() => this.#engine.call("DELETE", `/networks/${id}`));
+  }
+
+  #alone<T>(work: () => Promise<T>): Promise<T> {
+    const done = this.#work.then(work);
+    this.#work = done.catch(() => {});
+    return done;
   }
 }
 

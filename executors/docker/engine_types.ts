@@ -3,6 +3,8 @@
 /** `GET /containers/{id}/json` */
 export interface ContainerInspect {
   Id: string;
+  /** ID of its image. */
+  Image?: string;
   Config: { Labels?: Record<string, string> };
   State: {
     Status: "created" | "running" | "paused" | "restarting" | "removing" | "exited" | "dead";
@@ -23,6 +25,13 @@ export interface ContainerInspect {
 export interface ContainerSummary {
   Id: string;
   Labels: Record<string, string>;
+}
+
+/** `GET /images/{name}/json` */
+export interface ImageInspect {
+  Id: string;
+  Os: string;
+  Architecture: string;
 }
 
 /** `GET /info` */
@@ -52,4 +61,8 @@ export interface EngineEvent {
 export interface PullProgress {
   status?: string;
   error?: string;
+  /** The layer that the line is about. */
+  id?: string;
+  /** Bytes of it so far; `total` where the registry said it. */
+  progressDetail?: { current?: number; total?: number };
 }

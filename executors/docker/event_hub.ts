@@ -16,7 +16,7 @@ type Listener = (exitCode?: number) => void;
 
 const log = getLogger(["covey", "docker"]);
 
-/** Tells of containers that ended or changed health. */
+/** Tells of containers that were started, ended, or changed health. */
 export class EventHub {
   readonly #engine: EngineClient;
   readonly #clock: Clock;
@@ -58,7 +58,7 @@ export class EventHub {
   }
 
   async #follow(onOpen: () => void): Promise<void> {
-    const filters = { type: ["container"], event: ["die", "health_status"], label: [LABEL_TASK] };
+    const filters = { type: ["container"], event: ["start", "die", "health_status"], label: [LABEL_TASK] };
     const since = Math.floor(this.#clock.now() / 1000) - LOOK_BACK_S;
     const events = this.#engine.stream<EngineEvent>("GET", "/events", {
       query: { filters: JSON.stringify(filters), since: String(since) },

@@ -4,12 +4,14 @@
  * time and, if the image is there, those of the next `PULL_MEMORY_MS`.
  */
 import { getLogger } from "../../api/log.ts";
-import type { Clock } from "../../api/clock.ts";
+import { Backoff, type BackoffLimits } from "../../api/backoff.ts";
+import { type Clock, sleep } from "../../api/clock.ts";
 import { CoveyError, hasCode } from "../../api/errors.ts";
 import { orAbort } from "../../api/or_abort.ts";
 import type { EngineClient } from "./engine_client.ts";
-import type { PullProgress } from "./engine_types.ts";
+import type { ImageInspect, PullProgress } from "./engine_types.ts";
 import { isPinned, withDefaultTag } from "./image_ref.ts";
+import { PullMeter } from "./pull_meter.ts";
 
 /** How long an attempt, good or bad, counts for tasks whose image is local. */
 export const PULL_MEMORY_MS = 60_000;
@@ -22,9 +24,13 @@ const MAX_ATTEMPTS = 256;
 
 const log = getLogger(["covey", "docker"]);
 
+/** Pauses before a pull that brought something goes on. */
+const RESUME_PAUSE: BackoffLimits = { minMs: 1000, maxMs: 60_000 };
+
 interface Attempt {
   /** Resolves with why it failed. */
   done: Promise<string | undefined>;
+  meter: PullMeter;
   /** When it ended; undefined while it goes on. */
   endedAt?: number;
 }
@@ -34,11 +40,14 @@ export class ImagePuller {
   readonly #engine: EngineClient;
   readonly #clock: Clock;
   readonly #attempts = new Map<string, Attempt>();
+  readonly #onPulled: (imageID: string) => void;
   readonly #closed = new AbortController();
 
-  constructor(engine: EngineClient, clock: Clock) {
+  /** `onPulled` is called with the ID of each image that a pull brought. */
+  constructor(engine: EngineClient, clock: Clock, onPulled: (imageID: string) => void = () => {}) {
     this.#engine = engine;
     this.#clock = clock;
+    this.#onPulled = onPulled;
   }
 
   /**
@@ -49,7 +58,7 @@ export class ImagePuller {
    */
   async ensure(image: string, signal: AbortSignal, auth?: string): Promise<string | undefined> {
     signal.throwIfAborted();
-    const name = withDefaultTag(image), key = `${name} ${auth ?? ""}`;
+    const name = withDefaultTag(image), key = keyOf(name, auth);
     const recent = this.#attempts.get(key);
     if (recent?.endedAt === undefined && recent) return await orAbort(recent.done, signal);
     const fresh = recent !== undefined && this.#clock.monotonic() - recent.endedAt! < PULL_MEMORY_MS;
@@ -58,7 +67,8 @@ export class ImagePuller {
     if (fresh && await this.isLocal(name, signal)) return;
     const meanwhile = this.#attempts.get(key);
     if (meanwhile && meanwhile !== recent) return await this.ensure(image, signal, auth);
-    const attempt: Attempt = { done: this.#attempt(name, auth) };
+    const meter = new PullMeter();
+    const attempt: Attempt = { done: this.#attempt(name, auth, meter), meter };
     this.#attempts.set(key, attempt);
     void attempt.done.then(() => {
       attempt.endedAt = this.#clock.monotonic();
@@ -69,11 +79,14 @@ export class ImagePuller {
 
   /** True if the engine has the image already. */
   async isLocal(image: string, signal: AbortSignal): Promise<boolean> {
+    return await this.#idOf(image, signal) !== undefined;
+  }
+
+  async #idOf(image: string, signal: AbortSignal): Promise<string | undefined> {
     try {
-      await this.#engine.call("GET", `/images/${image}/json`, { signal });
-      return true;
+      return (await this.#engine.call<ImageInspect>("GET", `/images/${image}/json`, { signal })).Id;
     } catch (error) {
-      if (hasCode(error, "not_found", "invalid_argument")) return false;
+      if (hasCode(error, "not_found", "invalid_argument")) return undefined;
       throw error;
     }
   }
@@ -83,23 +96,44 @@ export class ImagePuller {
     this.#closed.abort();
   }
 
-  /** Never rejects. */
-  async #attempt(name: string, auth: string | undefined): Promise<string | undefined> {
-    try {
-      const local = await this.isLocal(name, this.#closed.signal);
-      if (local && isPinned(name)) return;
-      await this.#pull(name, local ? FIRST_ANSWER_MS : PULL_STALL_MS, auth);
-    } catch (error) {
-      const { message } = CoveyError.from(error);
-      log.info("pull of {image} failed, so the local image is used, if there is one: {error}", {
-        image: name,
-        error: message,
-      });
-      return message;
+  /** How far the pull of `image` is, in words; undefined where none goes on. */
+  progress(image: string, auth?: string): string | undefined {
+    const attempt = this.#attempts.get(keyOf(withDefaultTag(image), auth));
+    return attempt?.endedAt === undefined ? attempt?.meter.words() : undefined;
+  }
+
+  /**
+   * Never rejects. The engine keeps the layers that it has whole: a pull that broke and had brought something goes on, as
+   * often as it brings more.
+   */
+  async #attempt(name: string, auth: string | undefined, meter: PullMeter): Promise<string | undefined> {
+    const backoff = new Backoff(RESUME_PAUSE), { signal } = this.#closed;
+    while (true) {
+      let local: string | undefined;
+      try {
+        local = await this.#idOf(name, signal);
+        if (local && isPinned(name)) return;
+        await this.#pull(name, local ? FIRST_ANSWER_MS : PULL_STALL_MS, auth, meter);
+        const pulled = await this.#idOf(name, signal);
+        if (pulled !== undefined && pulled !== local) this.#onPulled(pulled);
+        return;
+      } catch (error) {
+        const { message } = CoveyError.from(error), resumes = !local && meter.takeGain();
+        const next = resumes ? "it goes on" : "the local image is used, if there is one";
+        log.info("pull of {image} broke, so {next}: {error}", { image: name, next, error: message });
+        if (!resumes) return message;
+        await sleep(this.#clock, backoff.next(), signal).catch(() => {});
+        if (signal.aborted) return message;
+      }
     }
   }
 
-  async #pull(name: string, firstAnswerMs: number, auth: string | undefined): Promise<void> {
+  async #pull(
+    name: string,
+    firstAnswerMs: number,
+    auth: string | undefined,
+    meter: PullMeter,
+  ): Promise<void> {
     const stalled = new AbortController();
     const stall = (ms: number) =>
       this.#clock.setTimer(ms, () => {
@@ -114,8 +148,9 @@ export class ImagePuller {
         ...(auth !== undefined && { headers: { "X-Registry-Auth": auth } }),
         signal: AbortSignal.any([stalled.signal, this.#closed.signal]),
       });
-      for await (const { error } of progress) {
-        if (error !== undefined) throw new CoveyError("unknown", `Cannot pull ${name}: ${error}`);
+      for await (const line of progress) {
+        if (line.error !== undefined) throw new CoveyError("unknown", `Cannot pull ${name}: ${line.error}`);
+        meter.take(line);
         cancel();
         cancel = stall(PULL_STALL_MS);
       }
@@ -130,4 +165,8 @@ export class ImagePuller {
       if (attempt.endedAt !== undefined) this.#attempts.delete(name);
     }
   }
+}
+
+function keyOf(name: string, auth = ""): string {
+  return `${name} ${auth}`;
 }

@@ -1,4 +1,8 @@
-/** Image references, as far as a pull needs to read them. */
+/** Images by their names and platforms, as far as a task needs to read them. */
+import { sameArchitecture } from "../../api/platform.ts";
+
+/** The 32-bit programs that processors of 64 bits run as well. */
+const ALSO_RUNS: readonly (readonly [string, string])[] = [["amd64", "386"], ["arm64", "arm"]];
 
 /** `busybox` as `busybox:latest`; a reference with a tag or digest stays what it is (reference.TagNameOnly). */
 export function withDefaultTag(image: string): string {
@@ -21,4 +25,16 @@ export function isOfOneRegistry(image: string, other: string): boolean {
 /** True if the reference names exact content, which no pull can change. */
 export function isPinned(image: string): boolean {
   return /@sha256:[0-9a-f]{64}$/.test(image);
+}
+
+/** True if a registry was asked without a password and said that it has no such image, which Docker's own words say too. */
+export function isUnknownImage(why: string): boolean {
+  return /pull access denied|manifest for .* not found|manifest unknown|repository .* not found/.test(why) &&
+    !/unauthorized|no basic auth|authentication required/.test(why);
+}
+
+/** True if a device of this architecture runs images for `image` by itself. */
+export function runsOn(device: string, image: string): boolean {
+  return sameArchitecture(device, image) ||
+    ALSO_RUNS.some(([big, small]) => sameArchitecture(device, big) && image === small);
 }

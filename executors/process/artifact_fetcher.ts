@@ -77,6 +77,7 @@ export class ArtifactFetcher {
   async forget({ SHA256 }: Pick<Artifact, "SHA256">): Promise<void> {
     const id = FETCH_PREFIX + SHA256.slice(0, ID_DIGITS);
     await Deno.remove(`${this.#device.stateDir}/tasks/${id}`, { recursive: true }).catch(() => {});
+    await deleteRun(this.#device.stateDir, id);
   }
 
   /** Runs the script once. */

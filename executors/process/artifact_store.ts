@@ -46,20 +46,23 @@ export class ArtifactStore {
   readonly #parts: StoreParts;
   /** Sums that tasks which are here need, by the tasks' IDs. */
   readonly #held = new Map<string, { service: string; sums: string[] }>();
-  /** One after the other: a device has one link and one card. */
-  #turn: Promise<unknown> = Promise.resolve();
+  /** One file is fetched after the other: a device has one link and one card. What is here waits for none. */
+  #fetches: Promise<unknown> = Promise.resolve();
+  #uses: Promise<unknown> = Promise.resolve();
 
   constructor(parts: StoreParts) {
     this.#parts = parts;
   }
 
-  /** Where the program of `task` is, if its command is the name of an artifact. Keeps what the task has from being cleaned up. */
-  hold(task: Task): string | undefined {
-    const { chosen } = this.#chosenFor(task);
-    if (chosen.length === 0) return undefined;
-    this.#held.set(task.ID, { service: task.ServiceID, sums: chosen.map(({ SHA256 }) => SHA256) });
-    const program = chosen.find((artifact) => artifactName(artifact) === task.Spec.ProcessSpec?.Command);
-    return program && this.#pathOf(program);
+  /** Where the artifacts of `task` are, by their names. */
+  filesOf(task: Task): Map<string, string> {
+    return new Map(this.#chosenFor(task).chosen.map((each) => [artifactName(each), this.#pathOf(each)]));
+  }
+
+  /** Keeps what the task has from being cleaned up. */
+  hold(task: Task): void {
+    const sums = this.#chosenFor(task).chosen.map(({ SHA256 }) => SHA256);
+    if (sums.length > 0) this.#held.set(task.ID, { service: task.ServiceID, sums });
   }
 
   /** The task is gone from the device. */
@@ -69,22 +72,7 @@ export class ArtifactStore {
 
   /** Puts the artifacts of `task` into its folder, fetching those that are not here. Done again, it looks through them again. */
   async place(task: Task, signal: AbortSignal): Promise<void> {
-    if (!task.Spec.ProcessSpec?.Artifacts?.length) return;
-    const turn = this.#turn.then(() => this.#place(task, signal));
-    this.#turn = turn.catch(() => {});
-    await orAbort(turn, signal);
-  }
-
-  #chosenFor(task: Task): { chosen: Artifact[]; missing: string[] } {
-    const platform = { OS: Deno.build.os, Architecture: Deno.build.arch };
-    return artifactsFor(task.Spec.ProcessSpec?.Artifacts ?? [], platform);
-  }
-
-  #pathOf(artifact: Artifact): string {
-    return `${this.#parts.stateDir}/artifacts/${artifact.SHA256}/${artifactName(artifact)}`;
-  }
-
-  async #place(task: Task, signal: AbortSignal): Promise<void> {
+    if (artifactsOf(task).length === 0) return;
     signal.throwIfAborted();
     const { chosen, missing } = this.#chosenFor(task), { os, arch } = Deno.build;
     if (missing.length > 0) {
@@ -94,13 +82,35 @@ export class ArtifactStore {
     this.hold(task);
     for (const artifact of chosen) {
       const path = this.#pathOf(artifact), mode = artifact.Mode ?? DEFAULT_MODE;
-      if (await sumOf(path, signal) !== artifact.SHA256) await this.#fetch(artifact, path, signal);
+      if (await sumOf(path, signal) !== artifact.SHA256) await this.#fetchInTurn(artifact, path, signal);
       await Deno.chmod(path, mode);
       const link = `${this.#parts.stateDir}/tasks/${task.ID}/${artifactName(artifact)}`;
       await Deno.remove(link).catch(() => {});
       await Deno.link(path, link);
     }
-    await this.#use(task.ServiceID, chosen.map(({ SHA256 }) => SHA256));
+    this.#uses = this.#uses.catch(() => {}).then(() =>
+      this.#use(task.ServiceID, chosen.map(({ SHA256 }) => SHA256))
+    );
+    await this.#uses;
+  }
+
+  async #fetchInTurn(artifact: Artifact, path: string, signal: AbortSignal): Promise<void> {
+    const turn = this.#fetches.then(async () => {
+      signal.throwIfAborted();
+      // Another task may have wanted the same.
+      if (await sumOf(path, signal) !== artifact.SHA256) await this.#fetch(artifact, path, signal);
+    });
+    this.#fetches = turn.catch(() => {});
+    await orAbort(turn, signal);
+  }
+
+  #chosenFor(task: Task): { chosen: Artifact[]; missing: string[] } {
+    const platform = { OS: Deno.build.os, Architecture: Deno.build.arch };
+    return artifactsFor(artifactsOf(task), platform);
+  }
+
+  #pathOf(artifact: Artifact): string {
+    return `${this.#parts.stateDir}/artifacts/${artifact.SHA256}/${artifactName(artifact)}`;
   }
 
   async #fetch(artifact: Artifact, path: string, signal: AbortSignal): Promise<void> {
@@ -147,9 +157,14 @@ export class ArtifactStore {
     for await (const { name } of Deno.readDir(`${stateDir}/tasks`)) {
       if (!name.startsWith(FETCH_PREFIX)) continue;
       const { mtime } = await Deno.stat(`${stateDir}/tasks/${name}`);
-      if (Math.abs(now - (mtime?.getTime() ?? 0)) > KEEP_MS) await remove(`${stateDir}/tasks/${name}`);
+      const isOld = Math.abs(now - (mtime?.getTime() ?? 0)) > KEEP_MS;
+      if (isOld) await this.#parts.fetcher.forget({ SHA256: name.slice(FETCH_PREFIX.length) });
     }
   }
+}
+
+function artifactsOf({ Spec: { ProcessSpec, DenoSpec } }: Task): readonly Artifact[] {
+  return (ProcessSpec ?? DenoSpec)?.Artifacts ?? [];
 }
 
 async function remove(path: string): Promise<void> {

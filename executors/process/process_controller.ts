@@ -106,9 +106,12 @@ export class ProcessController implements Controller {
   async prepare(signal: AbortSignal): Promise<void> {
     const { shim, stateDir } = this.#device, { id, grants, script } = this.#request;
     // What the device does not let in is known before anything is made.
-    if (grants !== undefined) await shim.judge(this.#request);
+    const brings = (this.#task.Spec.DenoSpec?.Artifacts?.length ?? 0) > 0;
+    if (grants !== undefined && !brings) await shim.judge(this.#request);
     await Deno.mkdir(`${stateDir}/tasks/${id}`, { recursive: true, mode: 0o700 });
     await this.#device.artifacts?.place(this.#task, signal);
+    // A module has to be there to be judged.
+    if (grants !== undefined && brings) await shim.judge(this.#request);
     if (script !== undefined) await Deno.writeTextFile(`${stateDir}/scripts/${id}`, script, { mode: 0o600 });
     await this.#device.memory.write(this.#task, this.#dependencies, fileName);
     this.#prepared = this.#hasFiles = true;
@@ -161,7 +164,8 @@ export class ProcessController implements Controller {
     if (!this.#prepared) return undefined;
     // Who runs (boot, pid, start time) is in the shim's record: it is known there even if the agent dies
     // while starting.
-    return { version: HANDLE_VERSION, data: { TaskID: this.#request.id } };
+    const started = this.#pid !== 0 || this.#exit !== undefined;
+    return { version: HANDLE_VERSION, data: { TaskID: this.#request.id, ...started && { Started: true } } };
   }
 
   status(): Promise<ContainerStatus | undefined> {
@@ -208,7 +212,11 @@ export class ProcessController implements Controller {
       await this.#deleteFiles();
       await this.prepare(signal);
     }
-    throw new CoveyError("aborted", `Cannot start process: task ${id} is being started by another agent`);
+    throw new CoveyError(
+      "aborted",
+      `Cannot start process: the record of task ${id} is not there and cannot be made; ` +
+        `see that ${this.#device.stateDir} is there and can be written`,
+    );
   }
 
   async #run(): Promise<number | undefined> {

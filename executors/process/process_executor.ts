@@ -80,8 +80,11 @@ export interface ProgramKind {
   name: string;
   /** Tells what the device is, which one of a node's executors does. */
   tellsFacts?: true;
-  /** What the shim is asked; throws `invalid_argument` with every problem of the spec. `path` is the node's PATH. */
-  request(task: Task, path: string): ShimRequest;
+  /**
+   * What the shim is asked; throws `invalid_argument` with every problem of the spec. `path` is the node's PATH, `files` are the
+   * paths of the task's artifacts by their names.
+   */
+  request(task: Task, path: string, files: ReadonlyMap<string, string>): ShimRequest;
 }
 
 class ProgramExecutor implements Executor, Sweeper, Reloader, LogSource, DeviceMeter {
@@ -158,7 +161,10 @@ class ProgramExecutor implements Executor, Sweeper, Reloader, LogSource, DeviceM
     this.#logs.open();
     const controller = this.#create(task, dependencies);
     this.#device.exits.open();
-    if (await controller.adopt(await this.#device.shim.check(task.ID))) return controller;
+    const found = await this.#device.shim.check(task.ID);
+    // The shim's record is not synced: a power cut may take it, and then nobody would ever write how the program ended.
+    const lost = found.state === "new" && handle.data.Started === true;
+    if (!lost && await controller.adopt(found)) return controller;
     await controller.close();
     await deleteFiles(this.#device.stateDir, task.ID);
     await this.#device.memory.remove(task);
@@ -214,9 +220,8 @@ class ProgramExecutor implements Executor, Sweeper, Reloader, LogSource, DeviceM
   }
 
   #create(task: Task, dependencies: Dependencies = NO_DEPENDENCIES): ProcessController {
-    const request = this.#kind.request(task, this.#path);
-    const program = this.#artifacts.hold(task);
-    if (program !== undefined) request.command[0] = program;
+    const request = this.#kind.request(task, this.#path, this.#artifacts.filesOf(task));
+    this.#artifacts.hold(task);
     return new ProcessController(this.#device, task, request, dependencies);
   }
 }

@@ -74,17 +74,26 @@ function problemsOf(task: Task): FieldProblem[] {
 }
 
 /**
- * What the shim is asked to run for `task`. `path` is the node's PATH.
+ * What the shim is asked to run for `task`. `path` is the node's PATH; `files` are the paths of its artifacts by their names.
  *
  * @throws {CoveyError} `invalid_argument` with every problem of the spec.
  */
-export function shimRequest(task: Task, path: string): ShimRequest {
+export function shimRequest(
+  task: Task,
+  path: string,
+  files: ReadonlyMap<string, string> = new Map(),
+): ShimRequest {
   const problems = problemsOf(task);
   if (problems.length > 0) throw CoveyError.invalid("run task as a process", problems);
   const spec = task.Spec.ProcessSpec!;
   // The program is looked up in its own PATH, as a shell would.
   const own = spec.Env?.findLast((entry) => entry.startsWith("PATH="))?.slice("PATH=".length);
-  const request = requestFor(task, spec, [spec.Command, ...spec.Args ?? []], own ?? path);
+  const request = requestFor(
+    task,
+    spec,
+    [files.get(spec.Command) ?? spec.Command, ...spec.Args ?? []],
+    own ?? path,
+  );
   const closed = [...spec.ReadOnly ? ["root"] : [], ...spec.PrivateTmp ? ["tmp"] : []].join(" ");
   if (closed) request.options.closed = closed;
   if (spec.Devices?.length) request.options.devices = spec.Devices.join("\n");

@@ -83,17 +83,9 @@ find_devices() {
     # A link counts by what it leads to.
     real=$(readlink -f -- "$device") && { [ -c "$real" ] || [ -b "$real" ]; } ||
       refuse $spec.Devices "no such device: $device"
-    is_listed "$real" || refuse $spec.Devices "not let in by $DEVICES: $real"
+    is_listed "$real" "$DEVICES" || refuse $spec.Devices "not let in by $DEVICES: $real"
     add_device_group
   done
-}
-
-is_listed() {
-  while read -r pattern || [ -n "$pattern" ]; do
-    case $pattern in '' | '#'*) continue ;; esac
-    case $1 in $pattern) return 0 ;; esac
-  done 2>/dev/null <"$DEVICES"
-  return 1
 }
 
 # Adds the group of the device called `real`, unless everybody gets at it, or we ourselves are meant and do.

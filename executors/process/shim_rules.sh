@@ -78,11 +78,16 @@ check_allowed() {
   [ -n "$listed" ] || return 0
   program=$(readlink -f -- "$program")
   [ -n "$policy" ] && is_let_in program "$program" && return
+  is_listed "$program" "$ALLOW" || refuse $spec.Command "not allowed by $ALLOW: $program"
+}
+
+# is_listed TEXT FILE: true if one of the file's patterns matches.
+is_listed() {
   while read -r pattern || [ -n "$pattern" ]; do
     case $pattern in '' | '#'*) continue ;; esac
-    case $program in $pattern) return 0 ;; esac
-  done <"$ALLOW"
-  refuse $spec.Command "not allowed by $ALLOW: $program"
+    case $1 in $pattern) return 0 ;; esac
+  done 2>/dev/null <"$2"
+  return 1
 }
 
 # Sets listed if there is an allow-list, or where one could be that we may not see.

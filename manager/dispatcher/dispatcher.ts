@@ -40,6 +40,7 @@ import {
   checkStatusUpdate,
 } from "./requests.ts";
 import { type ReportedStatus, StatusWriter } from "./status_writer.ts";
+import { Twins } from "./twins.ts";
 import { Wakeup } from "./wakeup.ts";
 
 /** Heartbeat period where the cluster's settings name none. */
@@ -73,6 +74,7 @@ export class Dispatcher {
   readonly #statuses: StatusWriter;
   readonly #rate: SessionRate;
   readonly #limits: NodeLimits;
+  readonly #twins = new Twins();
   readonly #asks = new AskTable({
     reach: (nodeID, kind) => this.#reach(nodeID, kind),
     touch: (nodeID) => this.#registrations.get(nodeID)?.touch(),
@@ -312,6 +314,7 @@ export class Dispatcher {
     let registration = this.#registrations.get(nodeID);
     if (!registration || registration.sessionID !== request.SessionID) {
       this.#rate.count(nodeID);
+      this.#refuseTwin(nodeID, request.Agent, registration !== undefined, callerHost(caller));
       registration?.end(
         new CoveyError("aborted", "Cannot go on with the session: the node opened another one"),
       );
@@ -336,6 +339,21 @@ export class Dispatcher {
     }
     this.#expectHeartbeat(registration);
     return registration;
+  }
+
+  /** Keeps out one of two devices with the node's key, and shows that on the node. */
+  #refuseTwin(nodeID: string, agent: string | undefined, live: boolean, host: string): void {
+    const verdict = agent === undefined ? "fine" : this.#twins.open(nodeID, agent, live);
+    if (verdict === "fine") return;
+    const other = verdict === "twin" ? host : this.#options.store.get("nodes", nodeID)?.Status.Addr;
+    this.#nodes.twin(nodeID, `another device, at ${other}, has a copy of this node's key and is kept out`);
+    if (verdict === "back") return;
+    throw new CoveyError(
+      "failed_precondition",
+      `Cannot open a session: another device has the key of node ${nodeID} too, and its place; ` +
+        "if this is the copy, end it with --leave and join it anew",
+      { reason: "twin" },
+    );
   }
 
   /** The caller's present session. Throws `not_found` or `invalid_argument` (SwarmKit's codes). */
@@ -416,6 +434,7 @@ export class Dispatcher {
   #forget(nodeID: string): void {
     this.#rate.forget(nodeID);
     this.#limits.forget(nodeID);
+    this.#twins.forget(nodeID);
     this.#metrics.delete(nodeID);
     this.#graceTimers.get(nodeID)?.();
     this.#graceTimers.delete(nodeID);

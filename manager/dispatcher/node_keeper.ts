@@ -2,8 +2,9 @@
 import { DAY_MS } from "../../api/duration.ts";
 import type { CancelTimer } from "../../api/clock.ts";
 import { timestamp } from "../../api/clock.ts";
+import { getLogger } from "@logtape/logtape";
 import { CoveyError } from "../../api/errors.ts";
-import type { Node, NodeDescription, NodeState } from "../../api/node.ts";
+import type { Node, NodeDescription, NodeState, NodeStatus } from "../../api/node.ts";
 import { compareStates } from "../../api/task_state.ts";
 import { isNodeBound, type Task } from "../../api/task.ts";
 import { type ComponentOptions, LoopComponent } from "../leader/commit_loop.ts";
@@ -12,6 +13,10 @@ import { isDeepStrictEqual } from "node:util";
 
 /** A node that was down for this long has its tasks orphaned (SwarmKit `defaultNodeDownPeriod`). */
 const ORPHAN_AFTER_MS = DAY_MS;
+/** A copy of a node that was not heard from for this long is gone: its agent tries again each minute. */
+const TWIN_GONE_MS = 10 * 60_000;
+
+const log = getLogger(["covey", "dispatcher"]);
 
 /** What is to be written of a node, until that is committed or the node says otherwise. */
 interface Intent {
@@ -22,6 +27,8 @@ interface Intent {
 /** Owner of `Node.Status` and `Node.Description`. */
 export class NodeKeeper extends LoopComponent {
   readonly #orphanTimers = new Map<string, CancelTimer>();
+  /** What is shown of nodes that there is a copy of, and until when. */
+  readonly #twins = new Map<string, { message: string; cancel: CancelTimer }>();
   readonly #intents = new Map<string, Intent>();
   readonly #states = this.list("node");
   /** Nodes whose tasks are to be given up. */
@@ -35,6 +42,8 @@ export class NodeKeeper extends LoopComponent {
   override async stop(): Promise<void> {
     for (const cancel of this.#orphanTimers.values()) cancel();
     this.#orphanTimers.clear();
+    for (const { cancel } of this.#twins.values()) cancel();
+    this.#twins.clear();
     this.#intents.clear();
     await super.stop();
   }
@@ -47,11 +56,27 @@ export class NodeKeeper extends LoopComponent {
       if (!node) {
         throw new CoveyError("not_found", `Cannot open a session: node ${nodeID} is not in the cluster`);
       }
-      const same = node.Status.State === "ready" && node.Status.Addr === addr &&
-        isDeepStrictEqual(node.Description, description);
-      if (same) return;
-      tx.update("nodes", { ...node, Description: description, Status: { State: "ready", Addr: addr } });
+      const message = this.#twins.get(nodeID)?.message;
+      const Status: NodeStatus = { State: "ready", Addr: addr, ...(message && { Message: message }) };
+      if (isDeepStrictEqual(node.Status, Status) && isDeepStrictEqual(node.Description, description)) return;
+      tx.update("nodes", { ...node, Description: description, Status });
     });
+  }
+
+  /** Has `message` shown on a node that is there, until nothing was heard of its copy for some minutes. */
+  twin(nodeID: string, message: string): void {
+    const before = this.#twins.get(nodeID);
+    before?.cancel();
+    const cancel = this.options.clock.setTimer(TWIN_GONE_MS, () => {
+      this.#twins.delete(nodeID);
+      if (this.options.store.get("nodes", nodeID)?.Status.State === "ready") {
+        this.#intend(nodeID, { state: "ready", message: "" });
+      }
+    });
+    this.#twins.set(nodeID, { message, cancel });
+    if (before?.message === message) return;
+    log.warn("Node {nodeID}: {message}", { nodeID, message });
+    this.#intend(nodeID, { state: "ready", message });
   }
 
   /** Has it committed that a node was not heard from in time, however often that is refused. */
@@ -89,11 +114,9 @@ export class NodeKeeper extends LoopComponent {
   protected override async run(): Promise<void> {
     await this.#states.commit(this.options.store, (tx, id) => {
       const node = tx.get("nodes", id), intent = this.#intents.get(id);
-      if (!node || !intent || node.Status.State === intent.state || node.Status.State === "down") {
-        return intent;
-      }
-      const { state: State, message: Message } = intent;
-      tx.update("nodes", { ...node, Status: { ...node.Status, State, Message } });
+      if (!node || !intent || !applies(intent, node.Status)) return intent;
+      const { Message: _, ...rest } = node.Status, { state: State, message } = intent;
+      tx.update("nodes", { ...node, Status: { ...rest, State, ...(message && { Message: message }) } });
       return intent;
     }, (written, id) => {
       if (this.#intents.get(id) === written) this.#intents.delete(id);
@@ -131,6 +154,11 @@ export class NodeKeeper extends LoopComponent {
       });
     });
   }
+}
+
+/** Words are for a node that is there; a node that is down was heard of last when that was noted. */
+function applies({ state, message }: Intent, { State, Message = "" }: NodeStatus): boolean {
+  return state === "ready" ? State === state && Message !== message : State !== state && State !== "down";
 }
 
 /** A task that is bound to its node stays there: nobody else can take its place, and an outage does not stop it. */

@@ -44,6 +44,7 @@ const updatesShape = record({ SessionID: id, Updates: list(update, MAX_STATUS_BA
 // A description has a reader of its own.
 const openShape = record({
   SessionID: id,
+  Agent: id,
   Description: (value) => ({ value }),
   Answers: list(id, MAX_KINDS),
 });
@@ -65,7 +66,7 @@ export function checkSeals(value: unknown): RenewSealsRequest {
 /** Checks a session request; throws `invalid_argument` naming every wrong field. */
 export function checkSessionRequest(value: unknown): SessionRequest {
   const problems: FieldProblem[] = [];
-  const { SessionID, Description, Answers } = openShape(value, "", problems) ?? {};
+  const { SessionID, Agent, Description, Answers } = openShape(value, "", problems) ?? {};
   const description = parseNodeDescription(Description?.value, "Description", problems);
   const size = JSON.stringify(description).length;
   if (size > MAX_DESCRIPTION_SIZE) {
@@ -77,6 +78,7 @@ export function checkSessionRequest(value: unknown): SessionRequest {
   if (problems.length > 0) throw CoveyError.invalid("open a session", problems);
   return {
     ...(SessionID !== undefined && { SessionID }),
+    ...(Agent !== undefined && { Agent }),
     Description: description,
     ...(Answers !== undefined && { Answers }),
   };

@@ -113,7 +113,8 @@ function isNewer(current: TaskStatus, next: TaskStatus): boolean {
   if (order !== 0) return order > 0;
   return next.Message !== current.Message || next.Err !== current.Err ||
     !isDeepStrictEqual(next.ContainerStatus, current.ContainerStatus) ||
-    !isDeepStrictEqual(next.PortStatus, current.PortStatus) || !isDeepStrictEqual(next.Swap, current.Swap);
+    !isDeepStrictEqual(next.PortStatus, current.PortStatus) || !isDeepStrictEqual(next.Swap, current.Swap) ||
+    !isDeepStrictEqual(next.Restarts, current.Restarts);
 }
 
 function applyStatus(tx: WriteTransaction, update: ReportedStatus, now: number): void {

@@ -1,20 +1,19 @@
 /** Addresses of managers given by name to a running process, whose sandbox does not let it look names up. */
-import { fileURLToPath } from "node:url";
 import { CoveyError } from "../../api/errors.ts";
 import { formatAddress, parseAddress } from "../../transport/mod.ts";
 
-/** The only program besides the agent that a manager may start. */
-const LOOK_UP = fileURLToPath(new URL("../../transport/look_up.sh", import.meta.url));
 const HOST_NAME = /^(?=.*[A-Za-z])[0-9A-Za-z][0-9A-Za-z._-]{0,252}$/;
 
 /** IPv4 addresses of a host; empty if it has none or the name is not known. */
 export type LookUp = (host: string) => Promise<string[]>;
 
-/** Asks the system, outside the sandbox. */
-export async function systemLookUp(host: string): Promise<string[]> {
-  const { stdout } = await new Deno.Command(LOOK_UP, { args: [host], stdin: "null", stderr: "null" })
-    .output();
-  return new TextDecoder().decode(stdout).split("\n").filter((line) => line !== "");
+/** Asks the system, outside the sandbox, with `program`: the only one besides the agent that a manager may start. */
+export function systemLookUp(program: string): LookUp {
+  return async (host) => {
+    const { stdout } = await new Deno.Command(program, { args: [host], stdin: "null", stderr: "null" })
+      .output();
+    return new TextDecoder().decode(stdout).split("\n").filter((line) => line !== "");
+  };
 }
 
 /**

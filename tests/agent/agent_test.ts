@@ -206,15 +206,63 @@ Deno.test("Agent: after a reboot without network the last known tasks start from
     assert.match(c.status("a").Message, /started/);
   }));
 
-Deno.test("Agent: a task found ended after a reboot is run again, whatever its policy", () =>
+Deno.test("Agent: a task that a reboot ended is run again, unless it may run only once, however little is left of it", () =>
   withCluster(async (c) => {
-    await c.assign("a", spec({ Condition: "none" }));
+    for (const Condition of ["any", "on-failure", "none"] as const) {
+      for (const how of ["ended", "gone"]) await c.assign(`${Condition}-${how}`, spec({ Condition }));
+    }
     await c.stopAgent();
-    c.device.program("a").exit(143);
+    for (const id of c.device.running) {
+      if (id.endsWith("ended")) c.device.program(id).exit(143);
+      else c.device.program(id).running = false;
+    }
     await c.startAgent("boot-2");
     await c.settle();
-    assert.deepEqual(c.device.running, ["a"]);
-    assert.equal(c.status("a").State, "running");
+    assert.deepEqual(c.device.running, ["any-ended", "any-gone", "on-failure-ended", "on-failure-gone"]);
+    for (const id of c.device.running) assert.equal(c.status(id).State, "running");
+    assert.match(c.status("none-ended").Err!, /non-zero exit \(143\)/);
+    assert.match(c.status("none-gone").Err!, /nothing is left of it/);
+  }));
+
+Deno.test("Agent: attempts made without a manager count across reboots, and are reported to be counted on", () =>
+  withCluster(async (c) => {
+    await c.assign("a", spec({ Condition: "on-failure", Delay: 1e9, MaxAttempts: 2, Window: 3600e9 }));
+    c.stopManager();
+    await c.settle();
+    for (const boot of ["boot-2", "boot-3"]) {
+      c.device.program("a").exit(1);
+      await c.clock.advance(1200);
+      assert.deepEqual(c.device.running, ["a"]);
+      await c.stopAgent();
+      c.device.reboot();
+      await c.startAgent(boot);
+      assert.deepEqual(c.device.running, ["a"], "a reboot is no attempt");
+      await c.clock.advance(5000);
+    }
+    c.device.program("a").exit(1);
+    await c.clock.advance(1200);
+    assert.deepEqual(c.device.running, []);
+    await c.startManager();
+    await c.clock.advance(8000);
+    assert.equal(c.status("a").State, "failed");
+    assert.equal(c.status("a").Restarts?.length, 2);
+  }));
+
+Deno.test("Agent: an ended program that somebody starts again is stopped, by the next agent too", () =>
+  withCluster(async (c) => {
+    for (const id of ["a", "b"]) {
+      await c.assign(id);
+      c.device.program(id).exit(1);
+      await c.settle();
+    }
+    c.device.program("a").startByHand();
+    await c.settle();
+    await c.stopAgent();
+    c.device.program("b").startByHand();
+    await c.startAgent();
+    await c.settle();
+    assert.deepEqual(c.device.running, []);
+    assert.deepEqual([c.status("a").State, c.status("b").State], ["failed", "failed"]);
   }));
 
 Deno.test("Agent: with no manager in reach a crashed task is run again by its restart policy", () =>
@@ -285,6 +333,19 @@ Deno.test("Agent: a removed node that is not even let in says so and tries as se
     await c.clock.advance(180_000);
     assert.ok(c.dials.length - dials <= 4);
     assert.deepEqual(c.device.running, []);
+  }));
+
+Deno.test("Agent: a copy of another device that is kept out tries seldom, and keeps its tasks", () =>
+  withCluster(async (c) => {
+    await c.assign("a");
+    const message = "Cannot open a session: another device has the key of node n1 too";
+    c.refusal = new CoveyError("failed_precondition", message, { reason: "twin" });
+    c.connection?.cut();
+    await c.settle();
+    const before = c.dials.length;
+    await c.clock.advance(10 * 60_000);
+    assert.ok(c.dials.length - before <= 11, `${c.dials.length - before} attempts`);
+    assert.deepEqual([c.device.running, c.agent.state], [["a"], "connecting"]);
   }));
 
 Deno.test("Agent: a node that was unknown for a moment only keeps its tasks", () =>

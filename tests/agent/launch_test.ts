@@ -72,6 +72,21 @@ Deno.test("launch.sh: what the agent keeps opens no port to it; what its --join 
   await Deno.remove(dir, { recursive: true });
 });
 
+Deno.test("launch.sh: says which process is the agent of a state folder, and none where nobody holds it", async () => {
+  const dir = await Deno.makeTempDir(),
+    lock = await Deno.open(`${dir}/agent.lock`, { create: true, write: true });
+  const running = async () => {
+    const args = [LAUNCHER, "--print-running", "--state-dir", dir];
+    return new TextDecoder().decode((await new Deno.Command("sh", { args }).output()).stdout).trim();
+  };
+  assert.equal(await running(), "");
+  assert.ok(lock.tryLockSync(true));
+  assert.equal(await running(), `${Deno.pid}`);
+  lock.close();
+  assert.equal(await running(), "");
+  await Deno.remove(dir, { recursive: true });
+});
+
 Deno.test("Launchers: look for nothing in folders that somebody put into PATH, and take deno by its absolute path only", async () => {
   const dir = await Deno.makeTempDir();
   for (const name of ["cat", "head", "find", "cksum", "mkdir", "sed", "tr", "chmod"]) {
@@ -144,6 +159,17 @@ Deno.test("launch.sh: runs the modules as they are where no file can be made of 
   await Deno.chmod(deno, 0o755);
   await help(LAUNCHER, stateDir, deno);
   assert.deepEqual([...Deno.readDirSync(`${stateDir}/program`)], []);
+  await Deno.remove(stateDir, { recursive: true });
+});
+
+Deno.test("launch.sh: starts from the sources with no network and no package ever fetched", async () => {
+  const stateDir = await Deno.makeTempDir({ prefix: "covey-agent-test-" });
+  const { stdout, stderr } = await new Deno.Command("unshare", {
+    args: ["--net", "sh", LAUNCHER, "--state-dir", stateDir, "--docker", "none", "--help"],
+    env: { COVEY_DENO: Deno.execPath(), DENO_DIR: `${stateDir}/nothing`, NO_COLOR: "1" },
+  }).output();
+  assert.equal(new TextDecoder().decode(stderr), "");
+  assert.match(new TextDecoder().decode(stdout), /^Usage: run-agent/);
   await Deno.remove(stateDir, { recursive: true });
 });
 

@@ -94,13 +94,14 @@ Deno.test("Managers: what was given or has worked stays a candidate, in a bounde
 });
 
 Deno.test("localRestartDelay: follows condition, attempts and window", () => {
+  const at = (ms: number) => new Date(ms).toISOString();
   assert.equal(localRestartDelay(undefined, "failed", [], 0), 5000);
   assert.equal(localRestartDelay({ Condition: "none" }, "failed", [], 0), undefined);
   assert.equal(localRestartDelay({ Condition: "on-failure" }, "complete", [], 0), undefined);
   assert.equal(localRestartDelay({ Condition: "any", Delay: 0 }, "complete", [], 0), 0);
   const policy = { MaxAttempts: 2, Window: 10e9, Delay: 1e9 };
-  assert.equal(localRestartDelay(policy, "failed", [0, 9000], 9500), undefined);
-  assert.equal(localRestartDelay(policy, "failed", [0, 9000], 10_500), 1000);
+  assert.equal(localRestartDelay(policy, "failed", [at(0), at(9000)], 9500), undefined);
+  assert.equal(localRestartDelay(policy, "failed", [at(0), at(9000)], 10_500), 1000);
 });
 
 Deno.test("StartLimiter: so many at once, in order, and none is kept out by one that hangs", async () => {

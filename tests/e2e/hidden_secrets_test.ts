@@ -1,10 +1,11 @@
-/** Where a secret must not be found, by looking for its bytes: on the wire; and on a device whose key is gone. */
+/** Where a secret must not be found, by looking for its bytes: anywhere but with its reader; and on a device whose key is gone. */
 import assert from "node:assert/strict";
+import type { SwarmView } from "../../cli/api_types.ts";
 import type { Fleet } from "../../cli/demo/fleet.ts";
-import { runningTasks, waitNode, waitRunning, withFleet } from "../support/e2e.ts";
+import { allTasks, runningTasks, waitNode, waitRunning, withFleet } from "../support/e2e.ts";
 import { memoryFolderOf } from "../support/memory_folder.ts";
 import { eventually, run } from "../support/programs.ts";
-import { filesWith, forms } from "../support/search_bytes.ts";
+import { filesWith, forms, processesWith } from "../support/search_bytes.ts";
 
 async function covey(fleet: Fleet, ...args: string[]): Promise<string> {
   const { code, stdout, stderr } = await run("covey", fleet.socket, ...args);
@@ -76,14 +77,14 @@ function close(connection: Deno.Conn): void {
   }
 }
 
-/** A program that says that it has its secret, which is `key`. */
-async function serviceWith(fleet: Fleet, key: string): Promise<string> {
+/** A program that says that it has its secret, which is `key`. `reference` says how it has it. */
+async function serviceWith(fleet: Fleet, key: string, reference = "key"): Promise<string> {
   const file = await Deno.makeTempFile({ prefix: "covey-hidden-" });
   await Deno.writeTextFile(file, key);
   await covey(fleet, "secret", "create", "key", file);
   await Deno.remove(file);
   const script = 'sha256sum <"$COVEY_SECRETS_DIR/key"; exec sleep 100000';
-  const flags = ["--name", "app", "--mode", "global", "--executor", "process", "--secret", "key"];
+  const flags = ["--name", "app", "--mode", "global", "--executor", "process", "--secret", reference];
   await covey(fleet, "service", "create", "-d", ...flags, "/bin/sh", "-c", script);
   const { ID } = await fleet.client.get<{ ID: string }>("/services/app");
   await waitRunning(fleet, ID, 1);
@@ -102,7 +103,66 @@ Deno.test("Secrets: what goes over the wire to a device shows nothing of them", 
     // It did go through here.
     assert.ok(relay.seen.length > before + key.length);
     for (const form of forms(key)) assert.ok(!relay.seen.includes(form));
-    await fleet.end("pi", "SIGTERM");
+    await leave(fleet);
+  }));
+
+/** Ends the programs, and then the device, before that by which it reaches its manager. */
+async function leave(fleet: Fleet): Promise<void> {
+  for (const { ID } of await fleet.client.get<{ ID: string }[]>("/services")) {
+    await fleet.client.delete(`/services/${ID}`);
+  }
+  await fleet.waitUntil("no task is left", async () => (await allTasks(fleet)).length === 0);
+  await fleet.end("pi", "SIGTERM");
+}
+
+/** A second service on the device, which has no secret. Resolves with its program's process. */
+async function otherService(fleet: Fleet): Promise<number> {
+  const flags = ["--name", "other", "--mode", "global", "--executor", "process"];
+  await covey(fleet, "service", "create", "-d", ...flags, "/bin/sleep", "100000");
+  const { ID } = await fleet.client.get<{ ID: string }>("/services/other");
+  await waitRunning(fleet, ID, 1);
+  return (await runningTasks(fleet, ID))[0]!.Status.ContainerStatus!.PID;
+}
+
+Deno.test("Secrets: an ordinary one is in clear with its reader alone: on no disk, wire or list of processes, in no log or backup", () =>
+  withFleet({}, async (fleet) => {
+    const folder = folderOf(fleet), key = `s3cret-${crypto.randomUUID()}`;
+    await using relay = new Relay();
+    await fleet.startManager("manager", ["--no-agent", "--advertise", relay.address]);
+    relay.target = fleet.address;
+    await fleet.addManager("follower");
+    await fleet.startAgent("pi", ["--join", relay.address]);
+    await waitNode(fleet, "pi", "ready");
+    // So that it is in snapshots as well as in the log.
+    const { Version, Spec } = await fleet.client.get<SwarmView>("/swarm");
+    const wanted = { ...Spec, Raft: { ...Spec.Raft, SnapshotInterval: 1 } };
+    await fleet.client.post("/swarm/update", wanted, { version: Version.Index });
+    const before = relay.seen.length, task = await serviceWith(fleet, key, "source=key,env=KEY");
+    const other = await otherService(fleet);
+    const reader = (await allTasks(fleet)).find(({ ID }) => ID === task)!.Status.ContainerStatus!.PID;
+    await Deno.writeTextFile(`${folder}/passphrase`, "correct horse\n");
+    await covey(fleet, "backup", "-o", `${folder}/sealed`, "--passphrase-file", `${folder}/passphrase`);
+    assert.ok(relay.seen.length > before + key.length);
+    for (const form of forms(key)) assert.ok(!relay.seen.includes(form), "on the wire");
+    // State folders of both managers and of the agent, the programs' logs, those of all three, and the backup.
+    assert.deepEqual(await filesWith(folder, key), []);
+    assert.deepEqual(await processesWith(key), [reader]);
+    assert.notEqual(other, reader);
+    const memory = await memoryFolderOf(`${folder}/pi/process`);
+    const kept = await filesWith(memory, key);
+    assert.ok(kept.length > 0 && kept.every((path) => path.startsWith(`${memory}/${task}/`)));
+    // The same after a hard end of all: nothing was about to be cleaned up.
+    for (const name of ["manager", "follower", "pi"]) await fleet.end(name, "SIGKILL");
+    assert.deepEqual(await filesWith(folder, key), []);
+    for (const name of ["manager", "follower", "pi"]) await fleet.restart(name);
+    await fleet.waitUntil(
+      "the managers answer",
+      async () => (await fleet.client.get("/services").catch(() => "")) !== "",
+    );
+    // Who may have it in clear has it, and the search finds it there: without a passphrase a backup hides nothing.
+    await covey(fleet, "backup", "-o", `${folder}/plain`);
+    assert.deepEqual(await filesWith(folder, key), [`${folder}/plain`]);
+    await leave(fleet);
   }));
 
 Deno.test("Secrets: a device whose key was erased does not start the service again, and says why", () =>

@@ -62,7 +62,7 @@ make_root() {
   local part
   mkdir -p "$dir/root"/{bin,sbin,usr/bin,usr/sbin,proc,sys,dev,tmp,etc/covey,run,var/lib,covey}
   # Busybox has nothing by which each task could get a user of its own.
-  echo root >"$dir/root/etc/covey/user"
+  echo 0:0 >"$dir/root/etc/covey/user"
   for part in libc6 libgcc-s1 busybox-static; do dpkg-deb -x "$dir"/parts/${part}_*.deb "$dir/root"; done
   rm -rf "$dir"/root/usr/share "$dir"/root/usr/lib/aarch64-linux-gnu/gconv
   tar -xzf "$dir"/parts/deno-*.tgz -C "$dir/root/usr/bin" --strip-components=1 package/deno

@@ -76,6 +76,18 @@ export class NetworkHosts {
     });
   }
 
+  /** Ends the agent of a host that has no manager; its containers stay. */
+  async stopAgent(host: number): Promise<void> {
+    const [program] = this.#programs.splice(host, 1);
+    program!.kill("SIGKILL");
+    await program!.status;
+  }
+
+  /** Starts it again, with no word of where the managers are. */
+  startAgent(host: number): void {
+    this.#start(host, "agent");
+  }
+
   /** Runs a program on a host; throws if it fails. */
   on(host: number, ...command: string[]): string {
     const [program = "", ...args] = [...this.network.enter(host), ...command];
@@ -114,8 +126,7 @@ export class NetworkHosts {
     const end = Date.now() + PATIENCE_MS;
     while (!attempt(isSo)) {
       if (Date.now() > end) {
-        const tasks = this.#swarm("service", "ls").text + this.#swarm("node", "ls").text;
-        throw new Error(`Waited in vain until ${what}\n${tasks}`);
+        throw new Error(`Waited in vain until ${what}\n${this.#whatIsThere()}`);
       }
       await new Promise((resolve) => setTimeout(resolve, 200));
     }
@@ -163,6 +174,16 @@ export class NetworkHosts {
     await Deno.remove(this.folder, { recursive: true }).catch(() => {});
   }
 
+  /** For who reads of a failure. */
+  #whatIsThere(): string {
+    const services = this.#swarm("service", "ls").text, nodes = this.#swarm("node", "ls").text;
+    const told = run("sh", [
+      "-c",
+      `tail -n 20 ${this.folder}/*.log; cat ${this.folder}/state*/networks.json ${this.folder}/state0/agent/networks.json`,
+    ]);
+    return `${services}${nodes}${told.text}`;
+  }
+
   #swarm(...args: string[]): Ran {
     return run("docker", ["-H", `unix://${this.folder}/api.sock`, ...args]);
   }
@@ -177,9 +198,14 @@ export class NetworkHosts {
   }
 
   #start(host: number, what: "agent" | "manager", ...flags: string[]): void {
+    const log = `${this.folder}/${host}.log`;
     const [program = "", ...args] = [
       ...this.network.enter(host),
       "sh",
+      "-c",
+      'log=$1; shift; exec sh "$@" >"$log" 2>&1',
+      "sh",
+      log,
       ...this.#launcher(what, host),
       "--hostname",
       `host${host}`,

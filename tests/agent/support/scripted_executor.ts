@@ -25,6 +25,7 @@ export class Program {
   running = false;
   ended: Exit | undefined;
   #listeners = new Set<(exit: Exit) => void>();
+  #startedByHand = Promise.withResolvers<void>();
 
   constructor(readonly id: string) {}
 
@@ -33,6 +34,19 @@ export class Program {
     this.running = false;
     this.ended = { ExitCode };
     for (const listener of [...this.#listeners]) listener(this.ended);
+  }
+
+  /** Runs again, by somebody else's doing. */
+  startByHand(): void {
+    this.running = true;
+    this.ended = undefined;
+    this.#startedByHand.resolve();
+    this.#startedByHand = Promise.withResolvers();
+  }
+
+  /** Resolves once it runs by somebody else's doing. */
+  get startedByHand(): Promise<void> {
+    return this.running ? Promise.resolve() : this.#startedByHand.promise;
   }
 
   onExit(listener: (exit: Exit) => void): () => void {
@@ -170,6 +184,10 @@ class ScriptedController implements Controller {
       if (signal.aborted) return onAbort();
       signal.addEventListener("abort", onAbort, { once: true });
     });
+  }
+
+  async revived(signal: AbortSignal): Promise<void> {
+    await Promise.race([this.#program.startedByHand, aborted(signal)]);
   }
 
   update(): Promise<void> {

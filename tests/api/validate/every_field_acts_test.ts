@@ -284,6 +284,7 @@ Deno.test("Requests: each field of a deno spec is read by its executor; a log dr
     Source: "1",
     Wasm: "AGFzbQ==",
     Module: "/x.ts",
+    Artifacts: [{ Name: "x", URL: "https://files.example.com/x", SHA256: "a".repeat(64) }],
     Args: ["x"],
     Env: ["A=b"],
     Dir: "/tmp",

@@ -90,12 +90,31 @@ onEngine("Docker: a container is in the network of the engine that its task name
   await executor.close();
 });
 
-onEngine("Docker: an image that does not exist is said in Docker's words", async (world) => {
+Deno.test("Docker: an image that a registry does not have is said in Docker's words, one not reached with the reason", async () => {
+  const words = "No such image: app:latest";
+  const denied = "pull access denied for app, repository does not exist or may require 'docker login'";
+  const away = 'Get "https://registry.invalid/v2/": dial tcp: lookup registry.invalid: no such host';
+  for (
+    const [why, said] of [[denied, words], [away, `${words} (Cannot pull app:latest: ${away})`]] as const
+  ) {
+    const engine = await fakeEngine((_, route) => {
+      if (route === "POST /images/create") return Response.json({ error: why });
+      return failure(404, words);
+    });
+    const executor = createDockerExecutor(context, { socket: engine.socket });
+    const controller = await executor.controller(containerTask({ Image: "app" }));
+    await assert.rejects(controller.prepare(never), { code: "not_found", message: said });
+    await executor.close();
+    await engine.close();
+  }
+});
+
+onEngine("Docker: an image that does not exist is said in the engine's words", async (world) => {
   const executor = await world.executor();
   const controller = await executor.controller(containerTask({ Image: "covey-no-such-image" }));
   await assert.rejects(controller.prepare(never), {
     code: "not_found",
-    message: "No such image: covey-no-such-image:latest",
+    message: /^No such image: covey-no-such-image:latest/,
   });
   await executor.close();
 });
@@ -271,6 +290,71 @@ onEngine("Docker: a container removed by somebody else still has its exit code",
   await controller.shutdown(never);
   await controller.remove(never);
   await executor.close();
+});
+
+onEngine(
+  "Docker: a container that has ended and is restarted by hand is told of, and found by the next agent",
+  async (world) => {
+    const executor = await world.executor();
+    const task = containerTask({ Command: ["sleep", "1000"], StopGracePeriod: 0 });
+    let controller = await executor.controller(task);
+    await controller.prepare(never);
+    await controller.start(never);
+    const { ContainerID } = (await controller.status())!, handle = controller.handle()!;
+    const byHand = (what: string) =>
+      world.engine.call("POST", `/containers/${ContainerID}/${what}`, { query: { t: "0" } });
+    const waiting = controller.wait(never);
+    await byHand("stop");
+    assert.equal((await waiting).ExitCode, 137);
+    const revived = controller.revived!(never);
+    await byHand("restart");
+    await revived;
+    await controller.shutdown(never);
+    assert.equal((await controller.status())!.PID, 0);
+    await controller.close();
+    await byHand("start");
+    controller = await executor.recover(task, handle);
+    await controller.revived!(never);
+    await controller.remove(never);
+    await executor.close();
+  },
+);
+
+onEngine("Docker: a program that takes more memory than its limit says so", async (world) => {
+  const executor = await world.executor();
+  const task = containerTask({ Command: ["dd", "if=/dev/zero", "of=/dev/null", "bs=200M", "count=1"] });
+  task.Spec.Resources = { Limits: { MemoryBytes: 16 * 2 ** 20 } };
+  const controller = await executor.controller(task);
+  await controller.prepare(never);
+  await controller.start(never);
+  assert.deepEqual(await controller.wait(never), { ExitCode: 137, Reason: "out of memory" });
+  await controller.remove(never);
+  await executor.close();
+});
+
+Deno.test("Docker: a program that fails and is made for another platform says so, and no other", async () => {
+  const reasons: (string | undefined)[] = [];
+  for (const Architecture of ["arm64", "amd64", "386"]) {
+    const task = containerTask({}), id = "e".repeat(64);
+    const engine = await fakeEngine((_, route) => {
+      if (route === "GET /events") return new Response("");
+      if (route === "GET /info") return Response.json({ OSType: "linux", Architecture: "x86_64" });
+      if (route.startsWith("GET /images/")) return Response.json({ Id: "i", Os: "linux", Architecture });
+      const State = { Status: "exited", Running: false, Pid: 0, ExitCode: 1, Error: "" };
+      const labels = { "com.docker.swarm.task.id": task.ID };
+      return Response.json({ Id: id, Image: "sha256:i", Config: { Labels: labels }, State });
+    });
+    const executor = createDockerExecutor(context, { socket: engine.socket, clock: new FakeClock() });
+    const controller = await executor.recover(task, { version: 1, data: { ContainerID: id } });
+    reasons.push((await controller.wait(never)).Reason);
+    await executor.close();
+    await engine.close();
+  }
+  assert.deepEqual(reasons, [
+    "the image is for linux/arm64, this device is linux/x86_64",
+    undefined,
+    undefined,
+  ]);
 });
 
 Deno.test("Docker: an end that was missed while the event stream was broken is found by inspecting", async () => {

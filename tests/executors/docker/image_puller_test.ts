@@ -1,7 +1,7 @@
 import assert from "node:assert/strict";
 import { EngineClient } from "../../../executors/docker/engine_client.ts";
 import { FIRST_ANSWER_MS, ImagePuller, PULL_MEMORY_MS } from "../../../executors/docker/image_puller.ts";
-import { FakeClock } from "../../support/fake_clock.ts";
+import { FakeClock, settle } from "../../support/fake_clock.ts";
 import { type Answer, failure, fakeEngine } from "./fake_engine.ts";
 
 const never = new AbortController().signal;
@@ -108,4 +108,36 @@ Deno.test("Pull: credentials go to the engine, are a try of their own, and the r
       assert.equal(reason, "Cannot pull app:latest: unauthorized: authentication required");
     }
   });
+});
+
+Deno.test("Pull: one that breaks and had brought something goes on, one that brings nothing more does not", () => {
+  const layer = (current: number) =>
+    JSON.stringify({
+      status: "Downloading",
+      id: "a",
+      progressDetail: { current: current * 1e6, total: 100e6 },
+    });
+  const broken = JSON.stringify({ error: "unexpected EOF" });
+  const tries = [50, 90, 90, 95];
+  const told = new Set<string | undefined>();
+  return withPuller(
+    (_, route) => {
+      if (route !== PULL) return failure(404, "no such image");
+      return new Response(`${layer(tries.shift()!)}\n${broken}\n`);
+    },
+    async (puller, clock, pulls) => {
+      let why: string | undefined;
+      const ensured = puller.ensure("app", never).then((reason) => why = reason);
+      while (why === undefined) {
+        await settle(1);
+        told.add(puller.progress("app"));
+        if (clock.pending > 0) await clock.advance(100);
+      }
+      await ensured;
+      assert.equal(why, "Cannot pull app:latest: unexpected EOF");
+      assert.equal(pulls(), 3);
+      assert.ok(told.has("pulling: 0 of 1 layers, 50 of 100 MB"));
+      assert.equal(puller.progress("app"), undefined);
+    },
+  );
 });

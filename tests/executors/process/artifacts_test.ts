@@ -2,12 +2,14 @@
 import assert from "node:assert/strict";
 import type { Artifact } from "../../../api/artifact.ts";
 import { CoveyError } from "../../../api/errors.ts";
+import type { DenoSpec } from "../../../api/deno_spec.ts";
 import type { ProcessSpec } from "../../../api/service.ts";
 import type { Task } from "../../../api/task.ts";
 import { can } from "../../../executors/executor.ts";
 import { freePort } from "../../support/programs.ts";
 import { AgentUnderTest } from "../../agent/support/agent_process.ts";
 import { RealManager } from "../../agent/support/real_manager.ts";
+import { denoFixture, denoTask } from "../../conformance/deno_fixture.ts";
 import { processFixture, processTask } from "../../conformance/process_fixture.ts";
 
 const never = new AbortController().signal;
@@ -224,6 +226,64 @@ Deno.test("Artifacts: what cannot be fetched is the task's reason, and says whet
     const foreign = [{ Name: "app", URL: `${files.base}/x`, SHA256, Platform: { OS: "plan9" } }];
     assert.match((await refusal(world, foreign)).message, /no artifact app for linux\//);
   }, { maxArtifactBytes: 1000 }));
+
+Deno.test("Artifacts: what is on the device waits for no fetch of another task", () =>
+  inWorld(async (world, files) => {
+    const asked = Promise.withResolvers<void>();
+    files.answer = (_, path) => {
+      if (path === "/here") return new Response("here");
+      asked.resolve();
+      // It sends nothing.
+      return new Response(new ReadableStream({ start() {} }));
+    };
+    const here = {
+      Command: "cat",
+      Args: ["here"],
+      Artifacts: [{ URL: `${files.base}/here`, SHA256: await sha256("here") }],
+    };
+    assert.equal(await ran(world, here), "0 here");
+    const executor = await world.executor(), given = new AbortController();
+    const slow = processTask({
+      Command: "true",
+      Artifacts: [{ URL: `${files.base}/slow`, SHA256: "0".repeat(64) }],
+    });
+    const preparing = (await executor.controller(slow)).prepare(given.signal);
+    await asked.promise;
+    const controller = await executor.controller(processTask(here));
+    await controller.start(never);
+    assert.equal((await controller.wait(never)).ExitCode, 0);
+    await controller.remove(never);
+    given.abort(new Error("enough"));
+    await assert.rejects(preparing, /enough/);
+    await executor.close();
+  }));
+
+Deno.test("Artifacts: a script's module and its data may be some, within what the script may do", async () => {
+  const world = await denoFixture({ fetchSpreadMs: 0 }), files = new Files();
+  const module = `console.log(await Deno.readTextFile("data.txt").catch((error) => error.name));`;
+  files.answer = (_, path) => new Response(path === "/app.ts" ? module : "from afar");
+  const Artifacts = [
+    { URL: `${files.base}/app.ts`, SHA256: await sha256(module) },
+    { URL: `${files.base}/data.txt`, SHA256: await sha256("from afar") },
+  ];
+  try {
+    const cases: [DenoSpec["Permissions"], string][] = [[{}, "NotCapable"], [{ Read: ["."] }, "from afar"]];
+    for (const [Permissions, words] of cases) {
+      const task = denoTask({ Module: "app.ts", Artifacts, Permissions: Permissions! });
+      const executor = await world.executor(), controller = await executor.controller(task);
+      await controller.prepare(never);
+      await controller.start(never);
+      await controller.wait(never);
+      assert.equal(await Deno.readTextFile(`${world.stateDir}/logs/${task.ID}.log`), `${words}\n`);
+      await controller.remove(never);
+      await executor.close();
+    }
+    assert.deepEqual(files.asked, ["/app.ts", "/data.txt"]);
+  } finally {
+    await files.close();
+    await world.close();
+  }
+});
 
 Deno.test("Artifacts: an address that leads elsewhere is followed", () =>
   inWorld(async (world, files) => {

@@ -52,6 +52,29 @@ async function isGone(pid: number): Promise<boolean> {
   return stat === "" || stat.includes(") Z ");
 }
 
+Deno.test("Process: a state folder that was lost is named, and no other agent blamed for it", () =>
+  inWorld(async (world) => {
+    const executor = await world.executor();
+    const before = await executor.controller(processTask({ Command: "true" }));
+    await before.prepare(never);
+    await before.start(never);
+    await before.wait(never);
+    await before.remove(never);
+    for await (const { name } of Deno.readDir(world.stateDir)) {
+      await Deno.remove(`${world.stateDir}/${name}`, { recursive: true });
+    }
+    const controller = await executor.controller(processTask({ Command: "true" }));
+    await assert.rejects(async () => {
+      await controller.prepare(never);
+      await controller.start(never);
+    }, (error: Error) => {
+      assert.doesNotMatch(error.message, /another agent/);
+      assert.ok(error.message.includes(world.stateDir), error.message);
+      return true;
+    });
+    await executor.close();
+  }));
+
 Deno.test("Process: a program sees its arguments, variables and folder, and nothing of the agent", () =>
   inWorld(async (world) => {
     const script = 'printf "%s|" "$@"; pwd; env | sort';
@@ -212,6 +235,25 @@ Deno.test("Process: a shim that was killed while no agent ran is noticed, and it
     const next = await world.executor();
     await assert.rejects(next.recover(task, handle), { code: "not_found" });
     assert.ok(await isGone(PID));
+    assert.deepEqual(await world.traces(task), []);
+    await next.close();
+  }));
+
+Deno.test("Process: a program whose record a power cut took is not waited for, one that was never started still is", () =>
+  inWorld(async (world) => {
+    const task = processTask({ Command: "true" });
+    const executor = await world.executor(), fresh = await executor.controller(task);
+    await fresh.prepare(never);
+    const prepared = fresh.handle()!;
+    await executor.close();
+    const second = await world.executor(), controller = await second.recover(task, prepared);
+    await controller.start(never);
+    await controller.wait(never);
+    const handle = controller.handle()!;
+    await second.close();
+    await Deno.remove(`${world.stateDir}/runs/${task.ID}`);
+    const next = await world.executor();
+    await assert.rejects(next.recover(task, handle), { code: "not_found" });
     assert.deepEqual(await world.traces(task), []);
     await next.close();
   }));

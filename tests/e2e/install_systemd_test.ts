@@ -1,0 +1,75 @@
+/** The installed services under a real systemd: what it does to the tasks, and what the units let a manager do. */
+import assert from "node:assert/strict";
+import { makeBundle } from "../support/bundle.ts";
+import { freePort, inFolder } from "../support/programs.ts";
+import { SystemdDevice } from "../support/systemd_device.ts";
+
+/** The program of the task, by number. */
+const TASK = "pgrep -f '^/usr/bin/sleep 100000'";
+const INSTALL =
+  "mkdir /unpacked; tar -xzf /bundle/*.tar.gz -C /unpacked; sh /unpacked/covey/install.sh --docker none";
+
+Deno.test("Install: a restart of the systemd service, its kill and an upgrade leave every task alone; nothing is left in the end", () =>
+  inFolder(async (folder) => {
+    await makeBundle(`${folder}/dist`);
+    const manager = await SystemdDevice.boot(`${folder}/m`, "attic", `${folder}/dist`);
+    const device = await SystemdDevice.boot(`${folder}/d`, "pi", `${folder}/dist`);
+    try {
+      const address = `127.0.0.1:${freePort()}`;
+      const said = await manager.run(
+        `${INSTALL} --manager --no-agent --listen ${address} --advertise ${address}`,
+      );
+      assert.match(said, /covey: the manager runs/);
+      // Nothing of it needs root.
+      assert.match(await manager.run("ps -o user= -C deno"), /^covey\n$/);
+      const token = (await manager.run("covey swarm join-token -q worker")).trim();
+      assert.match(
+        await device.run(`export COVEY_JOIN_TOKEN=${token}; ${INSTALL} --join ${address}`),
+        /is connected/,
+      );
+      await manager.run(
+        "covey service create --detach --name hello --mode global --executor process sleep 100000",
+      );
+      await manager.shows(/ pi .* Running /, "covey service ps hello");
+      const report = await device.run("covey doctor");
+      for (const check of ["join", "folder", "certificate", "skew", "agent", "unit"]) {
+        assert.match(report, new RegExp(`^OK +${check} `, "m"), report);
+      }
+      await keepsTask(manager, device);
+      await manager.run("systemctl restart covey-manager");
+      await manager.shows(/ pi .* Running /, "covey service ps hello");
+      for (const one of [device, manager]) {
+        assert.match(await one.run("/opt/covey/current/install.sh --uninstall"), /nothing of it is left/);
+        await one.shows(
+          /^$/,
+          "ls -d /opt/covey /etc/covey /var/lib/covey /etc/systemd/system/covey-* 2>/dev/null; pgrep -f '[/]opt/covey/versions'",
+        );
+        assert.doesNotMatch(await one.run("systemctl --all"), /covey/);
+      }
+    } finally {
+      await device.cutPower();
+      await manager.cutPower();
+    }
+  }));
+
+async function keepsTask(manager: SystemdDevice, device: SystemdDevice): Promise<void> {
+  const task = await device.run(TASK), agent = "systemctl show -P MainPID covey-agent";
+  assert.match(task, /^\d+\n$/);
+  const again = async (command: string) => {
+    const before = await device.run(agent);
+    await device.run(command);
+    await device.shows(new RegExp(`^(?!0|${before.trim()}\n)\\d+\n$`), agent);
+    assert.equal(await device.run(TASK), task, command);
+  };
+  await again("systemctl restart covey-agent");
+  await again("systemctl kill --kill-whom=main -s KILL covey-agent");
+  await device.run("cp -R /unpacked/covey /other; echo other >/other/VERSION");
+  await again("sh /other/install.sh");
+  await device.shows(/^versions\/other\n$/, "readlink /opt/covey/current; ls /opt/covey/trial 2>/dev/null");
+  // It listens to the end of the whole service as well: what is in its group is the tasks' business.
+  await device.run("systemctl stop covey-agent");
+  assert.equal(await device.run(TASK), task);
+  await device.run("systemctl start covey-agent");
+  await manager.shows(/ pi .* Running /, "covey service ps hello");
+  assert.equal(await device.run(TASK), task);
+}
