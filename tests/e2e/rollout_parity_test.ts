@@ -40,7 +40,7 @@ async function look(side: Side, name: string): Promise<{ service: ServiceView; t
   });
   const service = services.find(({ Spec }) => Spec.Name === name)!;
   const tasks = await get<TaskView[]>(side, "/tasks", { filters: { service: [name] } });
-  return { service, tasks: tasks.filter(({ DesiredState }) => DesiredState !== "remove") };
+  return { service, tasks };
 }
 
 function isAtRest({ DesiredState, Status }: TaskView): boolean {
@@ -59,7 +59,8 @@ function outcomeOf({ service, tasks }: Awaited<ReturnType<typeof look>>, keep: K
     (keep === "wanted"
       ? DesiredState === "running"
       : (JobIteration?.Index ?? 0) === (JobStatus?.JobIteration.Index ?? 0));
-  const kept = tasks.filter(isKept).sort((a, b) => Date.parse(a.CreatedAt) - Date.parse(b.CreatedAt));
+  const present = tasks.filter(({ DesiredState }) => DesiredState !== "remove");
+  const kept = present.filter(isKept).sort((a, b) => Date.parse(a.CreatedAt) - Date.parse(b.CreatedAt));
   const slots = Map.groupBy(kept, ({ Slot, NodeID }) => Slot ?? NodeID).values();
   return {
     update: keep === "run"
