@@ -68,9 +68,10 @@ function unspentAttempts(state: ReadView): string | undefined {
     // What an earlier run of a job left was ended with it.
     if (service && !isOfIteration(service, newest)) continue;
     if (attempts === undefined || alike.some(isCompletedJob)) continue;
-    const made = alike.length;
+    // Devices restart in place while no manager is in reach.
+    const made = alike.length + alike.flatMap(({ Status }) => Status.Restarts ?? []).length;
     if (made < attempts + 1) {
-      return `slot ${slotKey(newest)} rests after ${made} tasks, of ${attempts} restarts permitted`;
+      return `slot ${slotKey(newest)} rests after ${made} runs, of ${attempts} restarts permitted`;
     }
   }
   return undefined;
