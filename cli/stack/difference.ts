@@ -28,9 +28,20 @@ const DEFAULTS: Record<string, unknown> = {
   "RollbackConfig.Order": "stop-first",
 };
 
-/** `spec` without what says nothing: empty values, and Docker's defaults. */
+/** `spec` without what says nothing: empty values, Docker's defaults, and the order of secrets and configs. */
 export function normalized(spec: ServiceSpec): ServiceSpec {
-  return (stripped(spec, "") ?? {}) as ServiceSpec;
+  const found = (stripped(spec, "") ?? {}) as ServiceSpec;
+  const { ContainerSpec, ProcessSpec } = found.TaskTemplate ?? {};
+  for (const program of [ContainerSpec, ProcessSpec]) {
+    program?.Secrets?.sort(byTarget);
+    program?.Configs?.sort(byTarget);
+  }
+  return found;
+}
+
+/** Docker's client writes several references to one secret in any order. */
+function byTarget(a: { File: { Name: string } }, b: { File: { Name: string } }): number {
+  return a.File.Name < b.File.Name ? -1 : 1;
 }
 
 function stripped(value: unknown, path: string): unknown {
