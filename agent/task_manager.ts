@@ -290,6 +290,7 @@ export class TaskManager {
       this.#keep({ reload: undefined });
       return false;
     }
+    this.#restarts = []; // Those of the version before are not held against this one.
     this.#activity = "starting";
     const controller = this.#phase === "running" ? await this.#ensureController("wait") : undefined;
     const handle = controller?.handle();
