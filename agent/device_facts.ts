@@ -11,9 +11,12 @@ const MAX_FILE_BYTES = 16 * 1024;
 
 /** What the device with the agent's `folder` says now. */
 export async function readDeviceFacts(folder: string, clock: Clock): Promise<DeviceFacts> {
+  // Loaded when a swap is judged for the first time, as the calendar takes memory and is a package.
+  const { opensAt } = await import("../api/window.ts");
   const consent = await readSmall(`${folder}/${CONSENT_FILE}`);
   return {
     nowMs: clock.now(),
+    opensAt,
     platform: { OS: Deno.build.os, Architecture: Deno.build.arch },
     freeDiskBytes: await freeBytes(folder),
     availableMemoryBytes: Deno.systemMemoryInfo().available,

@@ -6,7 +6,7 @@ import type { Platform } from "../api/objects.ts";
 import { platformMatches } from "../api/platform.ts";
 import type { SwapReport } from "../api/swap.ts";
 import type { Task } from "../api/task.ts";
-import { type MaintenanceWindow, opensAt } from "../api/window.ts";
+import type { MaintenanceWindow, opensAt } from "../api/window.ts";
 import { versionHash } from "./bad_versions.ts";
 
 /** Room that the agent's own folder has to have before anything is changed: for the state of the swap, and the logs. */
@@ -20,6 +20,8 @@ const HASH_PREFIX = 12;
 export interface DeviceFacts {
   /** Unix milliseconds. */
   nowMs: number;
+  /** When a window opens, by the device's own time zone. */
+  opensAt: typeof opensAt;
   platform: Platform;
   /** Of the disk with the agent's folder, and of the memory; undefined where the system does not say. */
   freeDiskBytes: number | undefined;
@@ -31,8 +33,8 @@ export interface DeviceFacts {
 }
 
 /** Why the new task must not be made ready now. */
-export function whyNotPrepare({ Swap }: Task, { nowMs }: DeviceFacts): SwapReport | undefined {
-  return closed(Swap?.Download, "downloads", nowMs);
+export function whyNotPrepare({ Swap }: Task, facts: DeviceFacts): SwapReport | undefined {
+  return closed(Swap?.Download, "downloads", facts);
 }
 
 /** Why the swap of `old` for `next` must not begin now. `others` are the other tasks that run on the device. */
@@ -44,7 +46,7 @@ export function whyNotBegin(
 ): SwapReport | undefined {
   const reason = unfit(next, old, others, facts);
   if (reason !== undefined) return { Kind: "ineligible", Reason: reason };
-  return locked(facts) ?? closed(next.Swap?.Apply, "updates", facts.nowMs) ?? refused(next, facts);
+  return locked(facts) ?? closed(next.Swap?.Apply, "updates", facts) ?? refused(next, facts);
 }
 
 function locked({ lock, nowMs }: DeviceFacts): SwapReport | undefined {
@@ -56,7 +58,11 @@ function locked({ lock, nowMs }: DeviceFacts): SwapReport | undefined {
     : undefined;
 }
 
-function closed(window: MaintenanceWindow | undefined, what: string, nowMs: number): SwapReport | undefined {
+function closed(
+  window: MaintenanceWindow | undefined,
+  what: string,
+  { opensAt, nowMs }: DeviceFacts,
+): SwapReport | undefined {
   const atMs = window && opensAt(window, nowMs);
   if (atMs === undefined) return undefined;
   return { Kind: "window", Reason: `the window for ${what} (${window!.Cron}) is closed`, ...until(atMs) };

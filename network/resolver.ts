@@ -3,7 +3,7 @@
  * The networks' addresses for it lead here (see helper/network_server.sh).
  */
 import { Buffer } from "node:buffer";
-import { createSocket, type Socket } from "node:dgram";
+import type { Socket } from "node:dgram";
 import type { Clock } from "../api/clock.ts";
 import { CoveyError } from "../api/errors.ts";
 import { isIP, type Server } from "node:net";
@@ -51,6 +51,11 @@ export interface ResolverOptions {
   serverPort?: number;
 }
 
+/** The module is loaded with the first socket: in an agent that is one file, an import at its top is loaded at the start. */
+async function newSocket(): Promise<Socket> {
+  return (await import("node:dgram")).createSocket("udp4");
+}
+
 /** One socket for all networks of the node. */
 export class Resolver {
   readonly #options: ResolverOptions;
@@ -65,7 +70,7 @@ export class Resolver {
   /** Listens; resolves with the port. */
   async open(): Promise<number> {
     const { address = RESOLVER_ADDRESS, port = RESOLVER_PORT } = this.#options;
-    const socket = createSocket("udp4");
+    const socket = await newSocket();
     const { promise, resolve, reject } = Promise.withResolvers<void>();
     socket.once("error", reject);
     socket.bind(port, address, resolve);
@@ -149,8 +154,8 @@ export class Resolver {
   /** Undefined without an answer in time. */
   async #askServer(server: string, bytes: Uint8Array): Promise<Uint8Array | undefined> {
     const { clock, random, serverPort = 53 } = this.#options;
-    const socket = createSocket("udp4"),
-      { promise, resolve } = Promise.withResolvers<Uint8Array | undefined>();
+    const socket = await newSocket();
+    const { promise, resolve } = Promise.withResolvers<Uint8Array | undefined>();
     const cancel = clock.setTimer(FORWARD_LIMIT_MS, () => resolve(undefined));
     // A number of our own: who asked shall not choose what an answer is known by.
     const asked = bytes.slice(), number = Math.floor(random.float() * 65536);

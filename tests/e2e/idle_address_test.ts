@@ -1,5 +1,6 @@
 /** An idle manager is asked for addresses that it was not started with, as clients of an engine ask for any. */
 import assert from "node:assert/strict";
+import { SOCKET_ORIGIN } from "../../api/socket_origin.ts";
 import { ControlClient } from "../../cli/client.ts";
 import { eventually, freePort, inFolder, type Program, run, shows, start } from "../support/programs.ts";
 
@@ -40,7 +41,10 @@ async function innerOf({ program: { pid } }: Idle): Promise<number> {
 async function allowed(pid: number): Promise<string[]> {
   const words = (await Deno.readTextFile(`/proc/${pid}/cmdline`)).split("\0");
   const net = words.find((word) => word.startsWith("--allow-net="))!;
-  return net.slice("--allow-net=".length).split(",").filter((each) => !/^(?:unix|docker):/.test(each));
+  const socket = `${new URL(SOCKET_ORIGIN).host}:80`;
+  return net.slice("--allow-net=".length).split(",").filter((each) =>
+    !each.startsWith("unix:") && each !== socket
+  );
 }
 
 const port = (address: string) => `0.0.0.0/0:${address.split(":")[1]}`;

@@ -9,6 +9,7 @@ import type { CallOptions } from "../../../transport/mod.ts";
 import { Agent, type AgentState } from "../../../agent/agent.ts";
 import { DependencyKeeper } from "../../../agent/dependencies.ts";
 import type { DeviceFacts } from "../../../agent/gate.ts";
+import { opensAt } from "../../../api/window.ts";
 import { LocalState } from "../../../agent/local_state.ts";
 import {
   DirectConnection,
@@ -35,6 +36,7 @@ export function deviceFacts(nowMs: number, change: Partial<DeviceFacts> = {}): D
   return {
     nowMs,
     platform,
+    opensAt,
     freeDiskBytes: 1e9,
     availableMemoryBytes: 1e9,
     lock,
