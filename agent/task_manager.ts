@@ -420,8 +420,7 @@ export class TaskManager {
     if (!this.#env.executor) return true;
     try {
       this.#activity = "stopping";
-      const controller = await this.#ensureController("shutdown");
-      await controller?.remove(signal);
+      await (await this.#ensureController("shutdown"))?.remove(signal);
       return true;
     } catch (thrown) {
       if (signal.aborted) throw thrown;
