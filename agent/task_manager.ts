@@ -290,6 +290,7 @@ export class TaskManager {
       this.#keep({ reload: undefined });
       return false;
     }
+    this.#restarts = []; // Those of the version before are not held against this one.
     this.#activity = "starting";
     const controller = this.#phase === "running" ? await this.#ensureController("wait") : undefined;
     const handle = controller?.handle();
@@ -419,8 +420,7 @@ export class TaskManager {
     if (!this.#env.executor) return true;
     try {
       this.#activity = "stopping";
-      const controller = await this.#ensureController("shutdown");
-      await controller?.remove(signal);
+      await (await this.#ensureController("shutdown"))?.remove(signal);
       return true;
     } catch (thrown) {
       if (signal.aborted) throw thrown;

@@ -21,19 +21,26 @@ export function shouldRestart(task: Task, slot: readonly Task[], nowMs: number):
 
 /**
  * How many restarts led up to `task`: those of its spec version (and run of the job), which all but the first task of that
- * version are, and those that devices made of it in place, within the window before its end. A task at rest is judged by
- * the same time ever after.
+ * version are, and those that devices made of it in place, within the window before its end. What a rollout put there is a
+ * first task, too: what was tried before a service went back to this version is not held against it. A task at rest is
+ * judged by the same time ever after.
  */
 function restarts(task: Task, slot: readonly Task[], nowMs: number): number {
   const windowMs = toMs(task.Spec.RestartPolicy?.Window, 0);
   const until = isTerminal(task.Status.State) || !isWanted(task) ? Date.parse(task.UpdatedAt) : nowMs;
   const since = windowMs === 0 ? -Infinity : until - windowMs;
-  const run = slot.filter((other) => isOfSameRun(other, task));
+  const alike = slot.filter((other) => isOfSameRun(other, task));
+  const run = alike.slice(Math.max(0, alike.findLastIndex(isByRollout)));
   const times = [
     ...run.slice(1).map(({ CreatedAt }) => CreatedAt),
     ...run.flatMap(({ Status }) => Status.Restarts ?? []),
   ];
   return times.map((time) => Date.parse(time)).filter((at) => at >= since && at <= until).length;
+}
+
+/** True for what a rollout put in its place, not a restart. */
+function isByRollout({ Rollout }: Task): boolean {
+  return Rollout !== undefined && Rollout.Restarted !== true;
 }
 
 function isOfSameRun(a: Task, b: Task): boolean {

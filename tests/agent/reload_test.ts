@@ -123,3 +123,19 @@ Deno.test("Reload: a program that does not run yet is made ready anew; so is one
   assert.equal(node.device.program("a").calls.filter((call) => call === "start").length, 2);
   assert.deepEqual(node.told, []);
 });
+
+Deno.test("Reload: restarts of the program before are not held against what it is told of", async () => {
+  for (const canReload of [true, false]) {
+    await using node = await running();
+    await node[Symbol.asyncDispose]();
+    const { record } = node;
+    const Restarts = ["2026-01-01T00:00:00.000Z"];
+    node.record = { ...record!, status: { ...record!.status, Restarts } };
+    node.canReload = canReload;
+    node.start();
+    await node.clock.advance(1000);
+    assert.deepEqual(node.record.status.Restarts, Restarts);
+    await node.update(configured("2"));
+    assert.deepEqual([node.status!.State, node.status!.Restarts], ["running", undefined]);
+  }
+});
