@@ -19,7 +19,7 @@ const NODE_MEMBERS =
 export const DIFFERENCES: readonly Difference[] = [
   {
     reason:
-      "what is not there yet, such as plugin services, or networks while no node can do them, is refused by name",
+      "what is not there yet, such as IPv6 in networks, or networks while no node can do them, is refused by name",
     explains: ({ covey }) => covey.status >= 400 && /(?:is|are) not available yet/.test(covey.text),
   },
   {
@@ -226,12 +226,18 @@ export const DIFFERENCES: readonly Difference[] = [
   {
     reason: "a job's rollback config, which Docker takes and never reads, is refused as its update config is",
     explains: ({ docker, covey }) =>
-      docker.status < 300 && covey.text.includes("Jobs may not have a rollback config"),
+      (docker.status < 300 || docker.status === 409) &&
+      covey.text.includes("Jobs may not have a rollback config"),
   },
   {
     reason:
       "a node says what tasks it can run and which of them in networks, which key secrets are sealed for, and how it is",
     explains: (_exchange, { at, docker }) => docker === undefined && NODE_MEMBERS.test(at),
+  },
+  {
+    reason: "a job's slot 0 is shown, which Docker leaves out as it does every zero",
+    explains: (_exchange, { at, docker, covey }) =>
+      /(?:^|\])\.Slot$/.test(at) && docker === undefined && covey === 0,
   },
   {
     reason: "as whom programs run is told as a label of the engine, which Docker has no programs for",
