@@ -19,3 +19,11 @@ function keepDigits(_key: string, value: unknown, context: { source?: string }):
   const source = context.source ?? "";
   return WHOLE.test(source) && String(value) !== source ? BigInt(source) : value;
 }
+
+/** What TypeScript does not know of `JSON` yet. */
+const { rawJSON } = JSON as unknown as { rawJSON(text: string): unknown };
+
+/** The text that {@linkcode parseExact} reads as `value`: as `JSON.stringify`, which throws at a bigint. */
+export function stringifyExact(value: unknown): string {
+  return JSON.stringify(value, (_key, each) => typeof each === "bigint" ? rawJSON(String(each)) : each);
+}

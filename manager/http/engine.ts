@@ -1,5 +1,6 @@
 /** The local container engine behind its Unix socket, as far as the control API asks it itself. */
 import type { Clock } from "../../api/clock.ts";
+import { stringifyExact } from "../../api/exact_json.ts";
 import { isObject } from "../../api/validate/mod.ts";
 import { type VersionRange, withinVersions } from "./api_version.ts";
 import { SOCKET_ORIGIN } from "../../api/socket_origin.ts";
@@ -69,7 +70,7 @@ export function connectEngine(socket: string, clock: Clock): Engine {
     target: inVersion,
     async request(method, target, body) {
       const headers = { "Content-Type": "application/json" };
-      const options = body === undefined ? { method } : { method, headers, body: JSON.stringify(body) };
+      const options = body === undefined ? { method } : { method, headers, body: stringifyExact(body) };
       return await get(await inVersion(target), AbortSignal.timeout(ENGINE_TIMEOUT_MS), options);
     },
     async ping() {

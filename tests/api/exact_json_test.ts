@@ -1,6 +1,6 @@
 import assert from "node:assert/strict";
 import fc from "fast-check";
-import { parseExact } from "../../api/exact_json.ts";
+import { parseExact, stringifyExact } from "../../api/exact_json.ts";
 
 Deno.test("Exact JSON: reads what JSON.parse reads, and keeps each digit of a whole number", () => {
   fc.assert(fc.property(fc.jsonValue(), (value) => {
@@ -24,4 +24,9 @@ Deno.test("Exact JSON: digits in texts and fractions are left alone, broken JSON
   ]);
   assert.equal(Object.getPrototypeOf(read), Object.prototype);
   assert.throws(() => parseExact('{"a":12345678901234567'), SyntaxError);
+});
+
+Deno.test("Exact JSON: what was read is written with the same digits", () => {
+  const text = '{"a":[18446744073709551616,-9007199254740993,1.5,"2"],"b":{"c":7,"d":null}}';
+  assert.equal(stringifyExact(parseExact(text)), text);
 });

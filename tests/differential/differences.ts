@@ -12,10 +12,14 @@ interface Difference {
 /** Docker's Go speaking of a text that it cannot decode. */
 const GO_DECODER = /json: cannot unmarshal|unexpected EOF|invalid character|^EOF|"EOF"/;
 
+/** Members of a node that only ours have. */
+const NODE_MEMBERS =
+  /\.(?:Description\.(?:(?:Missing|Overlay)?Runtimes|MissingOverlay|DataPathAddr|Reloads|Facts)|PublicKey|Metrics)$/;
+
 export const DIFFERENCES: readonly Difference[] = [
   {
     reason:
-      "secrets, configs, networks of a swarm, plugin services and ingress are refused by name until they are there",
+      "what is not there yet, such as IPv6 in networks, or networks while no node can do them, is refused by name",
     explains: ({ covey }) => covey.status >= 400 && /(?:is|are) not available yet/.test(covey.text),
   },
   {
@@ -222,12 +226,24 @@ export const DIFFERENCES: readonly Difference[] = [
   {
     reason: "a job's rollback config, which Docker takes and never reads, is refused as its update config is",
     explains: ({ docker, covey }) =>
-      docker.status < 300 && covey.text.includes("Jobs may not have a rollback config"),
+      (docker.status < 300 || docker.status === 409) &&
+      covey.text.includes("Jobs may not have a rollback config"),
   },
   {
-    reason: "a node says what tasks it can run, which key secrets are sealed for, and how it is",
-    explains: (_exchange, { at, docker }) =>
-      docker === undefined && /\.(?:Description\.(?:Runtimes|Reloads|Facts)|PublicKey|Metrics)$/.test(at),
+    reason:
+      "a node says what tasks it can run and which of them in networks, which key secrets are sealed for, and how it is",
+    explains: (_exchange, { at, docker }) => docker === undefined && NODE_MEMBERS.test(at),
+  },
+  {
+    reason: "a job's slot 0 is shown, which Docker leaves out as it does every zero",
+    explains: (_exchange, { at, docker, covey }) =>
+      /(?:^|\])\.Slot$/.test(at) && docker === undefined && covey === 0,
+  },
+  {
+    reason: "as whom programs run is told as a label of the engine, which Docker has no programs for",
+    explains: (_exchange, { at, docker, covey }) =>
+      at.endsWith(".Description.Engine.Labels") && docker === undefined &&
+      Object.keys(covey as object).join() === "covey.task.user",
   },
 ];
 

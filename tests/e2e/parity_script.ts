@@ -396,7 +396,7 @@ service logs seen
 export const DIFFERENT_OUTPUT: Record<string, { reason: string; adapt: (out: string) => string }> = {
   info: {
     reason:
-      "all but the swarm is the engine's own and counts what runs on it; without overlay networks there is no pool",
+      "all but the swarm is the engine's own and counts what runs on it; a pool is shown by what the swarm was started with",
     adapt: (out) =>
       (/^ Swarm: [^]*?(?=^ \S)/m.exec(out)?.[0] ?? out)
         .replaceAll(/^ +(?:Default Address Pool|SubnetSize): .*\n/gm, ""),
@@ -413,6 +413,11 @@ export const DIFFERENT_OUTPUT: Record<string, { reason: string; adapt: (out: str
   "node inspect --pretty self": {
     reason: "as above",
     adapt: (out) => out.replace(/^Engine Labels:\n - covey\.task\.user=\w+\n/m, ""),
+  },
+  "service ps noimage --no-trunc": {
+    reason:
+      "where no registry answers, the task says why beside Docker's words, which are all that Docker tells",
+    adapt: (out) => out.replace(/"No such image: (\S+) \(.*\)"/, '"No such image: $1"'),
   },
   "service ps job": {
     reason: "the client names the task of slot 0 by its node's ID, and puts it where that belongs",

@@ -2,6 +2,7 @@
 import type { Context } from "@hono/hono";
 import type { ContentfulStatusCode } from "@hono/hono/utils/http-status";
 import { CoveyError } from "../../../api/errors.ts";
+import { stringifyExact } from "../../../api/exact_json.ts";
 import { OVERLAY_DRIVER } from "../../../api/network.ts";
 import { PREDEFINED_NETWORKS, predefinedNetwork } from "../../../api/predefined_network.ts";
 import { isObject, networkMissing } from "../../../api/validate/mod.ts";
@@ -112,7 +113,7 @@ class BothSides {
     const request = new Request(`http://docker${path}`, {
       method,
       headers: { "User-Agent": c.req.header("user-agent") ?? "" },
-      ...(body !== undefined && { body: JSON.stringify(body) }),
+      ...(body !== undefined && { body: stringifyExact(body) }),
     });
     return await answerOf(await this.app.fetch(request, { caller: c.env.caller }));
   }

@@ -143,3 +143,13 @@ Deno.test("Both networks: a container is connected to the engine's; the swarm's 
     }
   });
 });
+
+Deno.test("Both networks: a number that cannot be kept exactly is passed on digit by digit, and refused by the swarm", async () => {
+  await withEngine(async ({ call, asked }) => {
+    const body = (driver: string) => `{"Name":"a","Driver":"${driver}","Scope":18446744073709551616}`;
+    assert.equal((await call("POST", "/networks/create", body("bridge"))).status, 201);
+    assert.equal(asked.at(-1), `POST /networks/create ${body("bridge")}`);
+    const { status, json } = await call("POST", "/networks/create", body("overlay"));
+    assert.deepEqual([status, /Scope/.test(json.message)], [400, true], json.message);
+  });
+});
