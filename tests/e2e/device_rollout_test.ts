@@ -7,7 +7,7 @@ import type { Fleet } from "../../cli/demo/fleet.ts";
 import type { TaskView } from "../../cli/api_types.ts";
 import type { Service, ServiceSpec } from "../../api/service.ts";
 import { processesOf } from "../agent/support/processes.ts";
-import { nodeNamed, waitNode, waitRunning, withFleet } from "../support/e2e.ts";
+import { changeSpec, nodeNamed, waitNode, waitRunning, withFleet } from "../support/e2e.ts";
 
 const DEVICES = Array.from({ length: 6 }, (_, n) => `device-${n + 1}`);
 /** Nobody else on the machine sleeps that long, another run of this test included. */
@@ -40,9 +40,8 @@ function spec(version: number, fails = false): ServiceSpec {
 class Sensor {
   constructor(readonly fleet: Fleet, readonly id: string) {}
 
-  async update(next: ServiceSpec): Promise<void> {
-    const { Version } = await this.service();
-    await this.fleet.client.post(`/services/${this.id}/update?version=${Version.Index}`, next);
+  update(next: ServiceSpec): Promise<void> {
+    return changeSpec(this.fleet, `/services/${this.id}`, () => next);
   }
 
   service(): Promise<Service> {

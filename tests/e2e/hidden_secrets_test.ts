@@ -2,7 +2,7 @@
 import assert from "node:assert/strict";
 import type { SwarmView } from "../../cli/api_types.ts";
 import type { Fleet } from "../../cli/demo/fleet.ts";
-import { allTasks, runningTasks, waitNode, waitRunning, withFleet } from "../support/e2e.ts";
+import { allTasks, changeSpec, runningTasks, waitNode, waitRunning, withFleet } from "../support/e2e.ts";
 import { memoryFolderOf } from "../support/memory_folder.ts";
 import { eventually, run } from "../support/programs.ts";
 import { filesWith, forms, processesWith } from "../support/search_bytes.ts";
@@ -134,9 +134,11 @@ Deno.test("Secrets: an ordinary one is in clear with its reader alone: on no dis
     await fleet.startAgent("pi", ["--join", relay.address]);
     await waitNode(fleet, "pi", "ready");
     // So that it is in snapshots as well as in the log.
-    const { Version, Spec } = await fleet.client.get<SwarmView>("/swarm");
-    const wanted = { ...Spec, Raft: { ...Spec.Raft, SnapshotInterval: 1 } };
-    await fleet.client.post("/swarm/update", wanted, { version: Version.Index });
+    await changeSpec<SwarmView["Spec"]>(
+      fleet,
+      "/swarm",
+      (spec) => ({ ...spec, Raft: { ...spec.Raft, SnapshotInterval: 1 } }),
+    );
     const before = relay.seen.length, task = await serviceWith(fleet, key, "source=key,env=KEY");
     const other = await otherService(fleet);
     const reader = (await allTasks(fleet)).find(({ ID }) => ID === task)!.Status.ContainerStatus!.PID;

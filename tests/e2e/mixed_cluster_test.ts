@@ -3,6 +3,7 @@ import assert from "node:assert/strict";
 import type { Fleet } from "../../cli/demo/fleet.ts";
 import type { NodeView, SwarmView, TaskView } from "../../cli/api_types.ts";
 import {
+  changeSpec,
   globalProcess,
   nodeNamed,
   replicatedContainers,
@@ -32,17 +33,13 @@ async function setAvailability(
   Availability: NodeView["Spec"]["Availability"],
 ) {
   const node = await nodeNamed(fleet, hostname);
-  await fleet.client.post(`/nodes/${node.ID}/update`, { ...node.Spec, Availability }, {
-    version: node.Version.Index,
-  });
+  await changeSpec<NodeView["Spec"]>(fleet, `/nodes/${node.ID}`, (spec) => ({ ...spec, Availability }));
 }
 
 /** A heartbeat of a second makes a lost node known after three, and the test short. */
-async function quickHeartbeat(fleet: Fleet) {
-  const { Version, Spec } = await fleet.client.get<SwarmView>("/swarm");
-  await fleet.client.post("/swarm/update", { ...Spec, Dispatcher: { HeartbeatPeriod: 1e9 } }, {
-    version: Version.Index,
-  });
+function quickHeartbeat(fleet: Fleet): Promise<void> {
+  const Dispatcher = { HeartbeatPeriod: 1e9 };
+  return changeSpec<SwarmView["Spec"]>(fleet, "/swarm", (spec) => ({ ...spec, Dispatcher }));
 }
 
 function isAlive(pid: number): boolean {

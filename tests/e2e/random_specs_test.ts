@@ -8,7 +8,7 @@ import type { ServiceSpec } from "../../api/service.ts";
 import { CoveyError } from "../../api/errors.ts";
 import type { Fleet } from "../../cli/demo/fleet.ts";
 import { valuesOf } from "../differential/schema_values.ts";
-import { withFleet } from "../support/e2e.ts";
+import { changeSpec, withFleet } from "../support/e2e.ts";
 import { lost } from "../support/lost_fields.ts";
 
 const SPECS = Number(Deno.env.get("COVEY_RANDOM_SPECS") ?? 200);
@@ -44,9 +44,9 @@ const shown = (fleet: Fleet, id: string) => fleet.client.get<Shown>(`/services/$
 
 /** Notes what is not as it was sent, also once the spec was written back as it is shown. */
 async function compare(fleet: Fleet, sent: ServiceSpec, id: string, wrong: string[]): Promise<void> {
-  const { Spec, Version } = await shown(fleet, id);
+  const { Spec } = await shown(fleet, id);
   wrong.push(...[...lost(sent, Spec)].map((each) => `${JSON.stringify(sent)}: ${each}`));
-  await fleet.client.post(`/services/${id}/update`, Spec, { version: Version.Index });
+  await changeSpec(fleet, `/services/${id}`, () => Spec);
   const again = await shown(fleet, id);
   try {
     assert.deepEqual(again.Spec, Spec);

@@ -5,7 +5,7 @@ import type { TaskView } from "../../cli/api_types.ts";
 import type { HealthConfig } from "../../api/container_spec.ts";
 import type { Service, ServiceSpec } from "../../api/service.ts";
 import { EngineClient } from "../../executors/docker/engine_client.ts";
-import { runningTasks, runService, waitNode, withFleet } from "../support/e2e.ts";
+import { changeSpec, runningTasks, runService, waitNode, withFleet } from "../support/e2e.ts";
 import { NO_ENGINE, TEST_ENGINE } from "../support/test_engine.ts";
 
 /** What a version runs: its program and its health check. */
@@ -53,9 +53,8 @@ async function running(engine: EngineClient, serviceID: string): Promise<string[
   return found.map(({ Labels }) => Labels.version ?? "");
 }
 
-async function update(fleet: Fleet, id: string, version: string): Promise<void> {
-  const { Version } = await fleet.client.get<Service>(`/services/${id}`);
-  await fleet.client.post(`/services/${id}/update?version=${Version.Index}`, spec(version));
+function update(fleet: Fleet, id: string, version: string): Promise<void> {
+  return changeSpec(fleet, `/services/${id}`, () => spec(version));
 }
 
 function reaches(fleet: Fleet, id: string, state: string): Promise<void> {

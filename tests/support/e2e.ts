@@ -1,6 +1,8 @@
 /** Real clusters for tests: real processes on loopback, a real Docker Engine where containers run. */
 import { Fleet } from "../../cli/demo/fleet.ts";
 import type { NodeView, TaskView } from "../../cli/api_types.ts";
+import { CoveyError } from "../../api/errors.ts";
+import type { Version } from "../../api/objects.ts";
 import type { ServiceSpec } from "../../api/service.ts";
 
 /** Runs `test` with a fleet in a folder of its own; removes its services, ends its processes and removes the folder after. */
@@ -71,6 +73,23 @@ export async function runService(fleet: Fleet, spec: ServiceSpec, count: number)
   const { ID } = await fleet.client.post<{ ID: string }>("/services/create", spec);
   await waitRunning(fleet, ID, count);
   return ID;
+}
+
+/**
+ * Changes the spec of what is at `path`. The manager itself writes to services and nodes, such as how far an update is,
+ * and a change that it was quicker than is refused: as any client, this one reads and changes once more then.
+ */
+export async function changeSpec<T>(fleet: Fleet, path: string, change: (spec: T) => T): Promise<void> {
+  await fleet.waitUntil(`${path} is changed`, async () => {
+    const { Version, Spec } = await fleet.client.get<{ Version: Version; Spec: T }>(path);
+    try {
+      await fleet.client.post(`${path}/update`, change(Spec), { version: Version.Index });
+      return true;
+    } catch (thrown) {
+      if (thrown instanceof CoveyError && thrown.message === "update out of sequence") return false;
+      throw thrown;
+    }
+  });
 }
 
 /** Waits until exactly `count` tasks of a service run. */
