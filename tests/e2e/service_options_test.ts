@@ -21,6 +21,9 @@ async function rows(): Promise<Map<string, string>> {
   return new Map(found);
 }
 
+/** An option by which the client is known that the table is about. */
+const NEWEST_OPTION = "oom-score-adj";
+
 async function optionsOfClient(): Promise<string[]> {
   const { stdout } = await new Deno.Command("docker", { args: ["service", "create", "--help"] }).output();
   return [...new TextDecoder().decode(stdout).matchAll(/^ {2,6}(?:-\w, )?--([a-z-]+)/gm)].map(([, option]) =>
@@ -72,12 +75,13 @@ Deno.test("Service options: each that the stock client has works, or is refused 
   withFleet({}, async (fleet) => {
     await fleet.startManager("manager", ["--no-agent"]);
     const table = await rows(), options = await optionsOfClient();
-    assert.deepEqual([...table.keys()].sort(), options.toSorted(), "rows of the table");
-    assert.deepEqual(
-      [...new Set(OPTION_CASES.map(({ option }) => option))].sort(),
-      options.toSorted(),
-      "cases here",
-    );
+    // An older client has fewer options.
+    const cases = new Set(OPTION_CASES.map(({ option }) => option));
+    assert.deepEqual(options.filter((option) => !table.has(option)), [], "rows of the table");
+    assert.deepEqual(options.filter((option) => !cases.has(option)), [], "cases here");
+    assert.deepEqual([...table.keys()].sort(), [...cases].sort(), "a case for each row");
+    // The words are those of the present client: an older one refuses some by itself, in others.
+    if (!options.includes(NEWEST_OPTION)) return;
     const file = await Deno.makeTempFile({ prefix: "covey-options-" });
     await Deno.writeTextFile(file, "F=1\n");
     for (const kind of ["secret", "config"]) {
@@ -157,7 +161,9 @@ Deno.test({
     withFleet({ docker: TEST_ENGINE }, async (fleet) => {
       await fleet.startManager("manager");
       await waitNode(fleet, "manager", "ready");
-      const flags = IN_CONTAINER.map(([flag]) => flag);
+      const options = await optionsOfClient();
+      const known = IN_CONTAINER.filter(([flag]) => options.includes(/^--([a-z-]+)/.exec(flag)![1]!));
+      const flags = known.map(([flag]) => flag);
       const created = await run(
         "docker",
         fleet.socket,
@@ -178,7 +184,7 @@ Deno.test({
       const [shown] = JSON.parse(
         new TextDecoder().decode((await engine("inspect", ContainerID)).stdout),
       ) as unknown[];
-      const wrong = IN_CONTAINER.filter(([, path, value]) => {
+      const wrong = known.filter(([, path, value]) => {
         try {
           assert.deepEqual(at(shown, path), value);
           return false;
