@@ -144,7 +144,10 @@ Deno.test("Entry: a write that could not be read back names its object and what 
 });
 
 Deno.test("Entry: an object's bytes are the same whether its spec was written before or not", () => {
-  const plain = fc.jsonValue({ maxDepth: 3 }).filter((value) => typeof value === "object" && value !== null);
+  // A field of that name is refused.
+  const plain = fc.jsonValue({ maxDepth: 3 }).filter((value) =>
+    typeof value === "object" && value !== null && !JSON.stringify(value).includes('"__proto__"')
+  );
   fc.assert(fc.property(plain, fc.array(fc.string(), { minLength: 2, maxLength: 4 }), (Spec, ids) => {
     const write = (ID: string, spec: unknown): Write => ({
       action: "update",
