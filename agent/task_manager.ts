@@ -301,7 +301,7 @@ export class TaskManager {
       return true;
     }
     try {
-      await executor.reload(await this.#expanded(), dependencies, signals, handle);
+      await executor.reload(await this.expanded(), dependencies, signals, handle);
     } catch (thrown) {
       const error = CoveyError.from(thrown);
       if (error.retryable) throw error;
@@ -354,7 +354,7 @@ export class TaskManager {
   }
 
   /** The task with its placeholders filled in. */
-  async #expanded(): Promise<Task> {
+  async expanded(): Promise<Task> {
     const { task } = this.#record;
     return hasTemplates(task) ? expandTask(task, await this.#env.node()) : task;
   }
@@ -363,7 +363,7 @@ export class TaskManager {
   async #ensureController(call: ControllerCall): Promise<Controller | undefined> {
     if (this.#controller) return this.#controller;
     const { executor, dependencies } = this.#env;
-    const { handle } = this.#record, task = await this.#expanded();
+    const { handle } = this.#record, task = await this.expanded();
     if (!executor) {
       throw new CoveyError(
         "unimplemented",

@@ -51,6 +51,8 @@ export interface TaskAccess {
   handle: Handle | undefined;
   /** It runs no more and never will again. */
   over: boolean;
+  /** With its placeholders filled in. */
+  task: () => Promise<Task>;
 }
 
 /** One task manager per task. */
@@ -139,7 +141,12 @@ export class Worker {
     const task = this.#tasks.get(taskID);
     if (task === undefined) return undefined;
     const executor = this.#executors.get(task.task.Spec.Runtime);
-    return { executor, handle: task.handle, over: !task.record.assigned || isTerminal(task.status.State) };
+    return {
+      executor,
+      handle: task.handle,
+      over: !task.record.assigned || isTerminal(task.status.State),
+      task: () => task.expanded(),
+    };
   }
 
   /** Calls `wake` whenever something of the task changes. Returns how to stop that. */
