@@ -2,6 +2,8 @@
 import { type Clock, systemClock } from "../../api/clock.ts";
 import { CoveyError, hasCode } from "../../api/errors.ts";
 import { RUNTIME_CONTAINER } from "../../api/service.ts";
+import type { InputFrame, OutputFrame } from "../../api/stream_frames.ts";
+import type { StreamUse } from "../../api/streams.ts";
 import type { Task } from "../../api/task.ts";
 import type {
   Controller,
@@ -15,7 +17,9 @@ import type {
   LogStep,
   OverlayExecutor,
   Reloader,
+  RunningTask,
   Sweeper,
+  TaskEnterer,
 } from "../executor.ts";
 import { NO_DEPENDENCIES } from "../executor.ts";
 import { defaultShim } from "../default_shim.ts";
@@ -44,10 +48,10 @@ export interface DockerOptions {
 /** How long the engine may take to say what it is; a session is waiting for it. */
 const DESCRIBE_TIMEOUT_MS = 10_000;
 
-class DockerExecutor implements Executor, Sweeper, Reloader, LogSource, OverlayExecutor {
+class DockerExecutor implements Executor, Sweeper, Reloader, LogSource, OverlayExecutor, TaskEnterer {
   readonly name = "docker";
   readonly runtime = RUNTIME_CONTAINER;
-  readonly capabilities = ["sweep", "reload", "logs", "overlay"] as const;
+  readonly capabilities = ["sweep", "reload", "logs", "overlay", "enter"] as const;
   readonly #node: EngineNode;
 
   constructor(
@@ -166,6 +170,25 @@ class DockerExecutor implements Executor, Sweeper, Reloader, LogSource, OverlayE
     }
   }
 
+  async *enter(
+    { task, handle }: RunningTask,
+    use: StreamUse,
+    input: AsyncIterable<InputFrame>,
+    signal: AbortSignal,
+  ): AsyncGenerator<OutputFrame, void> {
+    const { engine, shim } = this.#node;
+    // Loaded when somebody wants it.
+    const [{ checkLetIn }, inside] = await Promise.all([
+      import("../task_stream.ts"),
+      import("./enter_container.ts"),
+    ]);
+    await checkLetIn(shim, use.Kind, task);
+    const at = { engine, shim, containerID: String(handle.data.ContainerID) };
+    if (use.Kind === "exec") yield* inside.execInContainer(at, use, input, signal);
+    else if (use.Kind === "copy") yield* inside.copyOfContainer(at, use, input, signal);
+    else throw new CoveyError("unimplemented", "Cannot forward a port");
+  }
+
   async close(): Promise<void> {
     this.#node.images.close();
     await this.#node.events.close();
@@ -190,6 +213,6 @@ function pluginsOf({ Plugins }: EngineInfo): { Type: string; Name: string }[] {
 export function createDockerExecutor(
   context: ExecutorContext,
   options: DockerOptions,
-): Executor & Sweeper & Reloader & LogSource & OverlayExecutor {
+): Executor & Sweeper & Reloader & LogSource & OverlayExecutor & TaskEnterer {
   return new DockerExecutor(context, options);
 }

@@ -150,6 +150,14 @@ reach_task() {
   is_inside "$@" && case $4 in HUP | INT | QUIT | TERM | KILL | USR1 | USR2) kill -s "$4" -- "-$pid" 2>/dev/null ;; esac
 }
 
+# strike_task CONTAINER PID NAME: signals the process group that PID leads, if it is one of the container's.
+strike_task() {
+  case $1 in '' | *[!0-9a-f]*) return ;; esac
+  is_number "$2" $MAX_ID && [ "$2" -gt 1 ] && stat_of "$2" && grep -q "$1" "/proc/$2/cgroup" || return 0
+  case $3 in HUP | INT | QUIT | TERM | KILL | USR1 | USR2) ;; *) return ;; esac
+  kill -s "$3" -- "-$2" 2>/dev/null || kill -s "$3" "$2" 2>/dev/null
+}
+
 # resize_task STATE ID PID ROWS COLUMNS: the terminal is that of the child of `script`.
 resize_task() {
   is_inside "$@" && is_number "$4" $MAX_SIZE && is_number "$5" $MAX_SIZE || return 0
