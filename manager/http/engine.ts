@@ -18,8 +18,16 @@ export interface Engine {
   readonly name: string;
   /** An object from a GET, or undefined if the engine does not answer. */
   getObject(path: string): Promise<Record<string, unknown> | undefined>;
-  /** The response to a request with a body of JSON or none, or undefined if the engine does not answer. */
-  request(method: string, target: string, body?: unknown): Promise<Response | undefined>;
+  /**
+   * The response to a request with a body of JSON or none, or undefined if the engine does not answer: a GET in time, any
+   * other until `signal`, since what it changes may take long, and comes about whether it is waited for or not.
+   */
+  request(
+    method: string,
+    target: string,
+    body?: unknown,
+    signal?: AbortSignal,
+  ): Promise<Response | undefined>;
   /** Headers of `/_ping`, or undefined if the engine does not answer. */
   ping(): Promise<Headers | undefined>;
   /** The response to a GET without a time limit: a stream. Undefined if the engine does not answer with success. */
@@ -68,10 +76,11 @@ export function connectEngine(socket: string, clock: Clock): Engine {
     name: "the container engine",
     getObject,
     target: inVersion,
-    async request(method, target, body) {
+    async request(method, target, body, signal) {
+      const until = method === "GET" || signal === undefined ? AbortSignal.timeout(ENGINE_TIMEOUT_MS) : signal;
       const headers = { "Content-Type": "application/json" };
       const options = body === undefined ? { method } : { method, headers, body: stringifyExact(body) };
-      return await get(await inVersion(target), AbortSignal.timeout(ENGINE_TIMEOUT_MS), options);
+      return await get(await inVersion(target), until, options);
     },
     async ping() {
       const response = await get("/_ping", AbortSignal.timeout(ENGINE_TIMEOUT_MS));

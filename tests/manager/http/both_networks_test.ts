@@ -153,3 +153,19 @@ Deno.test("Both networks: a number that cannot be kept exactly is passed on digi
     assert.deepEqual([status, /Scope/.test(json.message)], [400, true], json.message);
   });
 });
+
+Deno.test("Both networks: an engine that takes its time over a change is waited for", async () => {
+  await withEngine(async ({ call, asked }) => {
+    const { timeout } = AbortSignal;
+    AbortSignal.timeout = () => AbortSignal.abort();
+    try {
+      const list = await call("GET", "/networks");
+      assert.deepEqual(list.json, [], "what is only looked at does without the engine");
+      const made = await call("POST", "/networks/create", { Name: "slow", Driver: "bridge" });
+      assert.deepEqual([made.status, made.json.Id], [201, LOCAL.Id]);
+      assert.deepEqual(asked, ['POST /networks/create {"Name":"slow","Driver":"bridge"}']);
+    } finally {
+      AbortSignal.timeout = timeout;
+    }
+  });
+});
