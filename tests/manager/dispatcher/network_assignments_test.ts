@@ -372,11 +372,48 @@ Deno.test("Network assignments: the nodes of a network are told who serves there
   assert.equal(n2.services.size, 0);
 });
 
+Deno.test("Network assignments: nobody is sent to what a node that is down has, and again once it is back", async () => {
+  await using hub = new Hub();
+  await hub.store.update((tx) => {
+    tx.create("networks", network("net1", 1));
+    for (const id of [1, 2]) tx.create("nodes", node(`n${id}`, id));
+    tx.create("services", service(["net1"]));
+    tx.create(
+      "tasks",
+      task("a", "n1", 10, ["net1"], {
+        Status: { Timestamp: "", State: "running", Message: "" },
+      }),
+    );
+    tx.create(
+      "tasks",
+      task("b", "n2", 11, ["net1"], {
+        Status: { Timestamp: "", State: "running", Message: "" },
+      }),
+    );
+  });
+  const told = hub.agent("n1", ASSIGNMENT_KINDS);
+  const serving = () => told.services.get("net1/service")!.Backends.map(({ TaskID }) => TaskID);
+  await hub.sent();
+  assert.deepEqual(serving(), ["a", "b"]);
+  for (
+    const [State, expected] of [["down", ["a"]], ["ready", ["a", "b"]], ["unknown", ["a", "b"]]] as const
+  ) {
+    told.log.length = 0;
+    await hub.store.update((tx) => {
+      tx.update("nodes", { ...tx.get("nodes", "n2")!, Status: { State, Addr: "192.0.2.2" } });
+    });
+    await hub.sent();
+    assert.deepEqual(serving(), expected, State);
+    assert.deepEqual(told.log, State === "unknown" ? [] : ["update network_service net1/service"]);
+  }
+});
+
 type Step =
   | { what: "task"; id: number; node: number; nets: string[] }
   | { what: "end"; id: number }
   | { what: "run"; id: number; stops: boolean }
   | { what: "service"; nets: string[] }
+  | { what: "state"; node: number; isDown: boolean }
   | { what: "node"; node: number; nets: string[] };
 
 function play(tx: WriteTransaction, step: Step): void {
@@ -384,6 +421,13 @@ function play(tx: WriteTransaction, step: Step): void {
     const { Attachments: _, ...rest } = tx.get("nodes", `n${step.node}`)!;
     const { Attachments } = node(`n${step.node}`, step.node + 1, step.nets);
     return tx.update("nodes", { ...rest, ...(Attachments && { Attachments }) });
+  }
+  if (step.what === "state") {
+    const known = tx.get("nodes", `n${step.node}`)!;
+    return tx.update("nodes", {
+      ...known,
+      Status: { ...known.Status, State: step.isDown ? "down" : "ready" },
+    });
   }
   if (step.what === "service") {
     const known = tx.get("services", "service"), next = service(step.nets);
@@ -412,6 +456,7 @@ Deno.test("Network assignments: after any history every agent knows what a new o
     fc.record({ what: fc.constant("end" as const), id }),
     fc.record({ what: fc.constant("run" as const), id, stops: fc.boolean() }),
     fc.record({ what: fc.constant("service" as const), nets }),
+    fc.record({ what: fc.constant("state" as const), node: at, isDown: fc.boolean() }),
     fc.record({ what: fc.constant("node" as const), node: at, nets }),
   );
   const history = fc.array(fc.array(step, { minLength: 1, maxLength: 6 }), { maxLength: 8 });
