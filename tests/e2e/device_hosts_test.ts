@@ -11,6 +11,8 @@ const DEVICES = isLong ? 6 : 3;
 /** Shorter than a device's absence may be before its tasks are replaced, and much longer. */
 const SHORT_CUT_S = isLong ? 10 : 2, LONG_CUT_S = 60;
 const SLOW_S = isLong ? 120 : 4;
+/** A node passes for ready for some seconds after it was last heard of: so long it has to have its session back. */
+const SETTLE_S = isLong ? 20 : 1;
 const GLOBAL = 1, REPLICATED = 2;
 const BEHIND = 1, SLOW = 2, MOVED = 3;
 const REBOOTED: readonly number[] = [3, 5];
@@ -23,6 +25,12 @@ function assertUntouched(hosts: DeviceHosts, before: Map<number, string[]>, what
   const after = hosts.census();
   assert.deepEqual(after, before, what);
   say(`${what}: ${[...after.values()].flat().length} programs, all as before`);
+}
+
+async function settled(hosts: DeviceHosts): Promise<void> {
+  await hosts.untilReady();
+  await pass(SETTLE_S);
+  await hosts.untilReady();
 }
 
 async function everythingRuns(hosts: DeviceHosts): Promise<void> {
@@ -40,12 +48,12 @@ async function troubles(hosts: DeviceHosts): Promise<void> {
   for (const host of hosts.devices.slice(1)) network.cut(host);
   await pass(SHORT_CUT_S);
   for (const host of hosts.devices.slice(1)) network.heal(host);
-  await hosts.untilReady();
+  await settled(hosts);
   assertUntouched(hosts, before, "devices cut off for a moment");
   network.move(hosts.router, 0);
   network.move(MOVED, 1);
   await pass(SHORT_CUT_S);
-  await hosts.untilReady();
+  await settled(hosts);
   assertUntouched(hosts, before, "a device and a router with other addresses");
   await hosts.slowDown(SLOW, 500, 0.1);
   if (isLong) {
@@ -63,7 +71,7 @@ async function troubles(hosts: DeviceHosts): Promise<void> {
   hosts.startAgent(SLOW);
   await hosts.until("the slow device is back", () => hosts.log(SLOW).includes("is connected"));
   await hosts.speedUp(SLOW);
-  await hosts.untilReady();
+  await settled(hosts);
   assertUntouched(hosts, before, "an agent killed and started again on the slow road");
 }
 
