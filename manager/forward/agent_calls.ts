@@ -7,6 +7,7 @@ import { CoveyError } from "../../api/errors.ts";
 import type {
   CallContext,
   CallOptions,
+  DuplexHandler,
   Method,
   ServerStreamHandler,
   UnaryHandler,
@@ -41,6 +42,8 @@ function routed(name: string, method: Method, link: LeaderLink): Method {
       return { ...method, handler: routedUnary(name, method.handler, link) };
     case "server_stream":
       return { ...method, handler: routedStream(name, method.handler, link) };
+    case "duplex":
+      return { ...method, handler: routedDuplex(name, method.handler, link) };
     case "client_stream":
       throw new CoveyError("unimplemented", `Cannot route ${name}: client streams are not handed on`);
   }
@@ -70,11 +73,49 @@ function routedStream(name: string, handler: ServerStreamHandler, link: LeaderLi
     }
     yield* await link.run<AsyncIterable<unknown>>({
       local: () => handler(request, caller),
-      remote: (lease) => openStream(lease, name, wrapped(request, caller), optionsFor(caller)),
+      remote: (lease) =>
+        openStream(lease, (to) => to.serverStream(name, wrapped(request, caller), optionsFor(caller))),
       idempotent: true,
       signal: caller.signal,
     });
   };
+}
+
+/** Both directions have the windows of both connections: whoever does not read holds back the one at the other end. */
+function routedDuplex(name: string, handler: DuplexHandler, link: LeaderLink): DuplexHandler {
+  return async function* (request, requests, caller) {
+    if (caller.forwardedFor) {
+      const call = forwardedCall(name, request, caller, link);
+      return yield* handler(call.request, requests, call.caller);
+    }
+    yield* await link.run<AsyncIterable<unknown>>({
+      local: () => handler(request, requests, caller),
+      remote: (lease) =>
+        openStream(
+          lease,
+          (to) => to.duplex(name, wrapped(request, caller), untouched(requests), optionsFor(caller)),
+        ),
+      idempotent: true,
+      signal: caller.signal,
+    });
+  };
+}
+
+/** `items`, which are left as they are by who ends them without having asked for one: another try can have them. */
+function untouched(items: AsyncIterableIterator<unknown>): AsyncIterableIterator<unknown> {
+  let touched = false;
+  const watched: AsyncIterableIterator<unknown> = {
+    next() {
+      touched = true;
+      return items.next();
+    },
+    async return() {
+      if (touched) await items.return?.();
+      return { value: undefined, done: true };
+    },
+    [Symbol.asyncIterator]: () => watched,
+  };
+  return watched;
 }
 
 function wrapped(Request: unknown, { remoteAddress }: CallContext): ForwardedCall {

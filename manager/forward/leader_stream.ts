@@ -1,5 +1,5 @@
-/** A server stream of the leader's. */
-import type { CallOptions } from "../../transport/mod.ts";
+/** A server stream of the leader's, or what it sends in a duplex call. */
+import type { Connection } from "../../transport/mod.ts";
 import type { Lease } from "./leader_connections.ts";
 
 /**
@@ -8,12 +8,10 @@ import type { Lease } from "./leader_connections.ts";
  */
 export async function openStream<T>(
   lease: Lease,
-  method: string,
-  request: unknown,
-  options: CallOptions,
+  open: (connection: Connection) => AsyncIterable<T>,
 ): Promise<AsyncIterableIterator<T>> {
   const release = lease.hold();
-  const items = lease.connection.serverStream<T>(method, request, options)[Symbol.asyncIterator]();
+  const items = open(lease.connection)[Symbol.asyncIterator]();
   const pull = async () => {
     try {
       const next = await items.next();
