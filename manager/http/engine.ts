@@ -77,7 +77,9 @@ export function connectEngine(socket: string, clock: Clock): Engine {
     getObject,
     target: inVersion,
     async request(method, target, body, signal) {
-      const until = method === "GET" || signal === undefined ? AbortSignal.timeout(ENGINE_TIMEOUT_MS) : signal;
+      const until = method === "GET" || signal === undefined
+        ? AbortSignal.timeout(ENGINE_TIMEOUT_MS)
+        : signal;
       const headers = { "Content-Type": "application/json" };
       const options = body === undefined ? { method } : { method, headers, body: stringifyExact(body) };
       return await get(await inVersion(target), until, options);
