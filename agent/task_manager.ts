@@ -23,11 +23,9 @@ import { callTelling } from "./progress.ts";
 import { checkedStatus, containerOf, portsOf, statusAfter } from "./task_status.ts";
 import { isEndOfReboot, localRestartDelay, withRestart } from "./local_restart.ts";
 import type { TaskEnvironment } from "./task_environment.ts";
+import { removeTraces, stopProgram } from "./traces.ts";
 
 const log = getLogger(["covey", "agent"]);
-
-/** Tries to remove a task's traces before they are left to the executor's sweep; ten minutes or so. */
-const MAX_REMOVE_ATTEMPTS = 20;
 
 /** One task on its node, from its assignment until every trace of it is removed. */
 export class TaskManager {
@@ -51,6 +49,8 @@ export class TaskManager {
   #abort = new AbortController();
   #activity: Activity = "waiting";
   #holding = false;
+  /** What of its node comes first, in words. */
+  #waitsFor: string | undefined;
   /** What is said of the swap that brings the task. */
   #report: SwapReport | undefined;
   /** Why the task failed in spite of its program. */
@@ -98,6 +98,11 @@ export class TaskManager {
     return this.#phase;
   }
 
+  /** Process ID of its program; 0 where there is none. */
+  async pid(): Promise<number> {
+    return (await this.#controller?.status().catch(() => undefined))?.PID ?? 0;
+  }
+
   /** Notes how far the swap is that brings the task. */
   keepSwap(swap: SwapRecord | undefined): void {
     this.#keep({ swap });
@@ -111,9 +116,10 @@ export class TaskManager {
     this.#setStatus(State, Message, Err, ContainerStatus);
   }
 
-  /** What a swap lets the task do has changed: looks again, and lets go of what `cause` may abort if that is not wanted now. */
+  /** What the task may do has changed: looks again, and lets go of what `cause` may abort if that is not wanted now. */
   poke(cause: Activity): void {
     const hold = this.#hold;
+    if (this.#waitsFor !== undefined && this.#waitsFor !== this.#env.waitsFor?.()) this.#interrupt("waiting");
     if (hold !== this.#heldBy) this.#interrupt(hold === "end" || hold === "rest" ? cause : "waiting");
   }
 
@@ -202,7 +208,9 @@ export class TaskManager {
       return await aborted(signal);
     }
     if (this.#record.reload && await this.#reload(signal)) return true;
-    const step = nextStep(wantedUnder(hold, this.#desired), this.#phase);
+    const wanted = wantedUnder(hold, this.#desired);
+    if (this.#waits(wanted)) return await aborted(signal);
+    const step = nextStep(wanted, this.#phase);
     if (step.kind === "idle") {
       if (isTerminal(this.#phase)) {
         return this.#record.assigned ? await this.#keepEnded(signal) : !await this.#removeTraces(signal);
@@ -214,6 +222,14 @@ export class TaskManager {
       await this.#call(step.call, signal);
     }
     return true;
+  }
+
+  /** True while others on the node have to come first; says which. */
+  #waits(wanted: TaskState): boolean {
+    const mayStart = this.#phase === "ready" && (wanted === "running" || wanted === "complete");
+    this.#waitsFor = mayStart ? this.#env.waitsFor?.() : undefined;
+    if (this.#waitsFor !== undefined) this.#say(this.#waitsFor);
+    return this.#waitsFor !== undefined;
   }
 
   /** Stops the program for a successor; what is left of it stays, so that nobody takes its image away. */
@@ -229,13 +245,7 @@ export class TaskManager {
 
   async #stopProgram(signal: AbortSignal): Promise<void> {
     this.#activity = "stopping";
-    const controller = await this.#ensureController("shutdown");
-    try {
-      await controller?.shutdown(signal);
-    } catch (thrown) {
-      if (signal.aborted || afterError("shutdown", thrown).state === undefined) throw thrown;
-      await controller?.terminate(signal).catch(() => {});
-    }
+    await stopProgram(await this.#ensureController("shutdown"), signal);
   }
 
   /** Its successor has failed: runs again, from what is left. */
@@ -417,22 +427,9 @@ export class TaskManager {
 
   /** Removes the task's traces; true when that is over. */
   async #removeTraces(signal: AbortSignal): Promise<boolean> {
-    if (!this.#env.executor) return true;
-    try {
-      this.#activity = "stopping";
-      await (await this.#ensureController("shutdown"))?.remove(signal);
-      return true;
-    } catch (thrown) {
-      if (signal.aborted) throw thrown;
-      const { message, retryable } = CoveyError.from(thrown);
-      const swept = can(this.#env.executor, "sweep");
-      if (retryable && !(swept && this.#attempt >= MAX_REMOVE_ATTEMPTS)) throw thrown;
-      // A task that never had a controller has left nothing; for the rest there is the sweep.
-      if (this.#controller) {
-        log.warn("Gave up the removal of task {id}: {message}", { id: this.task.ID, message });
-      }
-      return true;
-    }
+    this.#activity = "stopping";
+    const attempt = { executor: this.#env.executor, taskID: this.task.ID, number: this.#attempt };
+    return await removeTraces(attempt, () => this.#ensureController("shutdown"), signal);
   }
 
   /** Goes to a new phase and says so, in words only where the reported state is further already. */

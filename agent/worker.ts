@@ -12,6 +12,7 @@ import type { DeviceFacts } from "./gate.ts";
 import { Leftovers } from "./leftovers.ts";
 import type { LocalState, TaskRecord } from "./local_state.ts";
 import { startLimit, StartLimiter } from "./start_limiter.ts";
+import { StartOrder } from "./start_order.ts";
 import { Swaps } from "./swaps.ts";
 import { TaskManager } from "./task_manager.ts";
 
@@ -61,6 +62,7 @@ export class Worker {
   readonly #limiters = new Map<string, StartLimiter>();
   readonly #leftovers: Leftovers;
   readonly #swaps: Swaps;
+  readonly #startOrder: StartOrder;
   readonly #watchers = new Map<string, Set<() => void>>();
   #connected = false;
   #rebooted = false;
@@ -71,7 +73,9 @@ export class Worker {
     this.#options = options;
     this.#executors = new Map(options.executors.map((executor) => [executor.runtime, executor]));
     const { clock, executors, state } = options;
-    this.#swaps = new Swaps({ clock, state, tasks: this.#tasks, facts: options.deviceFacts });
+    this.#startOrder = new StartOrder(clock, this.#tasks);
+    const waitsFor = (id: string) => this.#startOrder.waitsFor(id);
+    this.#swaps = new Swaps({ clock, state, tasks: this.#tasks, facts: options.deviceFacts, waitsFor });
     this.#leftovers = new Leftovers({ clock, executors, has: (id) => this.#tasks.has(id) });
   }
 
@@ -170,6 +174,7 @@ export class Worker {
   async stop(): Promise<void> {
     this.#stopped = true;
     this.#swaps.stop();
+    this.#startOrder.stop();
     await Promise.allSettled([
       this.#leftovers.stop(),
       ...[...this.#tasks.values()].map((task) => task.stop()),
@@ -222,6 +227,7 @@ export class Worker {
       rebooted: this.#rebooted,
       hold: () => this.#swaps.holdOf(ID),
       isTrial: () => this.#swaps.isTrial(ID),
+      waitsFor: () => this.#startOrder.waitsFor(ID),
       onRecord: (next) => {
         state.put(next);
         this.#swaps.observe(ID);
@@ -255,6 +261,7 @@ export class Worker {
   }
 
   #changed(taskID: string): void {
+    this.#startOrder.observe();
     for (const wake of [...this.#watchers.get(taskID) ?? []]) wake();
   }
 
