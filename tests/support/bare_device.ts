@@ -5,14 +5,14 @@ import { ConsoleDevice } from "./console_device.ts";
 const LIMIT_MS = 120_000;
 
 /** What the folder's first program does: what is typed. */
-const INIT = `#!/bin/sh
+export const INIT = `#!/bin/sh
 export PATH=/bin:/sbin:/usr/bin:/usr/sbin:/usr/local/bin
 echo the device is up
 while read -r line; do eval "$line"; done
 `;
 
 /** Mounts what a device has of its own, in a mount namespace that ends with it. */
-const BOOT = `set -e
+export const BOOT = `set -e
 mount -t proc proc $1/proc
 mount --rbind /dev $1/dev
 cat /proc/sys/kernel/random/uuid >$1/boot_id
