@@ -41,7 +41,6 @@ Deno.test({
         assert.equal(await manager.end(), 0);
         await device.cutPower();
         await device.switchOn();
-        await device.run("/etc/init.d/covey-agent start");
         await device.shows(/^\d+\n\d+\n$/, TASKS);
         assert.match(await device.run("/etc/init.d/covey-agent status"), /covey-agent runs/);
       } finally {

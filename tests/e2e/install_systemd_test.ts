@@ -31,6 +31,9 @@ Deno.test("Install: a restart of the systemd service, its kill and an upgrade le
         "covey service create --detach --name hello --mode global --executor process sleep 100000",
       );
       await manager.shows(/ pi +Running +Running /, "covey service ps hello");
+      const booted = "systemctl list-dependencies --plain multi-user.target";
+      assert.match(await manager.run(booted), /^ *covey-manager.service$/m);
+      assert.match(await device.run(booted), /^ *covey-agent.service$/m);
       const report = await device.run("covey doctor");
       for (const check of ["join", "folder", "certificate", "skew", "agent", "unit"]) {
         assert.match(report, new RegExp(`^OK +${check} `, "m"), report);

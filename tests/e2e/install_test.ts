@@ -76,12 +76,10 @@ Deno.test("Install: one line makes a manager, one a device; it survives a reboot
     const runs = `${given.folder}/d/var/lib/covey/process/runs`;
     for (const { name } of [...Deno.readDirSync(runs)]) await Deno.remove(`${runs}/${name}`);
     await device.switchOn();
-    await device.run("/etc/init.d/covey-agent start");
     await device.shows(/^\d+\n\d+\n$/, TASKS);
     assert.doesNotMatch(await device.run("cat /var/log/covey-agent.log | tail -n 3"), /rror/);
     const offline = await device.run(TASKS);
     await manager.switchOn();
-    await manager.run("/etc/init.d/covey-manager start");
     await manager.shows(/ pi +Running +Running /, "covey service ps hello");
     assert.equal(await device.run(TASKS), offline);
     const said = await device.run("/opt/covey/current/install.sh --uninstall");
@@ -124,7 +122,6 @@ Deno.test("Install: an upgrade restarts no task, and one that reaches no manager
     await device.shows(/^versions\/silent/, version);
     await device.cutPower();
     await device.switchOn();
-    await device.run("/etc/init.d/covey-agent start");
     await device.shows(/^versions\/good\n$/, version);
     await device.shows(/^\d+\n\d+\n$/, TASKS);
 

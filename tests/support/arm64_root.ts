@@ -1,7 +1,7 @@
 /** A bare arm64 Debian in a folder: the programs are arm64's, each translated as it runs; the kernel is this machine's. */
 import assert from "node:assert/strict";
 import { ARM64_FOLDER } from "./arm64_device.ts";
-import { BOOT, INIT } from "./bare_device.ts";
+import { BOOT, writeInit } from "./bare_device.ts";
 import { ConsoleDevice } from "./console_device.ts";
 
 /** A translated processor is some times slower than a real one. */
@@ -22,7 +22,7 @@ export class Arm64Root extends ConsoleDevice {
   static async make(root: string, name: string): Promise<Arm64Root> {
     const { success } = await new Deno.Command("cp", { args: ["-a", `${ARM64_FOLDER}/bare`, root] }).output();
     assert.ok(success, `there is no ${ARM64_FOLDER}/bare; make it with tests/support/arm64_device.sh`);
-    await Deno.writeTextFile(`${root}/init`, `/bin/busybox --install -s\n${INIT}`);
+    await writeInit(root, "/bin/busybox --install -s\n");
     await Deno.symlink("busybox", `${root}/bin/sh`);
     await Deno.writeTextFile(`${root}/etc/passwd`, "root:x:0:0::/:/bin/sh\n");
     const args = [
