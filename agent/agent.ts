@@ -215,7 +215,11 @@ export class Agent {
 
   get #known() {
     const { protocol = PROTOCOL } = this.#options;
-    return { Agent: this.#name, Protocol: protocol, ...(this.#sessionID !== undefined && { SessionID: this.#sessionID }) };
+    return {
+      Agent: this.#name,
+      Protocol: protocol,
+      ...(this.#sessionID !== undefined && { SessionID: this.#sessionID }),
+    };
   }
 
   #events(address: string, onOpen: () => void): SessionEvents {

@@ -24,7 +24,6 @@ import {
 import { inWords } from "../api/duration.ts";
 import { CoveyError } from "../api/errors.ts";
 import type { NodeDescription } from "../api/node.ts";
-import { checkProtocol } from "../api/protocol.ts";
 import { METRICS_PERIOD_MS, type NodeMetrics } from "../api/node_metrics.ts";
 import type { LogPushAnswer } from "../api/logs.ts";
 import type { ManagerConnection } from "./connection.ts";
@@ -79,8 +78,6 @@ export async function runSession(
       .serverStream<SessionMessage>(DISPATCHER_METHODS.session, request, { signal: abort.signal })
       [Symbol.asyncIterator]();
     const first = await firstMessage(clock, patience, messages, abort);
-    // A manager of the version before this check lets in whoever comes.
-    checkProtocol(known.Protocol ?? 1, first.Protocol ?? 1);
     const session = new Session(clock, connection, patience, first.SessionID, events, abort.signal);
     events.onRegistered(
       first,

@@ -65,8 +65,6 @@ export interface WeightedPeer {
 /** Sent when the session is registered, and again whenever a part of it changes. */
 export interface SessionMessage {
   SessionID: string;
-  /** What the manager speaks; 1 where it is not said. */
-  Protocol?: number;
   Node: Node;
   Managers: WeightedPeer[];
   /** PEM of the trust root. */

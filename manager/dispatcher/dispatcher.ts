@@ -304,7 +304,7 @@ export class Dispatcher {
   async #register(request: SessionRequest, caller: CallContext): Promise<Registration> {
     const nodeID = callerID(caller);
     this.#checkLeading();
-    checkProtocol(request.Protocol ?? 1, this.#protocol);
+    checkProtocol(request.Protocol ?? 1, this.#options.protocol ?? PROTOCOL);
     if (!this.#options.store.get("nodes", nodeID)) {
       throw new CoveyError("not_found", `Cannot open a session: node ${nodeID} is not in the cluster`);
     }
@@ -392,10 +392,6 @@ export class Dispatcher {
     }
   }
 
-  get #protocol(): number {
-    return this.#options.protocol ?? PROTOCOL;
-  }
-
   #period(nodeID: string): number {
     return heartbeatPeriod(this.#options.store, nodeID, this.#options.random);
   }
@@ -405,7 +401,6 @@ export class Dispatcher {
     if (!node) return undefined;
     return {
       SessionID: registration.sessionID,
-      Protocol: this.#protocol,
       Node: node,
       Managers: this.#options.managers(),
       RootCA: this.#options.rootCA(),

@@ -20,7 +20,9 @@ const LABEL = "covey.heartbeat";
 export function heartbeatPeriod(view: ReadView, nodeID: string, random: Random): number {
   const node = view.get("nodes", nodeID);
   const own = [node?.Spec.Labels, node?.Description?.Engine.Labels]
-    .map((labels) => parseGoDuration(labels?.[LABEL] ?? "")).find((period) => period !== undefined && period > 0);
+    .map((labels) => parseGoDuration(labels?.[LABEL] ?? "")).find((period) =>
+      period !== undefined && period > 0
+    );
   const setting = own ?? clusterOf(view)?.Spec.Dispatcher.HeartbeatPeriod;
   const period = setting
     ? Math.min(MAX_HEARTBEAT_MS, Math.max(MIN_HEARTBEAT_MS, toMs(setting)))
