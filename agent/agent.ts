@@ -10,6 +10,7 @@ import { getLogger } from "../api/log.ts";
 import type { NodeDescription } from "../api/node.ts";
 import type { NodeMetrics } from "../api/node_metrics.ts";
 import { orAbort } from "../api/or_abort.ts";
+import { PROTOCOL } from "../api/protocol.ts";
 import { newID, type Random } from "../api/random.ts";
 import type { Executor } from "../executors/executor.ts";
 import { Asks } from "./asks.ts";
@@ -61,6 +62,8 @@ export interface AgentOptions {
   /** HOST:PORT of the managers known so far. */
   managers: readonly string[];
   facts: NodeFacts;
+  /** What this agent speaks; default {@linkcode PROTOCOL}. */
+  protocol?: number;
   /** Identifies the machine's present boot, so that tasks ended by a reboot are told from tasks that ended. */
   bootID?: string;
   /** What a swap of tasks is judged by; without it, nothing on the device stands against one. */
@@ -211,7 +214,12 @@ export class Agent {
   }
 
   get #known() {
-    return { Agent: this.#name, ...(this.#sessionID !== undefined && { SessionID: this.#sessionID }) };
+    const { protocol = PROTOCOL } = this.#options;
+    return {
+      Agent: this.#name,
+      Protocol: protocol,
+      ...(this.#sessionID !== undefined && { SessionID: this.#sessionID }),
+    };
   }
 
   #events(address: string, onOpen: () => void): SessionEvents {

@@ -62,7 +62,7 @@ export async function runSession(
   clock: Clock,
   connection: ManagerConnection,
   patience: Patience,
-  known: Pick<SessionRequest, "Agent" | "SessionID">,
+  known: Pick<SessionRequest, "Agent" | "SessionID" | "Protocol">,
   events: SessionEvents,
   signal: AbortSignal,
 ): Promise<void> {

@@ -17,6 +17,7 @@ import type {
   NetworkAssignmentKind,
 } from "./network_assignment.ts";
 import type { Node, NodeDescription } from "./node.ts";
+import type { PROTOCOL } from "./protocol.ts";
 import type { Task, TaskStatus } from "./task.ts";
 
 /** Names of the dispatcher's calls, as registered with the transport's router. All need a node certificate. */
@@ -40,6 +41,8 @@ export interface SessionRequest {
   SessionID?: string;
   /** What the agent calls itself from its start to its end, drawn at random; older agents do not. */
   Agent?: string;
+  /** See {@linkcode PROTOCOL}; 1 where it is not said. */
+  Protocol?: number;
   Description: NodeDescription;
   /** The kinds of asks that the agent answers; one that says nothing answers none. */
   Answers?: string[];

@@ -7,7 +7,7 @@ export { parseNodeSpec } from "./node_spec.ts";
 export { parseNextVersion, parsePayloadSpec, parsePayloadUpdate, parseSealing } from "./payload_spec.ts";
 export { MAX_WRAPPED_LENGTH, parseSeals } from "./seals.ts";
 export { parseServiceSpec } from "./service_spec.ts";
-export { isObject, line, list, oneOf, quoted, record, type Shape, textUpTo } from "./shape.ts";
+export { integer, isObject, line, list, oneOf, quoted, record, type Shape, textUpTo } from "./shape.ts";
 export {
   forcesNewCluster,
   type MemberRequest,

@@ -63,6 +63,8 @@ export class Cluster {
   keys: string[] = [];
   /** What the device says of itself where a swap is judged; undefined: nothing stands against it. */
   facts: Partial<DeviceFacts> | undefined;
+  /** What the agent and the manager speak, where they do not speak the same. */
+  protocols: { agent?: number; manager?: number } = {};
   agent!: Agent;
   state!: LocalState;
 
@@ -74,7 +76,7 @@ export class Cluster {
   }
 
   async startManager(): Promise<void> {
-    this.dispatcher = (await testDispatcher(this.store, this.clock)).dispatcher;
+    this.dispatcher = (await testDispatcher(this.store, this.clock, this.protocols.manager)).dispatcher;
     this.reachable = true;
   }
 
@@ -100,6 +102,7 @@ export class Cluster {
       facts: FACTS,
       deviceFacts: () => Promise.resolve(deviceFacts(this.clock.now(), this.facts)),
       bootID,
+      ...(this.protocols.agent !== undefined && { protocol: this.protocols.agent }),
       onState: (state, error) => this.states.push({ state, error }),
     });
     this.agent.start();
