@@ -30,6 +30,8 @@ export interface TaskRecord {
   reload?: string[] | undefined;
   /** How far the swap is that brings the task. */
   swap?: SwapRecord | undefined;
+  /** Statuses of a time without a manager, the oldest first, that none has accepted yet. */
+  unsent?: TaskStatus[] | undefined;
   /** Its program was stopped for its successor, and leaves traces to be removed before it runs again. */
   resting?: true | undefined;
 }
@@ -137,7 +139,7 @@ export class LocalState {
     const unchanged = before && before.status === record.status && before.handle === record.handle &&
       before.assigned === record.assigned && before.phase === record.phase &&
       before.reload === record.reload &&
-      before.swap === record.swap && before.resting === record.resting;
+      before.swap === record.swap && before.resting === record.resting && before.unsent === record.unsent;
     if (!unchanged) {
       const { task: _, ...rest } = record;
       this.#write(["task", ID, "state"], JSON.stringify(rest));
