@@ -105,7 +105,7 @@ export class Agent {
   constructor(options: AgentOptions) {
     this.#options = options;
     this.#name = newID(options.random);
-    this.#reporter = new StatusReporter(options.clock);
+    this.#reporter = new StatusReporter(options.clock, (taskID) => this.#worker.statusesAccepted(taskID));
     this.#managers = new Managers(options.random, options.managers);
     this.#backoff = sessionBackoff(options.random);
     this.#dependencies = options.dependencies ?? new DependencyKeeper(options.state);

@@ -24,6 +24,7 @@ import { checkedStatus, containerOf, portsOf, statusAfter } from "./task_status.
 import { isEndOfReboot, localRestartDelay, withRestart } from "./local_restart.ts";
 import type { TaskEnvironment } from "./task_environment.ts";
 import { removeTraces, stopProgram } from "./traces.ts";
+import { withStatus } from "./unsent.ts";
 
 const log = getLogger(["covey", "agent"]);
 
@@ -149,6 +150,11 @@ export class TaskManager {
     if (!this.#record.assigned) return;
     this.#keep({ assigned: false });
     this.#interrupt("starting");
+  }
+
+  /** A manager has every status of the task. */
+  statusesAccepted(): void {
+    if (this.#record.unsent) this.#keep({ unsent: undefined });
   }
 
   /** A manager became reachable: an end held back for a local restart is reported instead. */
@@ -411,6 +417,8 @@ export class TaskManager {
       if (connected() || this.#env.isTrial?.()) return false;
       const delay = localRestartDelay(RestartPolicy, outcome.state, this.#restarts, clock.now());
       if (delay === undefined) return false;
+      const container = await containerOf(this.#controller, this.status, outcome.exitCode);
+      this.#setStatus(this.#phase, "ended, and runs again on the node", outcome.err, container);
       this.#holding = true;
       this.#activity = "waiting";
       await sleep(clock, delay, signal).catch(() => {});
@@ -470,20 +478,13 @@ export class TaskManager {
   }
 
   #setStatus(state: TaskState, message: string, err: string | undefined, container?: ContainerStatus): void {
-    const before = this.status;
-    const next = statusAfter(before, {
-      at: timestamp(this.#env.clock),
-      state,
-      message,
-      err,
-      container,
-      ports: this.#ports,
-      swap: this.#report,
-      restarts: this.#restarts,
-    });
+    const at = timestamp(this.#env.clock), swap = this.#report;
+    const news = { at, state, message, err, container, ports: this.#ports, swap, restarts: this.#restarts };
+    const next = statusAfter(this.status, news);
     if (next === undefined) return this.#keep({});
-    const status = checkedStatus(this.task.ID, next);
-    this.#keep({ status });
+    const status = checkedStatus(this.task.ID, next), { unsent } = this.#record;
+    const isSent = unsent === undefined && this.#env.connected();
+    this.#keep({ status, ...(!isSent && { unsent: withStatus(unsent ?? [], status) }) });
     this.#env.onStatus(this.task.ID, status);
   }
 

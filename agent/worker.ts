@@ -15,6 +15,7 @@ import { startLimit, StartLimiter } from "./start_limiter.ts";
 import { StartOrder } from "./start_order.ts";
 import { Swaps } from "./swaps.ts";
 import { TaskManager } from "./task_manager.ts";
+import { inOrder } from "./unsent.ts";
 
 /** How long sets older than one seen before are refused: after that, the cluster must have been restored from a copy. */
 const OLD_SET_PATIENCE_MS = 60_000;
@@ -85,6 +86,8 @@ export class Worker {
     const records = [...state.tasks()];
     this.#rebooted = bootID !== "" && state.node.bootID !== "" && bootID !== state.node.bootID;
     if (bootID !== state.node.bootID) state.setNode({ bootID });
+    const unsent = inOrder(records.map(({ task, unsent = [] }) => [task.ID, unsent] as const));
+    for (const [taskID, status] of unsent) this.#options.onStatus(taskID, status);
     for (const record of records) this.#manage(record, true);
     for (const { task } of records) {
       this.#swaps.recovered(task.ID);
@@ -131,6 +134,11 @@ export class Worker {
       else this.#tasks.get(change.ID)?.remove();
     }
     this.#seen(index);
+  }
+
+  /** A manager has every status of the task. */
+  statusesAccepted(taskID: string): void {
+    this.#tasks.get(taskID)?.statusesAccepted();
   }
 
   /** Tasks that the node has, those that are being removed included. */
