@@ -114,7 +114,8 @@ export const DIFFERENCES: readonly Difference[] = [
       step.path.includes("%2F") && at === ".message" && docker.text.includes("page not found"),
   },
   {
-    reason: "of a reference to a secret or config the field is named that is wrong, where Docker calls it malformed",
+    reason:
+      "of a reference to a secret or config the field is named that is wrong, where Docker calls it malformed",
     explains: ({ docker, covey }, { at }) =>
       at === ".message" && covey.status === 400 && /malformed (?:secret|config) reference/.test(docker.text),
   },
