@@ -120,9 +120,9 @@ class BothSides {
 
   /** The engine's answer to the same request; undefined where there is none, or it does not answer. */
   async engine(c: Context<RequestEnv>, method: string, body?: unknown): Promise<Answer | undefined> {
-    const { engine } = this.context, { url, signal } = c.req.raw;
+    const { engine } = this.context, { url } = c.req.raw;
     const target = url.slice(url.indexOf("/", url.indexOf("://") + 3));
-    const response = await engine?.request(method, target, body, signal);
+    const response = await engine?.request(method, target, body);
     return response && await answerOf(response);
   }
 
