@@ -63,8 +63,9 @@ function stays(listed: { DesiredState?: string } | null): boolean {
   return listed?.DesiredState !== "remove";
 }
 
+/** Whether the slot 0 is shown is no matter of order: Docker leaves it out. */
 function sorted(list: unknown[]): unknown[] {
-  const keyed = list.map((each) => [text(each), each] as const);
+  const keyed = list.map((each) => [text(each).replace('"Slot":0,', ""), each] as const);
   return keyed.sort(([a], [b]) => a < b ? -1 : a > b ? 1 : 0).map(([, each]) => each);
 }
 
