@@ -30,6 +30,8 @@ export interface TaskRecord {
   reload?: string[] | undefined;
   /** How far the swap is that brings the task. */
   swap?: SwapRecord | undefined;
+  /** It is a run of the scheduled job of that ID, for that time (RFC 3339). */
+  run?: { of: string; at: string };
   /** Its program was stopped for its successor, and leaves traces to be removed before it runs again. */
   resting?: true | undefined;
 }

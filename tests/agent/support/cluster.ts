@@ -63,6 +63,8 @@ export class Cluster {
   keys: string[] = [];
   /** What the device says of itself where a swap is judged; undefined: nothing stands against it. */
   facts: Partial<DeviceFacts> | undefined;
+  /** Whether the device's clock can be gone by. */
+  knowsTime = true;
   agent!: Agent;
   state!: LocalState;
 
@@ -99,6 +101,7 @@ export class Cluster {
       managers: ["10.0.0.1:2377"],
       facts: FACTS,
       deviceFacts: () => Promise.resolve(deviceFacts(this.clock.now(), this.facts)),
+      knowsTime: () => this.knowsTime,
       bootID,
       onState: (state, error) => this.states.push({ state, error }),
     });
