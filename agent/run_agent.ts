@@ -189,7 +189,8 @@ async function serve(
       AgentOnly: options.identityDir === undefined,
       tlsInfo: () => tlsInfo(identity.current),
     },
-    onTime: (time) => clock.observe(Date.parse(time)),
+    onTime: (time) => clock.tell(Date.parse(time)),
+    knowsTime: () => clock.isKnown,
     onManagers: (addresses) => {
       managers.splice(0, managers.length, ...addresses);
       folder.saveManagers(addresses).then(() => clock.persist()).catch((error) =>

@@ -4,6 +4,7 @@
  */
 import type { CancelTimer, Clock } from "../api/clock.ts";
 import { foldedName, type ServiceDependency, taskDependsOn } from "../api/start_order.ts";
+import { type ScheduledRun, taskSchedule } from "../api/schedule.ts";
 import { compareStates } from "../api/task_state.ts";
 import type { Task } from "../api/task.ts";
 import { isAlive } from "./swap.ts";
@@ -44,8 +45,26 @@ const WORDS: Record<ServiceDependency["Condition"], string> = {
 
 type Meets = (peers: readonly Peer[], started: (peer: Peer) => boolean) => boolean;
 
-const isRunning = ({ record, phase }: Peer) => isAlive(record) && phase === "running";
-const isComplete = ({ record }: Peer) => record.status.State === "complete";
+/** The runs of a scheduled job; undefined for a task that is its own. */
+function runsOf({ task, record }: Peer): readonly ScheduledRun[] | undefined {
+  return taskSchedule(task) === undefined ? undefined : record.status.Runs ?? [];
+}
+
+function isRunning(peer: Peer): boolean {
+  const runs = runsOf(peer);
+  return isAlive(peer.record) && peer.phase === "running" &&
+    (runs === undefined || runs.some(({ State }) => State === "running"));
+}
+
+function isComplete(peer: Peer): boolean {
+  const runs = runsOf(peer)?.filter(({ State }) => State !== "skipped" && State !== "missed");
+  return (runs === undefined ? peer.record.status.State : runs.at(-1)?.State) === "complete";
+}
+
+/** It has yet to end. */
+function isAtWork(peer: Peer): boolean {
+  return isAlive(peer.record) && (runsOf(peer) === undefined || isRunning(peer));
+}
 
 const MEETS: Record<ServiceDependency["Condition"], Meets> = {
   service_started: (peers, started) =>
@@ -55,7 +74,7 @@ const MEETS: Record<ServiceDependency["Condition"], Meets> = {
   service_completed_successfully: (peers) => {
     const newest = Math.max(...peers.map(iteration));
     const present = peers.filter((peer) => iteration(peer) === newest);
-    return present.some(isComplete) && !present.some(({ record }) => isAlive(record));
+    return present.some(isComplete) && !present.some(isAtWork);
   },
 };
 
@@ -67,19 +86,26 @@ function iteration({ task }: Peer): number {
 export class StartOrder {
   readonly #clock: Clock;
   readonly #tasks: ReadonlyMap<string, TaskManager>;
+  readonly #runOf: (id: string) => TaskManager | undefined;
   readonly #waiting = new Set<string>();
   /** Tasks whose program was started in their present phase, before they run. */
   readonly #started = new WeakSet<object>();
   #look: CancelTimer | undefined;
 
-  constructor(clock: Clock, tasks: ReadonlyMap<string, TaskManager>) {
+  /** Nobody waits for a run of a scheduled job by itself; `runOf` finds it. */
+  constructor(
+    clock: Clock,
+    tasks: ReadonlyMap<string, TaskManager>,
+    runOf: (id: string) => TaskManager | undefined,
+  ) {
     this.#clock = clock;
     this.#tasks = tasks;
+    this.#runOf = runOf;
   }
 
   /** What task `id` waits for now, in words; undefined if it may start. */
   waitsFor(id: string): string | undefined {
-    const task = this.#tasks.get(id);
+    const task = this.#find(id);
     if (task === undefined) return undefined;
     const why = whyWait(task.task, this.#tasks.values(), (peer) => this.#isStarted(peer));
     if (why === undefined) this.#waiting.delete(id);
@@ -93,7 +119,7 @@ export class StartOrder {
   /** Something about a task of the device changed, or one is gone: those that wait look again. */
   observe(): void {
     for (const id of this.#waiting) {
-      const task = this.#tasks.get(id);
+      const task = this.#find(id);
       if (task === undefined) this.#waiting.delete(id);
       else task.poke("waiting");
     }
@@ -104,6 +130,10 @@ export class StartOrder {
     this.#look?.();
     this.#look = undefined;
     this.#waiting.clear();
+  }
+
+  #find(id: string): TaskManager | undefined {
+    return this.#tasks.get(id) ?? this.#runOf(id);
   }
 
   #isStarted(peer: Peer): boolean {
@@ -133,7 +163,7 @@ export class StartOrder {
   #starting(): TaskManager[] {
     const names = new Set(
       [...this.#waiting].flatMap((id) => {
-        const task = this.#tasks.get(id)?.task;
+        const task = this.#find(id)?.task;
         return task === undefined ? [] : taskDependsOn(task)
           .filter(({ Condition }) => Condition === "service_started").map(({ Service }) =>
             foldedName(Service)

@@ -17,13 +17,14 @@ import { type Activity, outlasts } from "./activity.ts";
 import { afterError, afterSuccess, type ControllerCall, nextStep, type Outcome } from "./advance.ts";
 import { callBackoff } from "./backoff.ts";
 import type { SwapRecord, TaskRecord } from "./local_state.ts";
+import type { ScheduledRun } from "../api/schedule.ts";
 import type { SwapReport } from "../api/swap.ts";
 import { type Hold, wantedUnder } from "./swap.ts";
 import { callTelling } from "./progress.ts";
 import { checkedStatus, containerOf, portsOf, statusAfter } from "./task_status.ts";
 import { isEndOfReboot, localRestartDelay, withRestart } from "./local_restart.ts";
 import type { TaskEnvironment } from "./task_environment.ts";
-import { removeTraces, stopProgram } from "./traces.ts";
+import { removeTraces, requireExecutor, stopProgram } from "./traces.ts";
 import { withStatus } from "./unsent.ts";
 
 const log = getLogger(["covey", "agent"]);
@@ -52,6 +53,8 @@ export class TaskManager {
   #holding = false;
   /** What of its node comes first, in words. */
   #waitsFor: string | undefined;
+  /** Undefined: those that were told of before. */
+  #runs: readonly ScheduledRun[] | undefined;
   /** What is said of the swap that brings the task. */
   #report: SwapReport | undefined;
   /** Why the task failed in spite of its program. */
@@ -102,6 +105,12 @@ export class TaskManager {
   /** Process ID of its program; 0 where there is none. */
   async pid(): Promise<number> {
     return (await this.#controller?.status().catch(() => undefined))?.PID ?? 0;
+  }
+
+  /** Tells of the runs of its schedule, and how that stands. */
+  tellRuns(runs: readonly ScheduledRun[], words: string, err: string | undefined): void {
+    this.#runs = runs;
+    this.#setStatus(this.#phase, words, err, this.status.ContainerStatus);
   }
 
   /** Notes how far the swap is that brings the task. */
@@ -378,14 +387,8 @@ export class TaskManager {
   /** The controller, made or found again; undefined if there is nothing to call and the phase was moved instead. */
   async #ensureController(call: ControllerCall): Promise<Controller | undefined> {
     if (this.#controller) return this.#controller;
-    const { executor, dependencies } = this.#env;
-    const { handle } = this.#record, task = await this.#expanded();
-    if (!executor) {
-      throw new CoveyError(
-        "unimplemented",
-        `Cannot run the task: no executor for runtime ${task.Spec.Runtime}`,
-      );
-    }
+    const { handle } = this.#record, task = await this.#expanded(), { dependencies } = this.#env;
+    const executor = requireExecutor(this.#env.executor, task);
     if (this.#recovering && handle) {
       this.#controller = await executor.recover(task, handle, dependencies).catch((thrown) => {
         if (hasCode(thrown, "not_found")) return undefined;
@@ -478,12 +481,23 @@ export class TaskManager {
   }
 
   #setStatus(state: TaskState, message: string, err: string | undefined, container?: ContainerStatus): void {
-    const at = timestamp(this.#env.clock), swap = this.#report;
-    const news = { at, state, message, err, container, ports: this.#ports, swap, restarts: this.#restarts };
-    const next = statusAfter(this.status, news);
+    const at = timestamp(this.#env.clock), swap = this.#report, runs = this.#runs;
+    const restarts = this.#restarts, ports = this.#ports;
+    const next = statusAfter(this.status, {
+      at,
+      state,
+      message,
+      err,
+      container,
+      ports,
+      swap,
+      restarts,
+      runs,
+    });
     if (next === undefined) return this.#keep({});
-    const status = checkedStatus(this.task.ID, next), { unsent } = this.#record;
-    const isSent = unsent === undefined && this.#env.connected();
+    const status = checkedStatus(this.task.ID, next), { unsent, run } = this.#record;
+    // What becomes of a run of a scheduled job, its job tells.
+    const isSent = run !== undefined || (unsent === undefined && this.#env.connected());
     this.#keep({ status, ...(!isSent && { unsent: withStatus(unsent ?? [], status) }) });
     this.#env.onStatus(this.task.ID, status);
   }

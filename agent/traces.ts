@@ -1,5 +1,6 @@
-/** Ending what a task has on its node, and removing what it left. */
+/** What a task has on its node: who runs it, how that is ended, and what is left of it removed. */
 import { CoveyError } from "../api/errors.ts";
+import type { Task } from "../api/task.ts";
 import { getLogger } from "../api/log.ts";
 import { afterError } from "./advance.ts";
 import { can, type Controller, type Executor } from "../executors/executor.ts";
@@ -9,7 +10,13 @@ const MAX_REMOVE_ATTEMPTS = 20;
 
 const log = getLogger(["covey", "agent"]);
 
-/** Removes them by the controller that `find` makes or finds; true when that is over. Throws what may go better later. */
+/** The executor of `task`. Throws `unimplemented` where the node has none. */
+export function requireExecutor(executor: Executor | undefined, { Spec }: Task): Executor {
+  if (executor) return executor;
+  throw new CoveyError("unimplemented", `Cannot run the task: no executor for runtime ${Spec.Runtime}`);
+}
+
+/** Removes traces by the controller that `find` makes or finds; true when that is over. Throws what may go better later. */
 export async function removeTraces(
   { executor, taskID, number }: { executor: Executor | undefined; taskID: string; number: number },
   find: () => Promise<Controller | undefined>,

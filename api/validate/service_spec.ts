@@ -28,7 +28,9 @@ import {
   type Shaped,
   stringMap,
 } from "./shape.ts";
-import { checkStartOrder, keepDependsOn } from "./start_order.ts";
+import { keepExtensions } from "./keep_extensions.ts";
+import { checkSchedule } from "./schedule.ts";
+import { checkStartOrder } from "./start_order.ts";
 import { taskShape } from "./task_shape.ts";
 
 const updateShape = record({
@@ -115,7 +117,7 @@ export function parseServiceSpec(
   // Where clients before API 1.25 say it; the task template's own count first.
   if (checked.Networks !== undefined) template.Networks ??= checked.Networks;
   const raw = (body as { TaskTemplate?: unknown } | null)?.TaskTemplate;
-  const task = keepDependsOn(
+  const task = keepExtensions(
     settleRuntime(template, current?.TaskTemplate, problems),
     raw,
     current?.TaskTemplate,
@@ -145,6 +147,7 @@ export function parseServiceSpec(
   checkMesh(spec, problems);
   checkRollout(spec, problems);
   checkStartOrder(spec, problems);
+  checkSchedule(spec, problems);
   checkSize(spec, "spec", MAX_SPEC_BYTES, problems);
   if (problems.length === 0) checkTemplates(spec, problems);
   if (problems.length > 0) throw CoveyError.invalid("use the service spec", problems);

@@ -1,6 +1,6 @@
 /** Checks what a service waits for, as far as its own spec tells. */
 import type { FieldProblem } from "../errors.ts";
-import type { ServiceSpec, TaskSpec } from "../service.ts";
+import type { ServiceSpec } from "../service.ts";
 import {
   DEPENDS_ON_LABEL,
   dependsOn,
@@ -9,16 +9,6 @@ import {
   foldedName,
   MAX_DEPENDS_ON,
 } from "../start_order.ts";
-import { isObject } from "./shape.ts";
-
-/**
- * `task` with what it waits for in `current` where the client that sent it as `raw` does not know such a member, so that it
- * cannot lose it. To wait for nothing, one sends an empty list.
- */
-export function keepDependsOn(task: TaskSpec, raw: unknown, current: TaskSpec | undefined): TaskSpec {
-  const knows = isObject(raw) && Object.hasOwn(raw, "DependsOn");
-  return knows || current?.DependsOn === undefined ? task : { ...task, DependsOn: current.DependsOn };
-}
 
 /** Notes what is wrong with what `spec` waits for. What there is of other services is the manager's to know. */
 export function checkStartOrder(spec: ServiceSpec, problems: FieldProblem[]): void {

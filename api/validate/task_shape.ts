@@ -7,6 +7,7 @@ import { MAX_SOURCE_LENGTH } from "./deno_problems.ts";
 import { genericResource } from "./generic_resource.ts";
 import { configReferences, secretReferences } from "./reference_shape.ts";
 import { CONDITIONS, MAX_DEPENDS_ON, type ServiceDependency } from "../start_order.ts";
+import { scheduleShape } from "./schedule.ts";
 import { networksShape } from "./network_shape.ts";
 import {
   anyValue,
@@ -190,6 +191,7 @@ export const taskShape = record({
   Networks: networksShape,
   LogDriver: record({ Name: line(), Options: stringMap }),
   DependsOn: list(dependency, MAX_DEPENDS_ON),
+  Schedule: scheduleShape,
   // Counted up by one, which a number beyond would not notice.
   ForceUpdate: integer(0, Number.MAX_SAFE_INTEGER),
   Runtime: line(MAX_RUNTIME_LENGTH),

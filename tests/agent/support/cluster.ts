@@ -65,6 +65,8 @@ export class Cluster {
   facts: Partial<DeviceFacts> | undefined;
   /** What the agent and the manager speak, where they do not speak the same. */
   protocols: { agent?: number; manager?: number } = {};
+  /** Whether the device's clock can be gone by. */
+  knowsTime = true;
   agent!: Agent;
   state!: LocalState;
 
@@ -101,6 +103,7 @@ export class Cluster {
       managers: ["10.0.0.1:2377"],
       facts: FACTS,
       deviceFacts: () => Promise.resolve(deviceFacts(this.clock.now(), this.facts)),
+      knowsTime: () => this.knowsTime,
       bootID,
       ...(this.protocols.agent !== undefined && { protocol: this.protocols.agent }),
       onState: (state, error) => this.states.push({ state, error }),
