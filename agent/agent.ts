@@ -227,11 +227,11 @@ export class Agent {
 
   #events(address: string, onOpen: () => void): SessionEvents {
     return {
-      onRegistered: (message, send, renew, sendLogs) => {
+      onRegistered: (message, { send, renew, sendLogs, openStream }) => {
         onOpen();
         this.#renewSeals = renew;
         this.#registered(address, message, send);
-        this.#asks.connect(sendLogs);
+        this.#asks.connect(sendLogs, openStream);
       },
       onMessage: (message) => this.#takeMessage(message),
       onTime: (time) => this.#options.onTime?.(time),

@@ -326,7 +326,7 @@ export class TaskManager {
       return true;
     }
     try {
-      await executor.reload(await this.#expanded(), dependencies, signals, handle);
+      await executor.reload(await this.expanded(), dependencies, signals, handle);
     } catch (thrown) {
       const error = CoveyError.from(thrown);
       if (error.retryable) throw error;
@@ -379,7 +379,7 @@ export class TaskManager {
   }
 
   /** The task with its placeholders filled in. */
-  async #expanded(): Promise<Task> {
+  async expanded(): Promise<Task> {
     const { task } = this.#record;
     return hasTemplates(task) ? expandTask(task, await this.#env.node()) : task;
   }
@@ -387,7 +387,7 @@ export class TaskManager {
   /** The controller, made or found again; undefined if there is nothing to call and the phase was moved instead. */
   async #ensureController(call: ControllerCall): Promise<Controller | undefined> {
     if (this.#controller) return this.#controller;
-    const { handle } = this.#record, task = await this.#expanded(), { dependencies } = this.#env;
+    const { handle } = this.#record, task = await this.expanded(), { dependencies } = this.#env;
     const executor = requireExecutor(this.#env.executor, task);
     if (this.#recovering && handle) {
       this.#controller = await executor.recover(task, handle, dependencies).catch((thrown) => {

@@ -56,6 +56,8 @@ export interface TaskAccess {
   handle: Handle | undefined;
   /** It runs no more and never will again. */
   over: boolean;
+  /** With its placeholders filled in. */
+  task: () => Promise<Task>;
 }
 
 /** One task manager per task. */
@@ -172,8 +174,13 @@ export class Worker {
     if (task === undefined) return undefined;
     const executor = this.#executors.get(task.task.Spec.Runtime);
     // Of a job that runs by the clock it is the newest run.
-    const { handle } = this.#runs.newestOf(taskID) ?? task;
-    return { executor, handle, over: !task.record.assigned || isTerminal(task.status.State) };
+    const current = this.#runs.newestOf(taskID) ?? task;
+    return {
+      executor,
+      handle: current.handle,
+      over: !task.record.assigned || isTerminal(task.status.State),
+      task: () => current.expanded(),
+    };
   }
 
   /** Calls `wake` whenever something of the task changes. Returns how to stop that. */

@@ -17,5 +17,6 @@ export {
   parseUnlockRequest,
 } from "./swarm_request.ts";
 export { shownContainer } from "./shown_container.ts";
+export { checkStreamUse, parseStreamCall } from "./stream_request.ts";
 export { parseTaskStatus } from "./task_status.ts";
 export { parseVariablesChange, type VariablesChange } from "./variables_change.ts";

@@ -13,7 +13,7 @@ import type {
   UnaryHandler,
 } from "../../transport/mod.ts";
 import type { LeaderLink } from "./leader_link.ts";
-import { openStream } from "./leader_stream.ts";
+import { openStream, untouched } from "./leader_stream.ts";
 import { handedToFollower } from "../consensus/mod.ts";
 
 /** Characters of HOST:PORT: an IPv6 address with a zone, and slack. */
@@ -99,23 +99,6 @@ function routedDuplex(name: string, handler: DuplexHandler, link: LeaderLink): D
       signal: caller.signal,
     });
   };
-}
-
-/** `items`, which are left as they are by who ends them without having asked for one: another try can have them. */
-function untouched(items: AsyncIterableIterator<unknown>): AsyncIterableIterator<unknown> {
-  let touched = false;
-  const watched: AsyncIterableIterator<unknown> = {
-    next() {
-      touched = true;
-      return items.next();
-    },
-    async return() {
-      if (touched) await items.return?.();
-      return { value: undefined, done: true };
-    },
-    [Symbol.asyncIterator]: () => watched,
-  };
-  return watched;
 }
 
 function wrapped(Request: unknown, { remoteAddress }: CallContext): ForwardedCall {

@@ -1,4 +1,5 @@
 /** One manager (store and dispatcher) and one device, in virtual time. */
+import { noStreams } from "../../support/no_streams.ts";
 import type { CoveyError } from "../../../api/errors.ts";
 import { CoveyError as Failure } from "../../../api/errors.ts";
 import type { TaskState } from "../../../api/task_state.ts";
@@ -168,6 +169,7 @@ export class Cluster {
     return {
       closed: connection.closed,
       close: () => connection.close(),
+      duplex: noStreams,
       async call<T>(method: string, request: unknown, more: CallOptions = {}) {
         await travel(more);
         return await connection.call<T>(method, request, more);
