@@ -17,7 +17,6 @@ import type {
   NetworkAssignmentKind,
 } from "./network_assignment.ts";
 import type { Node, NodeDescription } from "./node.ts";
-import type { PROTOCOL } from "./protocol.ts";
 import type { Task, TaskStatus } from "./task.ts";
 
 /** Names of the dispatcher's calls, as registered with the transport's router. All need a node certificate. */
@@ -41,7 +40,7 @@ export interface SessionRequest {
   SessionID?: string;
   /** What the agent calls itself from its start to its end, drawn at random; older agents do not. */
   Agent?: string;
-  /** See {@linkcode PROTOCOL}; 1 where it is not said. */
+  /** What the agent speaks (`protocol.ts`); 1 where it is not said. */
   Protocol?: number;
   Description: NodeDescription;
   /** The kinds of asks that the agent answers; one that says nothing answers none. */
