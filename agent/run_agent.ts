@@ -187,6 +187,7 @@ async function serve(
       Labels: options.labels,
       ...(options.dataPath !== "" && { DataPathAddr: options.dataPath }),
       AgentOnly: options.identityDir === undefined,
+      ...programOf(options),
       tlsInfo: () => tlsInfo(identity.current),
     },
     onTime: (time) => clock.tell(Date.parse(time)),
@@ -214,6 +215,11 @@ async function serve(
   await state.close();
   await Promise.all(executors.map((executor) => executor.close()));
   await networks?.close();
+}
+
+/** A manager's is exchanged with the manager. */
+function programOf({ identityDir, programVersion }: AgentOptionsFromFlags): { Program?: string } {
+  return identityDir === undefined && programVersion !== undefined ? { Program: programVersion } : {};
 }
 
 /** None where the launcher did not ask V8 for the means (`--expose-gc`). */
