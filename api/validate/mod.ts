@@ -8,7 +8,7 @@ export { parseNodeSpec } from "./node_spec.ts";
 export { parseNextVersion, parsePayloadSpec, parsePayloadUpdate, parseSealing } from "./payload_spec.ts";
 export { MAX_WRAPPED_LENGTH, parseSeals } from "./seals.ts";
 export { parseServiceSpec } from "./service_spec.ts";
-export { isObject, line, list, oneOf, quoted, record, type Shape, textUpTo } from "./shape.ts";
+export { integer, isObject, line, list, oneOf, quoted, record, type Shape, textUpTo } from "./shape.ts";
 export {
   forcesNewCluster,
   type MemberRequest,
@@ -17,5 +17,6 @@ export {
   parseUnlockRequest,
 } from "./swarm_request.ts";
 export { shownContainer } from "./shown_container.ts";
+export { checkStreamUse, parseStreamCall } from "./stream_request.ts";
 export { parseTaskStatus } from "./task_status.ts";
 export { parseVariablesChange, type VariablesChange } from "./variables_change.ts";
