@@ -89,6 +89,12 @@ export interface Router {
   ): Method;
 }
 
+/** Is told of each frame that leaves or arrives. */
+export interface Traffic {
+  /** `method` is that of the call that the frame is about, made by this end; `bytes` are without the length. */
+  frame(method: string | undefined, bytes: number): void;
+}
+
 /** One connection; calls in both directions share it. */
 export interface Connection {
   readonly peer: PeerIdentity | undefined;
@@ -110,6 +116,11 @@ export interface Connection {
   serverStream<T>(method: string, request: unknown, options?: CallOptions): AsyncIterable<T>;
   /** Sends items, gets one answer; if that comes early, `requests` is ended by its `return`. */
   clientStream<T>(method: string, requests: AsyncIterable<unknown>, options?: CallOptions): Promise<T>;
+  /**
+   * Expects a sign of life no more often than in so many milliseconds, here and at the other end: each costs bytes. A link
+   * that dies is noticed that much later. 0: as often as by default.
+   */
+  expectSilence(ms: number): void;
   /** Tells the other end why, fails what is open with `unavailable`, and releases the connection. */
   close(reason?: string): void;
 }
