@@ -21,6 +21,7 @@ import { openNetworks } from "./networks.ts";
 import type { AgentOptionsFromFlags } from "./options.ts";
 import { Meter } from "./meter.ts";
 import { readBootID, StateFolder } from "./state_folder.ts";
+import { TrafficCounter } from "./traffic.ts";
 import { Worker } from "./worker.ts";
 
 /** Version of the agent, shown where no engine has a version. */
@@ -163,10 +164,11 @@ async function serve(
   if (!state.isInClear) state.seal(await identity.keys().catch(() => []));
   const dependencies = new DependencyKeeper(state, () => identity.keys());
   await dependencies.load();
-  const meter = new Meter(clock, executors, () => systemClock.now());
+  const traffic = new TrafficCounter();
+  const meter = new Meter(clock, executors, () => systemClock.now(), () => traffic.totals);
   const agent = new Agent({
     metrics: () => meter.latest,
-    dialer: identityDialer(identity, clock),
+    dialer: identityDialer(identity, clock, traffic),
     executors,
     state,
     dependencies,
