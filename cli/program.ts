@@ -7,6 +7,7 @@ import { withoutTokens } from "../api/handed_token.ts";
 import { EndedError, ENDING_EXIT } from "./ending.ts";
 import { DEFAULT_HOST } from "./client.ts";
 import type { Context } from "./context.ts";
+import { agentCommands } from "./commands/agent.ts";
 import { backupCommands } from "./commands/backup.ts";
 import { doctorCommand } from "./commands/doctor.ts";
 import { cpCommand } from "./commands/cp.ts";
@@ -65,6 +66,7 @@ export async function runCovey(args: string[], context: Context): Promise<number
   payloadCommands(program, context);
   networkCommands(program, context);
   variableCommands(program, context);
+  agentCommands(program, context);
   backupCommands(program, context);
   doctorCommand(program, context);
   leaveCommand(program, context);

@@ -3,8 +3,6 @@
  * statuses they report. Runs on the leader; keeps nothing that the next leader could not rebuild from the store and from
  * the agents, which open new sessions.
  */
-import { clusterOf } from "../cluster/cluster_object.ts";
-import { toMs } from "../../api/duration.ts";
 import type { CancelTimer, Clock } from "../../api/clock.ts";
 import { timestamp } from "../../api/clock.ts";
 import {
@@ -18,6 +16,7 @@ import {
 } from "../../api/dispatcher.ts";
 import { sealID } from "../../api/dependency.ts";
 import { CoveyError } from "../../api/errors.ts";
+import { checkProtocol, PROTOCOL } from "../../api/protocol.ts";
 import { newID, type Random } from "../../api/random.ts";
 import { notLeading } from "../consensus/mod.ts";
 import { putSeal } from "../task/seals.ts";
@@ -28,6 +27,7 @@ import { AskTable, type Reach } from "./asks.ts";
 import { AssignmentHub } from "./assignment_hub.ts";
 import type { CallContext, Method } from "../../transport/mod.ts";
 import { callerHost, callerID } from "./call.ts";
+import { heartbeatPeriod } from "./heartbeat_period.ts";
 import { NodeKeeper } from "./node_keeper.ts";
 import { type Limited, NodeLimits } from "./node_limits.ts";
 import { Registration, SessionRate } from "./registration.ts";
@@ -44,12 +44,6 @@ import { type ReportedStatus, StatusWriter } from "./status_writer.ts";
 import { Twins } from "./twins.ts";
 import { Wakeup } from "./wakeup.ts";
 
-/** Heartbeat period where the cluster's settings name none. */
-const DEFAULT_HEARTBEAT_MS = 5000;
-/** The shortest period: agents that sent more often than this would flood by order of a setting. */
-const MIN_HEARTBEAT_MS = 100;
-/** A period is drawn from plus or minus this share of the setting, so that agents spread out. */
-const HEARTBEAT_JITTER = 0.1;
 /** Periods without a heartbeat after which a node is down. */
 const GRACE_PERIODS = 3;
 /** The same for nodes a new leader has not heard from yet: their agents have to find it first. */
@@ -62,6 +56,8 @@ export interface DispatcherOptions {
   random: Random;
   /** The managers that agents may connect to; call {@linkcode Dispatcher.refresh} when they change. */
   managers: () => WeightedPeer[];
+  /** What this manager speaks; default {@linkcode PROTOCOL}. */
+  protocol?: number;
   /** PEM of the trust root; call {@linkcode Dispatcher.refresh} when it changes. */
   rootCA: () => string;
 }
@@ -120,7 +116,7 @@ export class Dispatcher {
       this.#graceTimers.delete(nodeID);
       this.#nodes.down(nodeID, otherwise);
     };
-    this.#graceTimers.set(nodeID, this.#options.clock.setTimer(periods * this.#period(), expire));
+    this.#graceTimers.set(nodeID, this.#options.clock.setTimer(periods * this.#period(nodeID), expire));
   }
 
   /** This manager leads no longer: all streams end with `unavailable`, and node states stay as they are. */
@@ -325,6 +321,7 @@ export class Dispatcher {
   async #register(request: SessionRequest, caller: CallContext): Promise<Registration> {
     const nodeID = callerID(caller);
     this.#checkLeading();
+    checkProtocol(request.Protocol ?? 1, this.#options.protocol ?? PROTOCOL);
     if (!this.#options.store.get("nodes", nodeID)) {
       throw new CoveyError("not_found", `Cannot open a session: node ${nodeID} is not in the cluster`);
     }
@@ -395,7 +392,7 @@ export class Dispatcher {
   }
 
   #expectHeartbeat(registration: Registration): number {
-    const period = this.#period();
+    const period = this.#period(registration.nodeID);
     registration.expect(GRACE_PERIODS * period, () => {
       const reason = `node ${registration.nodeID} sent no heartbeat in ${GRACE_PERIODS * period} ms`;
       this.#end(registration, new CoveyError("not_found", `Cannot go on with the session: ${reason}`));
@@ -412,12 +409,8 @@ export class Dispatcher {
     }
   }
 
-  /** Milliseconds until the next heartbeat, drawn anew each time. */
-  #period(): number {
-    const { store, random } = this.#options;
-    const setting = clusterOf(store)?.Spec.Dispatcher.HeartbeatPeriod;
-    const period = setting ? Math.max(MIN_HEARTBEAT_MS, toMs(setting)) : DEFAULT_HEARTBEAT_MS;
-    return Math.round(period * (1 + HEARTBEAT_JITTER * (2 * random.float() - 1)));
+  #period(nodeID: string): number {
+    return heartbeatPeriod(this.#options.store, nodeID, this.#options.random);
   }
 
   #message(registration: Registration): SessionMessage | undefined {

@@ -64,6 +64,10 @@ export class Cluster {
   keys: string[] = [];
   /** What the device says of itself where a swap is judged; undefined: nothing stands against it. */
   facts: Partial<DeviceFacts> | undefined;
+  /** What the agent and the manager speak, where they do not speak the same. */
+  protocols: { agent?: number; manager?: number } = {};
+  /** Whether the device's clock can be gone by. */
+  knowsTime = true;
   agent!: Agent;
   state!: LocalState;
 
@@ -75,7 +79,7 @@ export class Cluster {
   }
 
   async startManager(): Promise<void> {
-    this.dispatcher = (await testDispatcher(this.store, this.clock)).dispatcher;
+    this.dispatcher = (await testDispatcher(this.store, this.clock, this.protocols.manager)).dispatcher;
     this.reachable = true;
   }
 
@@ -100,7 +104,9 @@ export class Cluster {
       managers: ["10.0.0.1:2377"],
       facts: FACTS,
       deviceFacts: () => Promise.resolve(deviceFacts(this.clock.now(), this.facts)),
+      knowsTime: () => this.knowsTime,
       bootID,
+      ...(this.protocols.agent !== undefined && { protocol: this.protocols.agent }),
       onState: (state, error) => this.states.push({ state, error }),
     });
     this.agent.start();
