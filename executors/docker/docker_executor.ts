@@ -24,6 +24,7 @@ import type {
 import { NO_DEPENDENCIES } from "../executor.ts";
 import { defaultShim } from "../default_shim.ts";
 import { MemoryFolder } from "../memory_folder.ts";
+import type { PortConnector } from "../port_connector.ts";
 import { sweepEach } from "../sweep_each.ts";
 import { checkContainerTask, LABEL_NODE_ID, LABEL_TASK_ID } from "./container_config.ts";
 import { fileName } from "./container_files.ts";
@@ -53,11 +54,14 @@ class DockerExecutor implements Executor, Sweeper, Reloader, LogSource, OverlayE
   readonly runtime = RUNTIME_CONTAINER;
   readonly capabilities = ["sweep", "reload", "logs", "overlay", "enter"] as const;
   readonly #node: EngineNode;
+  readonly #stateDir: string;
+  #ports: PortConnector | undefined;
 
   constructor(
     context: ExecutorContext,
     { socket, shim = defaultShim(), clock = systemClock }: DockerOptions,
   ) {
+    this.#stateDir = context.stateDir;
     const engine = new EngineClient(socket);
     const keeper = new ImageKeeper(engine, clock, `${context.stateDir}/images.json`);
     this.#node = {
@@ -186,11 +190,25 @@ class DockerExecutor implements Executor, Sweeper, Reloader, LogSource, OverlayE
     const at = { engine, shim, containerID: String(handle.data.ContainerID) };
     if (use.Kind === "exec") yield* inside.execInContainer(at, use, input, signal);
     else if (use.Kind === "copy") yield* inside.copyOfContainer(at, use, input, signal);
-    else throw new CoveyError("unimplemented", "Cannot forward a port");
+    else {
+      const { State } = await engine.call<ContainerInspect>("GET", `/containers/${at.containerID}/json`, {
+        signal,
+      });
+      const { PortConnector } = await import("../port_connector.ts");
+      this.#ports ??= new PortConnector({ shim, stateDir: this.#stateDir, clock: this.#node.clock });
+      yield* this.#ports.forward(
+        task,
+        use.Port,
+        ["container", at.containerID, String(State.Pid)],
+        input,
+        signal,
+      );
+    }
   }
 
   async close(): Promise<void> {
     this.#node.images.close();
+    await this.#ports?.close();
     await this.#node.events.close();
     this.#node.engine.close();
   }

@@ -57,7 +57,7 @@ enter_task() {
     copy-*) take_copy && apply_rules ;;
     *) refuse request "no kind: $kind" ;;
   esac
-  find_spaces
+  find_spaces mnt net
   [ -z "$base" ] || join_groups
   [ -z "$memory" ] || [ -n "$base" ] || ulimit -v "$((memory / 1024))" 2>/dev/null
   become_inside
@@ -95,11 +95,13 @@ take_copy() {
   unset IFS
 }
 
-# Sets spaces to the command that enters what the task sees of the device, if that is not what we see; with separators.
+# find_spaces KIND...: sets spaces to the command that enters what the task sees of the device (`mnt`: its file systems, `net`: its
+# addresses), if that is not what we see; with separators.
 find_spaces() {
   spaces=
+  wanted=$*
   set --
-  for space in mnt net; do
+  for space in $wanted; do
     theirs=$(readlink "/proc/$leader/ns/$space" 2>/dev/null) || continue
     [ "$theirs" = "$(readlink "/proc/self/ns/$space")" ] || set -- "$@" "--$space"
   done

@@ -26,6 +26,7 @@
 #   shim.sh reach STATE ID PID NAME  signals the process group that PID leads, if it is the task's
 #   shim.sh strike CONTAINER PID NAME  signals the process group that PID leads, if it is the container's
 #   shim.sh resize STATE ID PID ROWS COLUMNS  tells the terminal of what `enter` started how large it is
+#   shim.sh connect STATE SLOT DENO PORT SERVICE ...  leads to a port of a task, as shim_connect.sh says
 #   shim.sh may KIND SERVICE
 #                          answers whether the device lets somebody get at the inside of the service's tasks
 #   shim.sh keep STATE ID PART NAME MODE UID GID
@@ -570,6 +571,14 @@ case $1 in
     shift
     "$verb"_task "$@"
     ;;
+  connect)
+    # shellcheck source=shim_enter.sh
+    . "${0%/*}/shim_enter.sh"
+    # shellcheck source=shim_connect.sh
+    . "${0%/*}/shim_connect.sh"
+    shift
+    connect_task "$@"
+    ;;
   container)
     # shellcheck source=shim_container.sh
     . "${0%/*}/shim_container.sh"
@@ -577,7 +586,7 @@ case $1 in
     judge_container "$@"
     ;;
   *)
-    echo "usage: shim.sh serve STATE [once] | describe [STATE] | measure STATE | facts | container | enter | reach | resize | strike | may | keep | forget | kept" >&2
+    echo "usage: shim.sh serve STATE [once] | describe [STATE] | measure STATE | facts | container | enter | reach | resize | strike | connect | may | keep | forget | kept" >&2
     exit 2
     ;;
 esac
