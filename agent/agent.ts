@@ -68,6 +68,8 @@ export interface AgentOptions {
   bootID?: string;
   /** What a swap of tasks is judged by; without it, nothing on the device stands against one. */
   deviceFacts?: () => Promise<DeviceFacts>;
+  /** See `WorkerOptions`. */
+  knowsTime?: () => boolean;
   /** The managers that the cluster tells of, HOST:PORT each: at first, and whenever they change. */
   onManagers?: (addresses: string[]) => void;
   /** A manager's time, authenticated; RFC 3339. */
@@ -105,7 +107,7 @@ export class Agent {
   constructor(options: AgentOptions) {
     this.#options = options;
     this.#name = newID(options.random);
-    this.#reporter = new StatusReporter(options.clock);
+    this.#reporter = new StatusReporter(options.clock, (taskID) => this.#worker.statusesAccepted(taskID));
     this.#managers = new Managers(options.random, options.managers);
     this.#backoff = sessionBackoff(options.random);
     this.#dependencies = options.dependencies ?? new DependencyKeeper(options.state);
@@ -117,6 +119,7 @@ export class Agent {
       networks: options.networks,
       bootID: options.bootID ?? "",
       ...(options.deviceFacts && { deviceFacts: options.deviceFacts }),
+      ...(options.knowsTime && { knowsTime: options.knowsTime }),
       node: async () => this.#description ?? await this.#describe(this.#abort.signal),
       onStatus: (taskID, status) => this.#reporter.report(taskID, status),
     });
@@ -224,11 +227,11 @@ export class Agent {
 
   #events(address: string, onOpen: () => void): SessionEvents {
     return {
-      onRegistered: (message, send, renew, sendLogs) => {
+      onRegistered: (message, { send, renew, sendLogs, openStream }) => {
         onOpen();
         this.#renewSeals = renew;
         this.#registered(address, message, send);
-        this.#asks.connect(sendLogs);
+        this.#asks.connect(sendLogs, openStream);
       },
       onMessage: (message) => this.#takeMessage(message),
       onTime: (time) => this.#options.onTime?.(time),

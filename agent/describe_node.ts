@@ -123,6 +123,7 @@ function merge(
     Facts: Object.assign(known, ...all.map((part) => part.Facts ?? {})),
     ...(reloads.length > 0 ? { Reloads: reloads } : {}),
     Swaps: true,
+    Schedules: true,
     ...(facts.AgentOnly ? { AgentOnly: true } : {}),
     ...(tlsInfo ? { TLSInfo: tlsInfo } : {}),
   };

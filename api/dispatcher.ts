@@ -9,6 +9,7 @@ import {
   type NodeSeal,
 } from "./dependency.ts";
 import type { LogAsk } from "./logs.ts";
+import type { StreamAsk } from "./streams.ts";
 import type { NodeMetrics } from "./node_metrics.ts";
 import type {
   AssignedNetwork,
@@ -33,6 +34,8 @@ export const DISPATCHER_METHODS = {
   publishLogs: "dispatcher.publishLogs",
   /** Unary: {@linkcode RenewSealsRequest} to {}. */
   renewSeals: "dispatcher.renewSeals",
+  /** Duplex: a stream that was asked for, `StreamCall`; pieces of bytes both ways. */
+  stream: "dispatcher.stream",
 } as const;
 
 /** Opens a session. An ID of an earlier session keeps that session, if the manager still knows it. */
@@ -48,10 +51,10 @@ export interface SessionRequest {
 }
 
 /** What a manager asks of a node besides running its tasks. */
-export type Ask = LogAsk;
+export type Ask = LogAsk | StreamAsk;
 
 /** The kinds of asks that there are. */
-export const ASK_KINDS: readonly Ask["Kind"][] = ["logs"];
+export const ASK_KINDS: readonly Ask["Kind"][] = ["logs", "stream"];
 
 /** A manager an agent may connect to. */
 export interface WeightedPeer {

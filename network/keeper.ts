@@ -19,7 +19,15 @@ import type { OverlayNetworks, ReadyNetwork } from "../executors/executor.ts";
 import { Askers, type TasksHere } from "./askers.ts";
 import type { NetworkHelper } from "./helper_client.ts";
 import { NodeNetworks } from "./node_networks.ts";
-import { type HelperRequest, nameserverOf, networkDevice, planKept, planNetwork, planRules } from "./plan.ts";
+import {
+  type HelperRequest,
+  nameserverOf,
+  networkDevice,
+  planKept,
+  planNetwork,
+  planRules,
+  wholeRules,
+} from "./plan.ts";
 
 const log = getLogger(["covey", "network"]);
 
@@ -227,8 +235,7 @@ export class NetworkKeeper implements OverlayNetworks {
         failed.push(error);
       }
     }
-    const rules = planRules(this.told, this.askers.refresh());
-    await this.#ask("rules", rules).catch((error) => {
+    await this.#askRules().catch((error) => {
       failed.push(error);
       this.#say("the rules", error);
     });
@@ -239,6 +246,27 @@ export class NetworkKeeper implements OverlayNetworks {
       });
     }
     return failed.length === 0;
+  }
+
+  /** Of a change only what it changes is loaded: one service's rules, whatever else there is. */
+  async #askRules(): Promise<void> {
+    const planned = planRules(this.told, this.askers.refresh()), frame = planned.frame.join(" ");
+    const { helper } = this.#options, done = this.#done, isFramed = done.get("rules") === frame;
+    const parts = [...planned.serving].map(([key, words]) => ({ key, words, text: words.join(" ") }));
+    const asked = { key: "askers", words: planned.askers, text: planned.askers.join(" ") };
+    const changed = parts.filter(({ key, text }) => done.get(key) !== text);
+    if (isFramed && changed.length === 0 && done.get("askers") === asked.text) return;
+    // What was left half done is not what it was before.
+    done.delete("rules");
+    if (!isFramed) {
+      const { verb, words } = wholeRules(planned);
+      await helper.ask(verb, words);
+    } else {
+      if (done.get("askers") !== asked.text) await helper.ask("askers", asked.words);
+      if (changed.length > 0) await helper.ask("serve", changed.flatMap(({ words }) => words));
+    }
+    for (const { key, text } of [...parts, asked]) done.set(key, text);
+    done.set("rules", frame);
   }
 
   /** Without a network the node needs nothing at all. */

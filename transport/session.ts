@@ -31,7 +31,7 @@ import {
   VALUE_OVERHEAD_BYTES,
 } from "./limits.ts";
 import { type CallLink, OutgoingCall } from "./outgoing_call.ts";
-import { callClientStream, callServerStream, callUnary } from "./outgoing_streams.ts";
+import { callClientStream, callDuplex, callServerStream, callUnary } from "./outgoing_streams.ts";
 import { Outbox } from "./outbox.ts";
 import type { BytePipe } from "./pipe.ts";
 import { ServedCall } from "./served_call.ts";
@@ -145,6 +145,15 @@ export class Session implements Connection, CallLink, Guest {
     options: CallOptions = {},
   ): Promise<T> {
     return callClientStream(this, method, requests, options) as Promise<T>;
+  }
+
+  duplex<T>(
+    method: string,
+    request: unknown,
+    requests: AsyncIterable<unknown>,
+    options: CallOptions = {},
+  ): AsyncIterable<T> {
+    return callDuplex(this, method, request, requests, options) as AsyncIterable<T>;
   }
 
   /** Whether a call of the other end is open. */

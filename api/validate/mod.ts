@@ -1,4 +1,5 @@
 export { type ClusterSpecChanges, mergeClusterSpec, parseClusterSpec } from "./cluster_spec.ts";
+export { fieldNames, fieldsOfBody } from "./field_names.ts";
 export { parseLogPush } from "./log_push.ts";
 export { ENGINE_NETWORK_ID, networkMissing } from "./network_shape.ts";
 export { parseNetworkSpec } from "./network_spec.ts";
@@ -16,5 +17,6 @@ export {
   parseUnlockRequest,
 } from "./swarm_request.ts";
 export { shownContainer } from "./shown_container.ts";
+export { checkStreamUse, parseStreamCall } from "./stream_request.ts";
 export { parseTaskStatus } from "./task_status.ts";
 export { parseVariablesChange, type VariablesChange } from "./variables_change.ts";

@@ -38,6 +38,7 @@ import {
   checkSeals,
   checkSessionRequest,
   checkStatusUpdate,
+  checkStreamCall,
 } from "./requests.ts";
 import { type ReportedStatus, StatusWriter } from "./status_writer.ts";
 import { Twins } from "./twins.ts";
@@ -172,6 +173,11 @@ export class Dispatcher {
         access: "node",
         handler: (request, caller) => this.#renewSeals(request, caller),
       },
+      [DISPATCHER_METHODS.stream]: {
+        kind: "duplex",
+        access: "node",
+        handler: (request, fromNode, caller) => this.#stream(request, fromNode, caller),
+      },
     };
   }
 
@@ -275,6 +281,17 @@ export class Dispatcher {
     const push = checkLogPush(value);
     const { nodeID } = this.#registered(push.SessionID, caller);
     return await this.#asks.take(nodeID, push, caller.signal);
+  }
+
+  async *#stream(
+    value: unknown,
+    fromNode: AsyncIterableIterator<unknown>,
+    caller: CallContext,
+  ): AsyncGenerator<unknown, void> {
+    this.#count(caller, "streams");
+    const { SessionID, StreamID } = checkStreamCall(value);
+    const { nodeID } = this.#registered(SessionID, caller);
+    yield* this.#asks.join(nodeID, StreamID, fromNode, caller.signal);
   }
 
   /** A node whose key was renewed wraps the keys of its secrets for the new one: nobody else has them, or could be believed. */
@@ -447,7 +464,7 @@ function isNews(sent: SessionMessage, next: SessionMessage): boolean {
     m.Node.Role,
     m.Node.Certificate,
     // How far an answer has come is told with what else there is to tell.
-    m.Asks?.map(({ After: _, Tail: __, ...ask }) => ask),
+    m.Asks?.map((ask) => ask.Kind === "logs" ? { ...ask, After: 0, Tail: 0 } : ask),
   ];
   return JSON.stringify(parts(sent)) !== JSON.stringify(parts(next));
 }

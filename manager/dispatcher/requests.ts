@@ -11,6 +11,7 @@ import {
 } from "../../api/dispatcher.ts";
 import { CoveyError, type FieldProblem } from "../../api/errors.ts";
 import type { LogPush } from "../../api/logs.ts";
+import type { StreamCall } from "../../api/streams.ts";
 import { parseNodeMetrics } from "../../api/node_metrics.ts";
 import {
   integer,
@@ -19,6 +20,7 @@ import {
   MAX_WRAPPED_LENGTH,
   parseLogPush,
   parseNodeDescription,
+  parseStreamCall,
   parseTaskStatus,
   record,
   type Shape,
@@ -119,4 +121,12 @@ export function checkLogPush(value: unknown): LogPush {
   const push = parseLogPush(value, problems);
   if (problems.length > 0) throw CoveyError.invalid("take logs", problems);
   return push as LogPush;
+}
+
+/** Checks what an agent's call for a stream begins with. */
+export function checkStreamCall(value: unknown): StreamCall {
+  const problems: FieldProblem[] = [];
+  const call = parseStreamCall(value, problems);
+  if (problems.length > 0) throw CoveyError.invalid("open a stream", problems);
+  return call as StreamCall;
 }

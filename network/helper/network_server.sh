@@ -21,6 +21,8 @@
 #   addresses VNI ADDR/BITS...                all addresses of the bridge, the one with the subnet's mask first
 #   table VNI ADDR@HOST...                    all addresses that are elsewhere, and where
 #   rules [node:VNI:ADDR | dns:ADDR | from:ADDR:PLACE | vip:ADDR:ADDR,... | port:PROTOCOL:PORT:TARGET:ADDR,...]...    all of them
+#   serve [vip:ADDR:ADDR,... | port:PROTOCOL:PORT:TARGET:ADDR,...]...    who serves now, of what the rules have already
+#   askers [from:ADDR:PLACE]...               all who ask for names, for rules that are there
 #   keep VNI...                               removes all other networks
 #   leave                                     removes everything
 set -u
@@ -183,14 +185,34 @@ table() {
   printf '%s\n' "$steps" | sed -n 's/^ip //p' | ip -n "$space" -batch - || exit 1
 }
 
-rules() {
+# make_rules PART RULE...: sets made to what nft is to load.
+make_rules() {
+  part=$1
+  shift
   for each in "$@"; do
     case $each in *[!a-z0-9.:,]*) fail "no rule: $each" ;; esac
   done
-  made=$(printf '%s\n' "$@" | awk -v link=$SPACE_SIDE -v names=$HOST_SIDE -f "$here/rules.awk") || fail "$made"
+  made=$(printf '%s\n' "$@" | awk -v link=$SPACE_SIDE -v names=$HOST_SIDE -v part="$part" -f "$here/rules.awk") || fail "$made"
+}
+
+load_inside() { printf '%s\n' "$made" | sed -n 's/^inside //p' | inside nft -f -; }
+
+serve() {
+  [ $# -gt 0 ] || fail "nothing to serve"
+  make_rules serve "$@"
+  load_inside
+}
+
+askers() {
+  make_rules askers "$@"
+  load_inside
+}
+
+rules() {
+  make_rules '' "$@"
   if [ $# -gt 0 ]; then ensure_space; fi
   [ -e "/run/netns/$space" ] || return 0
-  printf '%s\n' "$made" | sed -n 's/^inside //p' | inside nft -f - || exit 1
+  load_inside || exit 1
   case " $*" in
     *" port:"*) open_host && printf '%s\n' "$made" | sed -n 's/^host //p' | nft -f - || exit 1 ;;
     *) close_host ;;
@@ -253,7 +275,7 @@ set -f
 while read -r verb number words; do
   is_number "$number" 9007199254740 || continue
   case $verb in
-    probe | network | addresses | table | rules | keep | leave) ;;
+    probe | network | addresses | table | rules | serve | askers | keep | leave) ;;
     *) echo "$number error no such verb"; continue ;;
   esac
   # shellcheck disable=SC2086 # a list of words

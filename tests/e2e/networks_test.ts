@@ -164,7 +164,7 @@ function checkUpdate(hosts: NetworkHosts): void {
 async function checkRestart(hosts: NetworkHosts): Promise<void> {
   const container = hosts.container(1, "web"),
     namesOf = () => words(hosts.inside(1, "web", lookup("tasks.web")));
-  await hosts.stopAgent(1);
+  await hosts.kill(1);
   const isServed = () => answered(hosts, 1, `http://${hosts.network.address(1)}:8080`, 20) === 20;
   assert.ok(isServed(), "without an agent");
   hosts.startAgent(1);

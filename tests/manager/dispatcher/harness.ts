@@ -129,6 +129,12 @@ export class DirectConnection {
     }
   }
 
+  // deno-lint-ignore require-yield -- no test opens streams over it
+  async *duplex<T>(method: string): AsyncGenerator<T> {
+    this.#check(method);
+    await Promise.reject(new CoveyError("unimplemented", `Cannot open ${method}`));
+  }
+
   close(): void {
     this.#end(undefined);
   }
