@@ -20,6 +20,7 @@ import { Askers, type TasksHere } from "./askers.ts";
 import type { NetworkHelper } from "./helper_client.ts";
 import { NodeNetworks } from "./node_networks.ts";
 import { type HelperRequest, nameserverOf, networkDevice, planKept, planNetwork, planRules } from "./plan.ts";
+import { planJoin, planTasks, programRules, programsIn, type TaskHere } from "./task_spaces.ts";
 
 const log = getLogger(["covey", "network"]);
 
@@ -32,6 +33,7 @@ const READY_LIMIT_MS = 10_000;
 
 /** What keeps the networks needs. */
 export interface NetworkKeeperOptions {
+  nodeID: string;
   helper: NetworkHelper;
   clock: Clock;
   /** The node's own address for the networks; empty: none was named. */
@@ -54,6 +56,9 @@ export class NetworkKeeper implements OverlayNetworks {
   readonly #backoff = new Backoff(RETRY_PAUSE);
   readonly #said = new SayOnce();
   readonly #failures = new Map<string, CoveyError>();
+  /** Programs in networks, by their tasks, and why one of them is not in there yet. */
+  readonly #programs = new Map<string, TaskHere>();
+  readonly #notJoined = new Map<string, CoveyError>();
   #news = Promise.withResolvers<void>();
   #running: Promise<void> | undefined;
   #saving: Promise<void> = Promise.resolve();
@@ -62,6 +67,7 @@ export class NetworkKeeper implements OverlayNetworks {
   #isUsed = false;
   #isClosed = false;
   #isAble = false;
+  #isSwept = true;
   /** What the host was found to lack, and when. */
   #lacks: { error: CoveyError; at: number } | undefined;
   #cancelRetry: CancelTimer | undefined;
@@ -73,6 +79,7 @@ export class NetworkKeeper implements OverlayNetworks {
 
   /** Takes up what an earlier agent was told. */
   async load(): Promise<void> {
+    this.#isSwept = false;
     const text = await this.#options.storage.load();
     if (text === undefined) return;
     try {
@@ -135,6 +142,29 @@ export class NetworkKeeper implements OverlayNetworks {
       const cancel = clock.setTimer(left, resolve);
       await orAbort(Promise.race([promise, this.#news.promise]), signal).finally(cancel);
     }
+  }
+
+  /** See {@linkcode OverlayNetworks}. */
+  async join(task: TaskHere, signal: AbortSignal): Promise<string> {
+    this.#programs.set(task.ID, task);
+    for (const { NetworkID } of task.NetworkAttachments ?? []) await this.ready(NetworkID, signal);
+    const failure = this.#notJoined.get(task.ID);
+    if (failure !== undefined) throw failure;
+    return this.#options.nodeID;
+  }
+
+  /** See {@linkcode OverlayNetworks}. */
+  resume(task: TaskHere): void {
+    this.#programs.set(task.ID, task);
+    this.#program();
+  }
+
+  /** See {@linkcode OverlayNetworks}. */
+  async part(taskID: string): Promise<void> {
+    if (!this.#programs.delete(taskID)) return;
+    await this.settled();
+    this.#done.delete(joinKey(taskID));
+    await this.#options.helper.ask("part", [taskID]);
   }
 
   /** Removes everything that the node has of networks, as it leaves its cluster. */
@@ -227,7 +257,11 @@ export class NetworkKeeper implements OverlayNetworks {
         failed.push(error);
       }
     }
-    const rules = planRules(this.told, this.askers.refresh());
+    const programs = programsIn(this.#options.tasks());
+    await this.#sweep(programs).catch((error) => failed.push(error));
+    for (const task of this.#programs.values()) await this.#joinOnce(task, failed);
+    const more = programRules(this.told, programs);
+    const rules = planRules(this.told, this.askers.refresh(), more);
     await this.#ask("rules", rules).catch((error) => {
       failed.push(error);
       this.#say("the rules", error);
@@ -239,6 +273,28 @@ export class NetworkKeeper implements OverlayNetworks {
       });
     }
     return failed.length === 0;
+  }
+
+  /** Removes, once, the namespaces of tasks that an earlier agent did not live to remove. */
+  async #sweep(programs: readonly TaskHere[]): Promise<void> {
+    if (this.#isSwept) return;
+    const { verb, words } = planTasks(programs);
+    await this.#options.helper.ask(verb, words);
+    this.#isSwept = true;
+  }
+
+  /** A task waits whose networks are not there yet. */
+  async #joinOnce(task: TaskHere, failed: CoveyError[]): Promise<void> {
+    if (!task.NetworkAttachments?.every(({ NetworkID }) => this.#ready.has(NetworkID))) return;
+    try {
+      await this.#ask(joinKey(task.ID), planJoin(this.told, task));
+      this.#notJoined.delete(task.ID);
+    } catch (thrown) {
+      const error = CoveyError.from(thrown);
+      const text = `Cannot attach task ${task.ID} to its networks: ${error.message}`;
+      this.#notJoined.set(task.ID, new CoveyError("unavailable", text, { retryable: true }));
+      failed.push(error);
+    }
   }
 
   /** Without a network the node needs nothing at all. */
@@ -278,6 +334,9 @@ export class NetworkKeeper implements OverlayNetworks {
     }
   }
 }
+
+/** No network's ID has a blank. */
+const joinKey = (taskID: string) => `join ${taskID}`;
 
 function notReady(
   network: AssignedNetwork | undefined,

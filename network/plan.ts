@@ -5,7 +5,7 @@ import type { NodeNetworks } from "./node_networks.ts";
 
 /** A request to the helper: its verb, and its words. */
 export interface HelperRequest {
-  verb: "network" | "addresses" | "table" | "rules" | "keep";
+  verb: "network" | "addresses" | "table" | "rules" | "keep" | "join" | "tasks";
   words: string[];
 }
 
@@ -51,10 +51,14 @@ export function planNetwork(told: NodeNetworks, network: AssignedNetwork, dataPa
   ];
 }
 
-/** All rules of the node; none where it has no networks. `askers`: who asks for names, and by which address that is heard. */
+/**
+ * All rules of the node; none where it has no networks. `askers`: who asks for names, and by which address that is heard; `more`:
+ * what programs need.
+ */
 export function planRules(
   told: NodeNetworks,
   askers: readonly { address: string; place: string }[],
+  more: readonly string[] = [],
 ): HelperRequest {
   if (told.isEmpty) return { verb: "rules", words: [] };
   const words = askers.map(({ address, place }) => `from:${address}:${place}`);
@@ -66,7 +70,7 @@ export function planRules(
     words.push(`node:${vni}:${own}`);
     for (const service of told.services(network.ID)) words.push(...serviceRules(service, network));
   }
-  return { verb: "rules", words };
+  return { verb: "rules", words: [...words, ...more] };
 }
 
 /** Which networks there shall be. */
