@@ -100,6 +100,8 @@ Deno.test("Names: an address is its task's or its service's", () => {
 Deno.test("Names: who asks is in all networks of its task, and never in the ingress network", () => {
   const all = told();
   const task = {
+    ID: "t",
+    Spec: { Runtime: "container" },
     NetworkAttachments: [
       { NetworkID: "i", Addresses: ["10.0.0.9/24"] },
       { NetworkID: "b", Addresses: ["10.0.2.5/24"] },

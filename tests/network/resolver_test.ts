@@ -6,6 +6,7 @@ import { systemRandom } from "../../api/random.ts";
 import { Askers } from "../../network/askers.ts";
 import { NodeNetworks } from "../../network/node_networks.ts";
 import { Resolver } from "../../network/resolver.ts";
+import { askOverTCP } from "../../network/tcp_questions.ts";
 
 /** Asks of a loopback address: in place of a place of the link's range. */
 class Loopback extends Askers {
@@ -144,3 +145,35 @@ async function read(connection: Deno.Conn, length: number): Promise<Uint8Array> 
   }
   return bytes;
 }
+
+Deno.test("Resolver: other names are asked for over TCP where the sandbox lets it do nothing else; who says nonsense is passed over", async () => {
+  const question = new Uint8Array([7, 9, 1, 0]),
+    answers: Uint8Array[][] = [
+      [new Uint8Array([0]), new Uint8Array([3, 7, 9]), new Uint8Array([0, 255])],
+      [],
+      [new Uint8Array([1, 0, 0])],
+    ];
+  const got: (Uint8Array | undefined)[] = [];
+  for (const pieces of answers) {
+    const server = Deno.listen({ hostname: LOOPBACK, port: 0 });
+    const served = server.accept().then(async (connection) => {
+      assert.deepEqual(await read(connection, 6), new Uint8Array([0, 4, ...question]));
+      for (const piece of pieces) await connection.write(piece);
+      connection.close();
+    });
+    const { port } = server.addr as Deno.NetAddr;
+    got.push(await askOverTCP(LOOPBACK, port, question, new AbortController().signal));
+    await served;
+    server.close();
+  }
+  assert.deepEqual(got, [new Uint8Array([7, 9, 0]), undefined, undefined]);
+  const silent = Deno.listen({ hostname: LOOPBACK, port: 0 }), late = new AbortController();
+  const accepted = silent.accept();
+  const asking = askOverTCP(LOOPBACK, (silent.addr as Deno.NetAddr).port, question, late.signal);
+  const connection = await accepted;
+  late.abort();
+  assert.equal(await asking, undefined);
+  connection.close();
+  silent.close();
+  assert.equal(await askOverTCP(LOOPBACK, 1, question, new AbortController().signal), undefined);
+});

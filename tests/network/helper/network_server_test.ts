@@ -157,6 +157,51 @@ Deno.test({
   },
 });
 
+/** What a program in a namespace sees, and the test's own IDs of tasks. */
+const OWN = (task: string) => `nsenter --net=/run/netns/covey-testnode-${task}`;
+
+Deno.test({
+  name:
+    "Network helper: a program's namespace has its places, its way out and its names, and goes without a trace",
+  ignore: !isRoot, // networks are made by root only
+  fn: async () => {
+    const make = [
+      "network 4097 4789 0 - 02:42:0a:01:00:03",
+      "addresses 4097 10.1.0.1/24 10.1.0.3/32",
+      "network 4098 4789 0 - -",
+      "join one 10.1.0.1 10.1.0.1 4097@10.1.0.4/24 4098@10.2.0.4/24",
+      "join two - - 4097@10.1.0.5/24",
+      "rules node:4097:10.1.0.3 open:4097 closed:4098",
+    ];
+    const look =
+      `${
+        OWN("one")
+      } sh -c 'ip -br addr; ip -br link; ip route; cat /proc/sys/net/ipv4/ip_unprivileged_port_start'; ` +
+      `echo two; ${
+        OWN("two")
+      } ip route; cat /run/covey-names/covey-testnode-one; ${INSIDE} nft list ruleset; nft list ruleset`;
+    const { answers, seen } = await ask([...make, ...make], look);
+    assert.ok(answers.every((answer) => answer.startsWith("ok")), answers.join("\n"));
+    assert.match(seen, /eth0@\S+ .*10\.1\.0\.4\/24[^]*eth1@\S+ .*10\.2\.0\.4\/24/);
+    assert.match(seen, /02:42:0a:01:00:04/);
+    assert.match(seen, /default via 10\.1\.0\.1 dev eth0[^]*\n0\n/);
+    assert.doesNotMatch(seen.split("two\n")[1]!.split("nameserver")[0]!, /default/, "who has no way out");
+    assert.match(seen, /nameserver 10\.1\.0\.1\noptions ndots:0/);
+    assert.match(seen, /iifname "cvb1001" oifname != \{ "cvup", "cvb1001" \} drop/);
+    assert.match(seen, /iifname "cvb1002" oifname != "cvb1002" drop/);
+    assert.match(seen, /ip saddr 169\.254\.77\.2 masquerade/);
+    const there = "ls /run/netns; ls /run/covey-names; ip -br link";
+    const left = await ask([...make, "tasks two"], there);
+    assert.match(left.seen, /covey-testnode-two/);
+    assert.doesNotMatch(left.seen, /covey-testnode-one/);
+    for (const end of [["part one", "part two", "part three", "leave"], ["leave"]]) {
+      const gone = await ask([...make, ...end], there);
+      assert.ok(gone.answers.every((answer) => answer.startsWith("ok")), gone.answers.join("\n"));
+      assert.doesNotMatch(gone.seen, /covey-testnode|cv[plbx]/);
+    }
+  },
+});
+
 /** Each must be refused, and none may do anything. */
 const HOSTILE = [
   "network 4097 4789 0 - 02:42:0a:01:00:0g",
@@ -214,6 +259,29 @@ const HOSTILE = [
   "askers *",
   "make_rules serve",
   "load_inside",
+  "rules open:cvb1",
+  "rules closed:99999999",
+  "rules open:1:2",
+  "join",
+  "join one - -",
+  "join one - - 4097@10.0.0.1/24",
+  "join ../one - - 4097@10.0.0.1/24",
+  "join -one - - 4097@10.0.0.1/24",
+  "join a/b - - 4097@10.0.0.1/24",
+  `join ${"a".repeat(129)} - - 4097@10.0.0.1/24`,
+  "join one x - 4097@10.0.0.1/24",
+  "join one - $(id) 4097@10.0.0.1/24",
+  "join one - - 4097@10.0.0.1",
+  "join one - - 4097@10.0.0.1/24@2/3",
+  "join one - - 4097@10.0.0/24",
+  "join one - - x@10.0.0.1/24",
+  "part",
+  "part ../testnode",
+  "part .",
+  "part one two",
+  "tasks ../x",
+  "place eth0 10.0.0.1/24",
+  "need_task one",
   "keep all",
   "keep 4097 x",
   "run id",
@@ -249,6 +317,9 @@ Deno.test({
       "serve",
       "askers",
       "keep",
+      "join",
+      "part",
+      "tasks",
       "probe2",
       "",
     );
