@@ -19,7 +19,15 @@ import type { OverlayNetworks, ReadyNetwork } from "../executors/executor.ts";
 import { Askers, type TasksHere } from "./askers.ts";
 import type { NetworkHelper } from "./helper_client.ts";
 import { NodeNetworks } from "./node_networks.ts";
-import { type HelperRequest, nameserverOf, networkDevice, planKept, planNetwork, planRules } from "./plan.ts";
+import {
+  type HelperRequest,
+  nameserverOf,
+  networkDevice,
+  planKept,
+  planNetwork,
+  planRules,
+  wholeRules,
+} from "./plan.ts";
 import { planJoin, planTasks, programRules, programsIn, type TaskHere } from "./task_spaces.ts";
 
 const log = getLogger(["covey", "network"]);
@@ -260,9 +268,7 @@ export class NetworkKeeper implements OverlayNetworks {
     const programs = programsIn(this.#options.tasks());
     await this.#sweep(programs).catch((error) => failed.push(error));
     for (const task of this.#programs.values()) await this.#joinOnce(task, failed);
-    const more = programRules(this.told, programs);
-    const rules = planRules(this.told, this.askers.refresh(), more);
-    await this.#ask("rules", rules).catch((error) => {
+    await this.#askRules(programRules(this.told, programs)).catch((error) => {
       failed.push(error);
       this.#say("the rules", error);
     });
@@ -273,6 +279,28 @@ export class NetworkKeeper implements OverlayNetworks {
       });
     }
     return failed.length === 0;
+  }
+
+  /** Of a change only what it changes is loaded: one service's rules, whatever else there is. */
+  async #askRules(more: readonly string[]): Promise<void> {
+    const planned = planRules(this.told, this.askers.refresh(), more);
+    const frame = [...planned.fixed, ...planned.heads].join(" ");
+    const { helper } = this.#options, done = this.#done, isFramed = done.get("rules") === frame;
+    const parts = [...planned.serving].map(([key, words]) => ({ key, words, text: words.join(" ") }));
+    const asked = { key: "askers", words: planned.askers, text: planned.askers.join(" ") };
+    const changed = parts.filter(({ key, text }) => done.get(key) !== text);
+    if (isFramed && changed.length === 0 && done.get("askers") === asked.text) return;
+    // What was left half done is not what it was before.
+    done.delete("rules");
+    if (!isFramed) {
+      const { verb, words } = wholeRules(planned);
+      await helper.ask(verb, words);
+    } else {
+      if (done.get("askers") !== asked.text) await helper.ask("askers", asked.words);
+      if (changed.length > 0) await helper.ask("serve", changed.flatMap(({ words }) => words));
+    }
+    for (const { key, text } of [...parts, asked]) done.set(key, text);
+    done.set("rules", frame);
   }
 
   /** Removes, once, the namespaces of tasks that an earlier agent did not live to remove. */

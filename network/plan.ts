@@ -5,7 +5,7 @@ import type { NodeNetworks } from "./node_networks.ts";
 
 /** A request to the helper: its verb, and its words. */
 export interface HelperRequest {
-  verb: "network" | "addresses" | "table" | "rules" | "keep" | "join" | "tasks";
+  verb: "network" | "addresses" | "table" | "rules" | "serve" | "askers" | "keep" | "join" | "tasks";
   words: string[];
 }
 
@@ -51,6 +51,18 @@ export function planNetwork(told: NodeNetworks, network: AssignedNetwork, dataPa
   ];
 }
 
+/** The node's rules. */
+export interface PlannedRules {
+  /** What is as it is, whoever serves. */
+  fixed: string[];
+  /** Which addresses and ports there are, without who serves behind them. */
+  heads: string[];
+  /** Who serves, by network and service: each may be loaded by itself, what stands above only with everything. */
+  serving: Map<string, string[]>;
+  /** Who asks for names, and by which address that is heard: may be loaded by itself, too. */
+  askers: string[];
+}
+
 /**
  * All rules of the node; none where it has no networks. `askers`: who asks for names, and by which address that is heard; `more`:
  * what programs need.
@@ -59,18 +71,28 @@ export function planRules(
   told: NodeNetworks,
   askers: readonly { address: string; place: string }[],
   more: readonly string[] = [],
-): HelperRequest {
-  if (told.isEmpty) return { verb: "rules", words: [] };
-  const words = askers.map(({ address, place }) => `from:${address}:${place}`);
+): PlannedRules {
+  const fixed: string[] = [], heads: string[] = [], serving = new Map<string, string[]>();
+  if (told.isEmpty) return { fixed, heads, serving, askers: [] };
   for (const network of told.networks.values()) {
     const own = withoutMask(network.NodeAddress), vni = String(network.VNI);
-    if (!network.Ingress) words.push(`dns:${nameserverOf(network)}`);
+    if (!network.Ingress) fixed.push(`dns:${nameserverOf(network)}`);
     // Without an address of its own, answers would not come back by this node.
     if (own === undefined) continue;
-    words.push(`node:${vni}:${own}`);
-    for (const service of told.services(network.ID)) words.push(...serviceRules(service, network));
+    fixed.push(`node:${vni}:${own}`);
+    for (const service of told.services(network.ID)) {
+      const rules = serviceRules(service, network);
+      heads.push(...rules.map((rule) => rule.slice(0, rule.lastIndexOf(":"))));
+      if (rules.length > 0) serving.set(`${network.ID}/serve/${service.ServiceID}`, rules);
+    }
   }
-  return { verb: "rules", words: [...words, ...more] };
+  fixed.push(...more);
+  return { fixed, heads, serving, askers: askers.map(({ address, place }) => `from:${address}:${place}`) };
+}
+
+/** All of them in one request. */
+export function wholeRules({ fixed, serving, askers }: PlannedRules): HelperRequest {
+  return { verb: "rules", words: [...askers, ...fixed, ...[...serving.values()].flat()] };
 }
 
 /** Which networks there shall be. */

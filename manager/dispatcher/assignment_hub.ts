@@ -94,7 +94,8 @@ export class AssignmentHub {
     touched: Map<string, AssignmentStream>,
     { action, object: node, old }: Extract<Change, { table: "nodes" }>,
   ): void {
-    const places = this.#map.node(action === "remove" ? undefined : node, old);
+    const now = action === "remove" ? undefined : node, places = this.#map.node(now, old);
+    this.#tellOfServices(touched, this.#services.node(now, old));
     if (places.length === 0) return;
     this.#feed(touched, node.ID, (stream) => {
       stream.attach(networksOf(node));

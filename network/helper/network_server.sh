@@ -22,6 +22,8 @@
 #   table VNI ADDR@HOST...                    all addresses that are elsewhere, and where
 #   rules [node:VNI:ADDR | dns:ADDR | from:ADDR:PLACE | vip:ADDR:ADDR,... | port:PROTOCOL:PORT:TARGET:ADDR,... | open:VNI |
 #         closed:VNI]...                      all of them
+#   serve [vip:ADDR:ADDR,... | port:PROTOCOL:PORT:TARGET:ADDR,...]...    who serves now, of what the rules have already
+#   askers [from:ADDR:PLACE]...               all who ask for names, for rules that are there
 #   keep VNI...                               removes all other networks
 #   join TASK GATEWAY|- NAMES|- VNI@ADDR/BITS...    a network namespace covey-NODE-TASK for a program, with a device in each network,
 #                                             the way out, and a file with who is asked for names, which the program's shim lays
@@ -197,14 +199,34 @@ table() {
   printf '%s\n' "$steps" | sed -n 's/^ip //p' | ip -n "$space" -batch - || exit 1
 }
 
-rules() {
+# make_rules PART RULE...: sets made to what nft is to load.
+make_rules() {
+  part=$1
+  shift
   for each in "$@"; do
     case $each in *[!a-z0-9.:,]*) fail "no rule: $each" ;; esac
   done
-  made=$(printf '%s\n' "$@" | awk -v link=$SPACE_SIDE -v names=$HOST_SIDE -f "$here/rules.awk") || fail "$made"
+  made=$(printf '%s\n' "$@" | awk -v link=$SPACE_SIDE -v names=$HOST_SIDE -v part="$part" -f "$here/rules.awk") || fail "$made"
+}
+
+load_inside() { printf '%s\n' "$made" | sed -n 's/^inside //p' | inside nft -f -; }
+
+serve() {
+  [ $# -gt 0 ] || fail "nothing to serve"
+  make_rules serve "$@"
+  load_inside
+}
+
+askers() {
+  make_rules askers "$@"
+  load_inside
+}
+
+rules() {
+  make_rules '' "$@"
   if [ $# -gt 0 ]; then ensure_space; fi
   [ -e "/run/netns/$space" ] || return 0
-  printf '%s\n' "$made" | sed -n 's/^inside //p' | inside nft -f - || exit 1
+  load_inside || exit 1
   case " $*" in
     *" port:"* | *" open:"*) open_host && printf '%s\n' "$made" | sed -n 's/^host //p' | nft -f - || exit 1 ;;
     *) close_host ;;
@@ -336,7 +358,7 @@ set -f
 while read -r verb number words; do
   is_number "$number" 9007199254740 || continue
   case $verb in
-    probe | network | addresses | table | rules | keep | join | part | tasks | leave) ;;
+    probe | network | addresses | table | rules | serve | askers | keep | join | part | tasks | leave) ;;
     *) echo "$number error no such verb"; continue ;;
   esac
   # shellcheck disable=SC2086 # a list of words

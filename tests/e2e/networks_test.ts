@@ -217,7 +217,7 @@ async function checkRestart(hosts: NetworkHosts): Promise<void> {
   const container = hosts.container(1, "web"),
     namesOf = () => words(hosts.inside(1, "web", lookup("tasks.web")));
   const program = hosts.task(1, "meter"), meter = hosts.insideProgram(1, "meter", get("127.0.0.1"));
-  await hosts.stopAgent(1);
+  await hosts.kill(1);
   const isServed = () => answered(hosts, 1, `http://${hosts.network.address(1)}:8080`, 20) === 20;
   assert.ok(isServed(), "without an agent");
   hosts.startAgent(1);

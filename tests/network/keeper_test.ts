@@ -105,7 +105,7 @@ Deno.test("Networks on a node: what it is told of is made, and of a change only 
   ]);
   keeper.apply([service("10.0.1.5", "10.0.1.7")]);
   await keeper.settled();
-  assert.deepEqual(helper.taken(), ["rules dns:10.0.1.1 node:4097:10.0.1.3 vip:10.0.1.2:10.0.1.5,10.0.1.7"]);
+  assert.deepEqual(helper.taken(), ["serve vip:10.0.1.2:10.0.1.5,10.0.1.7"], "of the rules one alone");
   keeper.apply([peer("192.0.2.2", "10.0.1.7", "10.0.1.8")]);
   await keeper.settled();
   assert.deepEqual(helper.taken(), ["table 4097 10.0.1.7@192.0.2.2 10.0.1.8@192.0.2.2"]);
@@ -167,7 +167,25 @@ Deno.test("Networks on a node: who is about to be attached is known by the rules
   assert.equal(keeper.askers.at("169.254.80.1"), "10.0.1.5");
   tasks[0] = taskAt("10.0.1.6/24");
   await keeper.ready("net1", never());
-  assert.match(helper.taken().at(-1)!, /^rules from:10\.0\.1\.6:169\.254\.80\.1 dns:/);
+  assert.deepEqual(helper.taken(), ["askers from:10.0.1.6:169.254.80.1"]);
+  await keeper.close();
+});
+
+Deno.test("Networks on a node: who serves is loaded with everything else after a load of it that failed", async () => {
+  const { clock, helper, keeper } = fixture();
+  keeper.apply([network, service("10.0.1.5")]);
+  await keeper.settled();
+  helper.taken();
+  helper.refuses = "serve";
+  keeper.apply([service("10.0.1.6")]);
+  await keeper.settled();
+  helper.refuses = "";
+  await clock.advance(2000);
+  await keeper.settled();
+  assert.deepEqual(helper.taken(), [
+    "serve vip:10.0.1.2:10.0.1.6",
+    "rules dns:10.0.1.1 node:4097:10.0.1.3 vip:10.0.1.2:10.0.1.6",
+  ]);
   await keeper.close();
 });
 

@@ -60,7 +60,11 @@ Deno.test({
     assert.match(seen, /02:42:0a:01:00:05 dst 192\.0\.2\.7/);
     assert.match(seen, /10\.1\.0\.6 lladdr 02:42:0a:01:00:06 PERMANENT/);
     assert.match(seen, /vxlan id 4097 .*dstport 4789 .*nolearning proxy|vxlan id 4097/);
-    assert.match(seen, /ip daddr vmap \{ 10\.1\.0\.9 : jump vip_10_1_0_9 \}/);
+    assert.match(
+      seen,
+      /ip daddr vmap \{ 10\.1\.0\.8 : jump vip_10_1_0_8, 10\.1\.0\.9 : jump vip_10_1_0_9 \}/,
+    );
+    assert.match(seen, /chain vip_10_1_0_8 \{\s+\}/, "nobody serves");
     assert.match(seen, /mod 2 map \{ 0 : 10\.1\.0\.4, 1 : 10\.1\.0\.5 \}/);
     assert.match(seen, /tcp dport 8080 dnat to 169\.254\.77\.2/);
     const changed = await ask([
@@ -109,6 +113,47 @@ Deno.test({
       "ok 1300",
       "ok 600",
     ]);
+  },
+});
+
+Deno.test({
+  name:
+    "Network helper: who serves and who asks is changed by itself, and the rest of the rules stays as it is",
+  ignore: !isRoot, // networks are made by root only
+  fn: async () => {
+    const rules =
+      "rules node:4097:10.1.0.3 from:10.1.0.4:169.254.80.1 vip:10.1.0.9:10.1.0.4 vip:10.1.0.8:10.1.0.4 " +
+      "port:tcp:8080:80:10.1.0.4";
+    const { answers, seen } = await ask([
+      "network 4097 4789 0 - -",
+      "serve vip:10.1.0.9:10.1.0.5",
+      rules,
+      "serve vip:10.1.0.9:10.1.0.5,10.1.0.6 port:tcp:8080:80:10.1.0.7",
+      "askers from:10.1.0.5:169.254.80.2 from:10.1.0.6:169.254.80.3",
+      "serve vip:10.1.0.9: vip:10.1.0.7:10.1.0.4",
+    ], `${INSIDE} nft list ruleset`);
+    assert.match(answers[1]!, /^error /, "there are no rules yet");
+    assert.deepEqual(answers.slice(2, 5), ["ok", "ok", "ok"]);
+    assert.match(answers[5]!, /^error /, "nothing is known of one of them");
+    assert.match(
+      seen,
+      /chain vip_10_1_0_9 \{\s+dnat to numgen random mod 2 map \{ 0 : 10\.1\.0\.5, 1 : 10\.1\.0\.6 \}/,
+    );
+    assert.match(seen, /chain vip_10_1_0_8 \{\s+dnat to numgen random mod 1 map \{ 0 : 10\.1\.0\.4 \}/);
+    assert.match(
+      seen,
+      /chain port_tcp_8080 \{\s+tcp dport 8080 dnat to numgen random mod 1 map \{ 0 : 10\.1\.0\.7 \}:80/,
+    );
+    assert.match(seen, /elements = \{ 10\.1\.0\.5 : 169\.254\.80\.2,\s+10\.1\.0\.6 : 169\.254\.80\.3 \}/);
+    const emptied = await ask([
+      "network 4097 4789 0 - -",
+      rules,
+      "serve vip:10.1.0.9: port:tcp:8080:80:",
+      "askers",
+    ], `${INSIDE} nft list ruleset`);
+    assert.match(emptied.seen, /chain vip_10_1_0_9 \{\s+\}/);
+    assert.match(emptied.seen, /chain port_tcp_8080 \{\s+\}/);
+    assert.ok(!emptied.seen.includes("elements"), emptied.seen);
   },
 });
 
@@ -199,6 +244,21 @@ const HOSTILE = [
   "rules from:10.0.0.1:169.254.96.1",
   "rules include:10.0.0.1",
   "rules *",
+  "serve",
+  "serve node:4097:10.0.0.1",
+  "serve dns:10.0.0.1",
+  "serve from:10.0.0.1:169.254.80.1",
+  "serve vip:10.0.0.1",
+  "serve vip:10.0.0.1:10.0.0.2;flush",
+  "serve vip:10.0.0.1:10.0.0.2}",
+  "serve vip:10.0.0.1:300.0.0.2",
+  "serve port:icmp:80:80:10.0.0.2",
+  "askers vip:10.0.0.1:10.0.0.2",
+  "askers from:10.0.0.1:192.0.2.1",
+  "askers from:10.0.0.1:169.254.80.1;flush",
+  "askers *",
+  "make_rules serve",
+  "load_inside",
   "rules open:cvb1",
   "rules closed:99999999",
   "rules open:1:2",
@@ -250,7 +310,18 @@ Deno.test({
   fn: async () => {
     const word = fc.string({ unit: fc.constantFrom(..."a1.:,@/-$`;|&<>(){}[]\\'\"*?~!# é"), maxLength: 12 });
     const verb = fc.constantFrom(
-      ...["network", "addresses", "table", "rules", "keep", "join", "tasks", "probe2", ""],
+      "network",
+      "addresses",
+      "table",
+      "rules",
+      "serve",
+      "askers",
+      "keep",
+      "join",
+      "part",
+      "tasks",
+      "probe2",
+      "",
     );
     const samples = fc.sample(fc.tuple(verb, fc.array(word, { minLength: 1, maxLength: 4 })), {
       numRuns: 300,
