@@ -10,6 +10,7 @@ import { getLogger } from "../api/log.ts";
 import type { NodeDescription } from "../api/node.ts";
 import type { NodeMetrics } from "../api/node_metrics.ts";
 import { orAbort } from "../api/or_abort.ts";
+import { PROTOCOL } from "../api/protocol.ts";
 import { newID, type Random } from "../api/random.ts";
 import type { Executor } from "../executors/executor.ts";
 import { Asks } from "./asks.ts";
@@ -61,10 +62,14 @@ export interface AgentOptions {
   /** HOST:PORT of the managers known so far. */
   managers: readonly string[];
   facts: NodeFacts;
+  /** What this agent speaks; default {@linkcode PROTOCOL}. */
+  protocol?: number;
   /** Identifies the machine's present boot, so that tasks ended by a reboot are told from tasks that ended. */
   bootID?: string;
   /** What a swap of tasks is judged by; without it, nothing on the device stands against one. */
   deviceFacts?: () => Promise<DeviceFacts>;
+  /** See `WorkerOptions`. */
+  knowsTime?: () => boolean;
   /** The managers that the cluster tells of, HOST:PORT each: at first, and whenever they change. */
   onManagers?: (addresses: string[]) => void;
   /** A manager's time, authenticated; RFC 3339. */
@@ -102,7 +107,7 @@ export class Agent {
   constructor(options: AgentOptions) {
     this.#options = options;
     this.#name = newID(options.random);
-    this.#reporter = new StatusReporter(options.clock);
+    this.#reporter = new StatusReporter(options.clock, (taskID) => this.#worker.statusesAccepted(taskID));
     this.#managers = new Managers(options.random, options.managers);
     this.#backoff = sessionBackoff(options.random);
     this.#dependencies = options.dependencies ?? new DependencyKeeper(options.state);
@@ -114,6 +119,7 @@ export class Agent {
       networks: options.networks,
       bootID: options.bootID ?? "",
       ...(options.deviceFacts && { deviceFacts: options.deviceFacts }),
+      ...(options.knowsTime && { knowsTime: options.knowsTime }),
       node: async () => this.#description ?? await this.#describe(this.#abort.signal),
       onStatus: (taskID, status) => this.#reporter.report(taskID, status),
     });
@@ -211,16 +217,21 @@ export class Agent {
   }
 
   get #known() {
-    return { Agent: this.#name, ...(this.#sessionID !== undefined && { SessionID: this.#sessionID }) };
+    const { protocol = PROTOCOL } = this.#options;
+    return {
+      Agent: this.#name,
+      Protocol: protocol,
+      ...(this.#sessionID !== undefined && { SessionID: this.#sessionID }),
+    };
   }
 
   #events(address: string, onOpen: () => void): SessionEvents {
     return {
-      onRegistered: (message, send, renew, sendLogs) => {
+      onRegistered: (message, { send, renew, sendLogs, openStream }) => {
         onOpen();
         this.#renewSeals = renew;
         this.#registered(address, message, send);
-        this.#asks.connect(sendLogs);
+        this.#asks.connect(sendLogs, openStream);
       },
       onMessage: (message) => this.#takeMessage(message),
       onTime: (time) => this.#options.onTime?.(time),

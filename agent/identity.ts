@@ -63,6 +63,8 @@ export async function ownIdentity(
   const store = new IdentityStore(systemFileSystem, folder);
   const ca = new RemoteCA({ addresses: managers, clock });
   const identity = await store.load() ?? await store.save(await join(options, store, ca, token));
+  // A full disk keeps no node from its cluster.
+  await store.keepKeyTwice(identity).catch(() => {});
   learnTime(clock, identity);
   const said = new SayOnce();
   const renewer: Renewer = new Renewer({

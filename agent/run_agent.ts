@@ -53,12 +53,17 @@ export async function runAgent(
     });
     await clock.load();
     const managers = [...new Set([...options.join, ...await folder.managers()])];
-    const state = await folder.openState(clock, signal);
-    if (options.leave) return await leaveCluster(options, folder, clock, state);
+    const store = new IdentityStore(
+      systemFileSystem,
+      options.identityDir ?? folder.path,
+      options.identityKey,
+    );
+    const mayNotSeal = await folder.isOnTrial(options.programVersion), { leave } = options;
+    const state = await folder.openState({ clock, signal, identity: store, mayNotSeal, leave });
+    if (leave) return await leaveCluster(options, folder, clock, state);
     const open = () => openIdentity(options, clock, managers, signal);
     // Tasks on record run without a certificate: it may be damaged, or every manager away.
-    const [task] = state.tasks(),
-      store = new IdentityStore(systemFileSystem, options.identityDir ?? folder.path, options.identityKey);
+    const [task] = state.tasks();
     const identity = task ? new LateIdentity(task.task.NodeID, () => store.keys(), open) : await open();
     try {
       await serve(options, folder, clock, identity, state, managers, ended);
@@ -108,6 +113,7 @@ async function leaveCluster(
   await worker.stop();
   await dependencies.wipe();
   state.setNode({ index: 0 });
+  state.forgetSeal();
   await state.close();
   await Promise.all(executors.map((executor) => executor.close()));
   await networks?.close();
@@ -154,6 +160,7 @@ async function serve(
   );
   const networks = await openNetworks(options, folder, identity.nodeID, () => tasksOf(state));
   const executors = await loadFor(options, folder, identity.nodeID, networks);
+  if (!state.isInClear) state.seal(await identity.keys().catch(() => []));
   const dependencies = new DependencyKeeper(state, () => identity.keys());
   await dependencies.load();
   const meter = new Meter(clock, executors, () => systemClock.now());
@@ -182,7 +189,8 @@ async function serve(
       AgentOnly: options.identityDir === undefined,
       tlsInfo: () => tlsInfo(identity.current),
     },
-    onTime: (time) => clock.observe(Date.parse(time)),
+    onTime: (time) => clock.tell(Date.parse(time)),
+    knowsTime: () => clock.isKnown,
     onManagers: (addresses) => {
       managers.splice(0, managers.length, ...addresses);
       folder.saveManagers(addresses).then(() => clock.persist()).catch((error) =>
@@ -202,6 +210,7 @@ async function serve(
   await meter.stop();
   if (leave) await agent.removeTasks();
   await agent.stop();
+  if (leave) state.forgetSeal();
   await state.close();
   await Promise.all(executors.map((executor) => executor.close()));
   await networks?.close();

@@ -28,6 +28,7 @@ import { METRICS_PERIOD_MS, type NodeMetrics } from "../api/node_metrics.ts";
 import type { LogPushAnswer } from "../api/logs.ts";
 import type { ManagerConnection } from "./connection.ts";
 import type { SendLogs } from "./log_answer.ts";
+import type { OpenStream } from "./streams/stream_answers.ts";
 import type { Patience } from "./patience.ts";
 import type { SendStatuses } from "./status_reporter.ts";
 
@@ -37,10 +38,18 @@ const DESCRIBE_PERIOD_MS = 20_000;
 /** Hands a manager seals that the node has renewed. */
 export type RenewSeals = (seals: RenewedSeal[]) => Promise<void>;
 
+/** What can be sent in a session. */
+export interface SessionCalls {
+  send: SendStatuses;
+  renew: RenewSeals;
+  sendLogs: SendLogs;
+  openStream: OpenStream;
+}
+
 /** What a session tells the agent. */
 export interface SessionEvents {
   /** The session is registered; `message` is the first one. */
-  onRegistered: (message: SessionMessage, send: SendStatuses, renew: RenewSeals, sendLogs: SendLogs) => void;
+  onRegistered: (message: SessionMessage, calls: SessionCalls) => void;
   /** Every message of the session stream, the first one too. */
   onMessage: (message: SessionMessage) => void;
   /** The manager's time with a heartbeat, RFC 3339. */
@@ -62,7 +71,7 @@ export async function runSession(
   clock: Clock,
   connection: ManagerConnection,
   patience: Patience,
-  known: Pick<SessionRequest, "Agent" | "SessionID">,
+  known: Pick<SessionRequest, "Agent" | "SessionID" | "Protocol">,
   events: SessionEvents,
   signal: AbortSignal,
 ): Promise<void> {
@@ -79,12 +88,12 @@ export async function runSession(
       [Symbol.asyncIterator]();
     const first = await firstMessage(clock, patience, messages, abort);
     const session = new Session(clock, connection, patience, first.SessionID, events, abort.signal);
-    events.onRegistered(
-      first,
-      (updates) => session.sendStatuses(updates),
-      (seals) => session.renewSeals(seals),
-      (push) => session.sendLogs(push),
-    );
+    events.onRegistered(first, {
+      send: (updates) => session.sendStatuses(updates),
+      renew: (seals) => session.renewSeals(seals),
+      sendLogs: (push) => session.sendLogs(push),
+      openStream: (id, toManager, signal) => session.openStream(id, toManager, signal),
+    });
     events.onMessage(first);
     loops.push(
       session.followMessages(messages),
@@ -155,6 +164,12 @@ class Session {
   async sendLogs(push: Parameters<SendLogs>[0]): Promise<LogPushAnswer> {
     const request = { ...push, SessionID: this.#id };
     return await this.#connection.call(DISPATCHER_METHODS.publishLogs, request, { signal: this.#signal });
+  }
+
+  /** Ends with the session, too. */
+  openStream(id: string, toManager: AsyncIterable<Uint8Array>, signal: AbortSignal): AsyncIterable<unknown> {
+    const request = { SessionID: this.#id, StreamID: id }, either = AbortSignal.any([signal, this.#signal]);
+    return this.#connection.duplex(DISPATCHER_METHODS.stream, request, toManager, { signal: either });
   }
 
   async renewSeals(seals: RenewedSeal[]): Promise<void> {

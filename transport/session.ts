@@ -24,7 +24,7 @@ import { IdleLimit } from "./idle_limit.ts";
 import { Keepalive } from "./keepalive.ts";
 import { type Lane, type Limits, limitsFor, MAX_FRAMES_PER_VISIT, VALUE_OVERHEAD_BYTES } from "./limits.ts";
 import { type CallLink, OutgoingCall } from "./outgoing_call.ts";
-import { callClientStream, callServerStream, callUnary } from "./outgoing_streams.ts";
+import { callClientStream, callDuplex, callServerStream, callUnary } from "./outgoing_streams.ts";
 import { Outbox } from "./outbox.ts";
 import type { BytePipe } from "./pipe.ts";
 import { ServedCall } from "./served_call.ts";
@@ -134,6 +134,15 @@ export class Session implements Connection, CallLink, Guest {
     options: CallOptions = {},
   ): Promise<T> {
     return callClientStream(this, method, requests, options) as Promise<T>;
+  }
+
+  duplex<T>(
+    method: string,
+    request: unknown,
+    requests: AsyncIterable<unknown>,
+    options: CallOptions = {},
+  ): AsyncIterable<T> {
+    return callDuplex(this, method, request, requests, options) as AsyncIterable<T>;
   }
 
   /** Whether a call of the other end is open. */

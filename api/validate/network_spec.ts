@@ -89,7 +89,7 @@ export function parseNetworkSpec(body: unknown): NetworkSpec {
       message: `the swarm's networks are of the driver overlay, not ${Driver}`,
     });
   }
-  if (IPAM?.Driver !== undefined && IPAM.Driver !== "default") {
+  if (IPAM?.Driver !== undefined && IPAM.Driver.toLowerCase() !== "default") {
     problems.push({ field: "IPAM.Driver", message: `error during lookup of plugin ${IPAM.Driver}` });
   }
   checkOptions(Options ?? {}, problems);

@@ -29,6 +29,9 @@ import {
   type Shaped,
   stringMap,
 } from "./shape.ts";
+import { keepExtensions } from "./keep_extensions.ts";
+import { checkSchedule } from "./schedule.ts";
+import { checkStartOrder } from "./start_order.ts";
 import { taskShape } from "./task_shape.ts";
 
 const updateShape = record({
@@ -114,7 +117,12 @@ export function parseServiceSpec(
   const template = checked.TaskTemplate ?? {};
   // Where clients before API 1.25 say it; the task template's own count first.
   if (checked.Networks !== undefined) template.Networks ??= checked.Networks;
-  const task = settleRuntime(template, current?.TaskTemplate, problems);
+  const raw = (body as { TaskTemplate?: unknown } | null)?.TaskTemplate;
+  const task = keepExtensions(
+    settleRuntime(template, current?.TaskTemplate, problems),
+    raw,
+    current?.TaskTemplate,
+  );
   if (task.RestartPolicy !== undefined) {
     const { Condition = "any", Delay, MaxAttempts = 0, Window } = task.RestartPolicy;
     task.RestartPolicy = {
@@ -139,6 +147,8 @@ export function parseServiceSpec(
   if (checked.EndpointSpec !== undefined) spec.EndpointSpec = settleEndpoint(checked.EndpointSpec, problems);
   checkMesh(spec, problems);
   checkRollout(spec, problems);
+  checkStartOrder(spec, problems);
+  checkSchedule(spec, problems);
   checkSize(spec, "spec", MAX_SPEC_BYTES, problems);
   if (problems.length === 0) checkTemplates(spec, problems);
   if (problems.length > 0) throw CoveyError.invalid("use the service spec", problems);

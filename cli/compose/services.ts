@@ -3,6 +3,7 @@ import type { NetworkAttachmentConfig, ServiceSpec } from "../../api/service.ts"
 import { deployOf } from "./deploy.ts";
 import { portsOf } from "./ports.ts";
 import { programOf } from "./program.ts";
+import { dependsOnOf } from "./depends_on.ts";
 import { compact, type Definition, type DefinitionKind, type Scope, scoped, stackLabels } from "./scope.ts";
 import { Section } from "./section.ts";
 import { IMAGE_LABEL, type NamedReference, type StackService } from "./stack.ts";
@@ -27,13 +28,17 @@ export function serviceOf(
   const networks = isProcess && !service.tree("networks")
     ? []
     : networksOf(scope, name, service, used.networks);
+  const waits = dependsOnOf(scope, name, service);
   const secrets = referencesOf(scope, "secrets", service, used.secrets);
   const configs = referencesOf(scope, "configs", service, used.configs);
   service.end();
   const image = program.ContainerSpec?.Image;
   const spec: ServiceSpec = {
     Name: scoped(scope, name),
-    Labels: { ...stackLabels(scope, deploy.labels), ...(image !== undefined && { [IMAGE_LABEL]: image }) },
+    Labels: {
+      ...stackLabels(scope, { ...waits, ...deploy.labels }),
+      ...(image !== undefined && { [IMAGE_LABEL]: image }),
+    },
     TaskTemplate: {
       ...program,
       ForceUpdate: 0,

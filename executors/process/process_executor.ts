@@ -5,6 +5,8 @@ import { getLogger } from "../../api/log.ts";
 import { makePassableFolder, makePrivateFolder } from "../../api/private_folder.ts";
 import { systemRandom } from "../../api/random.ts";
 import { RUNTIME_PROCESS } from "../../api/service.ts";
+import type { InputFrame, OutputFrame } from "../../api/stream_frames.ts";
+import type { StreamUse } from "../../api/streams.ts";
 import type { Task } from "../../api/task.ts";
 import type {
   Controller,
@@ -20,7 +22,9 @@ import type {
   LogStep,
   OverlayExecutor,
   Reloader,
+  RunningTask,
   Sweeper,
+  TaskEnterer,
 } from "../executor.ts";
 import { defaultShim } from "../default_shim.ts";
 import { NO_DEPENDENCIES } from "../executor.ts";
@@ -89,14 +93,16 @@ export interface ProgramKind {
   request(task: Task, path: string, files: ReadonlyMap<string, string>): ShimRequest;
 }
 
-class ProgramExecutor implements Executor, Sweeper, OverlayExecutor, Reloader, LogSource, DeviceMeter {
+class ProgramExecutor
+  implements Executor, Sweeper, OverlayExecutor, Reloader, LogSource, DeviceMeter, TaskEnterer {
   readonly name: string;
   readonly runtime: string;
-  readonly capabilities = ["sweep", "overlay", "reload", "logs", "meter"] as const;
+  readonly capabilities = ["sweep", "overlay", "reload", "logs", "meter", "enter"] as const;
   readonly #device: Device;
   readonly #artifacts: ArtifactStore;
   readonly #logs: LogKeeper;
   readonly #path: string;
+  readonly #shim: string;
   readonly #kind: ProgramKind;
   #description: ExecutorDescription | undefined;
   #facts: { values: Record<string, string[]>; dueMs: number } | undefined;
@@ -110,7 +116,7 @@ class ProgramExecutor implements Executor, Sweeper, OverlayExecutor, Reloader, L
     this.#kind = kind;
     const clock = options.clock ?? systemClock;
     const exits = new ExitWatch(`${stateDir}/runs`, clock);
-    const path = options.shim ?? defaultShim(), shim = new Shim(path, stateDir, clock);
+    const path = this.#shim = options.shim ?? defaultShim(), shim = new Shim(path, stateDir, clock);
     const device = { shim, exits, clock, stateDir, memory: new MemoryFolder(path, stateDir) };
     const fetcher = new ArtifactFetcher(device, path, {
       maxBytes: options.maxArtifactBytes ?? MAX_ARTIFACT_BYTES,
@@ -224,6 +230,20 @@ class ProgramExecutor implements Executor, Sweeper, OverlayExecutor, Reloader, L
     return readLog(files, id, request, signal);
   }
 
+  async *enter(
+    { task }: RunningTask,
+    use: StreamUse,
+    input: AsyncIterable<InputFrame>,
+    signal: AbortSignal,
+  ): AsyncGenerator<OutputFrame, void> {
+    const { clock, stateDir } = this.#device, shim = this.#shim;
+    if (use.Kind === "forward") throw new CoveyError("unimplemented", "Cannot forward a port");
+    // Loaded when somebody wants it.
+    const { enterTask } = await import("./enter_task.ts");
+    const request = this.#kind.request(task, this.#path, this.#artifacts.filesOf(task));
+    yield* enterTask({ shim, stateDir, clock }, task, request, use, input, signal);
+  }
+
   measure(): Promise<Counters> {
     return this.#device.shim.measure();
   }
@@ -243,7 +263,7 @@ class ProgramExecutor implements Executor, Sweeper, OverlayExecutor, Reloader, L
 export function createProcessExecutor(
   context: ExecutorContext,
   options: ProcessOptions = {},
-): Promise<Executor & Sweeper & Reloader & LogSource> {
+): Promise<Executor & Sweeper & Reloader & LogSource & TaskEnterer> {
   return createProgramExecutor(
     { name: RUNTIME_PROCESS, tellsFacts: true, request: shimRequest },
     context,
@@ -256,7 +276,7 @@ export async function createProgramExecutor(
   kind: ProgramKind,
   context: ExecutorContext,
   options: ProcessOptions,
-): Promise<Executor & Sweeper & Reloader & LogSource> {
+): Promise<Executor & Sweeper & Reloader & LogSource & TaskEnterer> {
   for (const dir of FOLDERS) {
     await (dir === "tasks" ? makePassableFolder : makePrivateFolder)(`${context.stateDir}/${dir}`);
   }

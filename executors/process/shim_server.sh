@@ -22,6 +22,11 @@
 #   shim.sh facts          answers with lines NAME VALUE: what the device is
 #   shim.sh container KIND VALUE...
 #                          answers whether a container may have that of the device, as shim_container.sh says
+#   shim.sh enter STATE    runs something inside of a task, as shim_enter.sh says: its input and output are the program's
+#   shim.sh reach STATE ID PID NAME  signals the process group that PID leads, if it is the task's
+#   shim.sh resize STATE ID PID ROWS COLUMNS  tells the terminal of what `enter` started how large it is
+#   shim.sh may KIND SERVICE
+#                          answers whether the device lets somebody get at the inside of the service's tasks
 #   shim.sh keep STATE ID PART NAME MODE UID GID
 #                          keeps standard input in memory as a file of the task: answers  kept PATH | refused MESSAGE
 #   shim.sh forget STATE ID  removes all files that are kept of the task
@@ -538,7 +543,7 @@ serve() {
   [ -n "$once" ] || ! any_alive || keep_logs &
 }
 
-state=${2-} once=${3-}
+state=${2-} once=${3-} entering=
 case $1 in
   keep) shift 2 && keep "$@" ;;
   forget) is_id "$3" && find_memory && rm -rf -- "${kept_base:?}/$3" ;;
@@ -559,6 +564,13 @@ case $1 in
     . "${0%/*}/shim_facts.sh"
     tell_facts
     ;;
+  enter | reach | resize | may)
+    # shellcheck source=shim_enter.sh
+    . "${0%/*}/shim_enter.sh"
+    verb=$1
+    shift
+    "$verb"_task "$@"
+    ;;
   container)
     # shellcheck source=shim_container.sh
     . "${0%/*}/shim_container.sh"
@@ -566,7 +578,7 @@ case $1 in
     judge_container "$@"
     ;;
   *)
-    echo "usage: shim.sh serve STATE [once] | describe [STATE] | measure STATE | facts | container | keep | forget | kept" >&2
+    echo "usage: shim.sh serve STATE [once] | describe [STATE] | measure STATE | facts | container | enter | reach | resize | may | keep | forget | kept" >&2
     exit 2
     ;;
 esac

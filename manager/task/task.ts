@@ -17,6 +17,7 @@ import { unsealedFor } from "./seals.ts";
 import { hasOtherVariables } from "./variables.ts";
 import type { ReadView } from "../store/store.ts";
 import { deepEqual } from "../../api/deep_equal.ts";
+import { dependsOn, taskDependsOn } from "../../api/start_order.ts";
 import { reloadSignals } from "../../api/reload.ts";
 import type { RolloutMark } from "../../api/rollout.ts";
 
@@ -86,6 +87,8 @@ export function isTaskDirty(view: ReadView, service: Service, task: Task): boole
   if (!deepEqual(hostPorts(service), task.Ports)) return true;
   // Which ports they are is the nodes' business; the task only has to be where they lead.
   if (publishesByIngress(service.Spec) !== (task.Ingress ?? false)) return true;
+  // A label may say it; else it stands in the spec, which is looked at below.
+  if (!deepEqual(dependsOn(service.Spec), taskDependsOn(task))) return true;
   // Once the image is there, it does not matter with which credentials it was to be pulled.
   const isPulled = compareStates(task.Status.State, "ready") >= 0;
   const [given, had] = [TaskTemplate, task.Spec].map((spec) => isPulled ? withoutAuth(spec) : spec);

@@ -64,13 +64,15 @@ Deno.test({
           new Set(words(hosts.inside(host, "web", ask("web.shop", 9) + ask("web.closed", 9)))).size;
         return of(0) === 2 && of(1) === 2;
       });
+      await makePrograms(hosts);
       checkNames(hosts);
+      checkPrograms(hosts);
       checkPorts(hosts);
       checkUpdate(hosts);
       await checkRestart(hosts);
       await checkStop(hosts);
       await checkRefused(hosts);
-      hosts.swarm("service", "rm", "web", "direct");
+      hosts.swarm("service", "rm", "web", "direct", "meter");
       await hosts.until(
         "the containers are gone",
         () => hosts.docker(0, "ps", "-q") + hosts.docker(1, "ps", "-aq") === "",
@@ -105,6 +107,56 @@ async function makeServices(hosts: NetworkHosts): Promise<void> {
       const states = hosts.swarm("service", "ps", name, "--format", "{{.CurrentState}}").trim().split("\n");
       return states.length === 2 && states.every((state) => state.startsWith("Running"));
     });
+  }
+}
+
+/** Programs of the devices, without a container, in the same networks. */
+async function makePrograms(hosts: NetworkHosts): Promise<void> {
+  const id = hosts.swarm("network", "ls", "-q", "--no-trunc", "--filter", "name=shop").trim();
+  const script = "echo $DEVICE >index.html; exec busybox httpd -f -p 80 -h .";
+  hosts.post("/services/create", {
+    Name: "meter",
+    TaskTemplate: {
+      Runtime: "process",
+      ProcessSpec: {
+        Command: "sh",
+        Args: ["-c", script],
+        Env: ["DEVICE={{.Node.Hostname}}"],
+        StopGracePeriod: 1e9,
+      },
+      Networks: [{ Target: id }],
+    },
+    Mode: { Global: {} },
+    EndpointSpec: { Ports: [{ TargetPort: 80, PublishedPort: 8090, PublishMode: "host" }] },
+  });
+  await hosts.until(
+    "meter runs on both hosts",
+    () => hosts.task(0, "meter") !== undefined && hosts.task(1, "meter") !== undefined,
+  );
+  await hosts.until(
+    "meter is found",
+    () => words(hosts.inside(1, "web", lookup("tasks.meter"))).length === 2,
+  );
+}
+
+const get = (url: string) => `curl -s -m 5 http://${url}/; `;
+
+function checkPrograms(hosts: NetworkHosts): void {
+  for (const host of [0, 1]) {
+    // Containers reach programs on either host, programs reach containers and each other, by names.
+    const names = words(hosts.inside(host, "web", ask("meter", 20)));
+    assert.deepEqual([...new Set(names)], ["host0", "host1"]);
+    const web = words(hosts.insideProgram(host, "meter", get("meter").repeat(20) + get("web").repeat(20)));
+    assert.equal(new Set(web).size, 4, web.join(" "));
+    const closed = hosts.insideProgram(host, "meter", `${get("web.closed")} echo $?`);
+    assert.equal(closed.trim(), "6", "it is not in that network");
+    // Its port in host mode is its node's, and it gets out by its node.
+    assert.equal(
+      hosts.on(1 - host, "curl", "-s", "-m", "5", `http://${hosts.network.address(host)}:8090`),
+      `host${host}\n`,
+    );
+    const out = hosts.insideProgram(host, "meter", get(`${hosts.network.address(1 - host)}:8090`));
+    assert.equal(out, `host${1 - host}\n`);
   }
 }
 
@@ -175,6 +227,7 @@ function checkUpdate(hosts: NetworkHosts): void {
 async function checkRestart(hosts: NetworkHosts): Promise<void> {
   const container = hosts.container(1, "web"),
     namesOf = () => words(hosts.inside(1, "web", lookup("tasks.web")));
+  const program = hosts.task(1, "meter"), meter = hosts.insideProgram(1, "meter", get("127.0.0.1"));
   await hosts.kill(1);
   const isServed = () => answered(hosts, 1, `http://${hosts.network.address(1)}:8080`, 20) === 20;
   assert.ok(isServed(), "without an agent");
@@ -185,6 +238,11 @@ async function checkRestart(hosts: NetworkHosts): Promise<void> {
   });
   assert.ok(isServed(), "by the agent that has started");
   assert.equal(hosts.container(1, "web"), container);
+  assert.equal(hosts.task(1, "meter"), program);
+  assert.equal(
+    hosts.insideProgram(1, "meter", get("127.0.0.1") + `ip -br addr | grep -c eth0`),
+    `${meter}1\n`,
+  );
 }
 
 /** What a node cannot do is said in the list of tasks, and nothing else there suffers from it. */

@@ -50,7 +50,7 @@ Deno.test("isTaskDirty: same version, or same content, is clean", async () => {
   assert.equal(isTaskDirty(store, { ...later, Spec: changed }, task), true);
 });
 
-Deno.test("isTaskDirty: an empty object, as one client writes it and another does not, replaces nothing", async () => {
+Deno.test("isTaskDirty: an empty object, as one client writes it and another does not, replaces nothing", () => {
   const { store } = testStore(), service = makeService("web", { Replicated: { Replicas: 1 } });
   const task = newTask(service, { slot: 1 }, undefined, clock, random);
   const asked = (TaskTemplate: TaskSpec) => ({
