@@ -41,6 +41,7 @@ const descriptionShape = record({
   AgentOnly: onlyTrue,
   ManagerOnly: onlyTrue,
   Swaps: onlyTrue,
+  Schedules: onlyTrue,
   Facts: mapOf(list(word, MAX_FACT_VALUES)),
   TLSInfo: record({ TrustRoot: text, CertIssuerSubject: text, CertIssuerPublicKey: text }),
 });
@@ -54,7 +55,7 @@ export function parseNodeDescription(
   const { Hostname = "", Platform = {}, Resources = {}, Engine = {}, Runtimes = [], ...rest } =
     descriptionShape(value, path, problems) ?? {};
   const { Labels, Plugins } = Engine;
-  const { TLSInfo, MissingRuntimes, Reloads, AgentOnly, ManagerOnly, Swaps, Facts } = rest;
+  const { TLSInfo, MissingRuntimes, Reloads, AgentOnly, ManagerOnly, Swaps, Schedules, Facts } = rest;
   const { OverlayRuntimes, MissingOverlay, DataPathAddr } = rest;
   return {
     Hostname,
@@ -74,6 +75,7 @@ export function parseNodeDescription(
     ...(AgentOnly && { AgentOnly }),
     ...(ManagerOnly && { ManagerOnly }),
     ...(Swaps && { Swaps }),
+    ...(Schedules && { Schedules }),
     ...(Facts && { Facts }),
     ...(TLSInfo && {
       TLSInfo: { TrustRoot: "", CertIssuerSubject: "", CertIssuerPublicKey: "", ...TLSInfo },
