@@ -16,8 +16,8 @@ const logger = getLogger(["covey", "network"]);
 const HOST_CONFIG = "/etc/resolv.conf";
 
 /**
- * The networks of the node `nodeID` as an earlier agent left them, with the answers to questions for names; undefined where there
- * are no containers to be in them.
+ * The networks of the node `nodeID` as an earlier agent left them, with the answers to questions for names; undefined where the
+ * launcher let the agent have none.
  */
 export async function openNetworks(
   options: AgentOptionsFromFlags,
@@ -25,9 +25,10 @@ export async function openNetworks(
   nodeID: string,
   tasks: TasksHere,
 ): Promise<NetworkKeeper | undefined> {
-  if (options.docker === "none") return undefined;
-  const names = new NameService(tasks, () => keeper);
+  if (options.networkHelper === "none") return undefined;
+  const names = new NameService(nodeID, tasks, () => keeper, options.docker === "none");
   const keeper: NetworkKeeper = new NetworkKeeper({
+    nodeID,
     helper: networkHelper(nodeID, systemClock, options.networkHelper),
     clock: systemClock,
     dataPath: options.dataPath,
@@ -41,14 +42,18 @@ export async function openNetworks(
 
 /** The resolver, while the node has networks; its code is not loaded before. */
 class NameService {
+  readonly #nodeID: string;
   readonly #tasks: TasksHere;
   readonly #keeper: () => NetworkKeeper;
+  readonly #byTCP: boolean;
   #resolver: Resolver | undefined;
   #work: Promise<void> = Promise.resolve();
 
-  constructor(tasks: TasksHere, keeper: () => NetworkKeeper) {
+  constructor(nodeID: string, tasks: TasksHere, keeper: () => NetworkKeeper, byTCP: boolean) {
+    this.#nodeID = nodeID;
     this.#tasks = tasks;
     this.#keeper = keeper;
+    this.#byTCP = byTCP;
   }
 
   use(isUsed: boolean): void {
@@ -62,11 +67,13 @@ class NameService {
   async #open(): Promise<void> {
     const { Resolver } = await import("../network/resolver.ts");
     const resolver = new Resolver({
+      nodeID: this.#nodeID,
       told: this.#keeper().told,
       tasks: this.#tasks,
       askers: this.#keeper().askers,
       clock: systemClock,
       random: systemRandom,
+      byTCP: this.#byTCP,
       hostConfig: () => Deno.readTextFile(HOST_CONFIG),
     });
     await resolver.open();

@@ -52,6 +52,14 @@ $1 == "port" && NF == 5 && ($2 == "tcp" || $2 == "udp" || $2 == "sctp") && is_nu
   host = host $2 " dport " $3 " dnat to " link "; "
   next
 }
+# A network in which programs are whose way out is by here: they get to its own devices and, if it is open, out, and not into others.
+($1 == "open" || $1 == "closed") && NF == 2 && is_number($2, 16777215) {
+  from = sprintf("iifname \"cvb%x\" ", $2)
+  if ($1 == "open") out = "oifname \"cvup\" masquerade; "
+  pass = pass from "oifname \"cvup\" ct status dnat accept; " from "oifname != { " ($1 == "open" ? "\"cvup\", " : "") \
+    sprintf("\"cvb%x\" } drop; ", $2)
+  next
+}
 { refuse($0) }
 END {
   if (bad) exit 1
@@ -69,10 +77,12 @@ END {
   print "inside table ip covey { map askers { type ipv4_addr : ipv4_addr; " (askers == "" ? "" : "elements = { " askers " }; ") "}; " \
     chains "chain in { type nat hook prerouting priority -100; " dns \
     (vips == "" ? "" : "ip daddr vmap { " vips " }; ") ports "}; chain out { type nat hook postrouting priority 100; " \
-    "oifname \"cvup\" ip daddr " names " snat to ip saddr map @askers; " source "}; }"
+    "oifname \"cvup\" ip daddr " names " snat to ip saddr map @askers; " source out "}; " \
+    "chain pass { type filter hook forward priority 0; " pass "}; }"
   print "host table ip covey { }"
   print "host delete table ip covey"
   print "host table ip covey { chain published { " host "}; chain in { type nat hook prerouting priority -100; fib daddr type local jump published; }; " \
     "chain self { type nat hook output priority -100; fib daddr type local jump published; }; " \
-    "chain out { type nat hook postrouting priority 100; oifname \"cvlink\" ip saddr 127.0.0.0/8 masquerade; }; }"
+    "chain out { type nat hook postrouting priority 100; oifname \"cvlink\" ip saddr 127.0.0.0/8 masquerade; " \
+    (out == "" ? "" : "oifname != \"cvlink\" ip saddr " link " masquerade; ") "}; }"
 }
