@@ -99,8 +99,8 @@ networks=yes
 [ "$docker" != none ] || [ "$(id -u)" = 0 ] || networks=
 if [ -n "$networks" ]; then
   # Where tasks ask for names, a range by which they are heard there and nowhere else, and whom their other questions are handed
-  # on to. Containers ask for many: by UDP, whose answers come back to a port of its own.
-  net=$net,169.254.77.1:7753,169.254.80.0/20,0.0.0.0/0:53 read=$read,/etc/resolv.conf
+  # on to; where they get to nodes that only a manager reaches. Containers ask for many: by UDP, whose answers come back to a port of its own.
+  net=$net,169.254.77.1:7753,169.254.77.1:7754,169.254.80.0/20,0.0.0.0/0:53 read=$read,/etc/resolv.conf
   [ "$docker" = none ] || net=$net,0.0.0.0:0
 fi
 
