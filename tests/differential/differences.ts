@@ -14,7 +14,7 @@ const GO_DECODER = /json: cannot unmarshal|unexpected EOF|invalid character|^EOF
 
 /** Members of a node that only ours have. */
 const NODE_MEMBERS =
-  /\.(?:Description\.(?:(?:Missing|Overlay)?Runtimes|MissingOverlay|DataPathAddr|Reloads|Facts)|PublicKey|Metrics)$/;
+  /\.(?:Description\.(?:(?:Missing|Overlay)?Runtimes|MissingOverlay|DataPathAddr|LocalAddr|Reloads|Facts)|PublicKey|Metrics)$/;
 
 export const DIFFERENCES: readonly Difference[] = [
   {
@@ -230,6 +230,18 @@ export const DIFFERENCES: readonly Difference[] = [
     explains: ({ step, docker, covey }) =>
       step.path.startsWith("/networks?filters=") && docker.status === 500 && covey.status === 400 &&
       docker.text.includes("invalid "),
+  },
+  {
+    reason: "of a network that is wrong in several ways we may tell first that its name is taken",
+    explains: ({ step, docker, covey }) =>
+      step.path === "/networks/create" && docker.status === 400 && covey.status === 409,
+  },
+  {
+    reason: "an empty value of what is not there says nothing, of whatever type it is",
+    explains: ({ docker, covey }) =>
+      docker.status === 400 && covey.status < 300 && GO_DECODER.test(docker.text) &&
+      /KeepOldSnapshots|SigningCA|ExternalCAs|EnableIPv6|Config(?:Only|From)|PluginSpec|AttachmentSpec/
+        .test(docker.text),
   },
   {
     reason: "of a network with a name of another case Docker only says that it conflicts",
