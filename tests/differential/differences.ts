@@ -250,6 +250,10 @@ export const DIFFERENCES: readonly Difference[] = [
       /\.(?:Driver|IPAM\.Config|Options)$/.test(at),
   },
   {
+    reason: "a start-first update that can never begin is refused by name, where Docker waits for ever",
+    explains: ({ covey }) => covey.status === 400 && covey.text.includes("start-first needs two copies"),
+  },
+  {
     reason: "of a network with a name of another case Docker only says that it conflicts",
     explains: ({ docker, covey }) =>
       docker.text.includes("name conflicts with an existing object") && covey.status === 409,
