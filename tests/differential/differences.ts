@@ -250,6 +250,12 @@ export const DIFFERENCES: readonly Difference[] = [
       /\.(?:Driver|IPAM\.Config|Options)$/.test(at),
   },
   {
+    reason:
+      "ports in ingress mode beside the network of the host, or none, are refused by name; Docker's task fails",
+    explains: ({ covey }) =>
+      covey.status === 400 && covey.text.includes("with ingress mode cannot be used with network"),
+  },
+  {
     reason: "a start-first update that can never begin is refused by name, where Docker waits for ever",
     explains: ({ covey }) => covey.status === 400 && covey.text.includes("start-first needs two copies"),
   },
