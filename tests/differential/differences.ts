@@ -47,8 +47,20 @@ export const DIFFERENCES: readonly Difference[] = [
       /(?:is|are) not supported|on Linux"/.test(covey.text),
   },
   {
-    reason: "a mount without a target is refused by name, where Docker takes it and fails on the node",
-    explains: ({ covey }) => covey.status === 400 && covey.text.includes("mount target must be provided"),
+    reason:
+      "a mount or port without a target is refused by name, where Docker takes it and fails on the node",
+    explains: ({ covey }) =>
+      covey.status === 400 && /mount target must be|target port must be/.test(covey.text),
+  },
+  {
+    reason:
+      "a word for a protocol or a way to publish that is none is refused, where Docker takes it for the usual one",
+    explains: ({ covey }) =>
+      covey.status === 400 && /\.(?:Protocol|PublishMode): must be one of/.test(covey.text),
+  },
+  {
+    reason: "mounts of images are taken, for engines that have them",
+    explains: ({ docker }) => docker.text.includes('invalid MountType: \\"image\\"'),
   },
   {
     reason:
