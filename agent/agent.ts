@@ -23,6 +23,7 @@ import type { DeviceFacts } from "./gate.ts";
 import type { LocalState } from "./local_state.ts";
 import { Managers } from "./managers.ts";
 import { type RenewSeals, runSession, type SessionEvents } from "./session.ts";
+import type { RelayAsked } from "./relay.ts";
 import { type SendStatuses, StatusReporter } from "./status_reporter.ts";
 import { type NetworkAssignments, Worker } from "./worker.ts";
 
@@ -58,6 +59,8 @@ export interface AgentOptions {
   dependencies?: DependencyKeeper;
   /** The cluster's networks on this node; else it has none. */
   networks?: NetworkAssignments;
+  /** Connections to nodes that are not reached otherwise; else it asks for none, and gets none. */
+  relay?: RelayAsked | undefined;
   clock: Clock;
   random: Random;
   /** HOST:PORT of the managers known so far. */
@@ -221,6 +224,7 @@ export class Agent {
       this.#worker.setConnected(false);
       this.#reporter.disconnect();
       this.#asks.disconnect();
+      this.#options.relay?.disconnect();
       connection?.close();
     }
   }
@@ -236,11 +240,12 @@ export class Agent {
 
   #events(address: string, onOpen: () => void): SessionEvents {
     return {
-      onRegistered: (message, { send, renew, sendLogs, openStream }) => {
+      onRegistered: (message, { send, renew, sendLogs, openStream, openRelay }) => {
         onOpen();
         this.#renewSeals = renew;
         this.#registered(address, message, send);
         this.#asks.connect(sendLogs, openStream);
+        this.#options.relay?.connect(openRelay, openStream);
       },
       onMessage: (message) => this.#takeMessage(message),
       onTime: (time) => this.#options.onTime?.(time),
@@ -271,6 +276,7 @@ export class Agent {
     // The node's key may be a new one: a renewal is told of here.
     void this.#dependencies.rekey().then(() => this.#keepSealed());
     this.#asks.apply(message.Asks ?? []);
+    this.#options.relay?.apply(message.Asks ?? []);
     this.#options.onSession?.(message);
   }
 

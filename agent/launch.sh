@@ -93,9 +93,15 @@ for path in $executors; do read=$read,$(absolute "$path"); done
 if [ "$docker" != none ]; then
   docker=${docker#unix://}
   net=$net,unix:$docker read=$read,$docker write=$write,$docker
-  # Containers may be in the cluster's networks. Where they ask for names, a range by which they are heard there and nowhere else, and
-  # whom their other questions are handed on to; an answer comes back to a port of its own.
-  net=$net,169.254.77.1:7753,169.254.80.0/20,0.0.0.0/0:53,0.0.0.0:0 read=$read,/etc/resolv.conf
+fi
+# Who is not root cannot have the cluster's networks, and says so where an engine could have them.
+networks=yes
+[ "$docker" != none ] || [ "$(id -u)" = 0 ] || networks=
+if [ -n "$networks" ]; then
+  # Where tasks ask for names, a range by which they are heard there and nowhere else, and whom their other questions are handed
+  # on to; where they get to nodes that only a manager reaches. Containers ask for many: by UDP, whose answers come back to a port of its own.
+  net=$net,169.254.77.1:7753,169.254.77.1:7754,169.254.80.0/20,0.0.0.0/0:53 read=$read,/etc/resolv.conf
+  [ "$docker" = none ] || net=$net,0.0.0.0:0
 fi
 
 # The device's own sockets (agent/local/). /etc/covey/local, which only root may write, says who besides the agent's own user gets to
@@ -135,7 +141,7 @@ if /bin/sh -p -c : 2>/dev/null; then
   shim=$root/executors/process/shim_clean.sh helper=$root/network/helper/network_clean.sh
 fi
 run=$shim
-[ "$docker" = none ] || run=$run,$helper
+if [ -n "$networks" ]; then run=$run,$helper; else helper=none; fi
 permissions="--allow-read=$read
 --allow-write=$write
 --deny-write=$program

@@ -35,7 +35,7 @@
 #   shim.sh kept STATE     answers with the IDs of the tasks that files are kept of
 #
 # The lines of `run` are PATH, user, folder, whether files are kept, memory (bytes), NanoCPUs, processes, what is closed (`root`, `tmp`,
-# `root tmp`), devices, command and grants; the variables, NAME=TEXT; and
+# `root tmp`), devices, the node's ID for a program in the cluster's networks, command and grants; the variables, NAME=TEXT; and
 # the arguments. SEPARATOR, a control character that is in none of them, ends each text, and NEWLINE, another, stands for a
 # newline: so the shell splits them in one go, where a loop over arguments would copy all of them for each. They are data:
 # nothing of them is ever taken as code. shim_rules.sh and, for a request with grants, shim_deno.sh say what may run, and check each number and name, whatever the agent
@@ -68,6 +68,8 @@ umask 077
 . "${0%/*}/shim_measure.sh"
 # shellcheck source=shim_closed.sh
 . "${0%/*}/shim_closed.sh"
+# shellcheck source=shim_space.sh
+. "${0%/*}/shim_space.sh"
 # shellcheck source=shim_memory.sh
 . "${0%/*}/shim_memory.sh"
 # shellcheck source=shim_deno.sh
@@ -319,9 +321,9 @@ become() {
   [ -z "$kept_names" ] || kept_env="/bin/sh${separator}-c${separator}$READ_KEPT${separator}sh${separator}$kept"
   set -f
   IFS=$separator
-  if [ -n "$other$close" ]; then
+  if [ -n "$other$close$enter" ]; then
     trap - PIPE
-    exec /usr/bin/setsid $close $drop /bin/sh -c "$CHECK_AGAIN" sh "$number" "$pid" "$program" "$shown" "$spec" \
+    exec /usr/bin/setsid $enter $close $drop /bin/sh -c "$CHECK_AGAIN" sh "$number" "$pid" "$program" "$shown" "$spec" \
       /usr/bin/env -i "PATH=$path" $variables $kept_env "$program" $arguments
   fi
   echo "$number started $pid" >&3
@@ -351,10 +353,10 @@ take_request() {
   set -- $text
   unset IFS
   set +f
-  [ $# = 11 ] || refuse request "$# options"
+  [ $# = 12 ] || refuse request "$# options"
   path=$1 user=$2 folder=$3 kept=$4 memory=$5 nano_cpus=$6 processes=$7 closed=$8 devices=$9
   shift 9
-  command=$1 grants=$2
+  node=$1 command=$2 grants=$3
   for amount in "$memory" "$nano_cpus" "$processes"; do
     [ -z "$amount" ] || is_number "$amount" $MAX_AMOUNT || refuse Resources.Limits "no number: $amount"
   done

@@ -120,6 +120,14 @@ services:
   });
   assert.deepEqual(Mode, { Global: {} });
   assert.deepEqual(networks, [], "it is in the network of its device");
+  const attached = await stackOf(`
+services:
+  meter: {x-covey: {executor: process}, command: [/usr/bin/meter], networks: [back]}
+networks: {back: {}}
+`);
+  assert.deepEqual(attached.services[0]!.spec.TaskTemplate.Networks, [
+    { Target: "demo_back", Aliases: ["meter"] },
+  ]);
 });
 
 Deno.test("Compose: restart is read as deploy.restart_policy, which counts where both stand", async () => {
