@@ -34,7 +34,7 @@ export interface AgentOptionsFromFlags {
   shim: string | undefined;
   /** Which installed program this is, for an upgrade that waits to see it connected; else undefined. */
   programVersion: string | undefined;
-  /** Absolute path of the networks' helper; undefined for the one beside its module. */
+  /** Absolute path of the networks' helper; undefined for the one beside its module, `none` for no networks. */
   networkHelper: string | undefined;
   /** Stop and remove the tasks, forget the cluster, and end. */
   leave: boolean;

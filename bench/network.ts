@@ -23,7 +23,7 @@ const LOAD = fileURLToPath(new URL("./network/load.ts", import.meta.url));
  * Notes when each request comes, and when the stop signal does; healthy once a file is there. It goes on answering for a
  * while, so that what comes late is seen.
  */
-const TASK = `trap 'cat /proc/uptime >/stopped; sleep 2; exit' TERM
+const TASK = `trap 'cat /proc/uptime >/stopped; sleep 6; exit' TERM
 echo 'cat /proc/uptime >>/asked; echo ok' >/answer
 nc -ll -p 80 -e sh /answer &
 while :; do sleep 0.1; done`;

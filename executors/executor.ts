@@ -130,6 +130,9 @@ export interface ReadyNetwork {
  * const none: OverlayNetworks = {
  *   check: () => Promise.reject(new Error("this host has no program nft")),
  *   ready: () => Promise.reject(new Error("there are none")),
+ *   join: () => Promise.reject(new Error("there are none")),
+ *   resume: () => {},
+ *   part: () => Promise.resolve(),
  * };
  * ```
  */
@@ -138,6 +141,15 @@ export interface OverlayNetworks {
   check(signal: AbortSignal): Promise<void>;
   /** Resolves once the network is made here. Rejects, retryable, with why it is not. */
   ready(networkID: string, signal: AbortSignal): Promise<ReadyNetwork>;
+  /**
+   * Makes a network namespace for a task that is no container, with its place in each of its networks; resolves with the node's
+   * ID, by which the shim finds it. Rejects, retryable, with why it cannot be made. Done again, it is the same again.
+   */
+  join(task: Task, signal: AbortSignal): Promise<string>;
+  /** Takes up the namespace of a task that an earlier agent started. */
+  resume(task: Task): void;
+  /** Removes a task's namespace, if it has one. */
+  part(taskID: string): Promise<void>;
 }
 
 /**

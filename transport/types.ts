@@ -115,6 +115,8 @@ export interface Connection {
    */
   readonly peerChainPEM: string | undefined;
   readonly remoteAddress: string;
+  /** This end's address without port, where there is one. */
+  readonly localAddress?: string | undefined;
   /** Resolves once everything is released: undefined if closed at this end, else the error that ended it. */
   readonly closed: Promise<CoveyError | undefined>;
   /**
