@@ -39,6 +39,8 @@ export interface TaskRecord {
   swap?: SwapRecord | undefined;
   /** Statuses of a time without a manager, the oldest first, that none has accepted yet. */
   unsent?: TaskStatus[] | undefined;
+  /** It is a run of the scheduled job of that ID, for that time (RFC 3339). */
+  run?: { of: string; at: string };
   /** Its program was stopped for its successor, and leaves traces to be removed before it runs again. */
   resting?: true | undefined;
 }

@@ -21,6 +21,7 @@ import { openNetworks } from "./networks.ts";
 import type { AgentOptionsFromFlags } from "./options.ts";
 import { Meter } from "./meter.ts";
 import { readBootID, StateFolder } from "./state_folder.ts";
+import { TrafficCounter } from "./traffic.ts";
 import { Worker } from "./worker.ts";
 
 /** Version of the agent, shown where no engine has a version. */
@@ -102,13 +103,13 @@ async function leaveCluster(
   // Who has no task on record has no networks either, but for the ports of others.
   const nodeID = task?.task.NodeID ?? (await identityOf(folder))?.nodeID ?? "";
   const networks = await openNetworks(options, folder, nodeID, () => tasksOf(state));
-  const executors = await loadFor(options, folder, nodeID, networks);
+  const executors = await loadFor(options, folder, nodeID, networks?.keeper);
   const dependencies = new DependencyKeeper(state);
   await dependencies.load();
   // Nothing is started any more, and so no template is filled in.
   const node = () => Promise.reject(new CoveyError("canceled", "Cannot go on: the node leaves its cluster"));
   const bootID = readBootID();
-  const parts = { clock, executors, state, dependencies, networks, bootID, node };
+  const parts = { clock, executors, state, dependencies, networks: networks?.keeper, bootID, node };
   const worker = new Worker({ ...parts, onStatus: () => {} });
   worker.start();
   const { size } = worker;
@@ -119,7 +120,7 @@ async function leaveCluster(
   state.forgetSeal();
   await state.close();
   await Promise.all(executors.map((executor) => executor.close()));
-  await networks?.close();
+  await networks?.keeper.close();
   await new IdentityStore(systemFileSystem, folder.path).remove();
   await folder.saveManagers([]);
   logger.info("This node has left its cluster; {size} tasks were stopped", { size });
@@ -162,18 +163,19 @@ async function serve(
     logger.warn("Cannot keep the managers' addresses: {message}", { message: error.message })
   );
   const networks = await openNetworks(options, folder, identity.nodeID, () => tasksOf(state));
-  const executors = await loadFor(options, folder, identity.nodeID, networks);
+  const executors = await loadFor(options, folder, identity.nodeID, networks?.keeper);
   if (!state.isInClear) state.seal(await identity.keys().catch(() => []));
   const dependencies = new DependencyKeeper(state, () => identity.keys());
   await dependencies.load();
-  const meter = new Meter(clock, executors, () => systemClock.now());
+  const traffic = new TrafficCounter();
+  const meter = new Meter(clock, executors, () => systemClock.now(), () => traffic.totals);
   const agent = new Agent({
     metrics: () => meter.latest,
-    dialer: identityDialer(identity, clock),
+    dialer: identityDialer(identity, clock, traffic),
     executors,
     state,
     dependencies,
-    ...(networks && { networks }),
+    ...(networks && { networks: networks.keeper, relay: networks.relay }),
     clock,
     random: systemRandom,
     managers,
@@ -190,9 +192,11 @@ async function serve(
       Labels: options.labels,
       ...(options.dataPath !== "" && { DataPathAddr: options.dataPath }),
       AgentOnly: options.identityDir === undefined,
+      ...programOf(options),
       tlsInfo: () => tlsInfo(identity.current),
     },
-    onTime: (time) => clock.observe(Date.parse(time)),
+    onTime: (time) => clock.tell(Date.parse(time)),
+    knowsTime: () => clock.isKnown,
     onManagers: (addresses) => {
       managers.splice(0, managers.length, ...addresses);
       folder.saveManagers(addresses).then(() => clock.persist()).catch((error) =>
@@ -215,7 +219,13 @@ async function serve(
   if (leave) state.forgetSeal();
   await state.close();
   await Promise.all(executors.map((executor) => executor.close()));
-  await networks?.close();
+  await networks?.relay.close();
+  await networks?.keeper.close();
+}
+
+/** A manager's is exchanged with the manager. */
+function programOf({ identityDir, programVersion }: AgentOptionsFromFlags): { Program?: string } {
+  return identityDir === undefined && programVersion !== undefined ? { Program: programVersion } : {};
 }
 
 /** None where the launcher did not ask V8 for the means (`--expose-gc`). */

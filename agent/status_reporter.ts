@@ -1,6 +1,6 @@
 /**
- * Brings task statuses to the manager in the order in which they came to be, many in one call, until accepted: after an outage
- * what happened meanwhile, too.
+ * Brings task statuses to the manager in the order in which they came to be, many in one call, until accepted: after an
+ * outage what happened meanwhile, too.
  */
 import { type CancelTimer, type Clock } from "../api/clock.ts";
 import { MAX_STATUS_BATCH } from "../api/dispatcher.ts";
@@ -93,8 +93,8 @@ export class StatusReporter {
   }
 
   /**
-   * The next ones in order, of each task at most one: a manager compares what is reported with what it has of the task before
-   * the call.
+   * The next ones in order, of each task at most one: a manager compares what is reported with what it has of the task
+   * before the call.
    */
   #take(): Batch {
     const batch: Batch = [], place = (status: TaskStatus) => this.#places.get(status)!;

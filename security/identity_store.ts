@@ -112,8 +112,8 @@ export class IdentityStore {
   }
 
   /**
-   * The private keys (PEM) that this node has and last had, the present one first; damaged ones are left out. Throws why none
-   * can be read, if there are some.
+   * The private keys (PEM) that this node has and last had, the present one first; damaged ones are left out. Throws why
+   * none can be read, if there are some.
    */
   async keys(): Promise<string[]> {
     const places = [[this.#folder, KEY_FILE], [this.#folder, KEY_COPY_FILE], [this.#previous, KEY_FILE]];

@@ -1,7 +1,7 @@
 /**
- * A manager and devices on hosts of their own (network namespaces), as real programs. What runs on a device is counted by the
- * kernel's word, not by the agent's: process numbers and start times of every program in the host's namespace. Only root can
- * have them.
+ * A manager and devices on hosts of their own (network namespaces), as real programs. What runs on a device is counted by
+ * the kernel's word, not by the agent's: process numbers and start times of every program in the host's namespace. Only
+ * root can have them.
  */
 import { ControlClient } from "../../cli/client.ts";
 import type { NodeView, SwarmView } from "../../cli/api_types.ts";
@@ -127,7 +127,7 @@ export class DeviceHosts {
   async slowDown(host: number, delayMs: number, loss: number): Promise<void> {
     this.network.forward(this.road);
     const address = this.network.address(host);
-    const script = `${ROOT}tests/support/slow_road.ts`;
+    const script = ROOT + "tests/support/slow_road.ts";
     this.#road = this.#on(this.road, Deno.execPath(), "run", "-A", script, address, `${delayMs}`, `${loss}`);
     await this.#road.says(/open/);
     this.network.routeBetween(0, host, this.road);

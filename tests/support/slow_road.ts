@@ -1,6 +1,6 @@
 /**
- * A slow and lossy way between two hosts, for kernels without such a queue of their own: takes the packets that its host is to
- * pass on through two tunnel devices, keeps each for a while and loses some. What goes over it are the hosts' own packets.
+ * A slow and lossy way between two hosts, for kernels without such a queue of their own: takes the packets that its host is
+ * to pass on through two tunnel devices, keeps each for a while and loses some. What goes over it are hosts' packets.
  *
  *   deno run -A slow_road.ts ADDRESS DELAY_MS LOSS   packets for ADDRESS one way, all others the other way
  */
