@@ -67,7 +67,7 @@ Deno.test({
   fn: async () => {
     const hosts = new NetworkHosts(3, 3);
     try {
-      hosts.startEngines();
+      await hosts.startEngines();
       await hosts.startNodes();
       await deploy(hosts);
       checkNames(hosts);

@@ -345,6 +345,13 @@ const HOSTILE = [
   "ensure_space",
 ];
 
+Deno.test("Network helper: each verb that takes words is tried with hostile ones", async () => {
+  const script = await Deno.readTextFile(HELPER.replace(/network\.sh$/, "network_server.sh"));
+  const verbs = /^ {4}(probe \| [a-z |]+)\) ;;$/m.exec(script)![1]!.split(" | ");
+  const tried = new Set(HOSTILE.map((request) => request.split(" ", 1)[0]));
+  assert.deepEqual(verbs.filter((verb) => !tried.has(verb)), ["probe", "leave"], "they take none");
+});
+
 Deno.test({
   name: "Network helper: nothing but numbers, addresses and its own words gets anywhere",
   ignore: !isRoot, // networks are made by root only
