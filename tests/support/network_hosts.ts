@@ -153,7 +153,7 @@ export class NetworkHosts {
 
   /** Has the manager do what no client of Docker's can ask for; its answer. */
   post(path: string, body: unknown): unknown {
-    const args = ["-s", "--fail-with-body", "--unix-socket", `${this.folder}/api.sock`];
+    const args = ["-s", "--fail-with-body", "--unix-socket", this.api(this.asked)];
     args.push("-H", "Content-Type: application/json", "-d", JSON.stringify(body));
     const { code, text } = run("curl", [...args, `http://docker/v1.51${path}`]);
     if (code !== 0) throw new Error(`Cannot post to ${path}: ${text}`);
