@@ -22,6 +22,7 @@ import type { DeviceFacts } from "./gate.ts";
 import type { LocalState } from "./local_state.ts";
 import { Managers } from "./managers.ts";
 import { type RenewSeals, runSession, type SessionEvents } from "./session.ts";
+import type { RelayAsked } from "./relay.ts";
 import { type SendStatuses, StatusReporter } from "./status_reporter.ts";
 import { type NetworkAssignments, Worker } from "./worker.ts";
 
@@ -57,6 +58,8 @@ export interface AgentOptions {
   dependencies?: DependencyKeeper;
   /** The cluster's networks on this node; else it has none. */
   networks?: NetworkAssignments;
+  /** Connections to nodes that are not reached otherwise; else it asks for none, and gets none. */
+  relay?: RelayAsked | undefined;
   clock: Clock;
   random: Random;
   /** HOST:PORT of the managers known so far. */
@@ -212,6 +215,7 @@ export class Agent {
       this.#worker.setConnected(false);
       this.#reporter.disconnect();
       this.#asks.disconnect();
+      this.#options.relay?.disconnect();
       connection?.close();
     }
   }
@@ -227,11 +231,12 @@ export class Agent {
 
   #events(address: string, onOpen: () => void): SessionEvents {
     return {
-      onRegistered: (message, { send, renew, sendLogs, openStream }) => {
+      onRegistered: (message, { send, renew, sendLogs, openStream, openRelay }) => {
         onOpen();
         this.#renewSeals = renew;
         this.#registered(address, message, send);
         this.#asks.connect(sendLogs, openStream);
+        this.#options.relay?.connect(openRelay, openStream);
       },
       onMessage: (message) => this.#takeMessage(message),
       onTime: (time) => this.#options.onTime?.(time),
@@ -262,6 +267,7 @@ export class Agent {
     // The node's key may be a new one: a renewal is told of here.
     void this.#dependencies.rekey().then(() => this.#keepSealed());
     this.#asks.apply(message.Asks ?? []);
+    this.#options.relay?.apply(message.Asks ?? []);
     this.#options.onSession?.(message);
   }
 

@@ -99,10 +99,21 @@ networks=yes
 [ "$docker" != none ] || [ "$(id -u)" = 0 ] || networks=
 if [ -n "$networks" ]; then
   # Where tasks ask for names, a range by which they are heard there and nowhere else, and whom their other questions are handed
-  # on to. Containers ask for many: by UDP, whose answers come back to a port of its own.
-  net=$net,169.254.77.1:7753,169.254.80.0/20,0.0.0.0/0:53 read=$read,/etc/resolv.conf
+  # on to; where they get to nodes that only a manager reaches. Containers ask for many: by UDP, whose answers come back to a port of its own.
+  net=$net,169.254.77.1:7753,169.254.77.1:7754,169.254.80.0/20,0.0.0.0/0:53 read=$read,/etc/resolv.conf
   [ "$docker" = none ] || net=$net,0.0.0.0:0
 fi
+
+# Where ports of tasks are reached that somebody forwards: so many at once of each runtime (executors/port_connector.ts).
+folders='process deno'
+[ "$docker" = none ] || folders="$folders ."
+for folder in $folders; do
+  for slot in 0 1; do
+    at=$state_dir/$folder/forward/$slot/s
+    [ "$folder" != . ] || at=$state_dir/forward/$slot/s
+    net=$net,unix:$at
+  done
+done
 
 shim=$root/executors/process/shim.sh helper=$root/network/helper/network.sh
 # Not every shell has it; bash needs it.

@@ -8,12 +8,19 @@ import { NetworkKeeper } from "../network/keeper.ts";
 import type { TasksHere } from "../network/askers.ts";
 import type { Resolver } from "../network/resolver.ts";
 import type { AgentOptionsFromFlags } from "./options.ts";
+import { RelayService } from "./relay.ts";
 import type { StateFolder } from "./state_folder.ts";
 
 const logger = getLogger(["covey", "network"]);
 
 /** The host's own resolvers are asked for all other names. */
 const HOST_CONFIG = "/etc/resolv.conf";
+
+/** What keeps the networks, and connects with nodes that they do not reach. */
+export interface OpenNetworks {
+  keeper: NetworkKeeper;
+  relay: RelayService;
+}
 
 /**
  * The networks of the node `nodeID` as an earlier agent left them, with the answers to questions for names; undefined where the
@@ -24,20 +31,23 @@ export async function openNetworks(
   folder: StateFolder,
   nodeID: string,
   tasks: TasksHere,
-): Promise<NetworkKeeper | undefined> {
+): Promise<OpenNetworks | undefined> {
   if (options.networkHelper === "none") return undefined;
   const names = new NameService(nodeID, tasks, () => keeper, options.docker === "none");
+  const helper = networkHelper(nodeID, systemClock, options.networkHelper);
+  const relay = new RelayService(tasks, helper, () => keeper);
   const keeper: NetworkKeeper = new NetworkKeeper({
     nodeID,
-    helper: networkHelper(nodeID, systemClock, options.networkHelper),
+    helper,
     clock: systemClock,
     dataPath: options.dataPath,
     tasks,
     storage: { load: () => folder.networks(), save: (text) => folder.saveNetworks(text) },
     onUse: (isUsed) => names.use(isUsed),
+    onRelay: (isUsed) => relay.use(isUsed),
   });
   await keeper.load();
-  return keeper;
+  return { keeper, relay };
 }
 
 /** The resolver, while the node has networks; its code is not loaded before. */

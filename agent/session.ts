@@ -26,8 +26,10 @@ import { CoveyError } from "../api/errors.ts";
 import type { NodeDescription } from "../api/node.ts";
 import { METRICS_PERIOD_MS, type NodeMetrics } from "../api/node_metrics.ts";
 import type { LogPushAnswer } from "../api/logs.ts";
+import type { RelayCall } from "../api/relay.ts";
 import type { ManagerConnection } from "./connection.ts";
 import type { SendLogs } from "./log_answer.ts";
+import type { OpenRelay } from "../network/relay_pipe.ts";
 import type { OpenStream } from "./streams/stream_answers.ts";
 import type { Patience } from "./patience.ts";
 import type { SendStatuses } from "./status_reporter.ts";
@@ -49,6 +51,7 @@ export interface SessionCalls {
   renew: RenewSeals;
   sendLogs: SendLogs;
   openStream: OpenStream;
+  openRelay: OpenRelay;
 }
 
 /** What a session tells the agent. */
@@ -87,7 +90,9 @@ export async function runSession(
   try {
     signal.throwIfAborted();
     const description = await events.describe(abort.signal);
-    const request: SessionRequest = { ...known, Description: description, Answers: [...ASK_KINDS] };
+    const LocalAddr = connection.localAddress;
+    const Description = { ...description, ...(LocalAddr && { LocalAddr }) };
+    const request: SessionRequest = { ...known, Description, Answers: [...ASK_KINDS] };
     const messages = connection
       .serverStream<SessionMessage>(DISPATCHER_METHODS.session, request, { signal: abort.signal })
       [Symbol.asyncIterator]();
@@ -98,6 +103,7 @@ export async function runSession(
       renew: (seals) => session.renewSeals(seals),
       sendLogs: (push) => session.sendLogs(push),
       openStream: (id, toManager, signal) => session.openStream(id, toManager, signal),
+      openRelay: (to, toManager, signal) => session.openRelay(to, toManager, signal),
     });
     events.onMessage(first);
     loops.push(
@@ -176,6 +182,16 @@ class Session {
   openStream(id: string, toManager: AsyncIterable<Uint8Array>, signal: AbortSignal): AsyncIterable<unknown> {
     const request = { SessionID: this.#id, StreamID: id }, either = AbortSignal.any([signal, this.#signal]);
     return this.#connection.duplex(DISPATCHER_METHODS.stream, request, toManager, { signal: either });
+  }
+
+  openRelay(
+    to: Omit<RelayCall, "SessionID">,
+    toManager: AsyncIterable<Uint8Array>,
+    signal: AbortSignal,
+  ): AsyncIterable<unknown> {
+    const request: RelayCall = { SessionID: this.#id, ...to },
+      either = AbortSignal.any([signal, this.#signal]);
+    return this.#connection.duplex(DISPATCHER_METHODS.relay, request, toManager, { signal: either });
   }
 
   async renewSeals(seals: RenewedSeal[]): Promise<void> {

@@ -54,6 +54,8 @@ export interface AssignedPeer {
   NodeID: string;
   /** IPv4 or IPv6 address, without port, to which VXLAN packets for its tasks go. */
   DataPathAddr: string;
+  /** No packet of this node gets there, and the network allows that a manager passes connections on. */
+  Relayed?: true;
   /**
    * The IPv4 addresses in the network that are reached there, without mask, in ascending order: its tasks' and its own.
    * Whoever has one has the hardware address that is made of it: `02:42:`, then its four bytes (10.0.1.5: 02:42:0a:00:01:05).

@@ -1,5 +1,6 @@
 /** How a device is, as its agent measures it: rarely, in a few numbers, and never written down. */
 import type { FieldProblem } from "./errors.ts";
+import type { RelayUsage } from "./relay.ts";
 import { decimal, flag, mapOf, record } from "./validate/shape.ts";
 
 /** How often an agent measures and tells: 48 times 200 bytes a day are 300 KB a month on a link that is paid by the byte. */
@@ -36,6 +37,8 @@ export interface ShownMetrics extends Omit<NodeMetrics, "Clock"> {
   MeasuredAt: string;
   /** How far ahead of the manager's clock the device's is, what the message took included. */
   ClockSkewMs?: number;
+  /** What managers passed on for the node; none: nothing. */
+  Relay?: RelayUsage;
 }
 
 const shape = record({

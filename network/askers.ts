@@ -37,6 +37,12 @@ export class Askers {
     return [...this.#places].map(([address, place]) => ({ address, place: formatIPv4(place) }));
   }
 
+  /** The place of an address. */
+  placeOf(address: string): string | undefined {
+    const place = this.#places.get(address);
+    return place === undefined ? undefined : formatIPv4(place);
+  }
+
   /** The address that stands behind a place. */
   at(place: string): string | undefined {
     return this.#addresses.get(parseIPv4(place) ?? 0);

@@ -52,6 +52,8 @@ export interface NetworkKeeperOptions {
   storage: { load(): Promise<string | undefined>; save(text: string | undefined): Promise<void> };
   /** Called when the node has got its first network, and when it has none any more. */
   onUse?: (isUsed: boolean) => void;
+  /** The same for nodes in them that no packet of this one gets to. */
+  onRelay?: (isUsed: boolean) => void;
 }
 
 /** The networks of one node. */
@@ -73,6 +75,7 @@ export class NetworkKeeper implements OverlayNetworks {
   #isUnsaved = false;
   #isDirty = false;
   #isUsed = false;
+  #isRelayed = false;
   #isClosed = false;
   #isAble = false;
   #isSwept = true;
@@ -265,6 +268,7 @@ export class NetworkKeeper implements OverlayNetworks {
         failed.push(error);
       }
     }
+    this.#useRelay();
     const programs = programsIn(this.#options.tasks());
     await this.#sweep(programs).catch((error) => failed.push(error));
     for (const task of this.#programs.values()) await this.#joinOnce(task, failed);
@@ -354,6 +358,13 @@ export class NetworkKeeper implements OverlayNetworks {
     if (isUsed === this.#isUsed) return;
     this.#isUsed = isUsed;
     this.#options.onUse?.(isUsed);
+  }
+
+  #useRelay(): void {
+    const isRelayed = [...this.told.networks.keys()].some((id) => this.told.relayed(id).length > 0);
+    if (isRelayed === this.#isRelayed) return;
+    this.#isRelayed = isRelayed;
+    this.#options.onRelay?.(isRelayed);
   }
 
   #say(what: string, { message }: CoveyError): void {

@@ -31,11 +31,14 @@ export function planNetwork(told: NodeNetworks, network: AssignedNetwork, dataPa
   const { ID, VNI, DataPathPort, MTU = 0, Subnets } = network;
   const own = withoutMask(network.NodeAddress), vni = String(VNI);
   // The carrier is IPv4: who is known by another address only is not in reach.
-  const peers = told.peers(ID).filter(({ DataPathAddr }) => parseIPv4(DataPathAddr) !== undefined);
+  const peers = told.peers(ID).filter(({ DataPathAddr, Relayed }) =>
+    !Relayed && parseIPv4(DataPathAddr) !== undefined
+  );
   const carrier = dataPath || peers[0]?.DataPathAddr || "-";
   const mac = own === undefined ? "-" : hardwareAddress(own);
   const gateways = Subnets.map(({ Subnet, Gateway }) => `${Gateway}/${parseBlock(Subnet)!.bits}`);
-  const single = [...own === undefined ? [] : [own], ...virtualAddresses(told, network)];
+  // What is relayed comes here, as if it were at hand.
+  const single = [...own === undefined ? [] : [own], ...virtualAddresses(told, network), ...told.relayed(ID)];
   return [
     { verb: "network", words: [vni, String(DataPathPort), String(MTU), carrier, mac] },
     { verb: "addresses", words: [vni, ...gateways, ...new Set(single.map((address) => `${address}/32`))] },
@@ -80,8 +83,10 @@ export function planRules(
     // Without an address of its own, answers would not come back by this node.
     if (own === undefined) continue;
     fixed.push(`node:${vni}:${own}`);
+    const relayed = told.relayed(network.ID);
+    if (!network.Ingress) fixed.push(...relayed.map((address) => `relay:${address}`));
     for (const service of told.services(network.ID)) {
-      const rules = serviceRules(service, network);
+      const rules = serviceRules(service, network, new Set(relayed));
       heads.push(...rules.map((rule) => rule.slice(0, rule.lastIndexOf(":"))));
       if (rules.length > 0) serving.set(`${network.ID}/serve/${service.ServiceID}`, rules);
     }
@@ -100,8 +105,15 @@ export function planKept(told: NodeNetworks): HelperRequest {
   return { verb: "keep", words: [...told.networks.values()].map(({ VNI }) => String(VNI)) };
 }
 
-function serviceRules(service: AssignedService, { Ingress }: AssignedNetwork): string[] {
-  const backends = service.Backends.map(({ Address }) => Address).join(",");
+function serviceRules(
+  service: AssignedService,
+  { Ingress }: AssignedNetwork,
+  relayed: ReadonlySet<string>,
+): string[] {
+  const direct = service.Backends.map(({ Address }) => Address).filter((address) => !relayed.has(address));
+  // Which of those that are relayed it is, is chosen later.
+  const others = Ingress ? [] : Array(service.Backends.length - direct.length).fill("relay");
+  const backends = [...direct, ...others].join(",");
   const virtual = service.VirtualIP === undefined ? [] : [`vip:${service.VirtualIP}:${backends}`];
   if (!Ingress) return virtual;
   const ports = service.Ports.filter(({ PublishMode }) => PublishMode === "ingress").map((

@@ -66,6 +66,7 @@ export class Session implements Connection, CallLink, Guest {
   readonly peer: PeerIdentity | undefined;
   readonly peerChainPEM: string | undefined;
   readonly remoteAddress: string;
+  readonly localAddress: string | undefined;
   readonly clock: Clock;
   readonly limits: Limits;
   readonly lane: Lane;
@@ -98,6 +99,7 @@ export class Session implements Connection, CallLink, Guest {
     this.peer = options.peer;
     this.peerChainPEM = options.peerChainPEM;
     this.remoteAddress = options.pipe.remoteAddress;
+    this.localAddress = options.pipe.localAddress;
     this.clock = options.clock;
     const role = options.peer?.role;
     this.limits = options.dialed ? options.limits : limitsFor(role, options.limits);

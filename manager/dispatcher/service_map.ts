@@ -50,6 +50,14 @@ export class ServiceMap {
     return this.#networks.get(networkID)?.keys() ?? [];
   }
 
+  /** Who serves at an address of a network. */
+  backend(networkID: string, address: string): AssignedBackend | undefined {
+    for (const { serving } of this.#networks.get(networkID)?.values() ?? []) {
+      for (const backend of serving.values()) if (backend.Address === address) return backend;
+    }
+    return undefined;
+  }
+
   /** Notes a task that is there now, or is gone, and what it was before; returns where that changes something. */
   task(task: Task | undefined, old: Task | undefined): ServicePlace[] {
     const before = old && serves(old) ? old : undefined, after = task && serves(task) ? task : undefined;

@@ -21,7 +21,8 @@
 #   addresses VNI ADDR/BITS...                all addresses of the bridge, the one with the subnet's mask first
 #   table VNI ADDR@HOST...                    all addresses that are elsewhere, and where
 #   rules [node:VNI:ADDR | dns:ADDR | from:ADDR:PLACE | vip:ADDR:ADDR,... | port:PROTOCOL:PORT:TARGET:ADDR,... | open:VNI |
-#         closed:VNI]...                      all of them
+#         closed:VNI | relay:ADDR]...         all of them; ADDR of a vip may be `relay`, for one that is elsewhere and relayed
+#   relayed ADDR PORT                         where a connection from there was to go: ADDR PORT
 #   serve [vip:ADDR:ADDR,... | port:PROTOCOL:PORT:TARGET:ADDR,...]...    who serves now, of what the rules have already
 #   askers [from:ADDR:PLACE]...               all who ask for names, for rules that are there
 #   keep VNI...                               removes all other networks
@@ -233,6 +234,13 @@ rules() {
   esac
 }
 
+relayed() {
+  [ $# = 2 ] && is_address "$1" && is_number "$2" 65535 || fail "no address and port: $*"
+  found=$(inside nft get element ip covey relayed "{ $1 . $2 }" 2>/dev/null | sed -n 's/.* : \([0-9.]*\) \. \([0-9]*\) }.*/\1 \2/p')
+  [ -n "$found" ] || fail "nothing is known of a connection from $1 $2"
+  echo "$found"
+}
+
 # Lets what is for published ports, and what programs in networks send elsewhere, pass.
 open_host() {
   if [ "$(cat /proc/sys/net/ipv4/ip_forward)" = 0 ]; then
@@ -358,7 +366,7 @@ set -f
 while read -r verb number words; do
   is_number "$number" 9007199254740 || continue
   case $verb in
-    probe | network | addresses | table | rules | serve | askers | keep | join | part | tasks | leave) ;;
+    probe | network | addresses | table | rules | serve | askers | keep | join | part | tasks | relayed | leave) ;;
     *) echo "$number error no such verb"; continue ;;
   esac
   # shellcheck disable=SC2086 # a list of words

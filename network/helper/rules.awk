@@ -8,23 +8,31 @@ function is_address(text, part, i) {
   return 1
 }
 function refuse(line) { print "no rule: " line; bad = 1; exit 1 }
-# Where to, by chance: all are equally good, and no count has to be kept.
-function spread(list, port, part, n, i, text) {
+# Where to, by chance: all are equally good, and no count has to be kept. Those that are relayed are one way together.
+function spread(which, list, port, part, n, i, text, direct, relayed) {
   n = split(list, part, ",")
   for (i = 1; i <= n; i++) {
+    if (part[i] == "relay" && port == "") { relayed++; continue }
     if (!is_address(part[i])) refuse($0)
-    text = text (i > 1 ? ", " : "") i - 1 " : " part[i]
+    text = text (direct > 0 ? ", " : "") direct++ " : " part[i]
   }
-  return "dnat to numgen random mod " n " map { " text " }" (port == "" ? "" : ":" port)
+  if (relayed) ways[1] = which "ip protocol tcp " (direct ? "numgen random mod " n " < " relayed " " : "") "goto relay"
+  if (direct) ways[relayed ? 2 : 1] = which "dnat to numgen random mod " direct " map { " text " }" (port == "" ? "" : ":" port)
+  return (relayed > 0) + (direct > 0)
 }
 # A chain of its own for each service's address or port, so that a change of who serves touches that one. An empty one leads nowhere.
 # `which`: of the packets that come there.
-function fill(chain, which, list, port, rule) {
+function fill(chain, which, list, port, i, n) {
   # A chain's name has no dots.
   gsub(/\./, "_", chain)
-  rule = list == "" ? "" : which spread(list, port)
-  chains = chains "chain " chain " { " rule (rule == "" ? "" : "; ") "}; "
-  refilled = refilled "inside flush chain ip covey " chain "\n" (rule == "" ? "" : "inside add rule ip covey " chain " " rule "\n")
+  n = list == "" ? 0 : spread(which, list, port)
+  chains = chains "chain " chain " { "
+  refilled = refilled "inside flush chain ip covey " chain "\n"
+  for (i = 1; i <= n; i++) {
+    chains = chains ways[i] "; "
+    refilled = refilled "inside add rule ip covey " chain " " ways[i] "\n"
+  }
+  chains = chains "}; "
   return "jump " chain
 }
 BEGIN { FS = ":" }
@@ -41,6 +49,12 @@ $1 == "dns" && NF == 2 && is_address($2) {
 }
 $1 == "from" && NF == 3 && is_address($2) && is_address($3) && $3 ~ /^169\.254\.(8[0-9]|9[0-5])\./ {
   askers = askers (askers == "" ? "" : ", ") $2 " : " $3
+  places = places (places == "" ? "" : ", ") $3 " : " $2
+  next
+}
+# What is to be relayed goes to the agent, which asks by whence it comes where it was to go.
+$1 == "relay" && NF == 2 && is_address($2) {
+  relays = relays (relays == "" ? "" : ", ") $2
   next
 }
 $1 == "vip" && NF == 3 && is_address($2) {
@@ -69,13 +83,21 @@ END {
   }
   if (part == "askers") {
     print "inside flush map ip covey askers"
-    if (askers != "") print "inside add element ip covey askers { " askers " }"
+    print "inside flush map ip covey places"
+    if (askers != "") {
+      print "inside add element ip covey askers { " askers " }"
+      print "inside add element ip covey places { " places " }"
+    }
     exit
   }
   print "inside table ip covey { }"
   print "inside delete table ip covey"
   print "inside table ip covey { map askers { type ipv4_addr : ipv4_addr; " (askers == "" ? "" : "elements = { " askers " }; ") "}; " \
+    "map places { type ipv4_addr : ipv4_addr; " (askers == "" ? "" : "elements = { " places " }; ") "}; " \
+    "map relayed { type ipv4_addr . inet_service : ipv4_addr . inet_service; flags dynamic,timeout; timeout 30s; size 4096; }; " \
+    "chain relay { ip protocol tcp update @relayed { ip saddr . tcp sport : ip daddr . tcp dport }; ip protocol tcp dnat to " names ":7754; }; " \
     chains "chain in { type nat hook prerouting priority -100; " dns \
+    (relays == "" ? "" : "ip daddr { " relays " } goto relay; iifname \"cvup\" ip saddr " names " dnat to ip daddr map @places; ") \
     (vips == "" ? "" : "ip daddr vmap { " vips " }; ") ports "}; chain out { type nat hook postrouting priority 100; " \
     "oifname \"cvup\" ip daddr " names " snat to ip saddr map @askers; " source out "}; " \
     "chain pass { type filter hook forward priority 0; " pass "}; }"

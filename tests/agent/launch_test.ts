@@ -13,7 +13,7 @@ const SHIM = new Deno.Command("/bin/sh", { args: ["-p", "-c", ":"] }).outputSync
 
 const isRoot = Deno.uid() === 0;
 /** Root's programs may be in networks, and ask for names there. */
-const NAMES = isRoot ? ",169.254.77.1:7753,169.254.80.0/20,0.0.0.0/0:53" : "";
+const NAMES = isRoot ? ",169.254.77.1:7753,169.254.77.1:7754,169.254.80.0/20,0.0.0.0/0:53" : "";
 
 async function permissions(...flags: string[]): Promise<string[]> {
   const { stdout } = await new Deno.Command("sh", { args: [LAUNCHER, "--print-permissions", ...flags] })
@@ -53,7 +53,7 @@ Deno.test("launch.sh: grants the managers' ports, the state folder and the shim,
   assert.equal(more[1], `--allow-write=${dir},/d.sock`);
   assert.match(
     more[3]!,
-    /unix:\/d\.sock,169\.254\.77\.1:7753,169\.254\.80\.0\/20,0\.0\.0\.0\/0:53,0\.0\.0\.0:0$/,
+    /unix:\/d\.sock,169\.254\.77\.1:7753,169\.254\.77\.1:7754,169\.254\.80\.0\/20,0\.0\.0\.0\/0:53,0\.0\.0\.0:0$/,
   );
   assert.equal(more[4], `--allow-run=${root}/executors/process/${SHIM},${root}/network/helper/${helper}`);
   await Deno.remove(dir, { recursive: true });
