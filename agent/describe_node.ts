@@ -14,6 +14,8 @@ export interface NodeFacts {
   Resources: NodeDescription["Resources"];
   /** Version of the agent, shown where no engine has a version. */
   Version: string;
+  /** The installed program that the agent is, if it is one that can be exchanged for another. */
+  Program?: string;
   Labels: Record<string, string>;
   /** Whether nothing on this device could become a manager. */
   AgentOnly?: boolean;
@@ -104,6 +106,7 @@ function merge(
   const Platform = all.find((part) => part.Platform)?.Platform ?? facts.Platform;
   const Resources: Resources = Object.assign({}, facts.Resources, ...all.map((part) => part.Resources ?? {}));
   const known = {
+    ...(facts.Program !== undefined && { agent: [facts.Program] }),
     arch: [Platform.Architecture],
     memory: [String(Math.round((Resources.MemoryBytes ?? 0) / MIB))],
   };
@@ -122,6 +125,7 @@ function merge(
     Facts: Object.assign(known, ...all.map((part) => part.Facts ?? {})),
     ...(reloads.length > 0 ? { Reloads: reloads } : {}),
     Swaps: true,
+    Schedules: true,
     ...(facts.AgentOnly ? { AgentOnly: true } : {}),
     ...(tlsInfo ? { TLSInfo: tlsInfo } : {}),
   };

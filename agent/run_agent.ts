@@ -21,6 +21,7 @@ import { openNetworks } from "./networks.ts";
 import type { AgentOptionsFromFlags } from "./options.ts";
 import { Meter } from "./meter.ts";
 import { readBootID, StateFolder } from "./state_folder.ts";
+import { TrafficCounter } from "./traffic.ts";
 import { Worker } from "./worker.ts";
 
 /** Version of the agent, shown where no engine has a version. */
@@ -163,10 +164,11 @@ async function serve(
   if (!state.isInClear) state.seal(await identity.keys().catch(() => []));
   const dependencies = new DependencyKeeper(state, () => identity.keys());
   await dependencies.load();
-  const meter = new Meter(clock, executors, () => systemClock.now());
+  const traffic = new TrafficCounter();
+  const meter = new Meter(clock, executors, () => systemClock.now(), () => traffic.totals);
   const agent = new Agent({
     metrics: () => meter.latest,
-    dialer: identityDialer(identity, clock),
+    dialer: identityDialer(identity, clock, traffic),
     executors,
     state,
     dependencies,
@@ -187,6 +189,7 @@ async function serve(
       Labels: options.labels,
       ...(options.dataPath !== "" && { DataPathAddr: options.dataPath }),
       AgentOnly: options.identityDir === undefined,
+      ...programOf(options),
       tlsInfo: () => tlsInfo(identity.current),
     },
     onTime: (time) => clock.tell(Date.parse(time)),
@@ -215,6 +218,11 @@ async function serve(
   await Promise.all(executors.map((executor) => executor.close()));
   await networks?.relay.close();
   await networks?.keeper.close();
+}
+
+/** A manager's is exchanged with the manager. */
+function programOf({ identityDir, programVersion }: AgentOptionsFromFlags): { Program?: string } {
+  return identityDir === undefined && programVersion !== undefined ? { Program: programVersion } : {};
 }
 
 /** None where the launcher did not ask V8 for the means (`--expose-gc`). */

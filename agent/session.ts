@@ -37,6 +37,11 @@ import type { SendStatuses } from "./status_reporter.ts";
 /** How often the node's description is checked (SwarmKit). */
 const DESCRIBE_PERIOD_MS = 20_000;
 
+/** Who is asked for heartbeats this rarely has a link that costs by the byte. */
+const RARE_HEARTBEAT_MS = 5 * 60_000;
+/** Of the silence between two heartbeats: the next period is drawn anew, and may be 22 % longer. */
+const SILENCE_PERIODS = 1.25;
+
 /** Hands a manager seals that the node has renewed. */
 export type RenewSeals = (seals: RenewedSeal[]) => Promise<void>;
 
@@ -145,6 +150,7 @@ class Session {
   readonly #events: SessionEvents;
   readonly #signal: AbortSignal;
   #metricsAt = -Infinity;
+  #silenceMs = 0;
 
   constructor(
     clock: Clock,
@@ -206,10 +212,19 @@ class Session {
       const request = { SessionID: this.#id, ...(metrics && { Metrics: metrics }) };
       const response = await this.#call<HeartbeatResponse>(DISPATCHER_METHODS.heartbeat, request);
       this.#events.onTime(response.Time);
+      this.#expectSilence(response.PeriodMs);
       // The manager counts from one heartbeat to the next, however far away it is.
       const tookMs = this.#clock.monotonic() - sentAt;
       await sleep(this.#clock, Math.max(0, response.PeriodMs - tookMs), this.#signal);
     }
+  }
+
+  /** Signs of life between heartbeats that are rare would cost more than these. */
+  #expectSilence(periodMs: number): void {
+    const isRare = periodMs >= RARE_HEARTBEAT_MS;
+    if (isRare && periodMs <= this.#silenceMs && 2 * periodMs >= this.#silenceMs) return;
+    this.#silenceMs = isRare ? Math.round(SILENCE_PERIODS * periodMs) : 0;
+    this.#connection.expectSilence?.(this.#silenceMs);
   }
 
   /** In the session's first heartbeat, and then rarely. */

@@ -25,7 +25,7 @@ import { checkedStatus, containerOf, portsOf, statusAfter } from "./task_status.
 import { isEndOfReboot, localRestartDelay, withRestart } from "./local_restart.ts";
 import type { TaskEnvironment } from "./task_environment.ts";
 import { removeTraces, requireExecutor, stopProgram } from "./traces.ts";
-import { withStatus } from "./unsent.ts";
+import { unsentAfter } from "./unsent.ts";
 
 const log = getLogger(["covey", "agent"]);
 
@@ -481,24 +481,12 @@ export class TaskManager {
   }
 
   #setStatus(state: TaskState, message: string, err: string | undefined, container?: ContainerStatus): void {
-    const at = timestamp(this.#env.clock), swap = this.#report, runs = this.#runs;
-    const restarts = this.#restarts, ports = this.#ports;
-    const next = statusAfter(this.status, {
-      at,
-      state,
-      message,
-      err,
-      container,
-      ports,
-      swap,
-      restarts,
-      runs,
-    });
+    const at = timestamp(this.#env.clock), ports = this.#ports, swap = this.#report;
+    const news = { at, state, message, err, container, ports, swap, restarts: this.#restarts };
+    const next = statusAfter(this.status, { ...news, runs: this.#runs });
     if (next === undefined) return this.#keep({});
-    const status = checkedStatus(this.task.ID, next), { unsent, run } = this.#record;
-    // What becomes of a run of a scheduled job, its job tells.
-    const isSent = run !== undefined || (unsent === undefined && this.#env.connected());
-    this.#keep({ status, ...(!isSent && { unsent: withStatus(unsent ?? [], status) }) });
+    const status = checkedStatus(this.task.ID, next);
+    this.#keep({ status, ...unsentAfter(this.#record, status, this.#env.connected()) });
     this.#env.onStatus(this.task.ID, status);
   }
 

@@ -1,6 +1,7 @@
 /** Statuses of a task that no manager has accepted yet. Pure. */
 import { compareStates } from "../api/task_state.ts";
 import type { TaskStatus } from "../api/task.ts";
+import type { TaskRecord } from "./local_state.ts";
 
 /** Of one task at most: the ends of its last programs and their restarts are what somebody looks for after an outage. */
 export const MAX_UNSENT_STATUSES = 32;
@@ -18,6 +19,16 @@ export function withStatus(unsent: readonly TaskStatus[], next: TaskStatus): Tas
   if (kept.length > MAX_UNSENT_STATUSES) kept.shift();
   while (kept.length > 1 && JSON.stringify(kept).length > MAX_UNSENT_BYTES) kept.shift();
   return kept;
+}
+
+/** What `record` keeps as unsent once its task has come to `status`. What becomes of a run of a scheduled job, its job tells. */
+export function unsentAfter(
+  { unsent, run }: Pick<TaskRecord, "unsent" | "run">,
+  status: TaskStatus,
+  isConnected: boolean,
+): Pick<TaskRecord, "unsent"> {
+  if (run !== undefined || (unsent === undefined && isConnected)) return {};
+  return { unsent: withStatus(unsent ?? [], status) };
 }
 
 function isPassing(last: TaskStatus, next: TaskStatus): boolean {

@@ -46,7 +46,7 @@ export interface SessionRequest {
   SessionID?: string;
   /** What the agent calls itself from its start to its end, drawn at random; older agents do not. */
   Agent?: string;
-  /** See `PROTOCOL` of protocol.ts; 1 where it is not said. */
+  /** What the agent speaks (`protocol.ts`); 1 where it is not said. */
   Protocol?: number;
   Description: NodeDescription;
   /** The kinds of asks that the agent answers; one that says nothing answers none. */

@@ -65,6 +65,8 @@ export interface NodeDescription {
   ManagerOnly?: boolean;
   /** Its agent swaps tasks by itself (`Task.Swap`): an extension too. */
   Swaps?: true;
+  /** Its agent runs jobs by the clock (`TaskSpec.Schedule`): an extension too. */
+  Schedules?: true;
   /**
    * What the agent found out about its device, by name, for constraints on `node.fact.NAME`: an extension as well. One value
    * each, but for `dev`, which lists paths below /dev.

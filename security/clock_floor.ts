@@ -56,8 +56,8 @@ export class ClockFloor implements Clock {
   }
 
   /**
-   * False while the time is only known to be later than that shown: the system clock is behind what has passed, and nobody has
-   * said since the start how late it is.
+   * False while the time is only known to be later than that shown: the system clock is behind what has passed, and nobody
+   * has said since the start how late it is.
    */
   get isKnown(): boolean {
     return this.#told || this.#clock.now() >= this.#running() - MAX_BEHIND_MS;

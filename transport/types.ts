@@ -100,6 +100,12 @@ export interface Router {
   ): Method;
 }
 
+/** Is told of each frame that leaves or arrives. */
+export interface Traffic {
+  /** `method` is that of the call that the frame is about, made by this end; `bytes` are without the length. */
+  frame(method: string | undefined, bytes: number): void;
+}
+
 /** One connection; calls in both directions share it. */
 export interface Connection {
   readonly peer: PeerIdentity | undefined;
@@ -134,6 +140,11 @@ export interface Connection {
     requests: AsyncIterable<unknown>,
     options?: CallOptions,
   ): AsyncIterable<T>;
+  /**
+   * Expects a sign of life no more often than in so many milliseconds, here and at the other end: each costs bytes. A link
+   * that dies is noticed that much later. 0: as often as by default.
+   */
+  expectSilence(ms: number): void;
   /** Tells the other end why, fails what is open with `unavailable`, and releases the connection. */
   close(reason?: string): void;
 }

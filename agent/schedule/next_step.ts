@@ -4,7 +4,7 @@ import { toMs } from "../../api/duration.ts";
 import type { Schedule } from "../../api/schedule.ts";
 
 /** A run that begins less than this late is in time: an agent was started anew meanwhile, or the device was busy. */
-export const IN_TIME_MS = 60_000;
+const IN_TIME_MS = 60_000;
 /** Runs of one job at once on a device, where they may overlap: what never ends must not fill it. */
 const MAX_ALIVE = 10;
 

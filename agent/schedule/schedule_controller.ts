@@ -1,8 +1,8 @@
 /**
- * Runs the program of a scheduled job whenever its time has come. To the agent it is one task that runs for as long as the
- * service is there; each run is a task of the device's own beside it, of which managers hear by that task's status.
+ * Runs the program of a scheduled job whenever its time has come. To the agent it is one task that runs for as long as
+ * the service is there; each run is a task of the device's own beside it, of which managers hear by that task's status.
  *
- * A run is on the disk before it begins, so that no time is run twice: not by an agent that was killed, nor after a power cut.
+ * A run is on the disk before it begins, so that no time is run twice, whether the agent is killed or the power is cut.
  */
 import { type CancelTimer, type Clock, timestamp } from "../../api/clock.ts";
 import { CoveyError } from "../../api/errors.ts";

@@ -42,6 +42,7 @@ const descriptionShape = record({
   AgentOnly: onlyTrue,
   ManagerOnly: onlyTrue,
   Swaps: onlyTrue,
+  Schedules: onlyTrue,
   Facts: mapOf(list(word, MAX_FACT_VALUES)),
   TLSInfo: record({ TrustRoot: text, CertIssuerSubject: text, CertIssuerPublicKey: text }),
 });
@@ -55,7 +56,7 @@ export function parseNodeDescription(
   const { Hostname = "", Platform = {}, Resources = {}, Engine = {}, Runtimes = [], ...rest } =
     descriptionShape(value, path, problems) ?? {};
   const { Labels, Plugins } = Engine;
-  const { TLSInfo, MissingRuntimes, Reloads, AgentOnly, ManagerOnly, Swaps, Facts } = rest;
+  const { TLSInfo, MissingRuntimes, Reloads, AgentOnly, ManagerOnly, Swaps, Schedules, Facts } = rest;
   const { OverlayRuntimes, MissingOverlay, DataPathAddr, LocalAddr } = rest;
   return {
     Hostname,
@@ -76,6 +77,7 @@ export function parseNodeDescription(
     ...(AgentOnly && { AgentOnly }),
     ...(ManagerOnly && { ManagerOnly }),
     ...(Swaps && { Swaps }),
+    ...(Schedules && { Schedules }),
     ...(Facts && { Facts }),
     ...(TLSInfo && {
       TLSInfo: { TrustRoot: "", CertIssuerSubject: "", CertIssuerPublicKey: "", ...TLSInfo },

@@ -18,6 +18,7 @@ import { specFromFlags, updatedSpec } from "../service_spec.ts";
 import { parseCount } from "../units.ts";
 import { logsCommand } from "./logs.ts";
 import { showPlan } from "./plan.ts";
+import { printRuns } from "./runs.ts";
 import { printTasks } from "./task.ts";
 
 /** Adds the `service` commands. */
@@ -147,12 +148,9 @@ function tasks(service: Command, context: Context) {
           references.map(async (reference) => (await getService(client, reference)).ID),
         );
         const filters = { ...parseFilters(options.filter), service: ids };
-        await printTasks(
-          context.output,
-          client,
-          await client.get<TaskView[]>("/tasks", { filters }),
-          options,
-        );
+        const tasks = await client.get<TaskView[]>("/tasks", { filters });
+        await printTasks(context.output, client, tasks, options);
+        if (!options.quiet && options.format !== "json") await printRuns(context.output, client, tasks);
       })
     );
 }

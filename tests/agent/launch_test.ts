@@ -181,6 +181,19 @@ Deno.test("launch.sh: starts from the sources with no network and no package eve
   await Deno.remove(stateDir, { recursive: true });
 });
 
+Deno.test("launch.sh: tasks of other users get through what it makes above the state folder, whatever its own umask", async () => {
+  const folder = await Deno.makeTempDir({ prefix: "covey-agent-test-" }), above = `${folder}/lib`;
+  const { success } = await new Deno.Command("sh", {
+    args: ["-c", `umask 077; sh "$0" --state-dir ${above}/covey --docker none --help`, LAUNCHER],
+    env: { COVEY_DENO: Deno.execPath() },
+    stdout: "null",
+  }).output();
+  assert.ok(success);
+  const modeOf = async (path: string) => (await Deno.stat(path)).mode! & 0o777;
+  assert.deepEqual([await modeOf(above), await modeOf(`${above}/covey`)], [0o755, 0o700]);
+  await Deno.remove(folder, { recursive: true });
+});
+
 Deno.test("launch.sh: no step of a start that may ask the network is without a limit", async () => {
   const stateDir = await Deno.makeTempDir({ prefix: "covey-agent-test-" }), deno = `${stateDir}/deno`;
   const script = `#!/bin/sh

@@ -171,8 +171,8 @@ export const DIFFERENCES: readonly Difference[] = [
     explains: ({ docker, covey }) => docker.status === HUNG_UP && covey.status >= 200,
   },
   {
-    reason: "a spec that is wrong is told of before a change that is not allowed",
-    explains: ({ docker, covey }) => docker.status === 501 && covey.status === 400,
+    reason: "a spec that is wrong is told of before a change that is not allowed, or a name that is taken",
+    explains: ({ docker, covey }) => [409, 501].includes(docker.status) && covey.status === 400,
   },
   {
     reason: "a pool of addresses is shown, which Docker has or not by the client that started the swarm",
