@@ -1,5 +1,6 @@
 import { deepStrictEqual, ok, rejects, strictEqual } from "node:assert/strict";
 import { hasCode } from "../../../../api/errors.ts";
+import { eventually } from "../../../support/programs.ts";
 import { service } from "../../store/objects.ts";
 import { everything, open, withFolder } from "./one_member.ts";
 
@@ -29,7 +30,7 @@ Deno.test({
       try {
         await fillDisk(folder);
       } finally {
-        unmount(folder);
+        await unmount(folder);
       }
     }),
 });
@@ -85,7 +86,7 @@ async function writeUntilKilled(folder: string): Promise<string[]> {
 function canMount(): boolean {
   const folder = Deno.makeTempDirSync({ prefix: "covey-mount-" });
   const mounted = mount(folder);
-  if (mounted) unmount(folder);
+  if (mounted) run("umount", folder);
   Deno.removeSync(folder);
   return mounted;
 }
@@ -94,8 +95,9 @@ function mount(folder: string): boolean {
   return run("mount", "-t", "tmpfs", "-o", "size=9m", "tmpfs", folder);
 }
 
-function unmount(folder: string): void {
-  run("umount", folder);
+/** A thread of Deno's lets a file go a little after its `close`. */
+async function unmount(folder: string): Promise<void> {
+  await eventually("the file system is free", () => Promise.resolve(run("umount", folder)));
 }
 
 function run(command: string, ...args: string[]): boolean {
