@@ -104,6 +104,17 @@ if [ -n "$networks" ]; then
   [ "$docker" = none ] || net=$net,0.0.0.0:0
 fi
 
+# Where ports of tasks are reached that somebody forwards: so many at once of each runtime (executors/port_connector.ts).
+folders='process deno'
+[ "$docker" = none ] || folders="$folders ."
+for folder in $folders; do
+  for slot in 0 1; do
+    at=$state_dir/$folder/forward/$slot/s
+    [ "$folder" != . ] || at=$state_dir/forward/$slot/s
+    net=$net,unix:$at
+  done
+done
+
 shim=$root/executors/process/shim.sh helper=$root/network/helper/network.sh
 # Not every shell has it; bash needs it.
 if /bin/sh -p -c : 2>/dev/null; then

@@ -33,7 +33,7 @@ export async function openNetworks(
   tasks: TasksHere,
 ): Promise<OpenNetworks | undefined> {
   if (options.networkHelper === "none") return undefined;
-  const names = new NameService(tasks, () => keeper, options.docker === "none");
+  const names = new NameService(nodeID, tasks, () => keeper, options.docker === "none");
   const helper = networkHelper(nodeID, systemClock, options.networkHelper);
   const relay = new RelayService(tasks, helper, () => keeper);
   const keeper: NetworkKeeper = new NetworkKeeper({
@@ -52,13 +52,15 @@ export async function openNetworks(
 
 /** The resolver, while the node has networks; its code is not loaded before. */
 class NameService {
+  readonly #nodeID: string;
   readonly #tasks: TasksHere;
   readonly #keeper: () => NetworkKeeper;
   readonly #byTCP: boolean;
   #resolver: Resolver | undefined;
   #work: Promise<void> = Promise.resolve();
 
-  constructor(tasks: TasksHere, keeper: () => NetworkKeeper, byTCP: boolean) {
+  constructor(nodeID: string, tasks: TasksHere, keeper: () => NetworkKeeper, byTCP: boolean) {
+    this.#nodeID = nodeID;
     this.#tasks = tasks;
     this.#keeper = keeper;
     this.#byTCP = byTCP;
@@ -75,6 +77,7 @@ class NameService {
   async #open(): Promise<void> {
     const { Resolver } = await import("../network/resolver.ts");
     const resolver = new Resolver({
+      nodeID: this.#nodeID,
       told: this.#keeper().told,
       tasks: this.#tasks,
       askers: this.#keeper().askers,

@@ -38,6 +38,7 @@ const MAX_FORWARDED = 256;
 
 /** What the resolver works with. */
 export interface ResolverOptions {
+  nodeID: string;
   told: NodeNetworks;
   tasks: TasksHere;
   askers: Askers;
@@ -120,7 +121,7 @@ export class Resolver {
     if (networks.length === 0) return encodeAnswer(bytes, question, CODE.refused);
     const address = question.type === TYPE.PTR ? reverseAddress(question.name) : undefined;
     const found = address === undefined
-      ? findName(told, networks, question.name)
+      ? findName(told, networks, question.name, this.#options.nodeID)
       : findAddress(told, networks, address);
     if (found !== undefined) {
       return encodeAnswer(bytes, question, CODE.ok, this.#records(question.type, found));

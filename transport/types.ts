@@ -130,6 +130,11 @@ export interface Connection {
   /** Sends items, gets one answer; if that comes early, `requests` is ended by its `return`. */
   clientStream<T>(method: string, requests: AsyncIterable<unknown>, options?: CallOptions): Promise<T>;
   /**
+   * Expects a sign of life no more often than in so many milliseconds, here and at the other end: each costs bytes. A link
+   * that dies is noticed that much later. 0: as often as by default.
+   */
+  expectSilence(ms: number): void;
+  /**
    * Sends items and gets items, each side with its own window and its own end. The call is made when iteration starts;
    * leaving the loop cancels it, and an error of `requests` does too. When the other end wants no more, or the call fails,
    * `requests` is ended by its `return`.
@@ -140,11 +145,6 @@ export interface Connection {
     requests: AsyncIterable<unknown>,
     options?: CallOptions,
   ): AsyncIterable<T>;
-  /**
-   * Expects a sign of life no more often than in so many milliseconds, here and at the other end: each costs bytes. A link
-   * that dies is noticed that much later. 0: as often as by default.
-   */
-  expectSilence(ms: number): void;
   /** Tells the other end why, fails what is open with `unavailable`, and releases the connection. */
   close(reason?: string): void;
 }

@@ -29,6 +29,7 @@ import type {
 import { defaultShim } from "../default_shim.ts";
 import { NO_DEPENDENCIES } from "../executor.ts";
 import { MemoryFolder } from "../memory_folder.ts";
+import type { PortConnector } from "../port_connector.ts";
 import { sweepEach } from "../sweep_each.ts";
 import { ArtifactFetcher, FETCH_PREFIX, FETCH_RATE, MAX_ARTIFACT_BYTES } from "./artifact_fetcher.ts";
 import { ArtifactStore, FETCH_SPREAD_MS } from "./artifact_store.ts";
@@ -103,6 +104,7 @@ class ProgramExecutor
   readonly #logs: LogKeeper;
   readonly #path: string;
   readonly #shim: string;
+  #ports: PortConnector | undefined;
   readonly #kind: ProgramKind;
   #description: ExecutorDescription | undefined;
   #facts: { values: Record<string, string[]>; dueMs: number } | undefined;
@@ -237,7 +239,11 @@ class ProgramExecutor
     signal: AbortSignal,
   ): AsyncGenerator<OutputFrame, void> {
     const { clock, stateDir } = this.#device, shim = this.#shim;
-    if (use.Kind === "forward") throw new CoveyError("unimplemented", "Cannot forward a port");
+    if (use.Kind === "forward") {
+      const { PortConnector } = await import("../port_connector.ts");
+      this.#ports ??= new PortConnector({ shim, stateDir, clock });
+      return yield* this.#ports.forward(task, use.Port, ["process", task.ID], input, signal);
+    }
     // Loaded when somebody wants it.
     const { enterTask } = await import("./enter_task.ts");
     const request = this.#kind.request(task, this.#path, this.#artifacts.filesOf(task));
@@ -249,6 +255,7 @@ class ProgramExecutor
   }
 
   async close(): Promise<void> {
+    await this.#ports?.close();
     await Promise.all([this.#device.exits.close(), this.#logs.close(), this.#device.shim.close()]);
   }
 

@@ -24,7 +24,9 @@
 #                          answers whether a container may have that of the device, as shim_container.sh says
 #   shim.sh enter STATE    runs something inside of a task, as shim_enter.sh says: its input and output are the program's
 #   shim.sh reach STATE ID PID NAME  signals the process group that PID leads, if it is the task's
+#   shim.sh strike CONTAINER PID NAME  signals the process group that PID leads, if it is the container's
 #   shim.sh resize STATE ID PID ROWS COLUMNS  tells the terminal of what `enter` started how large it is
+#   shim.sh connect STATE SLOT DENO PORT SERVICE ...  leads to a port of a task, as shim_connect.sh says
 #   shim.sh may KIND SERVICE
 #                          answers whether the device lets somebody get at the inside of the service's tasks
 #   shim.sh keep STATE ID PART NAME MODE UID GID
@@ -564,12 +566,20 @@ case $1 in
     . "${0%/*}/shim_facts.sh"
     tell_facts
     ;;
-  enter | reach | resize | may)
+  enter | reach | resize | strike | may)
     # shellcheck source=shim_enter.sh
     . "${0%/*}/shim_enter.sh"
     verb=$1
     shift
     "$verb"_task "$@"
+    ;;
+  connect)
+    # shellcheck source=shim_enter.sh
+    . "${0%/*}/shim_enter.sh"
+    # shellcheck source=shim_connect.sh
+    . "${0%/*}/shim_connect.sh"
+    shift
+    connect_task "$@"
     ;;
   container)
     # shellcheck source=shim_container.sh
@@ -578,7 +588,7 @@ case $1 in
     judge_container "$@"
     ;;
   *)
-    echo "usage: shim.sh serve STATE [once] | describe [STATE] | measure STATE | facts | container | enter | reach | resize | may | keep | forget | kept" >&2
+    echo "usage: shim.sh serve STATE [once] | describe [STATE] | measure STATE | facts | container | enter | reach | resize | strike | connect | may | keep | forget | kept" >&2
     exit 2
     ;;
 esac

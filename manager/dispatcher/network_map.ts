@@ -14,6 +14,7 @@ import type { Node } from "../../api/node.ts";
 import { RELAY_OPTION } from "../../api/relay.ts";
 import { compareStates, isTerminal } from "../../api/task_state.ts";
 import type { Task } from "../../api/task.ts";
+import { SITE_LABEL } from "../../api/variables.ts";
 import type { ReadView } from "../store/store.ts";
 import { clusterOf } from "../cluster/cluster_object.ts";
 
@@ -31,6 +32,12 @@ export function isOnNode({ NodeID, Status }: Task): boolean {
 /** Where other nodes send what is for a node's overlay networks; undefined while nobody knows. */
 function dataPathAddr({ Description, Status }: Node): string | undefined {
   return (Description?.DataPathAddr ?? Status.Addr) || undefined;
+}
+
+/** Where a node stands; undefined without a label that says it. */
+function siteOf(node: Node | undefined): { Site?: string } {
+  const Site = node?.Spec.Labels[SITE_LABEL];
+  return Site ? { Site } : {};
 }
 
 /**
@@ -95,7 +102,8 @@ export class NetworkMap {
       return [...new Map(places.map((place) => [place.NetworkID, place])).values()];
     }
     const hasMoved = node !== undefined && old !== undefined &&
-      (dataPathAddr(node) !== dataPathAddr(old) || addressAtSite(node) !== addressAtSite(old));
+      (dataPathAddr(node) !== dataPathAddr(old) || siteOf(node).Site !== siteOf(old).Site ||
+        addressAtSite(node) !== addressAtSite(old));
     if (!hasMoved) return [];
     const networks = [...this.#networks].filter(([, nodes]) => nodes.has(id));
     return networks.map(([NetworkID]) => ({ NetworkID, NodeID: id }));
@@ -110,7 +118,8 @@ export class NetworkMap {
     const DataPathAddr = way === "relay" ? dataPathAddr(node!) : way;
     if (held === undefined || DataPathAddr === undefined) return undefined;
     const Addresses = [...new Set(held.values())].sort((a, b) => parseIPv4(a)! - parseIPv4(b)!);
-    return { NetworkID, NodeID, DataPathAddr, Addresses, ...(isRelayed && { Relayed: true }) };
+    const relayed = isRelayed ? { Relayed: true as const } : {};
+    return { NetworkID, NodeID, DataPathAddr, Addresses, ...siteOf(node), ...relayed };
   }
 
   #add(NodeID: string, holder: string, attachments: readonly NetworkAttachment[]): Place[] {
@@ -138,7 +147,7 @@ export function assignedNetwork(view: ReadView, id: string, nodeID: string): Ass
   const network = view.get("networks", id);
   if (network === undefined) return undefined;
   const { ID, Spec, VNI, Subnets } = network;
-  const own = view.get("nodes", nodeID)?.Attachments?.find(({ NetworkID }) => NetworkID === id);
+  const node = view.get("nodes", nodeID), own = node?.Attachments?.find(({ NetworkID }) => NetworkID === id);
   const [NodeAddress] = own?.Addresses ?? [], MTU = mtuOf(network);
   return {
     ID,
@@ -147,6 +156,7 @@ export function assignedNetwork(view: ReadView, id: string, nodeID: string): Ass
     DataPathPort: clusterOf(view)?.DataPathPort ?? DEFAULT_DATA_PATH_PORT,
     Subnets: Subnets.map(({ Subnet, Gateway }) => ({ Subnet, Gateway })),
     ...(NodeAddress !== undefined && { NodeAddress }),
+    ...siteOf(node),
     Internal: Spec.Internal ?? false,
     Ingress: Spec.Ingress ?? false,
     ...(MTU !== undefined && { MTU }),

@@ -19,7 +19,7 @@ function stateOf(hosts: NetworkHosts, host: number): string {
     host,
     "sh",
     "-c",
-    "ip -br link | awk '{ print $1 }'; ip route; ip rule; iptables-save | grep -v '^#' | sed 's/\\[.*//' | uniq; nft list tables; " +
+    "ip -br link | awk '{ print $1 }'; ip route; ip rule; ls /run/covey-names 2>/dev/null; nft list table inet mine 2>/dev/null; iptables-save | grep -v '^#' | sed 's/\\[.*//' | uniq; nft list tables; " +
       "cat /proc/sys/net/ipv4/ip_forward",
   );
 }
@@ -71,6 +71,7 @@ Deno.test({
       checkUpdate(hosts);
       await checkRestart(hosts);
       await checkStop(hosts);
+      await checkRefused(hosts);
       hosts.swarm("service", "rm", "web", "direct", "meter");
       await hosts.until(
         "the containers are gone",
@@ -177,6 +178,16 @@ function checkNames(hosts: NetworkHosts): void {
     assert.equal(words(hosts.inside(host, "web", lookup("web.shop"))).length, 1);
     const [address] = words(hosts.inside(host, "web", lookup("web")));
     assert.match(hosts.inside(host, "web", `nslookup ${address}`), /name = web\.(shop|closed)/);
+    const [near] = words(hosts.inside(host, "web", lookup("nearest.web.shop")));
+    assert.ok(hosts.inside(host, "web", "ip addr").includes(` ${near}/`), `${near} is nearest`);
+    assert.match(hosts.inside(host, "web", "cat /etc/resolv.conf"), /^options .*ndots:0/m);
+    // The device itself, for who has a way out.
+    hosts.on(host, "sh", "-c", "echo hello | timeout 20 busybox nc -l -p 9100 >/dev/null 2>&1 &");
+    assert.equal(
+      hosts.inside(host, "web", "sleep 0.3; nc -w 5 host.docker.internal 9100 </dev/null"),
+      "hello\n",
+    );
+    assert.deepEqual(words(hosts.inside(host, "direct", lookup("host.docker.internal"))), []);
     // By the address of the service, both answer, one's own host's and the other's; so does a container with itself.
     assert.deepEqual([...new Set(words(hosts.inside(host, "web", ask("web", 30))))], names);
     assert.deepEqual([...new Set(words(hosts.inside(host, "direct", ask("web", 30))))], names);
@@ -232,6 +243,48 @@ async function checkRestart(hosts: NetworkHosts): Promise<void> {
     hosts.insideProgram(1, "meter", get("127.0.0.1") + `ip -br addr | grep -c eth0`),
     `${meter}1\n`,
   );
+}
+
+/** What a node cannot do is said in the list of tasks, and nothing else there suffers from it. */
+async function checkRefused(hosts: NetworkHosts): Promise<void> {
+  const bridge = hosts.docker(0, "network", "inspect", "bridge", "-f", "{{(index .IPAM.Config 0).Subnet}}")
+    .trim();
+  hosts.swarm("network", "create", "-d", "overlay", "--subnet", bridge, "taken");
+  hosts.swarm("network", "create", "-d", "overlay", "-o", "com.docker.network.driver.mtu=9000", "big");
+  const reasons: [string, RegExp][] = [
+    ["taken", /Cannot hand network taken to the engine: .*overlaps/i],
+    [
+      "big",
+      /Cannot attach to network big: its packets of 9000 bytes do not fit into the carrier, which leaves 1450/,
+    ],
+  ];
+  for (const [name] of reasons) {
+    const flags = [
+      "--name",
+      name,
+      "--network",
+      name,
+      "--no-resolve-image",
+      "--detach",
+      "--restart-condition",
+      "none",
+    ];
+    hosts.swarm("service", "create", ...flags, "busybox:local", "sleep", "1000");
+  }
+  for (const [name, reason] of reasons) {
+    await hosts.until(
+      `it is said what is wrong with ${name}`,
+      () => reason.test(hosts.swarm("service", "ps", name, "--no-trunc", "--format", "{{.Error}}")),
+    );
+  }
+  for (const host of [0, 1]) {
+    assert.equal(answered(hosts, host, `http://${hosts.network.address(host)}:8080`, 20), 20);
+  }
+  hosts.swarm("service", "rm", ...reasons.map(([name]) => name));
+  await hosts.until("the networks are gone", () => {
+    hosts.swarm("network", "rm", ...reasons.map(([name]) => name));
+    return true;
+  });
 }
 
 /** Who does not run any more is neither found nor asked. */

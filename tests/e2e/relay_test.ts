@@ -65,10 +65,12 @@ Deno.test({
       await hosts.untilReady();
       await hosts.until(
         "all can have networks",
-        async () =>
-          hosts.devices.every(async (host) =>
-            (await nodes(hosts)).get(`device-${host}`)?.Description?.OverlayRuntimes?.includes("process")
-          ),
+        async () => {
+          const found = await nodes(hosts);
+          return hosts.devices.every((host) =>
+            found.get(`device-${host}`)?.Description?.OverlayRuntimes?.includes("process")
+          );
+        },
       );
       const spaces = await startServices(hosts);
       await checkRelay(hosts, spaces);

@@ -17,9 +17,9 @@ class Loopback extends Askers {
 
 const LOOPBACK = "127.0.0.1";
 
-function question(name: string): Uint8Array {
+function question(name: string, type = 1): Uint8Array {
   const labels = name.split(".").flatMap((label) => [label.length, ...new TextEncoder().encode(label)]);
-  return new Uint8Array([7, 9, 1, 0, 0, 1, 0, 0, 0, 0, 0, 0, ...labels, 0, 0, 1, 0, 1]);
+  return new Uint8Array([7, 9, 1, 0, 0, 1, 0, 0, 0, 0, 0, 0, ...labels, 0, 0, type, 0, 1]);
 }
 
 async function bound(socket: Socket): Promise<number> {
@@ -69,6 +69,7 @@ async function withResolver(
   });
   const serverPort = await bound(upstream), tasks = () => [];
   const resolver = new Resolver({
+    nodeID: "n1",
     told: told(internal),
     tasks,
     askers: new Loopback(tasks),
@@ -109,6 +110,12 @@ Deno.test("Resolver: what is known is answered here, the rest by the host's own 
     const other = await ask(question("example.com"));
     assert.deepEqual([code(other), other[0], other[1]], [3, 7, 9]);
     assert.equal(asked(), 1);
+  }));
+
+Deno.test("Resolver: a name of ours has no address of IPv6, which is said at once and asked of nobody", () =>
+  withResolver(async (ask, _port, asked) => {
+    const answer = await ask(question("many.1", 28));
+    assert.deepEqual([code(answer), answer[7], asked()], [0, 0, 0]);
   }));
 
 Deno.test("Resolver: who has no way out is told of nothing outside", () =>

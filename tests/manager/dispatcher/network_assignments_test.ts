@@ -105,6 +105,13 @@ Deno.test("Network assignments: a node that moves, or is given its address later
   });
   await hub.sent();
   assert.deepEqual([n1.peers.get("net1/n2")!.DataPathAddr, n3.log], ["192.0.2.99", []]);
+  await store.update((tx) => {
+    const known = tx.get("nodes", "n2")!;
+    tx.update("nodes", { ...known, Spec: { ...known.Spec, Labels: { site: "attic" } } });
+  });
+  await hub.sent();
+  assert.deepEqual([n1.peers.get("net1/n2")!.Site, n3.log], ["attic", []]);
+  assert.equal((n2.networks.get("net1") as { Site?: string }).Site, "attic");
   await store.update((tx) => tx.delete("nodes", "n2"));
   await store.update((tx) => tx.delete("tasks", "b"));
   await hub.sent();

@@ -241,6 +241,60 @@ Deno.test({
   },
 });
 
+/** What the helper says of a host on which `change` was done before, in namespaces that go with it. */
+async function probeAfter(change: string): Promise<string> {
+  const script = `mount -t tmpfs none /usr/local/sbin; ${change}; echo probe 1 | "$0" serve testnode`;
+  const { stdout } = await new Deno.Command("unshare", {
+    args: ["--mount", "--net", "sh", "-c", script, HELPER],
+    stderr: "null",
+  }).output();
+  return new TextDecoder().decode(stdout).trim();
+}
+
+/** A program that fails at what has a word in its arguments, or on its input, and else is the real one. */
+const failing = (program: string, word: string) =>
+  `real=$(command -v ${program}); printf '#!/bin/sh\\ncase "$*" in *"${word}"*) exit 1 ;; esac\\nexec %s "$@"\\n' "$real" ` +
+  `>/usr/local/sbin/${program}; chmod 755 /usr/local/sbin/${program}`;
+
+Deno.test({
+  name: "Network helper: what a host lacks is named, with where to get it",
+  ignore: !isRoot, // programs are hidden by root only
+  fn: async () => {
+    const pi = "Ubuntu for Raspberry Pi has it in linux-modules-extra-raspi";
+    const lacking: [string, string][] = [
+      [":", "1 ok"],
+      [
+        "mount --bind /dev/null $(readlink -f $(command -v nft))",
+        "1 error this host has no program nft (Debian: iproute2, nftables, util-linux)",
+      ],
+      [failing("ip", "type bridge"), "1 error this kernel has no bridges (module bridge)"],
+      [failing("ip", "type vxlan"), `1 error this kernel has no VXLAN (module vxlan; ${pi})`],
+      [failing("ip", "type macvlan"), `1 error this kernel has no macvlan (module macvlan; ${pi})`],
+      [
+        failing("nft", "numgen"),
+        "1 error this kernel has no address translation by nft (modules nf_tables, nft_chain_nat, nft_numgen)",
+      ],
+    ];
+    for (const [change, expected] of lacking) assert.equal(await probeAfter(change), expected, change);
+  },
+});
+
+Deno.test({
+  name: "Network helper: a carrier whose packets are too small is refused, with what it would leave",
+  ignore: !isRoot, // networks are made by root only
+  fn: async () => {
+    const script = `ip link add eth0 mtu 620 type veth peer name far; ip addr add 192.0.2.9/24 dev eth0; ` +
+      `ip link set eth0 up; echo network 1 4097 4789 0 192.0.2.1 - | "$0" serve testnode; ip -br link; ls /run/netns`;
+    const { stdout } = await new Deno.Command("unshare", {
+      args: ["--net", "sh", "-c", script, HELPER],
+      stderr: "null",
+    }).output();
+    const said = new TextDecoder().decode(stdout);
+    assert.match(said, /^1 error its carrier takes packets of 620 bytes, which leaves too little: 570/);
+    assert.ok(!/cv[plbx]|covey-testnode/.test(said), said);
+  },
+});
+
 /** Each must be refused, and none may do anything. */
 const HOSTILE = [
   "network 4097 4789 0 - 02:42:0a:01:00:0g",

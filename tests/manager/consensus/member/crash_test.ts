@@ -91,7 +91,7 @@ function canMount(): boolean {
 }
 
 function mount(folder: string): boolean {
-  return run("mount", "-t", "tmpfs", "-o", "size=8m", "tmpfs", folder);
+  return run("mount", "-t", "tmpfs", "-o", "size=9m", "tmpfs", folder);
 }
 
 function unmount(folder: string): void {
