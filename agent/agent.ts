@@ -10,6 +10,7 @@ import { getLogger } from "../api/log.ts";
 import type { NodeDescription } from "../api/node.ts";
 import type { NodeMetrics } from "../api/node_metrics.ts";
 import { orAbort } from "../api/or_abort.ts";
+import { PROTOCOL } from "../api/protocol.ts";
 import { newID, type Random } from "../api/random.ts";
 import type { Executor } from "../executors/executor.ts";
 import { Asks } from "./asks.ts";
@@ -21,6 +22,7 @@ import type { DeviceFacts } from "./gate.ts";
 import type { LocalState } from "./local_state.ts";
 import { Managers } from "./managers.ts";
 import { type RenewSeals, runSession, type SessionEvents } from "./session.ts";
+import type { RelayAsked } from "./relay.ts";
 import { type SendStatuses, StatusReporter } from "./status_reporter.ts";
 import { type NetworkAssignments, Worker } from "./worker.ts";
 
@@ -56,15 +58,21 @@ export interface AgentOptions {
   dependencies?: DependencyKeeper;
   /** The cluster's networks on this node; else it has none. */
   networks?: NetworkAssignments;
+  /** Connections to nodes that are not reached otherwise; else it asks for none, and gets none. */
+  relay?: RelayAsked | undefined;
   clock: Clock;
   random: Random;
   /** HOST:PORT of the managers known so far. */
   managers: readonly string[];
   facts: NodeFacts;
+  /** What this agent speaks; default {@linkcode PROTOCOL}. */
+  protocol?: number;
   /** Identifies the machine's present boot, so that tasks ended by a reboot are told from tasks that ended. */
   bootID?: string;
   /** What a swap of tasks is judged by; without it, nothing on the device stands against one. */
   deviceFacts?: () => Promise<DeviceFacts>;
+  /** See `WorkerOptions`. */
+  knowsTime?: () => boolean;
   /** The managers that the cluster tells of, HOST:PORT each: at first, and whenever they change. */
   onManagers?: (addresses: string[]) => void;
   /** A manager's time, authenticated; RFC 3339. */
@@ -102,7 +110,7 @@ export class Agent {
   constructor(options: AgentOptions) {
     this.#options = options;
     this.#name = newID(options.random);
-    this.#reporter = new StatusReporter(options.clock);
+    this.#reporter = new StatusReporter(options.clock, (taskID) => this.#worker.statusesAccepted(taskID));
     this.#managers = new Managers(options.random, options.managers);
     this.#backoff = sessionBackoff(options.random);
     this.#dependencies = options.dependencies ?? new DependencyKeeper(options.state);
@@ -114,6 +122,7 @@ export class Agent {
       networks: options.networks,
       bootID: options.bootID ?? "",
       ...(options.deviceFacts && { deviceFacts: options.deviceFacts }),
+      ...(options.knowsTime && { knowsTime: options.knowsTime }),
       node: async () => this.#description ?? await this.#describe(this.#abort.signal),
       onStatus: (taskID, status) => this.#reporter.report(taskID, status),
     });
@@ -206,21 +215,28 @@ export class Agent {
       this.#worker.setConnected(false);
       this.#reporter.disconnect();
       this.#asks.disconnect();
+      this.#options.relay?.disconnect();
       connection?.close();
     }
   }
 
   get #known() {
-    return { Agent: this.#name, ...(this.#sessionID !== undefined && { SessionID: this.#sessionID }) };
+    const { protocol = PROTOCOL } = this.#options;
+    return {
+      Agent: this.#name,
+      Protocol: protocol,
+      ...(this.#sessionID !== undefined && { SessionID: this.#sessionID }),
+    };
   }
 
   #events(address: string, onOpen: () => void): SessionEvents {
     return {
-      onRegistered: (message, send, renew, sendLogs) => {
+      onRegistered: (message, { send, renew, sendLogs, openStream, openRelay }) => {
         onOpen();
         this.#renewSeals = renew;
         this.#registered(address, message, send);
-        this.#asks.connect(sendLogs);
+        this.#asks.connect(sendLogs, openStream);
+        this.#options.relay?.connect(openRelay, openStream);
       },
       onMessage: (message) => this.#takeMessage(message),
       onTime: (time) => this.#options.onTime?.(time),
@@ -251,6 +267,7 @@ export class Agent {
     // The node's key may be a new one: a renewal is told of here.
     void this.#dependencies.rekey().then(() => this.#keepSealed());
     this.#asks.apply(message.Asks ?? []);
+    this.#options.relay?.apply(message.Asks ?? []);
     this.#options.onSession?.(message);
   }
 

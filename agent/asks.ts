@@ -6,7 +6,9 @@ import { MAX_ASKS_PER_NODE } from "../api/logs.ts";
 import { orAbort } from "../api/or_abort.ts";
 import type { Random } from "../api/random.ts";
 import { LogAnswer, type SendLogs } from "./log_answer.ts";
+import type { LogAsk } from "../api/logs.ts";
 import type { Tasks } from "./log_feed.ts";
+import { type OpenStream, StreamAnswers } from "./streams/stream_answers.ts";
 
 /** How long an answer is kept without a session: a link that comes and goes, not a device that was put away. */
 const KEEP_MS = 10 * 60_000;
@@ -22,23 +24,27 @@ export interface AsksOptions {
 export class Asks {
   readonly #options: AsksOptions;
   readonly #answers = new Map<string, LogAnswer>();
+  readonly #streams: StreamAnswers;
   #session = Promise.withResolvers<SendLogs>();
   #cancelKeep = () => {};
 
   constructor(options: AsksOptions) {
     this.#options = options;
+    this.#streams = new StreamAnswers(options.tasks);
   }
 
-  /** A session is there, in which `send` sends. */
-  connect(send: SendLogs): void {
+  /** A session is there, in which `send` sends and `openStream` opens. */
+  connect(send: SendLogs, openStream: OpenStream): void {
+    this.#streams.connect(openStream);
     this.#cancelKeep();
     this.#session.resolve(send);
     this.#session = Promise.withResolvers();
     this.#session.resolve(send);
   }
 
-  /** The session is gone; what is under way waits for the next one. */
+  /** The session is gone; what is under way waits for the next one, but for streams, which end with it. */
   disconnect(): void {
+    this.#streams.disconnect();
     this.#session = Promise.withResolvers();
     this.#cancelKeep();
     if (this.#answers.size === 0) return;
@@ -53,6 +59,7 @@ export class Asks {
       this.#answers.delete(id);
       void answer.stop();
     }
+    this.#streams.apply([...wanted.values()].filter((ask) => ask.Kind === "stream"));
     for (const [id, ask] of wanted) {
       // A later manager may ask for what is not known here.
       if (ask.Kind !== "logs") continue;
@@ -65,12 +72,13 @@ export class Asks {
   /** Ends all answers. */
   async stop(): Promise<void> {
     this.#cancelKeep();
+    await this.#streams.stop();
     const answers = [...this.#answers.values()];
     this.#answers.clear();
     await Promise.all(answers.map((answer) => answer.stop()));
   }
 
-  #answer(ask: Ask): LogAnswer {
+  #answer(ask: LogAsk): LogAnswer {
     const sender = async (signal: AbortSignal) => {
       if (signal.aborted) throw CoveyError.from(signal.reason);
       return await orAbort(this.#session.promise, signal);

@@ -36,14 +36,12 @@ import {
 import { publicKeyOf } from "../security/key_pair.ts";
 import { decodeSinglePEM } from "../security/pem.ts";
 import type { LocalState } from "./local_state.ts";
+import type { DeviceKeys } from "./task_seal.ts";
 
 const log = getLogger(["covey", "agent"]);
 
 /** The record that holds the data key; all others are named KIND/ID. */
 const KEY_RECORD = "key";
-
-/** The device's private keys (PEM), the present one first, then the one before. */
-export type DeviceKeys = () => Promise<string[]>;
 
 type Bytes = Uint8Array<ArrayBuffer>;
 
@@ -163,12 +161,12 @@ export class DependencyKeeper {
     await this.settled();
   }
 
-  /** Seals the data key for the device's present private key, if that is another than before. */
+  /** Seals what opens this and the node's tasks for its present private key, if that is another than before. */
   rekey(): Promise<void> {
-    if (!this.#dataKey) return Promise.resolve();
     this.#enqueue(async () => {
-      const [present] = await this.#keys();
-      if (present !== undefined && present !== this.#sealedFor && this.#dataKey) await this.#putKey(present);
+      const keys = await this.#keys(), [present] = keys;
+      this.#state.rekey(keys);
+      if (this.#dataKey && present !== undefined && present !== this.#sealedFor) await this.#putKey(present);
     });
     return this.settled();
   }

@@ -14,6 +14,8 @@ export interface NodeFacts {
   Resources: NodeDescription["Resources"];
   /** Version of the agent, shown where no engine has a version. */
   Version: string;
+  /** The installed program that the agent is, if it is one that can be exchanged for another. */
+  Program?: string;
   Labels: Record<string, string>;
   /** Whether nothing on this device could become a manager. */
   AgentOnly?: boolean;
@@ -66,7 +68,7 @@ async function overlayOf(
   working: readonly { runtime: string }[],
   signal: AbortSignal,
 ): Promise<Pick<NodeDescription, "OverlayRuntimes" | "MissingOverlay">> {
-  const able: string[] = [], missing: string[] = [];
+  const able: string[] = [], missing = new Map<string, string[]>();
   await Promise.all(executors.map(async (executor) => {
     const { runtime } = executor;
     if (!can(executor, "overlay") || !working.some((part) => part.runtime === runtime)) return;
@@ -74,12 +76,14 @@ async function overlayOf(
       await orAbort(Promise.try(() => executor.checkOverlay(signal)), signal);
       able.push(runtime);
     } catch (thrown) {
-      missing.push(`${runtime}: ${CoveyError.from(thrown).message}`);
+      const { message } = CoveyError.from(thrown);
+      missing.set(message, [...missing.get(message) ?? [], runtime].sort());
     }
   }));
+  const reasons = [...missing].map(([message, runtimes]) => `${runtimes.join(", ")}: ${message}`).sort();
   return {
     ...(able.length > 0 && { OverlayRuntimes: able.sort() }),
-    ...(missing.length > 0 && { MissingOverlay: missing.sort().join("; ") }),
+    ...(reasons.length > 0 && { MissingOverlay: reasons.join("; ") }),
   };
 }
 
@@ -102,6 +106,7 @@ function merge(
   const Platform = all.find((part) => part.Platform)?.Platform ?? facts.Platform;
   const Resources: Resources = Object.assign({}, facts.Resources, ...all.map((part) => part.Resources ?? {}));
   const known = {
+    ...(facts.Program !== undefined && { agent: [facts.Program] }),
     arch: [Platform.Architecture],
     memory: [String(Math.round((Resources.MemoryBytes ?? 0) / MIB))],
   };
@@ -120,6 +125,7 @@ function merge(
     Facts: Object.assign(known, ...all.map((part) => part.Facts ?? {})),
     ...(reloads.length > 0 ? { Reloads: reloads } : {}),
     Swaps: true,
+    Schedules: true,
     ...(facts.AgentOnly ? { AgentOnly: true } : {}),
     ...(tlsInfo ? { TLSInfo: tlsInfo } : {}),
   };

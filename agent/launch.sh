@@ -93,10 +93,27 @@ for path in $executors; do read=$read,$(absolute "$path"); done
 if [ "$docker" != none ]; then
   docker=${docker#unix://}
   net=$net,unix:$docker read=$read,$docker write=$write,$docker
-  # Containers may be in the cluster's networks. Where they ask for names, a range by which they are heard there and nowhere else, and
-  # whom their other questions are handed on to; an answer comes back to a port of its own.
-  net=$net,169.254.77.1:7753,169.254.80.0/20,0.0.0.0/0:53,0.0.0.0:0 read=$read,/etc/resolv.conf
 fi
+# Who is not root cannot have the cluster's networks, and says so where an engine could have them.
+networks=yes
+[ "$docker" != none ] || [ "$(id -u)" = 0 ] || networks=
+if [ -n "$networks" ]; then
+  # Where tasks ask for names, a range by which they are heard there and nowhere else, and whom their other questions are handed
+  # on to; where they get to nodes that only a manager reaches. Containers ask for many: by UDP, whose answers come back to a port of its own.
+  net=$net,169.254.77.1:7753,169.254.77.1:7754,169.254.80.0/20,0.0.0.0/0:53 read=$read,/etc/resolv.conf
+  [ "$docker" = none ] || net=$net,0.0.0.0:0
+fi
+
+# Where ports of tasks are reached that somebody forwards: so many at once of each runtime (executors/port_connector.ts).
+folders='process deno'
+[ "$docker" = none ] || folders="$folders ."
+for folder in $folders; do
+  for slot in 0 1; do
+    at=$state_dir/$folder/forward/$slot/s
+    [ "$folder" != . ] || at=$state_dir/forward/$slot/s
+    net=$net,unix:$at
+  done
+done
 
 shim=$root/executors/process/shim.sh helper=$root/network/helper/network.sh
 # Not every shell has it; bash needs it.
@@ -104,7 +121,7 @@ if /bin/sh -p -c : 2>/dev/null; then
   shim=$root/executors/process/shim_clean.sh helper=$root/network/helper/network_clean.sh
 fi
 run=$shim
-[ "$docker" = none ] || run=$run,$helper
+if [ -n "$networks" ]; then run=$run,$helper; else helper=none; fi
 permissions="--allow-read=$read
 --allow-write=$write
 --deny-write=$program
@@ -115,11 +132,12 @@ permissions="--allow-read=$read
 if [ "$print" = permissions ]; then printf '%s\n' "$permissions"; exit 0; fi
 case $deno in /*) ;; *) echo "Cannot start the agent: COVEY_DENO must be deno's absolute path, current value is \"$deno\"" >&2; exit 1 ;; esac
 take_token "$token_flag" "$token"
-[ -d "$state_dir" ] || (umask 077 && mkdir -p "$state_dir")
+# What it stands in is not its own: tasks, which run as other users, have to get through.
+[ -d "$state_dir" ] || { (umask 022 && mkdir -p "${state_dir%/*}/") && (umask 077 && mkdir "$state_dir"); }
 if [ "$given" != "$joins" ]; then
-  # A full disk must not empty it.
-  (umask 077 && mkdir -p "$program" && printf '%s\n' "$joins" >"$program/join.$$" && mv "$program/join.$$" "$program/join") 2>/dev/null ||
-    rm -f "$program/join.$$"
+  # A full disk must not empty it, nor a power cut: whoever was told of a manager once may never be told again.
+  (umask 077 && mkdir -p "$program" && printf '%s\n' "$joins" >"$program/join.$$" && sync "$program/join.$$" &&
+    mv "$program/join.$$" "$program/join" && sync "$program" "$state_dir") 2>/dev/null || rm -f "$program/join.$$"
 fi
 
 # A disk that is full when the device reboots must not keep its tasks from starting: room for their records is set aside, and

@@ -1,12 +1,19 @@
 /**
  * What an agent must know after a reboot or a kill, in Deno KV: its tasks, their statuses and handles, and how far it has
- * followed its assignments. Written only when something changed, everything of one turn in one transaction.
+ * followed its assignments. Written only when something changed, everything of one turn in one transaction. Tasks are sealed
+ * for the device's key, once {@linkcode LocalState.seal} was called:
+ *
+ *     task/ID/…          a task in clear, as versions without a seal wrote it
+ *     sealed task/ID/…   the same, sealed
+ *     seal               what they are sealed with, for the device's key
+ *     clear              there were tasks in clear, whose bytes the file may still have
  */
 import { CoveyError } from "../api/errors.ts";
 import type { Task, TaskStatus } from "../api/task.ts";
 import type { TaskState } from "../api/task_state.ts";
 import type { Handle } from "../executors/executor.ts";
 import { type BadVersion, MAX_BAD_VERSIONS } from "./bad_versions.ts";
+import { type DeviceKeys, TaskSeal } from "./task_seal.ts";
 
 /** How far a swap is; kept with the new task. */
 export interface SwapRecord {
@@ -30,6 +37,10 @@ export interface TaskRecord {
   reload?: string[] | undefined;
   /** How far the swap is that brings the task. */
   swap?: SwapRecord | undefined;
+  /** Statuses of a time without a manager, the oldest first, that none has accepted yet. */
+  unsent?: TaskStatus[] | undefined;
+  /** It is a run of the scheduled job of that ID, for that time (RFC 3339). */
+  run?: { of: string; at: string };
   /** Its program was stopped for its successor, and leaves traces to be removed before it runs again. */
   resting?: true | undefined;
 }
@@ -50,8 +61,15 @@ const MAX_TRANSACTION_CHANGES = 500;
 /** A record whose bytes only its writer can read. */
 const SEALED = "sealed";
 
+const TASK = "task", SEALED_TASK = "sealed task", SEAL = "seal", CLEAR = "clear";
+
 /** A version that failed here. */
 const BAD = "bad";
+
+interface TaskParts {
+  task: Uint8Array[];
+  rest?: Uint8Array;
+}
 
 type Write = { key: Deno.KvKey; value: Uint8Array | undefined };
 
@@ -65,6 +83,10 @@ export class LocalState {
   readonly #chunks: Map<string, number>;
   readonly #sealed: Map<string, Uint8Array<ArrayBuffer>>;
   readonly #bad: Map<string, BadVersion>;
+  /** Keys of what is in clear, though there is a seal or could be one. */
+  readonly #inClear: Map<string, Deno.KvKey>;
+  #seal: TaskSeal | undefined;
+  #hasClearBytes: boolean;
   #node: NodeRecord;
   #queue = new Map<string, Write>();
   #flushing: Promise<void> | undefined;
@@ -72,45 +94,82 @@ export class LocalState {
 
   private constructor(
     kv: Deno.Kv,
-    tasks: Map<string, TaskRecord>,
-    chunks: Map<string, number>,
+    found: FoundTasks,
     sealed: Map<string, Uint8Array<ArrayBuffer>>,
     bad: Map<string, BadVersion>,
     node: NodeRecord,
   ) {
     this.#kv = kv;
-    this.#tasks = tasks;
-    this.#chunks = chunks;
+    this.#tasks = found.tasks;
+    this.#chunks = found.chunks;
+    this.#inClear = found.inClear;
+    this.#seal = found.seal;
+    this.#hasClearBytes = found.hasClearBytes;
     this.#sealed = sealed;
     this.#bad = bad;
     this.#node = node;
   }
 
-  /** Opens or creates the store at `path` (`:memory:` for tests). Records that cannot be read are dropped. */
-  static async open(path: string): Promise<LocalState> {
-    return await LocalState.load(await Deno.openKv(path));
+  /**
+   * Opens or creates the store at `path` (`:memory:` for tests). Records that cannot be read are dropped. Throws `data_loss` if
+   * there are tasks and they were sealed for none of the device's keys.
+   */
+  static async open(path: string, keys?: DeviceKeys): Promise<LocalState> {
+    return await LocalState.load(await Deno.openKv(path), keys);
   }
 
-  /** As {@linkcode open}, from a store that nobody else uses. */
-  static async load(kv: Deno.Kv): Promise<LocalState> {
-    const parts = new Map<string, { task: Uint8Array[]; rest?: Uint8Array }>();
-    for await (const entry of kv.list<Uint8Array>({ prefix: ["task"] })) {
-      const [, id, kind] = entry.key as [string, string, string];
-      const part = parts.get(id) ?? { task: [] };
-      parts.set(id, part);
-      if (kind === "spec") part.task.push(entry.value);
-      else part.rest = entry.value;
+  /** As {@linkcode open}, from a store that nobody else uses; closes it if it throws. */
+  static async load(kv: Deno.Kv, keys: DeviceKeys = () => Promise.resolve([])): Promise<LocalState> {
+    try {
+      const found = await loadTasks(kv, keys);
+      const node = await kv.get<Uint8Array>(["node"]);
+      const nodeRecord = { index: 0, bootID: "", ...parseJson<NodeRecord>(node.value) };
+      return new LocalState(kv, found, await loadSealed(kv), await loadBad(kv), nodeRecord);
+    } catch (thrown) {
+      kv.close();
+      throw thrown;
     }
-    const tasks = new Map<string, TaskRecord>();
-    const chunks = new Map<string, number>();
-    for (const [id, part] of parts) {
-      chunks.set(id, part.task.length);
-      const record = parseRecord(part);
-      if (record) tasks.set(id, record);
+  }
+
+  /** True if it has tasks in clear, or may have their bytes. */
+  get isInClear(): boolean {
+    return this.#inClear.size > 0 || this.#hasClearBytes;
+  }
+
+  /** Seals all tasks from now on for the device that has these private keys, also those that are kept already. */
+  seal([present]: readonly string[]): void {
+    if (present === undefined) return;
+    if (this.#seal === undefined) {
+      this.#seal = TaskSeal.create(present);
+      this.#enqueue([SEAL], this.#seal.bytes);
     }
-    const node = await kv.get<Uint8Array>(["node"]);
-    const nodeRecord = { index: 0, bootID: "", ...parseJson<NodeRecord>(node.value) };
-    return new LocalState(kv, tasks, chunks, await loadSealed(kv), await loadBad(kv), nodeRecord);
+    if (this.#inClear.size === 0) return;
+    this.#hasClearBytes = true;
+    this.#enqueue([CLEAR], new Uint8Array());
+    for (const record of this.#tasks.values()) {
+      this.#writeTask(record.task);
+      this.#writeState(record);
+    }
+    // Last, so that a power cut in between leaves each task in one of the two.
+    for (const key of this.#inClear.values()) this.#enqueue(key, undefined);
+    this.#inClear.clear();
+  }
+
+  /** Seals for the first of these private keys, if that is another than before. */
+  rekey([present]: readonly string[]): void {
+    if (present !== undefined && this.#seal?.rekey(present)) this.#enqueue([SEAL], this.#seal.bytes);
+  }
+
+  /** Forgets what tasks were sealed with: the device's next key is another node's. */
+  forgetSeal(): void {
+    this.#seal = undefined;
+    this.#enqueue([SEAL], undefined);
+  }
+
+  /** The file has no bytes of tasks in clear any more. */
+  clearedBytes(): void {
+    this.#hasClearBytes = false;
+    this.#enqueue([CLEAR], undefined);
   }
 
   /** Every task on record. */
@@ -137,18 +196,15 @@ export class LocalState {
     const unchanged = before && before.status === record.status && before.handle === record.handle &&
       before.assigned === record.assigned && before.phase === record.phase &&
       before.reload === record.reload &&
-      before.swap === record.swap && before.resting === record.resting;
-    if (!unchanged) {
-      const { task: _, ...rest } = record;
-      this.#write(["task", ID, "state"], JSON.stringify(rest));
-    }
+      before.swap === record.swap && before.resting === record.resting && before.unsent === record.unsent;
+    if (!unchanged) this.#writeState(record);
   }
 
   /** Forgets a task. */
   delete(id: string): void {
     if (!this.#tasks.delete(id)) return;
-    this.#enqueue(["task", id, "state"], undefined);
-    for (let n = 0; n < (this.#chunks.get(id) ?? 0); n++) this.#enqueue(["task", id, "spec", n], undefined);
+    this.#keep([TASK, id, "state"], undefined);
+    for (let n = 0; n < (this.#chunks.get(id) ?? 0); n++) this.#keep([TASK, id, "spec", n], undefined);
     this.#chunks.delete(id);
   }
 
@@ -204,9 +260,13 @@ export class LocalState {
     }
   }
 
+  #writeState({ task, ...rest }: TaskRecord): void {
+    this.#keep([TASK, task.ID, "state"], encoder.encode(JSON.stringify(rest)));
+  }
+
   #writeTask(task: Task): void {
     const bytes = encoder.encode(JSON.stringify(task));
-    this.#writeChunks(["task", task.ID, "spec"], bytes, this.#chunks.get(task.ID) ?? 0);
+    this.#writeChunks([TASK, task.ID, "spec"], bytes, this.#chunks.get(task.ID) ?? 0);
     this.#chunks.set(task.ID, chunksOf(bytes.length));
   }
 
@@ -214,9 +274,21 @@ export class LocalState {
   #writeChunks(key: Deno.KvKey, bytes: Uint8Array, before: number): void {
     const count = chunksOf(bytes.length);
     for (let n = 0; n < count; n++) {
-      this.#enqueue([...key, n], bytes.slice(n * MAX_VALUE_BYTES, (n + 1) * MAX_VALUE_BYTES));
+      this.#keep([...key, n], bytes.slice(n * MAX_VALUE_BYTES, (n + 1) * MAX_VALUE_BYTES));
     }
-    for (let n = count; n < before; n++) this.#enqueue([...key, n], undefined);
+    for (let n = count; n < before; n++) this.#keep([...key, n], undefined);
+  }
+
+  /** What is of a task is sealed, if there is a seal. */
+  #keep(key: Deno.KvKey, value: Uint8Array | undefined): void {
+    if (key[0] !== TASK) return this.#enqueue(key, value);
+    if (this.#seal === undefined) {
+      if (value) this.#inClear.set(key.join("/"), key);
+      else this.#inClear.delete(key.join("/"));
+      return this.#enqueue(key, value);
+    }
+    const sealed = [SEALED_TASK, ...key.slice(1)];
+    this.#enqueue(sealed, value && this.#seal.seal(value, sealed.join("/")));
   }
 
   #write(key: Deno.KvKey, json: string): void {
@@ -309,7 +381,51 @@ async function loadBad(kv: Deno.Kv): Promise<Map<string, BadVersion>> {
   return new Map(found.sort(([, a], [, b]) => a.At < b.At ? -1 : 1));
 }
 
-function parseRecord(part: { task: Uint8Array[]; rest?: Uint8Array }): TaskRecord | undefined {
+interface FoundTasks {
+  tasks: Map<string, TaskRecord>;
+  chunks: Map<string, number>;
+  inClear: Map<string, Deno.KvKey>;
+  seal: TaskSeal | undefined;
+  hasClearBytes: boolean;
+}
+
+async function loadTasks(kv: Deno.Kv, keys: DeviceKeys): Promise<FoundTasks> {
+  const inClear = new Map<string, Deno.KvKey>(), clear = new Map<string, TaskParts>();
+  for await (const { key, value } of kv.list<Uint8Array>({ prefix: [TASK] })) {
+    inClear.set(key.join("/"), key);
+    addPart(clear, key, value);
+  }
+  const { value: sealBytes } = await kv.get<Uint8Array<ArrayBuffer>>([SEAL]);
+  const seal = sealBytes ? TaskSeal.open(sealBytes, await keys()) : undefined;
+  const sealed = new Map<string, TaskParts>();
+  for await (const { key, value } of kv.list<Uint8Array>({ prefix: [SEALED_TASK] })) {
+    if (!seal) {
+      throw new CoveyError(
+        "data_loss",
+        "Cannot read this node's tasks: they cannot be unsealed with its key",
+      );
+    }
+    addPart(sealed, key, seal.unseal(value, key.join("/")) ?? new Uint8Array());
+  }
+  const tasks = new Map<string, TaskRecord>(), chunks = new Map<string, number>();
+  // Where a power cut ended the sealing, one may be there twice.
+  for (const [id, part] of [...clear, ...sealed]) {
+    const record = parseRecord(part);
+    if (record) tasks.set(id, record);
+    chunks.set(id, Math.max(part.task.length, chunks.get(id) ?? 0));
+  }
+  const hasClearBytes = (await kv.get([CLEAR])).value !== null;
+  return { tasks, chunks, inClear, seal, hasClearBytes };
+}
+
+function addPart(parts: Map<string, TaskParts>, [, id, kind]: Deno.KvKey, value: Uint8Array): void {
+  const part = parts.get(String(id)) ?? { task: [] };
+  parts.set(String(id), part);
+  if (kind === "spec") part.task.push(value);
+  else part.rest = value;
+}
+
+function parseRecord(part: TaskParts): TaskRecord | undefined {
   const task = parseJson<Task>(joined(part.task));
   const rest = parseJson<Omit<TaskRecord, "task">>(part.rest);
   return task && rest ? { task, ...rest } : undefined;

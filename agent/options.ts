@@ -9,6 +9,9 @@ const DEFAULT_PORT = 2377;
 /** Docker's own socket. */
 const DEFAULT_DOCKER_SOCKET = "/var/run/docker.sock";
 
+/** Less than 1 MB in an idle month; docs/operations/device.md says what it costs. */
+const METERED_LABELS = { "covey.heartbeat": "1h" };
+
 /** Options of an agent's process. Paths are absolute; addresses HOST:PORT. */
 export interface AgentOptionsFromFlags {
   stateDir: string;
@@ -31,7 +34,7 @@ export interface AgentOptionsFromFlags {
   shim: string | undefined;
   /** Which installed program this is, for an upgrade that waits to see it connected; else undefined. */
   programVersion: string | undefined;
-  /** Absolute path of the networks' helper; undefined for the one beside its module. */
+  /** Absolute path of the networks' helper; undefined for the one beside its module, `none` for no networks. */
   networkHelper: string | undefined;
   /** Stop and remove the tasks, forget the cluster, and end. */
   leave: boolean;
@@ -48,6 +51,7 @@ export const AGENT_USAGE = `Usage: run-agent [flags]
                              input, or the variable COVEY_JOIN_TOKEN; --token T shows it to other users)
   --hostname NAME            name of this node                     (default the machine's)
   --label k=v                engine label of this node; may be repeated
+  --metered                  a link that costs by the byte: a heartbeat an hour, as label covey.heartbeat=1h
   --data-path-addr IP        address of this node for overlay networks
   --docker SOCKET|none       the local Docker Engine               (default ${DEFAULT_DOCKER_SOCKET})
   --executor FILE.ts         module of a further executor; may be repeated
@@ -60,6 +64,7 @@ const FLAGS = {
   token: { type: "string" },
   hostname: { type: "string", default: "" },
   label: { type: "string", multiple: true, default: [] as string[] },
+  metered: { type: "boolean", default: false },
   "data-path-addr": { type: "string", default: "" },
   docker: { type: "string", default: DEFAULT_DOCKER_SOCKET },
   executor: { type: "string", multiple: true, default: [] as string[] },
@@ -84,7 +89,7 @@ export function parseAgentOptions(args: string[], cwd: string, token?: string): 
     join: values.join.split(",").filter((address) => address !== "").map(withPort),
     token: token ?? values.token?.trim(),
     hostname: values.hostname,
-    labels: Object.fromEntries(values.label.map(splitLabel)),
+    labels: { ...(values.metered && METERED_LABELS), ...Object.fromEntries(values.label.map(splitLabel)) },
     dataPath: values["data-path-addr"],
     docker: values.docker.replace(/^unix:\/\//, ""),
     executors: values.executor.map(absolute),

@@ -5,8 +5,9 @@ import { getLogger } from "../api/log.ts";
 import type { NodeRole } from "../api/node.ts";
 import { makePassableFolder } from "../api/private_folder.ts";
 import { SayOnce } from "../api/say_once.ts";
-import { checkDatabase } from "../security/check_database.ts";
+import { checkDatabase, rewriteDatabase } from "../security/check_database.ts";
 import { systemFileSystem, writeFileAtomically } from "../security/file_system.ts";
+import type { IdentityStore } from "../security/identity_store.ts";
 import { LocalState } from "./local_state.ts";
 
 const logger = getLogger(["covey", "agent"]);
@@ -26,6 +27,18 @@ const NETWORKS_FILE = "networks.json";
 /** Between two attempts to open what the disk does not let be opened. */
 const OPEN_RETRY_MS = 10_000;
 const BOOT_ID_FILE = "/proc/sys/kernel/random/boot_id";
+
+/** How the tasks' state is opened. */
+export interface OpenOptions {
+  clock?: Clock;
+  signal?: AbortSignal;
+  /** Has the keys that the tasks are sealed for. */
+  identity?: IdentityStore;
+  /** Tasks in clear stay so: the version before, which cannot read others, may have to take over again. */
+  mayNotSeal?: boolean;
+  /** The node leaves its cluster: what cannot be read is not waited for. */
+  leave?: boolean;
+}
 
 /** A state folder that this process owns. */
 export class StateFolder {
@@ -47,14 +60,15 @@ export class StateFolder {
   }
 
   /**
-   * The tasks' state. A damaged one is put aside: the manager knows what shall run, and executors find what does. A disk that
-   * does not let it be opened says nothing of it: it is tried again until `signal` aborts.
+   * The tasks' state. A damaged one, or one that was sealed for another key than the node has, is put aside: the manager knows what
+   * shall run, and executors find what does. What the disk does not let be read says nothing of it: it is tried again until
+   * `signal` aborts, and so is a state whose key is damaged, unless the node leaves its cluster.
    */
-  async openState(clock: Clock = systemClock, signal?: AbortSignal): Promise<LocalState> {
+  async openState(options: OpenOptions = {}): Promise<LocalState> {
     const said = new SayOnce();
     while (true) {
       try {
-        return await this.#openStateOnce();
+        return await this.#openStateOnce(options);
       } catch (thrown) {
         const { message } = CoveyError.from(thrown);
         if (said.isNew(message)) {
@@ -63,30 +77,48 @@ export class StateFolder {
             { message, path: this.path },
           );
         }
-        await sleep(clock, OPEN_RETRY_MS, signal);
+        await sleep(options.clock ?? systemClock, OPEN_RETRY_MS, options.signal);
       }
     }
   }
 
-  async #openStateOnce(): Promise<LocalState> {
-    const path = `${this.path}/${STATE_FILE}`;
+  async #openStateOnce(options: OpenOptions): Promise<LocalState> {
+    const path = `${this.path}/${STATE_FILE}`, { identity, leave } = options;
+    await checkDatabase(path).catch((thrown) => this.#startWithout(thrown));
+    let state;
     try {
-      await checkDatabase(path);
+      state = await openPrivate(path, identity);
     } catch (thrown) {
-      if (!hasCode(thrown, "data_loss")) throw thrown;
-      const aside = await this.#putAside();
-      const { message } = CoveyError.from(thrown);
-      logger.warn("Starting without local state: {message}; the damaged one is kept as {aside}", {
-        aside,
-        message,
-      });
+      if (!hasCode(thrown, "data_loss")) throw cannotOpen(path, thrown);
+      // One that can be mended may open it again.
+      if (!leave) await identity?.load().catch((why) => Promise.reject(cannotOpen(path, why)));
+      await this.#startWithout(thrown);
+      state = await openPrivate(path, identity);
     }
-    try {
-      return await openPrivate(path);
-    } catch (cause) {
-      const why = cause instanceof Error ? cause.message : String(cause);
-      throw new CoveyError("unavailable", `Cannot open ${path}: ${why}`, { cause });
-    }
+    return options.mayNotSeal ? state : await this.#sealed(state, path, identity);
+  }
+
+  /** Seals tasks in clear, and has nothing of them left in the file. */
+  async #sealed(state: LocalState, path: string, identity: IdentityStore | undefined): Promise<LocalState> {
+    if (!state.isInClear || identity === undefined) return state;
+    const keys = await identity.keys().catch(() => []);
+    if (keys.length === 0) return state;
+    state.seal(keys);
+    await state.close();
+    const rewritten = await rewriteDatabase(path).then(() => true, () => false);
+    const again = await openPrivate(path, identity);
+    if (rewritten) again.clearedBytes();
+    return again;
+  }
+
+  /** Puts the database aside if `thrown` says that it is damaged. */
+  async #startWithout(thrown: unknown): Promise<void> {
+    if (!hasCode(thrown, "data_loss")) throw thrown;
+    const aside = await this.#putAside(), { message } = CoveyError.from(thrown);
+    logger.warn("Starting without local state: {message}; the one before is kept as {aside}", {
+      aside,
+      message,
+    });
   }
 
   /** Renames the database to a name that nothing has; itself last, as what is beside it must not meet a new one. */
@@ -150,6 +182,13 @@ export class StateFolder {
     await writeFileAtomically(systemFileSystem, this.path, REACHED_FILE, data, 0o600);
   }
 
+  /** True if this version of the program has not reached a manager yet, and another one did before. */
+  async isOnTrial(version: string | undefined): Promise<boolean> {
+    if (version === undefined) return false;
+    const before = await systemFileSystem.readFile(`${this.path}/${REACHED_FILE}`);
+    return before !== undefined && new TextDecoder().decode(before).trim() !== version;
+  }
+
   /** Lets another agent have the folder. */
   close(): void {
     this.#lock.close();
@@ -157,14 +196,19 @@ export class StateFolder {
 }
 
 /** The tasks' variables are in there, and a database is made for everybody to read. */
-async function openPrivate(path: string): Promise<LocalState> {
-  const state = await LocalState.open(path);
+async function openPrivate(path: string, identity: IdentityStore | undefined): Promise<LocalState> {
+  const state = await LocalState.open(path, identity && (() => identity.keys().catch(() => [])));
   for (const suffix of DATABASE_SUFFIXES) {
     await Deno.chmod(path + suffix, 0o600).catch((error) => {
       if (!(error instanceof Deno.errors.NotFound)) throw error;
     });
   }
   return state;
+}
+
+function cannotOpen(path: string, cause: unknown): CoveyError {
+  const why = cause instanceof Error ? cause.message : String(cause);
+  return new CoveyError("unavailable", `Cannot open ${path}: ${why}`, { cause });
 }
 
 /** Identifies the machine's present boot; empty if the system does not say. */

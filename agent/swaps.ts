@@ -33,6 +33,8 @@ export interface SwapsOptions {
   tasks: ReadonlyMap<string, TaskManager>;
   /** What stands against a swap is judged by it; without it, nothing on the device does. */
   facts: (() => Promise<DeviceFacts>) | undefined;
+  /** What of the device a task would have to wait for, in words. */
+  waitsFor: (taskID: string) => string | undefined;
 }
 
 /** What is under way in memory for one swap. */
@@ -206,10 +208,16 @@ export class Swaps {
     const bad = this.#remembered(next), closed = facts && whyNotPrepare(next.task, facts);
     watch.mayPrepare = bad === undefined && closed === undefined;
     const report = bad ?? (next.phase === "ready" ? undefined : closed) ??
-      (facts && whyNotBegin(next.task, old.task, this.#others(next, old), facts));
+      (facts && whyNotBegin(next.task, old.task, this.#others(next, old), facts)) ?? this.#early(next);
     next.report(report);
     next.poke("waiting");
     if (!report && next.phase === "ready" && next.task.DesiredState === "running") this.#begin(next, watch);
+  }
+
+  /** The old version goes on until the new one could start. */
+  #early({ task }: TaskManager): SwapReport | undefined {
+    const why = this.#options.waitsFor(task.ID);
+    return why === undefined ? undefined : { Kind: "ineligible", Reason: why };
   }
 
   /** What else runs on the device. */

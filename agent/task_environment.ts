@@ -25,6 +25,8 @@ export interface TaskEnvironment {
   hold?: () => Hold;
   /** Whether the end of the task is the end of its swap. */
   isTrial?: () => boolean;
+  /** What of its node has to come first before the task starts, in words. */
+  waitsFor?: () => string | undefined;
   /** Called with every change of what must be kept. */
   onRecord: (record: TaskRecord) => void;
   /** Called with every new status. */

@@ -17,17 +17,17 @@ import { type Activity, outlasts } from "./activity.ts";
 import { afterError, afterSuccess, type ControllerCall, nextStep, type Outcome } from "./advance.ts";
 import { callBackoff } from "./backoff.ts";
 import type { SwapRecord, TaskRecord } from "./local_state.ts";
+import type { ScheduledRun } from "../api/schedule.ts";
 import type { SwapReport } from "../api/swap.ts";
 import { type Hold, wantedUnder } from "./swap.ts";
 import { callTelling } from "./progress.ts";
 import { checkedStatus, containerOf, portsOf, statusAfter } from "./task_status.ts";
 import { isEndOfReboot, localRestartDelay, withRestart } from "./local_restart.ts";
 import type { TaskEnvironment } from "./task_environment.ts";
+import { removeTraces, requireExecutor, stopProgram } from "./traces.ts";
+import { unsentAfter } from "./unsent.ts";
 
 const log = getLogger(["covey", "agent"]);
-
-/** Tries to remove a task's traces before they are left to the executor's sweep; ten minutes or so. */
-const MAX_REMOVE_ATTEMPTS = 20;
 
 /** One task on its node, from its assignment until every trace of it is removed. */
 export class TaskManager {
@@ -51,6 +51,10 @@ export class TaskManager {
   #abort = new AbortController();
   #activity: Activity = "waiting";
   #holding = false;
+  /** What of its node comes first, in words. */
+  #waitsFor: string | undefined;
+  /** Undefined: those that were told of before. */
+  #runs: readonly ScheduledRun[] | undefined;
   /** What is said of the swap that brings the task. */
   #report: SwapReport | undefined;
   /** Why the task failed in spite of its program. */
@@ -98,6 +102,17 @@ export class TaskManager {
     return this.#phase;
   }
 
+  /** Process ID of its program; 0 where there is none. */
+  async pid(): Promise<number> {
+    return (await this.#controller?.status().catch(() => undefined))?.PID ?? 0;
+  }
+
+  /** Tells of the runs of its schedule, and how that stands. */
+  tellRuns(runs: readonly ScheduledRun[], words: string, err: string | undefined): void {
+    this.#runs = runs;
+    this.#setStatus(this.#phase, words, err, this.status.ContainerStatus);
+  }
+
   /** Notes how far the swap is that brings the task. */
   keepSwap(swap: SwapRecord | undefined): void {
     this.#keep({ swap });
@@ -111,9 +126,10 @@ export class TaskManager {
     this.#setStatus(State, Message, Err, ContainerStatus);
   }
 
-  /** What a swap lets the task do has changed: looks again, and lets go of what `cause` may abort if that is not wanted now. */
+  /** What the task may do has changed: looks again, and lets go of what `cause` may abort if that is not wanted now. */
   poke(cause: Activity): void {
     const hold = this.#hold;
+    if (this.#waitsFor !== undefined && this.#waitsFor !== this.#env.waitsFor?.()) this.#interrupt("waiting");
     if (hold !== this.#heldBy) this.#interrupt(hold === "end" || hold === "rest" ? cause : "waiting");
   }
 
@@ -143,6 +159,11 @@ export class TaskManager {
     if (!this.#record.assigned) return;
     this.#keep({ assigned: false });
     this.#interrupt("starting");
+  }
+
+  /** A manager has every status of the task. */
+  statusesAccepted(): void {
+    if (this.#record.unsent) this.#keep({ unsent: undefined });
   }
 
   /** A manager became reachable: an end held back for a local restart is reported instead. */
@@ -202,7 +223,9 @@ export class TaskManager {
       return await aborted(signal);
     }
     if (this.#record.reload && await this.#reload(signal)) return true;
-    const step = nextStep(wantedUnder(hold, this.#desired), this.#phase);
+    const wanted = wantedUnder(hold, this.#desired);
+    if (this.#waits(wanted)) return await aborted(signal);
+    const step = nextStep(wanted, this.#phase);
     if (step.kind === "idle") {
       if (isTerminal(this.#phase)) {
         return this.#record.assigned ? await this.#keepEnded(signal) : !await this.#removeTraces(signal);
@@ -214,6 +237,14 @@ export class TaskManager {
       await this.#call(step.call, signal);
     }
     return true;
+  }
+
+  /** True while others on the node have to come first; says which. */
+  #waits(wanted: TaskState): boolean {
+    const mayStart = this.#phase === "ready" && (wanted === "running" || wanted === "complete");
+    this.#waitsFor = mayStart ? this.#env.waitsFor?.() : undefined;
+    if (this.#waitsFor !== undefined) this.#say(this.#waitsFor);
+    return this.#waitsFor !== undefined;
   }
 
   /** Stops the program for a successor; what is left of it stays, so that nobody takes its image away. */
@@ -229,13 +260,7 @@ export class TaskManager {
 
   async #stopProgram(signal: AbortSignal): Promise<void> {
     this.#activity = "stopping";
-    const controller = await this.#ensureController("shutdown");
-    try {
-      await controller?.shutdown(signal);
-    } catch (thrown) {
-      if (signal.aborted || afterError("shutdown", thrown).state === undefined) throw thrown;
-      await controller?.terminate(signal).catch(() => {});
-    }
+    await stopProgram(await this.#ensureController("shutdown"), signal);
   }
 
   /** Its successor has failed: runs again, from what is left. */
@@ -301,7 +326,7 @@ export class TaskManager {
       return true;
     }
     try {
-      await executor.reload(await this.#expanded(), dependencies, signals, handle);
+      await executor.reload(await this.expanded(), dependencies, signals, handle);
     } catch (thrown) {
       const error = CoveyError.from(thrown);
       if (error.retryable) throw error;
@@ -354,7 +379,7 @@ export class TaskManager {
   }
 
   /** The task with its placeholders filled in. */
-  async #expanded(): Promise<Task> {
+  async expanded(): Promise<Task> {
     const { task } = this.#record;
     return hasTemplates(task) ? expandTask(task, await this.#env.node()) : task;
   }
@@ -362,14 +387,8 @@ export class TaskManager {
   /** The controller, made or found again; undefined if there is nothing to call and the phase was moved instead. */
   async #ensureController(call: ControllerCall): Promise<Controller | undefined> {
     if (this.#controller) return this.#controller;
-    const { executor, dependencies } = this.#env;
-    const { handle } = this.#record, task = await this.#expanded();
-    if (!executor) {
-      throw new CoveyError(
-        "unimplemented",
-        `Cannot run the task: no executor for runtime ${task.Spec.Runtime}`,
-      );
-    }
+    const { handle } = this.#record, task = await this.expanded(), { dependencies } = this.#env;
+    const executor = requireExecutor(this.#env.executor, task);
     if (this.#recovering && handle) {
       this.#controller = await executor.recover(task, handle, dependencies).catch((thrown) => {
         if (hasCode(thrown, "not_found")) return undefined;
@@ -401,6 +420,8 @@ export class TaskManager {
       if (connected() || this.#env.isTrial?.()) return false;
       const delay = localRestartDelay(RestartPolicy, outcome.state, this.#restarts, clock.now());
       if (delay === undefined) return false;
+      const container = await containerOf(this.#controller, this.status, outcome.exitCode);
+      this.#setStatus(this.#phase, "ended, and runs again on the node", outcome.err, container);
       this.#holding = true;
       this.#activity = "waiting";
       await sleep(clock, delay, signal).catch(() => {});
@@ -417,22 +438,9 @@ export class TaskManager {
 
   /** Removes the task's traces; true when that is over. */
   async #removeTraces(signal: AbortSignal): Promise<boolean> {
-    if (!this.#env.executor) return true;
-    try {
-      this.#activity = "stopping";
-      await (await this.#ensureController("shutdown"))?.remove(signal);
-      return true;
-    } catch (thrown) {
-      if (signal.aborted) throw thrown;
-      const { message, retryable } = CoveyError.from(thrown);
-      const swept = can(this.#env.executor, "sweep");
-      if (retryable && !(swept && this.#attempt >= MAX_REMOVE_ATTEMPTS)) throw thrown;
-      // A task that never had a controller has left nothing; for the rest there is the sweep.
-      if (this.#controller) {
-        log.warn("Gave up the removal of task {id}: {message}", { id: this.task.ID, message });
-      }
-      return true;
-    }
+    this.#activity = "stopping";
+    const attempt = { executor: this.#env.executor, taskID: this.task.ID, number: this.#attempt };
+    return await removeTraces(attempt, () => this.#ensureController("shutdown"), signal);
   }
 
   /** Goes to a new phase and says so, in words only where the reported state is further already. */
@@ -473,20 +481,12 @@ export class TaskManager {
   }
 
   #setStatus(state: TaskState, message: string, err: string | undefined, container?: ContainerStatus): void {
-    const before = this.status;
-    const next = statusAfter(before, {
-      at: timestamp(this.#env.clock),
-      state,
-      message,
-      err,
-      container,
-      ports: this.#ports,
-      swap: this.#report,
-      restarts: this.#restarts,
-    });
+    const at = timestamp(this.#env.clock), ports = this.#ports, swap = this.#report;
+    const news = { at, state, message, err, container, ports, swap, restarts: this.#restarts };
+    const next = statusAfter(this.status, { ...news, runs: this.#runs });
     if (next === undefined) return this.#keep({});
     const status = checkedStatus(this.task.ID, next);
-    this.#keep({ status });
+    this.#keep({ status, ...unsentAfter(this.#record, status, this.#env.connected()) });
     this.#env.onStatus(this.task.ID, status);
   }
 

@@ -2,6 +2,7 @@
 import { CoveyError, type FieldProblem } from "../api/errors.ts";
 import { getLogger } from "../api/log.ts";
 import type { PortConfig } from "../api/service.ts";
+import type { ScheduledRun } from "../api/schedule.ts";
 import type { SwapReport } from "../api/swap.ts";
 import { compareStates, type TaskState } from "../api/task_state.ts";
 import type { ContainerStatus, Task, TaskStatus } from "../api/task.ts";
@@ -22,15 +23,18 @@ export interface News {
   ports: PortConfig[] | undefined;
   swap: SwapReport | undefined;
   restarts: readonly string[];
+  /** Undefined: those told of before. */
+  runs?: readonly ScheduledRun[] | undefined;
 }
 
 /** The status after `before`; undefined if there is nothing new. A state never goes back. */
 export function statusAfter(before: TaskStatus, news: News): TaskStatus | undefined {
-  const { at, state, message, err, container, ports, swap, restarts } = news;
+  const { at, state, message, err, container, ports, swap, restarts, runs = before.Runs ?? [] } = news;
   const State = compareStates(state, before.State) < 0 ? before.State : state;
   const same = State === before.State && message === before.Message && err === before.Err &&
     JSON.stringify(swap) === JSON.stringify(before.Swap) &&
-    restarts.length === (before.Restarts?.length ?? 0);
+    restarts.length === (before.Restarts?.length ?? 0) &&
+    JSON.stringify(runs) === JSON.stringify(before.Runs ?? []);
   if (same) return undefined;
   // Ports are a running task's; one that was found again still has those of before.
   const Ports = State === "running" ? ports ?? before.PortStatus?.Ports ?? [] : [];
@@ -43,6 +47,7 @@ export function statusAfter(before: TaskStatus, news: News): TaskStatus | undefi
     ...(Ports.length > 0 ? { PortStatus: { Ports } } : {}),
     ...(swap ? { Swap: swap } : {}),
     ...(restarts.length > 0 ? { Restarts: [...restarts] } : {}),
+    ...(runs.length > 0 ? { Runs: [...runs] } : {}),
   };
 }
 

@@ -11,9 +11,12 @@ import type { DependencyKeeper } from "./dependencies.ts";
 import type { DeviceFacts } from "./gate.ts";
 import { Leftovers } from "./leftovers.ts";
 import type { LocalState, TaskRecord } from "./local_state.ts";
+import { ScheduledRuns } from "./scheduled_runs.ts";
 import { startLimit, StartLimiter } from "./start_limiter.ts";
+import { StartOrder } from "./start_order.ts";
 import { Swaps } from "./swaps.ts";
 import { TaskManager } from "./task_manager.ts";
+import { inOrder } from "./unsent.ts";
 
 /** How long sets older than one seen before are refused: after that, the cluster must have been restored from a copy. */
 const OLD_SET_PATIENCE_MS = 60_000;
@@ -32,6 +35,8 @@ export interface WorkerOptions {
   bootID: string;
   /** See `SwapsOptions`. */
   deviceFacts?: () => Promise<DeviceFacts>;
+  /** False while the clock is known to be wrong: jobs do not run by it then. */
+  knowsTime?: () => boolean;
   /** See `TaskEnvironment`. */
   node: () => Promise<NodeDescription>;
   onStatus: (taskID: string, status: TaskStatus) => void;
@@ -51,6 +56,8 @@ export interface TaskAccess {
   handle: Handle | undefined;
   /** It runs no more and never will again. */
   over: boolean;
+  /** With its placeholders filled in. */
+  task: () => Promise<Task>;
 }
 
 /** One task manager per task. */
@@ -61,6 +68,8 @@ export class Worker {
   readonly #limiters = new Map<string, StartLimiter>();
   readonly #leftovers: Leftovers;
   readonly #swaps: Swaps;
+  readonly #startOrder: StartOrder;
+  readonly #runs: ScheduledRuns;
   readonly #watchers = new Map<string, Set<() => void>>();
   #connected = false;
   #rebooted = false;
@@ -70,9 +79,23 @@ export class Worker {
   constructor(options: WorkerOptions) {
     this.#options = options;
     this.#executors = new Map(options.executors.map((executor) => [executor.runtime, executor]));
-    const { clock, executors, state } = options;
-    this.#swaps = new Swaps({ clock, state, tasks: this.#tasks, facts: options.deviceFacts });
-    this.#leftovers = new Leftovers({ clock, executors, has: (id) => this.#tasks.has(id) });
+    const { clock, executors, state, knowsTime = () => true } = options;
+    this.#runs = new ScheduledRuns({
+      clock,
+      state,
+      tasks: this.#tasks,
+      knowsTime,
+      rebooted: () => this.#rebooted,
+      manage: (...run) => this.#manageRun(...run),
+    });
+    this.#startOrder = new StartOrder(clock, this.#tasks, (id) => this.#runs.get(id));
+    const waitsFor = (id: string) => this.#startOrder.waitsFor(id);
+    this.#swaps = new Swaps({ clock, state, tasks: this.#tasks, facts: options.deviceFacts, waitsFor });
+    this.#leftovers = new Leftovers({
+      clock,
+      executors,
+      has: (id) => this.#tasks.has(id) || this.#runs.has(id),
+    });
   }
 
   /** Takes up the tasks on record: running ones are found again, those that a reboot ended are started. */
@@ -81,7 +104,13 @@ export class Worker {
     const records = [...state.tasks()];
     this.#rebooted = bootID !== "" && state.node.bootID !== "" && bootID !== state.node.bootID;
     if (bootID !== state.node.bootID) state.setNode({ bootID });
-    for (const record of records) this.#manage(record, true);
+    const unsent = inOrder(records.map(({ task, unsent = [] }) => [task.ID, unsent] as const));
+    for (const [taskID, status] of unsent) this.#options.onStatus(taskID, status);
+    for (const record of records) {
+      if (record.run === undefined) this.#manage(record, true);
+      // Of a job that is gone; what it left is swept.
+      else if (!records.some(({ task }) => task.ID === record.run?.of)) state.delete(record.task.ID);
+    }
     for (const { task } of records) {
       this.#swaps.recovered(task.ID);
       this.#swaps.observe(task.ID);
@@ -129,6 +158,11 @@ export class Worker {
     this.#seen(index);
   }
 
+  /** A manager has every status of the task. */
+  statusesAccepted(taskID: string): void {
+    this.#tasks.get(taskID)?.statusesAccepted();
+  }
+
   /** Tasks that the node has, those that are being removed included. */
   get size(): number {
     return this.#tasks.size;
@@ -139,7 +173,14 @@ export class Worker {
     const task = this.#tasks.get(taskID);
     if (task === undefined) return undefined;
     const executor = this.#executors.get(task.task.Spec.Runtime);
-    return { executor, handle: task.handle, over: !task.record.assigned || isTerminal(task.status.State) };
+    // Of a job that runs by the clock it is the newest run.
+    const current = this.#runs.newestOf(taskID) ?? task;
+    return {
+      executor,
+      handle: current.handle,
+      over: !task.record.assigned || isTerminal(task.status.State),
+      task: () => current.expanded(),
+    };
   }
 
   /** Calls `wake` whenever something of the task changes. Returns how to stop that. */
@@ -170,6 +211,7 @@ export class Worker {
   async stop(): Promise<void> {
     this.#stopped = true;
     this.#swaps.stop();
+    this.#startOrder.stop();
     await Promise.allSettled([
       this.#leftovers.stop(),
       ...[...this.#tasks.values()].map((task) => task.stop()),
@@ -206,22 +248,18 @@ export class Worker {
   }
 
   #manage(record: TaskRecord, recovered: boolean): void {
-    const { clock, state, onStatus } = this.#options;
-    const { ID, Spec } = record.task;
+    const { state, onStatus } = this.#options, { ID } = record.task, common = this.#common(record);
+    const executor = this.#runs.executorFor(record.task, common.executor),
+      isRun = executor === common.executor;
     if (!recovered) state.put(record);
     const task: TaskManager = new TaskManager(record, recovered, {
-      clock,
-      executor: this.#executors.get(Spec.Runtime),
-      limiter: this.#limiter(Spec.Runtime),
-      dependencies: this.#options.dependencies.forTask(
-        () => this.#tasks.get(ID)?.task ?? record.task,
-        this.#options.node,
-      ),
-      node: this.#options.node,
+      ...common,
+      executor,
       connected: () => this.#connected,
-      rebooted: this.#rebooted,
       hold: () => this.#swaps.holdOf(ID),
       isTrial: () => this.#swaps.isTrial(ID),
+      // Of a job that runs by the clock each run waits by itself.
+      ...(isRun && { waitsFor: () => this.#startOrder.waitsFor(ID) }),
       onRecord: (next) => {
         state.put(next);
         this.#swaps.observe(ID);
@@ -233,6 +271,34 @@ export class Worker {
     if (!recovered) this.#swaps.observe(ID);
     this.#changed(ID);
     task.done.then(() => this.#forget(task), (thrown) => this.#setAside(task, CoveyError.from(thrown)));
+  }
+
+  /** Runs a scheduled job once. No manager decides what follows: its policy does, as far as it asks for more. */
+  #manageRun(record: TaskRecord, recovered: boolean, onStatus: (status: TaskStatus) => void): TaskManager {
+    const { ID } = record.task;
+    return new TaskManager(record, recovered, {
+      ...this.#common(record),
+      connected: () => false,
+      waitsFor: () => this.#startOrder.waitsFor(ID),
+      onRecord: (next) => {
+        this.#options.state.put(next);
+        this.#changed(record.run!.of);
+      },
+      onStatus: (_, status) => onStatus(status),
+    });
+  }
+
+  /** What every task manager works with. */
+  #common({ task }: TaskRecord) {
+    const { clock, dependencies, node } = this.#options, { ID, Spec: { Runtime } } = task;
+    return {
+      clock,
+      executor: this.#executors.get(Runtime),
+      limiter: this.#limiter(Runtime),
+      dependencies: dependencies.forTask(() => this.#tasks.get(ID)?.task ?? task, node),
+      node,
+      rebooted: this.#rebooted,
+    };
   }
 
   /** A fault of ours stays with its task: the manager hears that it failed, and replaces it. */
@@ -255,6 +321,7 @@ export class Worker {
   }
 
   #changed(taskID: string): void {
+    this.#startOrder.observe();
     for (const wake of [...this.#watchers.get(taskID) ?? []]) wake();
   }
 

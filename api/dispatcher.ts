@@ -9,6 +9,8 @@ import {
   type NodeSeal,
 } from "./dependency.ts";
 import type { LogAsk } from "./logs.ts";
+import type { RelayAsk } from "./relay.ts";
+import type { StreamAsk } from "./streams.ts";
 import type { NodeMetrics } from "./node_metrics.ts";
 import type {
   AssignedNetwork,
@@ -33,6 +35,10 @@ export const DISPATCHER_METHODS = {
   publishLogs: "dispatcher.publishLogs",
   /** Unary: {@linkcode RenewSealsRequest} to {}. */
   renewSeals: "dispatcher.renewSeals",
+  /** Duplex: a stream that was asked for, `StreamCall`; pieces of bytes both ways. */
+  stream: "dispatcher.stream",
+  /** Duplex: a connection to a task of a node that is not reached otherwise, `RelayCall`; pieces of bytes both ways. */
+  relay: "dispatcher.relay",
 } as const;
 
 /** Opens a session. An ID of an earlier session keeps that session, if the manager still knows it. */
@@ -40,16 +46,18 @@ export interface SessionRequest {
   SessionID?: string;
   /** What the agent calls itself from its start to its end, drawn at random; older agents do not. */
   Agent?: string;
+  /** What the agent speaks (`protocol.ts`); 1 where it is not said. */
+  Protocol?: number;
   Description: NodeDescription;
   /** The kinds of asks that the agent answers; one that says nothing answers none. */
   Answers?: string[];
 }
 
 /** What a manager asks of a node besides running its tasks. */
-export type Ask = LogAsk;
+export type Ask = LogAsk | StreamAsk | RelayAsk;
 
 /** The kinds of asks that there are. */
-export const ASK_KINDS: readonly Ask["Kind"][] = ["logs"];
+export const ASK_KINDS: readonly Ask["Kind"][] = ["logs", "stream", "relay"];
 
 /** A manager an agent may connect to. */
 export interface WeightedPeer {

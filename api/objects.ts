@@ -19,6 +19,8 @@ export interface Version {
 export interface Meta {
   ID: string;
   Version: Version;
+  /** The version whose spec the object still has, where other parts of it were written since. The store keeps it. */
+  SpecSince?: Version;
   CreatedAt: string;
   UpdatedAt: string;
 }

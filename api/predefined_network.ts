@@ -15,6 +15,9 @@ export const PREDEFINED_NETWORKS: readonly PredefinedNetwork[] = [
   { ID: "predefined0network0none00", Name: "none", Driver: "null" },
 ];
 
+/** Those that Docker's swarm has as networks of its own, so that no other may have their names, of the swarm or of a node. */
+export const TAKEN_NAMES: readonly string[] = ["bridge", "host"];
+
 /** The network of this name or ID. */
 export function predefinedNetwork(reference: string): PredefinedNetwork | undefined {
   return PREDEFINED_NETWORKS.find(({ ID, Name }) => reference === ID || reference === Name);

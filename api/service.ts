@@ -7,6 +7,8 @@ import type { References } from "./dependency.ts";
 import { toMs } from "./duration.ts";
 import type { VirtualIP } from "./network.ts";
 import type { Rollout, RolloutConfig } from "./rollout.ts";
+import type { Schedule } from "./schedule.ts";
+import type { ServiceDependency } from "./start_order.ts";
 
 /**
  * A program run on the device itself by the process executor (`Runtime: "process"`).
@@ -128,6 +130,10 @@ export interface TaskSpec {
   Placement?: Placement;
   LogDriver?: LogDriver;
   Networks?: NetworkAttachmentConfig[];
+  /** Services of the same node that come first: an extension of the Engine API. */
+  DependsOn?: ServiceDependency[];
+  /** When the device runs a global job's program: an extension of the Engine API. */
+  Schedule?: Schedule;
   /** Raised to replace every task although nothing else changed. */
   ForceUpdate: number;
   Runtime: string;

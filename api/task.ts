@@ -5,6 +5,7 @@
 import type { Annotations, GenericResource, Meta, Version } from "./objects.ts";
 import type { NetworkAttachment } from "./network.ts";
 import type { RolloutMark } from "./rollout.ts";
+import type { ScheduledRun } from "./schedule.ts";
 import type { LogDriver, PortConfig, TaskSpec } from "./service.ts";
 import type { SwapReport, TaskSwap } from "./swap.ts";
 import type { TaskState } from "./task_state.ts";
@@ -58,6 +59,8 @@ export interface TaskStatus {
    * count as attempts. An extension of the Engine API.
    */
   Restarts?: string[];
+  /** Of a scheduled job: its last runs on its device, the newest last. An extension of the Engine API. */
+  Runs?: ScheduledRun[];
 }
 
 /**

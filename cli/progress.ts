@@ -5,6 +5,7 @@ import { CoveyError } from "../api/errors.ts";
 import { isGlobal, isJob, replicas } from "../api/service.ts";
 import { isCompletedJob } from "../api/task.ts";
 import { compareStates, isTerminal } from "../api/task_state.ts";
+import { scheduleOf } from "../api/schedule.ts";
 import { stagesOf } from "../api/rollout_labels.ts";
 import { type Ending, endingOf, requireDone } from "./ending.ts";
 import type { NodeView, ServiceView, TaskView } from "./api_types.ts";
@@ -50,8 +51,12 @@ function jobProgress({ Spec, JobStatus }: ServiceView, all: TaskView[], nodes: N
   const down = new Set(nodes.filter((node) => node.Status.State === "down").map((node) => node.ID));
   const bySlot = [...Map.groupBy(tasks, (task) => slotOf(task)).values()];
   const isWanted = (task: TaskView) => compareStates(task.DesiredState, "complete") <= 0;
-  const done = bySlot.filter((slot) => slot.some(isCompletedJob)).length;
-  const rest = bySlot.filter((slot) => !slot.some(isCompletedJob));
+  // One that runs by the clock is where it is to be while it keeps the time.
+  const isDone = scheduleOf(Spec) === undefined
+    ? isCompletedJob
+    : (task: TaskView) => isWanted(task) && task.Status.State === "running";
+  const done = bySlot.filter((slot) => slot.some(isDone)).length;
+  const rest = bySlot.filter((slot) => !slot.some(isDone));
   const open = newestBySlot(rest.flat().filter(isWanted)).filter(({ Slot, NodeID = "" }) =>
     Slot !== undefined || !down.has(NodeID)
   );

@@ -25,6 +25,7 @@ export interface CreateFlags extends ServiceFlags, DenoFlags {
   constraint: string[];
   placementPref: string[];
   publish: string[];
+  network?: string[];
   hostname?: string;
 }
 
@@ -62,6 +63,9 @@ export function specFromFlags(
     TaskTemplate: taskTemplate(words, flags, content),
     Mode: newMode(mode, parseCount("replicas", flags.replicas ?? "1")),
   };
+  if (flags.network?.length) {
+    spec.TaskTemplate.Networks = flags.network.map((Target) => ({ Target }));
+  }
   if (flags.publish.length > 0) spec.EndpointSpec = { Ports: flags.publish.map(parsePort) };
   return applyServiceFlags(spec, flags);
 }

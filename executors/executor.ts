@@ -8,6 +8,8 @@
 import type { DependencyKind } from "../api/dependency.ts";
 import { CoveyError } from "../api/errors.ts";
 import type { LogEntry, LogStream } from "../api/logs.ts";
+import type { InputFrame, OutputFrame } from "../api/stream_frames.ts";
+import type { StreamUse } from "../api/streams.ts";
 import type { NodeDescription } from "../api/node.ts";
 import type { AssignedNetwork } from "../api/network_assignment.ts";
 import type { PortConfig } from "../api/service.ts";
@@ -51,6 +53,7 @@ export interface Capabilities {
   reload: Reloader;
   logs: LogSource;
   meter: DeviceMeter;
+  enter: TaskEnterer;
 }
 
 /**
@@ -127,6 +130,9 @@ export interface ReadyNetwork {
  * const none: OverlayNetworks = {
  *   check: () => Promise.reject(new Error("this host has no program nft")),
  *   ready: () => Promise.reject(new Error("there are none")),
+ *   join: () => Promise.reject(new Error("there are none")),
+ *   resume: () => {},
+ *   part: () => Promise.resolve(),
  * };
  * ```
  */
@@ -135,6 +141,15 @@ export interface OverlayNetworks {
   check(signal: AbortSignal): Promise<void>;
   /** Resolves once the network is made here. Rejects, retryable, with why it is not. */
   ready(networkID: string, signal: AbortSignal): Promise<ReadyNetwork>;
+  /**
+   * Makes a network namespace for a task that is no container, with its place in each of its networks; resolves with the node's
+   * ID, by which the shim finds it. Rejects, retryable, with why it cannot be made. Done again, it is the same again.
+   */
+  join(task: Task, signal: AbortSignal): Promise<string>;
+  /** Takes up the namespace of a task that an earlier agent started. */
+  resume(task: Task): void;
+  /** Removes a task's namespace, if it has one. */
+  part(taskID: string): Promise<void>;
 }
 
 /**
@@ -210,6 +225,46 @@ export interface LogSource {
 }
 
 /**
+ * A task that runs, for who wants to get at what is inside.
+ *
+ * @example
+ * ```ts
+ * const of = (task: Task, handle: Handle): RunningTask => ({ task, handle });
+ * ```
+ */
+export interface RunningTask {
+  task: Task;
+  handle: Handle;
+}
+
+/**
+ * Lets somebody get at the inside of a running task: run a command there, read and write its files, reach its ports.
+ *
+ * @example
+ * ```ts
+ * const closed: TaskEnterer = {
+ *   enter: () => {
+ *     throw new CoveyError("unimplemented", "Cannot enter the task: this runtime has no inside");
+ *   },
+ * };
+ * ```
+ */
+export interface TaskEnterer {
+  /**
+   * Does what `use` names, and gives what comes of it: `Started` once it is under way, and for a command how it ended. What is
+   * put in comes from `input`, and is asked for as it is taken. Everything that it started ends when `signal` aborts or the
+   * iteration is left, but for a command that was detached. Throws `permission_denied` where the device does not let it in,
+   * `unimplemented` for a kind that the executor cannot do.
+   */
+  enter(
+    at: RunningTask,
+    use: StreamUse,
+    input: AsyncIterable<InputFrame>,
+    signal: AbortSignal,
+  ): AsyncIterable<OutputFrame>;
+}
+
+/**
  * What a device counts; what it does not is left out.
  *
  * @example
@@ -250,6 +305,7 @@ const METHODS: { [C in Capability]: readonly (keyof Capabilities[C])[] } = {
   reload: ["reload"],
   logs: ["logs"],
   meter: ["measure"],
+  enter: ["enter"],
 };
 
 /** True if `executor` names `capability` and has its methods. */

@@ -41,7 +41,7 @@ done
     mkdir -p "$program/${file%/*}"
     cp -p "$root/$file" "$program/$file"
   done
-cp -p "$root"/install/install.sh "$root"/install/start.sh "$program/"
+cp -p "$root"/install/install.sh "$root"/install/start.sh "$root"/install/upgrade.sh "$program/"
 cp -p "$root/install/covey.sh" "$program/bin/covey"
 # Two programs that differ never share a version, or an upgrade from one to the other would be none.
 number=$(sed -n 's/^  "version": "\(.*\)",$/\1/p' "$root/deno.json")

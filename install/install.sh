@@ -5,6 +5,7 @@
 #   install.sh --manager [--advertise HOST:PORT] [flags of run-manager]          a manager, with a device beside it
 #   install.sh [--deadline SECONDS]     upgrades what is installed, and goes back if that reaches no manager
 #                                       in time (600; 0: never)
+#   install.sh --prepare --from FILE    puts a version beside the one that runs, and leaves that alone (upgrade.sh)
 #   install.sh --check                  says what this device has and lacks, and changes nothing
 #   install.sh --leave                  stops the tasks, leaves the cluster, and stays installed
 #   install.sh --uninstall              stops the tasks and removes all of it
@@ -151,8 +152,10 @@ is_deno() { [ "$("$1" --version 2>/dev/null | sed -n 's/^deno \([0-9.]*\).*/\1/p
 find_deno() {
   deno=$1/bin/deno
   if [ ! -e "$deno" ]; then
-    there=$(command -v deno || :)
-    if [ -n "$there" ] && is_deno "$there"; then cp "$there" "$deno"
+    there=$base/current/bin/deno
+    [ -x "$there" ] || there=$(command -v deno || :)
+    # A link of the same disk takes no room.
+    if [ -n "$there" ] && is_deno "$there"; then ln "$(readlink -f "$there")" "$deno" 2>/dev/null || cp "$there" "$deno"
     elif command -v npm >/dev/null; then
       (cd "$1/bin" && npm pack --silent "@deno/linux-$package-glibc@$DENO_VERSION" >/dev/null) || fail "npm did not get Deno $DENO_VERSION"
       tar -xzf "$1"/bin/deno-*.tgz -C "$1/bin" --strip-components=1 package/deno
@@ -308,12 +311,8 @@ write_service() {
   else write_init_script; fi
 }
 
-install() {
-  before=$(installed_role)
-  [ -z "$role" ] || [ -z "$before" ] || [ "$role" = "$before" ] || fail "this device is a $before already; --uninstall it first"
-  role=${role:-$before}
-  [ -n "$role" ] || fail "it is to be a device (--join HOST:PORT) or a --manager"
-  [ -z "$token_file" ] || [ -r "$token_file" ] || fail "there is no token file $token_file"
+# Puts the bundle's version beside those that are there. Sets `version`, and `old` to the one that runs, if one does.
+prepare_version() {
   check_device
   [ "$checks" = 0 ] || fail "$checks of the checks failed"
   umask 022
@@ -332,6 +331,15 @@ install() {
     mv "$base/versions/new.part" "$base/versions/$version"
     prepare "$base/versions/$version"
   fi
+}
+
+install() {
+  before=$(installed_role)
+  [ -z "$role" ] || [ -z "$before" ] || [ "$role" = "$before" ] || fail "this device is a $before already; --uninstall it first"
+  role=${role:-$before}
+  [ -n "$role" ] || fail "it is to be a device (--join HOST:PORT) or a --manager"
+  [ -z "$token_file" ] || [ -r "$token_file" ] || fail "there is no token file $token_file"
+  prepare_version
   write_flags "$@"
   [ -z "$old" ] || service stop
   # Seen again is a version only after this start.
@@ -440,7 +448,7 @@ for word in "$@"; do
   shift
   if [ -n "$take" ]; then eval "$take=\$word"; take=''; continue; fi
   case $word in
-    --uninstall | --check | --leave) action=${word#--} ;;
+    --uninstall | --check | --leave | --prepare) action=${word#--} ;;
     --help | -h) action=help ;;
     --manager) role=manager ;;
     --from) take=from ;; --from=*) from=${word#*=} ;;
@@ -458,6 +466,11 @@ case $deadline in '' | *[!0-9]*) fail "--deadline is a number of seconds, curren
 [ $# = 0 ] || [ -n "$role" ] || role=agent
 case $action in
   install) install "$@" ;;
+  prepare)
+    role=$(installed_role)
+    [ -n "$role" ] || fail "nothing is installed in $base"
+    prepare_version
+    ;;
   check) check_device; [ "$checks" = 0 ] || exit 1 ;;
   leave) leave ;;
   uninstall) uninstall ;;

@@ -8,6 +8,7 @@
 # In /opt/covey, changed only by a rename, so that a power cut at any moment leaves a program that starts:
 #   versions/NAME   programs side by side
 #   current         a link to the one that runs
+#   next            NEW SECONDS, a version that `upgrade.sh` has made ready, brought in at the next start
 #   trial           NEW OLD SECONDS STARTS, while a new version has yet to reach a manager
 #   returned        the version that was tried last and did not
 set -eu
@@ -81,6 +82,7 @@ keep() {
     # A signal ends the first wait, the second is for the program.
     wait "$child" || :
     [ -z "$ending" ] || { wait "$child" || :; exit 0; }
+    [ ! -e "$base/next" ] || continue
     sleep "$PAUSE_SECONDS" &
     child=$!
     wait "$child" || :
@@ -88,7 +90,20 @@ keep() {
   done
 }
 
+# Brings in what is ready. The trial comes first, and `next` goes last: whenever power is cut, it is begun anew or done.
+bring_in() {
+  read -r new seconds 2>/dev/null <"$base/next" || return 0
+  old=$(present)
+  if [ "$new" != "$old" ] && [ -d "$base/versions/$new" ]; then
+    rm -f "$state/reached"
+    put trial "$new $old $seconds 0"
+    switch_to "$new"
+  fi
+  rm -f "$base/next"
+}
+
 become() {
+  bring_in
   if on_trial; then
     if ! runs "$new"; then go_back "it does not run on this device"
     elif [ "$starts" -ge $MAX_STARTS ]; then go_back "it has ended $starts times"

@@ -81,6 +81,8 @@ if [ "$print" = yes ]; then printf '%s\n' "$permissions"; exit 0; fi
 case $deno in /*) ;; *) echo "Cannot start the manager: COVEY_DENO must be deno's absolute path, current value is \"$deno\"" >&2; exit 1 ;; esac
 take_token "$token_flag" "$token"
 mkdir -p "$(dirname -- "$api")"
+# What it stands in is not its own.
+[ -d "$state_dir" ] || (umask 022 && mkdir -p "${state_dir%/*}/")
 # The cluster's keys are in there, in a folder that may have been made by somebody who did not know.
 umask 077
 mkdir -p "$state_dir"

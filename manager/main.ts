@@ -69,6 +69,7 @@ async function run(options: ManagerOptions): Promise<number> {
   const socket = await serveControlSocket({
     path: options.apiSocket,
     fetch: (request) => api.fetch(request, ADMINISTRATOR),
+    openStream: (target, body, ...ends) => api.openStream({ target, body, caller: ADMINISTRATOR }, ...ends),
     headers: api.headers,
     engine: api.engine,
   });

@@ -37,3 +37,15 @@ function isDamage(thrown: unknown): boolean {
   const result = ((thrown as { errcode?: number }).errcode ?? 0) & 0xff;
   return result === SQLITE_CORRUPT || result === SQLITE_NOTADB;
 }
+
+/** Rewrites a database file that nobody has open, so that nothing is in it but what it holds: what was deleted goes. */
+export async function rewriteDatabase(path: string): Promise<void> {
+  const { DatabaseSync } = await import("node:sqlite");
+  const database = new DatabaseSync(path);
+  try {
+    database.exec("VACUUM");
+    database.exec("PRAGMA wal_checkpoint(TRUNCATE)");
+  } finally {
+    database.close();
+  }
+}

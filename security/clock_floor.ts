@@ -8,6 +8,8 @@ import { type FileSystem, writeFileAtomically } from "./file_system.ts";
 
 const FILE = "clock-floor";
 const FILE_MODE = 0o600;
+/** Two clocks that are well differ by less. */
+const MAX_BEHIND_MS = 60_000;
 
 /** Settings of {@linkcode ClockFloor}; times are milliseconds since 1970. */
 export interface ClockFloorOptions {
@@ -25,6 +27,7 @@ export class ClockFloor implements Clock {
   #ceiling: number;
   #floor = 0;
   #floorSetAt: number;
+  #told = false;
   /** Whether a floor was learnt that is not on disk. */
   #unsaved = false;
 
@@ -50,6 +53,20 @@ export class ClockFloor implements Clock {
   /** How far the system clock is behind the floor, milliseconds; 0 when it is not. */
   get behindMs(): number {
     return this.now() - this.#clock.now();
+  }
+
+  /**
+   * False while the time is only known to be later than that shown: the system clock is behind what has passed, and nobody
+   * has said since the start how late it is.
+   */
+  get isKnown(): boolean {
+    return this.#told || this.#clock.now() >= this.#running() - MAX_BEHIND_MS;
+  }
+
+  /** Learns the present time from an authenticated peer. */
+  tell(authenticatedMs: number): void {
+    this.observe(authenticatedMs);
+    this.#told ||= Number.isFinite(authenticatedMs) && authenticatedMs < this.#ceiling;
   }
 
   /** Learns a time that an authenticated peer or a verified certificate proves to have passed. */

@@ -2,6 +2,7 @@
  * Keeps a node's identity on disk under Docker's file names.
  *
  *     certificates/swarm-root-ca.crt   swarm-node.crt   swarm-node.key   the current identity
+ *     certificates/swarm-node.copy.key   the key once more: what the node keeps is sealed for it, and no bit of it may flip
  *     certificates/previous/…          the same three, as they were before the last renewal
  *     certificates/swarm-node.pending.key   the key of a request under way
  *
@@ -20,6 +21,7 @@ import { assembleIdentity, type IdentityFiles, type NodeIdentity } from "./node_
 const ROOT_FILE = "swarm-root-ca.crt";
 const CERTIFICATE_FILE = "swarm-node.crt";
 const KEY_FILE = "swarm-node.key";
+const KEY_COPY_FILE = "swarm-node.copy.key";
 const PENDING_KEY_FILE = "swarm-node.pending.key";
 
 const SEALED_LABEL = "COVEY SEALED KEY";
@@ -46,17 +48,18 @@ export class IdentityStore {
   }
 
   /**
-   * The identity, or undefined when this node has none yet. Falls back to the previous one when a renewal was
-   * cut short.
+   * The identity, or undefined when this node has none yet. Falls back to the key's copy when the key is damaged, and to the
+   * previous identity when a renewal was cut short.
    *
    * @throws CoveyError `data_loss` naming the folder and what is wrong, when no whole set is left; `unavailable` when the
    * disk does not let one be read, which may be whole
    */
   async load(): Promise<NodeIdentity | undefined> {
     let failure: unknown;
-    for (const folder of [this.#folder, this.#previous]) {
+    const places = [[this.#folder, KEY_FILE], [this.#folder, KEY_COPY_FILE], [this.#previous, KEY_FILE]];
+    for (const [folder, keyFile] of places) {
       try {
-        const identity = await this.#loadFrom(folder);
+        const identity = await this.#loadFrom(folder!, keyFile);
         if (identity) return identity;
       } catch (cause) {
         failure ??= cause;
@@ -92,7 +95,12 @@ export class IdentityStore {
    * they were, which can be read with the key of before or after, whichever there was.
    */
   async useSealKey(sealKey: Uint8Array | undefined): Promise<void> {
-    const places = [[this.#folder, KEY_FILE], [this.#previous, KEY_FILE], [this.#folder, PENDING_KEY_FILE]];
+    const places = [
+      [this.#folder, KEY_FILE],
+      [this.#folder, KEY_COPY_FILE],
+      [this.#previous, KEY_FILE],
+      [this.#folder, PENDING_KEY_FILE],
+    ];
     // One that cannot be read stays as it is: whoever needs it says so.
     const keys = await Promise.all(
       places.map(([folder, name]) => this.#readKey(folder!, name!).catch(() => undefined)),
@@ -103,10 +111,31 @@ export class IdentityStore {
     }
   }
 
-  /** The private keys (PEM) that this node has and last had, the present one first. */
+  /**
+   * The private keys (PEM) that this node has and last had, the present one first; damaged ones are left out. Throws why
+   * none can be read, if there are some.
+   */
   async keys(): Promise<string[]> {
-    const keys = [await this.#readKey(this.#folder, KEY_FILE), await this.#readKey(this.#previous, KEY_FILE)];
-    return keys.filter((key) => key !== undefined);
+    const places = [[this.#folder, KEY_FILE], [this.#folder, KEY_COPY_FILE], [this.#previous, KEY_FILE]];
+    const keys = new Set<string>();
+    let failure: unknown;
+    for (const [folder, name] of places) {
+      try {
+        const key = await this.#readKey(folder!, name!);
+        if (key === undefined) continue;
+        publicKeyOf(key);
+        keys.add(key);
+      } catch (thrown) {
+        failure ??= thrown;
+      }
+    }
+    if (keys.size === 0 && failure !== undefined) throw failure;
+    return [...keys];
+  }
+
+  /** Has the key of `identity`, which was loaded, on the disk twice, and both whole. */
+  async keepKeyTwice({ privateKeyPEM }: NodeIdentity): Promise<void> {
+    for (const name of [KEY_FILE, KEY_COPY_FILE]) await this.#writeKey(this.#folder, name, privateKeyPEM);
   }
 
   /** Erases the identity before the last renewal: what a node was must not be found on its disk once it is less. */
@@ -135,17 +164,19 @@ export class IdentityStore {
     for (const name of [CERTIFICATE_FILE, KEY_FILE, ROOT_FILE]) {
       await this.#fs.removeFile(`${this.#folder}/${name}`);
     }
-    await this.#fs.removeFile(`${this.#folder}/${PENDING_KEY_FILE}`);
+    for (const name of [KEY_COPY_FILE, PENDING_KEY_FILE]) {
+      await this.#fs.removeFile(`${this.#folder}/${name}`);
+    }
   }
 
   /** Undefined without a certificate: it is written last, so the set was never whole. */
-  async #loadFrom(folder: string): Promise<NodeIdentity | undefined> {
+  async #loadFrom(folder: string, keyFile = KEY_FILE): Promise<NodeIdentity | undefined> {
     const certificateChainPEM = await this.#read(folder, CERTIFICATE_FILE);
     if (certificateChainPEM === undefined) return undefined;
     const rootCAPEM = await this.#read(folder, ROOT_FILE);
-    const privateKeyPEM = await this.#readKey(folder, KEY_FILE);
+    const privateKeyPEM = await this.#readKey(folder, keyFile);
     if (rootCAPEM === undefined || privateKeyPEM === undefined) {
-      const missing = rootCAPEM === undefined ? ROOT_FILE : KEY_FILE;
+      const missing = rootCAPEM === undefined ? ROOT_FILE : keyFile;
       throw new CoveyError("data_loss", `Cannot use node certificate: ${missing} is missing`);
     }
     for (const [name, text] of [[CERTIFICATE_FILE, certificateChainPEM], [ROOT_FILE, rootCAPEM]] as const) {
@@ -162,6 +193,7 @@ export class IdentityStore {
   async #writeTo(folder: string, files: IdentityFiles): Promise<void> {
     await this.#write(folder, ROOT_FILE, files.rootCAPEM, PUBLIC_MODE);
     await this.#writeKey(folder, KEY_FILE, files.privateKeyPEM);
+    if (folder === this.#folder) await this.#writeKey(folder, KEY_COPY_FILE, files.privateKeyPEM);
     await this.#write(folder, CERTIFICATE_FILE, files.certificateChainPEM, PUBLIC_MODE);
   }
 

@@ -5,7 +5,8 @@ import { itemCost } from "./receive_queue.ts";
 /** Most credit that is kept; a peer that grants more gains nothing. */
 const MAX_CREDIT_BYTES = 2 ** 40;
 
-async function endQuietly(iterator: AsyncIterator<unknown>): Promise<void> {
+/** Ends what will not be read on. */
+export async function endQuietly(iterator: AsyncIterator<unknown>): Promise<void> {
   try {
     await iterator.return?.();
   } catch {

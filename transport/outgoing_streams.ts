@@ -1,6 +1,6 @@
 import { CoveyError } from "../api/errors.ts";
 import { FrameType } from "./frames.ts";
-import { ItemSender } from "./item_sender.ts";
+import { endQuietly, ItemSender } from "./item_sender.ts";
 import { type CallLink, OutgoingCall } from "./outgoing_call.ts";
 import { ReceiveQueue } from "./receive_queue.ts";
 import type { CallOptions } from "./types.ts";
@@ -86,4 +86,48 @@ export function callClientStream(
     });
     call.start();
   });
+}
+
+/**
+ * Items both ways. `requests` is iterated only once the other end has accepted the call; the other end's `end` ends what it
+ * sends, its `result` the call.
+ */
+export function callDuplex(
+  link: CallLink,
+  method: string,
+  request: unknown,
+  requests: AsyncIterable<unknown>,
+  options: CallOptions,
+): AsyncIterable<unknown> {
+  return {
+    [Symbol.asyncIterator]() {
+      const credit = link.limits.streamWindowBytes;
+      let id = 0;
+      let sender: ItemSender | undefined;
+      const queue = new ReceiveQueue(
+        credit,
+        (bytes) => link.send([FrameType.credit, id, bytes]),
+        () => call.cancel(new CoveyError("canceled", `Cannot call ${method}: the consumer left`)),
+      );
+      const send = (bytes: number) => {
+        sender = new ItemSender(link, id, bytes);
+        sender.run(requests).catch((error) => call.cancel(CoveyError.from(error)));
+      };
+      const over = (error?: CoveyError) => {
+        if (sender) sender.stop();
+        else void endQuietly(requests[Symbol.asyncIterator]());
+        queue.end(error);
+      };
+      const call = new OutgoingCall(link, { kind: "duplex", method, request, credit, options }, {
+        opened: (opened) => id = opened,
+        item: (value, bytes) => queue.push(value, bytes),
+        ended: () => queue.end(),
+        credit: (bytes) => sender ? sender.addCredit(bytes) : send(bytes),
+        result: () => over(),
+        failed: over,
+      });
+      call.start();
+      return queue;
+    },
+  };
 }

@@ -4,6 +4,7 @@ import { CoveyError } from "../api/errors.ts";
 import { FrameType } from "./frames.ts";
 import { ItemSender } from "./item_sender.ts";
 import type { Link } from "./link.ts";
+import { ReadToTheEnd } from "./read_to_the_end.ts";
 import { ReceiveQueue } from "./receive_queue.ts";
 import type { CallContext, Method, PeerIdentity } from "./types.ts";
 import { malformed } from "./malformed.ts";
@@ -137,18 +138,29 @@ export class ServedCall {
       return method.handler(request, this.#context).then((value) => this.#answer(value));
     }
     if (method.kind === "client_stream") {
-      const window = this.#link.limits.streamWindowBytes;
-      const grant = (bytes: number) => {
-        if (!this.#answered) this.#link.send([FrameType.credit, id, bytes]);
-      };
-      const requests = this.#requests = new ReceiveQueue(window, grant, () => {});
-      grant(window);
-      return method.handler(requests, this.#context).then((value) => this.#answer(value));
+      return method.handler(this.#takeRequests(), this.#context).then((value) => this.#answer(value));
     }
     this.#sender = new ItemSender(this.#link, id, credit);
+    if (method.kind === "duplex") {
+      const requests = new ReadToTheEnd(this.#takeRequests());
+      return this.#sender.run(method.handler(request, requests, this.#context))
+        .then((complete) => complete ? requests.over : undefined)
+        .then(() => this.#answer(undefined));
+    }
     return this.#sender.run(method.handler(request, this.#context)).then((complete) => {
       if (complete) this.#answered = true;
     });
+  }
+
+  /** The caller's items, which may come from now on. */
+  #takeRequests(): ReceiveQueue {
+    const window = this.#link.limits.streamWindowBytes;
+    const grant = (bytes: number) => {
+      if (!this.#answered) this.#link.send([FrameType.credit, this.#call.id, bytes]);
+    };
+    this.#requests = new ReceiveQueue(window, grant, () => {});
+    grant(window);
+    return this.#requests;
   }
 
   /** Sends the answer as soon as the connection has room; until then the call stays open. */

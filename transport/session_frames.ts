@@ -36,12 +36,14 @@ function parseIdentity(value: unknown): PeerIdentity | undefined {
   return { nodeID, clusterID, role, certificatePEM };
 }
 
+function isKind(value: unknown): value is MethodKind {
+  return value === "unary" || value === "server_stream" || value === "client_stream" || value === "duplex";
+}
+
 /** Reads an `open` frame. Throws `invalid_argument`. */
 export function parseOpen(frame: readonly unknown[]): OpenFrame {
   const [, id, kind, name, request, timeoutMs, credit, forwardedFor] = frame;
-  if (kind !== "unary" && kind !== "server_stream" && kind !== "client_stream") {
-    throw malformed("no kind of call");
-  }
+  if (!isKind(kind)) throw malformed("no kind of call");
   if (typeof name !== "string") throw malformed("no method name");
   return {
     id: requireID(id),

@@ -50,17 +50,28 @@ export type ClientStreamHandler = (
   context: CallContext,
 ) => Promise<unknown>;
 
+/**
+ * Answers items with items, both at once. Each side ends its own by itself (half close): the call is over when the handler's
+ * iterable has ended and `requests` was read to its end or left by its `return`. `requests` fails if the caller gives up.
+ */
+export type DuplexHandler = (
+  request: unknown,
+  requests: AsyncIterableIterator<unknown>,
+  context: CallContext,
+) => AsyncIterable<unknown>;
+
 /** Who may call: anyone at all, any node with an accepted certificate, or managers only. */
 export type Access = "anyone" | "node" | "manager";
 
 /** The shapes of a call. */
-export type MethodKind = "unary" | "server_stream" | "client_stream";
+export type MethodKind = "unary" | "server_stream" | "client_stream" | "duplex";
 
 /** One method that a {@linkcode Router} offers. */
 export type Method =
   | { kind: "unary"; access: Access; handler: UnaryHandler }
   | { kind: "server_stream"; access: Access; handler: ServerStreamHandler }
-  | { kind: "client_stream"; access: Access; handler: ClientStreamHandler };
+  | { kind: "client_stream"; access: Access; handler: ClientStreamHandler }
+  | { kind: "duplex"; access: Access; handler: DuplexHandler };
 
 /** A method's name, shape and access, for tests of all calls by all roles. */
 export interface MethodSummary {
@@ -89,6 +100,12 @@ export interface Router {
   ): Method;
 }
 
+/** Is told of each frame that leaves or arrives. */
+export interface Traffic {
+  /** `method` is that of the call that the frame is about, made by this end; `bytes` are without the length. */
+  frame(method: string | undefined, bytes: number): void;
+}
+
 /** One connection; calls in both directions share it. */
 export interface Connection {
   readonly peer: PeerIdentity | undefined;
@@ -98,6 +115,8 @@ export interface Connection {
    */
   readonly peerChainPEM: string | undefined;
   readonly remoteAddress: string;
+  /** This end's address without port, where there is one. */
+  readonly localAddress?: string | undefined;
   /** Resolves once everything is released: undefined if closed at this end, else the error that ended it. */
   readonly closed: Promise<CoveyError | undefined>;
   /**
@@ -110,6 +129,22 @@ export interface Connection {
   serverStream<T>(method: string, request: unknown, options?: CallOptions): AsyncIterable<T>;
   /** Sends items, gets one answer; if that comes early, `requests` is ended by its `return`. */
   clientStream<T>(method: string, requests: AsyncIterable<unknown>, options?: CallOptions): Promise<T>;
+  /**
+   * Expects a sign of life no more often than in so many milliseconds, here and at the other end: each costs bytes. A link
+   * that dies is noticed that much later. 0: as often as by default.
+   */
+  expectSilence(ms: number): void;
+  /**
+   * Sends items and gets items, each side with its own window and its own end. The call is made when iteration starts;
+   * leaving the loop cancels it, and an error of `requests` does too. When the other end wants no more, or the call fails,
+   * `requests` is ended by its `return`.
+   */
+  duplex<T>(
+    method: string,
+    request: unknown,
+    requests: AsyncIterable<unknown>,
+    options?: CallOptions,
+  ): AsyncIterable<T>;
   /** Tells the other end why, fails what is open with `unavailable`, and releases the connection. */
   close(reason?: string): void;
 }

@@ -23,6 +23,11 @@ export function fieldsOf(value: Record<string, unknown>, names: FieldNames): Map
   return found;
 }
 
+/** As {@linkcode fieldsOf}; what is no object has no members. */
+export function fieldsOfBody(body: unknown, names: FieldNames): Map<string, unknown> {
+  return isPlain(body) ? fieldsOf(body, names) : new Map();
+}
+
 function isPlain(value: unknown): value is Record<string, unknown> {
   return typeof value === "object" && value !== null && !Array.isArray(value);
 }

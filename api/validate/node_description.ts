@@ -37,10 +37,12 @@ const descriptionShape = record({
   OverlayRuntimes: list(word),
   MissingOverlay: words(MAX_REASON_LENGTH),
   DataPathAddr: ipAddress,
+  LocalAddr: ipAddress,
   Reloads: list(word),
   AgentOnly: onlyTrue,
   ManagerOnly: onlyTrue,
   Swaps: onlyTrue,
+  Schedules: onlyTrue,
   Facts: mapOf(list(word, MAX_FACT_VALUES)),
   TLSInfo: record({ TrustRoot: text, CertIssuerSubject: text, CertIssuerPublicKey: text }),
 });
@@ -54,8 +56,8 @@ export function parseNodeDescription(
   const { Hostname = "", Platform = {}, Resources = {}, Engine = {}, Runtimes = [], ...rest } =
     descriptionShape(value, path, problems) ?? {};
   const { Labels, Plugins } = Engine;
-  const { TLSInfo, MissingRuntimes, Reloads, AgentOnly, ManagerOnly, Swaps, Facts } = rest;
-  const { OverlayRuntimes, MissingOverlay, DataPathAddr } = rest;
+  const { TLSInfo, MissingRuntimes, Reloads, AgentOnly, ManagerOnly, Swaps, Schedules, Facts } = rest;
+  const { OverlayRuntimes, MissingOverlay, DataPathAddr, LocalAddr } = rest;
   return {
     Hostname,
     Platform: { OS: Platform.OS ?? "", Architecture: Platform.Architecture ?? "" },
@@ -70,10 +72,12 @@ export function parseNodeDescription(
     ...(OverlayRuntimes && { OverlayRuntimes }),
     ...(MissingOverlay && { MissingOverlay }),
     ...(DataPathAddr && { DataPathAddr }),
+    ...(LocalAddr && { LocalAddr }),
     ...(Reloads && { Reloads }),
     ...(AgentOnly && { AgentOnly }),
     ...(ManagerOnly && { ManagerOnly }),
     ...(Swaps && { Swaps }),
+    ...(Schedules && { Schedules }),
     ...(Facts && { Facts }),
     ...(TLSInfo && {
       TLSInfo: { TrustRoot: "", CertIssuerSubject: "", CertIssuerPublicKey: "", ...TLSInfo },

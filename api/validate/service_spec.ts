@@ -5,6 +5,7 @@ import {
   isJob,
   type PortConfig,
   publishesByIngress,
+  RUNTIME_CONTAINER,
   type ServiceMode,
   type ServiceSpec,
   type UpdateConfig,
@@ -28,6 +29,9 @@ import {
   type Shaped,
   stringMap,
 } from "./shape.ts";
+import { keepExtensions } from "./keep_extensions.ts";
+import { checkSchedule } from "./schedule.ts";
+import { checkStartOrder } from "./start_order.ts";
 import { taskShape } from "./task_shape.ts";
 
 const updateShape = record({
@@ -113,7 +117,12 @@ export function parseServiceSpec(
   const template = checked.TaskTemplate ?? {};
   // Where clients before API 1.25 say it; the task template's own count first.
   if (checked.Networks !== undefined) template.Networks ??= checked.Networks;
-  const task = settleRuntime(template, current?.TaskTemplate, problems);
+  const raw = (body as { TaskTemplate?: unknown } | null)?.TaskTemplate;
+  const task = keepExtensions(
+    settleRuntime(template, current?.TaskTemplate, problems),
+    raw,
+    current?.TaskTemplate,
+  );
   if (task.RestartPolicy !== undefined) {
     const { Condition = "any", Delay, MaxAttempts = 0, Window } = task.RestartPolicy;
     task.RestartPolicy = {
@@ -138,6 +147,8 @@ export function parseServiceSpec(
   if (checked.EndpointSpec !== undefined) spec.EndpointSpec = settleEndpoint(checked.EndpointSpec, problems);
   checkMesh(spec, problems);
   checkRollout(spec, problems);
+  checkStartOrder(spec, problems);
+  checkSchedule(spec, problems);
   checkSize(spec, "spec", MAX_SPEC_BYTES, problems);
   if (problems.length === 0) checkTemplates(spec, problems);
   if (problems.length > 0) throw CoveyError.invalid("use the service spec", problems);
@@ -183,9 +194,13 @@ function settleUpdate(update: Shaped<typeof updateShape>): UpdateConfig {
 
 /** What is in its device's own network, or in none, cannot be reached over another. */
 function checkMesh(spec: ServiceSpec, problems: FieldProblem[]): void {
-  const own = spec.TaskTemplate.Networks?.find(({ Target }) => Target === "host" || Target === "none");
+  const { Runtime, Networks } = spec.TaskTemplate;
+  const own = Networks?.find(({ Target }) => Target === "host" || Target === "none")?.Target ??
+    (Runtime !== RUNTIME_CONTAINER && !Networks?.length
+      ? "host, where programs are that name none"
+      : undefined);
   if (own === undefined || !publishesByIngress(spec)) return;
-  const message = `ports published with ingress mode cannot be used with network ${own.Target}`;
+  const message = `ports published with ingress mode cannot be used with network ${own}`;
   problems.push({ field: "EndpointSpec.Ports", message });
 }
 

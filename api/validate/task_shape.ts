@@ -6,6 +6,8 @@ import { containerShape } from "./container_shape.ts";
 import { MAX_SOURCE_LENGTH } from "./deno_problems.ts";
 import { genericResource } from "./generic_resource.ts";
 import { configReferences, secretReferences } from "./reference_shape.ts";
+import { CONDITIONS, MAX_DEPENDS_ON, type ServiceDependency } from "../start_order.ts";
+import { scheduleShape } from "./schedule.ts";
 import { networksShape } from "./network_shape.ts";
 import {
   anyValue,
@@ -169,6 +171,12 @@ const denoShape = record({
   Configs: unsupported("configs are not available to deno tasks, whose sandbox leads to no such folder"),
 });
 
+const dependencyFields = record({ Service: line(), Condition: oneOf(CONDITIONS) }, ["Service"]);
+const dependency: Shape<ServiceDependency> = (value, path, problems) => {
+  const { Service, Condition = CONDITIONS[0] } = dependencyFields(value, path, problems) ?? {};
+  return Service === undefined ? undefined : { Service, Condition };
+};
+
 /** The shape of a task template before its runtime is looked at. */
 export const taskShape = record({
   ContainerSpec: containerShape,
@@ -182,6 +190,8 @@ export const taskShape = record({
   Placement: placement,
   Networks: networksShape,
   LogDriver: record({ Name: line(), Options: stringMap }),
+  DependsOn: list(dependency, MAX_DEPENDS_ON),
+  Schedule: scheduleShape,
   // Counted up by one, which a number beyond would not notice.
   ForceUpdate: integer(0, Number.MAX_SAFE_INTEGER),
   Runtime: line(MAX_RUNTIME_LENGTH),

@@ -35,23 +35,39 @@ export function rolloutCommands(program: Command, context: Context): void {
     "Watch and control how updates go through the fleet",
   );
   status(rollout, context);
-  for (const [action, [description, done]] of Object.entries(ACTIONS)) {
-    const command = rollout.command(action).description(description).argument("<service>");
+  rolloutActions(rollout, context, Object.keys(ACTIONS) as RolloutAction[]);
+}
+
+/** What can be done with a rollout. */
+export type RolloutAction = keyof typeof ACTIONS;
+
+/** Adds commands for `actions`, of the service that they are told or of `service`. */
+export function rolloutActions(
+  parent: Command,
+  context: Context,
+  actions: readonly RolloutAction[],
+  service?: string,
+): void {
+  for (const action of actions) {
+    const [description, done] = ACTIONS[action];
+    const command = parent.command(action).description(description);
+    if (service === undefined) command.argument("<service>");
     const waits = action === "promote" || action === "resume" || action === "retry";
     if (waits) command.option("-d, --detach", "do not wait until the rollout comes to rest");
-    command.action((reference: string, options: { detach?: boolean }) =>
+    command.action(() =>
       withClient(context, command, async (client) => {
+        const reference = service ?? command.args[0]!, { detach } = command.opts<{ detach?: boolean }>();
         await client.post(`/services/${encodeURIComponent(reference)}/rollout/${action}`, undefined);
         context.output.write(`${reference} ${done}\n`);
-        if (!waits || options.detach) return;
+        if (!waits || detach) return;
         const { Service } = await getRollout(client, reference);
         await waitConverged(client, context.output, Service.ID, context.signal);
       })
     );
   }
 }
-
-function getRollout(client: ControlClient, reference: string): Promise<RolloutView> {
+/** How far the rollout of a service is. */
+export function getRollout(client: ControlClient, reference: string): Promise<RolloutView> {
   return client.get<RolloutView>(`/services/${encodeURIComponent(reference)}/rollout`);
 }
 
@@ -68,7 +84,7 @@ function status(rollout: Command, context: Context): void {
 }
 
 /** A rollout for people. `names` has host names by node ID. */
-function rolloutText(view: RolloutView, names: ReadonlyMap<string, string>): string {
+export function rolloutText(view: RolloutView, names: ReadonlyMap<string, string>): string {
   const { Total, Done, Failed, Deferred, Returned } = view;
   const name = (place: string) => names.get(place) ?? place;
   const lines = [

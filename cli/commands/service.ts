@@ -18,6 +18,7 @@ import { specFromFlags, updatedSpec } from "../service_spec.ts";
 import { parseCount } from "../units.ts";
 import { logsCommand } from "./logs.ts";
 import { showPlan } from "./plan.ts";
+import { printRuns } from "./runs.ts";
 import { printTasks } from "./task.ts";
 
 /** Adds the `service` commands. */
@@ -54,6 +55,7 @@ function create(service: Command, context: Context) {
     .option("--constraint <expression>", "where tasks may run, such as node.labels.site==attic", collect, [])
     .option("--placement-pref <preference>", "spread=node.labels.NAME", collect, [])
     .option("-p, --publish <port>", "mode=host,published=8080,target=80", collect, [])
+    .option("--network <network>", "network of the cluster to be in, by name or ID", collect, [])
     .option("--hostname <name>", "host name inside the containers")
     .option("-d, --detach", "do not wait until the service has converged")
     .option("-q, --quiet", "no progress");
@@ -146,12 +148,9 @@ function tasks(service: Command, context: Context) {
           references.map(async (reference) => (await getService(client, reference)).ID),
         );
         const filters = { ...parseFilters(options.filter), service: ids };
-        await printTasks(
-          context.output,
-          client,
-          await client.get<TaskView[]>("/tasks", { filters }),
-          options,
-        );
+        const tasks = await client.get<TaskView[]>("/tasks", { filters });
+        await printTasks(context.output, client, tasks, options);
+        if (!options.quiet && options.format !== "json") await printRuns(context.output, client, tasks);
       })
     );
 }

@@ -1,6 +1,7 @@
 /** From the tree of compose files to a stack, as `docker stack deploy` would send it. Pure. */
 import { definitionsOf, networkOf, payloadOf } from "./definitions.ts";
 import type { Problems } from "./problems.ts";
+import { waitsOf } from "./depends_on.ts";
 import { envFilesOf } from "./program.ts";
 import { type Definition, type DefinitionKind, type Scope, scoped } from "./scope.ts";
 import { Section } from "./section.ts";
@@ -39,7 +40,6 @@ export function convert(tree: Mapping, options: ConvertOptions): Stack {
     secrets: definitionsOf(file, "secrets", stack),
     configs: definitionsOf(file, "configs", stack),
   };
-  const scope: Scope = { ...options, definitions };
   const used = {
     networks: new Set<string>(),
     volumes: new Set<string>(),
@@ -50,6 +50,7 @@ export function convert(tree: Mapping, options: ConvertOptions): Stack {
   if (all === undefined || all.names.length === 0) {
     problems.add(file.at, "services", "want at least one service");
   }
+  const scope: Scope = { ...options, definitions, waits: waitsOf(all) };
   const services = (all?.names ?? []).map((name) =>
     serviceOf(scope, name, all!.section(name) ?? emptySection(all!, name), used)
   );

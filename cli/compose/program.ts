@@ -21,7 +21,6 @@ const UNSUPPORTED: Record<string, string> = {
   cpu_quota: "use deploy.resources",
   cpus: "use deploy.resources.limits.cpus",
   cpuset: "",
-  depends_on: "a program has to wait for what it needs by itself",
   device_cgroup_rules: "",
   devices: "",
   domainname: "",

@@ -22,6 +22,8 @@ export interface Scope {
   /** The folder that a relative path at a place is relative to. */
   folderAt(place: Place): string;
   definitions: Record<DefinitionKind, Map<string, Definition>>;
+  /** The services of the file, each with what it waits for. */
+  waits: ReadonlyMap<string, readonly string[]>;
   /** Texts of `env_file`s by path. */
   envFiles: ReadonlyMap<string, string>;
 }

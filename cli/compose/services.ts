@@ -3,6 +3,7 @@ import type { NetworkAttachmentConfig, ServiceSpec } from "../../api/service.ts"
 import { deployOf } from "./deploy.ts";
 import { portsOf } from "./ports.ts";
 import { programOf } from "./program.ts";
+import { dependsOnOf } from "./depends_on.ts";
 import { compact, type Definition, type DefinitionKind, type Scope, scoped, stackLabels } from "./scope.ts";
 import { Section } from "./section.ts";
 import { IMAGE_LABEL, type NamedReference, type StackService } from "./stack.ts";
@@ -23,17 +24,21 @@ export function serviceOf(
   const deploy = deployOf(service), program = programOf(scope, service);
   const ports = portsOf(service);
   const isProcess = program.ProcessSpec !== undefined;
-  const networks = isProcess ? [] : networksOf(scope, name, service, used.networks);
-  if (isProcess && service.tree("networks")) {
-    service.refuse("networks", "processes are in the network of their device");
-  }
+  // A process that names none is in the network of its device.
+  const networks = isProcess && !service.tree("networks")
+    ? []
+    : networksOf(scope, name, service, used.networks);
+  const waits = dependsOnOf(scope, name, service);
   const secrets = referencesOf(scope, "secrets", service, used.secrets);
   const configs = referencesOf(scope, "configs", service, used.configs);
   service.end();
   const image = program.ContainerSpec?.Image;
   const spec: ServiceSpec = {
     Name: scoped(scope, name),
-    Labels: { ...stackLabels(scope, deploy.labels), ...(image !== undefined && { [IMAGE_LABEL]: image }) },
+    Labels: {
+      ...stackLabels(scope, { ...waits, ...deploy.labels }),
+      ...(image !== undefined && { [IMAGE_LABEL]: image }),
+    },
     TaskTemplate: {
       ...program,
       ForceUpdate: 0,

@@ -2,7 +2,7 @@
 import { dirname, join } from "node:path";
 import { RUNTIME_DENO } from "../../api/service.ts";
 import type { Task } from "../../api/task.ts";
-import type { Executor, ExecutorContext, LogSource, Reloader, Sweeper } from "../executor.ts";
+import type { Executor, ExecutorContext, LogSource, Reloader, Sweeper, TaskEnterer } from "../executor.ts";
 import { defaultShim } from "../default_shim.ts";
 import { createProgramExecutor, type ProcessOptions } from "../process/process_executor.ts";
 import { denoRequest } from "./deno_spec.ts";
@@ -11,7 +11,7 @@ import { denoRequest } from "./deno_spec.ts";
 export async function createDenoExecutor(
   context: ExecutorContext,
   options: ProcessOptions = {},
-): Promise<Executor & Sweeper & Reloader & LogSource> {
+): Promise<Executor & Sweeper & Reloader & LogSource & TaskEnterer> {
   // They stand beside the shim, wherever the agent's own modules were bundled to.
   const folder = join(dirname(options.shim ?? defaultShim()), "../deno");
   const loaders = {

@@ -159,7 +159,7 @@ export class Shim {
   }
 
   async #ask(verb: "run" | "judge", asked: ShimRequest): Promise<string> {
-    const request = `${asked.id} ${encode(asked)}`;
+    const request = `${asked.id} ${encodeRequest(asked)}`;
     if (request.length <= MAX_SHARED_BYTES) return await this.#server.ask(verb, request);
     const server = this.#newServer("once");
     try {
@@ -223,11 +223,13 @@ export function parseCounters(text: string): Counters {
 }
 
 /** The request as the shim takes it: two separators, and three lines of texts. */
-function encode({ command: [program = "", ...args], options, env, grants = "" }: ShimRequest): string {
+export function encodeRequest(
+  { command: [program = "", ...args], options, env, grants = "" }: ShimRequest,
+): string {
   const { path, user = "", dir = "", kept = "", memory = "", nano_cpus = "", pids = "" } = options;
-  const { closed = "", devices = "" } = options;
+  const { closed = "", devices = "", node = "" } = options;
   const limits = [memory, nano_cpus, pids];
-  const lines = [[path, user, dir, kept, ...limits, closed, devices, program, grants], env, args];
+  const lines = [[path, user, dir, kept, ...limits, closed, devices, node, program, grants], env, args];
   const [separator = "", newline = ""] = separatorsFor(lines.flat());
   const line = (texts: string[]) => texts.map((text) => text.replaceAll("\n", newline) + separator).join("");
   return [`${separator} ${newline}`, ...lines.map(line)].join("\n");

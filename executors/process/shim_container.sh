@@ -24,15 +24,7 @@ judge_container() {
 
 # Sets why_not to why the list lets nothing in; empty where it may.
 find_containers_list() {
-  why_not=
-  if [ ! -f "$CONTAINERS" ]; then why_not="as this device has no $CONTAINERS that says so"
-  elif [ ! -r "$CONTAINERS" ]; then why_not="as the agent cannot read $CONTAINERS"
-  elif [ "$(stat -L -c %u -- "$CONTAINERS")" != 0 ]; then why_not="as $CONTAINERS does not belong to root"
-  else
-    case $(stat -L -c %A -- "$CONTAINERS") in
-      ?????w* | ????????w?) why_not="as others than root may write $CONTAINERS" ;;
-    esac
-  fi
+  find_why_not "$CONTAINERS"
   # is_let_in looks there.
   POLICY=$CONTAINERS policy=yes
 }

@@ -72,7 +72,7 @@ give_kept() {
 find_kept() {
   kept_names=
   [ -n "$kept" ] || return 0
-  find_memory && kept=$kept_base/$id && [ -d "$kept" ] && [ ! -L "$kept" ] && [ -O "$kept" ] ||
+  find_memory && kept=$kept_base/$id && [ -d "$kept" ] && [ ! -L "$kept" ] && { [ -n "$entering" ] || [ -O "$kept" ]; } ||
     refuse Secrets "they are not in memory"
   variables="${variables}COVEY_SECRETS_DIR=$kept/secrets${separator}COVEY_CONFIGS_DIR=$kept/configs$separator"
   for file in "$kept"/env/*; do

@@ -1,12 +1,10 @@
 /** Deletes tasks that nobody needs any more (SwarmKit `manager/orchestrator/taskreaper`). */
 import { clusterOf } from "../cluster/cluster_object.ts";
-import type { CancelTimer } from "../../api/clock.ts";
 import type { Cluster } from "../../api/cluster.ts";
 import { isCompletedJob, slotKey, type Task } from "../../api/task.ts";
 import { compareStates, isTerminal } from "../../api/task_state.ts";
 import type { Commit, ReadView } from "../store/store.ts";
-import { CommitLoop, type ComponentOptions } from "../leader/commit_loop.ts";
-import type { WorkList } from "../leader/work_list.ts";
+import { type ComponentOptions, LoopComponent } from "../leader/commit_loop.ts";
 import { isWanted, lastToChange } from "../task/task.ts";
 
 /** Milliseconds from the first dirty slot to the next look. */
@@ -52,39 +50,17 @@ export function tasksToReap(tasks: readonly Task[], limit: number): Task[] {
 }
 
 /** Keeps the history of every slot short and removes what is marked for removal. */
-export class TaskReaper {
-  #loop: CommitLoop;
-  readonly #slots: WorkList;
+export class TaskReaper extends LoopComponent {
+  readonly #slots = this.list("slot");
   /** Tasks to be deleted. */
-  readonly #doomed: WorkList;
-  #cancelTimer: CancelTimer | undefined;
+  readonly #doomed = this.list("task");
   #due = false;
 
-  constructor(readonly options: ComponentOptions) {
-    this.#loop = new CommitLoop("task reaper", options, {
-      resync: () => this.#resync(),
-      onCommit: (commit) => this.#onCommit(commit),
-      run: () => this.#run(),
-    });
-    this.#slots = this.#loop.list("slot");
-    this.#doomed = this.#loop.list("task");
+  constructor(options: ComponentOptions) {
+    super("task reaper", options);
   }
 
-  get name(): string {
-    return this.#loop.name;
-  }
-
-  start(): void {
-    this.#loop.start();
-  }
-
-  async stop(): Promise<void> {
-    this.#cancelTimer?.();
-    this.#cancelTimer = undefined;
-    await this.#loop.stop();
-  }
-
-  #resync(): void {
+  protected resync(): void {
     this.#lookAtAll();
     this.#due = true;
   }
@@ -98,7 +74,7 @@ export class TaskReaper {
     else this.#slots.add(slotKey(task));
   }
 
-  #onCommit(commit: Commit): boolean {
+  protected onCommit(commit: Commit): boolean {
     const { store } = this.options;
     for (const change of commit.changes) {
       if (change.table === "tasks" && change.action !== "remove") {
@@ -118,20 +94,13 @@ export class TaskReaper {
     const dirty = this.#slots.size + this.#doomed.size;
     if (dirty === 0 || this.#due) return this.#due;
     if (dirty > MAX_DIRTY) this.#due = true;
-    else {
-      this.#cancelTimer ??= this.options.clock.setTimer(REAPER_BATCHING_MS, () => {
-        this.#due = true;
-        this.#loop.wake();
-      });
-    }
+    else this.wakeLater(REAPER_BATCHING_MS, () => this.#due = true);
     return this.#due;
   }
 
-  async #run(): Promise<void> {
+  protected async run(): Promise<void> {
     if (!this.#isTime()) return;
     this.#due = false;
-    this.#cancelTimer?.();
-    this.#cancelTimer = undefined;
     const { store } = this.options;
     for (const key of this.#slots.take()) {
       const tasks = store.find("tasks", "slot", key);

@@ -1,10 +1,8 @@
 /** Deletes older versions of secrets and configs that nothing uses any more. */
-import type { CancelTimer } from "../../api/clock.ts";
 import { dependenciesOf, DEPENDENCY_KINDS, type DependencyKind, isSuperseded } from "../../api/dependency.ts";
 import type { TaskSpec } from "../../api/service.ts";
 import { isTerminal } from "../../api/task_state.ts";
-import { CommitLoop, type ComponentOptions } from "../leader/commit_loop.ts";
-import type { WorkList } from "../leader/work_list.ts";
+import { type ComponentOptions, LoopComponent } from "../leader/commit_loop.ts";
 import { type Commit, type ReadView, TABLE_OF } from "../store/mod.ts";
 import { deleteSeals } from "../task/seals.ts";
 
@@ -12,52 +10,31 @@ import { deleteSeals } from "../task/seals.ts";
 const LOOK_PAUSE_MS = 10_000;
 
 /** Keeps what services and their tasks use, the spec that a service can be rolled back to included. */
-export class VersionReaper {
-  readonly #loop: CommitLoop;
+export class VersionReaper extends LoopComponent {
   /** Versions to be deleted, as KIND/ID. */
-  readonly #doomed: WorkList;
-  #cancelTimer: CancelTimer | undefined;
+  readonly #doomed = this.list("version");
   #due = false;
 
-  constructor(readonly options: ComponentOptions) {
-    this.#loop = new CommitLoop("version reaper", options, {
-      resync: () => this.#due = true,
-      onCommit: (commit) => this.#onCommit(commit),
-      run: () => this.#run(),
-    });
-    this.#doomed = this.#loop.list("version");
+  constructor(options: ComponentOptions) {
+    super("version reaper", options);
   }
 
-  get name(): string {
-    return this.#loop.name;
+  protected resync(): void {
+    this.#due = true;
   }
 
-  start(): void {
-    this.#loop.start();
-  }
-
-  async stop(): Promise<void> {
-    this.#cancelTimer?.();
-    this.#cancelTimer = undefined;
-    await this.#loop.stop();
-  }
-
-  #onCommit({ changes }: Commit): boolean {
+  protected onCommit({ changes }: Commit): boolean {
     const mayEndUse = changes.some(({ table, action, object }) =>
       table === "services" || table === "secrets" || table === "configs" ||
       (table === "tasks" && (action === "remove" || isTerminal(object.Status.State)))
     );
-    if (mayEndUse && !this.#cancelTimer && superseded(this.options.store).size > 0) {
-      this.#cancelTimer = this.options.clock.setTimer(LOOK_PAUSE_MS, () => {
-        this.#cancelTimer = undefined;
-        this.#due = true;
-        this.#loop.wake();
-      });
+    if (mayEndUse && !this.awaitsLater && superseded(this.options.store).size > 0) {
+      this.wakeLater(LOOK_PAUSE_MS, () => this.#due = true);
     }
     return this.#doomed.size > 0;
   }
 
-  async #run(): Promise<void> {
+  protected async run(): Promise<void> {
     const { store } = this.options;
     if (this.#due) { for (const key of unused(store)) this.#doomed.add(key); }
     this.#due = false;

@@ -10,6 +10,7 @@ import { requireNetworks } from "./service_networks.ts";
 import { requireVariables } from "./variables.ts";
 import { forNewcomer } from "../task/gate.ts";
 import { requireBudgets } from "./budgets.ts";
+import { requireStartOrder } from "./start_order.ts";
 import { requireVersion } from "./version.ts";
 
 /** Creates a service and resolves with its ID. Throws `already_exists` if the name is taken. */
@@ -56,6 +57,7 @@ function requireUsed(view: ReadView, spec: ServiceSpec, id?: string): void {
   requireDependencies(view, spec.TaskTemplate);
   requireNetworks(view, spec, id);
   requireVariables(view, spec.TaskTemplate);
+  requireStartOrder(view, spec);
 }
 
 /**

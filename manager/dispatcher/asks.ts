@@ -11,7 +11,9 @@ export interface Asker {
   /** What the node is told; may change, see {@linkcode OpenAsk.changed}. */
   ask(): Ask;
   /** Takes a push, and resolves when there is room for the next; `signal` aborts when the node gives up. */
-  take(push: LogPush, signal: AbortSignal): Promise<LogPushAnswer>;
+  take?(push: LogPush, signal: AbortSignal): Promise<LogPushAnswer>;
+  /** Takes what the node sends, and gives what it is to get. */
+  join?(fromNode: AsyncIterableIterator<unknown>, signal: AbortSignal): AsyncIterable<unknown>;
   /** The node came or went. */
   reached(reach: Reach): void;
   /** This manager leads no longer. */
@@ -77,7 +79,19 @@ export class AskTable {
 
   /** A node's push goes to who asked. */
   async take(nodeID: string, push: LogPush, signal: AbortSignal): Promise<LogPushAnswer> {
-    return await this.#byNode.get(nodeID)?.get(push.AskID)?.take(push, signal) ?? { Over: true };
+    return await this.#byNode.get(nodeID)?.get(push.AskID)?.take?.(push, signal) ?? { Over: true };
+  }
+
+  /** A node's call for a stream goes to who asked for it. Throws `not_found` where nobody does any more. */
+  join(
+    nodeID: string,
+    streamID: string,
+    fromNode: AsyncIterableIterator<unknown>,
+    signal: AbortSignal,
+  ): AsyncIterable<unknown> {
+    const toNode = this.#byNode.get(nodeID)?.get(streamID)?.join?.(fromNode, signal);
+    if (toNode) return toNode;
+    throw new CoveyError("not_found", `Cannot open the stream: nobody asks node ${nodeID} for ${streamID}`);
   }
 
   /** Ends all. */

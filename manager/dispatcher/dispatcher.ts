@@ -3,8 +3,6 @@
  * statuses they report. Runs on the leader; keeps nothing that the next leader could not rebuild from the store and from
  * the agents, which open new sessions.
  */
-import { clusterOf } from "../cluster/cluster_object.ts";
-import { toMs } from "../../api/duration.ts";
 import type { CancelTimer, Clock } from "../../api/clock.ts";
 import { timestamp } from "../../api/clock.ts";
 import {
@@ -18,6 +16,7 @@ import {
 } from "../../api/dispatcher.ts";
 import { sealID } from "../../api/dependency.ts";
 import { CoveyError } from "../../api/errors.ts";
+import { checkProtocol, PROTOCOL } from "../../api/protocol.ts";
 import { newID, type Random } from "../../api/random.ts";
 import { notLeading } from "../consensus/mod.ts";
 import { putSeal } from "../task/seals.ts";
@@ -28,27 +27,25 @@ import { AskTable, type Reach } from "./asks.ts";
 import { AssignmentHub } from "./assignment_hub.ts";
 import type { CallContext, Method } from "../../transport/mod.ts";
 import { callerHost, callerID } from "./call.ts";
+import { heartbeatPeriod } from "./heartbeat_period.ts";
 import { NodeKeeper } from "./node_keeper.ts";
 import { type Limited, NodeLimits } from "./node_limits.ts";
+import { Relay } from "./relay.ts";
 import { Registration, SessionRate } from "./registration.ts";
 import {
   checkAssignmentsRequest,
   checkHeartbeat,
   checkLogPush,
+  checkRelayCall,
   checkSeals,
   checkSessionRequest,
   checkStatusUpdate,
+  checkStreamCall,
 } from "./requests.ts";
 import { type ReportedStatus, StatusWriter } from "./status_writer.ts";
 import { Twins } from "./twins.ts";
 import { Wakeup } from "./wakeup.ts";
 
-/** Heartbeat period where the cluster's settings name none. */
-const DEFAULT_HEARTBEAT_MS = 5000;
-/** The shortest period: agents that sent more often than this would flood by order of a setting. */
-const MIN_HEARTBEAT_MS = 100;
-/** A period is drawn from plus or minus this share of the setting, so that agents spread out. */
-const HEARTBEAT_JITTER = 0.1;
 /** Periods without a heartbeat after which a node is down. */
 const GRACE_PERIODS = 3;
 /** The same for nodes a new leader has not heard from yet: their agents have to find it first. */
@@ -61,6 +58,8 @@ export interface DispatcherOptions {
   random: Random;
   /** The managers that agents may connect to; call {@linkcode Dispatcher.refresh} when they change. */
   managers: () => WeightedPeer[];
+  /** What this manager speaks; default {@linkcode PROTOCOL}. */
+  protocol?: number;
   /** PEM of the trust root; call {@linkcode Dispatcher.refresh} when it changes. */
   rootCA: () => string;
 }
@@ -80,6 +79,7 @@ export class Dispatcher {
     touch: (nodeID) => this.#registrations.get(nodeID)?.touch(),
     checkLeading: () => this.#checkLeading(),
   });
+  readonly #relay: Relay;
   readonly #registrations = new Map<string, Registration>();
   readonly #metrics = new Map<string, ShownMetrics>();
   readonly #graceTimers = new Map<string, CancelTimer>();
@@ -93,6 +93,8 @@ export class Dispatcher {
     this.#statuses = new StatusWriter(store, clock);
     this.#rate = new SessionRate(clock);
     this.#limits = new NodeLimits(clock);
+    const backend = this.#hub.backend.bind(this.#hub);
+    this.#relay = new Relay({ ...options, asks: this.#asks, backend });
   }
 
   /**
@@ -119,7 +121,7 @@ export class Dispatcher {
       this.#graceTimers.delete(nodeID);
       this.#nodes.down(nodeID, otherwise);
     };
-    this.#graceTimers.set(nodeID, this.#options.clock.setTimer(periods * this.#period(), expire));
+    this.#graceTimers.set(nodeID, this.#options.clock.setTimer(periods * this.#period(nodeID), expire));
   }
 
   /** This manager leads no longer: all streams end with `unavailable`, and node states stay as they are. */
@@ -176,12 +178,23 @@ export class Dispatcher {
         access: "node",
         handler: (request, caller) => this.#renewSeals(request, caller),
       },
+      [DISPATCHER_METHODS.stream]: {
+        kind: "duplex",
+        access: "node",
+        handler: (request, fromNode, caller) => this.#stream(request, fromNode, caller),
+      },
+      [DISPATCHER_METHODS.relay]: {
+        kind: "duplex",
+        access: "node",
+        handler: (request, fromNode, caller) => this.#relayed(request, fromNode, caller),
+      },
     };
   }
 
   /** How a node said that it is; kept in memory, as it changes all the time. */
   metrics(nodeID: string): ShownMetrics | undefined {
-    return this.#metrics.get(nodeID);
+    const Relay = this.#relay.usage(nodeID), told = this.#metrics.get(nodeID);
+    return Relay === undefined ? told : { MeasuredAt: timestamp(this.#options.clock), ...told, Relay };
   }
 
   #shown({ Clock, ...metrics }: NodeMetrics): ShownMetrics {
@@ -281,6 +294,27 @@ export class Dispatcher {
     return await this.#asks.take(nodeID, push, caller.signal);
   }
 
+  async *#stream(
+    value: unknown,
+    fromNode: AsyncIterableIterator<unknown>,
+    caller: CallContext,
+  ): AsyncGenerator<unknown, void> {
+    this.#count(caller, "streams");
+    const { SessionID, StreamID } = checkStreamCall(value);
+    const { nodeID } = this.#registered(SessionID, caller);
+    yield* this.#asks.join(nodeID, StreamID, fromNode, caller.signal);
+  }
+
+  async *#relayed(
+    value: unknown,
+    fromNode: AsyncIterableIterator<unknown>,
+    caller: CallContext,
+  ): AsyncGenerator<unknown, void> {
+    this.#count(caller, "relays");
+    const call = checkRelayCall(value), { nodeID } = this.#registered(call.SessionID, caller);
+    yield* this.#relay.open(nodeID, call, fromNode, caller.signal);
+  }
+
   /** A node whose key was renewed wraps the keys of its secrets for the new one: nobody else has them, or could be believed. */
   async #renewSeals(request: unknown, caller: CallContext): Promise<Record<string, never>> {
     this.#count(caller, "statuses");
@@ -308,6 +342,7 @@ export class Dispatcher {
   async #register(request: SessionRequest, caller: CallContext): Promise<Registration> {
     const nodeID = callerID(caller);
     this.#checkLeading();
+    checkProtocol(request.Protocol ?? 1, this.#options.protocol ?? PROTOCOL);
     if (!this.#options.store.get("nodes", nodeID)) {
       throw new CoveyError("not_found", `Cannot open a session: node ${nodeID} is not in the cluster`);
     }
@@ -378,7 +413,7 @@ export class Dispatcher {
   }
 
   #expectHeartbeat(registration: Registration): number {
-    const period = this.#period();
+    const period = this.#period(registration.nodeID);
     registration.expect(GRACE_PERIODS * period, () => {
       const reason = `node ${registration.nodeID} sent no heartbeat in ${GRACE_PERIODS * period} ms`;
       this.#end(registration, new CoveyError("not_found", `Cannot go on with the session: ${reason}`));
@@ -395,12 +430,8 @@ export class Dispatcher {
     }
   }
 
-  /** Milliseconds until the next heartbeat, drawn anew each time. */
-  #period(): number {
-    const { store, random } = this.#options;
-    const setting = clusterOf(store)?.Spec.Dispatcher.HeartbeatPeriod;
-    const period = setting ? Math.max(MIN_HEARTBEAT_MS, toMs(setting)) : DEFAULT_HEARTBEAT_MS;
-    return Math.round(period * (1 + HEARTBEAT_JITTER * (2 * random.float() - 1)));
+  #period(nodeID: string): number {
+    return heartbeatPeriod(this.#options.store, nodeID, this.#options.random);
   }
 
   #message(registration: Registration): SessionMessage | undefined {
@@ -436,6 +467,7 @@ export class Dispatcher {
     this.#limits.forget(nodeID);
     this.#twins.forget(nodeID);
     this.#metrics.delete(nodeID);
+    this.#relay.forget(nodeID);
     this.#graceTimers.get(nodeID)?.();
     this.#graceTimers.delete(nodeID);
     const registration = this.#registrations.get(nodeID);
@@ -454,7 +486,7 @@ function isNews(sent: SessionMessage, next: SessionMessage): boolean {
     m.Node.Role,
     m.Node.Certificate,
     // How far an answer has come is told with what else there is to tell.
-    m.Asks?.map(({ After: _, Tail: __, ...ask }) => ask),
+    m.Asks?.map((ask) => ask.Kind === "logs" ? { ...ask, After: 0, Tail: 0 } : ask),
   ];
   return JSON.stringify(parts(sent)) !== JSON.stringify(parts(next));
 }

@@ -11,13 +11,18 @@ import {
 } from "../../api/dispatcher.ts";
 import { CoveyError, type FieldProblem } from "../../api/errors.ts";
 import type { LogPush } from "../../api/logs.ts";
+import type { RelayCall } from "../../api/relay.ts";
+import type { StreamCall } from "../../api/streams.ts";
 import { parseNodeMetrics } from "../../api/node_metrics.ts";
 import {
+  integer,
+  ipv4Address,
   line,
   list,
   MAX_WRAPPED_LENGTH,
   parseLogPush,
   parseNodeDescription,
+  parseStreamCall,
   parseTaskStatus,
   record,
   type Shape,
@@ -30,6 +35,8 @@ const MAX_ID_LENGTH = 64;
 
 const id = line(MAX_ID_LENGTH);
 const heartbeatShape = record({ SessionID: id, Metrics: parseNodeMetrics }, ["SessionID"]);
+/** A version beyond it is none. */
+const MAX_PROTOCOL = 1_000_000;
 /** Kinds that an agent may name: more than there will be. */
 const MAX_KINDS = 32;
 const assignmentsShape = record({ SessionID: id, Kinds: list(id, MAX_KINDS) }, ["SessionID"]);
@@ -45,6 +52,7 @@ const updatesShape = record({ SessionID: id, Updates: list(update, MAX_STATUS_BA
 const openShape = record({
   SessionID: id,
   Agent: id,
+  Protocol: integer(1, MAX_PROTOCOL),
   Description: (value) => ({ value }),
   Answers: list(id, MAX_KINDS),
 });
@@ -66,7 +74,7 @@ export function checkSeals(value: unknown): RenewSealsRequest {
 /** Checks a session request; throws `invalid_argument` naming every wrong field. */
 export function checkSessionRequest(value: unknown): SessionRequest {
   const problems: FieldProblem[] = [];
-  const { SessionID, Agent, Description, Answers } = openShape(value, "", problems) ?? {};
+  const { SessionID, Agent, Protocol, Description, Answers } = openShape(value, "", problems) ?? {};
   const description = parseNodeDescription(Description?.value, "Description", problems);
   const size = JSON.stringify(description).length;
   if (size > MAX_DESCRIPTION_SIZE) {
@@ -79,6 +87,7 @@ export function checkSessionRequest(value: unknown): SessionRequest {
   return {
     ...(SessionID !== undefined && { SessionID }),
     ...(Agent !== undefined && { Agent }),
+    ...(Protocol !== undefined && { Protocol }),
     Description: description,
     ...(Answers !== undefined && { Answers }),
   };
@@ -114,4 +123,25 @@ export function checkLogPush(value: unknown): LogPush {
   const push = parseLogPush(value, problems);
   if (problems.length > 0) throw CoveyError.invalid("take logs", problems);
   return push as LogPush;
+}
+
+const relayShape = record(
+  { SessionID: id, NetworkID: id, Address: ipv4Address, Port: integer(1, 65_535) },
+  ["SessionID", "NetworkID", "Address", "Port"],
+);
+
+/** Checks what an agent's call for a connection begins with. */
+export function checkRelayCall(value: unknown): RelayCall {
+  const problems: FieldProblem[] = [];
+  const call = relayShape(value, "", problems);
+  if (problems.length > 0) throw CoveyError.invalid("relay", problems);
+  return call as RelayCall;
+}
+
+/** Checks what an agent's call for a stream begins with. */
+export function checkStreamCall(value: unknown): StreamCall {
+  const problems: FieldProblem[] = [];
+  const call = parseStreamCall(value, problems);
+  if (problems.length > 0) throw CoveyError.invalid("open a stream", problems);
+  return call as StreamCall;
 }

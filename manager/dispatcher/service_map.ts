@@ -5,6 +5,7 @@
 import { deepEqual } from "../../api/deep_equal.ts";
 import { parseIPv4 } from "../../api/ipv4.ts";
 import type { AssignedBackend, AssignedService } from "../../api/network_assignment.ts";
+import type { Node } from "../../api/node.ts";
 import type { Service } from "../../api/service.ts";
 import { compareStates } from "../../api/task_state.ts";
 import { type Task, taskName } from "../../api/task.ts";
@@ -20,6 +21,11 @@ export interface ServicePlace {
 interface Part {
   hasAddress: boolean;
   serving: Map<string, AssignedBackend & { Aliases: string[] }>;
+}
+
+/** False for a node of which nothing is heard: what a global service has there stays its task, and nobody is sent to it. */
+function isThere(node: Node | undefined): boolean {
+  return node !== undefined && node.Status.State !== "down";
 }
 
 /** True for a task that is to be sent what is for its service. */
@@ -42,6 +48,14 @@ export class ServiceMap {
   /** The services in a network. */
   services(networkID: string): Iterable<string> {
     return this.#networks.get(networkID)?.keys() ?? [];
+  }
+
+  /** Who serves at an address of a network. */
+  backend(networkID: string, address: string): AssignedBackend | undefined {
+    for (const { serving } of this.#networks.get(networkID)?.values() ?? []) {
+      for (const backend of serving.values()) if (backend.Address === address) return backend;
+    }
+    return undefined;
   }
 
   /** Notes a task that is there now, or is gone, and what it was before; returns where that changes something. */
@@ -79,13 +93,24 @@ export class ServiceMap {
     return touched.map((NetworkID) => ({ NetworkID, ServiceID }));
   }
 
+  /** The same for a node: where it goes down, or is back, what serves there does not serve, or does again. */
+  node(node: Node | undefined, old: Node | undefined): ServicePlace[] {
+    // What is new has no tasks yet.
+    if (old === undefined || isThere(node) === isThere(old)) return [];
+    return [...this.#networks].flatMap(([NetworkID, parts]) =>
+      [...parts].filter(([, { serving }]) => serving.values().some(({ NodeID }) => NodeID === old.ID))
+        .map(([ServiceID]) => ({ NetworkID, ServiceID }))
+    );
+  }
+
   /** What the nodes of a network have to know of a service there; undefined if there is nothing. */
   assigned(view: ReadView, { NetworkID, ServiceID }: ServicePlace): AssignedService | undefined {
     const part = this.#networks.get(NetworkID)?.get(ServiceID), service = view.get("services", ServiceID);
     if (part === undefined || service === undefined) return undefined;
     const { VirtualIPs = [], Ports = [] } = service.Endpoint ?? {};
     const VirtualIP = VirtualIPs.find((each) => each.NetworkID === NetworkID)?.Addr.split("/", 1)[0];
-    const serving = [...part.serving.values()].sort((a, b) => parseIPv4(a.Address)! - parseIPv4(b.Address)!);
+    const serving = [...part.serving.values()].filter(({ NodeID }) => isThere(view.get("nodes", NodeID)))
+      .sort((a, b) => parseIPv4(a.Address)! - parseIPv4(b.Address)!);
     const isIngress = view.get("networks", NetworkID)?.Spec.Ingress ?? false;
     return {
       NetworkID,

@@ -7,12 +7,13 @@ import { CoveyError } from "../../api/errors.ts";
 import type {
   CallContext,
   CallOptions,
+  DuplexHandler,
   Method,
   ServerStreamHandler,
   UnaryHandler,
 } from "../../transport/mod.ts";
 import type { LeaderLink } from "./leader_link.ts";
-import { openStream } from "./leader_stream.ts";
+import { openStream, untouched } from "./leader_stream.ts";
 import { handedToFollower } from "../consensus/mod.ts";
 
 /** Characters of HOST:PORT: an IPv6 address with a zone, and slack. */
@@ -41,6 +42,8 @@ function routed(name: string, method: Method, link: LeaderLink): Method {
       return { ...method, handler: routedUnary(name, method.handler, link) };
     case "server_stream":
       return { ...method, handler: routedStream(name, method.handler, link) };
+    case "duplex":
+      return { ...method, handler: routedDuplex(name, method.handler, link) };
     case "client_stream":
       throw new CoveyError("unimplemented", `Cannot route ${name}: client streams are not handed on`);
   }
@@ -70,7 +73,28 @@ function routedStream(name: string, handler: ServerStreamHandler, link: LeaderLi
     }
     yield* await link.run<AsyncIterable<unknown>>({
       local: () => handler(request, caller),
-      remote: (lease) => openStream(lease, name, wrapped(request, caller), optionsFor(caller)),
+      remote: (lease) =>
+        openStream(lease, (to) => to.serverStream(name, wrapped(request, caller), optionsFor(caller))),
+      idempotent: true,
+      signal: caller.signal,
+    });
+  };
+}
+
+/** Both directions have the windows of both connections: whoever does not read holds back the one at the other end. */
+function routedDuplex(name: string, handler: DuplexHandler, link: LeaderLink): DuplexHandler {
+  return async function* (request, requests, caller) {
+    if (caller.forwardedFor) {
+      const call = forwardedCall(name, request, caller, link);
+      return yield* handler(call.request, requests, call.caller);
+    }
+    yield* await link.run<AsyncIterable<unknown>>({
+      local: () => handler(request, requests, caller),
+      remote: (lease) =>
+        openStream(
+          lease,
+          (to) => to.duplex(name, wrapped(request, caller), untouched(requests), optionsFor(caller)),
+        ),
       idempotent: true,
       signal: caller.signal,
     });

@@ -61,7 +61,9 @@ export class ControlForwarder {
       return await this.#link.run<Response | undefined>({
         local: here ?? (() => undefined),
         remote: async (lease) =>
-          await toResponse(await openStream(lease, CONTROL_METHOD, { ...request, Headers }, {})),
+          await toResponse(
+            await openStream(lease, (to) => to.serverStream(CONTROL_METHOD, { ...request, Headers })),
+          ),
         idempotent: request.Method === "GET" || request.Method === "HEAD",
       });
     } finally {

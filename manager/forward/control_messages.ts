@@ -1,6 +1,6 @@
 /** Wire messages by which a manager hands a request of the control API to the leader. */
 import { CoveyError } from "../../api/errors.ts";
-import { ADMINISTRATOR, type Caller, checkCaller } from "../control/caller.ts";
+import { type Caller, checkCaller } from "../control/caller.ts";
 
 /** Server stream, managers only: {@linkcode ControlRequest} to one {@linkcode ControlHead} and, as it says, bytes. */
 export const CONTROL_METHOD = "control.request";
@@ -32,9 +32,9 @@ export interface ControlHead {
   Body?: Uint8Array<ArrayBuffer>;
 }
 
-/** Checks what another manager sent; one that names no caller is of a version that had only administrators. Throws `invalid_argument`. */
+/** Checks what another manager sent; one that names no caller may nothing. Throws `invalid_argument`. */
 export function checkControlRequest(value: unknown): ControlRequest {
-  const { Method, Path, Headers, Body, Caller = ADMINISTRATOR } = (value ?? {}) as Partial<ControlRequest>;
+  const { Method, Path, Headers, Body, Caller } = (value ?? {}) as Partial<ControlRequest>;
   const known = typeof Method === "string" && typeof Path === "string" && Path.startsWith("/") &&
     Array.isArray(Headers) && Body instanceof Uint8Array;
   if (known) return { Method, Path, Headers, Body, Caller: checkCaller(Caller) };

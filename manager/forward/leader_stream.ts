@@ -1,19 +1,24 @@
-/** A server stream of the leader's. */
-import type { CallOptions } from "../../transport/mod.ts";
+/** A server stream of the leader's, or what it sends in a duplex call. */
+import type { Connection } from "../../transport/mod.ts";
 import type { Lease } from "./leader_connections.ts";
 
 /**
  * Opens a stream and resolves with it once its first item or its end is there: a failure until then is one of the call,
  * which may be made again; one after it is the stream's. The place on the connection is held until the stream ends.
  */
-export async function openStream<T>(
+export function openStream<T>(
   lease: Lease,
-  method: string,
-  request: unknown,
-  options: CallOptions,
+  open: (connection: Connection) => AsyncIterable<T>,
 ): Promise<AsyncIterableIterator<T>> {
-  const release = lease.hold();
-  const items = lease.connection.serverStream<T>(method, request, options)[Symbol.asyncIterator]();
+  return begun(open(lease.connection), lease.hold());
+}
+
+/** `stream` once its first item or its end is there; `release` is called at its end. */
+export async function begun<T>(
+  stream: AsyncIterable<T>,
+  release: () => void = () => {},
+): Promise<AsyncIterableIterator<T>> {
+  const items = stream[Symbol.asyncIterator]();
   const pull = async () => {
     try {
       const next = await items.next();
@@ -25,7 +30,7 @@ export async function openStream<T>(
     }
   };
   let first: IteratorResult<T> | undefined = await pull();
-  const stream: AsyncIterableIterator<T> = {
+  const rest: AsyncIterableIterator<T> = {
     next() {
       if (first === undefined) return pull();
       const next = first;
@@ -37,7 +42,24 @@ export async function openStream<T>(
       await items.return?.();
       return { value: undefined, done: true };
     },
-    [Symbol.asyncIterator]: () => stream,
+    [Symbol.asyncIterator]: () => rest,
   };
-  return stream;
+  return rest;
+}
+
+/** `items`, which are left as they are by who ends them without having asked for one: another try can have them. */
+export function untouched(items: AsyncIterator<unknown>): AsyncIterableIterator<unknown> {
+  let touched = false;
+  const watched: AsyncIterableIterator<unknown> = {
+    next() {
+      touched = true;
+      return items.next();
+    },
+    async return() {
+      if (touched) await items.return?.();
+      return { value: undefined, done: true };
+    },
+    [Symbol.asyncIterator]: () => watched,
+  };
+  return watched;
 }

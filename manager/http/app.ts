@@ -35,6 +35,7 @@ import { rightFor } from "./rights.ts";
 import { swarmNetworkRoutes } from "./routes/swarm_network_routes.ts";
 import { systemRoutes } from "./routes/system_routes.ts";
 import { explainRoutes } from "./routes/explain_routes.ts";
+import { openTaskStream } from "./task_streams.ts";
 import { taskRoutes } from "./routes/task_routes.ts";
 import { variableRoutes } from "./routes/variable_routes.ts";
 
@@ -58,6 +59,12 @@ export interface ControlAPI {
   readonly headers: Readonly<Record<string, string>>;
   /** See {@linkcode LeadersRequests.answer}. */
   answer(request: Request, caller: Caller): Promise<Response>;
+  /** Opens the stream into a task that `caller` asks for with this target and body. */
+  openStream(
+    request: { target: string; body: string; caller: Caller },
+    fromClient: AsyncIterator<Uint8Array>,
+    signal: AbortSignal,
+  ): Promise<AsyncIterableIterator<unknown>>;
   /** The local container engine, for what is handed to it; undefined where there is none. */
   readonly engine: Engine | undefined;
   /** Stops following the store and closes connections to the engine. */
@@ -119,6 +126,8 @@ export function controlAPI(options: ControlOptions): ControlAPI {
     },
     fetch: (request, caller) => app.fetch(request, { caller }),
     answer: (request, caller) => leaders.answer(request, caller),
+    // deno-lint-ignore require-await -- what is wrong with the request rejects, it does not throw
+    openStream: async (...what) => openTaskStream(context, ...what),
     engine,
     close() {
       hub.close();

@@ -18,7 +18,10 @@ export interface Engine {
   readonly name: string;
   /** An object from a GET, or undefined if the engine does not answer. */
   getObject(path: string): Promise<Record<string, unknown> | undefined>;
-  /** The response to a request with a body of JSON or none, or undefined if the engine does not answer. */
+  /**
+   * The response to a request with a body of JSON or none, or undefined if the engine does not answer. Only a GET has a time
+   * limit: what is to be changed may take long, and comes about whether it is waited for or not.
+   */
   request(method: string, target: string, body?: unknown): Promise<Response | undefined>;
   /** Headers of `/_ping`, or undefined if the engine does not answer. */
   ping(): Promise<Headers | undefined>;
@@ -37,9 +40,9 @@ function rangeOf(version: Record<string, unknown> | undefined): VersionRange | u
 /** The engine on `socket`. Needs permission to connect to it. */
 export function connectEngine(socket: string, clock: Clock): Engine {
   const client = Deno.createHttpClient({ proxy: { transport: "unix", path: socket }, poolMaxIdlePerHost: 4 });
-  const get = async (path: string, signal: AbortSignal, options: RequestInit = {}) => {
+  const get = async (path: string, signal: AbortSignal | undefined, options: RequestInit = {}) => {
     try {
-      return await fetch(`${SOCKET_ORIGIN}${path}`, { ...options, client, signal });
+      return await fetch(`${SOCKET_ORIGIN}${path}`, { ...options, client, ...(signal && { signal }) });
     } catch {
       return undefined;
     }
@@ -71,7 +74,8 @@ export function connectEngine(socket: string, clock: Clock): Engine {
     async request(method, target, body) {
       const headers = { "Content-Type": "application/json" };
       const options = body === undefined ? { method } : { method, headers, body: stringifyExact(body) };
-      return await get(await inVersion(target), AbortSignal.timeout(ENGINE_TIMEOUT_MS), options);
+      const until = method === "GET" ? AbortSignal.timeout(ENGINE_TIMEOUT_MS) : undefined;
+      return await get(await inVersion(target), until, options);
     },
     async ping() {
       const response = await get("/_ping", AbortSignal.timeout(ENGINE_TIMEOUT_MS));

@@ -1,5 +1,6 @@
 /** Which requests the swarm answers itself; all others belong to the local container engine. */
 import { RESTORE_PATH } from "../../api/backup.ts";
+import { STREAM_PATH } from "../../api/streams.ts";
 import { firstSegment, withoutVersion } from "./api_version.ts";
 
 /** Where the swarm's networks are without those of any engine. */
@@ -50,6 +51,12 @@ export function isSwarmPath(target: string): boolean {
 /** True for a path whose body may be of any length. `target` may carry a version prefix and a query. */
 export function isUploadPath(target: string): boolean {
   return withoutVersion(target.split("?", 1)[0]!) === RESTORE_PATH;
+}
+
+/** True for a path at which a connection becomes a stream into a task. `target` may carry a version prefix and a query. */
+export function isStreamPath(target: string): boolean {
+  const [, kind, id, what, ...more] = withoutVersion(target.split("?", 1)[0]!).split("/");
+  return kind === "tasks" && id !== "" && what === STREAM_PATH && more.length === 0;
 }
 
 /** True for a path that only a container engine can answer. */

@@ -3,7 +3,9 @@ import type { RestoreParameters, RestoreResponse } from "../../api/backup.ts";
 import type { Cluster, ClusterSpec } from "../../api/cluster.ts";
 import type { NodeAvailability } from "../../api/node.ts";
 import type { ShownMetrics } from "../../api/node_metrics.ts";
-import type { LogBroker } from "../broker/mod.ts";
+import type { StreamRequest } from "../../api/streams.ts";
+import type { LogBroker, StreamBroker } from "../broker/mod.ts";
+import type { Caller } from "../control/caller.ts";
 import type { Consensus } from "../consensus/consensus.ts";
 import type { ControlRequest } from "../forward/mod.ts";
 import type { Store } from "../store/store.ts";
@@ -46,6 +48,15 @@ export interface ManagerHandle {
   forward(request: ControlRequest, here?: () => Promise<Response>): Promise<Response | undefined>;
   /** Logs of tasks, while this manager leads. */
   logs: LogBroker;
+  /** Streams into tasks, while this manager leads. */
+  streams: StreamBroker;
+  /** Opens a stream into a task, whoever leads; see `StreamForwarder.open`. */
+  openStream(
+    request: StreamRequest,
+    caller: Caller,
+    fromClient: AsyncIterator<Uint8Array>,
+    signal: AbortSignal,
+  ): Promise<AsyncIterableIterator<unknown>>;
   /** How a node said that it is, while this manager leads. */
   metrics(nodeID: string): ShownMetrics | undefined;
 }

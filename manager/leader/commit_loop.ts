@@ -44,6 +44,7 @@ export class CommitLoop {
   readonly #problem = new SayOnce();
   #unsubscribe: (() => void) | undefined;
   #cancelRetry: CancelTimer | undefined;
+  #cancelLater: CancelTimer | undefined;
   #wanted = false;
   #running: Promise<void> | undefined;
 
@@ -80,6 +81,8 @@ export class CommitLoop {
     this.#unsubscribe = undefined;
     this.#cancelRetry?.();
     this.#cancelRetry = undefined;
+    this.#cancelLater?.();
+    this.#cancelLater = undefined;
     this.#backoff.reset();
     this.#wanted = false;
     await this.#running;
@@ -91,6 +94,21 @@ export class CommitLoop {
     if (!this.started) return;
     this.#wanted = true;
     this.#running ??= this.#drive();
+  }
+
+  /** Asks for a step in `ms` milliseconds, before which `due` is called. One that is already awaited stays as it is. */
+  wakeLater(ms: number, due: () => void): void {
+    if (!this.started) return;
+    this.#cancelLater ??= this.clock.setTimer(ms, () => {
+      this.#cancelLater = undefined;
+      due();
+      this.wake();
+    });
+  }
+
+  /** True while a step asked for by {@linkcode CommitLoop.wakeLater} is awaited. */
+  get awaitsLater(): boolean {
+    return this.#cancelLater !== undefined;
   }
 
   #begin(): void {
@@ -167,6 +185,16 @@ export abstract class LoopComponent {
   /** See {@linkcode CommitLoop.wake}. */
   protected wake(): void {
     this.#loop.wake();
+  }
+
+  /** See {@linkcode CommitLoop.wakeLater}. */
+  protected wakeLater(ms: number, due: () => void): void {
+    this.#loop.wakeLater(ms, due);
+  }
+
+  /** See {@linkcode CommitLoop.awaitsLater}. */
+  protected get awaitsLater(): boolean {
+    return this.#loop.awaitsLater;
   }
 
   /** These three as {@linkcode LoopHandlers} says. */

@@ -8,7 +8,7 @@ import { RESTORE_PATH } from "../../api/backup.ts";
 import { type Clock, sleep } from "../../api/clock.ts";
 import { CoveyError } from "../../api/errors.ts";
 import { parseInitRequest, parseJoinRequest } from "../../api/validate/mod.ts";
-import { isUploadPath, pathOf, withoutVersion } from "../http/mod.ts";
+import { isStreamPath, isUploadPath, pathOf, withoutVersion } from "../http/mod.ts";
 import { hostOf, type NetworkInterface, portOf, requestedAddresses } from "./addresses.ts";
 import { DEFAULT_LISTEN, type ManagerOptions, withPort } from "./options.ts";
 import { SOCKET_ORIGIN } from "../../api/socket_origin.ts";
@@ -122,9 +122,9 @@ export class IdleFront {
     if (this.#code === 0) this.#code = code;
   }
 
-  /** The manager, for a request that is longer than what a client here can ask; undefined for all others. */
+  /** The manager, for a stream, or a request that is longer than what a client here can ask; undefined for all others. */
   passOn(target: string): { socket: string; name: string; target(as: string): Promise<string> } | undefined {
-    if (target.length <= MAX_RELAYED_TARGET) return undefined;
+    if (target.length <= MAX_RELAYED_TARGET && !isStreamPath(target)) return undefined;
     const whenReady = async (as: string) => {
       await this.#ready;
       return as;

@@ -4,6 +4,7 @@
  */
 import type { Platform } from "../../api/objects.ts";
 import type { Task } from "../../api/task.ts";
+import { taskSchedule } from "../../api/schedule.ts";
 import { platformMatches } from "../../api/platform.ts";
 import { variablesOf } from "../../api/task_template.ts";
 import { nodeMatches, unmetConstraints } from "../placement/constraint.ts";
@@ -42,6 +43,13 @@ const FILTERS: readonly Filter[] = [
       const why = Description?.MissingRuntimes?.[Runtime];
       return `has no ${Runtime} runtime${why === undefined ? "" : ` (${why})`}`;
     },
+  },
+  {
+    lasting: true,
+    // An agent that does not know of it would run the program at once.
+    room: (task, { node }) => taskSchedule(task) === undefined || node.Description?.Schedules ? Infinity : 0,
+    explain: (nodes) => `agent without schedules on ${nodes}`,
+    refusal: () => "has an agent that runs no job by the clock",
   },
   {
     room: ({ Spec }, { free }) => free.room(Spec.Resources?.Reservations),
@@ -134,7 +142,16 @@ export function kindOf(task: Task): string {
   const { Runtime, Placement } = task.Spec;
   const { Constraints, Platforms, Preferences } = Placement ?? {};
   const isAttached = task.NetworkAttachments !== undefined;
-  return JSON.stringify([Runtime, Constraints, Platforms, Preferences, pluginNeeds(task), isAttached]);
+  const isScheduled = taskSchedule(task) !== undefined;
+  return JSON.stringify([
+    Runtime,
+    Constraints,
+    Platforms,
+    Preferences,
+    pluginNeeds(task),
+    isAttached,
+    isScheduled,
+  ]);
 }
 
 /**

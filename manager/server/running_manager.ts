@@ -8,7 +8,10 @@ import type { ShownMetrics } from "../../api/node_metrics.ts";
 import type { Random } from "../../api/random.ts";
 import type { NodeIdentity } from "../../security/mod.ts";
 import type { Listener } from "../../transport/mod.ts";
-import { LogBroker } from "../broker/mod.ts";
+import type { StreamRequest } from "../../api/streams.ts";
+import { LogBroker, StreamBroker } from "../broker/mod.ts";
+import type { Caller } from "../control/caller.ts";
+import { openTaskStream } from "../control/streams.ts";
 import { Dispatcher } from "../dispatcher/mod.ts";
 import { Leadership } from "../leader/leadership.ts";
 import type { ManagerHandle } from "../http/lifecycle.ts";
@@ -92,6 +95,7 @@ export class RunningManager implements ManagerHandle {
   readonly nodeID: string;
   readonly advertiseAddr: string;
   readonly logs: LogBroker;
+  readonly streams: StreamBroker;
   readonly #options: RunningManagerOptions;
   readonly #dispatcher: Dispatcher;
   readonly #leadership: Leadership;
@@ -118,7 +122,14 @@ export class RunningManager implements ManagerHandle {
     this.nodeID = options.nodeID;
     this.advertiseAddr = options.advertise;
     const { clock, random, nodeID, answer } = options;
-    this.#routing = new Routing({ consensus, nodeID, dialer: network.dialer, clock, answer });
+    this.#routing = new Routing({
+      consensus,
+      nodeID,
+      dialer: network.dialer,
+      clock,
+      answer,
+      openTaskStream: (...what) => openTaskStream({ view: store, streams: this.streams }, ...what),
+    });
     this.#dispatcher = new Dispatcher({
       store,
       clock,
@@ -127,6 +138,7 @@ export class RunningManager implements ManagerHandle {
       rootCA: () => this.cluster.RootCA.CACert,
     });
     this.logs = new LogBroker({ store, asks: this.#dispatcher.asks, clock, random });
+    this.streams = new StreamBroker({ asks: this.#dispatcher.asks, clock, random });
     this.#leadership = new Leadership(
       leaderComponents({ store, clock, random, dispatcher: this.#dispatcher, members: consensus }),
       clock,
@@ -218,6 +230,15 @@ export class RunningManager implements ManagerHandle {
 
   forward(request: ControlRequest, here?: () => Promise<Response>): Promise<Response | undefined> {
     return this.#routing.forward(request, here);
+  }
+
+  openStream(
+    request: StreamRequest,
+    caller: Caller,
+    fromClient: AsyncIterator<Uint8Array>,
+    signal: AbortSignal,
+  ): Promise<AsyncIterableIterator<unknown>> {
+    return this.#routing.openStream(request, caller, fromClient, signal);
   }
 
   async stop(): Promise<void> {

@@ -21,6 +21,9 @@ export interface Stamp {
   seal: (object: Meta) => void;
 }
 
+/** Of objects in these tables clients change the spec and components the rest: it is kept since when the spec is as it is. */
+const SHARED_TABLES: ReadonlySet<TableName> = new Set(["clusters", "nodes", "services"]);
+
 /** Order of rows that no entry has given a place yet: behind all others, in the order of their creation. */
 const TENTATIVE_ORDER = 2 ** 52;
 let tentative = 0;
@@ -31,6 +34,13 @@ export function anyTable(tables: TableSet, name: TableName): Table<Meta> {
     throw new CoveyError("internal", `Cannot use table ${name}: there is no such table`);
   }
   return tables[name] as unknown as Table<Meta>;
+}
+
+/** Objects are never changed in place, so that a spec which was not replaced is the same one. */
+function withSpecSince(object: Meta, stored: Meta): Meta {
+  const { SpecSince: _, ...rest } = object;
+  const isSame = (object as { Spec?: unknown }).Spec === (stored as { Spec?: unknown }).Spec;
+  return isSame ? { ...rest, SpecSince: stored.SpecSince ?? stored.Version } : rest;
 }
 
 /** One running callback's view of the store. */
@@ -90,7 +100,8 @@ export class Transaction implements WriteTransaction {
       );
     }
     const { version, time } = this.#stamp;
-    const stamped = { ...object, Version: { Index: version }, CreatedAt: stored.CreatedAt, UpdatedAt: time };
+    const kept = SHARED_TABLES.has(table) ? withSpecSince(object, stored) : object;
+    const stamped = { ...kept, Version: { Index: version }, CreatedAt: stored.CreatedAt, UpdatedAt: time };
     this.#checkUnique("update", table, stamped);
     this.#stamp.seal(stamped);
     this.#undos.push(rows.trySet(row, stamped));

@@ -17,6 +17,7 @@ import { unsealedFor } from "./seals.ts";
 import { hasOtherVariables } from "./variables.ts";
 import type { ReadView } from "../store/store.ts";
 import { deepEqual } from "../../api/deep_equal.ts";
+import { dependsOn, taskDependsOn } from "../../api/start_order.ts";
 import { reloadSignals } from "../../api/reload.ts";
 import type { RolloutMark } from "../../api/rollout.ts";
 
@@ -86,10 +87,13 @@ export function isTaskDirty(view: ReadView, service: Service, task: Task): boole
   if (!deepEqual(hostPorts(service), task.Ports)) return true;
   // Which ports they are is the nodes' business; the task only has to be where they lead.
   if (publishesByIngress(service.Spec) !== (task.Ingress ?? false)) return true;
+  // A label may say it; else it stands in the spec, which is looked at below.
+  if (!deepEqual(dependsOn(service.Spec), taskDependsOn(task))) return true;
   // Once the image is there, it does not matter with which credentials it was to be pulled.
   const isPulled = compareStates(task.Status.State, "ready") >= 0;
-  const [wanted, present] = [TaskTemplate, task.Spec]
-    .map((spec) => isPulled ? withoutAuth(spec) : spec) as [TaskSpec, TaskSpec];
+  const [given, had] = [TaskTemplate, task.Spec].map((spec) => isPulled ? withoutAuth(spec) : spec);
+  if (deepEqual(given, had)) return false;
+  const wanted = said(given) as TaskSpec, present = said(had) as TaskSpec;
   if (deepEqual(wanted, present)) return false;
   const { Placement: placement, ...rest } = wanted;
   const { Placement: _, ...taskRest } = present;
@@ -104,7 +108,7 @@ export function mayReload(view: ReadView, service: Service, task: Task): boolean
     node.Description?.Reloads?.includes(TaskTemplate.Runtime) === true &&
     unsealedFor(view, TaskTemplate, task.NodeID) === undefined &&
     deepEqual(hostPorts(service), task.Ports) && !hasOtherVariables(view, TaskTemplate, task) &&
-    reloadSignals(withoutAuth(task.Spec), withoutAuth(TaskTemplate)) !== undefined;
+    reloadSignals(said(withoutAuth(task.Spec)), said(withoutAuth(TaskTemplate))) !== undefined;
 }
 
 /** `task` with what `service` asks for, of which its node tells the program; it counts as begun anew `at` then. */
@@ -118,6 +122,18 @@ function withoutAuth(spec: TaskSpec): TaskSpec {
   if (spec.ContainerSpec?.PullOptions === undefined) return spec;
   const { PullOptions: _, ...ContainerSpec } = spec.ContainerSpec;
   return { ...spec, ContainerSpec };
+}
+
+/** `value` without empty objects: one client writes them where another writes nothing, and both ask for the same. */
+function said<T>(value: T): T {
+  if (typeof value !== "object" || value === null || Array.isArray(value)) return value;
+  const entries = Object.entries(value).map(([key, each]) => [key, said(each)] as const);
+  return Object.fromEntries(entries.filter(([, each]) => !isEmptyRecord(each))) as T;
+}
+
+function isEmptyRecord(value: unknown): boolean {
+  return typeof value === "object" && value !== null && !Array.isArray(value) &&
+    Object.keys(value).length === 0;
 }
 
 /** True while the task is wanted: desired at most `complete`, which only tasks of jobs are. */

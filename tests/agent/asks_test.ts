@@ -1,5 +1,6 @@
 /** What an agent sends of its tasks' logs: every executor's the same way, once, however often the session breaks. */
 import assert from "node:assert/strict";
+import { noStreams } from "../support/no_streams.ts";
 import { Asks } from "../../agent/asks.ts";
 import type { SendLogs } from "../../agent/log_answer.ts";
 import { type LogAsk, MAX_PUSH_BYTES } from "../../api/logs.ts";
@@ -34,7 +35,7 @@ class Device {
 
   access(id: string) {
     const task = this.tasks.get(id);
-    return task && { ...task, handle: { version: 1, data: { TaskID: id } } };
+    return task && { ...task, task: noStreams, handle: { version: 1, data: { TaskID: id } } };
   }
 
   watch(id: string, wake: () => void): () => void {
@@ -52,7 +53,7 @@ class Device {
       const answer = await this.answer(push);
       this.pushes.push(push);
       return answer;
-    });
+    }, noStreams);
   }
 
   async ask(ask: Partial<LogAsk> = {}): Promise<void> {

@@ -12,21 +12,18 @@ function lives(pid: number): boolean {
   }
 }
 
+/** Starts an agent that joins `manager`. */
+function joined({ address, token }: RealManager, stateDir: string): Program {
+  return start("agent", "--state-dir", stateDir, "--join", address, "--token", token);
+}
+
 /** Runs `test` with an agent whose task runs as `pid`. */
 async function withTask(
   test: (given: { manager: RealManager; agent: Program; stateDir: string; pid: number }) => Promise<void>,
 ) {
   await inFolder(async (folder) => {
     const manager = await RealManager.start(), stateDir = `${folder}/a`;
-    const agent = start(
-      "agent",
-      "--state-dir",
-      stateDir,
-      "--join",
-      manager.address,
-      "--token",
-      manager.token,
-    );
+    const agent = joined(manager, stateDir);
     const nodeID = await manager.readyNode();
     await manager.assign(nodeID, ["a"], ["/bin/sleep", "1000"]);
     await manager.until(() => manager.running() === 1);
@@ -49,15 +46,7 @@ Deno.test("Agent process: --leave stops the tasks with no manager in reach and f
     assert.equal(await leaving.ends(), 0, leaving.output);
     assert.match(leaving.output, /has left its cluster; 1 tasks were stopped/);
     assert.equal(lives(pid), false);
-    const again = start(
-      "agent",
-      "--state-dir",
-      stateDir,
-      "--join",
-      manager.address,
-      "--token",
-      manager.token,
-    );
+    const again = joined(manager, stateDir);
     await again.says(/is connected/);
     await again.end();
     assert.equal(manager.store.count("nodes"), 3, "it has joined as a new node");
@@ -68,15 +57,7 @@ Deno.test("Agent process: whoever empties the state folder and joins again has n
     await agent.end();
     await Deno.remove(stateDir, { recursive: true });
     assert.ok(lives(pid));
-    const again = start(
-      "agent",
-      "--state-dir",
-      stateDir,
-      "--join",
-      manager.address,
-      "--token",
-      manager.token,
-    );
+    const again = joined(manager, stateDir);
     await again.says(/is connected/);
     await eventually("the program nobody knows of has ended", () => Promise.resolve(!lives(pid)));
     await again.end();

@@ -238,3 +238,20 @@ Deno.test("Swap: once it is known that a version failed here, it is not tried ag
   assert.equal(cluster.state.badVersions.size, 0);
   await cluster.stop();
 });
+
+Deno.test("Swap: the old task goes on while the new one would have to wait for another service", async () => {
+  const cluster = await Cluster.start();
+  await cluster.startAgent();
+  await cluster.assign("old", { Spec: spec("v1") });
+  const DependsOn = [{ Service: "db", Condition: "service_healthy" as const }];
+  await assignNew(cluster, { Spec: { ...spec("v2"), DependsOn }, DesiredState: "running" });
+  await later(cluster, 120_000);
+  assert.deepEqual(cluster.device.running, ["old"]);
+  const { State, Swap } = cluster.status("new");
+  assert.deepEqual([State, Swap?.Kind], ["ready", "ineligible"]);
+  assert.match(Swap!.Reason, /^waits for service db to be healthy on this node/);
+  await cluster.assign("db", { ServiceID: "db", ServiceAnnotations: { Name: "db", Labels: {} } });
+  await later(cluster, 10_000);
+  assert.deepEqual(cluster.device.running.sort(), ["db", "new"]);
+  await cluster.stop();
+});

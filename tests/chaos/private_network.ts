@@ -35,6 +35,8 @@ export class PrivateNetwork {
   readonly #prefix = `covey-${crypto.randomUUID().slice(0, 8)}`;
   readonly #hub = `${this.#prefix}-hub`;
   readonly #namespaces: string[] = [];
+  /** How many are behind each. */
+  readonly #behind = new Map<number, number>();
 
   constructor(hosts: number) {
     try {
@@ -48,9 +50,57 @@ export class PrivateNetwork {
     }
   }
 
-  /** The IPv4 address of a host. The same in every such network. */
+  /** The IPv4 address of a host, unless it was moved. The same in every such network. */
   address(host: number): string {
     return `10.77.0.${host + 1}`;
+  }
+
+  /** Gives a host another address, `10.77.0.200` and up; its open connections hear nothing of it. */
+  move(host: number, nth: number): void {
+    const at = ["-n", this.#namespace(host), "addr"];
+    run("ip", ...at, "flush", "dev", INTERFACE, "scope", "global");
+    run("ip", ...at, "add", `10.77.0.${200 + nth}/24`, "dev", INTERFACE);
+  }
+
+  /**
+   * Puts a host behind another one, which hides it: it reaches all others with that one's address, and nobody reaches it but who is
+   * behind the same one.
+   */
+  putBehind(host: number, router: number): void {
+    const [inner, outer] = [this.#namespace(host), this.#namespace(router)];
+    const nth = (this.#behind.get(router) ?? 0) + 1, port = `inside${nth}`;
+    this.#behind.set(router, nth);
+    if (nth === 1) {
+      run("ip", "-n", outer, "link", "add", "inside", "type", "bridge");
+      run("ip", "-n", outer, "addr", "add", "192.168.77.1/24", "dev", "inside");
+      run("ip", "-n", outer, "link", "set", "inside", "up");
+      this.forward(router);
+      this.#iptables(router, "-t", "nat", "-A", "POSTROUTING", "-o", INTERFACE, "-j", "MASQUERADE");
+    }
+    run("ip", "-n", inner, "link", "del", INTERFACE);
+    run("ip", "link", "add", port, "netns", outer, "type", "veth", "peer", INTERFACE, "netns", inner);
+    run("ip", "-n", outer, "link", "set", port, "master", "inside", "up");
+    run("ip", "-n", inner, "addr", "add", `192.168.77.${nth + 1}/24`, "dev", INTERFACE);
+    run("ip", "-n", inner, "link", "set", INTERFACE, "up");
+    run("ip", "-n", inner, "route", "add", "default", "via", "192.168.77.1");
+  }
+
+  /** Has a host pass on what is not for itself, and tell nobody of a shorter way. */
+  forward(host: number): void {
+    const [program, ...enter] = this.enter(host);
+    const settings = ["ip_forward=1", "conf.all.send_redirects=0", `conf.${INTERFACE}.send_redirects=0`];
+    for (const name of ["all", "default", INTERFACE]) settings.push(`conf.${name}.rp_filter=0`);
+    for (const setting of settings) run(program!, ...enter, "sysctl", "-qw", `net.ipv4.${setting}`);
+  }
+
+  /** Has what two hosts send each other go through a third one, or again the direct way. */
+  routeBetween(host: number, other: number, through: number | undefined): void {
+    for (const [from, to] of [[host, other], [other, host]] as const) {
+      const route = [`${this.address(to)}/32`, "dev", INTERFACE];
+      if (through !== undefined) route.push("via", this.address(through));
+      const verb = through === undefined ? "del" : "replace";
+      run("ip", "-n", this.#namespace(from), "route", verb, ...route);
+    }
   }
 
   /** What to put before a command so that it runs on a host. It turns into that command, keeping its process ID. */

@@ -1,4 +1,5 @@
 /** A manager's port with everything that is real but its disk, which is in memory. */
+import { noStreams } from "../support/no_streams.ts";
 import tls from "node:tls";
 import { systemClock } from "../../api/clock.ts";
 import type { Cluster } from "../../api/cluster.ts";
@@ -100,6 +101,7 @@ export class ManagerPort {
       dialer: trust.dialer,
       clock: systemClock,
       answer: () => new Response(null),
+      openTaskStream: noStreams,
     });
     const judge = {
       view: store,

@@ -21,6 +21,8 @@ export interface Exchange {
 
 /** A name that was made up for a service without one; those that are given have no underscore. */
 const MADE_UP = /"Name": ?"[a-z]+_[a-z]+\d?"/g;
+/** A port that was chosen, of 30000 to 32767: which one depends on those before. */
+const CHOSEN_PORT = /("PublishedPort": ?)3[0-2]\d{3}\b/g;
 /** A time that says there was none is no chance. */
 const TIME_ZERO = /"0001-01-01T00:00:00Z"/g;
 
@@ -37,7 +39,8 @@ export function divergences(step: Step, docker: BareAnswer, covey: BareAnswer): 
 
 function body(step: Step, { text }: BareAnswer): unknown {
   const masked = normalizeDocker(
-    text.replaceAll(TIME_ZERO, '"<never>"').replaceAll(MADE_UP, '"Name":"<made up>"'),
+    text.replaceAll(TIME_ZERO, '"<never>"').replaceAll(MADE_UP, '"Name":"<made up>"')
+      .replaceAll(CHOSEN_PORT, '$1"<chosen>"'),
   );
   let value: unknown;
   try {
@@ -60,8 +63,9 @@ function stays(listed: { DesiredState?: string } | null): boolean {
   return listed?.DesiredState !== "remove";
 }
 
+/** Whether the slot 0 is shown is no matter of order: Docker leaves it out. */
 function sorted(list: unknown[]): unknown[] {
-  const keyed = list.map((each) => [text(each), each] as const);
+  const keyed = list.map((each) => [text(each).replace('"Slot":0,', ""), each] as const);
   return keyed.sort(([a], [b]) => a < b ? -1 : a > b ? 1 : 0).map(([, each]) => each);
 }
 

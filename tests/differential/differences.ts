@@ -114,6 +114,12 @@ export const DIFFERENCES: readonly Difference[] = [
       step.path.includes("%2F") && at === ".message" && docker.text.includes("page not found"),
   },
   {
+    reason:
+      "of a reference to a secret or config the field is named that is wrong, where Docker calls it malformed",
+    explains: ({ docker, covey }, { at }) =>
+      at === ".message" && covey.status === 400 && /malformed (?:secret|config) reference/.test(docker.text),
+  },
+  {
     reason: "of several mistakes in a spec all are told",
     explains: ({ docker, covey }, { at }) =>
       at === ".message" && docker.status === covey.status && covey.status === 400 &&
@@ -165,8 +171,8 @@ export const DIFFERENCES: readonly Difference[] = [
     explains: ({ docker, covey }) => docker.status === HUNG_UP && covey.status >= 200,
   },
   {
-    reason: "a spec that is wrong is told of before a change that is not allowed",
-    explains: ({ docker, covey }) => docker.status === 501 && covey.status === 400,
+    reason: "a spec that is wrong is told of before a change that is not allowed, or a name that is taken",
+    explains: ({ docker, covey }) => [409, 501].includes(docker.status) && covey.status === 400,
   },
   {
     reason: "a pool of addresses is shown, which Docker has or not by the client that started the swarm",
@@ -204,7 +210,14 @@ export const DIFFERENCES: readonly Difference[] = [
     reason: "networks that would be unusable, or ask for what is not there, are refused by name",
     explains: ({ step, docker, covey }) =>
       step.path === "/networks/create" && docker.status < 400 && covey.status === 400 &&
-      /overlaps with|of the driver overlay|addresses of hosts|must have a mask|no host has/.test(covey.text),
+      /overlaps with|of the driver overlay|is of the swarm|addresses of hosts|must have a mask|no host has/
+        .test(covey.text),
+  },
+  {
+    reason: "the ingress network's driver is told of where a task is in it, as other networks' are",
+    explains: (_exchange, { at, docker, covey }) =>
+      /\.NetworksAttachments\[\d\]\.Network\.Spec\.DriverConfiguration\.Name$/.test(at) &&
+      docker === undefined && covey === "overlay",
   },
   {
     reason: "a network's mistakes are the request's (400), also where Docker says 404, 409 or 500",

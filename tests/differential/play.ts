@@ -187,13 +187,13 @@ async function clean(side: Side, steps: readonly Step[]): Promise<void> {
   if (changed("/nodes/")) await restore(side, "node", DEFAULT_NODE);
 }
 
+/** Those that every engine has, and the one that Docker makes for ingress. */
+const KEPT_NETWORKS = /^(?:host|none|bridge|ingress|docker_gwbridge)$/;
+
 /** Those of a service that was just removed are in use until its tasks have ended. */
 async function removeNetworks(side: Side): Promise<void> {
-  const filters = encodeURIComponent(JSON.stringify({ scope: ["swarm"] }));
-  const found: { Id: string; Ingress: boolean }[] = JSON.parse(
-    (await side.send("GET", `/networks?filters=${filters}`)).text,
-  );
-  for (const { Id } of found.filter(({ Ingress }) => !Ingress)) {
+  const found: { Id: string; Name: string }[] = JSON.parse((await side.send("GET", "/networks")).text);
+  for (const { Id } of found.filter(({ Name }) => !KEPT_NETWORKS.test(Name))) {
     for (let tries = MAX_TRIES; tries > 0; tries--) {
       if ((await side.send("DELETE", `/networks/${Id}`)).status !== 400) break;
       await new Promise((resolve) => setTimeout(resolve, TASKS_LIMIT_MS));

@@ -40,7 +40,7 @@ async function runsProcesses(device: Arm64Device, socket: string): Promise<void>
   // `tail` of a file without line ends keeps all of it.
   const greedy = "dd if=/dev/zero bs=1M count=64 2>/dev/null | tail";
   await create(socket, "greedy", "--restart-condition", "none", "--limit-memory", "16m", "sh", "-c", greedy);
-  await shows(/hello\.\S+ .* pi .* Running /, "covey", socket, "service", "ps", "hello");
+  await shows(/hello\.\S+ .* pi +Running +Running /, "covey", socket, "service", "ps", "hello");
   await shows(/short\.\S+ .* Failed .*non-zero exit \(3\)/, "covey", socket, "service", "ps", "short");
   await shows(/greedy\.\S+ .* Failed .*memory/, "covey", socket, "service", "ps", "greedy");
   assert.doesNotMatch((await run("covey", socket, "service", "ps", "elsewhere")).stdout, / pi /);
@@ -53,7 +53,7 @@ async function keepsTasks(device: Arm64Device, socket: string): Promise<void> {
   const task = await tasksOf(socket, "hello"), pid = await device.run("pidof sleep");
   await device.run("kill -9 $(pidof deno)");
   await device.startAgent();
-  await shows(/hello\.\S+ .* pi .* Running /, "covey", socket, "service", "ps", "hello");
+  await shows(/hello\.\S+ .* pi +Running +Running /, "covey", socket, "service", "ps", "hello");
   assert.equal(await tasksOf(socket, "hello"), task);
   assert.equal(await device.run("pidof sleep"), pid);
 }
@@ -63,7 +63,7 @@ async function returnsAfterPowerCut(device: Arm64Device, socket: string): Promis
   await device.switchOn();
   await device.startAgent();
   await device.shows(/^\d+\r?$/m, "pidof sleep");
-  await shows(/hello\.\S+ .* pi .* Running /, "covey", socket, "service", "ps", "hello");
+  await shows(/hello\.\S+ .* pi +Running +Running /, "covey", socket, "service", "ps", "hello");
   for (const name of ["hello", "elsewhere", "short", "greedy"]) {
     await run("covey", socket, "service", "rm", name);
   }

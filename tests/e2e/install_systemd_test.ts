@@ -30,14 +30,17 @@ Deno.test("Install: a restart of the systemd service, its kill and an upgrade le
       await manager.run(
         "covey service create --detach --name hello --mode global --executor process sleep 100000",
       );
-      await manager.shows(/ pi .* Running /, "covey service ps hello");
+      await manager.shows(/ pi +Running +Running /, "covey service ps hello");
+      const booted = "systemctl list-dependencies --plain multi-user.target";
+      assert.match(await manager.run(booted), /^ *covey-manager.service$/m);
+      assert.match(await device.run(booted), /^ *covey-agent.service$/m);
       const report = await device.run("covey doctor");
       for (const check of ["join", "folder", "certificate", "skew", "agent", "unit"]) {
         assert.match(report, new RegExp(`^OK +${check} `, "m"), report);
       }
       await keepsTask(manager, device);
       await manager.run("systemctl restart covey-manager");
-      await manager.shows(/ pi .* Running /, "covey service ps hello");
+      await manager.shows(/ pi +Running +Running /, "covey service ps hello");
       for (const one of [device, manager]) {
         assert.match(await one.run("/opt/covey/current/install.sh --uninstall"), /nothing of it is left/);
         await one.shows(
@@ -70,6 +73,6 @@ async function keepsTask(manager: SystemdDevice, device: SystemdDevice): Promise
   await device.run("systemctl stop covey-agent");
   assert.equal(await device.run(TASK), task);
   await device.run("systemctl start covey-agent");
-  await manager.shows(/ pi .* Running /, "covey service ps hello");
+  await manager.shows(/ pi +Running +Running /, "covey service ps hello");
   assert.equal(await device.run(TASK), task);
 }

@@ -53,8 +53,8 @@ async function installBoth({ manager, device, line, port }: Given): Promise<void
   const create = "covey service create --detach --mode global --constraint engine.labels.site==attic";
   await manager.run(`${create} --name hello --executor process sleep 100000`);
   await manager.run(`${create} --name beat --executor deno /beat.js`);
-  await manager.shows(/ pi .* Running /, "covey service ps hello");
-  await manager.shows(/ pi .* Running /, "covey service ps beat");
+  await manager.shows(/ pi +Running +Running /, "covey service ps hello");
+  await manager.shows(/ pi +Running +Running /, "covey service ps beat");
 }
 
 /** Lists the programs of both tasks, by number. */
@@ -76,13 +76,11 @@ Deno.test("Install: one line makes a manager, one a device; it survives a reboot
     const runs = `${given.folder}/d/var/lib/covey/process/runs`;
     for (const { name } of [...Deno.readDirSync(runs)]) await Deno.remove(`${runs}/${name}`);
     await device.switchOn();
-    await device.run("/etc/init.d/covey-agent start");
     await device.shows(/^\d+\n\d+\n$/, TASKS);
     assert.doesNotMatch(await device.run("cat /var/log/covey-agent.log | tail -n 3"), /rror/);
     const offline = await device.run(TASKS);
     await manager.switchOn();
-    await manager.run("/etc/init.d/covey-manager start");
-    await manager.shows(/ pi .* Running /, "covey service ps hello");
+    await manager.shows(/ pi +Running +Running /, "covey service ps hello");
     assert.equal(await device.run(TASKS), offline);
     const said = await device.run("/opt/covey/current/install.sh --uninstall");
     assert.match(said, /2 tasks were stopped/);
@@ -117,14 +115,13 @@ Deno.test("Install: an upgrade restarts no task, and one that reaches no manager
     assert.match(await device.run("sh /broken/install.sh 2>&1"), /Deno [0-9.]+ does not run on this device/);
     assert.equal(await device.run(version), "versions/good\n");
     await device.shows(/covey-agent runs/, "/etc/init.d/covey-agent status");
-    await manager.shows(/ pi .* Running /, "covey service ps hello");
+    await manager.shows(/ pi +Running +Running /, "covey service ps hello");
     assert.equal(await device.run(TASKS), tasks);
 
     await device.run("sh /silent/install.sh --deadline 4 >/dev/null 2>&1 &");
     await device.shows(/^versions\/silent/, version);
     await device.cutPower();
     await device.switchOn();
-    await device.run("/etc/init.d/covey-agent start");
     await device.shows(/^versions\/good\n$/, version);
     await device.shows(/^\d+\n\d+\n$/, TASKS);
 

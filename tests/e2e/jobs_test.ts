@@ -84,8 +84,36 @@ Deno.test("Jobs: real processes run as often as asked, fail and are tried again,
       const once = await run("covey", fleet.socket, "service", "update", "--quiet", "--force", "plain");
       assert.equal(once.code, 0);
       assert.equal((await lines(ran)).length, 6);
+      await waitsForJob(fleet, folder);
     })
   ));
+
+/** A service starts on its node once the job there is done that it waits for, and says so until then. */
+async function waitsForJob(fleet: Fleet, folder: string): Promise<void> {
+  const order = `${folder}/order`, go = `${folder}/go`;
+  const create = (Name: string, script: string, more: object) =>
+    fleet.client.post("/services/create", {
+      Name,
+      TaskTemplate: {
+        Runtime: "process",
+        ProcessSpec: { Command: "/bin/sh", User: `${Deno.uid()}:${Deno.gid()}`, Args: ["-c", script] },
+      },
+      ...more,
+    });
+  const Labels = { "covey.depends-on": "migrate=service_completed_successfully" };
+  await assert.rejects(create("web", "", { Labels, Mode: { Global: {} } }), /service migrate not found/);
+  const wait = `while ! test -e ${go}; do sleep 0.1; done; echo migrated >>${order}`;
+  await create("migrate", wait, { Mode: { GlobalJob: {} } });
+  await create("web", `echo up >>${order}; exec sleep 1000`, { Labels, Mode: { Global: {} } });
+  const words = "waits for service migrate to complete on this node";
+  await fleet.waitUntil("web waits", async () => (await tasksOf(fleet, "web"))[0]?.Status.Message === words);
+  const { stdout } = await run("covey", fleet.socket, "explain", "service", "web");
+  assert.ok(stdout.includes(words), stdout);
+  await Deno.writeTextFile(go, "");
+  await fleet.waitUntil("web runs", async () => (await statusOf(fleet, "web"))?.RunningTasks === 1);
+  await fleet.waitUntil("web has said so", async () => (await lines(order)).length === 2);
+  assert.deepEqual(await lines(order), ["migrated", "up"]);
+}
 
 Deno.test("Jobs: a device whose agent is away while its task ends tells of it later; one that joins later runs it", () =>
   inFolder((folder) =>

@@ -85,7 +85,7 @@ Deno.test("Executor of one's own: the example runs its tasks in a real cluster, 
       assert.match(await createTimer(socket, name, Payload), /"ID"/);
     }
     const ps = (name: string) => ["service", "ps", name];
-    await shows(/long\.1 .* pi .* Running /, "covey", socket, ...ps("long"));
+    await shows(/long\.1 .* pi +Running +Running /, "covey", socket, ...ps("long"));
     await shows(/short\.1 .* Failed .*non-zero exit \(3\)/, "docker", socket, ...ps("short"));
     await shows(
       /wrong\.1 .* Rejected .*GenericSpec.Payload.Seconds: must be a number/,
@@ -97,7 +97,7 @@ Deno.test("Executor of one's own: the example runs its tasks in a real cluster, 
     assert.equal(await agent.end("SIGKILL"), 137);
     agent = start("agent", ...flags);
     await agent.says(/is connected/);
-    await shows(/long\.1 .* Running /, "covey", socket, ...ps("long"));
+    await shows(/long\.1 .* Running +Running /, "covey", socket, ...ps("long"));
     assert.equal(
       (await run("covey", socket, "service", "ps", "-q", "long")).stdout,
       before,

@@ -91,3 +91,24 @@ Deno.test("Clock floor: a device in 1970 that learnt the time judges certificate
   floor.observe(cluster.clock.now() + 91 * DAY_MS);
   assert.throws(() => verifyPeerChain(certificatePEM, { roots, now: floor.now() }), /expired on/);
 });
+
+Deno.test("Clock floor: the time is known once a peer has said it, or the system clock is not behind what has passed", async () => {
+  const fs = new MemoryFileSystem(), storage = { fs, folder: "/state" };
+  const first = new ClockFloor({ clock: new FakeClock(MAY), storage });
+  first.tell(MAY);
+  await first.persist();
+  const clock = new FakeClock(0), rebooted = new ClockFloor({ clock, storage });
+  await rebooted.load();
+  assert.equal(rebooted.now(), MAY, "no earlier");
+  assert.equal(rebooted.isKnown, false, "and how much later nobody has said");
+  rebooted.observe(MAY + DAY_MS);
+  assert.equal(rebooted.isKnown, false, "a certificate says no more than that");
+  rebooted.tell(Number.NaN);
+  assert.equal(rebooted.isKnown, false);
+  clock.set(MAY + DAY_MS - 30_000);
+  assert.equal(rebooted.isKnown, true, "somebody set the clock");
+  clock.set(-MAY);
+  assert.equal(rebooted.isKnown, false);
+  rebooted.tell(MAY + 2 * DAY_MS);
+  assert.equal(rebooted.isKnown, true);
+});

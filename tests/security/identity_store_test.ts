@@ -22,11 +22,19 @@ Deno.test("Identity store: keeps Docker's file names, key 0600, folders 0700, on
 
     const folder = `${stateDir}/certificates`;
     const names = [...Deno.readDirSync(folder)].map((entry) => entry.name).sort();
-    assert.deepEqual(names, ["previous", "swarm-node.crt", "swarm-node.key", "swarm-root-ca.crt"]);
+    assert.deepEqual(names, [
+      "previous",
+      "swarm-node.copy.key",
+      "swarm-node.crt",
+      "swarm-node.key",
+      "swarm-root-ca.crt",
+    ]);
     const mode = (path: string) => (Deno.statSync(path).mode! & 0o777).toString(8);
     assert.equal(mode(folder), "700");
     assert.equal(mode(`${folder}/previous`), "700");
-    for (const each of [folder, `${folder}/previous`]) assert.equal(mode(`${each}/swarm-node.key`), "600");
+    for (const each of ["swarm-node.key", "swarm-node.copy.key", "previous/swarm-node.key"]) {
+      assert.equal(mode(`${folder}/${each}`), "600");
+    }
     await store.remove();
     assert.equal(await store.load(), undefined);
   } finally {
@@ -107,8 +115,10 @@ Deno.test("Identity store: says which part is damaged, missing or of another nod
     const fs = new MemoryFileSystem();
     const store = new IdentityStore(fs, "/state");
     await store.save(node);
-    if (contents === undefined) fs.files.delete(`${FOLDER}/${name}`);
-    else fs.files.set(`${FOLDER}/${name}`, new TextEncoder().encode(contents));
+    for (const each of [name, name.replace("node.key", "node.copy.key")]) {
+      if (contents === undefined) fs.files.delete(`${FOLDER}/${each}`);
+      else fs.files.set(`${FOLDER}/${each}`, new TextEncoder().encode(contents));
+    }
     await assert.rejects(store.load(), (e) => {
       assert.ok(hasCode(e, "data_loss"), String(e));
       assert.match(e.message, /^Cannot load node identity from \/state\/certificates: /);
@@ -166,6 +176,23 @@ Deno.test("Identity store: what cannot be read is not called damaged, and nobody
   });
 });
 
+Deno.test("Identity store: a key that is damaged or lost is made good from its copy, and the copy from the key", async () => {
+  const node = await (await createTestCluster()).node("node1");
+  for (const name of ["swarm-node.key", "swarm-node.copy.key"]) {
+    for (const contents of ["garbage", node.privateKeyPEM.replace("M", "N"), undefined]) {
+      const fs = new MemoryFileSystem(), store = new IdentityStore(fs, "/state");
+      await store.save(node);
+      if (contents === undefined) fs.files.delete(`${FOLDER}/${name}`);
+      else fs.files.set(`${FOLDER}/${name}`, new TextEncoder().encode(contents));
+      assert.ok((await store.keys()).includes(node.privateKeyPEM));
+      assert.deepEqual(await store.load(), node);
+      await store.keepKeyTwice(node);
+      assert.deepEqual(await store.keys(), [node.privateKeyPEM]);
+      assert.equal(fs.text(`${FOLDER}/${name}`), node.privateKeyPEM);
+    }
+  }
+});
+
 Deno.test("Identity store: private keys can be sealed, and then are nowhere in clear", async () => {
   const cluster = await createTestCluster(), sealKey = newKey();
   const [first, second, third] = [await cluster.node("n"), await cluster.node("n"), await cluster.node("n")];
@@ -175,7 +202,7 @@ Deno.test("Identity store: private keys can be sealed, and then are nowhere in c
   const pending = await store.pendingKey();
   const keyFiles = () => [...fs.files.keys()].filter((path) => path.endsWith(".key"));
   const inClear = () => keyFiles().filter((path) => fs.text(path).includes("BEGIN PRIVATE KEY"));
-  assert.deepEqual([keyFiles().length, inClear().length], [3, 3]);
+  assert.deepEqual([keyFiles().length, inClear().length], [4, 4]);
   await store.useSealKey(sealKey);
   assert.deepEqual(inClear(), []);
   assert.deepEqual(await store.load(), second);

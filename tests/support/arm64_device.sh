@@ -2,7 +2,8 @@
 # Makes a device of another kind: an arm64 machine in qemu with a Linux kernel of its own, a disk of its own, and nothing
 # on it but busybox, the C library, Deno and this checkout (in /covey). Debian's packages qemu-system-arm and qemu-user-static
 # must be there; what the device consists of is fetched from Debian and npm into DIR/parts, and nothing is installed.
-#   arm64_device.sh make DIR     makes DIR/kernel, DIR/initrd.gz and DIR/disk.ext4; a second time without the network
+#   arm64_device.sh make DIR     makes DIR/kernel, DIR/initrd.gz and DIR/disk.ext4, and DIR/bare, which has the C library and busybox
+#                                only; a second time without the network
 set -euo pipefail
 [ "${1-}" = make ] && [ -n "${2-}" ] || { echo "usage: arm64_device.sh make DIR" >&2; exit 2; }
 mkdir -p "$2"
@@ -65,6 +66,7 @@ make_root() {
   echo 0:0 >"$dir/root/etc/covey/user"
   for part in libc6 libgcc-s1 busybox-static; do dpkg-deb -x "$dir"/parts/${part}_*.deb "$dir/root"; done
   rm -rf "$dir"/root/usr/share "$dir"/root/usr/lib/aarch64-linux-gnu/gconv
+  cp -a "$dir/root" "$dir/bare"
   tar -xzf "$dir"/parts/deno-*.tgz -C "$dir/root/usr/bin" --strip-components=1 package/deno
   cp -r "$source"/{api,transport,security,network,executors,agent,deno.json,deno.lock} "$dir/root/covey/"
   # Packages that differ by processor are what this one asks for.
@@ -84,7 +86,7 @@ INIT
 }
 
 fetch_parts
-rm -rf "$dir"/{root,initrd,kernel-package,disk.ext4}
+rm -rf "$dir"/{root,bare,initrd,kernel-package,disk.ext4}
 make_root
 make_kernel
 truncate -s "$disk_size" "$dir/disk.ext4"

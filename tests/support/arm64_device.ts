@@ -2,10 +2,11 @@
 import { ConsoleDevice } from "./console_device.ts";
 
 const NAMED = Deno.env.get("COVEY_TEST_ARM64") ?? "";
-const FOLDER = NAMED || "/tmp/arm64-device";
+/** Where `arm64_device.sh` has made what is needed. */
+export const ARM64_FOLDER = NAMED || "/tmp/arm64-device";
 
 /** Why it is not used, so that a machine without it can run the rest; empty where a missing one is a failure. */
-export const NO_ARM64 = NAMED || isThere() ? "" : `no emulated device is in ${FOLDER}`;
+export const NO_ARM64 = NAMED || isThere() ? "" : `no emulated device is in ${ARM64_FOLDER}`;
 
 /** The address at which the device, behind its NAT, finds this machine's loopback. */
 export const HOST_FROM_DEVICE = "10.0.2.2";
@@ -18,10 +19,10 @@ export class Arm64Device extends ConsoleDevice {
   /** A device with a fresh disk in `folder`, switched off. */
   static async make(folder: string): Promise<Arm64Device> {
     const disk = `${folder}/disk.ext4`;
-    await Deno.copyFile(`${FOLDER}/disk.ext4`, disk);
+    await Deno.copyFile(`${ARM64_FOLDER}/disk.ext4`, disk);
     const args = [
       ...["-M", "virt", "-cpu", "cortex-a72", "-smp", "2", "-m", "1024", "-nographic", "-no-reboot"],
-      ...["-kernel", `${FOLDER}/kernel`, "-initrd", `${FOLDER}/initrd.gz`],
+      ...["-kernel", `${ARM64_FOLDER}/kernel`, "-initrd", `${ARM64_FOLDER}/initrd.gz`],
       ...["-append", "console=ttyAMA0 quiet panic=-1", "-rtc", "base=2001-02-03"],
       ...["-drive", `file=${disk},format=raw,if=none,id=disk`, "-device", "virtio-blk-pci,drive=disk"],
       ...["-netdev", "user,id=net", "-device", "virtio-net-pci,netdev=net,romfile="],
@@ -39,18 +40,25 @@ export class Arm64Device extends ConsoleDevice {
 
 /** The file of its Deno, packed as npm has it. */
 export async function arm64Deno(folder: string): Promise<string> {
-  for await (const { name } of Deno.readDir(`${FOLDER}/parts`)) {
+  for await (const { name } of Deno.readDir(`${ARM64_FOLDER}/parts`)) {
     if (!/^deno-.*\.tgz$/.test(name)) continue;
-    const args = ["-xzf", `${FOLDER}/parts/${name}`, "-C", folder, "--strip-components=1", "package/deno"];
+    const args = [
+      "-xzf",
+      `${ARM64_FOLDER}/parts/${name}`,
+      "-C",
+      folder,
+      "--strip-components=1",
+      "package/deno",
+    ];
     const { success } = await new Deno.Command("tar", { args }).output();
     if (success) return `${folder}/deno`;
   }
-  throw new Error(`no Deno for arm64 is in ${FOLDER}/parts`);
+  throw new Error(`no Deno for arm64 is in ${ARM64_FOLDER}/parts`);
 }
 
 function isThere(): boolean {
   try {
-    return Deno.statSync(`${FOLDER}/disk.ext4`).isFile;
+    return Deno.statSync(`${ARM64_FOLDER}/disk.ext4`).isFile;
   } catch {
     return false;
   }

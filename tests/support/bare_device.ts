@@ -4,15 +4,27 @@ import { ConsoleDevice } from "./console_device.ts";
 /** A busy machine is slow, a device that does nothing never ends. */
 const LIMIT_MS = 120_000;
 
-/** What the folder's first program does: what is typed. */
+/** What the folder's first program does: starts the services, as busybox's own does, then what is typed. */
 const INIT = `#!/bin/sh
 export PATH=/bin:/sbin:/usr/bin:/usr/sbin:/usr/local/bin
+/etc/init.d/rcS
 echo the device is up
 while read -r line; do eval "$line"; done
 `;
 
+const SERVICES = `#!/bin/sh
+for script in /etc/init.d/S??*; do [ ! -x "$script" ] || "$script" start; done
+`;
+
+/** Puts into the folder of a device what it does when it boots. */
+export async function writeInit(root: string, first = ""): Promise<void> {
+  await Deno.writeTextFile(`${root}/init`, first + INIT);
+  await Deno.mkdir(`${root}/etc/init.d`);
+  await Deno.writeTextFile(`${root}/etc/init.d/rcS`, SERVICES, { mode: 0o755 });
+}
+
 /** Mounts what a device has of its own, in a mount namespace that ends with it. */
-const BOOT = `set -e
+export const BOOT = `set -e
 mount -t proc proc $1/proc
 mount --rbind /dev $1/dev
 cat /proc/sys/kernel/random/uuid >$1/boot_id
@@ -45,7 +57,7 @@ export class BareDevice extends ConsoleDevice {
       await Deno.copyFile(path, root + path);
     }
     await Deno.writeTextFile(`${root}/etc/passwd`, "root:x:0:0::/:/bin/sh\n");
-    await Deno.writeTextFile(`${root}/init`, INIT);
+    await writeInit(root);
     const args = [
       ...["--mount", "--pid", "--uts", "--fork", "--kill-child"],
       ...["/bin/sh", "-c", BOOT, "sh", root, name],

@@ -1,6 +1,6 @@
 /**
- * Hosts in network namespaces of their own, each with a real engine and an agent: the first one's is beside the manager. Only root
- * can have them, with Docker's and iproute2's programs.
+ * Hosts in network namespaces of their own, each with a real engine and an agent, which on the first ones is beside a
+ * manager. Only root can have them, with Docker's and iproute2's programs.
  */
 import { fileURLToPath } from "node:url";
 import { canMakeNetworks, PrivateNetwork } from "../chaos/private_network.ts";
@@ -42,11 +42,15 @@ function run(program: string, args: string[]): Ran {
 export class NetworkHosts {
   readonly folder: string = Deno.makeTempDirSync({ prefix: "covey-hosts-" });
   readonly network: PrivateNetwork;
+  /** Whose manager is asked. */
+  asked = 0;
   readonly #count: number;
-  readonly #programs: Deno.ChildProcess[] = [];
+  readonly #managers: number;
+  readonly #programs = new Map<number, Deno.ChildProcess>();
 
-  constructor(count: number) {
+  constructor(count: number, managers = 1) {
     this.#count = count;
+    this.#managers = managers;
     this.network = new PrivateNetwork(count);
   }
 
@@ -57,30 +61,70 @@ export class NetworkHosts {
     }
   }
 
-  /** Starts the manager and all agents, and waits until every node says that it can have networks. */
+  /** Starts all managers and agents, and waits until every node says that it can have networks. */
   async startNodes(): Promise<void> {
-    const api = `${this.folder}/api.sock`, address = `${this.network.address(0)}:2377`;
-    this.#start(0, "manager", "--advertise", address, "--listen", address, "--api", api);
+    const first = `${this.network.address(0)}:2377`;
+    this.startManager(0);
     await this.until("the manager answers", () => this.#swarm("node", "ls").code === 0);
-    const token = this.swarm("swarm", "join-token", "-q", "worker").trim();
-    await Deno.writeTextFile(`${this.folder}/token`, token);
+    for (const role of ["worker", "manager"]) {
+      const token = this.swarm("swarm", "join-token", "-q", role).trim();
+      await Deno.writeTextFile(`${this.folder}/${role}-token`, token);
+    }
     for (let host = 1; host < this.#count; host++) {
-      this.#start(host, "agent", "--join", address, "--token-file", `${this.folder}/token`);
+      const isManager = host < this.#managers;
+      const flags = [
+        "--join",
+        first,
+        "--token-file",
+        `${this.folder}/${isManager ? "manager" : "worker"}-token`,
+      ];
+      if (isManager) this.startManager(host, ...flags);
+      else this.#start(host, "agent", ...flags);
     }
     await this.until("all nodes can have networks", () => {
       // The stock client leaves out what Docker does not have.
-      const { text } = run("curl", ["-s", "--unix-socket", api, "http://docker/v1.41/nodes"]);
+      const { text } = run("curl", ["-s", "--unix-socket", this.api(0), "http://docker/v1.41/nodes"]);
       const nodes: { Description?: { OverlayRuntimes?: string[] } }[] = JSON.parse(text);
       return nodes.length === this.#count &&
-        nodes.every(({ Description }) => Description?.OverlayRuntimes?.includes("container"));
+        nodes.every(({ Description }) =>
+          ["container", "process"].every((runtime) => Description?.OverlayRuntimes?.includes(runtime))
+        );
     });
   }
 
-  /** Ends the agent of a host that has no manager; its containers stay. */
-  async stopAgent(host: number): Promise<void> {
-    const [program] = this.#programs.splice(host, 1);
-    program!.kill("SIGKILL");
-    await program!.status;
+  /** Where a host's manager is asked. */
+  api(host: number): string {
+    return `${this.folder}/api${host}.sock`;
+  }
+
+  /** The host of the manager that leads. */
+  leader(): number {
+    const listed = this.swarm("node", "ls", "--format", "{{.Hostname}} {{.ManagerStatus}}");
+    return Number(/^host(\d+) Leader$/m.exec(listed)?.[1]);
+  }
+
+  /** Kills a host's agent, or its manager with the agent beside it; its containers stay. */
+  async kill(host: number): Promise<void> {
+    const program = this.#programs.get(host)!;
+    this.#programs.delete(host);
+    program.kill("SIGKILL");
+    await program.status;
+  }
+
+  /** Starts a host's manager, the first time with what it takes to join. */
+  startManager(host: number, ...flags: string[]): void {
+    const address = `${this.network.address(host)}:2377`;
+    this.#start(
+      host,
+      "manager",
+      "--advertise",
+      address,
+      "--listen",
+      address,
+      "--api",
+      this.api(host),
+      ...flags,
+    );
   }
 
   /** Starts it again, with no word of where the managers are. */
@@ -101,6 +145,45 @@ export class NetworkHosts {
     const { code, text } = this.#swarm(...args);
     if (code !== 0) throw new Error(`Cannot docker ${args.join(" ")}: ${text}`);
     return text;
+  }
+
+  /** Has the manager do what no client of Docker's can ask for; its answer. */
+  post(path: string, body: unknown): unknown {
+    const args = ["-s", "--fail-with-body", "--unix-socket", `${this.folder}/api.sock`];
+    args.push("-H", "Content-Type: application/json", "-d", JSON.stringify(body));
+    const { code, text } = run("curl", [...args, `http://docker/v1.51${path}`]);
+    if (code !== 0) throw new Error(`Cannot post to ${path}: ${text}`);
+    return JSON.parse(text || "null");
+  }
+
+  /** The ID of a running task of a service on a host, if there is one. */
+  task(host: number, service: string): string | undefined {
+    const lines = this.swarm(
+      "service",
+      "ps",
+      service,
+      "--no-trunc",
+      "--format",
+      "{{.ID}} {{.Node}} {{.CurrentState}}",
+    );
+    return new RegExp(`^(\\S+) host${host} Running`, "m").exec(lines)?.[1];
+  }
+
+  /** What a script prints in the network of a program on a host, with that program's names. */
+  insideProgram(host: number, service: string, script: string): string {
+    const node = this.swarm("node", "ls", "-q", "--filter", `name=host${host}`).trim();
+    const name = `covey-${node}-${this.task(host, service)}`;
+    const names = `mount --bind /run/covey-names/${name} /etc/resolv.conf`;
+    return this.on(
+      host,
+      "nsenter",
+      `--net=/run/netns/${name}`,
+      "unshare",
+      "-m",
+      "sh",
+      "-c",
+      `${names}; ${script}`,
+    );
   }
 
   /** Asks a host's own engine. */
@@ -134,7 +217,8 @@ export class NetworkHosts {
 
   /** Ends the programs on the hosts, the last one first; what they made stays. */
   async stopNodes(): Promise<void> {
-    for (const program of this.#programs.splice(0).reverse()) {
+    for (const [host, program] of [...this.#programs].sort(([a], [b]) => b - a)) {
+      this.#programs.delete(host);
       program.kill("SIGTERM");
       await program.status;
     }
@@ -179,13 +263,13 @@ export class NetworkHosts {
     const services = this.#swarm("service", "ls").text, nodes = this.#swarm("node", "ls").text;
     const told = run("sh", [
       "-c",
-      `tail -n 20 ${this.folder}/*.log; cat ${this.folder}/state*/networks.json ${this.folder}/state0/agent/networks.json`,
+      `tail -n 20 ${this.folder}/*.log; cat ${this.folder}/state*/networks.json ${this.folder}/state*/agent/networks.json`,
     ]);
     return `${services}${nodes}${told.text}`;
   }
 
   #swarm(...args: string[]): Ran {
-    return run("docker", ["-H", `unix://${this.folder}/api.sock`, ...args]);
+    return run("docker", ["-H", `unix://${this.api(this.asked)}`, ...args]);
   }
 
   #engine(host: number): string {
@@ -212,7 +296,8 @@ export class NetworkHosts {
       ...flags,
     ];
     const env = { COVEY_DENO: Deno.execPath() };
-    this.#programs.push(new Deno.Command(program, { args, env, stdout: "null", stderr: "null" }).spawn());
+    const streams = { stdout: "null", stderr: "null" } as const;
+    this.#programs.set(host, new Deno.Command(program, { args, env, ...streams }).spawn());
   }
 }
 

@@ -2,6 +2,7 @@
 import type { Node } from "../../../api/node.ts";
 import { isJob, modeOf, replicas, type Service } from "../../../api/service.ts";
 import { isNodeBound, slotKey, type Task, taskName } from "../../../api/task.ts";
+import { foldedName, taskDependsOn } from "../../../api/start_order.ts";
 import { unmetConstraints } from "../../placement/constraint.ts";
 import { liveTasks } from "../../restart/restart_policy.ts";
 import { whyRefused } from "../../scheduler/mod.ts";
@@ -146,8 +147,31 @@ function explained(
     Place: name,
     ...(node && { NodeID: node.ID }),
     ...(newest && { TaskID: newest.ID }),
-    ...judgePlace(place),
+    ...withAbsent(view, judgePlace(place), newest, node, nowMs),
   };
+}
+
+/** A task that waits for a service which its node has no task of: says why that is so. */
+function withAbsent(
+  view: ReadView,
+  verdict: PlaceVerdict,
+  task: Task | undefined,
+  node: Node | undefined,
+  nowMs: number,
+): PlaceVerdict {
+  const mayStart = task?.Status.State === "ready" && task.DesiredState !== "ready" && isWanted(task);
+  if (!mayStart || node === undefined) return verdict;
+  const here = view.find("tasks", "nodeID", node.ID).filter((each) => isWanted(each));
+  const absent = taskDependsOn(task).flatMap(({ Service: name }) => {
+    const [service] = view.find("services", "name", foldedName(name));
+    if (service === undefined) return [`there is no service ${name}`];
+    if (here.some(({ ServiceID }) => ServiceID === service.ID)) return [];
+    const why = isGlobal(service)
+      ? explained(view, service, node.ID, [], node, nowMs).Reason
+      : "none of its tasks is placed there";
+    return [`${name}: ${why}`];
+  });
+  return absent.length === 0 ? verdict : { ...verdict, Reason: [verdict.Reason, ...absent].join("; ") };
 }
 
 function sorted(places: ExplainedPlace[]): Pick<Explanation, "Counts" | "Places"> {

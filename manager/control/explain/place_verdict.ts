@@ -4,6 +4,7 @@
  */
 import type { Node } from "../../../api/node.ts";
 import type { Rollout } from "../../../api/rollout.ts";
+import { taskSchedule } from "../../../api/schedule.ts";
 import { stagesOf } from "../../../api/rollout_labels.ts";
 import { isJob, type Service } from "../../../api/service.ts";
 import { isCompletedJob, isNodeBound, type Task } from "../../../api/task.ts";
@@ -103,6 +104,7 @@ function judgePresent(place: Place, task: Task): PlaceVerdict {
     return { ...away, Reason: `${away.Reason}; ${what}` };
   }
   if (State === "running") {
+    if (taskSchedule(task) !== undefined) return { Standing: "running", Reason: scheduledReason(task) };
     return { Standing: "running", Reason: `runs since ${task.RunningAt ?? task.Status.Timestamp}` };
   }
   if (compareStates(State, "assigned") < 0) {
@@ -116,6 +118,13 @@ function judgePresent(place: Place, task: Task): PlaceVerdict {
     Standing: "starting",
     Reason: `the task is ${State}${step && step !== State ? ` (${step})` : ""}`,
   };
+}
+
+/** A job that runs by the clock: when it runs, and how its last run ended. */
+function scheduledReason({ Status: { Message, Err, Runs = [] } }: Task): string {
+  const last = Runs.at(-1);
+  const how = last === undefined ? "" : `; its run of ${last.Scheduled} is ${last.State}`;
+  return `${Message}${how}${Err ? `; ${Err}` : ""}`;
 }
 
 /** A task that is tried again and again is always just starting: why the one before ended is what people ask. */

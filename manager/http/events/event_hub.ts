@@ -2,7 +2,7 @@
 import type { Clock } from "../../../api/clock.ts";
 import type { ManagerHandle } from "../lifecycle.ts";
 import type { Store } from "../../store/store.ts";
-import { type SwarmEvent, swarmEvent } from "./swarm_event.ts";
+import { type SwarmEvent, swarmEvent, useEvent } from "./swarm_event.ts";
 
 /** Events remembered for `since` (moby's number). */
 const MAX_REMEMBERED_EVENTS = 256;
@@ -14,6 +14,7 @@ export class EventHub {
   #remembered: SwarmEvent[] = [];
   #store: Store | undefined;
   #unsubscribe: (() => void) | undefined;
+  #unlisten: (() => void) | undefined;
 
   constructor(clock: Clock) {
     this.#clock = clock;
@@ -23,7 +24,9 @@ export class EventHub {
   follow(manager: ManagerHandle | undefined): void {
     if (manager?.store === this.#store) return;
     this.#unsubscribe?.();
+    this.#unlisten?.();
     this.#store = manager?.store;
+    this.#unlisten = manager?.streams.listen((usage) => this.#publish(useEvent(usage, this.#clock.now())));
     this.#unsubscribe = this.#store?.subscribe(({ changes }) => {
       for (const change of changes) {
         const event = swarmEvent(change, this.#clock.now());

@@ -5,12 +5,16 @@ import { deepEqual } from "../../../api/deep_equal.ts";
 import type { Rollout } from "../../../api/rollout.ts";
 import { stagesOf } from "../../../api/rollout_labels.ts";
 import { isGlobal, replicas, type Service } from "../../../api/service.ts";
+import type { StreamUse } from "../../../api/streams.ts";
+import { taskName } from "../../../api/task.ts";
+import type { StreamUsage } from "../../broker/mod.ts";
 import type { Change } from "../../store/store.ts";
 
 /** One event; `timeMs` is milliseconds since 1970. */
 export interface SwarmEvent {
-  Type: "node" | "service" | "network" | DependencyKind;
-  Action: "create" | "update" | "remove";
+  Type: "node" | "service" | "network" | "task" | DependencyKind;
+  /** Of a task: `exec: COMMAND`, `copy: DIRECTION PATH`, `forward: port PORT`, as Docker has it of its containers. */
+  Action: "create" | "update" | "remove" | `${StreamUse["Kind"]}: ${string}`;
   Actor: { ID: string; Attributes: Record<string, string> };
   timeMs: number;
 }
@@ -47,6 +51,18 @@ export function swarmEvent(change: Change, nowMs: number): SwarmEvent | undefine
     Action: action,
     Actor: { ID: object.ID, Attributes },
     timeMs,
+  };
+}
+
+/** The event that tells of somebody who uses a task. */
+export function useEvent({ task, by, what }: StreamUsage, nowMs: number): SwarmEvent {
+  const [kind, ...rest] = what.split(" ");
+  const Attributes = { name: taskName(task), by, service: task.ServiceID, node: task.NodeID ?? "" };
+  return {
+    Type: "task",
+    Action: `${kind as StreamUse["Kind"]}: ${rest.join(" ")}`,
+    Actor: { ID: task.ID, Attributes },
+    timeMs: nowMs,
   };
 }
 

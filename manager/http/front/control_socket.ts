@@ -9,7 +9,7 @@ import { CoveyError } from "../../../api/errors.ts";
 import { SayOnce } from "../../../api/say_once.ts";
 import { ownDescriptors } from "../../../transport/descriptors.ts";
 import { DockerError, dockerError } from "../docker_error.ts";
-import { isSwarmPath, isUploadPath } from "../engine_paths.ts";
+import { isStreamPath, isSwarmPath, isUploadPath } from "../engine_paths.ts";
 import { BodyBudget } from "./body_budget.ts";
 import { type Client, ClientTable } from "./client_table.ts";
 import { type EngineEntry, pipeToEngine } from "./engine_pipe.ts";
@@ -17,6 +17,7 @@ import { bodyAtHand, bodyPieces, MAX_BODY_BYTES, readBody } from "./request_body
 import { readHead, type RequestHead } from "./request_head.ts";
 import { ResponseWriter, writeAll } from "./response_writer.ts";
 import { SocketReader } from "./socket_reader.ts";
+import { type OpenStream, serveStream } from "./task_stream.ts";
 import { SocketRequest } from "./socket_request.ts";
 
 /** Connections open at once: each client holds one or two. */
@@ -41,6 +42,8 @@ export interface ControlSocketOptions {
   headers?: Readonly<Record<string, string>>;
   /** The local container engine, if there is one. */
   engine?: EngineEntry | undefined;
+  /** Opens streams into tasks. */
+  openStream?: OpenStream;
   /** Where a request with this path and query goes as it is, instead of to `fetch`. */
   passOn?: (target: string) => EngineEntry | undefined;
 }
@@ -148,6 +151,9 @@ async function serveConnection(client: Client, options: Serving): Promise<void> 
       const entry = entryFor(head.target, options);
       if (entry !== undefined) return await serveElsewhere(client, reader, head, entry, options);
       if (head.expectsContinue) await writeAll(connection, CONTINUE);
+      if (options.openStream && isStreamPath(head.target)) {
+        return await serveUpgrade(client, reader, head, options.openStream, options);
+      }
       if (isUploadPath(head.target)) {
         return await serveUpload(client, reader, writer, head, options);
       }
@@ -177,6 +183,26 @@ async function serveRequest(
   } finally {
     buffer?.release();
   }
+}
+
+/** A request that becomes a stream; the connection ends with it. */
+async function serveUpgrade(
+  client: Client,
+  reader: SocketReader,
+  head: RequestHead,
+  open: OpenStream,
+  { bodies, table }: Serving,
+): Promise<void> {
+  const buffer = bodies.buffer(MAX_BODY_BYTES, () => client.close());
+  let body: Uint8Array;
+  try {
+    body = await readBody(reader, head, buffer);
+  } finally {
+    buffer.release();
+  }
+  client.works();
+  if (await table.whilePiped(() => serveStream(client, reader, head, body, open))) return;
+  throw new DockerError(503, "unavailable", "Cannot open a stream: too many connections are open");
 }
 
 /** Who takes a request byte by byte. */

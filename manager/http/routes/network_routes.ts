@@ -4,14 +4,17 @@ import type { ContentfulStatusCode } from "@hono/hono/utils/http-status";
 import { CoveyError } from "../../../api/errors.ts";
 import { stringifyExact } from "../../../api/exact_json.ts";
 import { OVERLAY_DRIVER } from "../../../api/network.ts";
-import { PREDEFINED_NETWORKS, predefinedNetwork } from "../../../api/predefined_network.ts";
-import { isObject, networkMissing } from "../../../api/validate/mod.ts";
+import { PREDEFINED_NETWORKS, predefinedNetwork, TAKEN_NAMES } from "../../../api/predefined_network.ts";
+import { fieldNames, fieldsOfBody, isObject, networkMissing } from "../../../api/validate/mod.ts";
 import { parseFilters } from "../../control/filters.ts";
 import { NETWORK_FILTERS, networkMatches } from "../../control/network_filters.ts";
 import { type ControlApp, type ControlContext, readJSON, type RequestEnv, sendJSON } from "../context.ts";
 import { DockerError } from "../docker_error.ts";
 import { SWARM_NETWORKS } from "../engine_paths.ts";
 import { PREDEFINED_LABELS, predefinedView } from "../views/network_view.ts";
+
+/** What of a network to be made says whose it is. */
+const DECIDING = fieldNames(["Name", "Driver", "Scope", "ConfigOnly"]);
 
 type Answer = { status: number; json: unknown };
 
@@ -95,10 +98,10 @@ class BothSides {
 
   /** True if `body` asks for a network of the swarm rather than one of this node. */
   isOurs(body: unknown): boolean {
-    const { Driver, Scope, ConfigOnly } = isObject(body) ? body : {};
-    const isLocal = this.context.lifecycle.manager === undefined || ConfigOnly === true;
+    const fields = fieldsOfBody(body, DECIDING);
+    const isLocal = this.context.lifecycle.manager === undefined || fields.get("ConfigOnly") === true;
     return this.context.engine === undefined ||
-      (!isLocal && (Driver === OVERLAY_DRIVER || Scope === "swarm"));
+      (!isLocal && (fields.get("Driver") === OVERLAY_DRIVER || fields.get("Scope") === "swarm"));
   }
 
   /** The swarm's answer, from its leader; undefined on a node that is no manager. */
@@ -135,9 +138,10 @@ class BothSides {
 
   /** Throws Docker's refusal of a network of the engine that has the name of one of the swarm. */
   async requireFreeName(c: Context<RequestEnv>, body: unknown): Promise<void> {
-    const name = isObject(body) && typeof body.Name === "string" ? body.Name : "";
-    const ours = name === "" ? undefined : await this.#ours(c, name);
-    if (ours?.Name !== name) return;
+    const name = fieldsOfBody(body, DECIDING).get("Name");
+    if (typeof name !== "string" || name === "") return;
+    const isTaken = this.context.lifecycle.manager !== undefined && TAKEN_NAMES.includes(name);
+    if (!isTaken && (await this.#ours(c, name))?.Name !== name) return;
     throw new DockerError(409, "already_exists", `network with name ${name} already exists`);
   }
 

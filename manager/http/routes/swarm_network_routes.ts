@@ -3,10 +3,10 @@
  * of what the engine beside says, on whatever manager it is asked for.
  */
 import type { Network } from "../../../api/network.ts";
-import { PREDEFINED_NETWORKS } from "../../../api/predefined_network.ts";
+import { PREDEFINED_NETWORKS, TAKEN_NAMES } from "../../../api/predefined_network.ts";
 import { CoveyError } from "../../../api/errors.ts";
 import { parseGoDuration, toMs } from "../../../api/duration.ts";
-import { isObject, parseNetworkSpec } from "../../../api/validate/mod.ts";
+import { fieldNames, fieldsOfBody, parseNetworkSpec } from "../../../api/validate/mod.ts";
 import { presentNetworks } from "../../cluster/networks.ts";
 import { type Filters, parseFilters } from "../../control/filters.ts";
 import { NETWORK_FILTERS, networkMatches } from "../../control/network_filters.ts";
@@ -28,9 +28,10 @@ import { networkView } from "../views/network_view.ts";
 /** Docker's filters of what is to be removed. */
 const PRUNE_FILTERS = ["label", "label!", "until"];
 
-/** Names that no network of the swarm may have, and those of them that Docker has as networks of its own. */
+/** Names that no network of the swarm may have. */
 const RESERVED_NAMES = [...PREDEFINED_NETWORKS.map(({ Name }) => Name), "default"];
-const TAKEN_NAMES = ["bridge", "host"];
+/** In which scope. */
+const DECIDING = fieldNames(["Scope"]);
 
 /** Adds the routes. */
 export function swarmNetworkRoutes(app: ControlApp, context: ControlContext): void {
@@ -52,8 +53,8 @@ export function swarmNetworkRoutes(app: ControlApp, context: ControlContext): vo
   app.post(`${SWARM_NETWORKS}/create`, async (c) => {
     const body = await readJSON(c);
     const { store } = requireManager(context);
-    const isLocal = isObject(body) && body.Scope === "local";
-    const spec = parseNetworkSpec(isLocal ? { ...body, Scope: "swarm" } : body);
+    const isLocal = fieldsOfBody(body, DECIDING).get("Scope") === "local";
+    const spec = parseNetworkSpec(isLocal ? withoutScope(body as object) : body);
     if (isLocal) {
       const message = "cannot downgrade network scope for overlay networks";
       throw new DockerError(403, "permission_denied", message);
@@ -86,6 +87,10 @@ export function swarmNetworkRoutes(app: ControlApp, context: ControlContext): vo
     await removeNetwork(manager.store, context.clock, ID);
     return c.body(null, 204);
   });
+}
+
+function withoutScope(body: object): object {
+  return Object.fromEntries(Object.entries(body).filter(([key]) => key.toLowerCase() !== "scope"));
 }
 
 /** The `until` filter in milliseconds since 1970: seconds, a date, or how long ago. Throws `invalid_argument`. */

@@ -17,6 +17,7 @@ function statusView(status: TaskStatus): Record<string, unknown> {
     Err: status.Err || undefined,
     ContainerStatus: status.ContainerStatus,
     PortStatus: status.PortStatus ?? {},
+    Runs: status.Runs,
   };
 }
 

@@ -1,4 +1,5 @@
 /** One manager (store and dispatcher) and one device, in virtual time. */
+import { noStreams } from "../../support/no_streams.ts";
 import type { CoveyError } from "../../../api/errors.ts";
 import { CoveyError as Failure } from "../../../api/errors.ts";
 import type { TaskState } from "../../../api/task_state.ts";
@@ -63,6 +64,10 @@ export class Cluster {
   keys: string[] = [];
   /** What the device says of itself where a swap is judged; undefined: nothing stands against it. */
   facts: Partial<DeviceFacts> | undefined;
+  /** What the agent and the manager speak, where they do not speak the same. */
+  protocols: { agent?: number; manager?: number } = {};
+  /** Whether the device's clock can be gone by. */
+  knowsTime = true;
   agent!: Agent;
   state!: LocalState;
 
@@ -74,7 +79,7 @@ export class Cluster {
   }
 
   async startManager(): Promise<void> {
-    this.dispatcher = (await testDispatcher(this.store, this.clock)).dispatcher;
+    this.dispatcher = (await testDispatcher(this.store, this.clock, this.protocols.manager)).dispatcher;
     this.reachable = true;
   }
 
@@ -99,7 +104,9 @@ export class Cluster {
       managers: ["10.0.0.1:2377"],
       facts: FACTS,
       deviceFacts: () => Promise.resolve(deviceFacts(this.clock.now(), this.facts)),
+      knowsTime: () => this.knowsTime,
       bootID,
+      ...(this.protocols.agent !== undefined && { protocol: this.protocols.agent }),
       onState: (state, error) => this.states.push({ state, error }),
     });
     this.agent.start();
@@ -162,6 +169,7 @@ export class Cluster {
     return {
       closed: connection.closed,
       close: () => connection.close(),
+      duplex: noStreams,
       async call<T>(method: string, request: unknown, more: CallOptions = {}) {
         await travel(more);
         return await connection.call<T>(method, request, more);

@@ -41,8 +41,8 @@ export class RealManager {
     this.token = store.all("clusters")[0]!.RootCA.JoinTokens.Worker;
   }
 
-  /** `advertise` is where it says that it is, as one behind a port forwarding cannot know better. */
-  static async start(advertise?: string): Promise<RealManager> {
+  /** `advertise` is where it says that it is, as one behind a port forwarding cannot know better; `protocol` what it speaks. */
+  static async start(advertise?: string, protocol?: number): Promise<RealManager> {
     const { store } = testStore({ clock: systemClock });
     const cluster = await newCluster("cluster", {}, CONTEXT);
     await store.update((tx) => {
@@ -53,7 +53,13 @@ export class RealManager {
     const identity = await issueOwnIdentity(cluster, "manager", await createPrivateKeyPEM(), CONTEXT);
     let address = "";
     const managers = () => [{ NodeID: "manager", Addr: advertise ?? address, Weight: 10 }];
-    const dispatcher = new Dispatcher({ store, ...CONTEXT, managers, rootCA: () => CACert });
+    const dispatcher = new Dispatcher({
+      store,
+      ...CONTEXT,
+      managers,
+      rootCA: () => CACert,
+      ...(protocol !== undefined && { protocol }),
+    });
     await dispatcher.start();
     const router = createRouter();
     for (

@@ -74,7 +74,7 @@ const SERVICE_NOTES: Notes = {
 const SWARM_READERS: Readers = {
   "Orchestration.TaskHistoryRetentionLimit": ["manager/cleaner/task_reaper.ts"],
   "Raft": ["manager/server/raft_settings.ts"],
-  "Dispatcher.HeartbeatPeriod": ["manager/dispatcher/dispatcher.ts"],
+  "Dispatcher.HeartbeatPeriod": ["manager/dispatcher/heartbeat_period.ts"],
   "CAConfig.NodeCertExpiry": ["manager/ca/store_backend.ts"],
   "CAConfig.ForceRotate": ["manager/control/cluster.ts"],
   "TaskDefaults.LogDriver": ["manager/task/task.ts", "TaskDefaults.LogDriver"],

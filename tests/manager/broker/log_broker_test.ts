@@ -42,7 +42,7 @@ class Agent {
   }
 
   get asks(): LogAsk[] {
-    return this.session.last.Asks ?? [];
+    return (this.session.last.Asks ?? []).filter(({ Kind }) => Kind === "logs") as LogAsk[];
   }
 
   /** Sends a push of the next number, to the first ask unless it says otherwise. */

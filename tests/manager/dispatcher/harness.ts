@@ -65,7 +65,7 @@ const META = {
 };
 
 /** A started dispatcher whose managers and root can be changed. */
-export async function testDispatcher(store: Store, clock: FakeClock) {
+export async function testDispatcher(store: Store, clock: FakeClock, protocol?: number) {
   const shown = {
     managers: [{ NodeID: "m1", Addr: "10.0.0.1:2377", Weight: 10 }] as WeightedPeer[],
     root: "ROOT",
@@ -76,6 +76,7 @@ export async function testDispatcher(store: Store, clock: FakeClock) {
     random: seededRandom(),
     managers: () => shown.managers,
     rootCA: () => shown.root,
+    ...(protocol !== undefined && { protocol }),
   });
   dispatcher.start();
   await settle();
@@ -126,6 +127,12 @@ export class DirectConnection {
     } finally {
       release();
     }
+  }
+
+  // deno-lint-ignore require-yield -- no test opens streams over it
+  async *duplex<T>(method: string): AsyncGenerator<T> {
+    this.#check(method);
+    await Promise.reject(new CoveyError("unimplemented", `Cannot open ${method}`));
   }
 
   close(): void {

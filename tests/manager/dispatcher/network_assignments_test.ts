@@ -1,160 +1,12 @@
 /** What nodes are told of networks: only of those that they are in, in order, and at the cost of what changed. */
 import assert from "node:assert/strict";
 import fc from "fast-check";
-import { ASSIGNMENT_KINDS, type AssignmentChange } from "../../../api/dispatcher.ts";
-import { hasCode } from "../../../api/errors.ts";
-import type { Network } from "../../../api/network.ts";
-import { type AssignedService, networkServiceID, peerID } from "../../../api/network_assignment.ts";
-import type { Node } from "../../../api/node.ts";
-import type { Service } from "../../../api/service.ts";
+import { ASSIGNMENT_KINDS } from "../../../api/dispatcher.ts";
 import type { TaskState } from "../../../api/task_state.ts";
 import type { Task } from "../../../api/task.ts";
-import { isTerminal } from "../../../api/task_state.ts";
-import type { Store, WriteTransaction } from "../../../manager/store/store.ts";
-import { AssignmentHub } from "../../../manager/dispatcher/assignment_hub.ts";
-import { FakeClock, settle } from "../../support/fake_clock.ts";
-import { testStore } from "../../support/store.ts";
-import { testNode, testTask } from "./harness.ts";
-
-/** Most tests are about who is where, not about who serves. */
-const KINDS = ASSIGNMENT_KINDS.filter((kind) => kind !== "network_service");
-
-function network(ID: string, VNI: number, over: Partial<Network> = {}): Network {
-  return {
-    ID,
-    Version: { Index: 0 },
-    CreatedAt: "",
-    UpdatedAt: "",
-    Spec: { Name: `the ${ID}`, Labels: {} },
-    VNI,
-    Subnets: [{ Subnet: `10.${VNI}.0.0/24`, Gateway: `10.${VNI}.0.1` }],
-    ...over,
-  };
-}
-
-function node(ID: string, last: number, networks: string[] = []): Node {
-  const Attachments = networks.map((NetworkID) => ({
-    NetworkID,
-    Addresses: [`10.${NetworkID.slice(3)}.0.${last + 200}/24`],
-  }));
-  return {
-    ...testNode(ID),
-    Status: { State: "ready", Addr: `192.0.2.${last}` },
-    ...(networks.length > 0 && { Attachments }),
-  };
-}
-
-function task(
-  ID: string,
-  NodeID: string,
-  last: number,
-  networks: string[],
-  change: Partial<Task> = {},
-): Task {
-  const NetworkAttachments = networks.map((NetworkID) => ({
-    NetworkID,
-    Addresses: [`10.${NetworkID.slice(3)}.0.${last}/24`],
-  }));
-  return testTask(ID, NodeID, { NetworkAttachments, ...change });
-}
-
-/** The agent of a node, as far as it keeps what it is told. */
-class Told {
-  readonly log: string[] = [];
-  readonly networks = new Map<string, unknown>();
-  readonly peers = new Map<string, { NetworkID: string; DataPathAddr: string; Addresses: string[] }>();
-  readonly services = new Map<string, AssignedService>();
-  readonly tasks = new Map<string, Task>();
-
-  take(changes: readonly AssignmentChange[]): void {
-    for (const change of changes) {
-      const id = change.Action === "remove"
-        ? change.ID
-        : change.Kind === "network"
-        ? change.Network.ID
-        : change.Kind === "network_peer"
-        ? peerID(change.Peer)
-        : change.Kind === "task"
-        ? change.Task.ID
-        : change.Kind === "network_service"
-        ? networkServiceID(change.Service)
-        : change.Payload.ID;
-      this.log.push(`${change.Action} ${change.Kind} ${id}`);
-      this.#apply(change);
-    }
-  }
-
-  #apply(change: AssignmentChange): void {
-    if (change.Action === "remove") {
-      if (change.Kind === "task") this.tasks.delete(change.ID);
-      if (change.Kind === "network_peer") assert.ok(this.peers.delete(change.ID), `${change.ID} is no peer`);
-      if (change.Kind === "network_service") {
-        assert.ok(this.services.delete(change.ID), `${change.ID} is no service`);
-      }
-      if (change.Kind !== "network") return;
-      for (const [id, { NetworkID }] of this.services) if (NetworkID === change.ID) this.services.delete(id);
-      assert.ok(this.networks.delete(change.ID), `${change.ID} is no network here`);
-      for (const [id, { NetworkID }] of this.peers) if (NetworkID === change.ID) this.peers.delete(id);
-    } else if (change.Kind === "task") {
-      // One that has ended needs nothing any more.
-      const needed = isTerminal(change.Task.Status.State) ? [] : change.Task.NetworkAttachments ?? [];
-      for (const { NetworkID } of needed) {
-        assert.ok(this.networks.has(NetworkID), `task ${change.Task.ID} came before ${NetworkID}`);
-      }
-      this.tasks.set(change.Task.ID, change.Task);
-    } else if (change.Kind === "network") this.networks.set(change.Network.ID, change.Network);
-    else if (change.Kind === "network_peer") {
-      assert.ok(this.networks.has(change.Peer.NetworkID), `${peerID(change.Peer)} came before its network`);
-      this.peers.set(peerID(change.Peer), change.Peer);
-    } else if (change.Kind === "network_service") {
-      assert.ok(this.networks.has(change.Service.NetworkID), "a service came before its network");
-      this.services.set(networkServiceID(change.Service), change.Service);
-    }
-  }
-}
-
-/** A hub that follows a store, and the agents of some nodes. */
-class Hub {
-  readonly clock = new FakeClock();
-  readonly store: Store;
-  readonly hub: AssignmentHub;
-  readonly agents = new Map<string, Told>();
-  #open: { end(): void; done: Promise<void> }[] = [];
-  readonly #unsubscribe: () => void;
-
-  constructor() {
-    this.store = testStore({ clock: this.clock }).store;
-    this.hub = new AssignmentHub(this.store, this.clock);
-    this.hub.start();
-    this.#unsubscribe = this.store.subscribe((commit) => this.hub.apply(commit));
-  }
-
-  agent(nodeID: string, kinds: readonly string[] = KINDS): Told {
-    const told = new Told(), stream = this.hub.open(nodeID, kinds);
-    this.agents.set(nodeID, told);
-    const done = (async () => {
-      try {
-        for await (const { Changes } of stream.messages()) told.take(Changes);
-      } catch (error) {
-        if (!hasCode(error, "aborted")) throw error;
-      }
-    })();
-    this.#open.push({ end: () => stream.end(), done });
-    return told;
-  }
-
-  /** Has all that waits sent. */
-  async sent(): Promise<void> {
-    await settle();
-    await this.clock.advance(1000);
-  }
-
-  async [Symbol.asyncDispose](): Promise<void> {
-    this.#unsubscribe();
-    for (const { end } of this.#open) end();
-    await Promise.all(this.#open.map(({ done }) => done));
-  }
-}
+import type { WriteTransaction } from "../../../manager/store/store.ts";
+import { testTask } from "./harness.ts";
+import { Hub, network, node, service, task, type Told } from "./network_hub.ts";
 
 Deno.test("Network assignments: a network comes before its peers and they before the first task, and goes behind the last", async () => {
   await using hub = new Hub();
@@ -251,6 +103,13 @@ Deno.test("Network assignments: a node that moves, or is given its address later
   });
   await hub.sent();
   assert.deepEqual([n1.peers.get("net1/n2")!.DataPathAddr, n3.log], ["192.0.2.99", []]);
+  await store.update((tx) => {
+    const known = tx.get("nodes", "n2")!;
+    tx.update("nodes", { ...known, Spec: { ...known.Spec, Labels: { site: "attic" } } });
+  });
+  await hub.sent();
+  assert.deepEqual([n1.peers.get("net1/n2")!.Site, n3.log], ["attic", []]);
+  assert.equal((n2.networks.get("net1") as { Site?: string }).Site, "attic");
   await store.update((tx) => tx.delete("nodes", "n2"));
   await store.update((tx) => tx.delete("tasks", "b"));
   await hub.sent();
@@ -277,64 +136,6 @@ Deno.test("Network assignments: who left while nobody here needed the network is
   await hub.sent();
   assert.deepEqual([[...told.networks.keys()], [...told.peers.keys()]], [["net1"], []]);
 });
-
-Deno.test("Network assignments: 1,000 services with 5,000 tasks on 50 nodes: each node is told of what it runs, a change touches those concerned", async () => {
-  await using hub = new Hub();
-  const { store } = hub, SERVICES = 1000, NODES = 50, COPIES = 5;
-  const nodesOf = (service: number) =>
-    Array.from({ length: COPIES }, (_, copy) => (service * 7 + copy * 11) % NODES);
-  const id = (service: number) => `net${service}`;
-  const at = (service: number, copy: number) => `10.${service >> 8}.${service & 255}.${copy + 2}/24`;
-  const place = (service: number, copy: number, name: string) =>
-    testTask(name, `n${nodesOf(service)[copy]}`, {
-      NetworkAttachments: [{ NetworkID: id(service), Addresses: [at(service, copy)] }],
-    });
-  await store.update((tx) => {
-    for (let each = 0; each < NODES; each++) tx.create("nodes", node(`n${each}`, each + 1));
-  });
-  await store.batch(Array.from({ length: SERVICES }, (_, each) => each), (tx, service) => {
-    tx.create("networks", network(id(service), 4096 + service));
-    for (let copy = 0; copy < COPIES; copy++) tx.create("tasks", place(service, copy, `t${service}.${copy}`));
-  });
-  for (let each = 0; each < NODES; each++) hub.agent(`n${each}`);
-  await hub.sent();
-  for (const [name, told] of hub.agents) {
-    const here = Array.from({ length: SERVICES }, (_, each) => each)
-      .filter((service) => nodesOf(service).some((each) => `n${each}` === name));
-    assert.equal(told.networks.size, new Set(here).size);
-    assert.equal(told.peers.size, here.length * (COPIES - 1));
-    told.log.length = 0;
-  }
-  await store.update((tx) => {
-    tx.delete("tasks", "t42.0");
-    tx.create("tasks", place(42, 0, "t42.0b"));
-  });
-  await hub.sent();
-  const touched = [...hub.agents].filter(([, { log }]) => log.length > 0).map(([name]) => name).sort();
-  assert.deepEqual(touched, nodesOf(42).map((each) => `n${each}`).sort());
-  const peer = `update network_peer net42/n${nodesOf(42)[0]}`;
-  for (const other of nodesOf(42).slice(1)) assert.deepEqual(hub.agents.get(`n${other}`)!.log, [peer]);
-});
-
-/** The service of all tasks, with an address in some networks. */
-function service(networks: string[]): Service {
-  const { ID: _, ...meta } = network("", 0);
-  const VirtualIPs = networks.map((NetworkID) => ({ NetworkID, Addr: `10.${NetworkID.slice(3)}.0.250/24` }));
-  return {
-    ID: "service",
-    Version: meta.Version,
-    CreatedAt: "",
-    UpdatedAt: "",
-    Spec: {
-      Name: "web",
-      Labels: {},
-      TaskTemplate: { ProcessSpec: { Command: "sleep" }, ForceUpdate: 0, Runtime: "process" },
-      Mode: { Replicated: { Replicas: 1 } },
-    },
-    SpecVersion: { Index: 1 },
-    ...(networks.length > 0 && { Endpoint: { Spec: {}, VirtualIPs } }),
-  };
-}
 
 Deno.test("Network assignments: the nodes of a network are told who serves there, and that it stops before its task is", async () => {
   await using hub = new Hub();
@@ -372,11 +173,48 @@ Deno.test("Network assignments: the nodes of a network are told who serves there
   assert.equal(n2.services.size, 0);
 });
 
+Deno.test("Network assignments: nobody is sent to what a node that is down has, and again once it is back", async () => {
+  await using hub = new Hub();
+  await hub.store.update((tx) => {
+    tx.create("networks", network("net1", 1));
+    for (const id of [1, 2]) tx.create("nodes", node(`n${id}`, id));
+    tx.create("services", service(["net1"]));
+    tx.create(
+      "tasks",
+      task("a", "n1", 10, ["net1"], {
+        Status: { Timestamp: "", State: "running", Message: "" },
+      }),
+    );
+    tx.create(
+      "tasks",
+      task("b", "n2", 11, ["net1"], {
+        Status: { Timestamp: "", State: "running", Message: "" },
+      }),
+    );
+  });
+  const told = hub.agent("n1", ASSIGNMENT_KINDS);
+  const serving = () => told.services.get("net1/service")!.Backends.map(({ TaskID }) => TaskID);
+  await hub.sent();
+  assert.deepEqual(serving(), ["a", "b"]);
+  for (
+    const [State, expected] of [["down", ["a"]], ["ready", ["a", "b"]], ["unknown", ["a", "b"]]] as const
+  ) {
+    told.log.length = 0;
+    await hub.store.update((tx) => {
+      tx.update("nodes", { ...tx.get("nodes", "n2")!, Status: { State, Addr: "192.0.2.2" } });
+    });
+    await hub.sent();
+    assert.deepEqual(serving(), expected, State);
+    assert.deepEqual(told.log, State === "unknown" ? [] : ["update network_service net1/service"]);
+  }
+});
+
 type Step =
   | { what: "task"; id: number; node: number; nets: string[] }
   | { what: "end"; id: number }
   | { what: "run"; id: number; stops: boolean }
   | { what: "service"; nets: string[] }
+  | { what: "state"; node: number; isDown: boolean }
   | { what: "node"; node: number; nets: string[] };
 
 function play(tx: WriteTransaction, step: Step): void {
@@ -384,6 +222,13 @@ function play(tx: WriteTransaction, step: Step): void {
     const { Attachments: _, ...rest } = tx.get("nodes", `n${step.node}`)!;
     const { Attachments } = node(`n${step.node}`, step.node + 1, step.nets);
     return tx.update("nodes", { ...rest, ...(Attachments && { Attachments }) });
+  }
+  if (step.what === "state") {
+    const known = tx.get("nodes", `n${step.node}`)!;
+    return tx.update("nodes", {
+      ...known,
+      Status: { ...known.Status, State: step.isDown ? "down" : "ready" },
+    });
   }
   if (step.what === "service") {
     const known = tx.get("services", "service"), next = service(step.nets);
@@ -412,6 +257,7 @@ Deno.test("Network assignments: after any history every agent knows what a new o
     fc.record({ what: fc.constant("end" as const), id }),
     fc.record({ what: fc.constant("run" as const), id, stops: fc.boolean() }),
     fc.record({ what: fc.constant("service" as const), nets }),
+    fc.record({ what: fc.constant("state" as const), node: at, isDown: fc.boolean() }),
     fc.record({ what: fc.constant("node" as const), node: at, nets }),
   );
   const history = fc.array(fc.array(step, { minLength: 1, maxLength: 6 }), { maxLength: 8 });

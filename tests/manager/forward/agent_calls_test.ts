@@ -162,11 +162,13 @@ Deno.test("Agents and managers: every call says who may make it, on every manage
       "ca.getRootCACertificate unary anyone",
       "ca.issueNodeCertificate unary anyone",
       "control.request server_stream manager",
+      "control.stream duplex manager",
       "dispatcher.assignments server_stream node",
       "dispatcher.heartbeat unary node",
       "dispatcher.publishLogs unary node",
       "dispatcher.renewSeals unary node",
       "dispatcher.session server_stream node",
+      "dispatcher.stream duplex node",
       "dispatcher.updateTaskStatus unary node",
     ]);
     assert.deepEqual(m2!.router.methods(), m1!.router.methods());

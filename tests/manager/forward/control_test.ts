@@ -113,7 +113,12 @@ Deno.test("Control API: the leader asks for the right itself, whatever the follo
     const { Status } = await ask({ Name: "x", Rights: [] }) as { Status: number };
     assert.equal(Status, 403);
     assert.equal((await ask({ Name: "x", Rights: ["view"] }) as { Status: number }).Status, 200);
-    for (const wrong of [null, {}, { Name: "x" }, { Name: 5, Rights: [] }, { Name: "x", Rights: ["all"] }]) {
+    for (
+      const wrong of [undefined, null, {}, { Name: "x" }, { Name: 5, Rights: [] }, {
+        Name: "x",
+        Rights: ["all"],
+      }]
+    ) {
       await assert.rejects(ask(wrong), { code: "invalid_argument" });
     }
   });
@@ -271,7 +276,13 @@ Deno.test("Control API: bodies are bounded one by one and together", async () =>
 
 Deno.test("Control API: only managers hand requests on, in nobody else's name", async () => {
   await withQuorum(async ({ dial }) => {
-    const request = { Method: "GET", Path: "/swarm", Headers: [], Body: new Uint8Array() };
+    const request = {
+      Method: "GET",
+      Path: "/swarm",
+      Headers: [],
+      Body: new Uint8Array(),
+      Caller: ADMINISTRATOR,
+    };
     const ask = async (
       identity: ReturnType<typeof identityOf> | undefined,
       forwardedFor?: ReturnType<typeof identityOf>,

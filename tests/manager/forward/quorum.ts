@@ -2,7 +2,8 @@
 import type { Clock } from "../../../api/clock.ts";
 import { CAServer } from "../../../manager/ca/mod.ts";
 import { StoreCABackend } from "../../../manager/ca/store_backend.ts";
-import { LogBroker } from "../../../manager/broker/mod.ts";
+import { LogBroker, StreamBroker } from "../../../manager/broker/mod.ts";
+import { openTaskStream } from "../../../manager/control/streams.ts";
 import { Dispatcher } from "../../../manager/dispatcher/mod.ts";
 import { type ControlAPI, controlAPI } from "../../../manager/http/mod.ts";
 import type { ManagerHandle, NodeLifecycle } from "../../../manager/http/lifecycle.ts";
@@ -98,6 +99,7 @@ async function testManager(
     clock,
     dialer: network.dialer({ host: id, identity: () => identity, clock }),
     answer: (request, caller) => api.answer(request, caller),
+    openTaskStream: (...what) => openTaskStream({ view: store, streams }, ...what),
   });
   const dispatcher = new Dispatcher({
     store,
@@ -107,6 +109,7 @@ async function testManager(
       group.members.map(({ nodeID, address }) => ({ NodeID: nodeID, Addr: address, Weight: 10 })),
     rootCA: () => "ROOT",
   });
+  const streams = new StreamBroker({ asks: dispatcher.asks, clock, random: testRandom });
   const handle: ManagerHandle = {
     store,
     consensus,
@@ -114,6 +117,8 @@ async function testManager(
     advertiseAddr: address,
     forward: (request, here) => routing.forward(request, here),
     metrics: (nodeID) => dispatcher.metrics(nodeID),
+    streams,
+    openStream: (...what) => routing.openStream(...what),
     logs: new LogBroker({ store, asks: dispatcher.asks, clock, random: testRandom }),
   };
   const api = controlAPI({ lifecycle: activeNode(handle), clock, random: testRandom, version: "0.1.0" });

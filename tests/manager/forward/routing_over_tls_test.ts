@@ -1,3 +1,4 @@
+import { noStreams } from "../../support/no_streams.ts";
 import { ADMINISTRATOR } from "../../../manager/control/caller.ts";
 import assert from "node:assert/strict";
 import { systemClock } from "../../../api/clock.ts";
@@ -29,6 +30,7 @@ Deno.test("Routing over TLS: a follower hands requests to the leader, both prove
         clock: systemClock,
         dialer: tlsDialer({ identity, verifyPeer, clock: systemClock }),
         answer: async (request) => new Response(`${request.method} ${request.url} ${await request.text()}`),
+        openTaskStream: noStreams,
       }),
     };
   };

@@ -1,3 +1,4 @@
+import { noStreams } from "../../support/no_streams.ts";
 import { ADMINISTRATOR } from "../../../manager/control/caller.ts";
 import assert from "node:assert/strict";
 import { Routing } from "../../../manager/forward/mod.ts";
@@ -25,6 +26,7 @@ async function withFollower(
       clock,
       dialer: network.dialer({ host: nodeID, identity: () => identityOf(nodeID, "swarm-manager"), clock }),
       answer,
+      openTaskStream: noStreams,
     })
   );
   const listener = await network.listen({

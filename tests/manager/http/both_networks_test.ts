@@ -153,3 +153,43 @@ Deno.test("Both networks: a number that cannot be kept exactly is passed on digi
     assert.deepEqual([status, /Scope/.test(json.message)], [400, true], json.message);
   });
 });
+
+Deno.test("Both networks: whose a network is to be is read in any case, and Docker's own names are taken for both", async () => {
+  await withEngine(async ({ call, asked, store }) => {
+    const folded = { Name: "mesh", driver: "overlay", IPAM: { Driver: "DEFAULT" } };
+    const { status, json } = await call("POST", "/networks/create", folded);
+    assert.deepEqual([status, store().get("networks", json.Id)?.Spec.Name], [201, "mesh"]);
+    const local = await call("POST", "/networks/create", {
+      Name: "other",
+      driver: "overlay",
+      scope: "local",
+    });
+    assert.equal(local.status, 403);
+    const taken = await call("POST", "/networks/create", { name: "mesh", driver: "bridge" });
+    assert.deepEqual([taken.status, taken.json.message], [409, "network with name mesh already exists"]);
+    for (const Name of ["host", "bridge"]) {
+      const refused = await call("POST", "/networks/create", { Name, Driver: "bridge" });
+      assert.deepEqual([refused.status, refused.json.message], [
+        409,
+        `network with name ${Name} already exists`,
+      ]);
+    }
+    assert.ok(!asked.some((each) => each.includes("/create")), "the engine is asked for none of them");
+  });
+});
+
+Deno.test("Both networks: an engine that takes its time over a change is waited for", async () => {
+  await withEngine(async ({ call, asked }) => {
+    const { timeout } = AbortSignal;
+    AbortSignal.timeout = () => AbortSignal.abort();
+    try {
+      const list = await call("GET", "/networks");
+      assert.deepEqual(list.json, [], "what is only looked at does without the engine");
+      const made = await call("POST", "/networks/create", { Name: "slow", Driver: "bridge" });
+      assert.deepEqual([made.status, made.json.Id], [201, LOCAL.Id]);
+      assert.deepEqual(asked, ['POST /networks/create {"Name":"slow","Driver":"bridge"}']);
+    } finally {
+      AbortSignal.timeout = timeout;
+    }
+  });
+});

@@ -10,7 +10,7 @@ import type { Task } from "../../../api/task.ts";
 import type { Random } from "../../../api/random.ts";
 import { NO_LEADER, WRONG_UNLOCK_KEY } from "../../../api/docker_texts.ts";
 import { ADMINISTRATOR } from "../../../manager/control/caller.ts";
-import { LogBroker } from "../../../manager/broker/mod.ts";
+import { LogBroker, StreamBroker } from "../../../manager/broker/mod.ts";
 import { AskTable } from "../../../manager/dispatcher/mod.ts";
 import { type ControlAPI, controlAPI } from "../../../manager/http/mod.ts";
 import type { ManagerHandle, NodeLifecycle } from "../../../manager/http/lifecycle.ts";
@@ -88,6 +88,8 @@ export class FakeNode implements NodeLifecycle {
       advertiseAddr: "127.0.0.1:2377",
       forward: () => Promise.reject(new CoveyError("unavailable", NO_LEADER)),
       metrics: (nodeID) => this.metrics.get(nodeID),
+      streams: new StreamBroker({ asks: noSessions(), clock: this.#clock, random: testRandom }),
+      openStream: () => Promise.reject(new CoveyError("unavailable", NO_LEADER)),
       logs: new LogBroker({ store, asks: noSessions(), clock: this.#clock, random: testRandom }),
     };
     await this.onInit();

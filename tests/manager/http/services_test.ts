@@ -51,6 +51,32 @@ Deno.test("Services: an update keeps the previous spec, bumps the spec's version
   });
 });
 
+Deno.test("Services: what components write beside a spec puts no update of it out of sequence", async () => {
+  const { call, store } = await testAPI(new FakeClock());
+  const { json: { ID } } = await call("POST", "/services/create", serviceBody("web"));
+  const first = (await call("GET", "/services/web")).json;
+  const progress = () =>
+    store().update((tx) => {
+      const UpdateStatus = { State: "updating" as const, StartedAt: first.CreatedAt, Message: "" };
+      tx.update("services", { ...tx.get("services", ID)!, UpdateStatus });
+    });
+  const update = async (version: number, label: string) =>
+    (await call("POST", `/services/web/update?version=${version}`, {
+      ...first.Spec,
+      Labels: { label },
+    })).status;
+  await progress();
+  await progress();
+  assert.equal(await update(first.Version.Index - 1, "too old"), 500);
+  assert.equal(await update(first.Version.Index, "a"), 200);
+  await progress();
+  assert.equal(await update(first.Version.Index + 1, "has not seen a"), 500);
+  const { Version, Spec } = (await call("GET", "/services/web")).json;
+  assert.deepEqual(Spec.Labels, { label: "a" });
+  assert.equal(await update(Version.Index + 1, "not there yet"), 500);
+  assert.equal(await update(Version.Index, "b"), 200);
+});
+
 Deno.test("Services: rolling back swaps the specs and says so", async () => {
   const { call } = await testAPI(new FakeClock());
   await call("POST", "/services/create", serviceBody("web"));

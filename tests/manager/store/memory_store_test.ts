@@ -1,5 +1,6 @@
 import { deepStrictEqual, ok, rejects, strictEqual } from "node:assert/strict";
 import { CoveyError, hasCode } from "../../../api/errors.ts";
+import type { Service } from "../../../api/service.ts";
 import { type Commit, isCommitFailure } from "../../../manager/store/store.ts";
 import { FakeClock } from "../../support/fake_clock.ts";
 import { testStore } from "../../support/store.ts";
@@ -48,6 +49,25 @@ Deno.test("Store: a write that changes nothing still gets a new version", async 
   await store.update((tx) => tx.update("services", before));
   ok(store.get("services", "a")!.Version.Index > before.Version.Index);
   strictEqual(consensus.entries.length, 2);
+});
+
+Deno.test("Store: since when an object has its spec is kept where its other parts are written", async () => {
+  const { store } = testStore();
+  await store.update((tx) => tx.create("services", service("a")));
+  const change = async (changed: (old: Service) => Partial<Service>) => {
+    await store.update((tx) => {
+      const old = tx.get("services", "a")!;
+      tx.update("services", { ...old, ...changed(old) });
+    });
+    return store.get("services", "a")!;
+  };
+  const first = store.get("services", "a")!;
+  strictEqual(first.SpecSince, undefined, "its version says it");
+  deepStrictEqual((await change(() => ({ Endpoint: { Spec: {} } }))).SpecSince, first.Version);
+  deepStrictEqual((await change(() => ({ Endpoint: { Spec: {} } }))).SpecSince, first.Version);
+  const second = await change(({ Spec }) => ({ Spec: { ...Spec, Labels: { a: "1" } } }));
+  strictEqual(second.SpecSince, undefined);
+  deepStrictEqual((await change(() => ({ Endpoint: { Spec: {} } }))).SpecSince, second.Version);
 });
 
 Deno.test("Store: duplicate ID or name in another case is refused", async () => {

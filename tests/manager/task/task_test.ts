@@ -1,5 +1,6 @@
 import assert from "node:assert/strict";
 import { deepEqual } from "../../../api/deep_equal.ts";
+import type { TaskSpec } from "../../../api/service.ts";
 import { slotKey } from "../../../api/task.ts";
 import { isTaskDirty, newTask } from "../../../manager/task/task.ts";
 import { FakeClock } from "../../support/fake_clock.ts";
@@ -47,6 +48,22 @@ Deno.test("isTaskDirty: same version, or same content, is clean", async () => {
   assert.equal(isTaskDirty(store, later, task), false);
   const changed = { ...later.Spec, TaskTemplate: { ...later.Spec.TaskTemplate, ForceUpdate: 1 } };
   assert.equal(isTaskDirty(store, { ...later, Spec: changed }, task), true);
+});
+
+Deno.test("isTaskDirty: an empty object, as one client writes it and another does not, replaces nothing", () => {
+  const { store } = testStore(), service = makeService("web", { Replicated: { Replicas: 1 } });
+  const task = newTask(service, { slot: 1 }, undefined, clock, random);
+  const asked = (TaskTemplate: TaskSpec) => ({
+    ...service,
+    SpecVersion: { Index: 9 },
+    Spec: { ...service.Spec, TaskTemplate },
+  });
+  const { TaskTemplate } = service.Spec,
+    ContainerSpec = { Image: "busybox", Privileges: { SELinuxContext: {} } };
+  const had = { ...task, Spec: { ...TaskTemplate, ContainerSpec: { Image: "busybox" } } };
+  assert.equal(isTaskDirty(store, asked({ ...TaskTemplate, ContainerSpec, Placement: {} }), had), false);
+  const told = { ...ContainerSpec, Privileges: { SELinuxContext: { Disable: true } } };
+  assert.equal(isTaskDirty(store, asked({ ...TaskTemplate, ContainerSpec: told }), had), true);
 });
 
 Deno.test("isTaskDirty: the cluster's log driver is no part of a task's spec; a change of it replaces nothing", async () => {

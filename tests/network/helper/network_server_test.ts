@@ -60,7 +60,11 @@ Deno.test({
     assert.match(seen, /02:42:0a:01:00:05 dst 192\.0\.2\.7/);
     assert.match(seen, /10\.1\.0\.6 lladdr 02:42:0a:01:00:06 PERMANENT/);
     assert.match(seen, /vxlan id 4097 .*dstport 4789 .*nolearning proxy|vxlan id 4097/);
-    assert.match(seen, /ip daddr vmap \{ 10\.1\.0\.9 : jump vip_10_1_0_9 \}/);
+    assert.match(
+      seen,
+      /ip daddr vmap \{ 10\.1\.0\.8 : jump vip_10_1_0_8, 10\.1\.0\.9 : jump vip_10_1_0_9 \}/,
+    );
+    assert.match(seen, /chain vip_10_1_0_8 \{\s+\}/, "nobody serves");
     assert.match(seen, /mod 2 map \{ 0 : 10\.1\.0\.4, 1 : 10\.1\.0\.5 \}/);
     assert.match(seen, /tcp dport 8080 dnat to 169\.254\.77\.2/);
     const changed = await ask([
@@ -112,6 +116,146 @@ Deno.test({
   },
 });
 
+Deno.test({
+  name:
+    "Network helper: who serves and who asks is changed by itself, and the rest of the rules stays as it is",
+  ignore: !isRoot, // networks are made by root only
+  fn: async () => {
+    const rules =
+      "rules node:4097:10.1.0.3 from:10.1.0.4:169.254.80.1 vip:10.1.0.9:10.1.0.4 vip:10.1.0.8:10.1.0.4 " +
+      "port:tcp:8080:80:10.1.0.4";
+    const { answers, seen } = await ask([
+      "network 4097 4789 0 - -",
+      "serve vip:10.1.0.9:10.1.0.5",
+      rules,
+      "serve vip:10.1.0.9:10.1.0.5,10.1.0.6 port:tcp:8080:80:10.1.0.7",
+      "askers from:10.1.0.5:169.254.80.2 from:10.1.0.6:169.254.80.3",
+      "serve vip:10.1.0.9: vip:10.1.0.7:10.1.0.4",
+    ], `${INSIDE} nft list ruleset`);
+    assert.match(answers[1]!, /^error /, "there are no rules yet");
+    assert.deepEqual(answers.slice(2, 5), ["ok", "ok", "ok"]);
+    assert.match(answers[5]!, /^error /, "nothing is known of one of them");
+    assert.match(
+      seen,
+      /chain vip_10_1_0_9 \{\s+dnat to numgen random mod 2 map \{ 0 : 10\.1\.0\.5, 1 : 10\.1\.0\.6 \}/,
+    );
+    assert.match(seen, /chain vip_10_1_0_8 \{\s+dnat to numgen random mod 1 map \{ 0 : 10\.1\.0\.4 \}/);
+    assert.match(
+      seen,
+      /chain port_tcp_8080 \{\s+tcp dport 8080 dnat to numgen random mod 1 map \{ 0 : 10\.1\.0\.7 \}:80/,
+    );
+    assert.match(seen, /elements = \{ 10\.1\.0\.5 : 169\.254\.80\.2,\s+10\.1\.0\.6 : 169\.254\.80\.3 \}/);
+    const emptied = await ask([
+      "network 4097 4789 0 - -",
+      rules,
+      "serve vip:10.1.0.9: port:tcp:8080:80:",
+      "askers",
+    ], `${INSIDE} nft list ruleset`);
+    assert.match(emptied.seen, /chain vip_10_1_0_9 \{\s+\}/);
+    assert.match(emptied.seen, /chain port_tcp_8080 \{\s+\}/);
+    assert.ok(!emptied.seen.includes("elements"), emptied.seen);
+  },
+});
+
+/** What a program in a namespace sees, and the test's own IDs of tasks. */
+const OWN = (task: string) => `nsenter --net=/run/netns/covey-testnode-${task}`;
+
+Deno.test({
+  name:
+    "Network helper: a program's namespace has its places, its way out and its names, and goes without a trace",
+  ignore: !isRoot, // networks are made by root only
+  fn: async () => {
+    const make = [
+      "network 4097 4789 0 - 02:42:0a:01:00:03",
+      "addresses 4097 10.1.0.1/24 10.1.0.3/32",
+      "network 4098 4789 0 - -",
+      "join one 10.1.0.1 10.1.0.1 4097@10.1.0.4/24 4098@10.2.0.4/24",
+      "join two - - 4097@10.1.0.5/24",
+      "rules node:4097:10.1.0.3 open:4097 closed:4098",
+    ];
+    const look =
+      `${
+        OWN("one")
+      } sh -c 'ip -br addr; ip -br link; ip route; cat /proc/sys/net/ipv4/ip_unprivileged_port_start'; ` +
+      `echo two; ${
+        OWN("two")
+      } ip route; cat /run/covey-names/covey-testnode-one; ${INSIDE} nft list ruleset; nft list ruleset`;
+    const { answers, seen } = await ask([...make, ...make], look);
+    assert.ok(answers.every((answer) => answer.startsWith("ok")), answers.join("\n"));
+    assert.match(seen, /eth0@\S+ .*10\.1\.0\.4\/24[^]*eth1@\S+ .*10\.2\.0\.4\/24/);
+    assert.match(seen, /02:42:0a:01:00:04/);
+    assert.match(seen, /default via 10\.1\.0\.1 dev eth0[^]*\n0\n/);
+    assert.doesNotMatch(seen.split("two\n")[1]!.split("nameserver")[0]!, /default/, "who has no way out");
+    assert.match(seen, /nameserver 10\.1\.0\.1\noptions ndots:0/);
+    assert.match(seen, /iifname "cvb1001" oifname != \{ "cvup", "cvb1001" \} drop/);
+    assert.match(seen, /iifname "cvb1002" oifname != "cvb1002" drop/);
+    assert.match(seen, /ip saddr 169\.254\.77\.2 masquerade/);
+    const there = "ls /run/netns; ls /run/covey-names; ip -br link";
+    const left = await ask([...make, "tasks two"], there);
+    assert.match(left.seen, /covey-testnode-two/);
+    assert.doesNotMatch(left.seen, /covey-testnode-one/);
+    for (const end of [["part one", "part two", "part three", "leave"], ["leave"]]) {
+      const gone = await ask([...make, ...end], there);
+      assert.ok(gone.answers.every((answer) => answer.startsWith("ok")), gone.answers.join("\n"));
+      assert.doesNotMatch(gone.seen, /covey-testnode|cv[plbx]/);
+    }
+  },
+});
+
+/** What the helper says of a host on which `change` was done before, in namespaces that go with it. */
+async function probeAfter(change: string): Promise<string> {
+  const script = `mount -t tmpfs none /usr/local/sbin; ${change}; echo probe 1 | "$0" serve testnode`;
+  const { stdout } = await new Deno.Command("unshare", {
+    args: ["--mount", "--net", "sh", "-c", script, HELPER],
+    stderr: "null",
+  }).output();
+  return new TextDecoder().decode(stdout).trim();
+}
+
+/** A program that fails at what has a word in its arguments, or on its input, and else is the real one. */
+const failing = (program: string, word: string) =>
+  `real=$(command -v ${program}); printf '#!/bin/sh\\ncase "$*" in *"${word}"*) exit 1 ;; esac\\nexec %s "$@"\\n' "$real" ` +
+  `>/usr/local/sbin/${program}; chmod 755 /usr/local/sbin/${program}`;
+
+Deno.test({
+  name: "Network helper: what a host lacks is named, with where to get it",
+  ignore: !isRoot, // programs are hidden by root only
+  fn: async () => {
+    const pi = "Ubuntu for Raspberry Pi has it in linux-modules-extra-raspi";
+    const lacking: [string, string][] = [
+      [":", "1 ok"],
+      [
+        "mount --bind /dev/null $(readlink -f $(command -v nft))",
+        "1 error this host has no program nft (Debian: iproute2, nftables, util-linux)",
+      ],
+      [failing("ip", "type bridge"), "1 error this kernel has no bridges (module bridge)"],
+      [failing("ip", "type vxlan"), `1 error this kernel has no VXLAN (module vxlan; ${pi})`],
+      [failing("ip", "type macvlan"), `1 error this kernel has no macvlan (module macvlan; ${pi})`],
+      [
+        failing("nft", "numgen"),
+        "1 error this kernel has no address translation by nft (modules nf_tables, nft_chain_nat, nft_numgen)",
+      ],
+    ];
+    for (const [change, expected] of lacking) assert.equal(await probeAfter(change), expected, change);
+  },
+});
+
+Deno.test({
+  name: "Network helper: a carrier whose packets are too small is refused, with what it would leave",
+  ignore: !isRoot, // networks are made by root only
+  fn: async () => {
+    const script = `ip link add eth0 mtu 620 type veth peer name far; ip addr add 192.0.2.9/24 dev eth0; ` +
+      `ip link set eth0 up; echo network 1 4097 4789 0 192.0.2.1 - | "$0" serve testnode; ip -br link; ls /run/netns`;
+    const { stdout } = await new Deno.Command("unshare", {
+      args: ["--net", "sh", "-c", script, HELPER],
+      stderr: "null",
+    }).output();
+    const said = new TextDecoder().decode(stdout);
+    assert.match(said, /^1 error its carrier takes packets of 620 bytes, which leaves too little: 570/);
+    assert.ok(!/cv[plbx]|covey-testnode/.test(said), said);
+  },
+});
+
 /** Each must be refused, and none may do anything. */
 const HOSTILE = [
   "network 4097 4789 0 - 02:42:0a:01:00:0g",
@@ -154,6 +298,44 @@ const HOSTILE = [
   "rules from:10.0.0.1:169.254.96.1",
   "rules include:10.0.0.1",
   "rules *",
+  "serve",
+  "serve node:4097:10.0.0.1",
+  "serve dns:10.0.0.1",
+  "serve from:10.0.0.1:169.254.80.1",
+  "serve vip:10.0.0.1",
+  "serve vip:10.0.0.1:10.0.0.2;flush",
+  "serve vip:10.0.0.1:10.0.0.2}",
+  "serve vip:10.0.0.1:300.0.0.2",
+  "serve port:icmp:80:80:10.0.0.2",
+  "askers vip:10.0.0.1:10.0.0.2",
+  "askers from:10.0.0.1:192.0.2.1",
+  "askers from:10.0.0.1:169.254.80.1;flush",
+  "askers *",
+  "make_rules serve",
+  "load_inside",
+  "rules open:cvb1",
+  "rules closed:99999999",
+  "rules open:1:2",
+  "join",
+  "join one - -",
+  "join one - - 4097@10.0.0.1/24",
+  "join ../one - - 4097@10.0.0.1/24",
+  "join -one - - 4097@10.0.0.1/24",
+  "join a/b - - 4097@10.0.0.1/24",
+  `join ${"a".repeat(129)} - - 4097@10.0.0.1/24`,
+  "join one x - 4097@10.0.0.1/24",
+  "join one - $(id) 4097@10.0.0.1/24",
+  "join one - - 4097@10.0.0.1",
+  "join one - - 4097@10.0.0.1/24@2/3",
+  "join one - - 4097@10.0.0/24",
+  "join one - - x@10.0.0.1/24",
+  "part",
+  "part ../testnode",
+  "part .",
+  "part one two",
+  "tasks ../x",
+  "place eth0 10.0.0.1/24",
+  "need_task one",
   "keep all",
   "keep 4097 x",
   "run id",
@@ -181,7 +363,20 @@ Deno.test({
   ignore: !isRoot, // networks are made by root only
   fn: async () => {
     const word = fc.string({ unit: fc.constantFrom(..."a1.:,@/-$`;|&<>(){}[]\\'\"*?~!# é"), maxLength: 12 });
-    const verb = fc.constantFrom("network", "addresses", "table", "rules", "keep", "probe2", "");
+    const verb = fc.constantFrom(
+      "network",
+      "addresses",
+      "table",
+      "rules",
+      "serve",
+      "askers",
+      "keep",
+      "join",
+      "part",
+      "tasks",
+      "probe2",
+      "",
+    );
     const samples = fc.sample(fc.tuple(verb, fc.array(word, { minLength: 1, maxLength: 4 })), {
       numRuns: 300,
       seed: 7,

@@ -203,3 +203,19 @@ Deno.test("explain: jobs, and a task of a service that is gone", async () => {
   await fleet.store.update((tx) => tx.delete("services", id));
   assert.match(explainTask(fleet.store, task!, 0).Summary, /^its service was removed; the task is complete/);
 });
+
+Deno.test("explain: a task that waits for another service says for which, and why its node has none of it", async () => {
+  await using fleet = await Fleet.of(["a", "b"]);
+  await fleet.global("db", { template: { Placement: { Constraints: ["node.labels.disk==ssd"] } } });
+  const DependsOn = [{ Service: "db", Condition: "service_healthy" as const }];
+  const words = "waits for service db to be healthy on this node";
+  const id = await fleet.global("web", { template: { DependsOn } });
+  const [task] = fleet.all(id);
+  await fleet.store.update((tx) => {
+    const Status = { ...task!.Status, State: "ready" as const, Message: words };
+    tx.update("tasks", { ...tx.get("tasks", task!.ID)!, Status });
+  });
+  const [line] = lines(ofService(fleet, id));
+  const why = "db: the node does not meet node.labels.disk==ssd";
+  assert.equal(line, `${task!.NodeID}: starting: the task is ready (${words}); ${why}`);
+});

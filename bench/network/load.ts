@@ -1,0 +1,19 @@
+/** Asks a server many times, a connection each, and prints the requests a second. `load.ts ADDRESS PORT REQUESTS CLIENTS` */
+const [hostname = "", port, requests, clients] = Deno.args;
+const question = new TextEncoder().encode("GET / HTTP/1.0\r\n\r\n");
+let left = Number(requests);
+
+async function ask(): Promise<void> {
+  using connection = await Deno.connect({ hostname, port: Number(port) });
+  await connection.write(question);
+  const buffer = new Uint8Array(1024);
+  let bytes = 0;
+  for (let read; (read = await connection.read(buffer)) !== null;) bytes += read;
+  if (bytes === 0) throw new Error("no answer");
+}
+
+const start = performance.now();
+await Promise.all(Array.from({ length: Number(clients) }, async () => {
+  while (left-- > 0) await ask();
+}));
+console.log(Number(requests) / (performance.now() - start) * 1000);
