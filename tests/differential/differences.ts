@@ -14,7 +14,7 @@ const GO_DECODER = /json: cannot unmarshal|unexpected EOF|invalid character|^EOF
 
 /** Members of a node that only ours have. */
 const NODE_MEMBERS =
-  /\.(?:Description\.(?:(?:Missing|Overlay)?Runtimes|MissingOverlay|DataPathAddr|Reloads|Facts)|PublicKey|Metrics)$/;
+  /\.(?:Description\.(?:(?:Missing|Overlay)?Runtimes|MissingOverlay|DataPathAddr|LocalAddr|Reloads|Facts)|PublicKey|Metrics)$/;
 
 export const DIFFERENCES: readonly Difference[] = [
   {
