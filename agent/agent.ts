@@ -8,6 +8,7 @@ import type { SessionMessage } from "../api/dispatcher.ts";
 import { CoveyError, hasCode } from "../api/errors.ts";
 import { getLogger } from "../api/log.ts";
 import type { NodeDescription } from "../api/node.ts";
+import type { Task } from "../api/task.ts";
 import type { NodeMetrics } from "../api/node_metrics.ts";
 import { orAbort } from "../api/or_abort.ts";
 import { PROTOCOL } from "../api/protocol.ts";
@@ -22,6 +23,7 @@ import type { DeviceFacts } from "./gate.ts";
 import type { LocalState } from "./local_state.ts";
 import { Managers } from "./managers.ts";
 import { type RenewSeals, runSession, type SessionEvents } from "./session.ts";
+import type { RelayAsked } from "./relay.ts";
 import { type SendStatuses, StatusReporter } from "./status_reporter.ts";
 import { type NetworkAssignments, Worker } from "./worker.ts";
 
@@ -57,6 +59,8 @@ export interface AgentOptions {
   dependencies?: DependencyKeeper;
   /** The cluster's networks on this node; else it has none. */
   networks?: NetworkAssignments;
+  /** Connections to nodes that are not reached otherwise; else it asks for none, and gets none. */
+  relay?: RelayAsked | undefined;
   clock: Clock;
   random: Random;
   /** HOST:PORT of the managers known so far. */
@@ -66,6 +70,8 @@ export interface AgentOptions {
   protocol?: number;
   /** Identifies the machine's present boot, so that tasks ended by a reboot are told from tasks that ended. */
   bootID?: string;
+  /** What the node adds to a task that is run; else nothing. */
+  outfit?: (task: Task) => Promise<Task>;
   /** What a swap of tasks is judged by; without it, nothing on the device stands against one. */
   deviceFacts?: () => Promise<DeviceFacts>;
   /** See `WorkerOptions`. */
@@ -118,6 +124,7 @@ export class Agent {
       dependencies: this.#dependencies,
       networks: options.networks,
       bootID: options.bootID ?? "",
+      outfit: options.outfit,
       ...(options.deviceFacts && { deviceFacts: options.deviceFacts }),
       ...(options.knowsTime && { knowsTime: options.knowsTime }),
       node: async () => this.#description ?? await this.#describe(this.#abort.signal),
@@ -129,6 +136,11 @@ export class Agent {
   /** See {@linkcode AgentState}. */
   get state(): AgentState {
     return this.#state;
+  }
+
+  /** Its tasks. */
+  get worker(): Worker {
+    return this.#worker;
   }
 
   /** Takes up the tasks on record, then looks for a manager. */
@@ -212,6 +224,7 @@ export class Agent {
       this.#worker.setConnected(false);
       this.#reporter.disconnect();
       this.#asks.disconnect();
+      this.#options.relay?.disconnect();
       connection?.close();
     }
   }
@@ -227,11 +240,12 @@ export class Agent {
 
   #events(address: string, onOpen: () => void): SessionEvents {
     return {
-      onRegistered: (message, { send, renew, sendLogs, openStream }) => {
+      onRegistered: (message, { send, renew, sendLogs, openStream, openRelay }) => {
         onOpen();
         this.#renewSeals = renew;
         this.#registered(address, message, send);
         this.#asks.connect(sendLogs, openStream);
+        this.#options.relay?.connect(openRelay, openStream);
       },
       onMessage: (message) => this.#takeMessage(message),
       onTime: (time) => this.#options.onTime?.(time),
@@ -262,6 +276,7 @@ export class Agent {
     // The node's key may be a new one: a renewal is told of here.
     void this.#dependencies.rekey().then(() => this.#keepSealed());
     this.#asks.apply(message.Asks ?? []);
+    this.#options.relay?.apply(message.Asks ?? []);
     this.#options.onSession?.(message);
   }
 

@@ -2,7 +2,9 @@
 import type { CallOptions, Connection } from "../transport/mod.ts";
 
 /** An authenticated connection to a manager. */
-export type ManagerConnection = Pick<Connection, "closed" | "call" | "serverStream" | "duplex" | "close">;
+export type ManagerConnection =
+  & Pick<Connection, "closed" | "call" | "serverStream" | "duplex" | "close" | "localAddress">
+  & Partial<Pick<Connection, "expectSilence">>;
 
 /** Opens connections to managers, HOST:PORT each. */
 export interface ManagerDialer {

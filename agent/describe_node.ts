@@ -68,7 +68,7 @@ async function overlayOf(
   working: readonly { runtime: string }[],
   signal: AbortSignal,
 ): Promise<Pick<NodeDescription, "OverlayRuntimes" | "MissingOverlay">> {
-  const able: string[] = [], missing: string[] = [];
+  const able: string[] = [], missing = new Map<string, string[]>();
   await Promise.all(executors.map(async (executor) => {
     const { runtime } = executor;
     if (!can(executor, "overlay") || !working.some((part) => part.runtime === runtime)) return;
@@ -76,12 +76,14 @@ async function overlayOf(
       await orAbort(Promise.try(() => executor.checkOverlay(signal)), signal);
       able.push(runtime);
     } catch (thrown) {
-      missing.push(`${runtime}: ${CoveyError.from(thrown).message}`);
+      const { message } = CoveyError.from(thrown);
+      missing.set(message, [...missing.get(message) ?? [], runtime].sort());
     }
   }));
+  const reasons = [...missing].map(([message, runtimes]) => `${runtimes.join(", ")}: ${message}`).sort();
   return {
     ...(able.length > 0 && { OverlayRuntimes: able.sort() }),
-    ...(missing.length > 0 && { MissingOverlay: missing.sort().join("; ") }),
+    ...(reasons.length > 0 && { MissingOverlay: reasons.join("; ") }),
   };
 }
 

@@ -6,7 +6,7 @@ import type { CancelTimer, Clock } from "../api/clock.ts";
 
 /** Time between two looks: they ride along with heartbeats, which are more frequent. */
 const LOOK_MS = 30_000;
-/** Growth that is worth a collection, which takes 10 ms here and five times as long on a small device. */
+/** Growth that is worth a collection, which takes 60 ms here and five times as long on a small device. */
 export const MAX_GROWTH_BYTES = 1024 * 1024;
 
 /** What a heap keeper works with. */

@@ -24,6 +24,7 @@ import { tlsDialer } from "../transport/tls_dialer.ts";
 import type { PeerIdentity } from "../transport/types.ts";
 import { sessionBackoff } from "./backoff.ts";
 import type { ManagerDialer } from "./connection.ts";
+import type { TrafficCounter } from "./traffic.ts";
 
 /** Pause before a manager's identity that is not there yet is looked for again. */
 const SHARED_RETRY_MS = 1000;
@@ -172,7 +173,11 @@ export async function sharedIdentity(
 }
 
 /** Dials managers as this node, and takes nobody else for one. */
-export function identityDialer(keeper: IdentityKeeper, clock: ClockFloor): ManagerDialer {
+export function identityDialer(
+  keeper: IdentityKeeper,
+  clock: ClockFloor,
+  traffic: TrafficCounter,
+): ManagerDialer {
   const dialer = tlsDialer({
     identity: () => ({
       certificatePEM: keeper.current.certificateChainPEM,
@@ -180,10 +185,12 @@ export function identityDialer(keeper: IdentityKeeper, clock: ClockFloor): Manag
     }),
     verifyPeer: (chain) => verifyManager(chain, keeper.current, clock),
     clock,
+    traffic,
   });
   return {
     async dial(address, options) {
       await keeper.refresh();
+      traffic.connected();
       return await dialer.dial(address, options);
     },
   };

@@ -93,10 +93,47 @@ for path in $executors; do read=$read,$(absolute "$path"); done
 if [ "$docker" != none ]; then
   docker=${docker#unix://}
   net=$net,unix:$docker read=$read,$docker write=$write,$docker
-  # Containers may be in the cluster's networks. Where they ask for names, a range by which they are heard there and nowhere else, and
-  # whom their other questions are handed on to; an answer comes back to a port of its own.
-  net=$net,169.254.77.1:7753,169.254.80.0/20,0.0.0.0/0:53,0.0.0.0:0 read=$read,/etc/resolv.conf
 fi
+# Who is not root cannot have the cluster's networks, and says so where an engine could have them.
+networks=yes
+[ "$docker" != none ] || [ "$(id -u)" = 0 ] || networks=
+if [ -n "$networks" ]; then
+  # Where tasks ask for names, a range by which they are heard there and nowhere else, and whom their other questions are handed
+  # on to; where they get to nodes that only a manager reaches. Containers ask for many: by UDP, whose answers come back to a port of its own.
+  net=$net,169.254.77.1:7753,169.254.77.1:7754,169.254.80.0/20,0.0.0.0/0:53 read=$read,/etc/resolv.conf
+  [ "$docker" = none ] || net=$net,0.0.0.0:0
+fi
+
+# The device's own sockets (agent/local/). /etc/covey/local, which only root may write, says who besides the agent's own user gets to
+# them: `group NAME` for people, `task SERVICE`, a name or a pattern, for tasks of services that ask for it. Without it, nobody.
+net=$net,unix:$state_dir/local/agent.sock,unix:$state_dir/local/app/agent.sock
+list=/etc/covey/local said=''
+if [ -r $list ]; then
+  # shellcheck disable=SC2012 # one file of a known name
+  case $(stat -L -c '%u %A' -- $list) in
+    '0 '?????w* | '0 '????????w?) echo "Others than root may write $list: it lets nobody in" >&2 ;;
+    '0 '*)
+      group=$(sed -n 's/^group \([A-Za-z0-9_.-]*\)$/\1/p' $list | head -n 1)
+      if [ -n "$group" ]; then
+        number=$(awk -F: -v name="$group" '$1 == name { print $3; exit }' /etc/group)
+        if [ -n "$number" ]; then said="--local-group $number"; else echo "No such group, of $list: $group" >&2; fi
+      fi
+      said=$said$(sed -n 's/^task \([A-Za-z0-9_.*-]*\)$/ --local-service \1/p' $list | head -n 100 | tr -d '\n')
+      ;;
+    *) echo "$list does not belong to root: it lets nobody in" >&2 ;;
+  esac
+fi
+
+# Where ports of tasks are reached that somebody forwards: so many at once of each runtime (executors/port_connector.ts).
+folders='process deno'
+[ "$docker" = none ] || folders="$folders ."
+for folder in $folders; do
+  for slot in 0 1; do
+    at=$state_dir/$folder/forward/$slot/s
+    [ "$folder" != . ] || at=$state_dir/forward/$slot/s
+    net=$net,unix:$at
+  done
+done
 
 shim=$root/executors/process/shim.sh helper=$root/network/helper/network.sh
 # Not every shell has it; bash needs it.
@@ -104,7 +141,7 @@ if /bin/sh -p -c : 2>/dev/null; then
   shim=$root/executors/process/shim_clean.sh helper=$root/network/helper/network_clean.sh
 fi
 run=$shim
-[ "$docker" = none ] || run=$run,$helper
+if [ -n "$networks" ]; then run=$run,$helper; else helper=none; fi
 permissions="--allow-read=$read
 --allow-write=$write
 --deny-write=$program
@@ -118,9 +155,9 @@ take_token "$token_flag" "$token"
 # What it stands in is not its own: tasks, which run as other users, have to get through.
 [ -d "$state_dir" ] || { (umask 022 && mkdir -p "${state_dir%/*}/") && (umask 077 && mkdir "$state_dir"); }
 if [ "$given" != "$joins" ]; then
-  # A full disk must not empty it.
-  (umask 077 && mkdir -p "$program" && printf '%s\n' "$joins" >"$program/join.$$" && mv "$program/join.$$" "$program/join") 2>/dev/null ||
-    rm -f "$program/join.$$"
+  # A full disk must not empty it, nor a power cut: whoever was told of a manager once may never be told again.
+  (umask 077 && mkdir -p "$program" && printf '%s\n' "$joins" >"$program/join.$$" && sync "$program/join.$$" &&
+    mv "$program/join.$$" "$program/join" && sync "$program" "$state_dir") 2>/dev/null || rm -f "$program/join.$$"
 fi
 
 # A disk that is full when the device reboots must not keep its tasks from starting: room for their records is set aside, and
@@ -190,6 +227,8 @@ fi
 # The last --state-dir wins; relative paths of the other flags are the caller's, so the folder is not changed.
 set -- "$@" --state-dir "$state_dir" --shim "$shim" --network-helper "$helper"
 [ ! -r "$root/VERSION" ] || set -- "$@" --program-version "$(cat "$root/VERSION")"
+# shellcheck disable=SC2086 # words
+[ -z "$said" ] || set -- "$@" $said
 # One word per line: options.ts is to refuse a path with blanks, not the shell to tear it apart.
 IFS='
 '

@@ -16,6 +16,8 @@ const log = getLogger(["covey", "agent"]);
 interface Look {
   at: number;
   counters: Counters;
+  /** Bytes on the wire since the agent's start, by what they were for. */
+  traffic?: Readonly<Record<string, number>>;
 }
 
 /** What the looks say; `looks` are in order, the newest last. */
@@ -41,6 +43,13 @@ export function metricsOf(looks: readonly Look[], clockMs: number): NodeMetrics 
   if (written !== undefined && first !== undefined && tookMs > 0 && written >= first) {
     metrics.BytesWrittenPerDay = Math.round((written - first) * SECTOR_BYTES * DAY_MS / tookMs);
   }
+  const traffic = looks.at(-1)!.traffic;
+  if (traffic && tookMs > 0) {
+    const perDay = (name: string) => (traffic[name]! - (oldest!.traffic?.[name] ?? 0)) * DAY_MS / tookMs;
+    metrics.TrafficPerDay = Object.fromEntries(
+      Object.keys(traffic).map((name) => [name, Math.round(perDay(name))]),
+    );
+  }
   return metrics;
 }
 
@@ -52,6 +61,7 @@ function used(what: "Memory" | "Disk", [total, available]: readonly [number, num
 export class Meter {
   readonly #clock: Clock;
   readonly #deviceClock: () => number;
+  readonly #traffic: () => Readonly<Record<string, number>>;
   readonly #executors: readonly Executor[];
   readonly #looks: Look[] = [];
   readonly #abort = new AbortController();
@@ -59,7 +69,13 @@ export class Meter {
   #running: Promise<void> | undefined;
 
   /** `deviceClock` is the machine's own, whatever the cluster's time is. */
-  constructor(clock: Clock, executors: readonly Executor[], deviceClock: () => number) {
+  constructor(
+    clock: Clock,
+    executors: readonly Executor[],
+    deviceClock: () => number,
+    traffic: () => Readonly<Record<string, number>>,
+  ) {
+    this.#traffic = traffic;
     this.#clock = clock;
     this.#executors = executors;
     this.#deviceClock = deviceClock;
@@ -93,7 +109,7 @@ export class Meter {
     for (const executor of this.#executors) {
       if (!can(executor, "meter")) continue;
       const counters = await executor.measure(signal);
-      this.#looks.push({ at: this.#clock.monotonic(), counters });
+      this.#looks.push({ at: this.#clock.monotonic(), counters, traffic: this.#traffic() });
       if (this.#looks.length > MAX_LOOKS) this.#looks.shift();
       this.#latest = metricsOf(this.#looks, this.#deviceClock());
       return;

@@ -9,6 +9,9 @@ const DEFAULT_PORT = 2377;
 /** Docker's own socket. */
 const DEFAULT_DOCKER_SOCKET = "/var/run/docker.sock";
 
+/** Less than 1 MB in an idle month; docs/operations/device.md says what it costs. */
+const METERED_LABELS = { "covey.heartbeat": "1h" };
+
 /** Options of an agent's process. Paths are absolute; addresses HOST:PORT. */
 export interface AgentOptionsFromFlags {
   stateDir: string;
@@ -31,8 +34,10 @@ export interface AgentOptionsFromFlags {
   shim: string | undefined;
   /** Which installed program this is, for an upgrade that waits to see it connected; else undefined. */
   programVersion: string | undefined;
-  /** Absolute path of the networks' helper; undefined for the one beside its module. */
+  /** Absolute path of the networks' helper; undefined for the one beside its module, `none` for no networks. */
   networkHelper: string | undefined;
+  /** What the device's own list says of its sockets, as the launcher has read it. */
+  local: { group: number | undefined; services: string[] };
   /** Stop and remove the tasks, forget the cluster, and end. */
   leave: boolean;
   /** End when standard input does. */
@@ -48,6 +53,7 @@ export const AGENT_USAGE = `Usage: run-agent [flags]
                              input, or the variable COVEY_JOIN_TOKEN; --token T shows it to other users)
   --hostname NAME            name of this node                     (default the machine's)
   --label k=v                engine label of this node; may be repeated
+  --metered                  a link that costs by the byte: a heartbeat an hour, as label covey.heartbeat=1h
   --data-path-addr IP        address of this node for overlay networks
   --docker SOCKET|none       the local Docker Engine               (default ${DEFAULT_DOCKER_SOCKET})
   --executor FILE.ts         module of a further executor; may be repeated
@@ -60,6 +66,7 @@ const FLAGS = {
   token: { type: "string" },
   hostname: { type: "string", default: "" },
   label: { type: "string", multiple: true, default: [] as string[] },
+  metered: { type: "boolean", default: false },
   "data-path-addr": { type: "string", default: "" },
   docker: { type: "string", default: DEFAULT_DOCKER_SOCKET },
   executor: { type: "string", multiple: true, default: [] as string[] },
@@ -68,6 +75,8 @@ const FLAGS = {
   shim: { type: "string" },
   "program-version": { type: "string" },
   "network-helper": { type: "string" },
+  "local-group": { type: "string" },
+  "local-service": { type: "string", multiple: true, default: [] as string[] },
   leave: { type: "boolean", default: false },
   "exit-with-parent": { type: "boolean", default: false },
 } as const;
@@ -84,7 +93,7 @@ export function parseAgentOptions(args: string[], cwd: string, token?: string): 
     join: values.join.split(",").filter((address) => address !== "").map(withPort),
     token: token ?? values.token?.trim(),
     hostname: values.hostname,
-    labels: Object.fromEntries(values.label.map(splitLabel)),
+    labels: { ...(values.metered && METERED_LABELS), ...Object.fromEntries(values.label.map(splitLabel)) },
     dataPath: values["data-path-addr"],
     docker: values.docker.replace(/^unix:\/\//, ""),
     executors: values.executor.map(absolute),
@@ -93,6 +102,10 @@ export function parseAgentOptions(args: string[], cwd: string, token?: string): 
     shim: values.shim,
     programVersion: values["program-version"],
     networkHelper: values["network-helper"],
+    local: {
+      group: values["local-group"] === undefined ? undefined : Number(values["local-group"]),
+      services: values["local-service"],
+    },
     leave: values.leave,
     exitWithParent: values["exit-with-parent"],
   };
@@ -129,6 +142,8 @@ function problemsOf(options: AgentOptionsFromFlags, labels: readonly string[]): 
       add("--join", `want HOST:PORT, current value is "${address}"`);
     }
   }
+  const { group } = options.local;
+  if (group !== undefined && !Number.isSafeInteger(group)) add("--local-group", "want the number of a group");
   if (options.dataPath !== "" && isIP(options.dataPath) === 0) {
     add("--data-path-addr", `want an IP address, current value is "${options.dataPath}"`);
   }

@@ -26,14 +26,21 @@ import { CoveyError } from "../api/errors.ts";
 import type { NodeDescription } from "../api/node.ts";
 import { METRICS_PERIOD_MS, type NodeMetrics } from "../api/node_metrics.ts";
 import type { LogPushAnswer } from "../api/logs.ts";
+import type { RelayCall } from "../api/relay.ts";
 import type { ManagerConnection } from "./connection.ts";
 import type { SendLogs } from "./log_answer.ts";
+import type { OpenRelay } from "../network/relay_pipe.ts";
 import type { OpenStream } from "./streams/stream_answers.ts";
 import type { Patience } from "./patience.ts";
 import type { SendStatuses } from "./status_reporter.ts";
 
 /** How often the node's description is checked (SwarmKit). */
 const DESCRIBE_PERIOD_MS = 20_000;
+
+/** Who is asked for heartbeats this rarely has a link that costs by the byte. */
+const RARE_HEARTBEAT_MS = 5 * 60_000;
+/** Of the silence between two heartbeats: the next period is drawn anew, and may be 22 % longer. */
+const SILENCE_PERIODS = 1.25;
 
 /** Hands a manager seals that the node has renewed. */
 export type RenewSeals = (seals: RenewedSeal[]) => Promise<void>;
@@ -44,6 +51,7 @@ export interface SessionCalls {
   renew: RenewSeals;
   sendLogs: SendLogs;
   openStream: OpenStream;
+  openRelay: OpenRelay;
 }
 
 /** What a session tells the agent. */
@@ -82,7 +90,9 @@ export async function runSession(
   try {
     signal.throwIfAborted();
     const description = await events.describe(abort.signal);
-    const request: SessionRequest = { ...known, Description: description, Answers: [...ASK_KINDS] };
+    const LocalAddr = connection.localAddress;
+    const Description = { ...description, ...(LocalAddr && { LocalAddr }) };
+    const request: SessionRequest = { ...known, Description, Answers: [...ASK_KINDS] };
     const messages = connection
       .serverStream<SessionMessage>(DISPATCHER_METHODS.session, request, { signal: abort.signal })
       [Symbol.asyncIterator]();
@@ -93,6 +103,7 @@ export async function runSession(
       renew: (seals) => session.renewSeals(seals),
       sendLogs: (push) => session.sendLogs(push),
       openStream: (id, toManager, signal) => session.openStream(id, toManager, signal),
+      openRelay: (to, toManager, signal) => session.openRelay(to, toManager, signal),
     });
     events.onMessage(first);
     loops.push(
@@ -139,6 +150,7 @@ class Session {
   readonly #events: SessionEvents;
   readonly #signal: AbortSignal;
   #metricsAt = -Infinity;
+  #silenceMs = 0;
 
   constructor(
     clock: Clock,
@@ -172,6 +184,16 @@ class Session {
     return this.#connection.duplex(DISPATCHER_METHODS.stream, request, toManager, { signal: either });
   }
 
+  openRelay(
+    to: Omit<RelayCall, "SessionID">,
+    toManager: AsyncIterable<Uint8Array>,
+    signal: AbortSignal,
+  ): AsyncIterable<unknown> {
+    const request: RelayCall = { SessionID: this.#id, ...to },
+      either = AbortSignal.any([signal, this.#signal]);
+    return this.#connection.duplex(DISPATCHER_METHODS.relay, request, toManager, { signal: either });
+  }
+
   async renewSeals(seals: RenewedSeal[]): Promise<void> {
     await this.#call(DISPATCHER_METHODS.renewSeals, { SessionID: this.#id, Seals: seals });
   }
@@ -190,10 +212,19 @@ class Session {
       const request = { SessionID: this.#id, ...(metrics && { Metrics: metrics }) };
       const response = await this.#call<HeartbeatResponse>(DISPATCHER_METHODS.heartbeat, request);
       this.#events.onTime(response.Time);
+      this.#expectSilence(response.PeriodMs);
       // The manager counts from one heartbeat to the next, however far away it is.
       const tookMs = this.#clock.monotonic() - sentAt;
       await sleep(this.#clock, Math.max(0, response.PeriodMs - tookMs), this.#signal);
     }
+  }
+
+  /** Signs of life between heartbeats that are rare would cost more than these. */
+  #expectSilence(periodMs: number): void {
+    const isRare = periodMs >= RARE_HEARTBEAT_MS;
+    if (isRare && periodMs <= this.#silenceMs && 2 * periodMs >= this.#silenceMs) return;
+    this.#silenceMs = isRare ? Math.round(SILENCE_PERIODS * periodMs) : 0;
+    this.#connection.expectSilence?.(this.#silenceMs);
   }
 
   /** In the session's first heartbeat, and then rarely. */

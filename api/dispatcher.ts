@@ -9,6 +9,7 @@ import {
   type NodeSeal,
 } from "./dependency.ts";
 import type { LogAsk } from "./logs.ts";
+import type { RelayAsk } from "./relay.ts";
 import type { StreamAsk } from "./streams.ts";
 import type { NodeMetrics } from "./node_metrics.ts";
 import type {
@@ -36,6 +37,8 @@ export const DISPATCHER_METHODS = {
   renewSeals: "dispatcher.renewSeals",
   /** Duplex: a stream that was asked for, `StreamCall`; pieces of bytes both ways. */
   stream: "dispatcher.stream",
+  /** Duplex: a connection to a task of a node that is not reached otherwise, `RelayCall`; pieces of bytes both ways. */
+  relay: "dispatcher.relay",
 } as const;
 
 /** Opens a session. An ID of an earlier session keeps that session, if the manager still knows it. */
@@ -51,10 +54,10 @@ export interface SessionRequest {
 }
 
 /** What a manager asks of a node besides running its tasks. */
-export type Ask = LogAsk | StreamAsk;
+export type Ask = LogAsk | StreamAsk | RelayAsk;
 
 /** The kinds of asks that there are. */
-export const ASK_KINDS: readonly Ask["Kind"][] = ["logs", "stream"];
+export const ASK_KINDS: readonly Ask["Kind"][] = ["logs", "stream", "relay"];
 
 /** A manager an agent may connect to. */
 export interface WeightedPeer {

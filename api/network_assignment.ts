@@ -38,6 +38,8 @@ export interface AssignedNetwork {
    * published ports), so that answers come back to it. Absent until one was given, then sent anew with it.
    */
   NodeAddress?: string;
+  /** Where the node stands, by its label `site`; absent without one. */
+  Site?: string;
   /** No way out of the network. */
   Internal: boolean;
   /** Published ports reach tasks over it. */
@@ -52,11 +54,15 @@ export interface AssignedPeer {
   NodeID: string;
   /** IPv4 or IPv6 address, without port, to which VXLAN packets for its tasks go. */
   DataPathAddr: string;
+  /** No packet of this node gets there, and the network allows that a manager passes connections on. */
+  Relayed?: true;
   /**
    * The IPv4 addresses in the network that are reached there, without mask, in ascending order: its tasks' and its own.
    * Whoever has one has the hardware address that is made of it: `02:42:`, then its four bytes (10.0.1.5: 02:42:0a:00:01:05).
    */
   Addresses: string[];
+  /** As `AssignedNetwork.Site`. */
+  Site?: string;
 }
 
 /** The ID of a peer's assignment. */

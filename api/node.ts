@@ -55,6 +55,8 @@ export interface NodeDescription {
   MissingOverlay?: string;
   /** IP address to which other nodes send what is for its overlay networks; else that from which it connected. */
   DataPathAddr?: string;
+  /** The address of its own from which it connected: another than {@linkcode NodeStatus.Addr} behind address translation. */
+  LocalAddr?: string;
   /** Runtimes whose running programs can be told of new secrets and configs by a signal: an extension as well. */
   Reloads?: string[];
   /** No manager's process stands beside the agent, so this node cannot be promoted: an extension too. */

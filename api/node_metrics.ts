@@ -1,6 +1,7 @@
 /** How a device is, as its agent measures it: rarely, in a few numbers, and never written down. */
 import type { FieldProblem } from "./errors.ts";
-import { decimal, flag, record } from "./validate/shape.ts";
+import type { RelayUsage } from "./relay.ts";
+import { decimal, flag, mapOf, record } from "./validate/shape.ts";
 
 /** How often an agent measures and tells: 48 times 200 bytes a day are 300 KB a month on a link that is paid by the byte. */
 export const METRICS_PERIOD_MS = 30 * 60_000;
@@ -24,6 +25,8 @@ export interface NodeMetrics {
   ThrottledSeen?: boolean;
   /** To all its disks, over the last day or as long as the agent runs. */
   BytesWrittenPerDay?: number;
+  /** On the wire to and from managers, by what it was for, over the last day or as long as the agent runs. */
+  TrafficPerDay?: Record<string, number>;
   /** The device's own clock, milliseconds since 1970. */
   Clock?: number;
 }
@@ -34,6 +37,8 @@ export interface ShownMetrics extends Omit<NodeMetrics, "Clock"> {
   MeasuredAt: string;
   /** How far ahead of the manager's clock the device's is, what the message took included. */
   ClockSkewMs?: number;
+  /** What managers passed on for the node; none: nothing. */
+  Relay?: RelayUsage;
 }
 
 const shape = record({
@@ -48,6 +53,7 @@ const shape = record({
   Throttled: flag,
   ThrottledSeen: flag,
   BytesWrittenPerDay: decimal,
+  TrafficPerDay: mapOf(decimal),
   Clock: decimal,
 });
 

@@ -23,7 +23,7 @@ const LOAD = fileURLToPath(new URL("./network/load.ts", import.meta.url));
  * Notes when each request comes, and when the stop signal does; healthy once a file is there. It goes on answering for a
  * while, so that what comes late is seen.
  */
-const TASK = `trap 'cat /proc/uptime >/stopped; sleep 2; exit' TERM
+const TASK = `trap 'cat /proc/uptime >/stopped; sleep 6; exit' TERM
 echo 'cat /proc/uptime >>/asked; echo ok' >/answer
 nc -ll -p 80 -e sh /answer &
 while :; do sleep 0.1; done`;
@@ -245,7 +245,7 @@ const ours: Cluster = { hosts: mine, ask: (...args) => mine.swarm(...args) };
 const theirs: Cluster = { hosts: others, ask: (...args) => others.docker(0, ...args) };
 try {
   console.log("Starting four engines, a Docker Swarm of two nodes and a Covey cluster of two ...");
-  for (const hosts of [mine, others]) hosts.startEngines();
+  for (const hosts of [mine, others]) await hosts.startEngines();
   theirs.ask("swarm", "init", "--advertise-addr", others.network.address(0));
   const token = theirs.ask("swarm", "join-token", "-q", "worker").trim();
   others.docker(1, "swarm", "join", "--token", token, `${others.network.address(0)}:2377`);

@@ -5,7 +5,7 @@
  * updates of tasks when nothing is to be decided and nobody watches. And the processor's time (all threads,
  * garbage collection included), which says more than the clock on a machine that others use too.
  *
- *     deno task bench scheduler [nodes x tasks]
+ *     deno task bench scheduler [CASE | NODESxTASKS]
  */
 import { cpuUsage } from "node:process";
 import { systemClock } from "../api/clock.ts";
@@ -159,7 +159,10 @@ async function run(which: Case): Promise<void> {
 
 const [only] = Deno.args;
 if (only !== undefined) {
-  const which = CASES.find(({ name }) => name === only);
+  const [, nodes, tasks] = /^(\d+)x(\d+)$/.exec(only) ?? [];
+  const which = nodes
+    ? { name: only, nodes: Number(nodes), tasks: Number(tasks) }
+    : CASES.find(({ name }) => name === only);
   if (which === undefined) {
     console.error(`Cannot run case ${only}: there are ${CASES.map(({ name }) => name).join(", ")}`);
     Deno.exit(2);

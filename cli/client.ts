@@ -1,6 +1,8 @@
 /** Client of the control API: the Docker Engine's swarm API over a Unix socket or HTTP. */
 import { asReason, CoveyError, type ErrorCode, type ErrorReason } from "../api/errors.ts";
+import { parseExact, stringifyExact } from "../api/exact_json.ts";
 import { fetchFailure } from "../api/fetch_failure.ts";
+import { upgrade } from "./upgrade.ts";
 import { SOCKET_ORIGIN } from "../api/socket_origin.ts";
 
 /** Where the control API listens unless `-H` or COVEY_HOST says otherwise. */
@@ -117,6 +119,33 @@ export class ControlClient {
     return await this.#resultOf<T>(response);
   }
 
+  /** Makes a connection one of bytes both ways, which is the caller's to close. Throws as other calls do. */
+  async upgrade(
+    path: string,
+    body: unknown,
+  ): Promise<{ connection: Deno.Conn; pieces: AsyncIterable<Uint8Array> }> {
+    const slow = this.#watch();
+    try {
+      const answer = await upgrade(await this.#connect(), `/v${API_VERSION}${path}`, body);
+      if ("connection" in answer) return answer;
+      throw refusal(answer.status, answer.text);
+    } finally {
+      clearTimeout(slow);
+    }
+  }
+
+  async #connect(): Promise<Deno.Conn> {
+    try {
+      if (this.#path !== undefined) return await Deno.connect({ transport: "unix", path: this.#path });
+      const { hostname, port } = new URL(this.#base);
+      return await Deno.connect({ hostname, port: Number(port || 80) });
+    } catch (thrown) {
+      const why = thrown instanceof Error ? thrown.message : String(thrown);
+      const message = `Cannot connect to a Covey manager at ${this.host}: ${why}; ${await this.#hint()}`;
+      throw new CoveyError("unavailable", message, { cause: thrown });
+    }
+  }
+
   close(): void {
     this.#http?.close();
   }
@@ -131,7 +160,7 @@ export class ControlClient {
     const response = await this.#send(method, path, query, {
       ...(signal && { signal }),
       ...(body !== undefined &&
-        { body: JSON.stringify(body), headers: { "content-type": "application/json" } }),
+        { body: stringifyExact(body), headers: { "content-type": "application/json" } }),
     });
     return await this.#resultOf<T>(response);
   }
@@ -140,7 +169,7 @@ export class ControlClient {
     const text = await this.#bodyOf(response);
     if (!response.ok) throw refusal(response.status, text);
     try {
-      return (text === "" ? undefined : JSON.parse(text)) as T;
+      return (text === "" ? undefined : parseExact(text)) as T;
     } catch (cause) {
       throw new CoveyError("unknown", `Cannot read the answer of ${this.host}: it is not JSON`, { cause });
     }

@@ -1,6 +1,7 @@
 /** What every command gets to work with. */
 import type { Command } from "commander";
 import { CoveyError } from "../api/errors.ts";
+import type { Console } from "./console.ts";
 import { ControlClient, DEFAULT_HOST } from "./client.ts";
 import type { Output } from "./output.ts";
 
@@ -16,6 +17,14 @@ export interface Context {
   exitCode?: number;
   /** Aborted by Ctrl-C. */
   signal: AbortSignal;
+  /** Where the command was typed, for those that need more of it than to print. */
+  console?: Console;
+}
+
+/** Throws where there is nobody to talk to. */
+export function requireConsole({ console }: Context): Console {
+  if (console) return console;
+  throw new CoveyError("failed_precondition", "Cannot go on: there is no terminal and nothing in its place");
 }
 
 /** Runs `action` with a client for the host of `-H` or COVEY_HOST, and closes it. */

@@ -10,8 +10,12 @@ import type { Context } from "./context.ts";
 import { agentCommands } from "./commands/agent.ts";
 import { backupCommands } from "./commands/backup.ts";
 import { doctorCommand } from "./commands/doctor.ts";
+import { cpCommand } from "./commands/cp.ts";
+import { portForwardCommand } from "./commands/port_forward.ts";
+import { execCommand } from "./commands/exec.ts";
 import { explainCommands } from "./commands/explain.ts";
 import { leaveCommand } from "./commands/leave.ts";
+import { localCommands } from "./commands/local.ts";
 import { networkCommands } from "./commands/network.ts";
 import { nodeCommands } from "./commands/node.ts";
 import { payloadCommands } from "./commands/payload.ts";
@@ -56,6 +60,9 @@ export async function runCovey(args: string[], context: Context): Promise<number
   stackCommands(program, context);
   rolloutCommands(program, context);
   taskCommands(program, context);
+  execCommand(program, context);
+  cpCommand(program, context);
+  portForwardCommand(program, context);
   explainCommands(program, context);
   payloadCommands(program, context);
   networkCommands(program, context);
@@ -63,6 +70,7 @@ export async function runCovey(args: string[], context: Context): Promise<number
   agentCommands(program, context);
   backupCommands(program, context);
   doctorCommand(program, context);
+  localCommands(program, context);
   leaveCommand(program, context);
   inheritSettings(program);
   try {

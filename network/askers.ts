@@ -4,13 +4,13 @@
  * question come from there. Pure.
  */
 import { formatIPv4, parseBlock, parseIPv4 } from "../api/ipv4.ts";
-import type { NetworkAttachment } from "../api/network.ts";
+import type { TaskHere } from "./task_spaces.ts";
 
 /** The range that the sandbox knows; see agent/launch.sh and helper/network_server.sh. */
 const RANGE = parseBlock("169.254.80.0/20")!;
 
 /** The tasks of this node with their places in networks. */
-export type TasksHere = () => Iterable<{ NetworkAttachments?: NetworkAttachment[] }>;
+export type TasksHere = () => Iterable<TaskHere>;
 
 /** Places of the range, given to the tasks' addresses for as long as the tasks are here. */
 export class Askers {
@@ -35,6 +35,12 @@ export class Askers {
     }
     for (const address of present) this.#give(address);
     return [...this.#places].map(([address, place]) => ({ address, place: formatIPv4(place) }));
+  }
+
+  /** The place of an address. */
+  placeOf(address: string): string | undefined {
+    const place = this.#places.get(address);
+    return place === undefined ? undefined : formatIPv4(place);
   }
 
   /** The address that stands behind a place. */

@@ -15,7 +15,7 @@ import { getLogger } from "../api/log.ts";
 import type { AssignedNetwork } from "../api/network_assignment.ts";
 import { orAbort } from "../api/or_abort.ts";
 import { SayOnce } from "../api/say_once.ts";
-import type { OverlayNetworks, ReadyNetwork } from "../executors/executor.ts";
+import type { OverlayNetworks, ReadyNetwork } from "../executors/overlay_networks.ts";
 import { Askers, type TasksHere } from "./askers.ts";
 import type { NetworkHelper } from "./helper_client.ts";
 import { NodeNetworks } from "./node_networks.ts";
@@ -28,6 +28,7 @@ import {
   planRules,
   wholeRules,
 } from "./plan.ts";
+import { planJoin, planTasks, programRules, programsIn, type TaskHere } from "./task_spaces.ts";
 
 const log = getLogger(["covey", "network"]);
 
@@ -40,6 +41,7 @@ const READY_LIMIT_MS = 10_000;
 
 /** What keeps the networks needs. */
 export interface NetworkKeeperOptions {
+  nodeID: string;
   helper: NetworkHelper;
   clock: Clock;
   /** The node's own address for the networks; empty: none was named. */
@@ -50,6 +52,8 @@ export interface NetworkKeeperOptions {
   storage: { load(): Promise<string | undefined>; save(text: string | undefined): Promise<void> };
   /** Called when the node has got its first network, and when it has none any more. */
   onUse?: (isUsed: boolean) => void;
+  /** The same for nodes in them that no packet of this one gets to. */
+  onRelay?: (isUsed: boolean) => void;
 }
 
 /** The networks of one node. */
@@ -62,14 +66,19 @@ export class NetworkKeeper implements OverlayNetworks {
   readonly #backoff = new Backoff(RETRY_PAUSE);
   readonly #said = new SayOnce();
   readonly #failures = new Map<string, CoveyError>();
+  /** Programs in networks, by their tasks, and why one of them is not in there yet. */
+  readonly #programs = new Map<string, TaskHere>();
+  readonly #notJoined = new Map<string, CoveyError>();
   #news = Promise.withResolvers<void>();
   #running: Promise<void> | undefined;
   #saving: Promise<void> = Promise.resolve();
   #isUnsaved = false;
   #isDirty = false;
   #isUsed = false;
+  #isRelayed = false;
   #isClosed = false;
   #isAble = false;
+  #isSwept = true;
   /** What the host was found to lack, and when. */
   #lacks: { error: CoveyError; at: number } | undefined;
   #cancelRetry: CancelTimer | undefined;
@@ -81,6 +90,7 @@ export class NetworkKeeper implements OverlayNetworks {
 
   /** Takes up what an earlier agent was told. */
   async load(): Promise<void> {
+    this.#isSwept = false;
     const text = await this.#options.storage.load();
     if (text === undefined) return;
     try {
@@ -143,6 +153,29 @@ export class NetworkKeeper implements OverlayNetworks {
       const cancel = clock.setTimer(left, resolve);
       await orAbort(Promise.race([promise, this.#news.promise]), signal).finally(cancel);
     }
+  }
+
+  /** See {@linkcode OverlayNetworks}. */
+  async join(task: TaskHere, signal: AbortSignal): Promise<string> {
+    this.#programs.set(task.ID, task);
+    for (const { NetworkID } of task.NetworkAttachments ?? []) await this.ready(NetworkID, signal);
+    const failure = this.#notJoined.get(task.ID);
+    if (failure !== undefined) throw failure;
+    return this.#options.nodeID;
+  }
+
+  /** See {@linkcode OverlayNetworks}. */
+  resume(task: TaskHere): void {
+    this.#programs.set(task.ID, task);
+    this.#program();
+  }
+
+  /** See {@linkcode OverlayNetworks}. */
+  async part(taskID: string): Promise<void> {
+    if (!this.#programs.delete(taskID)) return;
+    await this.settled();
+    this.#done.delete(joinKey(taskID));
+    await this.#options.helper.ask("part", [taskID]);
   }
 
   /** Removes everything that the node has of networks, as it leaves its cluster. */
@@ -235,7 +268,11 @@ export class NetworkKeeper implements OverlayNetworks {
         failed.push(error);
       }
     }
-    await this.#askRules().catch((error) => {
+    this.#useRelay();
+    const programs = programsIn(this.#options.tasks());
+    await this.#sweep(programs).catch((error) => failed.push(error));
+    for (const task of this.#programs.values()) await this.#joinOnce(task, failed);
+    await this.#askRules(programRules(this.told, programs)).catch((error) => {
       failed.push(error);
       this.#say("the rules", error);
     });
@@ -249,8 +286,9 @@ export class NetworkKeeper implements OverlayNetworks {
   }
 
   /** Of a change only what it changes is loaded: one service's rules, whatever else there is. */
-  async #askRules(): Promise<void> {
-    const planned = planRules(this.told, this.askers.refresh()), frame = planned.frame.join(" ");
+  async #askRules(more: readonly string[]): Promise<void> {
+    const planned = planRules(this.told, this.askers.refresh(), more);
+    const frame = [...planned.fixed, ...planned.heads].join(" ");
     const { helper } = this.#options, done = this.#done, isFramed = done.get("rules") === frame;
     const parts = [...planned.serving].map(([key, words]) => ({ key, words, text: words.join(" ") }));
     const asked = { key: "askers", words: planned.askers, text: planned.askers.join(" ") };
@@ -267,6 +305,28 @@ export class NetworkKeeper implements OverlayNetworks {
     }
     for (const { key, text } of [...parts, asked]) done.set(key, text);
     done.set("rules", frame);
+  }
+
+  /** Removes, once, the namespaces of tasks that an earlier agent did not live to remove. */
+  async #sweep(programs: readonly TaskHere[]): Promise<void> {
+    if (this.#isSwept) return;
+    const { verb, words } = planTasks(programs);
+    await this.#options.helper.ask(verb, words);
+    this.#isSwept = true;
+  }
+
+  /** A task waits whose networks are not there yet. */
+  async #joinOnce(task: TaskHere, failed: CoveyError[]): Promise<void> {
+    if (!task.NetworkAttachments?.every(({ NetworkID }) => this.#ready.has(NetworkID))) return;
+    try {
+      await this.#ask(joinKey(task.ID), planJoin(this.told, task));
+      this.#notJoined.delete(task.ID);
+    } catch (thrown) {
+      const error = CoveyError.from(thrown);
+      const text = `Cannot attach task ${task.ID} to its networks: ${error.message}`;
+      this.#notJoined.set(task.ID, new CoveyError("unavailable", text, { retryable: true }));
+      failed.push(error);
+    }
   }
 
   /** Without a network the node needs nothing at all. */
@@ -300,12 +360,22 @@ export class NetworkKeeper implements OverlayNetworks {
     this.#options.onUse?.(isUsed);
   }
 
+  #useRelay(): void {
+    const isRelayed = [...this.told.networks.keys()].some((id) => this.told.relayed(id).length > 0);
+    if (isRelayed === this.#isRelayed) return;
+    this.#isRelayed = isRelayed;
+    this.#options.onRelay?.(isRelayed);
+  }
+
   #say(what: string, { message }: CoveyError): void {
     if (this.#said.isNew(`${what} ${message}`)) {
       log.warn("Cannot make this node's networks as they should be, {what}: {message}", { what, message });
     }
   }
 }
+
+/** No network's ID has a blank. */
+const joinKey = (taskID: string) => `join ${taskID}`;
 
 function notReady(
   network: AssignedNetwork | undefined,

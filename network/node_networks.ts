@@ -46,6 +46,11 @@ export class NodeNetworks {
     return [...this.#peers.values()].filter(({ NetworkID }) => NetworkID === id);
   }
 
+  /** The addresses in a network that no packet of this node gets to. */
+  relayed(id: string): string[] {
+    return this.peers(id).flatMap(({ Relayed, Addresses }) => Relayed ? Addresses : []);
+  }
+
   /** The services in a network. */
   services(id: string): AssignedService[] {
     return [...this.#services.values()].filter(({ NetworkID }) => NetworkID === id);

@@ -5,7 +5,7 @@ import type { NodeNetworks } from "./node_networks.ts";
 
 /** A request to the helper: its verb, and its words. */
 export interface HelperRequest {
-  verb: "network" | "addresses" | "table" | "rules" | "serve" | "askers" | "keep";
+  verb: "network" | "addresses" | "table" | "rules" | "serve" | "askers" | "keep" | "join" | "tasks";
   words: string[];
 }
 
@@ -31,11 +31,14 @@ export function planNetwork(told: NodeNetworks, network: AssignedNetwork, dataPa
   const { ID, VNI, DataPathPort, MTU = 0, Subnets } = network;
   const own = withoutMask(network.NodeAddress), vni = String(VNI);
   // The carrier is IPv4: who is known by another address only is not in reach.
-  const peers = told.peers(ID).filter(({ DataPathAddr }) => parseIPv4(DataPathAddr) !== undefined);
+  const peers = told.peers(ID).filter(({ DataPathAddr, Relayed }) =>
+    !Relayed && parseIPv4(DataPathAddr) !== undefined
+  );
   const carrier = dataPath || peers[0]?.DataPathAddr || "-";
   const mac = own === undefined ? "-" : hardwareAddress(own);
   const gateways = Subnets.map(({ Subnet, Gateway }) => `${Gateway}/${parseBlock(Subnet)!.bits}`);
-  const single = [...own === undefined ? [] : [own], ...virtualAddresses(told, network)];
+  // What is relayed comes here, as if it were at hand.
+  const single = [...own === undefined ? [] : [own], ...virtualAddresses(told, network), ...told.relayed(ID)];
   return [
     { verb: "network", words: [vni, String(DataPathPort), String(MTU), carrier, mac] },
     { verb: "addresses", words: [vni, ...gateways, ...new Set(single.map((address) => `${address}/32`))] },
@@ -53,40 +56,47 @@ export function planNetwork(told: NodeNetworks, network: AssignedNetwork, dataPa
 
 /** The node's rules. */
 export interface PlannedRules {
-  /** What changes seldom, and is changed by loading all of them. */
-  frame: string[];
-  /** Who serves, by network and service: each may be loaded by itself. */
+  /** What is as it is, whoever serves. */
+  fixed: string[];
+  /** Which addresses and ports there are, without who serves behind them. */
+  heads: string[];
+  /** Who serves, by network and service: each may be loaded by itself, what stands above only with everything. */
   serving: Map<string, string[]>;
-  /** Who asks for names, and by which address that is heard. */
+  /** Who asks for names, and by which address that is heard: may be loaded by itself, too. */
   askers: string[];
 }
 
-/** All rules of the node; none where it has no networks. `askers`: who asks for names, and by which address that is heard. */
+/**
+ * All rules of the node; none where it has no networks. `askers`: who asks for names, and by which address that is heard; `more`:
+ * what programs need.
+ */
 export function planRules(
   told: NodeNetworks,
   askers: readonly { address: string; place: string }[],
+  more: readonly string[] = [],
 ): PlannedRules {
-  const frame: string[] = [], serving = new Map<string, string[]>();
-  if (told.isEmpty) return { frame, serving, askers: [] };
+  const fixed: string[] = [], heads: string[] = [], serving = new Map<string, string[]>();
+  if (told.isEmpty) return { fixed, heads, serving, askers: [] };
   for (const network of told.networks.values()) {
     const own = withoutMask(network.NodeAddress), vni = String(network.VNI);
-    if (!network.Ingress) frame.push(`dns:${nameserverOf(network)}`);
+    if (!network.Ingress) fixed.push(`dns:${nameserverOf(network)}`);
     // Without an address of its own, answers would not come back by this node.
     if (own === undefined) continue;
-    frame.push(`node:${vni}:${own}`);
+    fixed.push(`node:${vni}:${own}`);
+    const relayed = told.relayed(network.ID);
+    if (!network.Ingress) fixed.push(...relayed.map((address) => `relay:${address}`));
     for (const service of told.services(network.ID)) {
-      const rules = serviceRules(service, network);
-      frame.push(...rules.map((rule) => rule.slice(0, rule.lastIndexOf(":"))));
+      const rules = serviceRules(service, network, new Set(relayed));
+      heads.push(...rules.map((rule) => rule.slice(0, rule.lastIndexOf(":"))));
       if (rules.length > 0) serving.set(`${network.ID}/serve/${service.ServiceID}`, rules);
     }
   }
-  return { frame, serving, askers: askers.map(({ address, place }) => `from:${address}:${place}`) };
+  fixed.push(...more);
+  return { fixed, heads, serving, askers: askers.map(({ address, place }) => `from:${address}:${place}`) };
 }
 
 /** All of them in one request. */
-export function wholeRules({ frame, serving, askers }: PlannedRules): HelperRequest {
-  // What says who serves is in there, too.
-  const fixed = frame.filter((word) => /^(dns|node):/.test(word));
+export function wholeRules({ fixed, serving, askers }: PlannedRules): HelperRequest {
   return { verb: "rules", words: [...askers, ...fixed, ...[...serving.values()].flat()] };
 }
 
@@ -95,8 +105,15 @@ export function planKept(told: NodeNetworks): HelperRequest {
   return { verb: "keep", words: [...told.networks.values()].map(({ VNI }) => String(VNI)) };
 }
 
-function serviceRules(service: AssignedService, { Ingress }: AssignedNetwork): string[] {
-  const backends = service.Backends.map(({ Address }) => Address).join(",");
+function serviceRules(
+  service: AssignedService,
+  { Ingress }: AssignedNetwork,
+  relayed: ReadonlySet<string>,
+): string[] {
+  const direct = service.Backends.map(({ Address }) => Address).filter((address) => !relayed.has(address));
+  // Which of those that are relayed it is, is chosen later.
+  const others = Ingress ? [] : Array(service.Backends.length - direct.length).fill("relay");
+  const backends = [...direct, ...others].join(",");
   const virtual = service.VirtualIP === undefined ? [] : [`vip:${service.VirtualIP}:${backends}`];
   if (!Ingress) return virtual;
   const ports = service.Ports.filter(({ PublishMode }) => PublishMode === "ingress").map((

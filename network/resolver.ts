@@ -20,7 +20,7 @@ import {
 } from "./dns_message.ts";
 import type { Askers, TasksHere } from "./askers.ts";
 import { findAddress, findName, type Found, networksOf } from "./names.ts";
-import { listenForQuestions } from "./tcp_questions.ts";
+import { askOverTCP, listenForQuestions } from "./tcp_questions.ts";
 import type { NodeNetworks } from "./node_networks.ts";
 
 const log = getLogger(["covey", "network"]);
@@ -38,6 +38,7 @@ const MAX_FORWARDED = 256;
 
 /** What the resolver works with. */
 export interface ResolverOptions {
+  nodeID: string;
   told: NodeNetworks;
   tasks: TasksHere;
   askers: Askers;
@@ -49,6 +50,8 @@ export interface ResolverOptions {
   port?: number;
   /** Where the host's resolvers listen. */
   serverPort?: number;
+  /** Ask them over TCP: for an agent whose sandbox has no port for answers to come back to. */
+  byTCP?: boolean;
 }
 
 /** The module is loaded with the first socket: in an agent that is one file, an import at its top is loaded at the start. */
@@ -118,7 +121,7 @@ export class Resolver {
     if (networks.length === 0) return encodeAnswer(bytes, question, CODE.refused);
     const address = question.type === TYPE.PTR ? reverseAddress(question.name) : undefined;
     const found = address === undefined
-      ? findName(told, networks, question.name)
+      ? findName(told, networks, question.name, this.#options.nodeID)
       : findAddress(told, networks, address);
     if (found !== undefined) {
       return encodeAnswer(bytes, question, CODE.ok, this.#records(question.type, found));
@@ -142,13 +145,23 @@ export class Resolver {
     this.#forwarded++;
     try {
       for (const server of serversOf(await this.#options.hostConfig())) {
-        const answer = await this.#askServer(server, bytes);
+        const answer = await (this.#options.byTCP ? this.#askByTCP : this.#askServer).call(
+          this,
+          server,
+          bytes,
+        );
         if (answer !== undefined) return answer;
       }
       return encodeAnswer(bytes, question, CODE.failure);
     } finally {
       this.#forwarded--;
     }
+  }
+
+  async #askByTCP(server: string, bytes: Uint8Array): Promise<Uint8Array | undefined> {
+    const { clock, serverPort = 53 } = this.#options, late = new AbortController();
+    const cancel = clock.setTimer(FORWARD_LIMIT_MS, () => late.abort());
+    return await askOverTCP(server, serverPort, bytes, late.signal).finally(cancel);
   }
 
   /** Undefined without an answer in time. */

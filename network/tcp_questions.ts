@@ -25,6 +25,39 @@ export async function listenForQuestions(address: string, port: number, answer: 
   return server;
 }
 
+/** The answer of a resolver at `address`; undefined without one in time. */
+export async function askOverTCP(
+  address: string,
+  port: number,
+  question: Uint8Array,
+  signal: AbortSignal,
+): Promise<Uint8Array | undefined> {
+  const connection = await Deno.connect({ hostname: address, port }).catch(() => undefined);
+  if (connection === undefined) return undefined;
+  const close = () => connection.close();
+  signal.addEventListener("abort", close);
+  try {
+    signal.throwIfAborted();
+    await connection.write(joined(new Uint8Array([question.length >> 8, question.length & 255]), question));
+    let got: Uint8Array = new Uint8Array();
+    for await (const piece of connection.readable) {
+      got = joined(got, piece);
+      const end = LENGTH_BYTES + got[0]! * 256 + (got[1] ?? 255);
+      if (got.length >= end) return got.subarray(LENGTH_BYTES, end);
+    }
+    return undefined;
+  } catch {
+    return undefined;
+  } finally {
+    signal.removeEventListener("abort", close);
+    try {
+      close();
+    } catch {
+      // It is closed.
+    }
+  }
+}
+
 /** One question after the other, as they come. */
 async function serve(socket: Socket, answer: AnswerTo): Promise<void> {
   socket.setTimeout(IDLE_MS, () => socket.destroy());

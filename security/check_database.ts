@@ -8,8 +8,9 @@ const SQLITE_NOTADB = 26;
  * Checks a Deno KV file, which is made if there is none, before it is opened. Throws `data_loss` naming a damaged one, and
  * `unavailable` where the disk does not let it be read: that file may be whole, and must stay where it is.
  *
- * Deno KV looks for queued messages in a thread of its own, where a damaged page is a panic that ends the
- * process without a word that helps (m); SQLite itself says what is wrong. The check reads every page: 3 ms for 300 KB.
+ * Deno KV looks for queued messages, and for records that expire, in a thread of its own, where a damaged page or index is a
+ * panic that ends the process without a word that helps (m); SQLite itself says what is wrong. The check reads every page:
+ * 3 ms for 300 KB.
  */
 export async function checkDatabase(path: string): Promise<void> {
   const { DatabaseSync } = await import("node:sqlite");
@@ -17,8 +18,8 @@ export async function checkDatabase(path: string): Promise<void> {
   try {
     const database = new DatabaseSync(path);
     try {
-      const [row] = database.prepare("PRAGMA quick_check(1)").all();
-      problem = String(row?.quick_check ?? "ok");
+      const [row] = database.prepare("PRAGMA integrity_check(1)").all();
+      problem = String(row?.integrity_check ?? "ok");
     } finally {
       database.close();
     }
@@ -27,8 +28,8 @@ export async function checkDatabase(path: string): Promise<void> {
     throw new CoveyError(isDamage(cause) ? "data_loss" : "unavailable", message, { cause });
   }
   if (problem === "ok") return;
-  const what = problem.replace("*** in database main ***\n", "it is damaged: ");
-  throw new CoveyError("data_loss", `Cannot open ${path}: ${what}`);
+  const what = problem.replace("*** in database main ***\n", "");
+  throw new CoveyError("data_loss", `Cannot open ${path}: it is damaged: ${what}`);
 }
 
 /** An extended result has the plain one in its lowest byte. */

@@ -28,6 +28,7 @@ export const FrameType = {
   cancel: 6,
   /** [id, bytes]: the receiver of items has room for so many more. */
   credit: 7,
+  /** [intervalMs?]: asks for a sign of life; from now on, the sender expects no more than one in so long. */
   ping: 8,
   pong: 9,
   /** [error]: the sender closes the connection, and why. */

@@ -6,7 +6,7 @@ export class Keepalive {
   #misses = 0;
   #cancel: CancelTimer;
   readonly #clock: Clock;
-  readonly #intervalMs: number;
+  #intervalMs: number;
   readonly #maxMisses: number;
   readonly #ping: () => void;
   readonly #dead: (silentMs: number) => void;
@@ -28,6 +28,16 @@ export class Keepalive {
   /** Bytes arrived. */
   heard(): void {
     this.#heard = true;
+  }
+
+  /** From now on so long may pass without a word; false if it was so before. */
+  slowDown(intervalMs: number): boolean {
+    if (intervalMs === this.#intervalMs) return false;
+    this.#intervalMs = intervalMs;
+    this.#misses = 0;
+    this.#cancel();
+    this.#cancel = this.#clock.setTimer(intervalMs, () => this.#tick());
+    return true;
   }
 
   stop(): void {

@@ -80,6 +80,9 @@ export const MAX_WAITING_CALLS = 4096;
 /** Silence after which a ping is sent: below the 30 s of the shortest common NAT timeout. */
 const KEEPALIVE_INTERVAL_MS = 15_000;
 
+/** The longest silence that a peer may ask for: what stays of one that is gone is held for three times as long. */
+export const MAX_KEEPALIVE_INTERVAL_MS = 36 * 3600_000;
+
 /** Unanswered pings before a connection counts as broken: a dead link is noticed within 45 s. */
 const KEEPALIVE_MISSES = 2;
 

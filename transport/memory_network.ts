@@ -6,7 +6,7 @@ import { awaitWelcome, DialTimer } from "./dialing.ts";
 import { DEFAULT_LIMITS, type Limits } from "./limits.ts";
 import { type MemoryPath, MemoryPipe } from "./memory_pipe.ts";
 import { Session } from "./session.ts";
-import type { CallOptions, Connection, Dialer, Listener, PeerIdentity, Router } from "./types.ts";
+import type { CallOptions, Connection, Dialer, Listener, PeerIdentity, Router, Traffic } from "./types.ts";
 
 /** Judges the identity that the other end states; throws a `CoveyError` to refuse it. */
 export type VerifyMemoryPeer = (identity: PeerIdentity | undefined) => PeerIdentity | undefined;
@@ -30,6 +30,7 @@ export interface MemoryDialerOptions {
   clock: Clock;
   limits?: Partial<Limits>;
   router?: Router;
+  traffic?: Traffic;
 }
 
 /**
@@ -125,7 +126,16 @@ class InProcessNetwork implements MemoryNetwork {
       const pipe = this.#connect(options, address, endpoint);
       const { clock, router } = options;
       const peerChainPEM = server?.certificatePEM;
-      const session = new Session({ pipe, dialed: true, peer, peerChainPEM, router, clock, limits });
+      const session = new Session({
+        pipe,
+        dialed: true,
+        peer,
+        peerChainPEM,
+        router,
+        clock,
+        limits,
+        traffic: options.traffic,
+      });
       return await awaitWelcome(session, timer);
     } finally {
       timer.stop();

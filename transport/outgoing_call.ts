@@ -54,6 +54,10 @@ export class OutgoingCall {
     this.events = events;
   }
 
+  get method(): string {
+    return this.#spec.method;
+  }
+
   /** Sends the request, now or as soon as the connection has room. */
   start(): void {
     const { signal, timeoutMs } = this.#spec.options;

@@ -11,6 +11,8 @@ export interface PipeEvents {
 /** An ordered stream of bytes in both directions, as TLS and the memory network give it. */
 export interface BytePipe {
   readonly remoteAddress: string;
+  /** This end's address without port, where there is one. */
+  readonly localAddress?: string | undefined;
   /** Bytes written that have not left. */
   readonly buffered: number;
   /** Called once, before anything else; events may come from then on, but not during the call. */

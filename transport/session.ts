@@ -22,7 +22,14 @@ import {
 } from "./frames.ts";
 import { IdleLimit } from "./idle_limit.ts";
 import { Keepalive } from "./keepalive.ts";
-import { type Lane, type Limits, limitsFor, MAX_FRAMES_PER_VISIT, VALUE_OVERHEAD_BYTES } from "./limits.ts";
+import {
+  type Lane,
+  type Limits,
+  limitsFor,
+  MAX_FRAMES_PER_VISIT,
+  MAX_KEEPALIVE_INTERVAL_MS,
+  VALUE_OVERHEAD_BYTES,
+} from "./limits.ts";
 import { type CallLink, OutgoingCall } from "./outgoing_call.ts";
 import { callClientStream, callDuplex, callServerStream, callUnary } from "./outgoing_streams.ts";
 import { Outbox } from "./outbox.ts";
@@ -30,7 +37,7 @@ import type { BytePipe } from "./pipe.ts";
 import { ServedCall } from "./served_call.ts";
 import { parseOpen, requireID, requireNumber } from "./session_frames.ts";
 import { type Guest, Turns } from "./turns.ts";
-import type { CallOptions, Connection, PeerIdentity, Router } from "./types.ts";
+import type { CallOptions, Connection, PeerIdentity, Router, Traffic } from "./types.ts";
 import { malformed } from "./malformed.ts";
 import { errorFromWire, errorToWire } from "./wire_error.ts";
 
@@ -48,6 +55,8 @@ export interface SessionOptions {
   limits: Limits;
   /** Where it waits for its turn; one of its own if absent. */
   turns?: Turns | undefined;
+  /** Counts frames; nobody does if absent. */
+  traffic?: Traffic | undefined;
   /** Why the peer is not welcome: it is told, and nothing that it sends is looked at. */
   refusal?: CoveyError | undefined;
 }
@@ -57,6 +66,7 @@ export class Session implements Connection, CallLink, Guest {
   readonly peer: PeerIdentity | undefined;
   readonly peerChainPEM: string | undefined;
   readonly remoteAddress: string;
+  readonly localAddress: string | undefined;
   readonly clock: Clock;
   readonly limits: Limits;
   readonly lane: Lane;
@@ -72,6 +82,7 @@ export class Session implements Connection, CallLink, Guest {
   readonly #keepalive: Keepalive;
   readonly #idle: IdleLimit;
   readonly #turns: Turns;
+  readonly #traffic: Traffic | undefined;
   readonly #calls = new Map<number, OutgoingCall>();
   readonly #served = new Map<number, ServedCall>();
   #nextID: number;
@@ -88,6 +99,7 @@ export class Session implements Connection, CallLink, Guest {
     this.peer = options.peer;
     this.peerChainPEM = options.peerChainPEM;
     this.remoteAddress = options.pipe.remoteAddress;
+    this.localAddress = options.pipe.localAddress;
     this.clock = options.clock;
     const role = options.peer?.role;
     this.limits = options.dialed ? options.limits : limitsFor(role, options.limits);
@@ -101,6 +113,7 @@ export class Session implements Connection, CallLink, Guest {
     this.welcomed.catch(() => {});
     this.#outbox = new Outbox(this.#pipe, this.limits);
     this.#reader = new FrameReader(this.limits.maxFrameBytes, this.limits.maxFrameValues);
+    this.#traffic = options.traffic;
     this.#turns = options.turns ?? new Turns(this.clock);
     this.#idle = new IdleLimit(this.clock, this.limits.idleMs, () => {
       this.close(`no call for ${this.limits.idleMs} ms`);
@@ -150,6 +163,17 @@ export class Session implements Connection, CallLink, Guest {
     return this.#served.size > 0;
   }
 
+  expectSilence(ms: number): void {
+    const intervalMs = this.#slowDown(ms);
+    if (intervalMs !== undefined) this.send([FrameType.ping, intervalMs]);
+  }
+
+  /** The new interval, if it is another one. */
+  #slowDown(ms: number): number | undefined {
+    const intervalMs = Math.min(MAX_KEEPALIVE_INTERVAL_MS, Math.max(this.limits.keepaliveIntervalMs, ms));
+    return this.#keepalive.slowDown(intervalMs) ? intervalMs : undefined;
+  }
+
   close(reason = "closed"): void {
     this.#end(undefined, new CoveyError("unavailable", `The connection was closed: ${reason}`));
   }
@@ -165,6 +189,7 @@ export class Session implements Connection, CallLink, Guest {
   send(frame: Frame): number {
     if (this.#ended) return 0;
     const body = encodeFrame(frame, this.limits.maxFrameBytes);
+    this.#traffic?.frame(this.#methodOf(frame), body.length);
     try {
       this.#outbox.push(body);
     } catch (error) {
@@ -229,11 +254,19 @@ export class Session implements Connection, CallLink, Guest {
     this.#pipe.defer(run);
   }
 
+  /** The call of ours that a frame is about. */
+  #methodOf(frame: Frame): string | undefined {
+    return this.#calls.get(frame[1] as number)?.method;
+  }
+
   #dispatch(frame: Frame, { bytes, values }: FrameSize): void {
+    this.#traffic?.frame(this.#methodOf(frame), bytes);
     switch (frame[0]) {
       case FrameType.open:
         return this.#serve(frame, bytes + values * VALUE_OVERHEAD_BYTES);
       case FrameType.ping:
+        // Of a stranger nothing is kept for long.
+        if (frame[1] !== undefined && this.peer) this.#slowDown(requireNumber(frame[1], "silence"));
         return void this.send([FrameType.pong]);
       case FrameType.pong:
         return;

@@ -8,7 +8,7 @@ import { DEFAULT_LIMITS, type Limits } from "./limits.ts";
 import { peerChainPEM } from "./peer_chain.ts";
 import { Session } from "./session.ts";
 import { ALPN, TLS_OPTIONS, TLSPipe } from "./tls_pipe.ts";
-import type { CallOptions, Connection, Dialer, Router, TLSMaterial, VerifyPeer } from "./types.ts";
+import type { CallOptions, Connection, Dialer, Router, TLSMaterial, Traffic, VerifyPeer } from "./types.ts";
 
 /** Options of {@linkcode tlsDialer}. */
 export interface TLSDialerOptions {
@@ -19,6 +19,7 @@ export interface TLSDialerOptions {
   limits?: Partial<Limits>;
   /** Methods that the dialed end may call in return; none if absent. */
   router?: Router;
+  traffic?: Traffic;
 }
 
 /** In words that help: what the sandbox refuses, Deno and Node report as if somebody could answer a prompt. */
@@ -88,6 +89,7 @@ export function tlsDialer(options: TLSDialerOptions): Dialer {
             router,
             clock,
             limits,
+            traffic: options.traffic,
           });
         } catch (error) {
           socket.destroy();

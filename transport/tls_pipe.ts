@@ -29,12 +29,14 @@ interface TCPHandle {
 /** A TLS connection whose handshake is over. */
 export class TLSPipe implements BytePipe {
   readonly remoteAddress: string;
+  readonly localAddress: string | undefined;
   readonly #socket: TLSSocket;
   #error: Error | undefined;
 
   constructor(socket: TLSSocket) {
     this.#socket = socket;
     this.remoteAddress = remoteAddress(socket);
+    this.localAddress = socket.localAddress;
   }
 
   get buffered(): number {

@@ -100,6 +100,12 @@ export interface Router {
   ): Method;
 }
 
+/** Is told of each frame that leaves or arrives. */
+export interface Traffic {
+  /** `method` is that of the call that the frame is about, made by this end; `bytes` are without the length. */
+  frame(method: string | undefined, bytes: number): void;
+}
+
 /** One connection; calls in both directions share it. */
 export interface Connection {
   readonly peer: PeerIdentity | undefined;
@@ -109,6 +115,8 @@ export interface Connection {
    */
   readonly peerChainPEM: string | undefined;
   readonly remoteAddress: string;
+  /** This end's address without port, where there is one. */
+  readonly localAddress?: string | undefined;
   /** Resolves once everything is released: undefined if closed at this end, else the error that ended it. */
   readonly closed: Promise<CoveyError | undefined>;
   /**
@@ -121,6 +129,11 @@ export interface Connection {
   serverStream<T>(method: string, request: unknown, options?: CallOptions): AsyncIterable<T>;
   /** Sends items, gets one answer; if that comes early, `requests` is ended by its `return`. */
   clientStream<T>(method: string, requests: AsyncIterable<unknown>, options?: CallOptions): Promise<T>;
+  /**
+   * Expects a sign of life no more often than in so many milliseconds, here and at the other end: each costs bytes. A link
+   * that dies is noticed that much later. 0: as often as by default.
+   */
+  expectSilence(ms: number): void;
   /**
    * Sends items and gets items, each side with its own window and its own end. The call is made when iteration starts;
    * leaving the loop cancels it, and an error of `requests` does too. When the other end wants no more, or the call fails,

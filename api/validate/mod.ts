@@ -1,3 +1,4 @@
+export { ipv4Address } from "./address.ts";
 export { type ClusterSpecChanges, mergeClusterSpec, parseClusterSpec } from "./cluster_spec.ts";
 export { fieldNames, fieldsOfBody } from "./field_names.ts";
 export { parseLogPush } from "./log_push.ts";

@@ -2,6 +2,7 @@
 import { CoveyError, type FieldProblem } from "../errors.ts";
 import { type Block, contains, formatBlock, isForHosts, overlap, parseBlock, parseIPv4 } from "../ipv4.ts";
 import { type IPAMConfig, MTU_OPTION, type NetworkSpec, OVERLAY_DRIVER } from "../network.ts";
+import { RELAY_OPTION } from "../relay.ts";
 import { ipv4Address } from "./address.ts";
 import { checkName } from "./name.ts";
 import {
@@ -128,6 +129,9 @@ function checkOptions(options: Record<string, string>, problems: FieldProblem[])
     note(ENCRYPTED_OPTION, "encrypted overlay networks are not available yet");
   }
   if (Object.hasOwn(options, VNI_OPTION)) note(VNI_OPTION, "the swarm chooses the VXLAN identifiers itself");
+  if (Object.hasOwn(options, RELAY_OPTION) && !["on", "off"].includes(options[RELAY_OPTION]!)) {
+    note(RELAY_OPTION, `must be on or off: current value is "${options[RELAY_OPTION]}"`);
+  }
   if (!Object.hasOwn(options, MTU_OPTION)) return;
   const mtu = options[MTU_OPTION]!, bytes = Number(mtu);
   if (/^\d{1,5}$/.test(mtu) && bytes >= MIN_MTU && bytes <= MAX_MTU) return;

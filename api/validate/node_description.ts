@@ -37,6 +37,7 @@ const descriptionShape = record({
   OverlayRuntimes: list(word),
   MissingOverlay: words(MAX_REASON_LENGTH),
   DataPathAddr: ipAddress,
+  LocalAddr: ipAddress,
   Reloads: list(word),
   AgentOnly: onlyTrue,
   ManagerOnly: onlyTrue,
@@ -56,7 +57,7 @@ export function parseNodeDescription(
     descriptionShape(value, path, problems) ?? {};
   const { Labels, Plugins } = Engine;
   const { TLSInfo, MissingRuntimes, Reloads, AgentOnly, ManagerOnly, Swaps, Schedules, Facts } = rest;
-  const { OverlayRuntimes, MissingOverlay, DataPathAddr } = rest;
+  const { OverlayRuntimes, MissingOverlay, DataPathAddr, LocalAddr } = rest;
   return {
     Hostname,
     Platform: { OS: Platform.OS ?? "", Architecture: Platform.Architecture ?? "" },
@@ -71,6 +72,7 @@ export function parseNodeDescription(
     ...(OverlayRuntimes && { OverlayRuntimes }),
     ...(MissingOverlay && { MissingOverlay }),
     ...(DataPathAddr && { DataPathAddr }),
+    ...(LocalAddr && { LocalAddr }),
     ...(Reloads && { Reloads }),
     ...(AgentOnly && { AgentOnly }),
     ...(ManagerOnly && { ManagerOnly }),

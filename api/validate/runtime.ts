@@ -2,6 +2,7 @@
 import type { ContainerSpec } from "../container_spec.ts";
 import type { DenoSpec } from "../deno_spec.ts";
 import { labelledAccess } from "../host_access.ts";
+import { predefinedNetwork } from "../predefined_network.ts";
 import { hasPlaceholder } from "../template.ts";
 import type { FieldProblem } from "../errors.ts";
 import {
@@ -59,8 +60,9 @@ export function settleRuntime(
     const message = "log drivers are not available for programs, whose logs their device keeps";
     problems.push({ field: "TaskTemplate.LogDriver", message });
   }
-  if (common.Networks !== undefined) {
-    const message = "networks are for containers: anything else is in its device's own";
+  if (Runtime === RUNTIME_PROCESS || Runtime === RUNTIME_DENO) checkProgramNetworks(common, problems);
+  else if (common.Networks !== undefined) {
+    const message = "networks are for containers and programs: anything else is in its device's own";
     problems.push({ field: "TaskTemplate.Networks", message });
   }
   if (Runtime === RUNTIME_PROCESS) {
@@ -81,6 +83,16 @@ export function settleRuntime(
   const generic = GenericSpec ?? (current?.Runtime === Runtime ? current.GenericSpec : undefined);
   if (generic?.Payload === undefined) mismatch("TaskTemplate.GenericSpec.Payload", problems);
   return { GenericSpec: { Payload: generic?.Payload }, ...common, ...end };
+}
+
+/** A program is in its device's own network, or in a namespace of its own that is in the cluster's. */
+function checkProgramNetworks({ Networks = [] }: Pick<TaskSpec, "Networks">, problems: FieldProblem[]): void {
+  Networks.forEach(({ Target }, index) => {
+    const name = predefinedNetwork(Target)?.Name;
+    if (name === undefined || name === "host") return;
+    const message = `a program is in its device's network (host), or in networks of the cluster: ${name}`;
+    problems.push({ field: `TaskTemplate.Networks[${index}].Target`, message });
+  });
 }
 
 /** Docker's own clients write a view back as a container; a service keeps its runtime for life, so it is known what is meant. */

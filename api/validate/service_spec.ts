@@ -5,6 +5,7 @@ import {
   isJob,
   type PortConfig,
   publishesByIngress,
+  RUNTIME_CONTAINER,
   type ServiceMode,
   type ServiceSpec,
   type UpdateConfig,
@@ -193,9 +194,13 @@ function settleUpdate(update: Shaped<typeof updateShape>): UpdateConfig {
 
 /** What is in its device's own network, or in none, cannot be reached over another. */
 function checkMesh(spec: ServiceSpec, problems: FieldProblem[]): void {
-  const own = spec.TaskTemplate.Networks?.find(({ Target }) => Target === "host" || Target === "none");
+  const { Runtime, Networks } = spec.TaskTemplate;
+  const own = Networks?.find(({ Target }) => Target === "host" || Target === "none")?.Target ??
+    (Runtime !== RUNTIME_CONTAINER && !Networks?.length
+      ? "host, where programs are that name none"
+      : undefined);
   if (own === undefined || !publishesByIngress(spec)) return;
-  const message = `ports published with ingress mode cannot be used with network ${own.Target}`;
+  const message = `ports published with ingress mode cannot be used with network ${own}`;
   problems.push({ field: "EndpointSpec.Ports", message });
 }
 

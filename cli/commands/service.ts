@@ -55,6 +55,7 @@ function create(service: Command, context: Context) {
     .option("--constraint <expression>", "where tasks may run, such as node.labels.site==attic", collect, [])
     .option("--placement-pref <preference>", "spread=node.labels.NAME", collect, [])
     .option("-p, --publish <port>", "mode=host,published=8080,target=80", collect, [])
+    .option("--network <network>", "network of the cluster to be in, by name or ID", collect, [])
     .option("--hostname <name>", "host name inside the containers")
     .option("-d, --detach", "do not wait until the service has converged")
     .option("-q, --quiet", "no progress");

@@ -88,8 +88,9 @@ function longMount(scope: Scope, section: Section): Mount | undefined {
   return Type === "volume" ? withVolume(scope, section, mount, section.at, section.path) : mount;
 }
 
-/** A path on the device: what is relative is so to the file that names it. */
+/** A path on the device: what is relative is so to the file that names it, an absolute one stays as it is written. */
 function hostPath(scope: Scope, at: Place, path: string): string {
+  if (path.startsWith("/")) return path;
   if (path.startsWith("~")) return `${scope.env("HOME") ?? "/root"}${path.slice(1)}`;
   const folder = scope.folderAt(at);
   const whole = resolvedFrom(folder.startsWith("/") ? folder : `${scope.env("PWD") ?? ""}/${folder}`, path);

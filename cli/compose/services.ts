@@ -24,10 +24,10 @@ export function serviceOf(
   const deploy = deployOf(service), program = programOf(scope, service);
   const ports = portsOf(service);
   const isProcess = program.ProcessSpec !== undefined;
-  const networks = isProcess ? [] : networksOf(scope, name, service, used.networks);
-  if (isProcess && service.tree("networks")) {
-    service.refuse("networks", "processes are in the network of their device");
-  }
+  // A process that names none is in the network of its device.
+  const networks = isProcess && !service.tree("networks")
+    ? []
+    : networksOf(scope, name, service, used.networks);
   const waits = dependsOnOf(scope, name, service);
   const secrets = referencesOf(scope, "secrets", service, used.secrets);
   const configs = referencesOf(scope, "configs", service, used.configs);

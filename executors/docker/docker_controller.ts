@@ -18,6 +18,7 @@ import type { MemoryFolder } from "../memory_folder.ts";
 import { aborted, orAbort } from "../../api/or_abort.ts";
 import { createBody, LABEL_TASK_ID, stopSeconds } from "./container_config.ts";
 import { type ContainerFiles, containerFiles } from "./container_files.ts";
+import { drain } from "../drain.ts";
 import type { ContainerNetworks } from "./container_networks.ts";
 import type { EngineClient } from "./engine_client.ts";
 import type { EngineNetworks } from "./engine_networks.ts";
@@ -219,7 +220,7 @@ export class DockerController implements Controller {
   async shutdown(signal: AbortSignal): Promise<void> {
     if (!this.#id) return;
     const seconds = stopSeconds(this.#task.Spec.ContainerSpec!);
-    await this.#node.networks.drain(this.#task, this.#node.clock, signal);
+    await drain(this.#task, this.#node.clock, signal);
     await this.#tolerant("POST", `/containers/${this.#id}/stop`, { t: String(seconds) }, signal);
     this.#dirty = true;
     await this.#forgetFiles();

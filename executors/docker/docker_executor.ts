@@ -2,6 +2,8 @@
 import { type Clock, systemClock } from "../../api/clock.ts";
 import { CoveyError, hasCode } from "../../api/errors.ts";
 import { RUNTIME_CONTAINER } from "../../api/service.ts";
+import type { InputFrame, OutputFrame } from "../../api/stream_frames.ts";
+import type { StreamUse } from "../../api/streams.ts";
 import type { Task } from "../../api/task.ts";
 import type {
   Controller,
@@ -15,11 +17,14 @@ import type {
   LogStep,
   OverlayExecutor,
   Reloader,
+  RunningTask,
   Sweeper,
+  TaskEnterer,
 } from "../executor.ts";
 import { NO_DEPENDENCIES } from "../executor.ts";
 import { defaultShim } from "../default_shim.ts";
 import { MemoryFolder } from "../memory_folder.ts";
+import type { PortConnector } from "../port_connector.ts";
 import { sweepEach } from "../sweep_each.ts";
 import { checkContainerTask, LABEL_NODE_ID, LABEL_TASK_ID } from "./container_config.ts";
 import { fileName } from "./container_files.ts";
@@ -44,16 +49,19 @@ export interface DockerOptions {
 /** How long the engine may take to say what it is; a session is waiting for it. */
 const DESCRIBE_TIMEOUT_MS = 10_000;
 
-class DockerExecutor implements Executor, Sweeper, Reloader, LogSource, OverlayExecutor {
+class DockerExecutor implements Executor, Sweeper, Reloader, LogSource, OverlayExecutor, TaskEnterer {
   readonly name = "docker";
   readonly runtime = RUNTIME_CONTAINER;
-  readonly capabilities = ["sweep", "reload", "logs", "overlay"] as const;
+  readonly capabilities = ["sweep", "reload", "logs", "overlay", "enter"] as const;
   readonly #node: EngineNode;
+  readonly #stateDir: string;
+  #ports: PortConnector | undefined;
 
   constructor(
     context: ExecutorContext,
     { socket, shim = defaultShim(), clock = systemClock }: DockerOptions,
   ) {
+    this.#stateDir = context.stateDir;
     const engine = new EngineClient(socket);
     const keeper = new ImageKeeper(engine, clock, `${context.stateDir}/images.json`);
     this.#node = {
@@ -166,8 +174,41 @@ class DockerExecutor implements Executor, Sweeper, Reloader, LogSource, OverlayE
     }
   }
 
+  async *enter(
+    { task, handle }: RunningTask,
+    use: StreamUse,
+    input: AsyncIterable<InputFrame>,
+    signal: AbortSignal,
+  ): AsyncGenerator<OutputFrame, void> {
+    const { engine, shim } = this.#node;
+    // Loaded when somebody wants it.
+    const [{ checkLetIn }, inside] = await Promise.all([
+      import("../task_stream.ts"),
+      import("./enter_container.ts"),
+    ]);
+    await checkLetIn(shim, use.Kind, task);
+    const at = { engine, shim, containerID: String(handle.data.ContainerID) };
+    if (use.Kind === "exec") yield* inside.execInContainer(at, use, input, signal);
+    else if (use.Kind === "copy") yield* inside.copyOfContainer(at, use, input, signal);
+    else {
+      const { State } = await engine.call<ContainerInspect>("GET", `/containers/${at.containerID}/json`, {
+        signal,
+      });
+      const { PortConnector } = await import("../port_connector.ts");
+      this.#ports ??= new PortConnector({ shim, stateDir: this.#stateDir, clock: this.#node.clock });
+      yield* this.#ports.forward(
+        task,
+        use.Port,
+        ["container", at.containerID, String(State.Pid)],
+        input,
+        signal,
+      );
+    }
+  }
+
   async close(): Promise<void> {
     this.#node.images.close();
+    await this.#ports?.close();
     await this.#node.events.close();
     this.#node.engine.close();
   }
@@ -190,6 +231,6 @@ function pluginsOf({ Plugins }: EngineInfo): { Type: string; Name: string }[] {
 export function createDockerExecutor(
   context: ExecutorContext,
   options: DockerOptions,
-): Executor & Sweeper & Reloader & LogSource & OverlayExecutor {
+): Executor & Sweeper & Reloader & LogSource & OverlayExecutor & TaskEnterer {
   return new DockerExecutor(context, options);
 }

@@ -61,6 +61,23 @@ export class EngineClient {
     return this.#pieces(method, path, options);
   }
 
+  /** A connection to it, for calls in which bytes go in as well; whoever asked for it closes it. */
+  async dial(): Promise<EngineConnection> {
+    let connection: Deno.Conn;
+    try {
+      connection = await Deno.connect({ transport: "unix", path: this.#socket });
+    } catch (thrown) {
+      throw this.#broken("CONNECT", "", thrown);
+    }
+    this.#open.add(connection);
+    return {
+      read: (into) => connection.read(into),
+      write: (bytes) => send(connection, bytes),
+      closeWrite: () => connection.closeWrite(),
+      close: () => this.#end(connection),
+    };
+  }
+
   /** Ends all connections. */
   close(): void {
     for (const connection of [...this.#open]) this.#end(connection);
@@ -110,6 +127,15 @@ export class EngineClient {
   }
 }
 
+/** A connection to the engine. */
+export interface EngineConnection {
+  read(into: Uint8Array): Promise<number | null>;
+  /** Writes all of it. */
+  write(bytes: Uint8Array): Promise<void>;
+  closeWrite(): Promise<void>;
+  close(): void;
+}
+
 /** What goes with a call. */
 export interface CallOptions {
   query?: Query;
@@ -129,19 +155,31 @@ function requestBytes(
   path: string,
   { query = {}, headers = {}, body, archive, version = API_VERSION }: CallOptions,
 ): Uint8Array {
-  // A URL escapes what must not stand in a request's first line: blanks, line breaks.
-  const url = new URL(`http://docker/${version}${path}`);
-  for (const [key, value] of Object.entries(query)) if (value !== undefined) url.searchParams.set(key, value);
   const text = body === undefined ? "" : JSON.stringify(body);
   const content = archive ?? new TextEncoder().encode(text);
   const type = archive ? "application/x-tar" : "application/json", isFull = archive ?? body !== undefined;
   const fields = isFull ? [`Content-Type: ${type}`] : [];
   if (isFull || method === "POST") fields.push(`Content-Length: ${content.length}`);
-  const first = `${method} ${url.pathname}${url.search} HTTP/1.1`;
   // As in the first line, a line break must not begin another.
   for (const [name, value] of new Headers(headers)) fields.push(`${name}: ${value}`);
-  const head = [first, "Host: docker", "Connection: close", ...fields, "", ""].join("\r\n");
-  return new Uint8Array([...new TextEncoder().encode(head), ...content]);
+  return new Uint8Array([...requestHead(method, path, query, fields, version), ...content]);
+}
+
+/** What a request begins with, its `fields` included. */
+export function requestHead(
+  method: string,
+  path: string,
+  query: Query,
+  fields: readonly string[],
+  version: string = API_VERSION,
+): Uint8Array {
+  // A URL escapes what must not stand in a request's first line: blanks, line breaks.
+  const url = new URL(`http://docker/${version}${path}`);
+  for (const [key, value] of Object.entries(query)) if (value !== undefined) url.searchParams.set(key, value);
+  const first = `${method} ${url.pathname}${url.search} HTTP/1.1`;
+  return new TextEncoder().encode(
+    [first, "Host: docker", "Connection: close", ...fields, "", ""].join("\r\n"),
+  );
 }
 
 async function send(connection: Deno.Conn, bytes: Uint8Array): Promise<void> {
@@ -174,7 +212,7 @@ function tooLong(path: string): CoveyError {
 }
 
 /** Keeps the engine's words, as `docker service ps` shows them. */
-function engineError(status: number, body: string): CoveyError {
+export function engineError(status: number, body: string): CoveyError {
   let message = body.trim();
   try {
     message = (JSON.parse(body) as { message?: string }).message ?? message;

@@ -3,10 +3,9 @@
  * device that the agent's helper made), from which it gives containers the addresses that were chosen for them before their
  * programs start. Macvlan, as every engine from 20.10 to 28 has it, knows fixed addresses, and has no firewall rules.
  */
-import { type Clock, sleep } from "../../api/clock.ts";
 import { CoveyError, hasCode } from "../../api/errors.ts";
 import type { Task } from "../../api/task.ts";
-import type { OverlayNetworks, ReadyNetwork } from "../executor.ts";
+import type { OverlayNetworks, ReadyNetwork } from "../overlay_networks.ts";
 import { LABEL_NODE_ID } from "./container_config.ts";
 import { type ContainerNetworks, endpointConfig } from "./container_networks.ts";
 import type { EngineClient } from "./engine_client.ts";
@@ -15,11 +14,6 @@ import type { EngineClient } from "./engine_client.ts";
 const LABEL_NETWORK_ID = "covey.network.id";
 /** Networks of our own kind begin with it. */
 const PREFIX = "covey-";
-/**
- * Between the moment at which all nodes are told that a task serves no more and its stop signal, milliseconds: time to
- * load their rules, and to end what was asked before.
- */
-const DRAIN_MS = 500;
 
 /** One of `GET /networks` */
 interface EngineNetwork {
@@ -92,11 +86,6 @@ export class EngineNetworks {
         if (!hasCode(error, "permission_denied", "already_exists")) throw error;
       });
     }
-  }
-
-  /** Resolves when nobody sends anything new to a task that is about to be stopped. */
-  async drain({ NetworkAttachments = [] }: Task, clock: Clock, signal: AbortSignal): Promise<void> {
-    if (NetworkAttachments.length > 0) await sleep(clock, DRAIN_MS, signal);
   }
 
   /** Notes that nothing of the task is left; removes what nobody needs any more. */

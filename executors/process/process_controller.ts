@@ -14,7 +14,9 @@ import type { Dependency } from "../../api/dependency.ts";
 import { CoveyError } from "../../api/errors.ts";
 import { LOG_STREAMS } from "../../api/logs.ts";
 import type { ContainerStatus, Task } from "../../api/task.ts";
+import { drain } from "../drain.ts";
 import type { Controller, Dependencies, Exit, Handle } from "../executor.ts";
+import type { OverlayNetworks } from "../overlay_networks.ts";
 import type { MemoryFolder } from "../memory_folder.ts";
 import { orAbort } from "../../api/or_abort.ts";
 import type { ExitWatch, Listener } from "./exit_watch.ts";
@@ -28,6 +30,8 @@ export const HANDLE_VERSION = 1;
 const KILL_WAIT_MS = 5000;
 /** Shims that may have claimed a task before its own does; more are not an accident. */
 const MAX_CLAIMS = 3;
+/** Why a node's programs cannot be in networks. */
+export const NO_NETWORKS = "the agent was started without networks, which take an agent that runs as root";
 /** Pause after a look that failed, for want of processes or descriptors. */
 const LOOK_RETRY_MS = 1000;
 
@@ -49,6 +53,8 @@ export interface Device {
   stateDir: string;
   memory: MemoryFolder;
   artifacts?: Artifacts;
+  /** The cluster's networks; without them tasks are in the device's own. */
+  networks?: OverlayNetworks | undefined;
 }
 
 /** Deletes what the device keeps of a task whose program has ended. */
@@ -121,6 +127,7 @@ export class ProcessController implements Controller {
     if (this.#pid || this.#exit) return;
     signal.throwIfAborted();
     if (!this.#prepared || !this.#hasFiles) await this.prepare(signal);
+    await this.#joinNetworks(signal);
     this.#device.exits.open();
     // What happens to it is seen from the first moment on.
     this.#listen();
@@ -140,6 +147,7 @@ export class ProcessController implements Controller {
 
   async shutdown(signal: AbortSignal): Promise<void> {
     if (!this.#isRunning()) return;
+    await drain(this.#task, this.#device.clock, signal);
     await this.#device.shim.signal(this.#request.id, this.#stop.signal);
     if (!await this.#endsWithin(this.#stop.graceMs, signal)) await this.terminate(signal);
     await this.#forgetFiles();
@@ -157,6 +165,7 @@ export class ProcessController implements Controller {
     await this.terminate(signal);
     this.#forget();
     await this.#deleteFiles();
+    await this.#device.networks?.part(this.#request.id);
     this.#device.artifacts?.release(this.#request.id);
   }
 
@@ -182,6 +191,7 @@ export class ProcessController implements Controller {
 
   /** Takes over what an earlier agent left; false if nothing is left. */
   async adopt(found: ShimState): Promise<boolean> {
+    if (this.#isInNetworks()) this.#device.networks?.resume(this.#task);
     if (found.state === "orphan") {
       // Without its shim nobody can tell how it ends.
       await this.#device.shim.signal(this.#request.id, "KILL");
@@ -197,6 +207,18 @@ export class ProcessController implements Controller {
       await this.#look();
     }
     return true;
+  }
+
+  #isInNetworks(): boolean {
+    return (this.#task.NetworkAttachments?.length ?? 0) > 0;
+  }
+
+  /** A reboot takes the namespace with it, so it is asked for at each start. */
+  async #joinNetworks(signal: AbortSignal): Promise<void> {
+    if (!this.#isInNetworks()) return;
+    const { networks } = this.#device;
+    if (networks === undefined) throw new CoveyError("failed_precondition", NO_NETWORKS);
+    this.#request.options.node = await networks.join(this.#task, signal);
   }
 
   /** Starts the program, or takes over what was asked for before. Returns its pid. */

@@ -20,6 +20,7 @@ import type {
   LogRequest,
   LogSource,
   LogStep,
+  OverlayExecutor,
   Reloader,
   RunningTask,
   Sweeper,
@@ -28,6 +29,7 @@ import type {
 import { defaultShim } from "../default_shim.ts";
 import { NO_DEPENDENCIES } from "../executor.ts";
 import { MemoryFolder } from "../memory_folder.ts";
+import type { PortConnector } from "../port_connector.ts";
 import { sweepEach } from "../sweep_each.ts";
 import { ArtifactFetcher, FETCH_PREFIX, FETCH_RATE, MAX_ARTIFACT_BYTES } from "./artifact_fetcher.ts";
 import { ArtifactStore, FETCH_SPREAD_MS } from "./artifact_store.ts";
@@ -39,6 +41,7 @@ import {
   type Device,
   fileName,
   HANDLE_VERSION,
+  NO_NETWORKS,
   ProcessController,
 } from "./process_controller.ts";
 import { isTaskID, type ShimRequest, shimRequest } from "./process_spec.ts";
@@ -91,20 +94,26 @@ export interface ProgramKind {
   request(task: Task, path: string, files: ReadonlyMap<string, string>): ShimRequest;
 }
 
-class ProgramExecutor implements Executor, Sweeper, Reloader, LogSource, DeviceMeter, TaskEnterer {
+class ProgramExecutor
+  implements Executor, Sweeper, OverlayExecutor, Reloader, LogSource, DeviceMeter, TaskEnterer {
   readonly name: string;
   readonly runtime: string;
-  readonly capabilities = ["sweep", "reload", "logs", "meter", "enter"] as const;
+  readonly capabilities = ["sweep", "overlay", "reload", "logs", "meter", "enter"] as const;
   readonly #device: Device;
   readonly #artifacts: ArtifactStore;
   readonly #logs: LogKeeper;
   readonly #path: string;
   readonly #shim: string;
+  #ports: PortConnector | undefined;
   readonly #kind: ProgramKind;
   #description: ExecutorDescription | undefined;
   #facts: { values: Record<string, string[]>; dueMs: number } | undefined;
 
-  constructor(kind: ProgramKind, stateDir: string, options: ProcessOptions) {
+  constructor(
+    kind: ProgramKind,
+    { stateDir, networks }: Pick<ExecutorContext, "stateDir" | "networks">,
+    options: ProcessOptions,
+  ) {
     this.name = this.runtime = kind.name;
     this.#kind = kind;
     const clock = options.clock ?? systemClock;
@@ -118,7 +127,7 @@ class ProgramExecutor implements Executor, Sweeper, Reloader, LogSource, DeviceM
     const spreadMs = options.fetchSpreadMs ?? FETCH_SPREAD_MS;
     const artifacts = new ArtifactStore({ stateDir, clock, random: systemRandom, fetcher, spreadMs });
     this.#artifacts = artifacts;
-    this.#device = { ...device, artifacts };
+    this.#device = { ...device, artifacts, networks };
     this.#logs = new LogKeeper(`${stateDir}/logs`, clock, options.maxLogBytes ?? MAX_LOG_BYTES);
     this.#path = options.path ?? DEFAULT_PATH;
   }
@@ -147,6 +156,13 @@ class ProgramExecutor implements Executor, Sweeper, Reloader, LogSource, DeviceM
       this.#facts = { values: await this.#device.shim.facts(), dueMs: now + FACTS_PERIOD_MS };
     }
     return this.#facts.values;
+  }
+
+  /** See {@linkcode OverlayExecutor}. */
+  async checkOverlay(signal: AbortSignal): Promise<void> {
+    const { networks } = this.#device;
+    if (networks === undefined) throw new CoveyError("failed_precondition", NO_NETWORKS);
+    await networks.check(signal);
   }
 
   // deno-lint-ignore require-await -- a spec that cannot run rejects, it does not throw
@@ -223,7 +239,11 @@ class ProgramExecutor implements Executor, Sweeper, Reloader, LogSource, DeviceM
     signal: AbortSignal,
   ): AsyncGenerator<OutputFrame, void> {
     const { clock, stateDir } = this.#device, shim = this.#shim;
-    if (use.Kind === "forward") throw new CoveyError("unimplemented", "Cannot forward a port");
+    if (use.Kind === "forward") {
+      const { PortConnector } = await import("../port_connector.ts");
+      this.#ports ??= new PortConnector({ shim, stateDir, clock });
+      return yield* this.#ports.forward(task, use.Port, ["process", task.ID], input, signal);
+    }
     // Loaded when somebody wants it.
     const { enterTask } = await import("./enter_task.ts");
     const request = this.#kind.request(task, this.#path, this.#artifacts.filesOf(task));
@@ -235,6 +255,7 @@ class ProgramExecutor implements Executor, Sweeper, Reloader, LogSource, DeviceM
   }
 
   async close(): Promise<void> {
+    await this.#ports?.close();
     await Promise.all([this.#device.exits.close(), this.#logs.close(), this.#device.shim.close()]);
   }
 
@@ -267,5 +288,5 @@ export async function createProgramExecutor(
     await (dir === "tasks" ? makePassableFolder : makePrivateFolder)(`${context.stateDir}/${dir}`);
   }
   await makePassableFolder(`${context.stateDir}/artifacts`);
-  return new ProgramExecutor(kind, context.stateDir, options);
+  return new ProgramExecutor(kind, context, options);
 }

@@ -25,6 +25,8 @@ export interface ShimOptions {
   closed?: string;
   /** Devices that it gets at, a line each. */
   devices?: string;
+  /** The node's ID, for a program in the cluster's networks. */
+  node?: string;
 }
 
 /** A program as the shim takes it. */

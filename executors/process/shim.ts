@@ -227,9 +227,9 @@ export function encodeRequest(
   { command: [program = "", ...args], options, env, grants = "" }: ShimRequest,
 ): string {
   const { path, user = "", dir = "", kept = "", memory = "", nano_cpus = "", pids = "" } = options;
-  const { closed = "", devices = "" } = options;
+  const { closed = "", devices = "", node = "" } = options;
   const limits = [memory, nano_cpus, pids];
-  const lines = [[path, user, dir, kept, ...limits, closed, devices, program, grants], env, args];
+  const lines = [[path, user, dir, kept, ...limits, closed, devices, node, program, grants], env, args];
   const [separator = "", newline = ""] = separatorsFor(lines.flat());
   const line = (texts: string[]) => texts.map((text) => text.replaceAll("\n", newline) + separator).join("");
   return [`${separator} ${newline}`, ...lines.map(line)].join("\n");

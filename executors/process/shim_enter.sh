@@ -57,7 +57,7 @@ enter_task() {
     copy-*) take_copy && apply_rules ;;
     *) refuse request "no kind: $kind" ;;
   esac
-  find_spaces
+  find_spaces mnt net
   [ -z "$base" ] || join_groups
   [ -z "$memory" ] || [ -n "$base" ] || ulimit -v "$((memory / 1024))" 2>/dev/null
   become_inside
@@ -95,11 +95,13 @@ take_copy() {
   unset IFS
 }
 
-# Sets spaces to the command that enters what the task sees of the device, if that is not what we see; with separators.
+# find_spaces KIND...: sets spaces to the command that enters what the task sees of the device (`mnt`: its file systems, `net`: its
+# addresses), if that is not what we see; with separators.
 find_spaces() {
   spaces=
+  wanted=$*
   set --
-  for space in mnt net; do
+  for space in $wanted; do
     theirs=$(readlink "/proc/$leader/ns/$space" 2>/dev/null) || continue
     [ "$theirs" = "$(readlink "/proc/self/ns/$space")" ] || set -- "$@" "--$space"
   done
@@ -148,6 +150,14 @@ become_inside() {
 # reach_task STATE ID PID NAME
 reach_task() {
   is_inside "$@" && case $4 in HUP | INT | QUIT | TERM | KILL | USR1 | USR2) kill -s "$4" -- "-$pid" 2>/dev/null ;; esac
+}
+
+# strike_task CONTAINER PID NAME: signals the process group that PID leads, if it is one of the container's.
+strike_task() {
+  case $1 in '' | *[!0-9a-f]*) return ;; esac
+  is_number "$2" $MAX_ID && [ "$2" -gt 1 ] && stat_of "$2" && grep -q "$1" "/proc/$2/cgroup" || return 0
+  case $3 in HUP | INT | QUIT | TERM | KILL | USR1 | USR2) ;; *) return ;; esac
+  kill -s "$3" -- "-$2" 2>/dev/null || kill -s "$3" "$2" 2>/dev/null
 }
 
 # resize_task STATE ID PID ROWS COLUMNS: the terminal is that of the child of `script`.

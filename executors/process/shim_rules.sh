@@ -230,6 +230,7 @@ apply_rules() {
   find_devices
   find_user
   find_closed
+  find_space
 }
 
 find_group() {

@@ -24,7 +24,9 @@
 #                          answers whether a container may have that of the device, as shim_container.sh says
 #   shim.sh enter STATE    runs something inside of a task, as shim_enter.sh says: its input and output are the program's
 #   shim.sh reach STATE ID PID NAME  signals the process group that PID leads, if it is the task's
+#   shim.sh strike CONTAINER PID NAME  signals the process group that PID leads, if it is the container's
 #   shim.sh resize STATE ID PID ROWS COLUMNS  tells the terminal of what `enter` started how large it is
+#   shim.sh connect STATE SLOT DENO PORT SERVICE ...  leads to a port of a task, as shim_connect.sh says
 #   shim.sh may KIND SERVICE
 #                          answers whether the device lets somebody get at the inside of the service's tasks
 #   shim.sh keep STATE ID PART NAME MODE UID GID
@@ -33,7 +35,7 @@
 #   shim.sh kept STATE     answers with the IDs of the tasks that files are kept of
 #
 # The lines of `run` are PATH, user, folder, whether files are kept, memory (bytes), NanoCPUs, processes, what is closed (`root`, `tmp`,
-# `root tmp`), devices, command and grants; the variables, NAME=TEXT; and
+# `root tmp`), devices, the node's ID for a program in the cluster's networks, command and grants; the variables, NAME=TEXT; and
 # the arguments. SEPARATOR, a control character that is in none of them, ends each text, and NEWLINE, another, stands for a
 # newline: so the shell splits them in one go, where a loop over arguments would copy all of them for each. They are data:
 # nothing of them is ever taken as code. shim_rules.sh and, for a request with grants, shim_deno.sh say what may run, and check each number and name, whatever the agent
@@ -66,6 +68,8 @@ umask 077
 . "${0%/*}/shim_measure.sh"
 # shellcheck source=shim_closed.sh
 . "${0%/*}/shim_closed.sh"
+# shellcheck source=shim_space.sh
+. "${0%/*}/shim_space.sh"
 # shellcheck source=shim_memory.sh
 . "${0%/*}/shim_memory.sh"
 # shellcheck source=shim_deno.sh
@@ -317,9 +321,9 @@ become() {
   [ -z "$kept_names" ] || kept_env="/bin/sh${separator}-c${separator}$READ_KEPT${separator}sh${separator}$kept"
   set -f
   IFS=$separator
-  if [ -n "$other$close" ]; then
+  if [ -n "$other$close$enter" ]; then
     trap - PIPE
-    exec /usr/bin/setsid $close $drop /bin/sh -c "$CHECK_AGAIN" sh "$number" "$pid" "$program" "$shown" "$spec" \
+    exec /usr/bin/setsid $enter $close $drop /bin/sh -c "$CHECK_AGAIN" sh "$number" "$pid" "$program" "$shown" "$spec" \
       /usr/bin/env -i "PATH=$path" $variables $kept_env "$program" $arguments
   fi
   echo "$number started $pid" >&3
@@ -349,10 +353,10 @@ take_request() {
   set -- $text
   unset IFS
   set +f
-  [ $# = 11 ] || refuse request "$# options"
+  [ $# = 12 ] || refuse request "$# options"
   path=$1 user=$2 folder=$3 kept=$4 memory=$5 nano_cpus=$6 processes=$7 closed=$8 devices=$9
   shift 9
-  command=$1 grants=$2
+  node=$1 command=$2 grants=$3
   for amount in "$memory" "$nano_cpus" "$processes"; do
     [ -z "$amount" ] || is_number "$amount" $MAX_AMOUNT || refuse Resources.Limits "no number: $amount"
   done
@@ -416,10 +420,31 @@ judge() {
   say fit
 }
 
+# Writes the record anew from what runs, where its bytes are not what was written: the shim has it open, and the program is that
+# one's only child and leads a session. It gets the same length, as the shim goes on where it was.
+mend_record() {
+  runs=$(cd "$state/runs" && pwd -P | sed 's/[][\\.*^$|]/\\&/g')
+  holder=$(ls -l /proc/[0-9]*/fd/9 2>/dev/null | sed -n "s|.* /proc/\\([0-9]*\\)/fd/9 -> $runs/$id\$|\\1|p")
+  is_number "$holder" $MAX_ID && stat_of "$holder" || return 1
+  first="$boot $pid $start" second=
+  for entry in /proc/[0-9]*; do
+    stat_of "${entry#/proc/}" && [ "$parent" = "$holder" ] && [ "$session" = "$pid" ] || continue
+    second="$boot $pid $start" name=
+    while read -r line; do case $line in */covey/*) name=${line#*/covey/} ;; esac; done 2>/dev/null <"/proc/$pid/cgroup"
+    break
+  done
+  [ -n "$second" ] || return 1
+  first="$first ${name%%/*}"
+  length=$(($(wc -c <"$record") - ${#first} - 2))
+  [ $length -gt 0 ] || length=1
+  printf "%s\n%-${length}s\n" "$first" "$second" 1<>"$record"
+}
+
 check() {
   cd "$state/tasks/$id" 2>/dev/null || { say gone && return; }
   [ -e "$record" ] || { say new && return; }
   read_exit && say "$line" && return
+  { read_shim && alive && program_alive; } || mend_record
   if read_shim && alive; then
     program_alive
     say "running ${pid:-0}"
@@ -562,12 +587,20 @@ case $1 in
     . "${0%/*}/shim_facts.sh"
     tell_facts
     ;;
-  enter | reach | resize | may)
+  enter | reach | resize | strike | may)
     # shellcheck source=shim_enter.sh
     . "${0%/*}/shim_enter.sh"
     verb=$1
     shift
     "$verb"_task "$@"
+    ;;
+  connect)
+    # shellcheck source=shim_enter.sh
+    . "${0%/*}/shim_enter.sh"
+    # shellcheck source=shim_connect.sh
+    . "${0%/*}/shim_connect.sh"
+    shift
+    connect_task "$@"
     ;;
   container)
     # shellcheck source=shim_container.sh
@@ -576,7 +609,7 @@ case $1 in
     judge_container "$@"
     ;;
   *)
-    echo "usage: shim.sh serve STATE [once] | describe [STATE] | measure STATE | facts | container | enter | reach | resize | may | keep | forget | kept" >&2
+    echo "usage: shim.sh serve STATE [once] | describe [STATE] | measure STATE | facts | container | enter | reach | resize | strike | connect | may | keep | forget | kept" >&2
     exit 2
     ;;
 esac

@@ -1,8 +1,8 @@
 /**
- * Streams between clients and tasks; works on the leader, where all nodes have their sessions. The bytes are passed on as
- * they are: whoever does not read holds back the other end, by the windows of the calls in between.
+ * Streams between clients and tasks; works on the leader, where all nodes have their sessions. The bytes are passed on
+ * as they are: whoever does not read holds back the other end, by the windows of the calls in between.
  *
- *     asked ---> the node has made its call ---> over: by either end, with the connection of either, or with this leadership
+ *     asked ---> the node has made its call ---> over: by either end, or with the connection of either
  *       |
  *       '------> refused: the node is away, too old, or takes too long; the client has left
  */

@@ -6,6 +6,7 @@ import { getLogger } from "@logtape/logtape";
 import type { Clock } from "../../api/clock.ts";
 import { sealID } from "../../api/dependency.ts";
 import { CoveyError } from "../../api/errors.ts";
+import type { AssignedBackend } from "../../api/network_assignment.ts";
 import type { Node } from "../../api/node.ts";
 import { type Change, type Commit, type Store, TABLE_OF } from "../store/mod.ts";
 import { AssignmentStream } from "./assignment_stream.ts";
@@ -45,7 +46,7 @@ export class AssignmentHub {
       find: (kind, id) => store.get(TABLE_OF[kind], id),
       network: (id) => assignedNetwork(store, id, nodeID),
       peers: (id) => [...map.nodes(id)].filter((each) => each !== nodeID),
-      peer: (place) => map.peer(store, place),
+      peer: (place) => map.peer(store, place, nodeID),
       services: (id) => services.services(id),
       service: (place) => services.assigned(store, place),
       seal: (secretID) => store.get("seals", sealID(secretID, nodeID)),
@@ -53,6 +54,11 @@ export class AssignmentHub {
     stream.attach(networksOf(store.get("nodes", nodeID)));
     this.#streams.set(nodeID, stream);
     return stream;
+  }
+
+  /** Who serves at an address of a network. */
+  backend(networkID: string, address: string): AssignedBackend | undefined {
+    return this.#services.backend(networkID, address);
   }
 
   /** Forgets a stream that has ended. */

@@ -30,11 +30,13 @@ import { callerHost, callerID } from "./call.ts";
 import { heartbeatPeriod } from "./heartbeat_period.ts";
 import { NodeKeeper } from "./node_keeper.ts";
 import { type Limited, NodeLimits } from "./node_limits.ts";
+import { Relay } from "./relay.ts";
 import { Registration, SessionRate } from "./registration.ts";
 import {
   checkAssignmentsRequest,
   checkHeartbeat,
   checkLogPush,
+  checkRelayCall,
   checkSeals,
   checkSessionRequest,
   checkStatusUpdate,
@@ -77,6 +79,7 @@ export class Dispatcher {
     touch: (nodeID) => this.#registrations.get(nodeID)?.touch(),
     checkLeading: () => this.#checkLeading(),
   });
+  readonly #relay: Relay;
   readonly #registrations = new Map<string, Registration>();
   readonly #metrics = new Map<string, ShownMetrics>();
   readonly #graceTimers = new Map<string, CancelTimer>();
@@ -90,6 +93,8 @@ export class Dispatcher {
     this.#statuses = new StatusWriter(store, clock);
     this.#rate = new SessionRate(clock);
     this.#limits = new NodeLimits(clock);
+    const backend = this.#hub.backend.bind(this.#hub);
+    this.#relay = new Relay({ ...options, asks: this.#asks, backend });
   }
 
   /**
@@ -178,12 +183,18 @@ export class Dispatcher {
         access: "node",
         handler: (request, fromNode, caller) => this.#stream(request, fromNode, caller),
       },
+      [DISPATCHER_METHODS.relay]: {
+        kind: "duplex",
+        access: "node",
+        handler: (request, fromNode, caller) => this.#relayed(request, fromNode, caller),
+      },
     };
   }
 
   /** How a node said that it is; kept in memory, as it changes all the time. */
   metrics(nodeID: string): ShownMetrics | undefined {
-    return this.#metrics.get(nodeID);
+    const Relay = this.#relay.usage(nodeID), told = this.#metrics.get(nodeID);
+    return Relay === undefined ? told : { MeasuredAt: timestamp(this.#options.clock), ...told, Relay };
   }
 
   #shown({ Clock, ...metrics }: NodeMetrics): ShownMetrics {
@@ -292,6 +303,16 @@ export class Dispatcher {
     const { SessionID, StreamID } = checkStreamCall(value);
     const { nodeID } = this.#registered(SessionID, caller);
     yield* this.#asks.join(nodeID, StreamID, fromNode, caller.signal);
+  }
+
+  async *#relayed(
+    value: unknown,
+    fromNode: AsyncIterableIterator<unknown>,
+    caller: CallContext,
+  ): AsyncGenerator<unknown, void> {
+    this.#count(caller, "relays");
+    const call = checkRelayCall(value), { nodeID } = this.#registered(call.SessionID, caller);
+    yield* this.#relay.open(nodeID, call, fromNode, caller.signal);
   }
 
   /** A node whose key was renewed wraps the keys of its secrets for the new one: nobody else has them, or could be believed. */
@@ -446,6 +467,7 @@ export class Dispatcher {
     this.#limits.forget(nodeID);
     this.#twins.forget(nodeID);
     this.#metrics.delete(nodeID);
+    this.#relay.forget(nodeID);
     this.#graceTimers.get(nodeID)?.();
     this.#graceTimers.delete(nodeID);
     const registration = this.#registrations.get(nodeID);

@@ -11,8 +11,10 @@ import {
   DEFAULT_DATA_PATH_PORT,
 } from "../../api/network_assignment.ts";
 import type { Node } from "../../api/node.ts";
+import { RELAY_OPTION } from "../../api/relay.ts";
 import { compareStates, isTerminal } from "../../api/task_state.ts";
 import type { Task } from "../../api/task.ts";
+import { SITE_LABEL } from "../../api/variables.ts";
 import type { ReadView } from "../store/store.ts";
 import { clusterOf } from "../cluster/cluster_object.ts";
 
@@ -23,13 +25,44 @@ export interface Place {
 }
 
 /** True for a task that is on its node, or about to be. */
-function isOnNode({ NodeID, Status }: Task): boolean {
+export function isOnNode({ NodeID, Status }: Task): boolean {
   return NodeID !== "" && compareStates(Status.State, "assigned") >= 0 && !isTerminal(Status.State);
 }
 
 /** Where other nodes send what is for a node's overlay networks; undefined while nobody knows. */
 function dataPathAddr({ Description, Status }: Node): string | undefined {
   return (Description?.DataPathAddr ?? Status.Addr) || undefined;
+}
+
+/** Where a node stands; undefined without a label that says it. */
+function siteOf(node: Node | undefined): { Site?: string } {
+  const Site = node?.Spec.Labels[SITE_LABEL];
+  return Site ? { Site } : {};
+}
+
+/**
+ * The address that a node has at its site, behind an address that it shares with others there; undefined for one that is
+ * reached by its own. Who was told an address for networks is reached by that.
+ */
+function addressAtSite({ Description, Status }: Node): string | undefined {
+  const { LocalAddr, DataPathAddr } = Description ?? {};
+  return DataPathAddr === undefined && LocalAddr !== Status.Addr && Status.Addr !== ""
+    ? LocalAddr
+    : undefined;
+}
+
+/** How `other` is reached from `from`: by an address; `relay` where only a manager reaches both. */
+function wayBetween(from: Node | undefined, other: Node): string | undefined {
+  const here = from && addressAtSite(from), there = addressAtSite(other);
+  if (here === undefined && there === undefined) return dataPathAddr(other);
+  return here !== undefined && there !== undefined && from!.Status.Addr === other.Status.Addr
+    ? there
+    : "relay";
+}
+
+/** True for a network whose connections a manager may pass on. */
+export function allowsRelay({ Spec: { Options = {} } }: Network): boolean {
+  return Object.hasOwn(Options, RELAY_OPTION) && Options[RELAY_OPTION] === "on";
 }
 
 /** Addresses by network, by node, by who has them there. */
@@ -68,19 +101,25 @@ export class NetworkMap {
       const places = [...this.#remove(id, holder, before), ...this.#add(id, holder, after)];
       return [...new Map(places.map((place) => [place.NetworkID, place])).values()];
     }
-    const hasMoved = node !== undefined && old !== undefined && dataPathAddr(node) !== dataPathAddr(old);
+    const hasMoved = node !== undefined && old !== undefined &&
+      (dataPathAddr(node) !== dataPathAddr(old) || siteOf(node).Site !== siteOf(old).Site ||
+        addressAtSite(node) !== addressAtSite(old));
     if (!hasMoved) return [];
     const networks = [...this.#networks].filter(([, nodes]) => nodes.has(id));
     return networks.map(([NetworkID]) => ({ NetworkID, NodeID: id }));
   }
 
-  /** What other nodes have to know of a node in a network; undefined if it is not in it, or cannot be reached. */
-  peer(view: ReadView, { NetworkID, NodeID }: Place): AssignedPeer | undefined {
+  /** What the node `from` has to know of another in a network; undefined if that is not in it, or its address is not known. */
+  peer(view: ReadView, { NetworkID, NodeID }: Place, from: string): AssignedPeer | undefined {
     const held = this.#networks.get(NetworkID)?.get(NodeID), node = view.get("nodes", NodeID);
-    const DataPathAddr = node && dataPathAddr(node);
+    const network = view.get("networks", NetworkID);
+    const way = node && wayBetween(view.get("nodes", from), node);
+    const isRelayed = way === "relay" && network !== undefined && allowsRelay(network);
+    const DataPathAddr = way === "relay" ? dataPathAddr(node!) : way;
     if (held === undefined || DataPathAddr === undefined) return undefined;
     const Addresses = [...new Set(held.values())].sort((a, b) => parseIPv4(a)! - parseIPv4(b)!);
-    return { NetworkID, NodeID, DataPathAddr, Addresses };
+    const relayed = isRelayed ? { Relayed: true as const } : {};
+    return { NetworkID, NodeID, DataPathAddr, Addresses, ...siteOf(node), ...relayed };
   }
 
   #add(NodeID: string, holder: string, attachments: readonly NetworkAttachment[]): Place[] {
@@ -108,7 +147,7 @@ export function assignedNetwork(view: ReadView, id: string, nodeID: string): Ass
   const network = view.get("networks", id);
   if (network === undefined) return undefined;
   const { ID, Spec, VNI, Subnets } = network;
-  const own = view.get("nodes", nodeID)?.Attachments?.find(({ NetworkID }) => NetworkID === id);
+  const node = view.get("nodes", nodeID), own = node?.Attachments?.find(({ NetworkID }) => NetworkID === id);
   const [NodeAddress] = own?.Addresses ?? [], MTU = mtuOf(network);
   return {
     ID,
@@ -117,6 +156,7 @@ export function assignedNetwork(view: ReadView, id: string, nodeID: string): Ass
     DataPathPort: clusterOf(view)?.DataPathPort ?? DEFAULT_DATA_PATH_PORT,
     Subnets: Subnets.map(({ Subnet, Gateway }) => ({ Subnet, Gateway })),
     ...(NodeAddress !== undefined && { NodeAddress }),
+    ...siteOf(node),
     Internal: Spec.Internal ?? false,
     Ingress: Spec.Ingress ?? false,
     ...(MTU !== undefined && { MTU }),

@@ -16,6 +16,8 @@ const LIMITS = {
   pushes: { burst: 1000, perSecond: 200 },
   /** Streams to tasks: each was asked for, and no more are open at once than `MAX_STREAMS_PER_NODE`. */
   streams: { burst: 100, perSecond: 20 },
+  /** Connections to nodes that are not reached otherwise: each is an ask of the other node, which its session tells of. */
+  relays: { burst: 50, perSecond: 10 },
   /** Statuses: at once all that a reconnecting agent repeats, then more than a device can start and stop. */
   statuses: { burst: 10_000, perSecond: 500 },
   /** Characters of their words: at once a call of the largest size, then 50 of the longest errors a second. */

@@ -11,10 +11,12 @@ import {
 } from "../../api/dispatcher.ts";
 import { CoveyError, type FieldProblem } from "../../api/errors.ts";
 import type { LogPush } from "../../api/logs.ts";
+import type { RelayCall } from "../../api/relay.ts";
 import type { StreamCall } from "../../api/streams.ts";
 import { parseNodeMetrics } from "../../api/node_metrics.ts";
 import {
   integer,
+  ipv4Address,
   line,
   list,
   MAX_WRAPPED_LENGTH,
@@ -121,6 +123,19 @@ export function checkLogPush(value: unknown): LogPush {
   const push = parseLogPush(value, problems);
   if (problems.length > 0) throw CoveyError.invalid("take logs", problems);
   return push as LogPush;
+}
+
+const relayShape = record(
+  { SessionID: id, NetworkID: id, Address: ipv4Address, Port: integer(1, 65_535) },
+  ["SessionID", "NetworkID", "Address", "Port"],
+);
+
+/** Checks what an agent's call for a connection begins with. */
+export function checkRelayCall(value: unknown): RelayCall {
+  const problems: FieldProblem[] = [];
+  const call = relayShape(value, "", problems);
+  if (problems.length > 0) throw CoveyError.invalid("relay", problems);
+  return call as RelayCall;
 }
 
 /** Checks what an agent's call for a stream begins with. */

@@ -12,18 +12,25 @@
 #     containers (macvlan) -- cvpN === cvqN -- cvbN (bridge) -- cvxN (VXLAN, whose packets the host carries)
 #     published ports, names -- cvlink === cvup, 169.254.77.2: the way out
 #
-# The host itself gets cvlink with a route, the cvpN, and while ports are published a table of nft (covey) and, where its firewall
-# is not simply open, two rules that let cvlink pass.
+# The host itself gets cvlink with a route, the cvpN, and while ports are published or programs have a way out a table of nft
+# (covey) and, where its firewall is not simply open, two rules that let cvlink pass.
 #
 # Verbs:
 #   probe                                     what this host lacks, in words
 #   network VNI PORT MTU CARRIER MAC|-        a network's devices; MTU 0: what CARRIER (an address, or -) leaves
 #   addresses VNI ADDR/BITS...                all addresses of the bridge, the one with the subnet's mask first
 #   table VNI ADDR@HOST...                    all addresses that are elsewhere, and where
-#   rules [node:VNI:ADDR | dns:ADDR | from:ADDR:PLACE | vip:ADDR:ADDR,... | port:PROTOCOL:PORT:TARGET:ADDR,...]...    all of them
+#   rules [node:VNI:ADDR | dns:ADDR | from:ADDR:PLACE | vip:ADDR:ADDR,... | port:PROTOCOL:PORT:TARGET:ADDR,... | open:VNI |
+#         closed:VNI | relay:ADDR]...         all of them; ADDR of a vip may be `relay`, for one that is elsewhere and relayed
+#   relayed ADDR PORT                         where a connection from there was to go: ADDR PORT
 #   serve [vip:ADDR:ADDR,... | port:PROTOCOL:PORT:TARGET:ADDR,...]...    who serves now, of what the rules have already
 #   askers [from:ADDR:PLACE]...               all who ask for names, for rules that are there
 #   keep VNI...                               removes all other networks
+#   join TASK GATEWAY|- NAMES|- VNI@ADDR/BITS...    a network namespace covey-NODE-TASK for a program, with a device in each network,
+#                                             the way out, and a file with who is asked for names, which the program's shim lays
+#                                             over the host's; answers nothing
+#   part TASK                                 removes it
+#   tasks TASK...                             removes those of all other tasks
 #   leave                                     removes everything
 set -u
 PATH=/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin
@@ -34,6 +41,8 @@ HOST_SIDE=169.254.77.1 SPACE_SIDE=169.254.77.2 ASKERS=169.254.80.0/20
 # Smallest packet that every host must take (RFC 791), and what VXLAN adds to each.
 MIN_MTU=576 OVER=50
 MAX_VNI=16777215
+# Whom programs in networks ask for names, a file for each.
+NAMES=/run/covey-names
 
 [ "${1-}" = serve ] || { echo "usage: network_server.sh serve NODE" >&2; exit 2; }
 case ${2-} in '' | *[!a-z0-9]* | ?????????????????????????????????*) echo "Cannot serve: no node's ID" >&2; exit 2 ;; esac
@@ -57,6 +66,12 @@ is_address() {
 need_vni() {
   is_number "${1-}" $MAX_VNI && [ "$1" -gt 0 ] || fail "no identifier of a network: ${1-}"
   id=$(printf %x "$1")
+}
+
+need_task() {
+  case ${1-} in '' | [!A-Za-z0-9]* | *[!A-Za-z0-9_.-]*) fail "no ID of a task: ${1-}" ;; esac
+  [ ${#1} -le 128 ] || fail "no ID of a task: $1"
+  own=$space-$1
 }
 
 inside() { nsenter --net="/run/netns/$space" "$@"; }
@@ -214,12 +229,19 @@ rules() {
   [ -e "/run/netns/$space" ] || return 0
   load_inside || exit 1
   case " $*" in
-    *" port:"*) open_host && printf '%s\n' "$made" | sed -n 's/^host //p' | nft -f - || exit 1 ;;
+    *" port:"* | *" open:"*) open_host && printf '%s\n' "$made" | sed -n 's/^host //p' | nft -f - || exit 1 ;;
     *) close_host ;;
   esac
 }
 
-# Lets what is for published ports pass to the namespace and back.
+relayed() {
+  [ $# = 2 ] && is_address "$1" && is_number "$2" 65535 || fail "no address and port: $*"
+  found=$(inside nft get element ip covey relayed "{ $1 . $2 }" 2>/dev/null | sed -n 's/.* : \([0-9.]*\) \. \([0-9]*\) }.*/\1 \2/p')
+  [ -n "$found" ] || fail "nothing is known of a connection from $1 $2"
+  echo "$found"
+}
+
+# Lets what is for published ports, and what programs in networks send elsewhere, pass.
 open_host() {
   if [ "$(cat /proc/sys/net/ipv4/ip_forward)" = 0 ]; then
     ip link set cvlink alias "$space forwarding" && echo 1 >/proc/sys/net/ipv4/ip_forward || return 1
@@ -261,8 +283,77 @@ keep() {
   return 0
 }
 
+# The tasks that have a namespace of their own.
+joined_tasks() { ls /run/netns 2>/dev/null | sed -n "s/^$space-//p"; }
+
+join() {
+  [ $# -ge 4 ] || fail "join takes 4 words and more"
+  need_task "$1"
+  gateway=$2 names=$3
+  [ "$gateway" = - ] || is_address "$gateway" || fail "no address: $gateway"
+  [ "$names" = - ] || is_address "$names" || fail "no address: $names"
+  shift 3
+  for each in "$@"; do
+    address=${each#*@}
+    case $each in *@*/*) ;; *) fail "no place in a network: $each" ;; esac
+    is_address "${address%%/*}" && is_number "${address#*/}" 32 || fail "no address with a mask: $each"
+    need_vni "${each%%@*}"
+    has "cvp$id" || fail "there is no network $id"
+  done
+  check_owner
+  [ -e "/run/netns/$own" ] || ip netns add "$own" || exit 1
+  ip -n "$own" link set lo up || exit 1
+  n=0
+  for each in "$@"; do
+    need_vni "${each%%@*}"
+    place "eth$n" "${each#*@}" || exit 1
+    n=$((n + 1))
+  done
+  [ "$gateway" = - ] || ip -n "$own" route replace default via "$gateway" || exit 1
+  # All of it is the program's: there is nobody else whose ports it could take.
+  nsenter --net="/run/netns/$own" sh -c 'echo 0 >/proc/sys/net/ipv4/ip_unprivileged_port_start' || exit 1
+  mkdir -p -m 755 "$NAMES" && {
+    sed -n '/^search [A-Za-z0-9._ -]*$/p' /etc/resolv.conf 2>/dev/null
+    [ "$names" = - ] || echo "nameserver $names"
+    echo "options ndots:0"
+  } >"$NAMES/$own" && chmod 644 "$NAMES/$own"
+}
+
+# place DEVICE ADDR/BITS: a task's device in the network id, as containers get theirs.
+place() {
+  old=$IFS IFS=./
+  set -- "$1" "$2" $2
+  IFS=$old
+  if ! ip -n "$own" link show dev "$1" >/dev/null 2>&1; then
+    mac=$(printf '02:42:%02x:%02x:%02x:%02x' "$3" "$4" "$5" "$6")
+    ip link add link "cvp$id" name "$1" netns "$own" address "$mac" type macvlan mode bridge || return 1
+  fi
+  ip -n "$own" addr replace "$2" dev "$1" && ip -n "$own" link set "$1" up
+}
+
+part() {
+  [ $# = 1 ] || fail "part takes 1 word"
+  need_task "$1"
+  rm -f "$NAMES/$own"
+  # What runs in there yet shall have no network any more, and its address may be the next one's.
+  for each in $(ip -n "$own" -o link show type macvlan 2>/dev/null | sed -n 's/^[0-9]*: \([^@:]*\).*/\1/p'); do
+    ip -n "$own" link del "$each"
+  done
+  [ ! -e "/run/netns/$own" ] || ip netns del "$own"
+}
+
+tasks() {
+  for each in "$@"; do need_task "$each"; done
+  for task in $(joined_tasks); do
+    case " $* " in *" $task "*) ;; *) part "$task" ;; esac
+  done
+  return 0
+}
+
 leave() {
   check_owner
+  tasks
+  rmdir "$NAMES" 2>/dev/null
   has cvlink || [ -e "/run/netns/$space" ] || return 0
   keep
   close_host
@@ -275,7 +366,7 @@ set -f
 while read -r verb number words; do
   is_number "$number" 9007199254740 || continue
   case $verb in
-    probe | network | addresses | table | rules | serve | askers | keep | leave) ;;
+    probe | network | addresses | table | rules | serve | askers | keep | join | part | tasks | relayed | leave) ;;
     *) echo "$number error no such verb"; continue ;;
   esac
   # shellcheck disable=SC2086 # a list of words

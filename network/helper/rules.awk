@@ -8,23 +8,31 @@ function is_address(text, part, i) {
   return 1
 }
 function refuse(line) { print "no rule: " line; bad = 1; exit 1 }
-# Where to, by chance: all are equally good, and no count has to be kept.
-function spread(list, port, part, n, i, text) {
+# Where to, by chance: all are equally good, and no count has to be kept. Those that are relayed are one way together.
+function spread(which, list, port, part, n, i, text, direct, relayed) {
   n = split(list, part, ",")
   for (i = 1; i <= n; i++) {
+    if (part[i] == "relay" && port == "") { relayed++; continue }
     if (!is_address(part[i])) refuse($0)
-    text = text (i > 1 ? ", " : "") i - 1 " : " part[i]
+    text = text (direct > 0 ? ", " : "") direct++ " : " part[i]
   }
-  return "dnat to numgen random mod " n " map { " text " }" (port == "" ? "" : ":" port)
+  if (relayed) ways[1] = which "ip protocol tcp " (direct ? "numgen random mod " n " < " relayed " " : "") "goto relay"
+  if (direct) ways[relayed ? 2 : 1] = which "dnat to numgen random mod " direct " map { " text " }" (port == "" ? "" : ":" port)
+  return (relayed > 0) + (direct > 0)
 }
 # A chain of its own for each service's address or port, so that a change of who serves touches that one. An empty one leads nowhere.
 # `which`: of the packets that come there.
-function fill(chain, which, list, port, rule) {
+function fill(chain, which, list, port, i, n) {
   # A chain's name has no dots.
   gsub(/\./, "_", chain)
-  rule = list == "" ? "" : which spread(list, port)
-  chains = chains "chain " chain " { " rule (rule == "" ? "" : "; ") "}; "
-  refilled = refilled "inside flush chain ip covey " chain "\n" (rule == "" ? "" : "inside add rule ip covey " chain " " rule "\n")
+  n = list == "" ? 0 : spread(which, list, port)
+  chains = chains "chain " chain " { "
+  refilled = refilled "inside flush chain ip covey " chain "\n"
+  for (i = 1; i <= n; i++) {
+    chains = chains ways[i] "; "
+    refilled = refilled "inside add rule ip covey " chain " " ways[i] "\n"
+  }
+  chains = chains "}; "
   return "jump " chain
 }
 BEGIN { FS = ":" }
@@ -41,6 +49,12 @@ $1 == "dns" && NF == 2 && is_address($2) {
 }
 $1 == "from" && NF == 3 && is_address($2) && is_address($3) && $3 ~ /^169\.254\.(8[0-9]|9[0-5])\./ {
   askers = askers (askers == "" ? "" : ", ") $2 " : " $3
+  places = places (places == "" ? "" : ", ") $3 " : " $2
+  next
+}
+# What is to be relayed goes to the agent, which asks by whence it comes where it was to go.
+$1 == "relay" && NF == 2 && is_address($2) {
+  relays = relays (relays == "" ? "" : ", ") $2
   next
 }
 $1 == "vip" && NF == 3 && is_address($2) {
@@ -52,6 +66,14 @@ $1 == "port" && NF == 5 && ($2 == "tcp" || $2 == "udp" || $2 == "sctp") && is_nu
   host = host $2 " dport " $3 " dnat to " link "; "
   next
 }
+# A network in which programs are whose way out is by here: they get to its own devices and, if it is open, out, and not into others.
+($1 == "open" || $1 == "closed") && NF == 2 && is_number($2, 16777215) {
+  from = sprintf("iifname \"cvb%x\" ", $2)
+  if ($1 == "open") out = "oifname \"cvup\" masquerade; "
+  pass = pass from "oifname \"cvup\" ct status dnat accept; " from "oifname != { " ($1 == "open" ? "\"cvup\", " : "") \
+    sprintf("\"cvb%x\" } drop; ", $2)
+  next
+}
 { refuse($0) }
 END {
   if (bad) exit 1
@@ -61,18 +83,28 @@ END {
   }
   if (part == "askers") {
     print "inside flush map ip covey askers"
-    if (askers != "") print "inside add element ip covey askers { " askers " }"
+    print "inside flush map ip covey places"
+    if (askers != "") {
+      print "inside add element ip covey askers { " askers " }"
+      print "inside add element ip covey places { " places " }"
+    }
     exit
   }
   print "inside table ip covey { }"
   print "inside delete table ip covey"
   print "inside table ip covey { map askers { type ipv4_addr : ipv4_addr; " (askers == "" ? "" : "elements = { " askers " }; ") "}; " \
+    "map places { type ipv4_addr : ipv4_addr; " (askers == "" ? "" : "elements = { " places " }; ") "}; " \
+    "map relayed { type ipv4_addr . inet_service : ipv4_addr . inet_service; flags dynamic,timeout; timeout 30s; size 4096; }; " \
+    "chain relay { ip protocol tcp update @relayed { ip saddr . tcp sport : ip daddr . tcp dport }; ip protocol tcp dnat to " names ":7754; }; " \
     chains "chain in { type nat hook prerouting priority -100; " dns \
+    (relays == "" ? "" : "ip daddr { " relays " } goto relay; iifname \"cvup\" ip saddr " names " dnat to ip daddr map @places; ") \
     (vips == "" ? "" : "ip daddr vmap { " vips " }; ") ports "}; chain out { type nat hook postrouting priority 100; " \
-    "oifname \"cvup\" ip daddr " names " snat to ip saddr map @askers; " source "}; }"
+    "oifname \"cvup\" ip daddr " names " snat to ip saddr map @askers; " source out "}; " \
+    "chain pass { type filter hook forward priority 0; " pass "}; }"
   print "host table ip covey { }"
   print "host delete table ip covey"
   print "host table ip covey { chain published { " host "}; chain in { type nat hook prerouting priority -100; fib daddr type local jump published; }; " \
     "chain self { type nat hook output priority -100; fib daddr type local jump published; }; " \
-    "chain out { type nat hook postrouting priority 100; oifname \"cvlink\" ip saddr 127.0.0.0/8 masquerade; }; }"
+    "chain out { type nat hook postrouting priority 100; oifname \"cvlink\" ip saddr 127.0.0.0/8 masquerade; " \
+    (out == "" ? "" : "oifname != \"cvlink\" ip saddr " link " masquerade; ") "}; }"
 }

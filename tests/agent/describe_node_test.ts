@@ -59,10 +59,11 @@ Deno.test("Node description: names the runtimes that can be attached to overlay 
   const able = overlay("able", () => Promise.resolve());
   const unable = overlay("unable", () => Promise.reject(new CoveyError("unavailable", "no VXLAN here")));
   const broken = { ...overlay("broken", () => Promise.resolve()), describe: () => Promise.reject("down") };
+  const like = overlay("like", () => Promise.reject(new CoveyError("unavailable", "no VXLAN here")));
   const facts = { ...FACTS, DataPathAddr: "192.0.2.7" };
-  const node = await describeNode(facts, [unable, able, broken, executor("plain", {})], never);
+  const node = await describeNode(facts, [unable, able, broken, like, executor("plain", {})], never);
   assert.deepEqual(node.OverlayRuntimes, ["able"]);
-  assert.equal(node.MissingOverlay, "unable: no VXLAN here");
+  assert.equal(node.MissingOverlay, "like, unable: no VXLAN here");
   assert.equal(node.DataPathAddr, "192.0.2.7");
   const problems: FieldProblem[] = [];
   const taken = parseNodeDescription(node, "Description", problems);

@@ -11,6 +11,10 @@ const SHIM = new Deno.Command("/bin/sh", { args: ["-p", "-c", ":"] }).outputSync
   ? "shim_clean.sh"
   : "shim.sh";
 
+const isRoot = Deno.uid() === 0;
+/** Root's programs may be in networks, and ask for names there. */
+const NAMES = isRoot ? ",169.254.77.1:7753,169.254.77.1:7754,169.254.80.0/20,0.0.0.0/0:53" : "";
+
 async function permissions(...flags: string[]): Promise<string[]> {
   const { stdout } = await new Deno.Command("sh", { args: [LAUNCHER, "--print-permissions", ...flags] })
     .output();
@@ -22,12 +26,14 @@ Deno.test("launch.sh: grants the managers' ports, the state folder and the shim,
   const root = LAUNCHER.replace("/agent/launch.sh", "");
   await Deno.writeTextFile(`${dir}/managers`, "10.0.0.9:2499\nc:2377\n[fd00::9]:2400\nd:22\n");
   const join = "a:2400,[::1]:2500,host,::1,[fe80::1],b:2400";
+  const helper = SHIM.replace("shim", "network");
   assert.deepEqual(await permissions("--state-dir", dir, `--join=${join}`, "--docker", "none"), [
-    `--allow-read=${root},${dir},/proc/sys/kernel/random/boot_id`,
+    `--allow-read=${root},${dir},/proc/sys/kernel/random/boot_id${isRoot ? ",/etc/resolv.conf" : ""}`,
     `--allow-write=${dir}`,
     `--deny-write=${dir}/program`,
-    "--allow-net=0.0.0.0/0:2377,0.0.0.0/0:2400,a:2400,0.0.0.0/0:2500,[::1]:2500,host:2377,[::1]:2377,[fe80::1]:2377,b:2400,c:2377,[fd00::9]:2400",
-    `--allow-run=${root}/executors/process/${SHIM}`,
+    "--allow-net=0.0.0.0/0:2377,0.0.0.0/0:2400,a:2400,0.0.0.0/0:2500,[::1]:2500,host:2377,[::1]:2377,[fe80::1]:2377,b:2400,c:2377,[fd00::9]:2400" +
+    NAMES,
+    `--allow-run=${root}/executors/process/${SHIM}${isRoot ? `,${root}/network/helper/${helper}` : ""}`,
     "--allow-env=COVEY_JOIN_TOKEN",
     "--allow-sys=systemMemoryInfo,statfs",
   ]);
@@ -47,9 +53,8 @@ Deno.test("launch.sh: grants the managers' ports, the state folder and the shim,
   assert.equal(more[1], `--allow-write=${dir},/d.sock`);
   assert.match(
     more[3]!,
-    /unix:\/d\.sock,169\.254\.77\.1:7753,169\.254\.80\.0\/20,0\.0\.0\.0\/0:53,0\.0\.0\.0:0$/,
+    /unix:\/d\.sock,169\.254\.77\.1:7753,169\.254\.77\.1:7754,169\.254\.80\.0\/20,0\.0\.0\.0\/0:53,0\.0\.0\.0:0$/,
   );
-  const helper = SHIM.replace("shim", "network");
   assert.equal(more[4], `--allow-run=${root}/executors/process/${SHIM},${root}/network/helper/${helper}`);
   await Deno.remove(dir, { recursive: true });
 });
@@ -61,10 +66,13 @@ Deno.test("launch.sh: what the agent keeps opens no port to it; what its --join 
     "10.0.0.1:22\nhost:22\n[fd00::1]:22\n*\n10.0.0.1:7000\nhost:7000\n",
   );
   const net = async (...more: string[]) => (await permissions(...flags, ...more))[3];
-  assert.equal(await net(), "--allow-net=0.0.0.0/0:2377");
+  assert.equal(await net(), "--allow-net=0.0.0.0/0:2377" + NAMES);
   await help(LAUNCHER, dir, Deno.execPath(), "--join", "10.0.0.1:7000");
-  assert.equal(await net(), "--allow-net=0.0.0.0/0:2377,0.0.0.0/0:7000,host:7000");
-  assert.equal(await net("--join", "a"), "--allow-net=0.0.0.0/0:2377,a:2377,0.0.0.0/0:7000,host:7000");
+  assert.equal(await net(), "--allow-net=0.0.0.0/0:2377,0.0.0.0/0:7000,host:7000" + NAMES);
+  assert.equal(
+    await net("--join", "a"),
+    "--allow-net=0.0.0.0/0:2377,a:2377,0.0.0.0/0:7000,host:7000" + NAMES,
+  );
   for (const join of ["host:7000", "b:1", "c:2,host:7000"]) {
     await help(LAUNCHER, dir, Deno.execPath(), "--join", join);
   }

@@ -35,6 +35,8 @@ export class PrivateNetwork {
   readonly #prefix = `covey-${crypto.randomUUID().slice(0, 8)}`;
   readonly #hub = `${this.#prefix}-hub`;
   readonly #namespaces: string[] = [];
+  /** How many are behind each. */
+  readonly #behind = new Map<number, number>();
 
   constructor(hosts: number) {
     try {
@@ -60,18 +62,27 @@ export class PrivateNetwork {
     run("ip", ...at, "add", `10.77.0.${200 + nth}/24`, "dev", INTERFACE);
   }
 
-  /** Puts a host behind another one, which hides it: it reaches all others with that one's address, and nobody reaches it. */
+  /**
+   * Puts a host behind another one, which hides it: it reaches all others with that one's address, and nobody reaches it but who is
+   * behind the same one.
+   */
   putBehind(host: number, router: number): void {
     const [inner, outer] = [this.#namespace(host), this.#namespace(router)];
+    const nth = (this.#behind.get(router) ?? 0) + 1, port = `inside${nth}`;
+    this.#behind.set(router, nth);
+    if (nth === 1) {
+      run("ip", "-n", outer, "link", "add", "inside", "type", "bridge");
+      run("ip", "-n", outer, "addr", "add", "192.168.77.1/24", "dev", "inside");
+      run("ip", "-n", outer, "link", "set", "inside", "up");
+      this.forward(router);
+      this.#iptables(router, "-t", "nat", "-A", "POSTROUTING", "-o", INTERFACE, "-j", "MASQUERADE");
+    }
     run("ip", "-n", inner, "link", "del", INTERFACE);
-    run("ip", "link", "add", "inside", "netns", outer, "type", "veth", "peer", INTERFACE, "netns", inner);
-    run("ip", "-n", outer, "addr", "add", "192.168.77.1/24", "dev", "inside");
-    run("ip", "-n", outer, "link", "set", "inside", "up");
-    run("ip", "-n", inner, "addr", "add", "192.168.77.2/24", "dev", INTERFACE);
+    run("ip", "link", "add", port, "netns", outer, "type", "veth", "peer", INTERFACE, "netns", inner);
+    run("ip", "-n", outer, "link", "set", port, "master", "inside", "up");
+    run("ip", "-n", inner, "addr", "add", `192.168.77.${nth + 1}/24`, "dev", INTERFACE);
     run("ip", "-n", inner, "link", "set", INTERFACE, "up");
     run("ip", "-n", inner, "route", "add", "default", "via", "192.168.77.1");
-    this.forward(router);
-    this.#iptables(router, "-t", "nat", "-A", "POSTROUTING", "-o", INTERFACE, "-j", "MASQUERADE");
   }
 
   /** Has a host pass on what is not for itself, and tell nobody of a shorter way. */

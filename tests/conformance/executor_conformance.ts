@@ -3,6 +3,7 @@ import assert from "node:assert/strict";
 import { CoveyError } from "../../api/errors.ts";
 import { isLogTime, LOG_STREAMS } from "../../api/logs.ts";
 import type { Task } from "../../api/task.ts";
+import { enters } from "./enter_conformance.ts";
 import {
   brokenPromises,
   can,
@@ -79,6 +80,7 @@ export function executorConformance(name: string, open: () => Promise<Fixture>):
   refusals(test);
   capabilities(test);
   logs(test);
+  enters(test);
 }
 
 type Register = (behaviour: string, run: (fixture: Fixture, executor: Executor) => Promise<void>) => void;

@@ -1,7 +1,7 @@
 /** Managers of a cluster that locks them: real programs, in their sandboxes, which are killed and started again. */
 import assert from "node:assert/strict";
 import type { SwarmView } from "../../cli/api_types.ts";
-import { openKvDisk } from "../../manager/consensus/disk/disk.ts";
+import { openKvDisk } from "../../manager/consensus/disk/kv_disk.ts";
 import { ManagerKeys, parseUnlockKey, systemFileSystem } from "../../security/mod.ts";
 import { type ManagerFleet, withManagers } from "../support/manager_fleet.ts";
 import { openState } from "../support/one_manager.ts";
@@ -229,10 +229,11 @@ async function writeInClear(stateDir: string): Promise<void> {
   await plain.close();
   // SQLite puts its log into the file on a thread of its own.
   await eventually("the file stands alone", () => Deno.stat(`${path}-wal`).then(() => false, () => true));
-  for (const name of ["state.kv", "state.kv-wal", "state.kv-shm"]) {
+  for (const name of ["state.kv", "state.kv-wal", "state.kv-shm", "state.kv.journal"]) {
     await Deno.remove(`${stateDir}/raft/${name}`).catch(() => {});
   }
   await Deno.rename(path, `${stateDir}/raft/state.kv`);
+  await Deno.remove(`${path}.journal`);
   await Deno.remove(`${stateDir}/certificates/manager.keys`);
 }
 

@@ -19,7 +19,7 @@ function stateOf(hosts: NetworkHosts, host: number): string {
     host,
     "sh",
     "-c",
-    "ip -br link | awk '{ print $1 }'; ip route; ip rule; iptables-save | grep -v '^#' | sed 's/\\[.*//' | uniq; nft list tables; " +
+    "ip -br link | awk '{ print $1 }'; ip route; ip rule; nft list table inet mine 2>/dev/null; iptables-save | grep -v '^#' | sed 's/\\[.*//' | uniq; nft list tables; " +
       "cat /proc/sys/net/ipv4/ip_forward",
   );
 }
@@ -42,7 +42,7 @@ Deno.test({
   fn: async () => {
     const hosts = new NetworkHosts(2);
     try {
-      hosts.startEngines();
+      await hosts.startEngines();
       hosts.on(0, "iptables", "-P", "FORWARD", "DROP");
       hosts.on(
         1,
@@ -64,12 +64,15 @@ Deno.test({
           new Set(words(hosts.inside(host, "web", ask("web.shop", 9) + ask("web.closed", 9)))).size;
         return of(0) === 2 && of(1) === 2;
       });
+      await makePrograms(hosts);
       checkNames(hosts);
+      checkPrograms(hosts);
       checkPorts(hosts);
       checkUpdate(hosts);
       await checkRestart(hosts);
       await checkStop(hosts);
-      hosts.swarm("service", "rm", "web", "direct");
+      await checkRefused(hosts);
+      hosts.swarm("service", "rm", "web", "direct", "meter");
       await hosts.until(
         "the containers are gone",
         () => hosts.docker(0, "ps", "-q") + hosts.docker(1, "ps", "-aq") === "",
@@ -81,7 +84,9 @@ Deno.test({
       await hosts.stopNodes();
       hosts.leave(1);
       assert.equal(stateOf(hosts, 1), before[1]);
-      for (const id of nodes) await assert.rejects(Deno.stat(`/run/netns/covey-${id}`), Deno.errors.NotFound);
+      const files = `ls -A /run/netns /run/covey-names ${hosts.folder}/state1 2>/dev/null || :`;
+      const left = hosts.on(1, "sh", "-c", files);
+      assert.ok(![...nodes, "networks.json"].some((name) => left.includes(name)), left);
       const engineNetworks = hosts.docker(1, "network", "ls", "--format", "{{.Name}}");
       assert.deepEqual(words(engineNetworks), ["bridge", "host", "none"]);
     } finally {
@@ -107,6 +112,56 @@ async function makeServices(hosts: NetworkHosts): Promise<void> {
   }
 }
 
+/** Programs of the devices, without a container, in the same networks. */
+async function makePrograms(hosts: NetworkHosts): Promise<void> {
+  const id = hosts.swarm("network", "ls", "-q", "--no-trunc", "--filter", "name=shop").trim();
+  const script = "echo $DEVICE >index.html; exec busybox httpd -f -p 80 -h .";
+  hosts.post("/services/create", {
+    Name: "meter",
+    TaskTemplate: {
+      Runtime: "process",
+      ProcessSpec: {
+        Command: "sh",
+        Args: ["-c", script],
+        Env: ["DEVICE={{.Node.Hostname}}"],
+        StopGracePeriod: 1e9,
+      },
+      Networks: [{ Target: id }],
+    },
+    Mode: { Global: {} },
+    EndpointSpec: { Ports: [{ TargetPort: 80, PublishedPort: 8090, PublishMode: "host" }] },
+  });
+  await hosts.until(
+    "meter runs on both hosts",
+    () => hosts.task(0, "meter") !== undefined && hosts.task(1, "meter") !== undefined,
+  );
+  await hosts.until(
+    "meter is found",
+    () => words(hosts.inside(1, "web", lookup("tasks.meter"))).length === 2,
+  );
+}
+
+const get = (url: string) => `curl -s -m 5 http://${url}/; `;
+
+function checkPrograms(hosts: NetworkHosts): void {
+  for (const host of [0, 1]) {
+    // Containers reach programs on either host, programs reach containers and each other, by names.
+    const names = words(hosts.inside(host, "web", ask("meter", 20)));
+    assert.deepEqual([...new Set(names)], ["host0", "host1"]);
+    const web = words(hosts.insideProgram(host, "meter", get("meter").repeat(20) + get("web").repeat(20)));
+    assert.equal(new Set(web).size, 4, web.join(" "));
+    const closed = hosts.insideProgram(host, "meter", `${get("web.closed")} echo $?`);
+    assert.equal(closed.trim(), "6", "it is not in that network");
+    // Its port in host mode is its node's, and it gets out by its node.
+    assert.equal(
+      hosts.on(1 - host, "curl", "-s", "-m", "5", `http://${hosts.network.address(host)}:8090`),
+      `host${host}\n`,
+    );
+    const out = hosts.insideProgram(host, "meter", get(`${hosts.network.address(1 - host)}:8090`));
+    assert.equal(out, `host${1 - host}\n`);
+  }
+}
+
 function checkNames(hosts: NetworkHosts): void {
   const names = [0, 1].map((host) => hosts.inside(host, "web", "hostname").trim()).sort();
   for (const host of [0, 1]) {
@@ -125,6 +180,16 @@ function checkNames(hosts: NetworkHosts): void {
     assert.equal(words(hosts.inside(host, "web", lookup("web.shop"))).length, 1);
     const [address] = words(hosts.inside(host, "web", lookup("web")));
     assert.match(hosts.inside(host, "web", `nslookup ${address}`), /name = web\.(shop|closed)/);
+    const [near] = words(hosts.inside(host, "web", lookup("nearest.web.shop")));
+    assert.ok(hosts.inside(host, "web", "ip addr").includes(` ${near}/`), `${near} is nearest`);
+    assert.match(hosts.inside(host, "web", "cat /etc/resolv.conf"), /^options .*ndots:0/m);
+    // The device itself, for who has a way out.
+    hosts.on(host, "sh", "-c", "echo hello | timeout 20 busybox nc -l -p 9100 >/dev/null 2>&1 &");
+    assert.equal(
+      hosts.inside(host, "web", "sleep 0.3; nc -w 5 host.docker.internal 9100 </dev/null"),
+      "hello\n",
+    );
+    assert.deepEqual(words(hosts.inside(host, "direct", lookup("host.docker.internal"))), []);
     // By the address of the service, both answer, one's own host's and the other's; so does a container with itself.
     assert.deepEqual([...new Set(words(hosts.inside(host, "web", ask("web", 30))))], names);
     assert.deepEqual([...new Set(words(hosts.inside(host, "direct", ask("web", 30))))], names);
@@ -164,6 +229,7 @@ function checkUpdate(hosts: NetworkHosts): void {
 async function checkRestart(hosts: NetworkHosts): Promise<void> {
   const container = hosts.container(1, "web"),
     namesOf = () => words(hosts.inside(1, "web", lookup("tasks.web")));
+  const program = hosts.task(1, "meter"), meter = hosts.insideProgram(1, "meter", get("127.0.0.1"));
   await hosts.kill(1);
   const isServed = () => answered(hosts, 1, `http://${hosts.network.address(1)}:8080`, 20) === 20;
   assert.ok(isServed(), "without an agent");
@@ -174,6 +240,53 @@ async function checkRestart(hosts: NetworkHosts): Promise<void> {
   });
   assert.ok(isServed(), "by the agent that has started");
   assert.equal(hosts.container(1, "web"), container);
+  assert.equal(hosts.task(1, "meter"), program);
+  assert.equal(
+    hosts.insideProgram(1, "meter", get("127.0.0.1") + `ip -br addr | grep -c eth0`),
+    `${meter}1\n`,
+  );
+}
+
+/** What a node cannot do is said in the list of tasks, and nothing else there suffers from it. */
+async function checkRefused(hosts: NetworkHosts): Promise<void> {
+  const bridge = hosts.docker(0, "network", "inspect", "bridge", "-f", "{{(index .IPAM.Config 0).Subnet}}")
+    .trim();
+  hosts.swarm("network", "create", "-d", "overlay", "--subnet", bridge, "taken");
+  hosts.swarm("network", "create", "-d", "overlay", "-o", "com.docker.network.driver.mtu=9000", "big");
+  const reasons: [string, RegExp][] = [
+    ["taken", /Cannot hand network taken to the engine: .*overlaps/i],
+    [
+      "big",
+      /Cannot attach to network big: its packets of 9000 bytes do not fit into the carrier, which leaves 1450/,
+    ],
+  ];
+  for (const [name] of reasons) {
+    const flags = [
+      "--name",
+      name,
+      "--network",
+      name,
+      "--no-resolve-image",
+      "--detach",
+      "--restart-condition",
+      "none",
+    ];
+    hosts.swarm("service", "create", ...flags, "busybox:local", "sleep", "1000");
+  }
+  for (const [name, reason] of reasons) {
+    await hosts.until(
+      `it is said what is wrong with ${name}`,
+      () => reason.test(hosts.swarm("service", "ps", name, "--no-trunc", "--format", "{{.Error}}")),
+    );
+  }
+  for (const host of [0, 1]) {
+    assert.equal(answered(hosts, host, `http://${hosts.network.address(host)}:8080`, 20), 20);
+  }
+  hosts.swarm("service", "rm", ...reasons.map(([name]) => name));
+  await hosts.until("the networks are gone", () => {
+    hosts.swarm("network", "rm", ...reasons.map(([name]) => name));
+    return true;
+  });
 }
 
 /** Who does not run any more is neither found nor asked. */

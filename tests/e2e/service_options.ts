@@ -9,6 +9,8 @@ export interface OptionCase {
   value?: unknown;
   /** Words of the refusal. */
   refused?: string;
+  /** An older client cannot say it, leaves it out or refuses it by itself, in other words. */
+  isOfPresentClient?: true;
 }
 
 const CONTAINER = "TaskTemplate.ContainerSpec";
@@ -30,6 +32,10 @@ function works(
 
 function refused(option: string, given: string, words: string, ...more: string[]): OptionCase {
   return { option, args: [`--${option}=${given}`, ...more], refused: words };
+}
+
+function present(each: OptionCase): OptionCase {
+  return { ...each, isOfPresentClient: true };
 }
 
 /** What both kinds of update take. */
@@ -73,7 +79,7 @@ export const OPTION_CASES: readonly OptionCase[] = [
   works("health-interval", "3s", `${HEALTH}.Interval`, 3 * SECOND),
   works("health-retries", "4", `${HEALTH}.Retries`, 4),
   works("health-start-interval", "2s", `${HEALTH}.StartInterval`, 2 * SECOND),
-  works("health-start-period", "5s", `${HEALTH}.StartPeriod`, 5 * SECOND),
+  present(works("health-start-period", "5s", `${HEALTH}.StartPeriod`, 5 * SECOND)),
   works("health-timeout", "6s", `${HEALTH}.Timeout`, 6 * SECOND),
   works("host", "box:10.0.0.2", `${CONTAINER}.Hosts`, ["10.0.0.2 box"]),
   works("hostname", "{{.Node.Hostname}}", `${CONTAINER}.Hostname`, "{{.Node.Hostname}}"),
@@ -125,21 +131,21 @@ export const OPTION_CASES: readonly OptionCase[] = [
     Target: "/t",
     TmpfsOptions: { SizeBytes: 65536, Mode: 0o700 },
   }),
-  works("mount", "type=volume,source=v,target=/v,volume-subpath=s", `${CONTAINER}.Mounts.0`, {
+  present(works("mount", "type=volume,source=v,target=/v,volume-subpath=s", `${CONTAINER}.Mounts.0`, {
     Type: "volume",
     Source: "v",
     Target: "/v",
     VolumeOptions: { Subpath: "s", DriverConfig: {} },
-  }),
-  works("mount", "type=image,source=i,target=/i,image-subpath=s", `${CONTAINER}.Mounts.0`, {
+  })),
+  present(works("mount", "type=image,source=i,target=/i,image-subpath=s", `${CONTAINER}.Mounts.0`, {
     Type: "image",
     Source: "i",
     Target: "/i",
     ImageOptions: { Subpath: "s" },
-  }),
+  })),
   works("name", "other", "Name", "other"),
   works("network", "host", "TaskTemplate.Networks.0.Aliases", undefined),
-  refused("network", "nowhere", "network nowhere not found"),
+  present(refused("network", "nowhere", "network nowhere not found")),
   refused("network", "mesh", "overlay networks are not available yet"),
   works("no-healthcheck", true, `${HEALTH}.Test`, ["NONE"]),
   works("no-resolve-image", true),

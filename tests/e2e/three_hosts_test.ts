@@ -1,6 +1,7 @@
 /**
  * A stack on three real hosts, each with a manager: what its users see while all goes well, while it is updated, and while a
- * manager or a host is gone. COVEY_TEST_THREE_HOSTS=1 asks 10,000 times during updates, and cuts a host off.
+ * manager or a host is gone. COVEY_TEST_THREE_HOSTS=1 asks 10,000 times during updates, brings the manager back, and cuts a
+ * host off.
  */
 import assert from "node:assert/strict";
 import { NetworkHosts, noNetworkHosts } from "../support/network_hosts.ts";
@@ -11,8 +12,8 @@ if (WHY_NOT !== "") console.log(`without hosts of their own: ${WHY_NOT}`);
 
 const FILE = `${ROOT}tests/e2e/stacks/shop.yml`;
 const IS_LONG = Deno.env.get("COVEY_TEST_THREE_HOSTS") !== undefined;
-/** Requests that are made during updates, and how many of them may fail. */
-const REQUESTS = IS_LONG ? 10_000 : 1000, MAX_FAILED = 1;
+/** Requests that are made during updates, and how many of all that are made at a time may fail. */
+const REQUESTS = 10_000, MAX_FAILED = 1;
 const HOSTS = [0, 1, 2];
 
 const words = (text: string) => text.split(/\s+/).filter((word) => word !== "").sort();
@@ -66,14 +67,16 @@ Deno.test({
   fn: async () => {
     const hosts = new NetworkHosts(3, 3);
     try {
-      hosts.startEngines();
+      await hosts.startEngines();
       await hosts.startNodes();
       await deploy(hosts);
       checkNames(hosts);
       await checkSpread(hosts, HOSTS, 3);
-      await checkUpdates(hosts);
-      await checkLeader(hosts);
-      if (IS_LONG) await checkCut(hosts);
+      if (IS_LONG) await checkUpdates(hosts);
+      const killed = await checkLeader(hosts);
+      if (!IS_LONG) return;
+      await checkReturn(hosts, killed);
+      await checkCut(hosts);
     } finally {
       await hosts.remove();
     }
@@ -148,8 +151,8 @@ async function checkUpdates(hosts: NetworkHosts): Promise<void> {
   assert.ok(all.failed <= MAX_FAILED, `${all.failed} of ${all.asked} requests failed`);
 }
 
-/** What runs goes on without it, and another leads. */
-async function checkLeader(hosts: NetworkHosts): Promise<void> {
+/** What runs goes on without it, and another leads; which one was killed. */
+async function checkLeader(hosts: NetworkHosts): Promise<number> {
   const leader = hosts.leader(), rest = HOSTS.filter((host) => host !== leader);
   let load = new Load(hosts, HOSTS);
   await hosts.kill(leader);
@@ -163,7 +166,11 @@ async function checkLeader(hosts: NetworkHosts): Promise<void> {
   const updated = await load.end();
   report("an update by the next one", updated);
   assert.ok(updated.failed <= MAX_FAILED, JSON.stringify(updated));
-  hosts.startManager(leader);
+  return leader;
+}
+
+async function checkReturn(hosts: NetworkHosts, killed: number): Promise<void> {
+  hosts.startManager(killed);
   await hosts.until("all nodes are there again", () => {
     const ready = hosts.swarm("node", "ls", "--format", "{{.Status}} {{.ManagerStatus}}").trim().split("\n");
     return ready.every((line) => /^Ready (Leader|Reachable)$/.test(line));
@@ -196,6 +203,9 @@ async function checkCut(hosts: NetworkHosts): Promise<void> {
       states.every((each) => / Running/.test(each) && !each.startsWith(`host${lost} `));
   });
   report("until a host is known to be cut off", await load.end());
+  // There, what is nearest goes on.
+  const own = hosts.inside(lost, "shop_helper", "hostname").trim();
+  assert.deepEqual(words(hosts.inside(lost, "shop_helper", ask("nearest.helper", 5))), Array(5).fill(own));
   const after = new Load(hosts, rest);
   await checkSpread(hosts, rest, 3);
   for (const host of rest) {

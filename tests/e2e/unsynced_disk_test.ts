@@ -60,7 +60,7 @@ Deno.test({
       await manager.says(/serves at/);
       const names = await createServices(socket, 1_000);
       ok(names.length > 0 && names.length < 1_000, `${names.length} were acknowledged`);
-      await refused(manager, /Cannot go on: Cannot write .*\/raft\/state.kv: disk I\/O error/);
+      await refused(manager, /Cannot go on: Cannot write .*\/raft\/state.kv.journal: Input\/output error/);
       const found = await servicesOf(folder);
       deepStrictEqual(names.filter((name) => !found.includes(name)), []);
       ok(found.length <= names.length + 1, "at most the one that nobody was told of");
@@ -73,8 +73,10 @@ Deno.test({
   fn: () =>
     inFolder(async (folder) => {
       const { socket, flags } = flagsOf(folder);
-      const files = ["state.kv", "state.kv-wal"].map((name) => `${folder}/m/raft/${name}`);
-      const calls = "trace=write,writev,pwrite64,pwritev,pwritev2,ftruncate,fallocate,fsync,fdatasync";
+      const files = ["state.kv", "state.kv-wal", "state.kv.journal"].map((name) =>
+        `${folder}/m/raft/${name}`
+      );
+      const calls = "trace=lseek,write,writev,pwrite64,pwritev,pwritev2,ftruncate,fallocate,fsync,fdatasync";
       const paths = files.flatMap((file) => ["-P", file]);
       const options = ["-y", "-xx", "-s", "1000000", ...paths, "-e", calls];
       const manager = traced(`${folder}/trace`, options, flags);

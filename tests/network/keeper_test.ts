@@ -1,8 +1,8 @@
 import assert from "node:assert/strict";
 import type { AssignmentChange } from "../../api/dispatcher.ts";
 import { CoveyError } from "../../api/errors.ts";
-import type { NetworkAttachment } from "../../api/network.ts";
 import { NetworkKeeper } from "../../network/keeper.ts";
+import type { TaskHere } from "../../network/task_spaces.ts";
 import { FakeClock, settle } from "../support/fake_clock.ts";
 
 /** Notes what it is asked; what `refuses` names fails. */
@@ -61,7 +61,7 @@ const service = (...addresses: string[]): AssignmentChange => ({
 
 function fixture(dataPath = "") {
   const clock = new FakeClock(), helper = new Helper(), uses: boolean[] = [];
-  const tasks: { NetworkAttachments: NetworkAttachment[] }[] = [];
+  const tasks: TaskHere[] = [];
   const disk = { text: undefined as string | undefined, writes: 0 };
   const storage = {
     load: () => Promise.resolve(disk.text),
@@ -73,6 +73,7 @@ function fixture(dataPath = "") {
   };
   const make = () =>
     new NetworkKeeper({
+      nodeID: "n1",
       helper,
       clock,
       dataPath,
@@ -84,6 +85,12 @@ function fixture(dataPath = "") {
 }
 
 const never = () => new AbortController().signal;
+const taskAt = (address: string, Runtime = "container", more: Partial<TaskHere> = {}): TaskHere => ({
+  ID: `task-${address.split("/")[0]}`,
+  Spec: { Runtime },
+  NetworkAttachments: [{ NetworkID: "net1", Addresses: [address] }],
+  ...more,
+});
 
 Deno.test("Networks on a node: what it is told of is made, and of a change only what it changes", async () => {
   const { helper, keeper, uses } = fixture();
@@ -154,11 +161,11 @@ Deno.test("Networks on a node: a task waits for its network, and hears what keep
 Deno.test("Networks on a node: who is about to be attached is known by the rules before, and forgotten when it is gone", async () => {
   const { helper, keeper, tasks } = fixture();
   keeper.apply([network]);
-  tasks.push({ NetworkAttachments: [{ NetworkID: "net1", Addresses: ["10.0.1.5/24"] }] });
+  tasks.push(taskAt("10.0.1.5/24"));
   await keeper.ready("net1", never());
   assert.match(helper.taken().at(-1)!, /^rules from:10\.0\.1\.5:169\.254\.80\.1 dns:/);
   assert.equal(keeper.askers.at("169.254.80.1"), "10.0.1.5");
-  tasks[0] = { NetworkAttachments: [{ NetworkID: "net1", Addresses: ["10.0.1.6/24"] }] };
+  tasks[0] = taskAt("10.0.1.6/24");
   await keeper.ready("net1", never());
   assert.deepEqual(helper.taken(), ["askers from:10.0.1.6:169.254.80.1"]);
   await keeper.close();
@@ -191,7 +198,7 @@ Deno.test("Networks on a node: a device that starts without a manager makes what
   const next = make();
   await next.load();
   await next.ready("net1", never());
-  assert.deepEqual(helper.taken(), asked);
+  assert.deepEqual(helper.taken(), asked.toSpliced(-1, 0, "tasks"));
   next.applyComplete([network, peer("192.0.2.2", "10.0.1.7"), service("10.0.1.5")]);
   await next.settled();
   assert.equal(disk.writes, writes);
@@ -239,4 +246,64 @@ Deno.test("Networks on a node: published ports go to all that serve, by the ingr
     "rules node:4097:10.0.1.3 vip:10.0.1.2:10.0.1.5,10.0.1.6 port:tcp:8080:80:10.0.1.5,10.0.1.6",
   );
   await keeper.close();
+});
+
+Deno.test("Networks on a node: a program gets a namespace with its places, way out and ports, before it starts", async () => {
+  const { helper, keeper, tasks } = fixture();
+  keeper.apply([network]);
+  const web = taskAt("10.0.1.5/24", "process", {
+    Ports: [{ Protocol: "tcp", TargetPort: 80, PublishedPort: 8080, PublishMode: "host" }],
+  });
+  tasks.push(web, taskAt("10.0.1.6/24"));
+  assert.equal(await keeper.join(web, never()), "n1");
+  const asked = helper.taken();
+  assert.ok(asked.includes("join task-10.0.1.5 10.0.1.1 10.0.1.1 4097@10.0.1.5/24"), asked.join("\n"));
+  assert.match(asked.at(-1)!, /node:4097:10\.0\.1\.3 open:4097 port:tcp:8080:80:10\.0\.1\.5$/);
+  await keeper.join(web, never());
+  assert.deepEqual(helper.taken(), [], "it is there");
+  tasks.shift();
+  await keeper.part(web.ID);
+  await keeper.part("task-10.0.1.6");
+  assert.deepEqual(helper.taken(), ["part task-10.0.1.5"], "a container has none");
+  await keeper.close();
+});
+
+Deno.test("Networks on a node: a program in closed networks alone has no way out; why one waits is said", async () => {
+  const { clock, helper, keeper, tasks } = fixture();
+  keeper.apply([{ Action: "update", Kind: "network", Network: { ...network.Network, Internal: true } }]);
+  const closed = taskAt("10.0.1.5/24", "deno");
+  tasks.push(closed);
+  helper.refuses = "join";
+  await assert.rejects(keeper.join(closed, never()), {
+    message: "Cannot attach task task-10.0.1.5 to its networks: this kernel has no VXLAN",
+    retryable: true,
+  });
+  helper.refuses = "";
+  await clock.advance(1000);
+  await keeper.join(closed, never());
+  const asked = helper.taken();
+  assert.ok(asked.includes("join task-10.0.1.5 - 10.0.1.1 4097@10.0.1.5/24"), asked.join("\n"));
+  assert.ok(asked.some((text) => / closed:4097$/.test(text)));
+  await keeper.close();
+});
+
+Deno.test("Networks on a node: a new agent takes up programs' namespaces, and removes those of tasks that are gone", async () => {
+  const { helper, keeper, make, tasks } = fixture();
+  keeper.apply([network]);
+  await keeper.settled();
+  await keeper.close();
+  helper.taken();
+  const web = taskAt("10.0.1.5/24", "process"), next = make();
+  tasks.push(web);
+  await next.load();
+  next.resume(web);
+  await next.settled();
+  const asked = helper.taken();
+  assert.deepEqual(asked.filter((text) => /^(tasks|join|part)/.test(text)), [
+    "tasks task-10.0.1.5",
+    "join task-10.0.1.5 10.0.1.1 10.0.1.1 4097@10.0.1.5/24",
+  ]);
+  await next.part(web.ID);
+  assert.deepEqual(helper.taken(), ["part task-10.0.1.5"]);
+  await next.close();
 });

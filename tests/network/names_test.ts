@@ -58,7 +58,7 @@ function told(): NodeNetworks {
   return all;
 }
 const of = (name: string, ...ids: string[]) => {
-  const all = told(), found = findName(all, ids.map((id) => all.networks.get(id)!), name);
+  const all = told(), found = findName(all, ids.map((id) => all.networks.get(id)!), name, "n1");
   return found && "addresses" in found ? found.addresses : undefined;
 };
 
@@ -73,6 +73,43 @@ Deno.test("Names: a service is found by its address, all its tasks by tasks., an
 Deno.test("Names: a service without an address is all that serve; an alias may stand for several", () => {
   assert.deepEqual(of("db", "b"), ["10.0.2.7", "10.0.2.8"]);
   assert.deepEqual(of("store", "b"), ["10.0.2.7", "10.0.2.8", "10.0.2.9"]);
+});
+
+Deno.test("Names: the nearest are those on the node itself, else those at its site, else all", () => {
+  const backend = (NodeID: string, Address: string) => ({ TaskID: NodeID, Name: NodeID, NodeID, Address });
+  const Backends = [backend("n1", "10.0.1.5"), backend("n2", "10.0.1.6"), backend("n3", "10.0.1.7")];
+  const peer = (NodeID: string, Site?: string) => ({
+    NetworkID: "a",
+    NodeID,
+    DataPathAddr: "192.0.2.1",
+    Addresses: [],
+    ...(Site !== undefined && { Site }),
+  });
+  const find = (nodeID: string, Site?: string, name = "nearest.web") => {
+    const all = new NodeNetworks();
+    all.take({
+      networks: [network("a", "shop", "10.0.1", Site === undefined ? {} : { Site })],
+      peers: [peer("n1", "attic"), peer("n2", "attic"), peer("n3")],
+      services: [service("a", "web", [], { VirtualIP: "10.0.1.2", Aliases: ["front"], Backends })],
+    });
+    return findName(all, [...all.networks.values()], name, nodeID);
+  };
+  assert.deepEqual(find("n2"), { addresses: ["10.0.1.6"] });
+  assert.deepEqual(find("n9", "attic"), { addresses: ["10.0.1.5", "10.0.1.6"] });
+  assert.deepEqual(find("n9", "attic", "nearest.front.shop"), { addresses: ["10.0.1.5", "10.0.1.6"] });
+  assert.deepEqual(find("n9", "cellar"), { addresses: ["10.0.1.5", "10.0.1.6", "10.0.1.7"] });
+  assert.deepEqual(
+    find("n9"),
+    { addresses: ["10.0.1.5", "10.0.1.6", "10.0.1.7"] },
+    "n3 stands nowhere either",
+  );
+  assert.equal(find("n2", "attic", "nearest.nobody"), undefined);
+});
+
+Deno.test("Names: the device is found by who has a way out", () => {
+  assert.deepEqual(of("host.docker.internal", "a"), ["169.254.77.1"]);
+  const closed = network("c", "closed", "10.0.3", { Internal: true });
+  assert.equal(findName(told(), [closed], "host.docker.internal", "n1"), undefined);
 });
 
 Deno.test("Names: what is in none of one's networks is not known; where several know it, the first one answers", () => {
@@ -100,6 +137,8 @@ Deno.test("Names: an address is its task's or its service's", () => {
 Deno.test("Names: who asks is in all networks of its task, and never in the ingress network", () => {
   const all = told();
   const task = {
+    ID: "t",
+    Spec: { Runtime: "container" },
     NetworkAttachments: [
       { NetworkID: "i", Addresses: ["10.0.0.9/24"] },
       { NetworkID: "b", Addresses: ["10.0.2.5/24"] },

@@ -6,6 +6,7 @@ import { systemRandom } from "../../api/random.ts";
 import { Askers } from "../../network/askers.ts";
 import { NodeNetworks } from "../../network/node_networks.ts";
 import { Resolver } from "../../network/resolver.ts";
+import { askOverTCP } from "../../network/tcp_questions.ts";
 
 /** Asks of a loopback address: in place of a place of the link's range. */
 class Loopback extends Askers {
@@ -16,9 +17,9 @@ class Loopback extends Askers {
 
 const LOOPBACK = "127.0.0.1";
 
-function question(name: string): Uint8Array {
+function question(name: string, type = 1): Uint8Array {
   const labels = name.split(".").flatMap((label) => [label.length, ...new TextEncoder().encode(label)]);
-  return new Uint8Array([7, 9, 1, 0, 0, 1, 0, 0, 0, 0, 0, 0, ...labels, 0, 0, 1, 0, 1]);
+  return new Uint8Array([7, 9, 1, 0, 0, 1, 0, 0, 0, 0, 0, 0, ...labels, 0, 0, type, 0, 1]);
 }
 
 async function bound(socket: Socket): Promise<number> {
@@ -68,6 +69,7 @@ async function withResolver(
   });
   const serverPort = await bound(upstream), tasks = () => [];
   const resolver = new Resolver({
+    nodeID: "n1",
     told: told(internal),
     tasks,
     askers: new Loopback(tasks),
@@ -110,6 +112,12 @@ Deno.test("Resolver: what is known is answered here, the rest by the host's own 
     assert.equal(asked(), 1);
   }));
 
+Deno.test("Resolver: a name of ours has no address of IPv6, which is said at once and asked of nobody", () =>
+  withResolver(async (ask, _port, asked) => {
+    const answer = await ask(question("many.1", 28));
+    assert.deepEqual([code(answer), answer[7], asked()], [0, 0, 0]);
+  }));
+
 Deno.test("Resolver: who has no way out is told of nothing outside", () =>
   withResolver(async (ask, _port, asked) => {
     assert.equal(code(await ask(question("example.com"))), 3);
@@ -144,3 +152,35 @@ async function read(connection: Deno.Conn, length: number): Promise<Uint8Array> 
   }
   return bytes;
 }
+
+Deno.test("Resolver: other names are asked for over TCP where the sandbox lets it do nothing else; who says nonsense is passed over", async () => {
+  const question = new Uint8Array([7, 9, 1, 0]),
+    answers: Uint8Array[][] = [
+      [new Uint8Array([0]), new Uint8Array([3, 7, 9]), new Uint8Array([0, 255])],
+      [],
+      [new Uint8Array([1, 0, 0])],
+    ];
+  const got: (Uint8Array | undefined)[] = [];
+  for (const pieces of answers) {
+    const server = Deno.listen({ hostname: LOOPBACK, port: 0 });
+    const served = server.accept().then(async (connection) => {
+      assert.deepEqual(await read(connection, 6), new Uint8Array([0, 4, ...question]));
+      for (const piece of pieces) await connection.write(piece);
+      connection.close();
+    });
+    const { port } = server.addr as Deno.NetAddr;
+    got.push(await askOverTCP(LOOPBACK, port, question, new AbortController().signal));
+    await served;
+    server.close();
+  }
+  assert.deepEqual(got, [new Uint8Array([7, 9, 0]), undefined, undefined]);
+  const silent = Deno.listen({ hostname: LOOPBACK, port: 0 }), late = new AbortController();
+  const accepted = silent.accept();
+  const asking = askOverTCP(LOOPBACK, (silent.addr as Deno.NetAddr).port, question, late.signal);
+  const connection = await accepted;
+  late.abort();
+  assert.equal(await asking, undefined);
+  connection.close();
+  silent.close();
+  assert.equal(await askOverTCP(LOOPBACK, 1, question, new AbortController().signal), undefined);
+});

@@ -1,4 +1,6 @@
 import assert from "node:assert/strict";
+import { dirname } from "node:path";
+import { DatabaseSync } from "node:sqlite";
 import { checkDatabase } from "../../security/mod.ts";
 
 async function inFolder(test: (path: string) => Promise<void>): Promise<void> {
@@ -34,3 +36,22 @@ Deno.test("Check database: a damaged page, a cut file and a foreign one are name
       });
     }
   }));
+
+Deno.test("Check database: an index that does not go with its table is damage, too", async () => {
+  const path = `${await Deno.makeTempDir()}/x.kv`;
+  try {
+    const kv = await Deno.openKv(path);
+    await kv.set(["key"], "x");
+    kv.close();
+    const database = new DatabaseSync(path);
+    const index = database.prepare("select rootpage from sqlite_schema where name = 'kv_expiration_ms_idx'");
+    const page = Number(index.get()!.rootpage);
+    database.close();
+    const bytes = await Deno.readFile(path);
+    bytes[page * 4096 - 2]! ^= 0xff;
+    await Deno.writeFile(path, bytes);
+    await assert.rejects(checkDatabase(path), { code: "data_loss", message: /it is damaged: .*index/ });
+  } finally {
+    await Deno.remove(dirname(path), { recursive: true });
+  }
+});

@@ -113,6 +113,11 @@ export class DeviceHosts {
     this.#boots.set(host, (this.#boots.get(host) ?? 1) + 1);
   }
 
+  /** Process of the device's agent. */
+  agentPid(host: number): number {
+    return this.#agents.get(host)!.pid;
+  }
+
   /** What an agent has printed since its last start. */
   log(host: number): string {
     return this.#agents.get(host)?.output ?? "";

@@ -55,10 +55,14 @@ export class NetworkHosts {
   }
 
   /** Starts the engines. */
-  startEngines(): void {
-    for (let host = 0; host < this.#count; host++) {
-      this.on(host, `${ROOT}tests/support/engine.sh`, "up", this.#engine(host));
-    }
+  async startEngines(): Promise<void> {
+    await Promise.all(Array.from({ length: this.#count }, async (_, host) => {
+      const command = [`${ROOT}tests/support/engine.sh`, "up", this.#engine(host)];
+      const [program = "", ...args] = [...this.network.enter(host), ...command];
+      const { success, stderr } = await new Deno.Command(program, { args, stdout: "null", stderr: "piped" })
+        .output();
+      if (!success) throw new Error(`Cannot start an engine: ${new TextDecoder().decode(stderr)}`);
+    }));
   }
 
   /** Starts all managers and agents, and waits until every node says that it can have networks. */
@@ -86,7 +90,9 @@ export class NetworkHosts {
       const { text } = run("curl", ["-s", "--unix-socket", this.api(0), "http://docker/v1.41/nodes"]);
       const nodes: { Description?: { OverlayRuntimes?: string[] } }[] = JSON.parse(text);
       return nodes.length === this.#count &&
-        nodes.every(({ Description }) => Description?.OverlayRuntimes?.includes("container"));
+        nodes.every(({ Description }) =>
+          ["container", "process"].every((runtime) => Description?.OverlayRuntimes?.includes(runtime))
+        );
     });
   }
 
@@ -143,6 +149,45 @@ export class NetworkHosts {
     const { code, text } = this.#swarm(...args);
     if (code !== 0) throw new Error(`Cannot docker ${args.join(" ")}: ${text}`);
     return text;
+  }
+
+  /** Has the manager do what no client of Docker's can ask for; its answer. */
+  post(path: string, body: unknown): unknown {
+    const args = ["-s", "--fail-with-body", "--unix-socket", this.api(this.asked)];
+    args.push("-H", "Content-Type: application/json", "-d", JSON.stringify(body));
+    const { code, text } = run("curl", [...args, `http://docker/v1.51${path}`]);
+    if (code !== 0) throw new Error(`Cannot post to ${path}: ${text}`);
+    return JSON.parse(text || "null");
+  }
+
+  /** The ID of a running task of a service on a host, if there is one. */
+  task(host: number, service: string): string | undefined {
+    const lines = this.swarm(
+      "service",
+      "ps",
+      service,
+      "--no-trunc",
+      "--format",
+      "{{.ID}} {{.Node}} {{.CurrentState}}",
+    );
+    return new RegExp(`^(\\S+) host${host} Running`, "m").exec(lines)?.[1];
+  }
+
+  /** What a script prints in the network of a program on a host, with that program's names. */
+  insideProgram(host: number, service: string, script: string): string {
+    const node = this.swarm("node", "ls", "-q", "--filter", `name=host${host}`).trim();
+    const name = `covey-${node}-${this.task(host, service)}`;
+    const names = `mount --bind /run/covey-names/${name} /etc/resolv.conf`;
+    return this.on(
+      host,
+      "nsenter",
+      `--net=/run/netns/${name}`,
+      "unshare",
+      "-m",
+      "sh",
+      "-c",
+      `${names}; ${script}`,
+    );
   }
 
   /** Asks a host's own engine. */
@@ -204,6 +249,8 @@ export class NetworkHosts {
       const left = /alias (covey-[a-z0-9]{25})/.exec(text)?.[1];
       if (left !== undefined) run("ip", ["netns", "del", left]);
       run(`${ROOT}tests/support/engine.sh`, ["down", this.#engine(host)]);
+    }
+    for (let host = 0; host < this.#count; host++) {
       await this.until(
         "the engine has ended",
         () => run("test", ["-e", `${this.#engine(host)}/pid`]).code !== 0,

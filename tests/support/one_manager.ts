@@ -1,6 +1,7 @@
 /** One manager as a process, for tests that try to harm it. */
 import assert from "node:assert/strict";
-import { type Disk, openKvDisk } from "../../manager/consensus/disk/disk.ts";
+import type { Disk } from "../../manager/consensus/disk/disk.ts";
+import { openKvDisk } from "../../manager/consensus/disk/kv_disk.ts";
 import { SealedDisk } from "../../manager/consensus/disk/sealed_disk.ts";
 import { ManagerKeys, systemFileSystem } from "../../security/mod.ts";
 import { freePort, inFolder, type Program, run, start } from "./programs.ts";

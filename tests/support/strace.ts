@@ -43,6 +43,7 @@ export function syncedFiles(lines: readonly string[], paths: readonly string[]):
   const durable = new Map<string, Uint8Array>();
   const waiting = new Map<string, Write[]>();
   const syncing = new Map<string, string>();
+  const positions = new Map<string, number>();
   for (const line of lines) {
     const resumed = /^(\d+) +<\.\.\. f(?:data)?sync resumed>.*= 0/.exec(line);
     const call = /^(\d+) +(\w+)\(\d+<([^>]*)>(.*)$/.exec(line);
@@ -57,6 +58,12 @@ export function syncedFiles(lines: readonly string[], paths: readonly string[]):
     } else if (name === "pwrite64") {
       const [, data, at] = /^, "([^"]*)", \d+, (\d+)/.exec(rest!)!;
       waiting.set(path, [...waiting.get(path) ?? [], { at: Number(at), bytes: hex(data!) }]);
+    } else if (name === "lseek") {
+      positions.set(path, Number(/ = (\d+)$/.exec(rest!)![1]));
+    } else if (name === "write") {
+      const bytes = hex(/^, "([^"]*)", \d+/.exec(rest!)![1]!), at = positions.get(path) ?? 0;
+      waiting.set(path, [...waiting.get(path) ?? [], { at, bytes }]);
+      positions.set(path, at + bytes.length);
       // A file that was cut stays longer here: SQLite reads as far as the headers say.
     } else if (name !== "ftruncate") throw new Error(`cannot replay ${line.slice(0, 200)}`);
   }

@@ -1,7 +1,4 @@
 /** The disk as consensus sees it: atomic, synced commits of small records, and an end at the first error. */
-import { CoveyError } from "../../../api/errors.ts";
-import { checkDatabase } from "../../../security/mod.ts";
-
 /** Where a record is. Records are listed in the order of their keys. */
 export type DiskKey = readonly (string | number)[];
 
@@ -39,8 +36,6 @@ export const MAX_COMMIT_BYTES = 720 * 1024;
 const MAX_COMMIT_MUTATIONS = 900;
 /** Bytes of a record such as the hard state, at most. */
 const SMALL_RECORD_BYTES = 256;
-/** Records read at once, and once more ahead: fast for small ones, and 15 MB of the largest. */
-const LIST_BATCH = 125;
 
 /**
  * Commits any number of mutations in order, in as few commits as the limits allow. A crash leaves a prefix
@@ -83,115 +78,4 @@ function mutationBytes({ key, value }: Mutation): number {
     0,
   );
   return keyBytes + (value?.length ?? 0);
-}
-
-/** Opens the Deno KV file at `kvPath`, making it, for its owner's eyes only, if need be. Throws `data_loss` on a damaged one. */
-export async function openKvDisk(kvPath: string): Promise<Disk> {
-  // SQLite gives its side files the mode of the main one. It holds the cluster's keys.
-  (await Deno.open(kvPath, { create: true, write: true, mode: 0o600 })).close();
-  await checkDatabase(kvPath);
-  return new KvDisk(await Deno.openKv(kvPath), kvPath);
-}
-
-class KvDisk implements Disk {
-  readonly failed: Promise<Error>;
-  readonly #kv: Deno.Kv;
-  readonly #path: string;
-  readonly #reportFailure: (error: Error) => void;
-  #error: CoveyError | undefined;
-  /** One commit after another, so that none starts after one that failed. */
-  #last: Promise<void> = Promise.resolve();
-
-  constructor(kv: Deno.Kv, path: string) {
-    this.#kv = kv;
-    this.#path = path;
-    const { promise, resolve } = Promise.withResolvers<Error>();
-    this.failed = promise;
-    this.#reportFailure = resolve;
-  }
-
-  commit(mutations: readonly Mutation[]): Promise<void> {
-    const done = this.#last.then(() => this.#write(mutations));
-    this.#last = done.catch(() => {});
-    return done;
-  }
-
-  async get(key: DiskKey): Promise<Uint8Array | undefined> {
-    try {
-      const { value } = await this.#kv.get(key);
-      return value === null ? undefined : bytesOf(key, value);
-    } catch (error) {
-      throw this.#unreadable(error);
-    }
-  }
-
-  async *list(prefix: DiskKey, start?: DiskKey): AsyncIterable<{ key: DiskKey; value: Uint8Array }> {
-    const selector = start === undefined ? { prefix } : { prefix, start };
-    let next = this.#page(selector, undefined);
-    try {
-      for (let more = true; more;) {
-        const { records, cursor } = await next;
-        more = records.length === LIST_BATCH;
-        // The next page is on its way while this one is looked at.
-        if (more) next = this.#page(selector, cursor);
-        for (const { key, value } of records) {
-          yield { key: key as DiskKey, value: bytesOf(key as DiskKey, value) };
-        }
-      }
-    } catch (error) {
-      throw this.#unreadable(error);
-    } finally {
-      // If the reader left early, nobody hears of an error of the page that was on its way.
-      await next.catch(() => {});
-    }
-  }
-
-  async #page(selector: Deno.KvListSelector, cursor: string | undefined) {
-    const limit = LIST_BATCH;
-    const page = this.#kv.list(selector, {
-      limit,
-      batchSize: limit,
-      ...(cursor !== undefined && { cursor }),
-    });
-    const records = await Array.fromAsync(page);
-    return { records, cursor: page.cursor };
-  }
-
-  async close(): Promise<void> {
-    await this.#last;
-    this.#kv.close();
-  }
-
-  #unreadable(error: unknown): CoveyError {
-    if (error instanceof CoveyError) return error;
-    return new CoveyError("data_loss", `Cannot read ${this.#path}: ${messageOf(error)}`, { cause: error });
-  }
-
-  async #write(mutations: readonly Mutation[]): Promise<void> {
-    if (this.#error !== undefined) throw this.#error;
-    try {
-      const atomic = this.#kv.atomic();
-      for (const { key, value } of mutations) {
-        if (value === undefined) atomic.delete(key);
-        else atomic.set(key, value);
-      }
-      const result = await atomic.commit();
-      if (!result.ok) throw new Error("the commit was refused");
-    } catch (error) {
-      this.#error = new CoveyError("data_loss", `Cannot write ${this.#path}: ${messageOf(error)}`, {
-        cause: error,
-      });
-      this.#reportFailure(this.#error);
-      throw this.#error;
-    }
-  }
-}
-
-function bytesOf(key: DiskKey, value: unknown): Uint8Array {
-  if (value instanceof Uint8Array) return value;
-  throw new TypeError(`record ${key.join("/")} is not bytes`);
-}
-
-function messageOf(error: unknown): string {
-  return error instanceof Error ? error.message : String(error);
 }

@@ -9,7 +9,8 @@
 import { dirname } from "node:path";
 import { CoveyError } from "../../../api/errors.ts";
 import { exists, systemFileSystem } from "../../../security/mod.ts";
-import { commitAll, type Disk, type Mutation, openKvDisk } from "./disk.ts";
+import { commitAll, type Disk, type Mutation } from "./disk.ts";
+import { openKvDisk } from "./kv_disk.ts";
 import { lockFolder } from "./folder_lock.ts";
 import { unseal } from "./record.ts";
 import { SealedDisk } from "./sealed_disk.ts";

@@ -15,8 +15,15 @@ export async function cannotMount(): Promise<boolean> {
   return !await command("unshare", "-m", "mount", "-t", "tmpfs", "tmpfs", "/mnt");
 }
 
+/** True where no file can be a disk: only a real file system loses what was not synced. */
+export async function cannotMountCards(): Promise<boolean> {
+  return await cannotMount() || !await command("sh", "-c", "command -v mkfs.ext4 && losetup -f");
+}
+
 /** An agent in its sandbox on a disk of `megabytes`. */
 export class Device {
+  /** The card's bytes, where the disk is one. */
+  #card: string | undefined;
   readonly folder = Deno.makeTempDirSync({ prefix: "covey-device-test-" });
   readonly disk = `${this.folder}/disk`;
   readonly stateDir = `${this.disk}/agent`;
@@ -30,11 +37,34 @@ export class Device {
     return device;
   }
 
+  /** One whose disk is a card: what was not synced when power is cut is lost. */
+  static async withCard(megabytes: number): Promise<Device> {
+    const device = new Device();
+    await Deno.mkdir(device.disk);
+    device.#card = `${device.folder}/card-0`;
+    await command("truncate", "-s", `${megabytes}M`, device.#card);
+    if (!await command("mkfs.ext4", "-q", device.#card)) throw new Error("Cannot make a file system");
+    await device.#mountCard();
+    return device;
+  }
+
+  /** Has what was written so far go to the disk, as it does by itself after some seconds. */
+  sync(): Promise<boolean> {
+    return command("sync", "-f", this.disk);
+  }
+
+  /** Where set, the next agent finds a disk that cannot be written, as one is once it has failed. */
+  isReadOnly = false;
+
   /** Starts the agent in the present boot. */
   start(...flags: string[]): void {
     const boot = `${this.folder}/boot`;
     Deno.writeTextFileSync(boot, `00000000-0000-4000-8000-${String(this.#boot).padStart(12, "0")}\n`);
-    const script = `mount --bind '${boot}' ${BOOT_ID} && exec sh '${LAUNCHER}' "$@"`;
+    const readOnly =
+      `mount --bind '${this.disk}' '${this.disk}' && mount -o remount,bind,ro '${this.disk}' && `;
+    const script = `${
+      this.isReadOnly ? readOnly : ""
+    }mount --bind '${boot}' ${BOOT_ID} && exec sh '${LAUNCHER}' "$@"`;
     const args = ["-m", "sh", "-c", script, "sh", "--state-dir", this.stateDir, "--docker", "none", ...flags];
     this.agent = new Program("unshare", args);
   }
@@ -45,9 +75,51 @@ export class Device {
 
   /** Ends everything at once; the next start is that of another boot. */
   async cutPower(): Promise<void> {
-    await this.agent.end("SIGKILL");
-    for (const pid of [...this.#pids(1), ...this.#pids(0)]) kill(pid);
+    const ended = this.agent.end("SIGKILL");
+    for (const pid of this.#everything()) kill(pid);
+    await ended;
     this.#boot++;
+    if (this.#card) await this.#loseUnsynced();
+  }
+
+  /** Processes of the device that run a program, whoever knows of them. */
+  programs(path: string): number[] {
+    return this.#everything().filter((pid) => {
+      try {
+        return Deno.readTextFileSync(`/proc/${pid}/cmdline`).startsWith(`${path}\0`);
+      } catch {
+        return false;
+      }
+    });
+  }
+
+  /** Everything that runs on the device: what was started with its folder, or works in it. */
+  #everything(): number[] {
+    return [...Deno.readDirSync("/proc")].map(({ name }) => Number(name)).filter((pid) => {
+      if (!(pid > 1) || pid === Deno.pid) return false;
+      try {
+        return Deno.readTextFileSync(`/proc/${pid}/cmdline`).includes(this.folder) ||
+          Deno.readLinkSync(`/proc/${pid}/cwd`).startsWith(this.folder);
+      } catch {
+        return false;
+      }
+    });
+  }
+
+  /** Goes on with what the card holds now; what the system still has in memory does not reach it any more. */
+  async #loseUnsynced(): Promise<void> {
+    const before = this.#card!;
+    this.#card = `${this.folder}/card-${this.#boot}`;
+    if (!await command("cp", "--sparse=always", before, this.#card)) throw new Error("Cannot copy the card");
+    await command("umount", "-l", this.disk);
+    await Deno.remove(before);
+    await this.#mountCard();
+  }
+
+  async #mountCard(): Promise<void> {
+    if (!await command("mount", "-o", "loop", this.#card!, this.disk)) {
+      throw new Error("Cannot mount the card");
+    }
   }
 
   /** Programs of tasks that run. */

@@ -39,6 +39,7 @@ Deno.test("Compose: volumes in both forms, named ones with their driver, relativ
 - data:/srv:nocopy
 - ./conf:/etc/conf:ro
 - ../up:/up
+- /var/lib/docker/:/docker:ro
 - /cache
 - old:/old
 - {type: tmpfs, target: /run, tmpfs: {size: 1m, mode: 01777}}
@@ -61,6 +62,8 @@ tmpfs: "/t:size=2m"`,
     },
     { Type: "bind", Source: "/app/conf", Target: "/etc/conf", ReadOnly: true },
     { Type: "bind", Source: "/up", Target: "/up" },
+    // As it is written, as Docker's client has it: another spelling would be another version of the service.
+    { Type: "bind", Source: "/var/lib/docker/", Target: "/docker", ReadOnly: true },
     { Type: "volume", Target: "/cache" },
     { Type: "volume", Source: "elsewhere", Target: "/old" },
     { Type: "tmpfs", Target: "/run", TmpfsOptions: { SizeBytes: 1024 ** 2, Mode: 0o1777 } },
@@ -117,6 +120,14 @@ services:
   });
   assert.deepEqual(Mode, { Global: {} });
   assert.deepEqual(networks, [], "it is in the network of its device");
+  const attached = await stackOf(`
+services:
+  meter: {x-covey: {executor: process}, command: [/usr/bin/meter], networks: [back]}
+networks: {back: {}}
+`);
+  assert.deepEqual(attached.services[0]!.spec.TaskTemplate.Networks, [
+    { Target: "demo_back", Aliases: ["meter"] },
+  ]);
 });
 
 Deno.test("Compose: restart is read as deploy.restart_policy, which counts where both stand", async () => {

@@ -17,15 +17,17 @@ export interface RawRun {
   grants?: string;
   closed?: string;
   devices?: string;
+  node?: string;
 }
 
 /** The lines of a request that no agent of ours would send. */
 export function runLines(
-  { id, command, args = [], variables = [], user = "", memory = "", grants = "", closed = "", devices = "" }:
+  { id, command, args = [], variables = [], user = "", memory = "", grants = "", closed = "", ...more }:
     RawRun,
 ): string {
   const line = (texts: string[]) => texts.map((text) => text + SEPARATOR).join("");
-  const options = ["/usr/bin:/bin", user, "", "", memory, "", "", closed, devices, command, grants];
+  const { devices = "", node = "" } = more;
+  const options = ["/usr/bin:/bin", user, "", "", memory, "", "", closed, devices, node, command, grants];
   const head = `run 1 ${id} ${SEPARATOR} ${NEWLINE}`;
   return [head, line(options), line(variables), line(args), ""].join("\n");
 }
@@ -76,11 +78,14 @@ export async function copyShim(
       "shim_server.sh",
       "shim_rules.sh",
       "shim_closed.sh",
+      "shim_space.sh",
       "shim_deno.sh",
       "shim_measure.sh",
       "shim_memory.sh",
       "shim_facts.sh",
       "shim_container.sh",
+      "shim_enter.sh",
+      "shim_connect.sh",
     ]
   ) {
     const text = await Deno.readTextFile(`${dirname(defaultShim())}/${name}`);

@@ -3,7 +3,12 @@ import assert from "node:assert/strict";
 import { ASSIGNMENT_KINDS, type AssignmentChange } from "../../../api/dispatcher.ts";
 import { hasCode } from "../../../api/errors.ts";
 import type { Network } from "../../../api/network.ts";
-import { type AssignedService, networkServiceID, peerID } from "../../../api/network_assignment.ts";
+import {
+  type AssignedPeer,
+  type AssignedService,
+  networkServiceID,
+  peerID,
+} from "../../../api/network_assignment.ts";
 import type { Node } from "../../../api/node.ts";
 import type { Service } from "../../../api/service.ts";
 import type { Task } from "../../../api/task.ts";
@@ -60,7 +65,7 @@ export function task(
 export class Told {
   readonly log: string[] = [];
   readonly networks = new Map<string, unknown>();
-  readonly peers = new Map<string, { NetworkID: string; DataPathAddr: string; Addresses: string[] }>();
+  readonly peers = new Map<string, AssignedPeer>();
   readonly services = new Map<string, AssignedService>();
   readonly tasks = new Map<string, Task>();
   /** What programs the node. */

@@ -29,6 +29,7 @@ Deno.test("Network assignments: 1,000 services with 5,000 tasks on 50 nodes: eac
   const place = (service: number, copy: number, name: string, last = copy + 2) =>
     testTask(name, `n${nodesOf(service)[copy]}`, {
       ServiceID: `s${service}`,
+      Spec: { ForceUpdate: 0, Runtime: "container", ContainerSpec: { Image: "busybox" } },
       Status: { Timestamp: "", State: "running", Message: "" },
       NetworkAttachments: [{ NetworkID: id(service), Addresses: [at(service, last)] }],
     });
@@ -56,7 +57,8 @@ Deno.test("Network assignments: 1,000 services with 5,000 tasks on 50 nodes: eac
     const told = hub.agent(`n${each}`, ASSIGNMENT_KINDS), helper = new CountingHelper();
     const storage = { load: () => Promise.resolve(undefined), save: () => Promise.resolve() };
     const tasks = () => told.tasks.values();
-    const keeper = new NetworkKeeper({ helper, clock: hub.clock, dataPath: "", tasks, storage });
+    const nodeID = `n${each}`, { clock } = hub;
+    const keeper = new NetworkKeeper({ nodeID, helper, clock, dataPath: "", tasks, storage });
     told.passOn = (changes) => keeper.apply(changes);
     helpers.set(`n${each}`, helper);
     keepers.set(`n${each}`, keeper);

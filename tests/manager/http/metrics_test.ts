@@ -63,7 +63,12 @@ Deno.test("Metrics: an agent measures rarely, and one that cannot measure goes o
     measure: () =>
       ++looks === 1 ? Promise.reject(new Error("no shell")) : Promise.resolve({ temperature: 50_000 }),
   } as unknown as Executor;
-  const meter = new Meter(clock, [createMockExecutor(new MockWorld(clock)), measuring], () => 123);
+  const meter = new Meter(
+    clock,
+    [createMockExecutor(new MockWorld(clock)), measuring],
+    () => 123,
+    () => ({ heartbeat: 1 }),
+  );
   meter.start();
   await settle();
   assert.equal(meter.latest, undefined);

@@ -69,9 +69,21 @@ Deno.test("Networks: others, several, and those of programs are refused by name"
   await refused(onNetwork("web", "host", "bridge"), /network host cannot be used together with others/);
   await refused(onNetwork("web", OF_THE_ENGINE), new RegExp(`network ${OF_THE_ENGINE} not found`));
   const program = processBody("clock");
+  const onTargets = (...targets: string[]) => ({
+    ...program,
+    TaskTemplate: { ...program.TaskTemplate, Networks: targets.map((Target) => ({ Target })) },
+  });
+  await refused(onTargets("bridge"), /a program is in its device's network \(host\), or in .*: bridge/);
+  await refused(onTargets("none"), /a program is in its device's network \(host\), or in .*: none/);
   await refused(
-    { ...program, TaskTemplate: { ...program.TaskTemplate, Networks: [{ Target: "host" }] } },
-    /networks are for containers/,
+    { ...program, EndpointSpec: { Ports: [{ TargetPort: 80, PublishedPort: 8080 }] } },
+    /ingress mode cannot be used with network host, where programs are that name none/,
+  );
+  assert.equal((await call("POST", "/services/create", onTargets("host"))).status, 201);
+  const other = { Name: "x", TaskTemplate: { Runtime: "mine", GenericSpec: { Payload: {} } } };
+  await refused(
+    { ...other, TaskTemplate: { ...other.TaskTemplate, Networks: [{ Target: "host" }] } },
+    /networks are for containers and programs/,
   );
   assert.equal((await call("GET", "/networks/shop?scope=swarm")).status, 404);
   assert.equal((await call("GET", "/networks/host?scope=local")).status, 404);

@@ -157,6 +157,144 @@ Deno.test({
   },
 });
 
+/** What a program in a namespace sees, and the test's own IDs of tasks. */
+const OWN = (task: string) => `nsenter --net=/run/netns/covey-testnode-${task}`;
+
+Deno.test({
+  name:
+    "Network helper: a program's namespace has its places, its way out and its names, and goes without a trace",
+  ignore: !isRoot, // networks are made by root only
+  fn: async () => {
+    const make = [
+      "network 4097 4789 0 - 02:42:0a:01:00:03",
+      "addresses 4097 10.1.0.1/24 10.1.0.3/32",
+      "network 4098 4789 0 - -",
+      "join one 10.1.0.1 10.1.0.1 4097@10.1.0.4/24 4098@10.2.0.4/24",
+      "join two - - 4097@10.1.0.5/24",
+      "rules node:4097:10.1.0.3 open:4097 closed:4098",
+    ];
+    const look =
+      `${
+        OWN("one")
+      } sh -c 'ip -br addr; ip -br link; ip route; cat /proc/sys/net/ipv4/ip_unprivileged_port_start'; ` +
+      `echo two; ${
+        OWN("two")
+      } ip route; cat /run/covey-names/covey-testnode-one; ${INSIDE} nft list ruleset; nft list ruleset`;
+    const { answers, seen } = await ask([...make, ...make], look);
+    assert.ok(answers.every((answer) => answer.startsWith("ok")), answers.join("\n"));
+    assert.match(seen, /eth0@\S+ .*10\.1\.0\.4\/24[^]*eth1@\S+ .*10\.2\.0\.4\/24/);
+    assert.match(seen, /02:42:0a:01:00:04/);
+    assert.match(seen, /default via 10\.1\.0\.1 dev eth0[^]*\n0\n/);
+    assert.doesNotMatch(seen.split("two\n")[1]!.split("nameserver")[0]!, /default/, "who has no way out");
+    assert.match(seen, /nameserver 10\.1\.0\.1\noptions ndots:0/);
+    assert.match(seen, /iifname "cvb1001" oifname != \{ "cvup", "cvb1001" \} drop/);
+    assert.match(seen, /iifname "cvb1002" oifname != "cvb1002" drop/);
+    assert.match(seen, /ip saddr 169\.254\.77\.2 masquerade/);
+    const there = "ls /run/netns; ls /run/covey-names; ip -br link";
+    const left = await ask([...make, "tasks two"], there);
+    assert.match(left.seen, /covey-testnode-two/);
+    assert.doesNotMatch(left.seen, /covey-testnode-one/);
+    for (const end of [["part one", "part two", "part three", "leave"], ["leave"]]) {
+      const gone = await ask([...make, ...end], there);
+      assert.ok(gone.answers.every((answer) => answer.startsWith("ok")), gone.answers.join("\n"));
+      assert.doesNotMatch(gone.seen, /covey-testnode|cv[plbx]/);
+    }
+  },
+});
+
+/** What the helper says of a host on which `change` was done before, in namespaces that go with it. */
+async function probeAfter(change: string): Promise<string> {
+  const script = `mount -t tmpfs none /usr/local/sbin; ${change}; echo probe 1 | "$0" serve testnode`;
+  const { stdout } = await new Deno.Command("unshare", {
+    args: ["--mount", "--net", "sh", "-c", script, HELPER],
+    stderr: "null",
+  }).output();
+  return new TextDecoder().decode(stdout).trim();
+}
+
+/** A program that fails at what has a word in its arguments, or on its input, and else is the real one. */
+const failing = (program: string, word: string) =>
+  `real=$(command -v ${program}); printf '#!/bin/sh\\ncase "$*" in *"${word}"*) exit 1 ;; esac\\nexec %s "$@"\\n' "$real" ` +
+  `>/usr/local/sbin/${program}; chmod 755 /usr/local/sbin/${program}`;
+
+Deno.test({
+  name: "Network helper: what a host lacks is named, with where to get it",
+  ignore: !isRoot, // programs are hidden by root only
+  fn: async () => {
+    const pi = "Ubuntu for Raspberry Pi has it in linux-modules-extra-raspi";
+    const lacking: [string, string][] = [
+      [":", "1 ok"],
+      [
+        "mount --bind /dev/null $(readlink -f $(command -v nft))",
+        "1 error this host has no program nft (Debian: iproute2, nftables, util-linux)",
+      ],
+      [failing("ip", "type bridge"), "1 error this kernel has no bridges (module bridge)"],
+      [failing("ip", "type vxlan"), `1 error this kernel has no VXLAN (module vxlan; ${pi})`],
+      [failing("ip", "type macvlan"), `1 error this kernel has no macvlan (module macvlan; ${pi})`],
+      [
+        failing("nft", "numgen"),
+        "1 error this kernel has no address translation by nft (modules nf_tables, nft_chain_nat, nft_numgen)",
+      ],
+    ];
+    for (const [change, expected] of lacking) assert.equal(await probeAfter(change), expected, change);
+  },
+});
+
+Deno.test({
+  name: "Network helper: a carrier whose packets are too small is refused, with what it would leave",
+  ignore: !isRoot, // networks are made by root only
+  fn: async () => {
+    const script = `ip link add eth0 mtu 620 type veth peer name far; ip addr add 192.0.2.9/24 dev eth0; ` +
+      `ip link set eth0 up; echo network 1 4097 4789 0 192.0.2.1 - | "$0" serve testnode; ip -br link; ls /run/netns`;
+    const { stdout } = await new Deno.Command("unshare", {
+      args: ["--net", "sh", "-c", script, HELPER],
+      stderr: "null",
+    }).output();
+    const said = new TextDecoder().decode(stdout);
+    assert.match(said, /^1 error its carrier takes packets of 620 bytes, which leaves too little: 570/);
+    assert.ok(!/cv[plbx]|covey-testnode/.test(said), said);
+  },
+});
+
+Deno.test({
+  name:
+    "Network helper: what is to be relayed is led to the agent, which hears where each connection was to go",
+  ignore: !isRoot, // networks are made by root only
+  fn: async () => {
+    const make = [
+      "network 4097 4789 0 - 02:42:0a:01:00:03",
+      "addresses 4097 10.1.0.1/24 10.1.0.3/32 10.1.0.7/32 10.1.0.9/32",
+      "join one 10.1.0.1 10.1.0.1 4097@10.1.0.4/24",
+      "rules node:4097:10.1.0.3 from:10.1.0.4:169.254.80.1 relay:10.1.0.7 vip:10.1.0.9:relay vip:10.1.0.8:10.1.0.4,relay,relay open:4097",
+      "relayed 10.1.0.4 4711",
+      "serve vip:10.1.0.8:relay",
+    ];
+    // A listener where the agent's is takes both, from where the asker is known by.
+    const server =
+      `${Deno.execPath()} eval 'const l = Deno.listen({ hostname: "169.254.77.1", port: 7754 }); console.log("up"); ` +
+      `for (let i = 0; i < 2; i++) { const c = await l.accept(); console.log(c.remoteAddr.hostname, "from"); c.close(); }'`;
+    const call = (to: string, from: number) =>
+      `${
+        OWN("one")
+      } ${Deno.execPath()} eval 'await (await import("node:net")).connect({ host: "${to}", port: 81, localPort: ${from} }).on("close", () => {})'`;
+    const asked = (from: number) => `echo relayed 1 10.1.0.4 ${from} | ${HELPER} serve testnode`;
+    const look =
+      `(${server}) & sleep 2; ${call("10.1.0.7", 4001)}; ${call("10.1.0.9", 4002)}; wait; ${asked(4001)}; ${
+        asked(4002)
+      }; ` +
+      `${INSIDE} nft list chain ip covey vip_10_1_0_8`;
+    const { answers, seen } = await ask(make, look);
+    assert.deepEqual(answers.slice(0, 4), ["ok 1450", "ok", "ok", "ok"]);
+    assert.equal(answers[4], "error nothing is known of a connection from 10.1.0.4 4711");
+    assert.equal(answers[5], "ok");
+    assert.match(
+      seen,
+      /up\n169\.254\.80\.1 from\n169\.254\.80\.1 from\n1 ok 10\.1\.0\.7 81\n1 ok 10\.1\.0\.9 81\n/,
+    );
+    assert.match(seen, /vip_10_1_0_8 \{\n\t+ip protocol tcp goto relay\n\t*\}/);
+  },
+});
+
 /** Each must be refused, and none may do anything. */
 const HOSTILE = [
   "network 4097 4789 0 - 02:42:0a:01:00:0g",
@@ -214,6 +352,37 @@ const HOSTILE = [
   "askers *",
   "make_rules serve",
   "load_inside",
+  "rules open:cvb1",
+  "rules closed:99999999",
+  "rules open:1:2",
+  "join",
+  "join one - -",
+  "join one - - 4097@10.0.0.1/24",
+  "join ../one - - 4097@10.0.0.1/24",
+  "join -one - - 4097@10.0.0.1/24",
+  "join a/b - - 4097@10.0.0.1/24",
+  `join ${"a".repeat(129)} - - 4097@10.0.0.1/24`,
+  "join one x - 4097@10.0.0.1/24",
+  "join one - $(id) 4097@10.0.0.1/24",
+  "join one - - 4097@10.0.0.1",
+  "join one - - 4097@10.0.0.1/24@2/3",
+  "join one - - 4097@10.0.0/24",
+  "join one - - x@10.0.0.1/24",
+  "part",
+  "part ../testnode",
+  "part .",
+  "part one two",
+  "tasks ../x",
+  "place eth0 10.0.0.1/24",
+  "need_task one",
+  "rules relay:10.0.0",
+  "rules relay:10.0.0.1:80",
+  "rules port:tcp:80:80:relay",
+  "rules vip:10.0.0.1:relay,x",
+  "relayed 10.0.0.1",
+  "relayed 10.0.0.1 70000",
+  "relayed $(id) 80",
+  "relayed 10.0.0.1 80 }",
   "keep all",
   "keep 4097 x",
   "run id",
@@ -222,6 +391,13 @@ const HOSTILE = [
   "fail x",
   "ensure_space",
 ];
+
+Deno.test("Network helper: each verb that takes words is tried with hostile ones", async () => {
+  const script = await Deno.readTextFile(HELPER.replace(/network\.sh$/, "network_server.sh"));
+  const verbs = /^ {4}(probe \| [a-z |]+)\) ;;$/m.exec(script)![1]!.split(" | ");
+  const tried = new Set(HOSTILE.map((request) => request.split(" ", 1)[0]));
+  assert.deepEqual(verbs.filter((verb) => !tried.has(verb)), ["probe", "leave"], "they take none");
+});
 
 Deno.test({
   name: "Network helper: nothing but numbers, addresses and its own words gets anywhere",
@@ -249,6 +425,9 @@ Deno.test({
       "serve",
       "askers",
       "keep",
+      "join",
+      "part",
+      "tasks",
       "probe2",
       "",
     );

@@ -1,6 +1,6 @@
 import { deepStrictEqual, ok, rejects, strictEqual, throws } from "node:assert/strict";
 import fc from "fast-check";
-import { openKvDisk } from "../../../../manager/consensus/disk/disk.ts";
+import { openKvDisk } from "../../../../manager/consensus/disk/kv_disk.ts";
 import type { LogEntry } from "../../../../manager/consensus/disk/entry_batch.ts";
 import { DiskStorage } from "../../../../manager/consensus/disk/disk_storage.ts";
 import { EMPTY_CONF_STATE } from "../../../../manager/raft/mod.ts";

@@ -1,5 +1,6 @@
 import { deepStrictEqual, rejects, strictEqual } from "node:assert/strict";
-import { commitAll, openKvDisk } from "../../../../manager/consensus/disk/disk.ts";
+import { commitAll } from "../../../../manager/consensus/disk/disk.ts";
+import { openKvDisk } from "../../../../manager/consensus/disk/kv_disk.ts";
 import { withFolder } from "../member/one_member.ts";
 
 /** Beside and exactly at the numbers of records that are read at once. */

@@ -1,5 +1,6 @@
 import { deepStrictEqual, ok, rejects, strictEqual } from "node:assert/strict";
-import { commitAll, type Disk, type DiskKey, openKvDisk } from "../../../../manager/consensus/disk/disk.ts";
+import { commitAll, type Disk, type DiskKey } from "../../../../manager/consensus/disk/disk.ts";
+import { openKvDisk } from "../../../../manager/consensus/disk/kv_disk.ts";
 import { lockFolder } from "../../../../manager/consensus/disk/folder_lock.ts";
 import { sealFolder, sealingFolders, settleFolder } from "../../../../manager/consensus/disk/seal_folder.ts";
 import { SealedDisk } from "../../../../manager/consensus/disk/sealed_disk.ts";

@@ -1,5 +1,6 @@
 import { deepStrictEqual, notStrictEqual, ok, rejects, strictEqual } from "node:assert/strict";
-import { commitAll, type Disk, type DiskKey, openKvDisk } from "../../../../manager/consensus/disk/disk.ts";
+import { commitAll, type Disk, type DiskKey } from "../../../../manager/consensus/disk/disk.ts";
+import { openKvDisk } from "../../../../manager/consensus/disk/kv_disk.ts";
 import { NeverSealed, SealedDisk } from "../../../../manager/consensus/disk/sealed_disk.ts";
 import { newKey } from "../../../../security/mod.ts";
 import { filesWith } from "../../../support/search_bytes.ts";

@@ -4,7 +4,7 @@ import { CoveyError } from "../../../../api/errors.ts";
 import { systemRandom } from "../../../../api/random.ts";
 import type { Consensus } from "../../../../manager/consensus/consensus.ts";
 import type { Disk } from "../../../../manager/consensus/disk/disk.ts";
-import { openKvDisk } from "../../../../manager/consensus/disk/disk.ts";
+import { openKvDisk } from "../../../../manager/consensus/disk/kv_disk.ts";
 import { RaftMember, type RaftMemberOptions } from "../../../../manager/consensus/member/mod.ts";
 import type { StateMachine } from "../../../../manager/consensus/state_machine.ts";
 import { createStore } from "../../../../manager/store/memory_store.ts";

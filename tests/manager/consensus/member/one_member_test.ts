@@ -92,7 +92,7 @@ Deno.test("RaftMember alone: a flipped byte in any record is reported with the r
     const kv = await Deno.openKv(`${folder}/consensus.kv`);
     const records = await Array.fromAsync(kv.list<Uint8Array>({ prefix: [] }));
     const kinds = new Set(records.map(({ key }) => String(key[0])));
-    deepStrictEqual([...kinds].sort(), ["checkpoint", "log", "member", "state"]);
+    deepStrictEqual([...kinds].sort(), ["checkpoint", "journal", "log", "member", "state"]);
     for (const { key, value } of records) {
       for (const at of [0, 5, value.length - 1]) {
         const damaged = value.slice();

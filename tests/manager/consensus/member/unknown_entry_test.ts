@@ -2,7 +2,7 @@
 import { deepStrictEqual, rejects, throws } from "node:assert/strict";
 import { Encoder } from "cbor-x/index-no-eval";
 import { hasCode } from "../../../../api/errors.ts";
-import { openKvDisk } from "../../../../manager/consensus/disk/disk.ts";
+import { openKvDisk } from "../../../../manager/consensus/disk/kv_disk.ts";
 import { DiskStorage } from "../../../../manager/consensus/disk/disk_storage.ts";
 import { frameState, unframe } from "../../../../manager/consensus/member/entry_frame.ts";
 import { service } from "../../store/objects.ts";

@@ -1,0 +1,19 @@
+/**
+ * What an agent takes from its device (Linux, root):
+ *
+ *   deno task bench device idle [SECONDS=60]              ten process tasks while nothing happens, beside an idle engine
+ *   deno task bench device starts [COUNT=2000]            memory after so many tasks were started and stopped
+ *   deno task bench device processes [COUNT=500]          the same with real programs
+ */
+import { measureChurn } from "./device/churn.ts";
+import { measureIdle } from "./device/idle.ts";
+import { INSTANT } from "./device/instant.ts";
+
+const [what = "idle", amount] = Deno.args;
+if (what === "idle") await measureIdle(Number(amount ?? 60));
+else if (what === "starts") await measureChurn(INSTANT, Number(amount ?? 2000));
+else if (what === "processes") await measureChurn("process", Number(amount ?? 500));
+else {
+  console.error(`Cannot measure ${what}: there are idle, starts and processes`);
+  Deno.exit(2);
+}
