@@ -14,6 +14,9 @@ import type { NodeDescription } from "../api/node.ts";
 import type { AssignedNetwork } from "../api/network_assignment.ts";
 import type { PortConfig } from "../api/service.ts";
 import type { ContainerStatus, Task } from "../api/task.ts";
+import type { Counters } from "./counters.ts";
+
+export type { Counters };
 
 /**
  * What an executor adds to the node's description; the agent merges the parts of all executors.
@@ -262,29 +265,6 @@ export interface TaskEnterer {
     input: AsyncIterable<InputFrame>,
     signal: AbortSignal,
   ): AsyncIterable<OutputFrame>;
-}
-
-/**
- * What a device counts; what it does not is left out.
- *
- * @example
- * ```ts
- * const counters: Counters = { cpu: [120, 4000], temperature: 48_300 };
- * ```
- */
-export interface Counters {
-  /** Ticks of all processors since the boot: busy ones, and all. */
-  cpu?: readonly [busy: number, total: number];
-  /** KiB. */
-  memory?: readonly [total: number, available: number];
-  /** KiB of the file system with the agent's state. */
-  disk?: readonly [total: number, available: number];
-  /** Thousandths of a degree Celsius. */
-  temperature?: number;
-  /** The word of a Raspberry Pi's firmware. */
-  throttled?: number;
-  /** Sectors of 512 bytes that were written to disks since the boot. */
-  written?: number;
 }
 
 /**
