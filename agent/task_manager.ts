@@ -92,7 +92,6 @@ export class TaskManager {
     return this.#controller?.handle() ?? this.#record.handle;
   }
 
-  /** What is kept of it. */
   get record(): Readonly<TaskRecord> {
     return this.#record;
   }
