@@ -28,6 +28,8 @@ export const MAX_RELAY_PIECE_BYTES = 64 * 1024;
 export const MAX_RELAYED_PER_NODE = 64;
 /** Relayed connections of one manager: with two windows each they hold 256 MiB at most. */
 export const MAX_RELAYED = 512;
+/** Connections that a node is asked for at a time: it has room for other asks then (`MAX_ASKS_PER_NODE`). */
+export const MAX_RELAY_ASKS_PER_NODE = 8;
 /** Bytes a second of one node, both ways: what a device says, not what it streams. */
 export const MAX_RELAY_RATE_PER_NODE = 1024 * 1024;
 /** The same of one manager, whose link is for its own work first. */

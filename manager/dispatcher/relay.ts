@@ -13,6 +13,7 @@ import { orAbort } from "../../api/or_abort.ts";
 import { newID, type Random } from "../../api/random.ts";
 import { TokenBucket } from "../../api/rate_limiter.ts";
 import {
+  MAX_RELAY_ASKS_PER_NODE,
   MAX_RELAY_PIECE_BYTES,
   MAX_RELAY_RATE,
   MAX_RELAY_RATE_PER_NODE,
@@ -42,8 +43,11 @@ export interface RelayOptions {
 }
 
 /** A node's part. */
-interface Party extends RelayUsage {
+interface Party {
+  usage: RelayUsage;
   bucket: TokenBucket;
+  /** Connections that it is asked for now. */
+  asked: number;
 }
 
 /** All relayed connections of one manager. */
@@ -60,15 +64,13 @@ export class Relay {
 
   /** What was relayed for a node; undefined if nothing was. */
   usage(nodeID: string): RelayUsage | undefined {
-    const party = this.#parties.get(nodeID);
-    if (party === undefined) return undefined;
-    const { bucket: _, ...usage } = party;
-    return usage;
+    const usage = this.#parties.get(nodeID)?.usage;
+    return usage && { ...usage };
   }
 
   /** Forgets a node that has left the cluster. */
   forget(nodeID: string): void {
-    if (this.#parties.get(nodeID)?.Open === 0) this.#parties.delete(nodeID);
+    if (this.#parties.get(nodeID)?.usage.Open === 0) this.#parties.delete(nodeID);
   }
 
   /**
@@ -90,9 +92,11 @@ export class Relay {
     try {
       meeting.toTarget = this.#passed(fromNode, near, far, either);
       const ask = asks.open(target, meeting);
+      far.asked++;
       const cancel = clock.setTimer(RELAY_OPEN_MS, () => meeting.fail(late()));
       const fromTarget = await orAbort(meeting.joined, either).finally(() => {
         cancel();
+        far.asked--;
         ask.close();
       });
       yield* this.#passed(fromTarget, far, near, either);
@@ -126,33 +130,35 @@ export class Relay {
     const near = this.#party(nodeID), far = this.#party(target);
     const full = this.#open >= MAX_RELAYED
       ? `this manager relays ${this.#open} connections, the limit`
-      : near.Open >= MAX_RELAYED_PER_NODE
-      ? `node ${nodeID} has ${near.Open} connections, the limit`
-      : far.Open >= MAX_RELAYED_PER_NODE
-      ? `node ${target} has ${far.Open} connections, the limit`
+      : near.usage.Open >= MAX_RELAYED_PER_NODE
+      ? `node ${nodeID} has ${near.usage.Open} connections, the limit`
+      : far.usage.Open >= MAX_RELAYED_PER_NODE
+      ? `node ${target} has ${far.usage.Open} connections, the limit`
+      : far.asked >= MAX_RELAY_ASKS_PER_NODE
+      ? `node ${target} is asked for ${far.asked} connections already`
       : undefined;
     if (full) {
-      near.Refused++;
+      near.usage.Refused++;
       throw new CoveyError("resource_exhausted", `Cannot relay: ${full}`, { retryable: true });
     }
     this.#open++;
-    for (const party of new Set([near, far])) {
-      party.Open++;
-      party.Opened++;
+    for (const { usage } of new Set([near, far])) {
+      usage.Open++;
+      usage.Opened++;
     }
     return [near, far];
   }
 
   #give(near: Party, far: Party): void {
     this.#open--;
-    for (const party of new Set([near, far])) party.Open--;
+    for (const { usage } of new Set([near, far])) usage.Open--;
   }
 
   #party(nodeID: string): Party {
     const known = this.#parties.get(nodeID);
     if (known) return known;
     const bucket = bucketOf(this.#options.clock, MAX_RELAY_RATE_PER_NODE);
-    const party = { Open: 0, Opened: 0, FromNode: 0, ToNode: 0, Refused: 0, bucket };
+    const party = { usage: { Open: 0, Opened: 0, FromNode: 0, ToNode: 0, Refused: 0 }, bucket, asked: 0 };
     this.#parties.set(nodeID, party);
     return party;
   }
@@ -175,8 +181,8 @@ export class Relay {
         }
         if (piece.length === 0) continue;
         await this.#pay(piece.length, new Set([from.bucket, to.bucket, this.#all]), signal);
-        from.FromNode += piece.length;
-        to.ToNode += piece.length;
+        from.usage.FromNode += piece.length;
+        to.usage.ToNode += piece.length;
         yield piece;
       }
     } finally {

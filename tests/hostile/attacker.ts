@@ -162,6 +162,34 @@ const ATTACKS: Record<string, () => Promise<unknown>> = {
         });
       }
     }),
+  /** Connections to tasks of others, asked for with anything: of no network, to no address, with no end of pieces. */
+  relays: () =>
+    times(4, async () => {
+      while (performance.now() < end) {
+        await withSession(async (connection, SessionID) => {
+          const pieces = async function* () {
+            while (performance.now() < end) yield new Uint8Array(64 * 1024);
+          };
+          const requests = [
+            { SessionID, NetworkID: "nowhere", Address: "10.0.0.9", Port: 80 },
+            { SessionID, NetworkID: "__proto__", Address: "10.0.0.9", Port: 80 },
+            { SessionID, NetworkID: "x".repeat(60), Address: "no address", Port: 1e9 },
+            { SessionID: "other", NetworkID: "n", Address: "10.0.0.9", Port: 80 },
+            null,
+          ];
+          while (performance.now() < end) {
+            await times(20, async () => {
+              for (const request of requests) {
+                const got = connection.duplex(DISPATCHER_METHODS.relay, request, pieces());
+                await Array.fromAsync(got).catch(() => {});
+                done++;
+              }
+            });
+            await pause(0);
+          }
+        });
+      }
+    }),
   sessions: () =>
     times(100, async () => {
       while (performance.now() < end) {

@@ -6,7 +6,7 @@ import { start } from "../support/programs.ts";
 import { ALL_REFUSED, attempts, victimAt } from "./manager_calls.ts";
 import { besiege, withTarget } from "./siege.ts";
 
-const ATTACKS = ["pings", "unknown_calls", "junk_values", "junk_statuses", "sessions"];
+const ATTACKS = ["pings", "unknown_calls", "junk_values", "junk_statuses", "relays", "sessions"];
 
 Deno.test("Worker: its certificate makes no manager's call, and no flood of its calls ends or slows a manager", () =>
   withTarget(async (fleet, target) => {

@@ -5,7 +5,9 @@ import { ASSIGNMENT_KINDS } from "../../../api/dispatcher.ts";
 import type { TaskState } from "../../../api/task_state.ts";
 import type { Task } from "../../../api/task.ts";
 import type { WriteTransaction } from "../../../manager/store/store.ts";
-import { testTask } from "./harness.ts";
+import type { AssignedPeer } from "../../../api/network_assignment.ts";
+import type { Node } from "../../../api/node.ts";
+import { DESCRIPTION, testTask } from "./harness.ts";
 import { Hub, network, node, service, task, type Told } from "./network_hub.ts";
 
 Deno.test("Network assignments: a network comes before its peers and they before the first task, and goes behind the last", async () => {
@@ -173,7 +175,7 @@ Deno.test("Network assignments: the nodes of a network are told who serves there
   assert.equal(n2.services.size, 0);
 });
 
-Deno.test("Network assignments: nobody is sent to what a node that is down has, and again once it is back", async () => {
+Deno.test("Network assignments: nobody is sent to what a node that is down has while there are others, and again once it is back", async () => {
   await using hub = new Hub();
   await hub.store.update((tx) => {
     tx.create("networks", network("net1", 1));
@@ -207,6 +209,13 @@ Deno.test("Network assignments: nobody is sent to what a node that is down has, 
     assert.deepEqual(serving(), expected, State);
     assert.deepEqual(told.log, State === "unknown" ? [] : ["update network_service net1/service"]);
   }
+  await hub.store.update((tx) => {
+    for (const id of ["n1", "n2"]) {
+      tx.update("nodes", { ...tx.get("nodes", id)!, Status: { State: "down", Addr: "192.0.2.2" } });
+    }
+  });
+  await hub.sent();
+  assert.deepEqual(serving(), ["a", "b"], "better than none");
 });
 
 type Step =
@@ -287,4 +296,40 @@ Deno.test("Network assignments: after any history every agent knows what a new o
     }),
     { numRuns: 50 },
   );
+});
+
+Deno.test("Network assignments: nodes of one site reach each other there, others behind translation by the relay if it is allowed", async () => {
+  await using hub = new Hub();
+  const behind = (id: string, Addr: string, LocalAddr: string): Node => ({
+    ...node(id, Number(id.slice(1)), ["net1", "net2"]),
+    Description: { ...DESCRIPTION, LocalAddr },
+    Status: { State: "ready", Addr },
+  });
+  await hub.store.update((tx) => {
+    const Options = { "covey.relay": "on" };
+    tx.create("networks", network("net1", 1, { Spec: { Name: "shop", Labels: {}, Options } }));
+    tx.create("networks", network("net2", 2));
+    tx.create("nodes", behind("n1", "198.51.100.1", "192.168.1.5"));
+    tx.create("nodes", behind("n2", "198.51.100.1", "192.168.1.6"));
+    tx.create("nodes", behind("n3", "203.0.113.9", "192.168.1.5"));
+    tx.create("nodes", behind("n4", "192.0.2.4", "192.0.2.4"));
+    for (const id of [1, 2, 3, 4]) tx.create("tasks", task(`t${id}`, `n${id}`, 10 + id, ["net1", "net2"]));
+  });
+  const ways = async (nodeID: string, network: string) => {
+    const told = hub.agent(nodeID);
+    await hub.sent();
+    const peers = [...told.peers.values()].filter(({ NetworkID }) => NetworkID === network) as AssignedPeer[];
+    return peers.map(({ NodeID, DataPathAddr, Relayed }) => `${NodeID} ${Relayed ? "relayed" : DataPathAddr}`)
+      .sort();
+  };
+  assert.deepEqual(await ways("n1", "net1"), ["n2 192.168.1.6", "n3 relayed", "n4 relayed"]);
+  assert.deepEqual(await ways("n3", "net1"), ["n1 relayed", "n2 relayed", "n4 relayed"]);
+  assert.deepEqual(await ways("n4", "net1"), ["n1 relayed", "n2 relayed", "n3 relayed"]);
+  assert.deepEqual(await ways("n1", "net2"), ["n2 192.168.1.6", "n3 203.0.113.9", "n4 192.0.2.4"], "as ever");
+  // Who was told an address for networks is reached by it, whatever is in between.
+  await hub.store.update((tx) => {
+    const moved = tx.get("nodes", "n3")!;
+    tx.update("nodes", { ...moved, Description: { ...moved.Description!, DataPathAddr: "203.0.113.10" } });
+  });
+  assert.deepEqual(await ways("n4", "net1"), ["n1 relayed", "n2 relayed", "n3 203.0.113.10"]);
 });
