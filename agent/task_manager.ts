@@ -464,10 +464,9 @@ export class TaskManager {
 
   /** Waits before the same call is made again, and shows why. */
   async #pause(thrown: unknown, signal: AbortSignal): Promise<void> {
-    const error = CoveyError.from(thrown);
+    const error = CoveyError.from(thrown), step = nextStep(this.#desired, this.#phase);
     this.#attempt++;
-    const step = nextStep(this.#desired, this.#phase),
-      outcome = step.kind === "call" && afterError(step.call, error);
+    const outcome = step.kind === "call" && afterError(step.call, error);
     if (outcome && outcome.state) return this.#move(outcome);
     // Told, and written to the disk, only where it is another problem, not the same one some seconds later.
     if (!isTerminal(this.#phase) && withoutNumbers(this.status.Err ?? "") !== withoutNumbers(error.message)) {
