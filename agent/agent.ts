@@ -8,6 +8,7 @@ import type { SessionMessage } from "../api/dispatcher.ts";
 import { CoveyError, hasCode } from "../api/errors.ts";
 import { getLogger } from "../api/log.ts";
 import type { NodeDescription } from "../api/node.ts";
+import type { Task } from "../api/task.ts";
 import type { NodeMetrics } from "../api/node_metrics.ts";
 import { orAbort } from "../api/or_abort.ts";
 import { PROTOCOL } from "../api/protocol.ts";
@@ -69,6 +70,8 @@ export interface AgentOptions {
   protocol?: number;
   /** Identifies the machine's present boot, so that tasks ended by a reboot are told from tasks that ended. */
   bootID?: string;
+  /** What the node adds to a task that is run; else nothing. */
+  outfit?: (task: Task) => Promise<Task>;
   /** What a swap of tasks is judged by; without it, nothing on the device stands against one. */
   deviceFacts?: () => Promise<DeviceFacts>;
   /** See `WorkerOptions`. */
@@ -121,6 +124,7 @@ export class Agent {
       dependencies: this.#dependencies,
       networks: options.networks,
       bootID: options.bootID ?? "",
+      outfit: options.outfit,
       ...(options.deviceFacts && { deviceFacts: options.deviceFacts }),
       ...(options.knowsTime && { knowsTime: options.knowsTime }),
       node: async () => this.#description ?? await this.#describe(this.#abort.signal),
@@ -132,6 +136,11 @@ export class Agent {
   /** See {@linkcode AgentState}. */
   get state(): AgentState {
     return this.#state;
+  }
+
+  /** Its tasks. */
+  get worker(): Worker {
+    return this.#worker;
   }
 
   /** Takes up the tasks on record, then looks for a manager. */

@@ -3,14 +3,18 @@ import type { Clock } from "../api/clock.ts";
 import type { DeviceFacts } from "./gate.ts";
 
 /** Whoever writes it keeps new versions away; its text is when the lock ends, RFC 3339. */
-const LOCK_FILE = "update-lock";
+export const LOCK_FILE = "update-lock";
 /** Versions that somebody at the device agrees to, by the beginnings of their hashes, or `all`. */
 const CONSENT_FILE = "update-consent";
 /** Bytes of these files that are read: what somebody writes by hand. */
 const MAX_FILE_BYTES = 16 * 1024;
 
-/** What the device with the agent's `folder` says now. */
-export async function readDeviceFacts(folder: string, clock: Clock): Promise<DeviceFacts> {
+/** What the device with the agent's `folder` says now; `taskLocks` as {@linkcode DeviceFacts.taskLocks}. */
+export async function readDeviceFacts(
+  folder: string,
+  clock: Clock,
+  taskLocks: ReadonlyMap<string, number>,
+): Promise<DeviceFacts> {
   // Loaded when a swap is judged for the first time, as the calendar takes memory and is a package.
   const { opensAt } = await import("../api/window.ts");
   const consent = await readSmall(`${folder}/${CONSENT_FILE}`);
@@ -20,6 +24,7 @@ export async function readDeviceFacts(folder: string, clock: Clock): Promise<Dev
     platform: { OS: Deno.build.os, Architecture: Deno.build.arch },
     freeDiskBytes: await freeBytes(folder),
     availableMemoryBytes: Deno.systemMemoryInfo().available,
+    taskLocks,
     lock: await readSmall(`${folder}/${LOCK_FILE}`),
     consent: consent?.text.split(/\s+/).filter((word) => word !== "") ?? [],
   };

@@ -12,7 +12,7 @@ import { versionHash } from "./bad_versions.ts";
 /** Room that the agent's own folder has to have before anything is changed: for the state of the swap, and the logs. */
 const MIN_FREE_BYTES = 16 * 1024 * 1024;
 /** A lock that does not say until when it holds, or that somebody forgot, ends this long after it was set. */
-const MAX_LOCK_MS = 24 * 3_600_000;
+export const MAX_LOCK_MS = 24 * 3_600_000;
 /** Characters of a version's hash by which somebody agrees to it. */
 const HASH_PREFIX = 12;
 
@@ -28,6 +28,8 @@ export interface DeviceFacts {
   availableMemoryBytes: number | undefined;
   /** The file with the lock: what stands in it, and when it was written (Unix milliseconds). */
   lock: { text: string; writtenMs: number } | undefined;
+  /** Until when (Unix milliseconds) tasks keep their own successors away, by their IDs. */
+  taskLocks?: ReadonlyMap<string, number>;
   /** Words of the file in which somebody agrees: hashes of versions, or `all`. */
   consent: readonly string[];
 }
@@ -46,7 +48,8 @@ export function whyNotBegin(
 ): SwapReport | undefined {
   const reason = unfit(next, old, others, facts);
   if (reason !== undefined) return { Kind: "ineligible", Reason: reason };
-  return locked(facts) ?? closed(next.Swap?.Apply, "updates", facts) ?? refused(next, facts);
+  return locked(facts) ?? lockedBy(old, facts) ?? closed(next.Swap?.Apply, "updates", facts) ??
+    refused(next, facts);
 }
 
 function locked({ lock, nowMs }: DeviceFacts): SwapReport | undefined {
@@ -56,6 +59,12 @@ function locked({ lock, nowMs }: DeviceFacts): SwapReport | undefined {
   return nowMs < untilMs
     ? { Kind: "locked", Reason: "the device's update lock is set", ...until(untilMs) }
     : undefined;
+}
+
+function lockedBy({ ID }: Task, { taskLocks, nowMs }: DeviceFacts): SwapReport | undefined {
+  const untilMs = taskLocks?.get(ID) ?? 0;
+  if (untilMs <= nowMs) return undefined;
+  return { Kind: "locked", Reason: "the task holds its update lock", ...until(untilMs) };
 }
 
 function closed(

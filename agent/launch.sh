@@ -104,6 +104,26 @@ if [ -n "$networks" ]; then
   [ "$docker" = none ] || net=$net,0.0.0.0:0
 fi
 
+# The device's own sockets (agent/local/). /etc/covey/local, which only root may write, says who besides the agent's own user gets to
+# them: `group NAME` for people, `task SERVICE`, a name or a pattern, for tasks of services that ask for it. Without it, nobody.
+net=$net,unix:$state_dir/local/agent.sock,unix:$state_dir/local/app/agent.sock
+list=/etc/covey/local said=''
+if [ -r $list ]; then
+  # shellcheck disable=SC2012 # one file of a known name
+  case $(stat -L -c '%u %A' -- $list) in
+    '0 '?????w* | '0 '????????w?) echo "Others than root may write $list: it lets nobody in" >&2 ;;
+    '0 '*)
+      group=$(sed -n 's/^group \([A-Za-z0-9_.-]*\)$/\1/p' $list | head -n 1)
+      if [ -n "$group" ]; then
+        number=$(awk -F: -v name="$group" '$1 == name { print $3; exit }' /etc/group)
+        if [ -n "$number" ]; then said="--local-group $number"; else echo "No such group, of $list: $group" >&2; fi
+      fi
+      said=$said$(sed -n 's/^task \([A-Za-z0-9_.*-]*\)$/ --local-service \1/p' $list | head -n 100 | tr -d '\n')
+      ;;
+    *) echo "$list does not belong to root: it lets nobody in" >&2 ;;
+  esac
+fi
+
 # Where ports of tasks are reached that somebody forwards: so many at once of each runtime (executors/port_connector.ts).
 folders='process deno'
 [ "$docker" = none ] || folders="$folders ."
@@ -207,6 +227,8 @@ fi
 # The last --state-dir wins; relative paths of the other flags are the caller's, so the folder is not changed.
 set -- "$@" --state-dir "$state_dir" --shim "$shim" --network-helper "$helper"
 [ ! -r "$root/VERSION" ] || set -- "$@" --program-version "$(cat "$root/VERSION")"
+# shellcheck disable=SC2086 # words
+[ -z "$said" ] || set -- "$@" $said
 # One word per line: options.ts is to refuse a path with blanks, not the shell to tear it apart.
 IFS='
 '

@@ -36,6 +36,8 @@ export interface AgentOptionsFromFlags {
   programVersion: string | undefined;
   /** Absolute path of the networks' helper; undefined for the one beside its module, `none` for no networks. */
   networkHelper: string | undefined;
+  /** What the device's own list says of its sockets, as the launcher has read it. */
+  local: { group: number | undefined; services: string[] };
   /** Stop and remove the tasks, forget the cluster, and end. */
   leave: boolean;
   /** End when standard input does. */
@@ -73,6 +75,8 @@ const FLAGS = {
   shim: { type: "string" },
   "program-version": { type: "string" },
   "network-helper": { type: "string" },
+  "local-group": { type: "string" },
+  "local-service": { type: "string", multiple: true, default: [] as string[] },
   leave: { type: "boolean", default: false },
   "exit-with-parent": { type: "boolean", default: false },
 } as const;
@@ -98,6 +102,10 @@ export function parseAgentOptions(args: string[], cwd: string, token?: string): 
     shim: values.shim,
     programVersion: values["program-version"],
     networkHelper: values["network-helper"],
+    local: {
+      group: values["local-group"] === undefined ? undefined : Number(values["local-group"]),
+      services: values["local-service"],
+    },
     leave: values.leave,
     exitWithParent: values["exit-with-parent"],
   };
@@ -134,6 +142,8 @@ function problemsOf(options: AgentOptionsFromFlags, labels: readonly string[]): 
       add("--join", `want HOST:PORT, current value is "${address}"`);
     }
   }
+  const { group } = options.local;
+  if (group !== undefined && !Number.isSafeInteger(group)) add("--local-group", "want the number of a group");
   if (options.dataPath !== "" && isIP(options.dataPath) === 0) {
     add("--data-path-addr", `want an IP address, current value is "${options.dataPath}"`);
   }

@@ -20,6 +20,7 @@ import type { LocalState } from "./local_state.ts";
 import { openNetworks } from "./networks.ts";
 import type { AgentOptionsFromFlags } from "./options.ts";
 import { Meter } from "./meter.ts";
+import { openLocal } from "./local/open_local.ts";
 import { readBootID, StateFolder } from "./state_folder.ts";
 import { TrafficCounter } from "./traffic.ts";
 import { Worker } from "./worker.ts";
@@ -167,6 +168,7 @@ async function serve(
   if (!state.isInClear) state.seal(await identity.keys().catch(() => []));
   const dependencies = new DependencyKeeper(state, () => identity.keys());
   await dependencies.load();
+  const local = await openLocal(folder.path, clock, options.local);
   const traffic = new TrafficCounter();
   const meter = new Meter(clock, executors, () => systemClock.now(), () => traffic.totals);
   const agent = new Agent({
@@ -180,7 +182,8 @@ async function serve(
     random: systemRandom,
     managers,
     bootID: readBootID(),
-    deviceFacts: () => readDeviceFacts(folder.path, clock),
+    deviceFacts: () => readDeviceFacts(folder.path, clock, local.locks.ofTasks),
+    outfit: (task) => local.passes?.outfit(task) ?? Promise.resolve(task),
     facts: {
       Hostname: options.hostname,
       Platform: { OS: Deno.build.os, Architecture: Deno.build.arch },
@@ -209,10 +212,13 @@ async function serve(
   });
   agent.start();
   meter.start();
+  const server = local.server(agent.worker);
+  await server.start();
   const heap = heapKeeper();
   heap?.start();
   const { leave } = await ended;
   heap?.stop();
+  await server.close();
   await meter.stop();
   if (leave) await agent.removeTasks();
   await agent.stop();

@@ -1,7 +1,7 @@
 /** What a task manager works with. */
 import type { Clock } from "../api/clock.ts";
 import type { NodeDescription } from "../api/node.ts";
-import type { TaskStatus } from "../api/task.ts";
+import type { Task, TaskStatus } from "../api/task.ts";
 import type { Dependencies, Executor } from "../executors/executor.ts";
 import type { TaskRecord } from "./local_state.ts";
 import type { StartLimiter } from "./start_limiter.ts";
@@ -27,6 +27,8 @@ export interface TaskEnvironment {
   isTrial?: () => boolean;
   /** What of its node has to come first before the task starts, in words. */
   waitsFor?: () => string | undefined;
+  /** What the node adds to a task that is run. */
+  outfit?: ((task: Task) => Promise<Task>) | undefined;
   /** Called with every change of what must be kept. */
   onRecord: (record: TaskRecord) => void;
   /** Called with every new status. */

@@ -10,12 +10,12 @@ import { withoutNumbers } from "../api/say_once.ts";
 import { compareStates, isTerminal, type TaskState } from "../api/task_state.ts";
 import type { PortConfig } from "../api/service.ts";
 import { reloadSignals } from "../api/reload.ts";
-import { expandTask, hasTemplates } from "../api/task_template.ts";
 import type { ContainerStatus, Task, TaskStatus } from "../api/task.ts";
 import { can, type Controller, type Exit, type Handle } from "../executors/executor.ts";
 import { type Activity, outlasts } from "./activity.ts";
 import { afterError, afterSuccess, type ControllerCall, nextStep, type Outcome } from "./advance.ts";
 import { callBackoff } from "./backoff.ts";
+import { fullTask } from "./full_task.ts";
 import type { SwapRecord, TaskRecord } from "./local_state.ts";
 import type { ScheduledRun } from "../api/schedule.ts";
 import type { SwapReport } from "../api/swap.ts";
@@ -62,7 +62,8 @@ export class TaskManager {
   /** What the step in progress was made for. */
   #heldBy: Hold;
   #stopped = false;
-  readonly #done: Promise<void>;
+  /** Resolves when the task is removed or the manager stopped. */
+  readonly done: Promise<void>;
   readonly #say = (words: string) => this.#setStatus(this.#phase, words, undefined);
 
   /** Takes over a task; `recovered` is true for one known from before the agent started. */
@@ -74,7 +75,7 @@ export class TaskManager {
     this.#recovering = recovered || record.handle !== undefined;
     const state = record.status.State;
     this.#phase = recovered || isTerminal(state) ? record.phase ?? state : "assigned";
-    this.#done = this.#run();
+    this.done = this.#run();
   }
 
   /** The task as last assigned. */
@@ -87,7 +88,7 @@ export class TaskManager {
     return this.#record.status;
   }
 
-  /** What its executor finds it by, if there is something to find. */
+  /** What its executor finds it by. */
   get handle(): Handle | undefined {
     return this.#controller?.handle() ?? this.#record.handle;
   }
@@ -118,7 +119,7 @@ export class TaskManager {
     this.#keep({ swap });
   }
 
-  /** Says why the swap that brings the task does not begin; undefined: nothing stands against it. */
+  /** Says why the swap that brings the task does not begin, if anything stands against it. */
   report(report: SwapReport | undefined): void {
     const { State, Message, Err, ContainerStatus } = this.status;
     if (isTerminal(State) || JSON.stringify(this.#report) === JSON.stringify(report)) return;
@@ -140,11 +141,6 @@ export class TaskManager {
     this.#interrupt("starting");
   }
 
-  /** Resolves when the task is removed or the manager stopped. */
-  get done(): Promise<void> {
-    return this.#done;
-  }
-
   /** Takes over a newer version of the task. */
   update(task: Task): void {
     const signals = reloadSignals(this.#record.task.Spec, task.Spec);
@@ -152,6 +148,12 @@ export class TaskManager {
     this.#keep({ task, assigned: true, ...(all && { reload: all }) });
     this.#updated = task;
     this.#interrupt(compareStates(task.DesiredState, "shutdown") >= 0 ? "starting" : "waiting");
+  }
+
+  /** Runs the task again in its place. */
+  restart(): void {
+    this.#keep({ resting: true });
+    this.#interrupt("starting");
   }
 
   /** The node shall run the task no longer: stops it and removes every trace of it. */
@@ -175,7 +177,7 @@ export class TaskManager {
   stop(): Promise<void> {
     this.#stopped = true;
     this.#interrupt("stopping");
-    return this.#done;
+    return this.done;
   }
 
   /** Aborts what is in progress if it yields to `cause`. */
@@ -263,10 +265,10 @@ export class TaskManager {
     await stopProgram(await this.#ensureController("shutdown"), signal);
   }
 
-  /** Its successor has failed: runs again, from what is left. */
+  /** Its successor has failed, or somebody wants it: runs again, from what is left. */
   async #wakeUp(signal: AbortSignal): Promise<true> {
-    this.#activity = "stopping";
-    await this.#clearAway(signal, await this.#ensureController("shutdown"));
+    await this.#stopProgram(signal);
+    await this.#clearAway(signal);
     this.#recovering = false;
     this.#enter("accepted");
     this.#keep({ resting: undefined });
@@ -378,10 +380,9 @@ export class TaskManager {
     if (Err) this.#setStatus(State, Message, undefined, ContainerStatus);
   }
 
-  /** The task with its placeholders filled in. */
-  async expanded(): Promise<Task> {
-    const { task } = this.#record;
-    return hasTemplates(task) ? expandTask(task, await this.#env.node()) : task;
+  /** The task as its executor gets it. */
+  expanded(): Promise<Task> {
+    return fullTask(this.#record.task, this.#env);
   }
 
   /** The controller, made or found again; undefined if there is nothing to call and the phase was moved instead. */

@@ -39,6 +39,8 @@ export interface WorkerOptions {
   knowsTime?: () => boolean;
   /** See `TaskEnvironment`. */
   node: () => Promise<NodeDescription>;
+  /** See `TaskEnvironment`. */
+  outfit?: ((task: Task) => Promise<Task>) | undefined;
   onStatus: (taskID: string, status: TaskStatus) => void;
 }
 
@@ -183,6 +185,27 @@ export class Worker {
     };
   }
 
+  /** All tasks with their newest statuses. */
+  *list(): Generator<{ task: Task; status: TaskStatus }> {
+    for (const { task, status } of this.#tasks.values()) yield { task, status };
+  }
+
+  /** The task that waits to take the place of this one, if there is one. */
+  successorOf(taskID: string): { task: Task; status: TaskStatus } | undefined {
+    for (const next of this.list()) {
+      if (next.task.Swap?.With === taskID && !isTerminal(next.status.State)) return next;
+    }
+  }
+
+  /** Ends the program of a task that runs, and runs it again in its place. */
+  restart(taskID: string): void {
+    const task = this.#tasks.get(taskID);
+    if (task?.phase !== "running" || task.task.DesiredState !== "running") {
+      throw new CoveyError("failed_precondition", `Cannot restart task ${taskID}: it does not run`);
+    }
+    task.restart();
+  }
+
   /** Calls `wake` whenever something of the task changes. Returns how to stop that. */
   watch(taskID: string, wake: () => void): () => void {
     const watchers = this.#watchers.get(taskID) ?? new Set();
@@ -290,13 +313,14 @@ export class Worker {
 
   /** What every task manager works with. */
   #common({ task }: TaskRecord) {
-    const { clock, dependencies, node } = this.#options, { ID, Spec: { Runtime } } = task;
+    const { clock, dependencies, node, outfit } = this.#options, { ID, Spec: { Runtime } } = task;
     return {
       clock,
       executor: this.#executors.get(Runtime),
       limiter: this.#limiter(Runtime),
       dependencies: dependencies.forTask(() => this.#tasks.get(ID)?.task ?? task, node),
       node,
+      outfit,
       rebooted: this.#rebooted,
     };
   }

@@ -24,6 +24,15 @@ function keepDigits(_key: string, value: unknown, context: { source?: string }):
 const { rawJSON } = JSON as unknown as { rawJSON(text: string): unknown };
 
 /** The text that {@linkcode parseExact} reads as `value`: as `JSON.stringify`, which throws at a bigint. */
-export function stringifyExact(value: unknown): string {
-  return JSON.stringify(value, (_key, each) => typeof each === "bigint" ? rawJSON(String(each)) : each);
+export function stringifyExact(value: unknown, indent?: number): string {
+  return JSON.stringify(
+    value,
+    (_key, each) => typeof each === "bigint" ? rawJSON(String(each)) : each,
+    indent,
+  );
+}
+
+/** What `JSON.stringify` writes as a number of these digits, however many. */
+export function writtenNumber(digits: string): unknown {
+  return rawJSON(digits);
 }

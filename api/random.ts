@@ -8,9 +8,28 @@ export interface Random {
   float(): number;
 }
 
+/** Bytes fetched at once for short requests, most of which are for the 16 bytes of an ID. */
+const POOL_BYTES = 1024;
+const MAX_POOLED_BYTES = 32;
+const pool = new Uint8Array(POOL_BYTES);
+let taken = POOL_BYTES;
+
+/** What was handed out is nowhere else afterwards. */
+function pooledBytes(length: number): Uint8Array {
+  if (taken + length > POOL_BYTES) {
+    crypto.getRandomValues(pool);
+    taken = 0;
+  }
+  const bytes = pool.slice(taken, taken + length);
+  pool.fill(0, taken, taken + length);
+  taken += length;
+  return bytes;
+}
+
 /** The machine's cryptographic randomness. */
 export const systemRandom: Random = {
-  bytes: (length) => crypto.getRandomValues(new Uint8Array(length)),
+  bytes: (length) =>
+    length <= MAX_POOLED_BYTES ? pooledBytes(length) : crypto.getRandomValues(new Uint8Array(length)),
   float: () => crypto.getRandomValues(new Uint32Array(1))[0]! / 2 ** 32,
 };
 

@@ -134,8 +134,8 @@ export interface TaskSpec {
   DependsOn?: ServiceDependency[];
   /** When the device runs a global job's program: an extension of the Engine API. */
   Schedule?: Schedule;
-  /** Raised to replace every task although nothing else changed. */
-  ForceUpdate: number;
+  /** Raised to replace every task although nothing else changed; in its digits where a number would round it. */
+  ForceUpdate: number | string;
   Runtime: string;
 }
 

@@ -124,7 +124,8 @@ export function isNodeBound(task: Pick<Task, "Slot" | "NodeID">): boolean {
   return task.Slot === undefined;
 }
 
-function placeName(task: Pick<Task, "Slot" | "NodeID">): string {
+/** Where of its service it is: the slot, or the node. */
+export function placeName(task: Pick<Task, "Slot" | "NodeID">): string {
   return task.Slot === undefined ? task.NodeID : String(task.Slot);
 }
 

@@ -245,7 +245,7 @@ const ours: Cluster = { hosts: mine, ask: (...args) => mine.swarm(...args) };
 const theirs: Cluster = { hosts: others, ask: (...args) => others.docker(0, ...args) };
 try {
   console.log("Starting four engines, a Docker Swarm of two nodes and a Covey cluster of two ...");
-  for (const hosts of [mine, others]) hosts.startEngines();
+  for (const hosts of [mine, others]) await hosts.startEngines();
   theirs.ask("swarm", "init", "--advertise-addr", others.network.address(0));
   const token = theirs.ask("swarm", "join-token", "-q", "worker").trim();
   others.docker(1, "swarm", "join", "--token", token, `${others.network.address(0)}:2377`);

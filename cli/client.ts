@@ -1,5 +1,6 @@
 /** Client of the control API: the Docker Engine's swarm API over a Unix socket or HTTP. */
 import { asReason, CoveyError, type ErrorCode, type ErrorReason } from "../api/errors.ts";
+import { parseExact, stringifyExact } from "../api/exact_json.ts";
 import { fetchFailure } from "../api/fetch_failure.ts";
 import { upgrade } from "./upgrade.ts";
 import { SOCKET_ORIGIN } from "../api/socket_origin.ts";
@@ -159,7 +160,7 @@ export class ControlClient {
     const response = await this.#send(method, path, query, {
       ...(signal && { signal }),
       ...(body !== undefined &&
-        { body: JSON.stringify(body), headers: { "content-type": "application/json" } }),
+        { body: stringifyExact(body), headers: { "content-type": "application/json" } }),
     });
     return await this.#resultOf<T>(response);
   }
@@ -168,7 +169,7 @@ export class ControlClient {
     const text = await this.#bodyOf(response);
     if (!response.ok) throw refusal(response.status, text);
     try {
-      return (text === "" ? undefined : JSON.parse(text)) as T;
+      return (text === "" ? undefined : parseExact(text)) as T;
     } catch (cause) {
       throw new CoveyError("unknown", `Cannot read the answer of ${this.host}: it is not JSON`, { cause });
     }

@@ -1,5 +1,6 @@
 /** What the commands print: tables in docker's layout, JSON, and errors. */
 import { showable, showableJSON } from "../api/characters.ts";
+import { stringifyExact } from "../api/exact_json.ts";
 
 /** Where output goes, so that tests can read it. */
 export interface Output {
@@ -34,13 +35,13 @@ export function printList<T>(
   view: { header: string[]; row: (object: T) => string[]; id: (object: T) => string },
 ): void {
   if (options.quiet) output.write(objects.map((object) => `${view.id(object)}\n`).join(""));
-  else if (options.format === "json") output.write(`${showableJSON(JSON.stringify(objects, null, 2))}\n`);
+  else if (options.format === "json") output.write(`${showableJSON(stringifyExact(objects, 2))}\n`);
   else output.write(table(view.header, objects.map(view.row)));
 }
 
 /** The objects as indented JSON, as `docker inspect` prints them. */
 export function printObjects(output: Output, objects: unknown[]): void {
-  output.write(`${showableJSON(JSON.stringify(objects, null, 4))}\n`);
+  output.write(`${showableJSON(stringifyExact(objects, 4))}\n`);
 }
 
 /** The first characters of an ID, as docker shortens it unless `--no-trunc` says not to. */

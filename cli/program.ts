@@ -15,6 +15,7 @@ import { portForwardCommand } from "./commands/port_forward.ts";
 import { execCommand } from "./commands/exec.ts";
 import { explainCommands } from "./commands/explain.ts";
 import { leaveCommand } from "./commands/leave.ts";
+import { localCommands } from "./commands/local.ts";
 import { networkCommands } from "./commands/network.ts";
 import { nodeCommands } from "./commands/node.ts";
 import { payloadCommands } from "./commands/payload.ts";
@@ -69,6 +70,7 @@ export async function runCovey(args: string[], context: Context): Promise<number
   agentCommands(program, context);
   backupCommands(program, context);
   doctorCommand(program, context);
+  localCommands(program, context);
   leaveCommand(program, context);
   inheritSettings(program);
   try {

@@ -154,8 +154,14 @@ export function updatedSpec(
   updateConstraints(task, flags);
   updateProgram(task, flags);
   if (flags.file !== undefined) updateFile(task, flags.file, content);
-  if (flags.force) task.ForceUpdate = (task.ForceUpdate ?? 0) + 1;
+  if (flags.force) task.ForceUpdate = oneMore(task.ForceUpdate);
   return next;
+}
+
+/** The client reads what a number would round as a bigint, which it writes as the number it is. */
+function oneMore(count: number | string = 0): number {
+  const next = BigInt(count) + 1n;
+  return (next > Number.MAX_SAFE_INTEGER ? next : Number(next)) as number;
 }
 
 function updateProgram(task: TaskSpec, flags: UpdateFlags): void {

@@ -15,6 +15,9 @@ import type { Dependencies } from "./executor.ts";
 
 const log = getLogger(["covey", "secrets"]);
 
+/** Of a reference's mode, what a file gets of it: set-user-ID and the like are no business of what is only read. */
+const PERMISSIONS = 0o777;
+
 /** A reference, and the file that holds what it names. */
 export interface PlacedFile {
   dependency: Dependency;
@@ -73,7 +76,8 @@ export class MemoryFolder {
   }
 
   async #place(task: Task, { Kind, File }: Dependency, name: string, bytes: Uint8Array): Promise<string> {
-    const owned = [File.Mode.toString(8).padStart(4, "0"), File.UID, File.GID];
+    const mode = File.Mode & PERMISSIONS;
+    const owned = [mode.toString(8).padStart(4, "0"), File.UID, File.GID];
     return await this.#keep(task, [`${Kind}s`, name, ...owned], bytes);
   }
 

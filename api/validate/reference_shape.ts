@@ -12,8 +12,8 @@ import { integer, line, list, quoted, record, type Shape, type Shaped, text, uns
 
 /** References of one task: each is a file, and most often a mount, on the device. */
 const MAX_REFERENCES = 500;
-/** Permission bits, without set-user-ID and the like: what is kept is no program. */
-const MAX_MODE = 0o777;
+/** What Docker's field holds: clients write `0600` as 600, too. The permission bits among it are what counts. */
+const MAX_MODE = 2 ** 32 - 1;
 /** Docker's: everybody may read it, in a place that only the task sees. */
 const DEFAULT_MODE = 0o444;
 /** Largest number of a user or group; what is larger wraps. */

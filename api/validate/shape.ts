@@ -140,6 +140,18 @@ export function integer(min: number, max = MAX_INT64, message?: string): Shape<n
   };
 }
 
+const MAX_UINT64 = 2n ** 64n - 1n;
+
+/** A whole number of 64 bits without a sign, in its digits where a number would round it or its successor. */
+export const exactCount: Shape<number | string> = (value, path, problems) => {
+  if (typeof value !== "bigint" && (typeof value !== "number" || !Number.isInteger(value))) {
+    return mismatch(value, path, "int", problems);
+  }
+  if (value >= 0 && value <= Number.MAX_SAFE_INTEGER) return Number(value);
+  if (value >= 0 && BigInt(value) <= MAX_UINT64) return String(BigInt(value));
+  problems.push({ field: path, message: `must be 0 to ${MAX_UINT64}: current value is ${value}` });
+};
+
 /** As `shape`, with 0 counting as absent, also where `shape` has a minimum. */
 export function nonZero(shape: Shape<number>): Shape<number> {
   return (value, path, problems) => value === 0 ? undefined : shape(value, path, problems);

@@ -11,6 +11,7 @@ import { scheduleShape } from "./schedule.ts";
 import { networksShape } from "./network_shape.ts";
 import {
   anyValue,
+  exactCount,
   integer,
   line,
   list,
@@ -192,7 +193,6 @@ export const taskShape = record({
   LogDriver: record({ Name: line(), Options: stringMap }),
   DependsOn: list(dependency, MAX_DEPENDS_ON),
   Schedule: scheduleShape,
-  // Counted up by one, which a number beyond would not notice.
-  ForceUpdate: integer(0, Number.MAX_SAFE_INTEGER),
+  ForceUpdate: exactCount,
   Runtime: line(MAX_RUNTIME_LENGTH),
 });

@@ -1,6 +1,7 @@
 /** `covey plan`: what a service's spec would change. */
 import type { Command } from "commander";
 import { CoveyError } from "../../api/errors.ts";
+import { parseExact, stringifyExact } from "../../api/exact_json.ts";
 import type { ControlClient } from "../client.ts";
 import { type Context, EXIT_CHANGES, withClient } from "../context.ts";
 import { readAll } from "../files.ts";
@@ -25,7 +26,7 @@ export function planCommand(program: Command, context: Context): void {
 async function readSpec(path: string): Promise<unknown> {
   const text = new TextDecoder().decode(await readAll(path, MAX_SPEC_BYTES));
   try {
-    return JSON.parse(text);
+    return parseExact(text);
   } catch (thrown) {
     throw new CoveyError("invalid_argument", `Cannot read the spec in ${path}: ${(thrown as Error).message}`);
   }
@@ -39,6 +40,6 @@ export async function showPlan(
   format?: string,
 ): Promise<void> {
   const plan = await client.post<ServicePlanView>("/services/plan", spec);
-  context.output.write(format === "json" ? `${JSON.stringify(plan, undefined, 2)}\n` : servicePlanText(plan));
+  context.output.write(format === "json" ? `${stringifyExact(plan, 2)}\n` : servicePlanText(plan));
   if (planChanges(plan)) context.exitCode = EXIT_CHANGES;
 }

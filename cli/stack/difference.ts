@@ -21,6 +21,7 @@ const MEANINGFUL_ZERO = new Set([
 /** What the server and Docker's client write where a file says nothing. */
 const DEFAULTS: Record<string, unknown> = {
   "TaskTemplate.ContainerSpec.Isolation": "default",
+  "TaskTemplate.RestartPolicy.Condition": "any",
   "EndpointSpec.Mode": "vip",
   "UpdateConfig.FailureAction": "pause",
   "UpdateConfig.Order": "stop-first",

@@ -4,6 +4,7 @@ import type { ConfigReference, DependencyKind, SecretReference } from "../../api
 import { CoveyError } from "../../api/errors.ts";
 import type { ServiceSpec } from "../../api/service.ts";
 import type { ServiceView } from "../api_types.ts";
+import { predefinedNetwork } from "../../api/predefined_network.ts";
 import { IMAGE_LABEL, type NamedReference, type NetworkSpec, type Stack } from "../compose/stack.ts";
 import { type Difference, differences, normalized } from "./difference.ts";
 
@@ -183,7 +184,9 @@ function shown(kind: "Secret" | "Config") {
 function withNames(spec: ServiceSpec, { networks }: Present): ServiceSpec {
   const next = structuredClone(spec), { Networks, ContainerSpec, ProcessSpec } = next.TaskTemplate;
   for (const network of Networks ?? []) {
-    network.Target = networks.find(({ Id }) => Id === network.Target)?.Name ?? network.Target;
+    const { Target } = network;
+    network.Target = networks.find(({ Id }) => Id === Target)?.Name ?? predefinedNetwork(Target)?.Name ??
+      Target;
   }
   // What is no container is shown with one, for clients that know nothing else.
   if (ProcessSpec) delete next.TaskTemplate.ContainerSpec;

@@ -1,5 +1,6 @@
 /** A plan as it is shown. Pure. */
 import { showable } from "../../api/characters.ts";
+import { stringifyExact } from "../../api/exact_json.ts";
 import type { Change } from "./plan.ts";
 import type { Difference } from "./difference.ts";
 
@@ -38,6 +39,6 @@ function differenceText({ path, before, after }: Difference): string {
 }
 
 function valueText(value: unknown): string {
-  const text = typeof value === "string" ? value : JSON.stringify(value);
+  const text = typeof value === "string" ? value : stringifyExact(value);
   return text.length > MAX_SHOWN ? `${text.slice(0, MAX_SHOWN)}...` : text;
 }

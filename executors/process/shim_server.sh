@@ -420,10 +420,31 @@ judge() {
   say fit
 }
 
+# Writes the record anew from what runs, where its bytes are not what was written: the shim has it open, and the program is that
+# one's only child and leads a session. It gets the same length, as the shim goes on where it was.
+mend_record() {
+  runs=$(cd "$state/runs" && pwd -P | sed 's/[][\\.*^$|]/\\&/g')
+  holder=$(ls -l /proc/[0-9]*/fd/9 2>/dev/null | sed -n "s|.* /proc/\\([0-9]*\\)/fd/9 -> $runs/$id\$|\\1|p")
+  is_number "$holder" $MAX_ID && stat_of "$holder" || return 1
+  first="$boot $pid $start" second=
+  for entry in /proc/[0-9]*; do
+    stat_of "${entry#/proc/}" && [ "$parent" = "$holder" ] && [ "$session" = "$pid" ] || continue
+    second="$boot $pid $start" name=
+    while read -r line; do case $line in */covey/*) name=${line#*/covey/} ;; esac; done 2>/dev/null <"/proc/$pid/cgroup"
+    break
+  done
+  [ -n "$second" ] || return 1
+  first="$first ${name%%/*}"
+  length=$(($(wc -c <"$record") - ${#first} - 2))
+  [ $length -gt 0 ] || length=1
+  printf "%s\n%-${length}s\n" "$first" "$second" 1<>"$record"
+}
+
 check() {
   cd "$state/tasks/$id" 2>/dev/null || { say gone && return; }
   [ -e "$record" ] || { say new && return; }
   read_exit && say "$line" && return
+  { read_shim && alive && program_alive; } || mend_record
   if read_shim && alive; then
     program_alive
     say "running ${pid:-0}"

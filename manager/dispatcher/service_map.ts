@@ -109,8 +109,12 @@ export class ServiceMap {
     if (part === undefined || service === undefined) return undefined;
     const { VirtualIPs = [], Ports = [] } = service.Endpoint ?? {};
     const VirtualIP = VirtualIPs.find((each) => each.NetworkID === NetworkID)?.Addr.split("/", 1)[0];
-    const serving = [...part.serving.values()].filter(({ NodeID }) => isThere(view.get("nodes", NodeID)))
-      .sort((a, b) => parseIPv4(a.Address)! - parseIPv4(b.Address)!);
+    const all = [...part.serving.values()];
+    const there = all.filter(({ NodeID }) => isThere(view.get("nodes", NodeID)));
+    // What no manager hears of may be in reach all the same.
+    const serving = (there.length > 0 ? there : all).sort((a, b) =>
+      parseIPv4(a.Address)! - parseIPv4(b.Address)!
+    );
     const isIngress = view.get("networks", NetworkID)?.Spec.Ingress ?? false;
     return {
       NetworkID,

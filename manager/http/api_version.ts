@@ -27,10 +27,13 @@ export function firstSegment(path: string): string {
   return end < 0 ? path.slice(1) : path.slice(1, end);
 }
 
+/** The version asked for last that is spoken: a client stays with one. */
+let lastSpoken = API_VERSION;
+
 /** Throws Docker's `invalid_argument` if the prefix names a version that is not spoken. */
 export function checkVersion(path: string): void {
   const version = path.startsWith("/v") ? PREFIX.exec(path)?.[1] : undefined;
-  if (version === undefined || version === API_VERSION) return;
+  if (version === undefined || version === lastSpoken) return;
   if (minor(version) > minor(API_VERSION)) {
     throw new CoveyError(
       "invalid_argument",
@@ -44,6 +47,7 @@ export function checkVersion(path: string): void {
         "please upgrade your client to a newer version",
     );
   }
+  lastSpoken = version;
 }
 
 function minor(version: string): number {

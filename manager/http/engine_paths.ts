@@ -6,6 +6,9 @@ import { firstSegment, withoutVersion } from "./api_version.ts";
 /** Where the swarm's networks are without those of any engine. */
 export const SWARM_NETWORKS = "/covey/networks";
 
+/** Where the engine is asked for a container, which may name a network that is not the engine's. */
+export const NEW_CONTAINER = "/containers/create";
+
 const OURS = new Set([
   "_ping",
   "version",
@@ -45,7 +48,8 @@ const ENGINES = new Set([
  * and a query.
  */
 export function isSwarmPath(target: string): boolean {
-  return OURS.has(firstSegment(withoutVersion(target.split("?", 1)[0]!)));
+  const path = withoutVersion(target.split("?", 1)[0]!);
+  return OURS.has(firstSegment(path)) || path === NEW_CONTAINER;
 }
 
 /** True for a path whose body may be of any length. `target` may carry a version prefix and a query. */

@@ -25,6 +25,51 @@ export function isForeign(address: string, interfaces: NetworkInterface[]): bool
   return !interfaces.some((own) => own.address === host);
 }
 
+/** Addresses that a machine is remembered to have had; one whose address changes each day forgets the oldest. */
+const MAX_OWN_HOSTS = 8;
+
+/** What a node remembers of its addresses. */
+export interface RememberedAddresses extends OwnAddresses {
+  /** Hosts that it advertised and that were this machine's own, the newest last: what is none may be that of a NAT in front of it. */
+  ownHosts?: string[];
+}
+
+/**
+ * Where a node is that was at `before`: an address that was the machine's own, and is gone, is replaced by the only one that the
+ * machine has now. With several, or none, it stays.
+ */
+export function followMachine(
+  { listen, advertise, dataPath, ownHosts = [] }: RememberedAddresses,
+  interfaces: NetworkInterface[],
+): RememberedAddresses {
+  const host = hostOf(advertise), [only, ...others] = outsideAddresses(interfaces);
+  const remember = (now: string) => [...ownHosts.filter((own) => own !== now), now].slice(-MAX_OWN_HOSTS);
+  const kept = { listen, advertise, ...(dataPath !== undefined && { dataPath }) };
+  if (!isForeign(advertise, interfaces)) {
+    const isOwn = interfaces.some(({ address }) => address === host);
+    return { ...kept, ...(isOwn ? { ownHosts: remember(host) } : ownHosts.length > 0 && { ownHosts }) };
+  }
+  if (!ownHosts.includes(host) || only === undefined || others.length > 0) {
+    return { ...kept, ...(ownHosts.length > 0 && { ownHosts }) };
+  }
+  const moved = (address: string) =>
+    hostOf(address) === host ? withPort(only.address, portOf(address)) : address;
+  return {
+    listen: moved(listen),
+    advertise: moved(advertise),
+    ...(dataPath !== undefined && { dataPath: dataPath === host ? only.address : dataPath }),
+    ownHosts: remember(only.address),
+  };
+}
+
+/** IPv4 addresses that lead to other devices. */
+function outsideAddresses(interfaces: NetworkInterface[]): NetworkInterface[] {
+  return interfaces.filter(({ name, family, address }) =>
+    family === "IPv4" && !LOCAL_INTERFACES.test(name) && !address.startsWith("127.") &&
+    !address.startsWith("169.254.")
+  );
+}
+
 /** The port of HOST:PORT. */
 export function portOf(address: string): number {
   return Number(address.slice(address.lastIndexOf(":") + 1));
@@ -45,10 +90,7 @@ export function advertiseAddress(
 ): string {
   if (advertise) return withPort(advertise, portOf(listen));
   if (!isUnspecified(hostOf(listen))) return listen;
-  const outside = interfaces.filter(({ name, family, address }) =>
-    family === "IPv4" && !LOCAL_INTERFACES.test(name) && !address.startsWith("127.") &&
-    !address.startsWith("169.254.")
-  );
+  const outside = outsideAddresses(interfaces);
   if (outside.length > 1) {
     const list = outside.map(({ name, address }) => `${address} (${name})`).join(", ");
     throw new CoveyError(

@@ -13,10 +13,18 @@ import type {
   ManagerHandle,
   NodeLifecycle,
 } from "../http/lifecycle.ts";
-import { hostOf, movedAddresses, namesAddress, type OwnAddresses, requestedAddresses } from "./addresses.ts";
+import {
+  followMachine,
+  hostOf,
+  movedAddresses,
+  namesAddress,
+  type OwnAddresses,
+  requestedAddresses,
+} from "./addresses.ts";
 import { changeClusterSpec, createCluster } from "../cluster/new_cluster.ts";
 import { Joining } from "./joining.ts";
 import type { NodeContext } from "./node_context.ts";
+import { Moves } from "./moves.ts";
 import { NodeLife } from "./node_life.ts";
 import { MembershipFile, type NodeMembership } from "./membership_file.ts";
 import {
@@ -44,6 +52,7 @@ export class ManagerNode implements NodeLifecycle {
   readonly #life = new NodeLife();
   readonly #running: RunningNode;
   readonly #joining: Joining;
+  readonly #moves: Moves;
 
   constructor(context: NodeContext) {
     this.#context = context;
@@ -66,6 +75,9 @@ export class ManagerNode implements NodeLifecycle {
       vault: this.#vault,
     };
     const roles = new RoleChanges(parts);
+    this.#moves = new Moves(parts, async (membership) => {
+      await this.#resume(membership);
+    });
     this.#joining = new Joining(parts);
   }
 
@@ -105,6 +117,7 @@ export class ManagerNode implements NodeLifecycle {
   /** Goes on where the state folder says, or does what the flags say on an empty one. */
   async open(): Promise<void> {
     const { options } = this.#context;
+    this.#moves.start();
     const membership = await this.#state.load();
     if (membership) {
       await this.#enter(async () => {
@@ -271,6 +284,7 @@ export class ManagerNode implements NodeLifecycle {
 
   /** Ends this process's part; the membership stays for the next start. */
   close(): Promise<void> {
+    this.#moves.stop();
     this.#life.abort();
     return this.#life.enqueue(() => this.#running.halt({ leave: false }));
   }
@@ -343,10 +357,11 @@ export class ManagerNode implements NodeLifecycle {
     );
   }
 
-  /** The membership at the addresses that the flags of this start name; a node may move. */
+  /** The membership at the addresses that the flags of this start name, and that the machine has; a node may move. */
   async #moved(membership: NodeMembership): Promise<NodeMembership> {
     const { options, interfaces } = this.#context;
-    const addresses = movedAddresses(membership, options, interfaces), { advertise } = addresses;
+    const named = { ...membership, ...movedAddresses(membership, options, interfaces) };
+    const addresses = followMachine(named, interfaces()), { advertise } = addresses;
     const moved: NodeMembership = { ...membership, ...addresses };
     if (deepEqual(moved, membership)) return membership;
     if (membership.role === "manager" && membership.managers.join() === membership.advertise) {

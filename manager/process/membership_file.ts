@@ -17,6 +17,8 @@ export interface NodeMembership {
   advertise: string;
   /** See `OwnAddresses`: an IP address. */
   dataPath?: string;
+  /** See `RememberedAddresses`. */
+  ownHosts?: string[];
   /** Managers to reach the cluster through. */
   managers: string[];
   /** A manager that was added to its quorum; others started a cluster. */
@@ -33,6 +35,8 @@ function checkMembership(record: Record<string, unknown>): asserts record is Nod
   if (role !== "worker" && role !== "manager") wrong.push("role");
   if (!Array.isArray(managers) || !managers.every((each) => typeof each === "string")) wrong.push("managers");
   if (record.dataPath !== undefined && typeof record.dataPath !== "string") wrong.push("dataPath");
+  const { ownHosts = [] } = record;
+  if (!Array.isArray(ownHosts) || !ownHosts.every((each) => typeof each === "string")) wrong.push("ownHosts");
   if (!["active", "pause", "drain"].includes(availability as string)) wrong.push("availability");
   if (wrong.length > 0) throw new Error(`missing or wrong: ${wrong.join(", ")}`);
 }

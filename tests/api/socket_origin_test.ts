@@ -35,6 +35,8 @@ for (const [who, script] of Object.entries(CLIENTS)) {
         `const socket = "${socket}";\n${script}\n// Time for whoever looks names up in the background.\nawait new Promise((end) => setTimeout(end, 300));\n`,
       );
       const { success, stderr } = await new Deno.Command("strace", {
+        // Deno itself asks for news of itself.
+        env: { DENO_NO_UPDATE_CHECK: "1" },
         args: [
           ...["-f", "-o", `${folder}/trace`, "-e", "trace=openat,connect"],
           ...[Deno.execPath(), "run", "-A", "--quiet", "--cached-only"],

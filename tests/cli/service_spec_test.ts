@@ -1,4 +1,6 @@
 import assert from "node:assert/strict";
+import { parseExact, stringifyExact } from "../../api/exact_json.ts";
+import type { ServiceSpec } from "../../api/service.ts";
 import { type CreateFlags, specFromFlags, updatedSpec, type UpdateFlags } from "../../cli/service_spec.ts";
 
 const NONE: CreateFlags = {
@@ -162,6 +164,18 @@ Deno.test("service update: what is not named stays", () => {
   assert.equal(after.TaskTemplate.ForceUpdate, 1);
   assert.deepEqual(after.UpdateConfig, { Parallelism: 2 });
   assert.equal(before.TaskTemplate.ContainerSpec?.Image, "busybox:1", "the old spec is untouched");
+});
+
+Deno.test("service update: --force counts on from a number that another client took from a clock", () => {
+  const forced = (ForceUpdate: string) => {
+    const spec = parseExact(`{"TaskTemplate":{"ContainerSpec":{"Image":"a"},"ForceUpdate":${ForceUpdate}}}`);
+    return stringifyExact(
+      updatedSpec(spec as ServiceSpec, { ...KEEP, force: true }).TaskTemplate.ForceUpdate,
+    );
+  };
+  assert.equal(forced("17958989225995111"), "17958989225995112");
+  assert.equal(forced("9007199254740991"), "9007199254740992");
+  assert.equal(forced("7"), "8");
 });
 
 Deno.test("service update: a process has no image to change", () => {

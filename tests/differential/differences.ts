@@ -44,11 +44,23 @@ export const DIFFERENCES: readonly Difference[] = [
     reason: "what this kind of cluster never has is refused by name, where Docker ignores it",
     explains: ({ covey }) =>
       covey.status === 400 &&
-      /(?:is|are) not supported|on Linux"|old snapshots are not available/.test(covey.text),
+      /(?:is|are) not supported|on Linux"/.test(covey.text),
   },
   {
-    reason: "a mount without a target is refused by name, where Docker takes it and fails on the node",
-    explains: ({ covey }) => covey.status === 400 && covey.text.includes("mount target must be provided"),
+    reason:
+      "a mount or port without a target is refused by name, where Docker takes it and fails on the node",
+    explains: ({ covey }) =>
+      covey.status === 400 && /mount target must be|target port must be/.test(covey.text),
+  },
+  {
+    reason:
+      "a word for a protocol or a way to publish that is none is refused, where Docker takes it for the usual one",
+    explains: ({ covey }) =>
+      covey.status === 400 && /\.(?:Protocol|PublishMode): must be one of/.test(covey.text),
+  },
+  {
+    reason: "mounts of images are taken, for engines that have them",
+    explains: ({ docker }) => docker.text.includes('invalid MountType: \\"image\\"'),
   },
   {
     reason:
@@ -230,6 +242,34 @@ export const DIFFERENCES: readonly Difference[] = [
     explains: ({ step, docker, covey }) =>
       step.path.startsWith("/networks?filters=") && docker.status === 500 && covey.status === 400 &&
       docker.text.includes("invalid "),
+  },
+  {
+    reason: "of a network that is wrong in several ways we may tell first that its name is taken",
+    explains: ({ step, docker, covey }) =>
+      step.path === "/networks/create" && docker.status === 400 && covey.status === 409,
+  },
+  {
+    reason: "an empty value of what is not there says nothing, of whatever type it is",
+    explains: ({ docker, covey }) =>
+      docker.status === 400 && covey.status < 300 && GO_DECODER.test(docker.text) &&
+      /SigningCA|ExternalCAs|EnableIPv6|Config(?:Only|From)|PluginSpec|AttachmentSpec/
+        .test(docker.text),
+  },
+  {
+    reason: "the address manager may be named in any case; Docker takes it so, and then never finds it",
+    explains: ({ step, docker }, { at }) =>
+      step.method === "GET" && step.path.startsWith("/networks") && docker.text.includes('"Driver":""') &&
+      /\.(?:Driver|IPAM\.Config|Options)$/.test(at),
+  },
+  {
+    reason:
+      "ports in ingress mode beside the network of the host, or none, are refused by name; Docker's task fails",
+    explains: ({ covey }) =>
+      covey.status === 400 && covey.text.includes("with ingress mode cannot be used with network"),
+  },
+  {
+    reason: "a start-first update that can never begin is refused by name, where Docker waits for ever",
+    explains: ({ covey }) => covey.status === 400 && covey.text.includes("start-first needs two copies"),
   },
   {
     reason: "of a network with a name of another case Docker only says that it conflicts",

@@ -5,7 +5,7 @@ import type { ServiceSpec } from "../../api/service.ts";
 import type { Fleet } from "../../cli/demo/fleet.ts";
 import { replicatedContainers, runService, waitNode, withFleet } from "../support/e2e.ts";
 import { NO_ENGINE, TEST_ENGINE } from "../support/test_engine.ts";
-import { eventually, freePort, inFolder, Program, run } from "../support/programs.ts";
+import { type Answer, eventually, freePort, inFolder, Program, run } from "../support/programs.ts";
 
 function processes(name: string, script: string): ServiceSpec {
   return {
@@ -125,6 +125,11 @@ async function forwards(fleet: Fleet): Promise<void> {
     Mode: { Replicated: { Replicas: 1 } },
   };
   await runService(fleet, spec, 1);
+  await eventually("the task listens", async () => {
+    const connection = await Deno.connect({ hostname: "127.0.0.1", port }).catch(() => undefined);
+    connection?.close();
+    return connection !== undefined;
+  }, () => "nothing");
   const local = freePort(),
     [deno, ...args] = coveyCommand(fleet, "port-forward", "listens", `${local}:${port}`);
   const program = new Program(deno!, args);
@@ -148,6 +153,27 @@ async function forwards(fleet: Fleet): Promise<void> {
   assert.equal(other.code, 1);
 }
 
+/** What the person in front of the device does, who asks no manager. */
+async function withoutManager(fleet: Fleet): Promise<void> {
+  const stateDir = `${dirname(fleet.socket)}/edge`;
+  const covey = (...args: string[]) => run("covey", fleet.socket, ...args);
+  const local = (...args: string[]) => run("covey", "/nowhere", "local", "--state-dir", stateDir, ...args);
+  const listed = await local("ps");
+  assert.match(listed.stdout, /inside .* process .* running/, listed.stderr);
+  assert.equal((await covey("exec", "inside", "touch", "mark")).code, 0);
+  assert.equal((await local("restart", "inside")).code, 0);
+  // It begins in a folder of its own again.
+  let last: Answer | undefined;
+  await eventually("the task has run again", async () => {
+    last = await covey("exec", "inside", "ls");
+    return last.code === 0 && last.stdout === "";
+  }, () => `${last?.stdout}${last?.stderr}`);
+  assert.equal((await local("logs", "inside")).stdout, "begun\n");
+  assert.match((await local("lock", "--for", "10m")).stdout, /^locked until /);
+  assert.equal((await local("unlock")).code, 0);
+  assert.match((await local("restart", "nobody")).stderr, /no such task/);
+}
+
 Deno.test("Exec: commands and files of a process on a device, with exit code, streams and Ctrl-C", () =>
   withFleet({}, async (fleet) => {
     // As the folders above an installed agent's are: tasks of other users get through.
@@ -155,11 +181,12 @@ Deno.test("Exec: commands and files of a process on a device, with exit code, st
     await fleet.startManager("manager", ["--no-agent"]);
     await fleet.startAgent("edge");
     await waitNode(fleet, "edge", "ready");
-    await runService(fleet, processes("inside", "exec sleep 100000"), 1);
+    await runService(fleet, processes("inside", "echo begun; exec sleep 100000"), 1);
     await execs(fleet);
     await interrupts(fleet);
     await copies(fleet);
     await forwards(fleet);
+    await withoutManager(fleet);
   }));
 
 Deno.test({

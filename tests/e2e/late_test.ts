@@ -3,24 +3,8 @@ import assert from "node:assert/strict";
 import type { NodeView, SwarmView, TaskView } from "../../cli/api_types.ts";
 import { ControlClient } from "../../cli/client.ts";
 import { globalProcess } from "../support/e2e.ts";
+import { DAY_MS, denoAhead } from "../support/other_clock.ts";
 import { eventually, freePort, inFolder, Program, ROOT } from "../support/programs.ts";
-
-const DAY_MS = 86_400_000;
-
-/** A deno for the launchers whose programs see a clock that is days ahead; nothing of the programs is changed. */
-async function lateDeno(folder: string, days: number): Promise<string> {
-  const clock = `${folder}/days-${days}.js`, deno = `${folder}/deno-${days}`;
-  await Deno.writeTextFile(
-    clock,
-    `const now = Date.now;\nDate.now = () => now() + ${days * DAY_MS};\n`,
-  );
-  await Deno.writeTextFile(
-    deno,
-    `#!/bin/sh\n[ "$1" = run ] || exec ${Deno.execPath()} "$@"\nshift\nexec ${Deno.execPath()} run --preload ${clock} "$@"\n`,
-  );
-  await Deno.chmod(deno, 0o755);
-  return deno;
-}
 
 /** A manager and a device's agent, which come and go. */
 class LateFleet {
@@ -46,7 +30,7 @@ class LateFleet {
       this.#address,
     ];
     this.manager = new Program(`${ROOT}manager/launch.sh`, args, {
-      COVEY_DENO: await lateDeno(this.#folder, days),
+      COVEY_DENO: await denoAhead(this.#folder, `${days}`, days * DAY_MS),
     });
     await this.manager.says(/serves at/);
   }
@@ -55,7 +39,7 @@ class LateFleet {
     const args = ["--docker", "none", "--state-dir", `${this.#folder}/a`, "--hostname", "device"];
     if (token) args.push("--join", this.#address, "--token", token);
     this.agent = new Program(`${ROOT}agent/launch.sh`, args, {
-      COVEY_DENO: await lateDeno(this.#folder, days),
+      COVEY_DENO: await denoAhead(this.#folder, `${days}`, days * DAY_MS),
     });
   }
 

@@ -19,7 +19,7 @@ function stateOf(hosts: NetworkHosts, host: number): string {
     host,
     "sh",
     "-c",
-    "ip -br link | awk '{ print $1 }'; ip route; ip rule; ls /run/covey-names 2>/dev/null; nft list table inet mine 2>/dev/null; iptables-save | grep -v '^#' | sed 's/\\[.*//' | uniq; nft list tables; " +
+    "ip -br link | awk '{ print $1 }'; ip route; ip rule; nft list table inet mine 2>/dev/null; iptables-save | grep -v '^#' | sed 's/\\[.*//' | uniq; nft list tables; " +
       "cat /proc/sys/net/ipv4/ip_forward",
   );
 }
@@ -42,7 +42,7 @@ Deno.test({
   fn: async () => {
     const hosts = new NetworkHosts(2);
     try {
-      hosts.startEngines();
+      await hosts.startEngines();
       hosts.on(0, "iptables", "-P", "FORWARD", "DROP");
       hosts.on(
         1,
@@ -84,7 +84,9 @@ Deno.test({
       await hosts.stopNodes();
       hosts.leave(1);
       assert.equal(stateOf(hosts, 1), before[1]);
-      for (const id of nodes) await assert.rejects(Deno.stat(`/run/netns/covey-${id}`), Deno.errors.NotFound);
+      const files = `ls -A /run/netns /run/covey-names ${hosts.folder}/state1 2>/dev/null || :`;
+      const left = hosts.on(1, "sh", "-c", files);
+      assert.ok(![...nodes, "networks.json"].some((name) => left.includes(name)), left);
       const engineNetworks = hosts.docker(1, "network", "ls", "--format", "{{.Name}}");
       assert.deepEqual(words(engineNetworks), ["bridge", "host", "none"]);
     } finally {

@@ -67,7 +67,7 @@ Deno.test({
   fn: async () => {
     const hosts = new NetworkHosts(3, 3);
     try {
-      hosts.startEngines();
+      await hosts.startEngines();
       await hosts.startNodes();
       await deploy(hosts);
       checkNames(hosts);
@@ -203,6 +203,9 @@ async function checkCut(hosts: NetworkHosts): Promise<void> {
       states.every((each) => / Running/.test(each) && !each.startsWith(`host${lost} `));
   });
   report("until a host is known to be cut off", await load.end());
+  // There, what is nearest goes on.
+  const own = hosts.inside(lost, "shop_helper", "hostname").trim();
+  assert.deepEqual(words(hosts.inside(lost, "shop_helper", ask("nearest.helper", 5))), Array(5).fill(own));
   const after = new Load(hosts, rest);
   await checkSpread(hosts, rest, 3);
   for (const host of rest) {

@@ -55,10 +55,14 @@ export class NetworkHosts {
   }
 
   /** Starts the engines. */
-  startEngines(): void {
-    for (let host = 0; host < this.#count; host++) {
-      this.on(host, `${ROOT}tests/support/engine.sh`, "up", this.#engine(host));
-    }
+  async startEngines(): Promise<void> {
+    await Promise.all(Array.from({ length: this.#count }, async (_, host) => {
+      const command = [`${ROOT}tests/support/engine.sh`, "up", this.#engine(host)];
+      const [program = "", ...args] = [...this.network.enter(host), ...command];
+      const { success, stderr } = await new Deno.Command(program, { args, stdout: "null", stderr: "piped" })
+        .output();
+      if (!success) throw new Error(`Cannot start an engine: ${new TextDecoder().decode(stderr)}`);
+    }));
   }
 
   /** Starts all managers and agents, and waits until every node says that it can have networks. */
@@ -149,7 +153,7 @@ export class NetworkHosts {
 
   /** Has the manager do what no client of Docker's can ask for; its answer. */
   post(path: string, body: unknown): unknown {
-    const args = ["-s", "--fail-with-body", "--unix-socket", `${this.folder}/api.sock`];
+    const args = ["-s", "--fail-with-body", "--unix-socket", this.api(this.asked)];
     args.push("-H", "Content-Type: application/json", "-d", JSON.stringify(body));
     const { code, text } = run("curl", [...args, `http://docker/v1.51${path}`]);
     if (code !== 0) throw new Error(`Cannot post to ${path}: ${text}`);
@@ -245,6 +249,8 @@ export class NetworkHosts {
       const left = /alias (covey-[a-z0-9]{25})/.exec(text)?.[1];
       if (left !== undefined) run("ip", ["netns", "del", left]);
       run(`${ROOT}tests/support/engine.sh`, ["down", this.#engine(host)]);
+    }
+    for (let host = 0; host < this.#count; host++) {
       await this.until(
         "the engine has ended",
         () => run("test", ["-e", `${this.#engine(host)}/pid`]).code !== 0,

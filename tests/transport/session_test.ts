@@ -58,7 +58,7 @@ Deno.test("Session: a frame that breaks the rules ends the connection with its r
     [[hello, 1], /hello from the end that dialed/],
     [open(2, "unary", "t.echo"), /call 2 cannot be opened/],
     [open(0, "unary", "t.echo"), /no call ID/],
-    [open(1, "duplex", "t.echo"), /no kind of call/],
+    [open(1, "triplex", "t.echo"), /no kind of call/],
     [[OPEN, 1, "unary", 5], /no method name/],
     [open(1, "unary", "t.echo", 1, -1, 0), /no number as timeout/],
     [open(1, "unary", "t.echo", 1, 0, "x"), /no number as credit/],

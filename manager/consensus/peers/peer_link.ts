@@ -94,6 +94,7 @@ function unexpected(address: string, { peer }: Connection, wanted: string): Cove
 export class PeerLink {
   readonly #options: PeerLinkOptions;
   readonly #abort = new AbortController();
+  #moved = new AbortController();
   #queue: MessageQueue | undefined;
   #running: Promise<void> | undefined;
   readonly #backoff = new Backoff(DIAL_PAUSE);
@@ -122,10 +123,11 @@ export class PeerLink {
     if (!this.#queue!.push(message)) this.#options.unreachable();
   }
 
-  /** The member has moved: the next message goes to the new address. */
+  /** The member has moved: the next message goes to the new address. Where it was, nobody may be there to end the connection. */
   reset(): void {
     this.#pausedUntil = -Infinity;
     this.#queue?.end();
+    this.#moved.abort(new CoveyError("canceled", "Cannot send: the member has moved"));
   }
 
   async close(): Promise<void> {
@@ -136,7 +138,8 @@ export class PeerLink {
 
   async #run(queue: MessageQueue, peer: PeerAddress): Promise<void> {
     const { clock, dialer, hello, unreachable, removed } = this.#options;
-    const { signal } = this.#abort;
+    const moved = this.#moved = new AbortController();
+    const signal = AbortSignal.any([this.#abort.signal, moved.signal]);
     let connection: Connection | undefined;
     try {
       connection = await dialManager(dialer, peer.address, DIAL_TIMEOUT_MS, signal);
@@ -155,8 +158,8 @@ export class PeerLink {
       queue.end();
       connection?.close();
     }
-    this.#pausedUntil = clock.monotonic() + this.#backoff.next();
-    if (!signal.aborted) unreachable();
+    if (!moved.signal.aborted) this.#pausedUntil = clock.monotonic() + this.#backoff.next();
+    if (!this.#abort.signal.aborted) unreachable();
   }
 }
 

@@ -245,7 +245,8 @@ async function serveUpload(
       else controller.enqueue(value);
     },
   }, { highWaterMark: 0 });
-  const { method, target, headers } = head;
+  const { method, target } = head,
+    headers = head.headers.map(([name, value]): [string, string] => [name, value]);
   const response = await fetch(new Request(`http://docker${target}`, { method, headers, body: stream }));
   await writer.write({ ...head, keepAlive: false }, response);
   // What a refusal left unread would reset the connection, and with it the answer, if it were closed now.

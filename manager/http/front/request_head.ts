@@ -10,7 +10,7 @@ export interface RequestHead {
   method: string;
   /** Path and query. */
   target: string;
-  headers: [name: string, value: string][];
+  headers: readonly (readonly [name: string, value: string])[];
   /** Body length; undefined if the body is chunked. */
   length: number | undefined;
   /** False if the client wants the connection closed after the response. */
@@ -57,48 +57,72 @@ function malformed(what: string): CoveyError {
   return new CoveyError("invalid_argument", `Cannot read the request: ${what}`);
 }
 
+/** What follows the first line. */
+interface HeaderBlock extends Pick<RequestHead, "headers" | "length" | "expectsContinue"> {
+  closes: boolean;
+}
+
+/** The block read last. What one client sends, and most clients of a kind, differs in the first line only. */
+let lastBlock: { raw: string; block: HeaderBlock } | undefined;
+/** Characters of a block that is kept: nearly all have fewer. */
+const MAX_KEPT_CHARACTERS = 1024;
+
 /** Parses a head without its final empty line. */
 function parseHead(raw: string): RequestHead {
-  const [line = "", ...lines] = raw.split("\r\n");
+  const cut = raw.indexOf("\r\n");
+  const line = cut < 0 ? raw : raw.slice(0, cut), rest = cut < 0 ? "" : raw.slice(cut + 2);
   const request = REQUEST_LINE.exec(line);
   if (request === null) throw malformed("its first line is not HTTP/1.1");
-  const head: RequestHead = {
+  const { headers, length, expectsContinue, closes } = blockOf(rest);
+  return {
     method: request[1]!,
     target: request[2]!,
-    headers: [],
-    length: 0,
-    keepAlive: request[3] === "1",
-    expectsContinue: false,
+    headers,
+    length,
+    keepAlive: request[3] === "1" && !closes,
+    expectsContinue,
   };
+}
+
+function blockOf(raw: string): HeaderBlock {
+  if (lastBlock?.raw === raw) return lastBlock.block;
+  const block = parseBlock(raw);
+  if (raw.length <= MAX_KEPT_CHARACTERS) lastBlock = { raw, block };
+  return block;
+}
+
+function parseBlock(raw: string): HeaderBlock {
+  const headers: [string, string][] = [];
+  const block: HeaderBlock = { headers, length: 0, expectsContinue: false, closes: false };
   let lengths = 0;
-  for (const each of lines) {
+  for (const each of raw === "" ? [] : raw.split("\r\n")) {
     const colon = each.indexOf(":");
     const name = each.slice(0, Math.max(colon, 0));
     if (!HEADER_NAME.test(name)) throw malformed("a header has no valid name");
     const value = each.slice(colon + 1).trim();
-    head.headers.push([name, value]);
-    if (readFraming(head, name.toLowerCase(), value)) lengths++;
+    headers.push([name, value]);
+    if (readFraming(block, name.toLowerCase(), value)) lengths++;
   }
   if (lengths > 1) throw malformed("its length is given twice");
-  return head;
+  return block;
 }
 
 /** Takes in what a header says about the connection; true if it gave the body's length. */
-function readFraming(head: RequestHead, name: string, value: string): boolean {
+function readFraming(block: HeaderBlock, name: string, value: string): boolean {
   switch (name) {
     case "content-length":
       if (!/^\d{1,15}$/.test(value)) throw malformed(`Content-Length is ${value}`);
-      head.length = Number(value);
+      block.length = Number(value);
       return true;
     case "transfer-encoding":
       if (value.toLowerCase() !== "chunked") throw malformed(`Transfer-Encoding ${value} is not known`);
-      head.length = undefined;
+      block.length = undefined;
       return true;
     case "connection":
-      if (value.toLowerCase() === "close") head.keepAlive = false;
+      if (value.toLowerCase() === "close") block.closes = true;
       return false;
     case "expect":
-      head.expectsContinue = value.toLowerCase() === "100-continue";
+      block.expectsContinue = value.toLowerCase() === "100-continue";
       return false;
     default:
       return false;

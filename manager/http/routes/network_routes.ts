@@ -10,11 +10,16 @@ import { parseFilters } from "../../control/filters.ts";
 import { NETWORK_FILTERS, networkMatches } from "../../control/network_filters.ts";
 import { type ControlApp, type ControlContext, readJSON, type RequestEnv, sendJSON } from "../context.ts";
 import { DockerError } from "../docker_error.ts";
-import { SWARM_NETWORKS } from "../engine_paths.ts";
+import { NEW_CONTAINER, SWARM_NETWORKS } from "../engine_paths.ts";
 import { PREDEFINED_LABELS, predefinedView } from "../views/network_view.ts";
 
+/** What of a container to be made names networks. */
+const CONTAINERS = fieldNames(["HostConfig", "NetworkMode", "NetworkingConfig", "EndpointsConfig"]);
 /** What of a network to be made says whose it is. */
 const DECIDING = fieldNames(["Name", "Driver", "Scope", "ConfigOnly"]);
+
+/** What an engine takes for the name of a network without having one: nobody has to be asked. */
+const ENGINES_WORDS = /^(?:default|bridge|host|none|container:.*)$/;
 
 type Answer = { status: number; json: unknown };
 
@@ -68,17 +73,7 @@ export function networkRoutes(app: ControlApp, context: ControlContext): void {
     });
     return sendJSON(c, { NetworksDeleted: names.length > 0 ? names : null });
   });
-  for (const action of ["connect", "disconnect"]) {
-    app.post(`/networks/:id/${action}`, async (c) => {
-      const body = await readJSON(c), id = c.req.param("id");
-      const { isOurs, network } = await both.find(c, id, undefined);
-      if (!isOurs) return answer(c, await both.requireEngine(c, "POST", body));
-      const message =
-        `network ${network.Name} is the swarm's: to ${action} containers that belong to no service is ` +
-        "not available yet";
-      throw new DockerError(501, "unimplemented", message);
-    });
-  }
+  attachRoutes(app, context, both);
   app.delete("/networks/:id", async (c) => {
     const { isOurs, network } = await both.find(c, c.req.param("id"), undefined);
     if (!isOurs) return answer(c, await both.requireEngine(c, "DELETE"));
@@ -88,6 +83,42 @@ export function networkRoutes(app: ControlApp, context: ControlContext): void {
     const message = `${network.Name} is a pre-defined network and cannot be removed`;
     throw new DockerError(403, "permission_denied", message);
   });
+}
+
+/** What puts containers into networks: the engine does that, into its own. */
+function attachRoutes(app: ControlApp, context: ControlContext, both: BothSides): void {
+  for (const action of ["connect", "disconnect"]) {
+    app.post(`/networks/:id/${action}`, async (c) => {
+      const body = await readJSON(c), id = c.req.param("id");
+      const { isOurs, network } = await both.find(c, id, undefined);
+      if (!isOurs) return answer(c, await both.requireEngine(c, "POST", body));
+      throw notAttachable(network);
+    });
+  }
+  if (context.engine !== undefined) {
+    app.post(NEW_CONTAINER, async (c) => {
+      const body = await readJSON(c);
+      for (const name of networksNamed(body)) await both.requireNotOurs(c, name);
+      return answer(c, await both.requireEngine(c, "POST", body));
+    });
+  }
+}
+
+/** The networks that a container is to be in, by the names of its body. */
+function networksNamed(body: unknown): string[] {
+  const fields = fieldsOfBody(body, CONTAINERS);
+  const mode = fieldsOfBody(fields.get("HostConfig"), CONTAINERS).get("NetworkMode");
+  const endpoints = fieldsOfBody(fields.get("NetworkingConfig"), CONTAINERS).get("EndpointsConfig");
+  const named = [mode, ...isObject(endpoints) ? Object.keys(endpoints) : []];
+  return [...new Set(named)].filter((name): name is string => typeof name === "string" && name !== "");
+}
+
+/** The engine would say that it knows no such network, or could not run what is in it. */
+function notAttachable({ Name }: NetworkObject): DockerError {
+  const message =
+    `network ${Name} is the swarm's, and containers that belong to no service are in none of those: ` +
+    `make it a service (docker service create --network ${Name} --restart-condition none IMAGE)`;
+  return new DockerError(501, "unimplemented", message);
 }
 
 type NetworkObject = { Id: string; Name: string } & Record<string, unknown>;
@@ -170,6 +201,13 @@ class BothSides {
     if (second === undefined) return { network, isOurs: network === ours };
     const by = best === 1 ? "name" : "ID prefix";
     throw new CoveyError("invalid_argument", `network ${reference} is ambiguous (2 matches found on ${by})`);
+  }
+
+  /** Throws what is to be said of a container in a network that is the swarm's alone. */
+  async requireNotOurs(c: Context<RequestEnv>, reference: string): Promise<void> {
+    if (ENGINES_WORDS.test(reference) || await this.#engines(reference) !== undefined) return;
+    const ours = await this.#ours(c, reference);
+    if (ours !== undefined) throw notAttachable(ours);
   }
 
   async #ours(c: Context<RequestEnv>, reference: string): Promise<NetworkObject | undefined> {

@@ -2,6 +2,7 @@
 import { predefinedNetwork } from "../../../api/predefined_network.ts";
 import { SECOND_NS } from "../../../api/duration.ts";
 import type { ContainerSpec } from "../../../api/container_spec.ts";
+import { writtenNumber } from "../../../api/exact_json.ts";
 import { RUNTIME_CONTAINER, type TaskSpec } from "../../../api/service.ts";
 import { shownContainer } from "../../../api/validate/mod.ts";
 
@@ -97,7 +98,7 @@ export function taskSpecView(task: TaskSpec, defaults = false, ofTask = false): 
       Target: predefinedNetwork(each.Target)?.ID ?? each.Target,
     })),
     LogDriver: rest.LogDriver,
-    ForceUpdate,
+    ForceUpdate: typeof ForceUpdate === "string" ? writtenNumber(ForceUpdate) : ForceUpdate,
     Runtime: ofTask && Runtime === RUNTIME_CONTAINER ? undefined : Runtime,
   };
 }

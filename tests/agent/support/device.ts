@@ -53,18 +53,18 @@ export class Device {
     return command("sync", "-f", this.disk);
   }
 
-  /** Lets nobody write, as a file system does once its disk has failed; or again. */
-  async letWrite(may: boolean): Promise<void> {
-    if (!await command("mount", "-o", `remount,${may ? "rw" : "ro"}`, this.disk)) {
-      throw new Error("Cannot remount");
-    }
-  }
+  /** Where set, the next agent finds a disk that cannot be written, as one is once it has failed. */
+  isReadOnly = false;
 
   /** Starts the agent in the present boot. */
   start(...flags: string[]): void {
     const boot = `${this.folder}/boot`;
     Deno.writeTextFileSync(boot, `00000000-0000-4000-8000-${String(this.#boot).padStart(12, "0")}\n`);
-    const script = `mount --bind '${boot}' ${BOOT_ID} && exec sh '${LAUNCHER}' "$@"`;
+    const readOnly =
+      `mount --bind '${this.disk}' '${this.disk}' && mount -o remount,bind,ro '${this.disk}' && `;
+    const script = `${
+      this.isReadOnly ? readOnly : ""
+    }mount --bind '${boot}' ${BOOT_ID} && exec sh '${LAUNCHER}' "$@"`;
     const args = ["-m", "sh", "-c", script, "sh", "--state-dir", this.stateDir, "--docker", "none", ...flags];
     this.agent = new Program("unshare", args);
   }
@@ -80,6 +80,17 @@ export class Device {
     await ended;
     this.#boot++;
     if (this.#card) await this.#loseUnsynced();
+  }
+
+  /** Processes of the device that run a program, whoever knows of them. */
+  programs(path: string): number[] {
+    return this.#everything().filter((pid) => {
+      try {
+        return Deno.readTextFileSync(`/proc/${pid}/cmdline`).startsWith(`${path}\0`);
+      } catch {
+        return false;
+      }
+    });
   }
 
   /** Everything that runs on the device: what was started with its folder, or works in it. */

@@ -130,8 +130,8 @@ Deno.test("Specs: long durations are kept exactly, and what cannot be is refused
   const year = parseClusterSpec(parseExact('{"CAConfig":{"NodeCertExpiry":31536000000000000}}'));
   assert.equal(String(year.CAConfig!.NodeCertExpiry), "31536000000000000");
   assert.ok(
-    problemFields(parseExact('{"TaskTemplate":{"ForceUpdate":9007199254740993}}')).includes(
-      "TaskTemplate.ForceUpdate: cannot be kept exactly: current value is 9007199254740993",
+    problemFields(parseExact('{"TaskTemplate":{"RestartPolicy":{"MaxAttempts":9007199254740993}}}')).includes(
+      "TaskTemplate.RestartPolicy.MaxAttempts: cannot be kept exactly: current value is 9007199254740993",
     ),
   );
   const payload = '{"TaskTemplate":{"Runtime":"wasm","GenericSpec":{"Payload":{"a":[9007199254740993]}}}}';

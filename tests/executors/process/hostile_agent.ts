@@ -84,6 +84,8 @@ export async function copyShim(
       "shim_memory.sh",
       "shim_facts.sh",
       "shim_container.sh",
+      "shim_enter.sh",
+      "shim_connect.sh",
     ]
   ) {
     const text = await Deno.readTextFile(`${dirname(defaultShim())}/${name}`);

@@ -87,7 +87,8 @@ Deno.test("Process: a program finds its secrets and configs as files in memory, 
     const script =
       'cat "$COVEY_SECRETS_DIR/key"; cat "$COVEY_CONFIGS_DIR/settings"; stat -f -c %T "$COVEY_SECRETS_DIR"; ' +
       'stat -c "%a %n" "$COVEY_SECRETS_DIR"/* | sed "s|/.*/||"';
-    const spec = { Secrets: [secret("key", { File: { Mode: 0o400 } })], Configs: [config("settings")] };
+    // More than permissions, as of a client that takes octal digits for decimal ones.
+    const spec = { Secrets: [secret("key", { File: { Mode: 0o17400 } })], Configs: [config("settings")] };
     const { ExitCode, log } = await ran(place, script, spec, held);
     assert.deepEqual([ExitCode, log], [0, `${WORD}a=b\ntmpfs\n400 key\n`]);
   }));

@@ -175,7 +175,7 @@ Deno.test("Network assignments: the nodes of a network are told who serves there
   assert.equal(n2.services.size, 0);
 });
 
-Deno.test("Network assignments: nobody is sent to what a node that is down has, and again once it is back", async () => {
+Deno.test("Network assignments: nobody is sent to what a node that is down has while there are others, and again once it is back", async () => {
   await using hub = new Hub();
   await hub.store.update((tx) => {
     tx.create("networks", network("net1", 1));
@@ -209,6 +209,13 @@ Deno.test("Network assignments: nobody is sent to what a node that is down has, 
     assert.deepEqual(serving(), expected, State);
     assert.deepEqual(told.log, State === "unknown" ? [] : ["update network_service net1/service"]);
   }
+  await hub.store.update((tx) => {
+    for (const id of ["n1", "n2"]) {
+      tx.update("nodes", { ...tx.get("nodes", id)!, Status: { State: "down", Addr: "192.0.2.2" } });
+    }
+  });
+  await hub.sent();
+  assert.deepEqual(serving(), ["a", "b"], "better than none");
 });
 
 type Step =

@@ -26,6 +26,9 @@ async function withEngine(
     if (path === "/version") return Response.json({ ApiVersion: "1.44", MinAPIVersion: "1.24" });
     asked.push(`${request.method} ${path}${body && ` ${body}`}`);
     if (path === "/networks/prune") return Response.json({ NetworksDeleted: ["old"] });
+    if (path.startsWith("/containers/create")) {
+      return Response.json({ Id: "c", Warnings: [] }, { status: 201 });
+    }
     if (path === "/networks/create") return Response.json({ Id: LOCAL.Id, Warning: "" }, { status: 201 });
     if (path.split("?", 1)[0] === "/networks") return Response.json(networks);
     const [, reference = "", action] = /^\/networks\/([^/?]+)\/?(\w*)/.exec(path) ?? [];
@@ -127,19 +130,30 @@ Deno.test("Both networks: what is made, removed and pruned is asked of whose it 
   });
 });
 
-Deno.test("Both networks: a container is connected to the engine's; the swarm's say that this is not there yet", async () => {
+Deno.test("Both networks: a container is in the engine's; of the swarm's it is said what to do instead", async () => {
   await withEngine(async ({ call, asked }) => {
     await call("POST", "/networks/create", overlay("mesh"));
     const body = { Container: "c1" };
     assert.equal((await call("POST", "/networks/shop_default/connect", body)).status, 200);
     assert.ok(asked.includes('POST /networks/shop_default/connect {"Container":"c1"}'));
-    for (const action of ["connect", "disconnect"]) {
-      const { status, json } = await call("POST", `/networks/mesh/${action}`, body);
-      assert.equal(status, 501);
-      assert.match(
-        json.message,
-        new RegExp(`network mesh is the swarm's: to ${action} containers .* not available yet`),
-      );
+    const inMesh = { Image: "a", HostConfig: { NetworkMode: "mesh" } };
+    const refused: [string, unknown][] = [
+      ["/networks/mesh/connect", body],
+      ["/networks/mesh/disconnect", body],
+      ["/containers/create?name=x", inMesh],
+      ["/v1.41/containers/create", { hostconfig: { networkmode: "mesh" } }],
+      ["/containers/create", { NetworkingConfig: { EndpointsConfig: { mesh: {} } } }],
+    ];
+    for (const [path, sent] of refused) {
+      const { status, json } = await call("POST", path, sent);
+      assert.equal(status, 501, path);
+      assert.match(json.message, /network mesh is the swarm's, .*docker service create --network mesh/);
+    }
+    for (const NetworkMode of ["shop_default", "host", "default", "container:x", "nobody"]) {
+      const sent = { Image: "a", HostConfig: { NetworkMode } };
+      const { status } = await call("POST", "/containers/create?name=x", sent);
+      assert.equal(status, 201, NetworkMode);
+      assert.equal(asked.at(-1), `POST /containers/create?name=x ${JSON.stringify(sent)}`);
     }
   });
 });

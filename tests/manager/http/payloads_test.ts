@@ -160,7 +160,7 @@ for (const kind of KINDS) {
         { Name: "x", UID: "root" },
         { Name: "x", GID: "-1" },
         { Name: "x", UID: "4294967296" },
-        { Name: "x", Mode: 0o10000 },
+        { Name: "x", Mode: 2 ** 32 },
         { Name: 7 },
       ]
     ) {
@@ -171,6 +171,11 @@ for (const kind of KINDS) {
       const answer = await call("POST", "/services/create", process("bad", kind, [{ ...known, ...more }]));
       assert.equal(answer.status, 400, JSON.stringify(more));
     }
+    const decimal = [{ ...known, File: { Name: "x", UID: "0", GID: "0", Mode: 600 } }];
+    assert.equal((await call("POST", "/services/create", container("odd", kind, decimal))).status, 201);
+    const odd = (await call("GET", "/services/odd")).json.Spec.TaskTemplate.ContainerSpec;
+    assert.deepEqual(odd[field(kind)], decimal, "permissions are what counts; all of it is shown");
+    await call("DELETE", "/services/odd");
     assert.equal((await call("POST", "/services/create", container("web", kind, [known]))).status, 201);
     const env = { ...known, Env: "A_VALUE" };
     assert.equal((await call("POST", "/services/create", process("proc", kind, [env]))).status, 201);

@@ -1,6 +1,7 @@
 import assert from "node:assert/strict";
+import { isTaskDirty } from "../../../manager/task/task.ts";
 import { FakeClock } from "../../support/fake_clock.ts";
-import { NODE_ID, processBody, serviceBody, testAPI, testTask } from "./fake_node.ts";
+import { NODE_ID, processBody, request, serviceBody, testAPI, testTask } from "./fake_node.ts";
 
 Deno.test("Services: creating answers with the ID, a taken name with 409", async () => {
   const { call } = await testAPI(new FakeClock());
@@ -91,6 +92,31 @@ Deno.test("Services: rolling back swaps the specs and says so", async () => {
   const third = (await call("GET", "/services/web")).json;
   assert.deepEqual([third.Spec, third.PreviousSpec], [first.Spec, second.Spec]);
   assert.equal(third.UpdateStatus.State, "rollback_started");
+});
+
+Deno.test("Services: a ForceUpdate beyond what a number holds exactly is kept digit by digit, and refused beyond 64 bits", async () => {
+  const { call, api, store } = await testAPI(new FakeClock());
+  const body = (value: string) =>
+    JSON.stringify(serviceBody("web")).replace('"TaskTemplate":{', `$&"ForceUpdate":${value},`);
+  const shown = async () => {
+    const text = await (await request(api, "/services/web")).text();
+    return [...text.matchAll(/"ForceUpdate":(.*?)[,}]/g)].map(([, digits]) => digits);
+  };
+  const update = async (value: string) => {
+    const { Version } = (await call("GET", "/services/web")).json;
+    return (await call("POST", `/services/web/update?version=${Version.Index}`, body(value))).status;
+  };
+  assert.equal((await call("POST", "/services/create", body("17958989225995111"))).status, 201);
+  const task = testTask(store().all("services")[0]!, "t1");
+  assert.deepEqual(await shown(), ["17958989225995111"]);
+  assert.equal(await update("17958989225995112"), 200);
+  assert.deepEqual(await shown(), ["17958989225995112", "17958989225995111"]);
+  assert.ok(isTaskDirty(store(), store().all("services")[0]!, task), "one more is another version");
+  for (const value of ["18446744073709551615", "9007199254740992", "0"]) {
+    assert.equal(await update(value), 200);
+    assert.equal((await shown())[0], value);
+  }
+  for (const value of ["18446744073709551616", "-1", "1.5", '"1"']) assert.equal(await update(value), 400);
 });
 
 Deno.test("Services: neither name nor mode may change", async () => {

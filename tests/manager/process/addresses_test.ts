@@ -1,6 +1,7 @@
 import assert from "node:assert/strict";
 import {
   advertiseAddress,
+  followMachine,
   hostOf,
   isForeign,
   movedAddresses,
@@ -98,4 +99,21 @@ Deno.test("Data path address: of the request, else of the flags; an interface co
     movedAddresses(before, { listen: undefined, advertise: undefined, dataPath }, () => interfaces);
   assert.deepEqual(moved(), before);
   assert.deepEqual(moved("eth0"), { ...before, dataPath: "192.0.2.7" });
+});
+
+Deno.test("Moved machine: an address that was its own and is gone gives way to its only other one; what a NAT has stays", () => {
+  const before = { listen: "0.0.0.0:1", advertise: "192.0.2.7:1", dataPath: "192.0.2.7" };
+  const here = followMachine(before, [v4("eth0", "192.0.2.7"), v4("wlan0", "192.0.2.77")]);
+  assert.deepEqual(here, { ...before, ownHosts: ["192.0.2.7"] });
+  const now = [v4("lo", "127.0.0.1"), v4("eth0", "192.0.2.8"), v4("docker0", "172.17.0.1")];
+  assert.deepEqual(followMachine(here, now), {
+    listen: "0.0.0.0:1",
+    advertise: "192.0.2.8:1",
+    dataPath: "192.0.2.8",
+    ownHosts: ["192.0.2.7", "192.0.2.8"],
+  });
+  // It was never the machine's own, there is no other one, or more than one.
+  assert.deepEqual(followMachine(before, now), before);
+  assert.deepEqual(followMachine(here, [v4("lo", "127.0.0.1")]), here);
+  assert.deepEqual(followMachine(here, [...now, v4("eth1", "192.0.2.9")]), here);
 });

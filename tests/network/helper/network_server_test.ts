@@ -202,45 +202,6 @@ Deno.test({
   },
 });
 
-Deno.test({
-  name:
-    "Network helper: what is to be relayed is led to the agent, which hears where each connection was to go",
-  ignore: !isRoot, // networks are made by root only
-  fn: async () => {
-    const make = [
-      "network 4097 4789 0 - 02:42:0a:01:00:03",
-      "addresses 4097 10.1.0.1/24 10.1.0.3/32 10.1.0.7/32 10.1.0.9/32",
-      "join one 10.1.0.1 10.1.0.1 4097@10.1.0.4/24",
-      "rules node:4097:10.1.0.3 from:10.1.0.4:169.254.80.1 relay:10.1.0.7 vip:10.1.0.9:relay vip:10.1.0.8:10.1.0.4,relay,relay open:4097",
-      "relayed 10.1.0.4 4711",
-      "serve vip:10.1.0.8:relay",
-    ];
-    // A listener where the agent's is takes both, from where the asker is known by.
-    const server =
-      `${Deno.execPath()} eval 'const l = Deno.listen({ hostname: "169.254.77.1", port: 7754 }); console.log("up"); ` +
-      `for (let i = 0; i < 2; i++) { const c = await l.accept(); console.log(c.remoteAddr.hostname, "from"); c.close(); }'`;
-    const call = (to: string, from: number) =>
-      `${
-        OWN("one")
-      } ${Deno.execPath()} eval 'await (await import("node:net")).connect({ host: "${to}", port: 81, localPort: ${from} }).on("close", () => {})'`;
-    const asked = (from: number) => `echo relayed 1 10.1.0.4 ${from} | ${HELPER} serve testnode`;
-    const look =
-      `(${server}) & sleep 2; ${call("10.1.0.7", 4001)}; ${call("10.1.0.9", 4002)}; wait; ${asked(4001)}; ${
-        asked(4002)
-      }; ` +
-      `${INSIDE} nft list chain ip covey vip_10_1_0_8`;
-    const { answers, seen } = await ask(make, look);
-    assert.deepEqual(answers.slice(0, 4), ["ok 1450", "ok", "ok", "ok"]);
-    assert.equal(answers[4], "error nothing is known of a connection from 10.1.0.4 4711");
-    assert.equal(answers[5], "ok");
-    assert.match(
-      seen,
-      /up\n169\.254\.80\.1 from\n169\.254\.80\.1 from\n1 ok 10\.1\.0\.7 81\n1 ok 10\.1\.0\.9 81\n/,
-    );
-    assert.match(seen, /vip_10_1_0_8 \{\n\t+ip protocol tcp goto relay\n\t*\}/);
-  },
-});
-
 /** What the helper says of a host on which `change` was done before, in namespaces that go with it. */
 async function probeAfter(change: string): Promise<string> {
   const script = `mount -t tmpfs none /usr/local/sbin; ${change}; echo probe 1 | "$0" serve testnode`;
@@ -292,6 +253,45 @@ Deno.test({
     const said = new TextDecoder().decode(stdout);
     assert.match(said, /^1 error its carrier takes packets of 620 bytes, which leaves too little: 570/);
     assert.ok(!/cv[plbx]|covey-testnode/.test(said), said);
+  },
+});
+
+Deno.test({
+  name:
+    "Network helper: what is to be relayed is led to the agent, which hears where each connection was to go",
+  ignore: !isRoot, // networks are made by root only
+  fn: async () => {
+    const make = [
+      "network 4097 4789 0 - 02:42:0a:01:00:03",
+      "addresses 4097 10.1.0.1/24 10.1.0.3/32 10.1.0.7/32 10.1.0.9/32",
+      "join one 10.1.0.1 10.1.0.1 4097@10.1.0.4/24",
+      "rules node:4097:10.1.0.3 from:10.1.0.4:169.254.80.1 relay:10.1.0.7 vip:10.1.0.9:relay vip:10.1.0.8:10.1.0.4,relay,relay open:4097",
+      "relayed 10.1.0.4 4711",
+      "serve vip:10.1.0.8:relay",
+    ];
+    // A listener where the agent's is takes both, from where the asker is known by.
+    const server =
+      `${Deno.execPath()} eval 'const l = Deno.listen({ hostname: "169.254.77.1", port: 7754 }); console.log("up"); ` +
+      `for (let i = 0; i < 2; i++) { const c = await l.accept(); console.log(c.remoteAddr.hostname, "from"); c.close(); }'`;
+    const call = (to: string, from: number) =>
+      `${
+        OWN("one")
+      } ${Deno.execPath()} eval 'await (await import("node:net")).connect({ host: "${to}", port: 81, localPort: ${from} }).on("close", () => {})'`;
+    const asked = (from: number) => `echo relayed 1 10.1.0.4 ${from} | ${HELPER} serve testnode`;
+    const look =
+      `(${server}) & sleep 2; ${call("10.1.0.7", 4001)}; ${call("10.1.0.9", 4002)}; wait; ${asked(4001)}; ${
+        asked(4002)
+      }; ` +
+      `${INSIDE} nft list chain ip covey vip_10_1_0_8`;
+    const { answers, seen } = await ask(make, look);
+    assert.deepEqual(answers.slice(0, 4), ["ok 1450", "ok", "ok", "ok"]);
+    assert.equal(answers[4], "error nothing is known of a connection from 10.1.0.4 4711");
+    assert.equal(answers[5], "ok");
+    assert.match(
+      seen,
+      /up\n169\.254\.80\.1 from\n169\.254\.80\.1 from\n1 ok 10\.1\.0\.7 81\n1 ok 10\.1\.0\.9 81\n/,
+    );
+    assert.match(seen, /vip_10_1_0_8 \{\n\t+ip protocol tcp goto relay\n\t*\}/);
   },
 });
 
@@ -391,6 +391,13 @@ const HOSTILE = [
   "fail x",
   "ensure_space",
 ];
+
+Deno.test("Network helper: each verb that takes words is tried with hostile ones", async () => {
+  const script = await Deno.readTextFile(HELPER.replace(/network\.sh$/, "network_server.sh"));
+  const verbs = /^ {4}(probe \| [a-z |]+)\) ;;$/m.exec(script)![1]!.split(" | ");
+  const tried = new Set(HOSTILE.map((request) => request.split(" ", 1)[0]));
+  assert.deepEqual(verbs.filter((verb) => !tried.has(verb)), ["probe", "leave"], "they take none");
+});
 
 Deno.test({
   name: "Network helper: nothing but numbers, addresses and its own words gets anywhere",
