@@ -110,7 +110,7 @@ export class Side {
         DesiredState !== "remove" && (isTerminal(Status.State) || (Status.State === "pending" && Status.Err))
       );
       const updating = /^(updating|rollback_started)$/.test(UpdateStatus?.State ?? "");
-      const haveCome = tasks.length > 0 || !Spec.Mode.Replicated?.Replicas;
+      const haveCome = tasks.length > 0 || !("Replicated" in Spec.Mode && Spec.Mode.Replicated.Replicas);
       if (
         running.length === count && running.length + ended.length === tasks.length && !updating && haveCome
       ) {
