@@ -278,6 +278,11 @@ export const DIFFERENCES: readonly Difference[] = [
     explains: ({ covey }) => covey.status === 400 && covey.text.includes("start-first needs two copies"),
   },
   {
+    reason: "of a network without a name an engine speaks by whether it has a bridge, which only ours has",
+    explains: ({ step, docker, covey }) =>
+      step.path === "/networks/create" && docker.text.includes("invalid name: ") && covey.status === 409,
+  },
+  {
     reason: "of a network with a name of another case Docker only says that it conflicts",
     explains: ({ docker, covey }) =>
       docker.text.includes("name conflicts with an existing object") && covey.status === 409,
