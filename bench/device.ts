@@ -1,7 +1,7 @@
 /**
  * What an agent takes from its device (Linux, root):
  *
- *   deno task bench device idle [SECONDS=60]              with ten process tasks while nothing happens, beside an idle engine
+ *   deno task bench device idle [SECONDS=60]              ten process tasks while nothing happens, beside an idle engine
  *   deno task bench device starts [COUNT=2000]            memory after so many tasks were started and stopped
  *   deno task bench device processes [COUNT=500]          the same with real programs
  */

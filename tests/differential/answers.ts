@@ -63,10 +63,16 @@ function stays(listed: { DesiredState?: string } | null): boolean {
   return listed?.DesiredState !== "remove";
 }
 
-/** Whether the slot 0 is shown is no matter of order: Docker leaves it out. */
+/** Whether the slot 0 is shown is no matter of order, which Docker leaves out, nor is the order of members. */
 function sorted(list: unknown[]): unknown[] {
-  const keyed = list.map((each) => [text(each).replace('"Slot":0,', ""), each] as const);
+  const keyed = list.map((each) => [text(inOrder(each)).replace('"Slot":0,', ""), each] as const);
   return keyed.sort(([a], [b]) => a < b ? -1 : a > b ? 1 : 0).map(([, each]) => each);
+}
+
+function inOrder(value: unknown): unknown {
+  if (Array.isArray(value)) return value.map(inOrder);
+  if (!isObject(value)) return value;
+  return Object.fromEntries(Object.keys(value).sort().map((key) => [key, inOrder(value[key])]));
 }
 
 function compare(at: string, docker: unknown, covey: unknown, found: Divergence[]): void {

@@ -6,6 +6,7 @@ import assert from "node:assert/strict";
 import { Agent } from "../../agent/agent.ts";
 import { identityDialer, ownIdentity } from "../../agent/identity.ts";
 import { LocalState } from "../../agent/local_state.ts";
+import { TrafficCounter } from "../../agent/traffic.ts";
 import { systemClock } from "../../api/clock.ts";
 import { systemRandom } from "../../api/random.ts";
 import type { NodeView, SwarmView } from "../../cli/api_types.ts";
@@ -34,7 +35,7 @@ async function startAgent(folder: string, address: string, token: string) {
     token,
   });
   const agent = new Agent({
-    dialer: identityDialer(identity, clock),
+    dialer: identityDialer(identity, clock, new TrafficCounter()),
     executors: [],
     state: await LocalState.load(noDisk()),
     clock,
