@@ -102,9 +102,7 @@ export class TaskManager {
   }
 
   /** Process ID of its program; 0 where there is none. */
-  async pid(): Promise<number> {
-    return (await this.#controller?.status().catch(() => undefined))?.PID ?? 0;
-  }
+  readonly pid = async () => (await this.#controller?.status().catch(() => undefined))?.PID ?? 0;
 
   /** Tells of the runs of its schedule, and how that stands. */
   tellRuns(runs: readonly ScheduledRun[], words: string, err: string | undefined): void {
@@ -466,10 +464,9 @@ export class TaskManager {
 
   /** Waits before the same call is made again, and shows why. */
   async #pause(thrown: unknown, signal: AbortSignal): Promise<void> {
-    const error = CoveyError.from(thrown);
+    const error = CoveyError.from(thrown), step = nextStep(this.#desired, this.#phase);
     this.#attempt++;
-    const step = nextStep(this.#desired, this.#phase),
-      outcome = step.kind === "call" && afterError(step.call, error);
+    const outcome = step.kind === "call" && afterError(step.call, error);
     if (outcome && outcome.state) return this.#move(outcome);
     // Told, and written to the disk, only where it is another problem, not the same one some seconds later.
     if (!isTerminal(this.#phase) && withoutNumbers(this.status.Err ?? "") !== withoutNumbers(error.message)) {
