@@ -70,11 +70,10 @@ export class TaskManager {
   constructor(record: TaskRecord, recovered: boolean, env: TaskEnvironment) {
     this.#env = env;
     this.#record = record;
-    this.#report = record.status.Swap;
-    this.#restarts = record.status.Restarts ?? [];
     this.#recovering = recovered || record.handle !== undefined;
-    const state = record.status.State;
-    this.#phase = recovered || isTerminal(state) ? record.phase ?? state : "assigned";
+    const { phase, status: { State, Swap, Restarts = [] } } = record;
+    this.#phase = recovered || isTerminal(State) ? phase ?? State : "assigned";
+    [this.#report, this.#restarts] = [Swap, Restarts];
     this.done = this.#run();
   }
 
@@ -93,7 +92,6 @@ export class TaskManager {
     return this.#controller?.handle() ?? this.#record.handle;
   }
 
-  /** What is kept of it. */
   get record(): Readonly<TaskRecord> {
     return this.#record;
   }
@@ -466,10 +464,9 @@ export class TaskManager {
 
   /** Waits before the same call is made again, and shows why. */
   async #pause(thrown: unknown, signal: AbortSignal): Promise<void> {
-    const error = CoveyError.from(thrown);
+    const error = CoveyError.from(thrown), step = nextStep(this.#desired, this.#phase);
     this.#attempt++;
-    const step = nextStep(this.#desired, this.#phase),
-      outcome = step.kind === "call" && afterError(step.call, error);
+    const outcome = step.kind === "call" && afterError(step.call, error);
     if (outcome && outcome.state) return this.#move(outcome);
     // Told, and written to the disk, only where it is another problem, not the same one some seconds later.
     if (!isTerminal(this.#phase) && withoutNumbers(this.status.Err ?? "") !== withoutNumbers(error.message)) {

@@ -1,9 +1,10 @@
 /**
- * What an agent takes from its device (Linux, root):
+ * What an agent takes from its device (Linux, root): with ten process tasks while nothing happens, beside an idle engine;
+ * in memory after so many tasks were started and stopped; the same with real programs.
  *
- *   deno task bench device idle [SECONDS=60]              ten process tasks while nothing happens, beside an idle engine
- *   deno task bench device starts [COUNT=2000]            memory after so many tasks were started and stopped
- *   deno task bench device processes [COUNT=500]          the same with real programs
+ *   deno task bench device [idle [SECONDS=60]]
+ *   deno task bench device starts [COUNT=2000]
+ *   deno task bench device processes [COUNT=500]
  */
 import { measureChurn } from "./device/churn.ts";
 import { measureIdle } from "./device/idle.ts";
