@@ -46,7 +46,6 @@ export {
   type Exit,
   type Handle,
   type OverlayExecutor,
-  type OverlayNetworks,
-  type ReadyNetwork,
   type Sweeper,
 } from "./executors/executor.ts";
+export type { OverlayNetworks, ReadyNetwork } from "./executors/overlay_networks.ts";

@@ -1,7 +1,7 @@
 /**
- * Connections between nodes that do not reach each other: an agent makes a call with items both ways ({@linkcode RelayCall}) to its
- * manager, which has the other node ask for the task ({@linkcode RelayAsk}) and passes the bytes on. Only for networks that allow it,
- * as the managers carry what their devices say to one another.
+ * Connections between nodes that do not reach each other: an agent makes a call with items both ways ({@linkcode RelayCall})
+ * to its manager, which has the other node ask for the task ({@linkcode RelayAsk}) and passes the bytes on. Only for
+ * networks that allow it, as the managers carry what their devices say to one another.
  */
 
 /** The option of a network's driver that allows it: `on`. */

@@ -21,7 +21,7 @@ const MAX_CONTROL_BYTES = 8 * 1024;
 /** Most bytes of a frame's payload, so that with its header it is one piece. */
 export const MAX_FRAME_PAYLOAD = MAX_STREAM_PIECE_BYTES - HEADER_BYTES;
 /** Signals that a client may send. */
-export const STREAM_SIGNALS = ["HUP", "INT", "QUIT", "TERM", "KILL", "USR1", "USR2"] as const;
+const STREAM_SIGNALS = ["HUP", "INT", "QUIT", "TERM", "KILL", "USR1", "USR2"] as const;
 
 /** A signal by its name, without `SIG`. */
 export type StreamSignal = typeof STREAM_SIGNALS[number];

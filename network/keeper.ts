@@ -15,7 +15,7 @@ import { getLogger } from "../api/log.ts";
 import type { AssignedNetwork } from "../api/network_assignment.ts";
 import { orAbort } from "../api/or_abort.ts";
 import { SayOnce } from "../api/say_once.ts";
-import type { OverlayNetworks, ReadyNetwork } from "../executors/executor.ts";
+import type { OverlayNetworks, ReadyNetwork } from "../executors/overlay_networks.ts";
 import { Askers, type TasksHere } from "./askers.ts";
 import type { NetworkHelper } from "./helper_client.ts";
 import { NodeNetworks } from "./node_networks.ts";

@@ -20,7 +20,7 @@ import { type OpenRelay, pipeRelay, type TaskConnection } from "./relay_pipe.ts"
 const log = getLogger(["covey", "network"]);
 
 /** Where the rules lead connections that are to be relayed; the same on every host. */
-export const RELAY_ADDRESS = "169.254.77.1", RELAY_PORT = 7754;
+const RELAY_ADDRESS = "169.254.77.1", RELAY_PORT = 7754;
 /** How long a task here may take to accept a connection. */
 const CONNECT_LIMIT_MS = 10_000;
 

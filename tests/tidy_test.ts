@@ -46,7 +46,7 @@ const MANAGER_ROOMS: string[][] = [
 ];
 
 /** The agent may use of the executors only their door: the contract and the loader, never one executor's inside. */
-const AGENT_EXECUTOR_DOOR = ["executors/executor.ts", "executors/load.ts"];
+const AGENT_EXECUTOR_DOOR = ["executors/executor.ts", "executors/overlay_networks.ts", "executors/load.ts"];
 
 /** Files that a person or another program starts or points at, so that nothing imports them. */
 const ENTRY_POINTS =

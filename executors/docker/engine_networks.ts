@@ -5,7 +5,7 @@
  */
 import { CoveyError, hasCode } from "../../api/errors.ts";
 import type { Task } from "../../api/task.ts";
-import type { OverlayNetworks, ReadyNetwork } from "../executor.ts";
+import type { OverlayNetworks, ReadyNetwork } from "../overlay_networks.ts";
 import { LABEL_NODE_ID } from "./container_config.ts";
 import { type ContainerNetworks, endpointConfig } from "./container_networks.ts";
 import type { EngineClient } from "./engine_client.ts";

@@ -41,8 +41,8 @@ function siteOf(node: Node | undefined): { Site?: string } {
 }
 
 /**
- * The address that a node has at its site, behind an address that it shares with others there; undefined for one that is reached by
- * its own. Who was told an address for networks is reached by that.
+ * The address that a node has at its site, behind an address that it shares with others there; undefined for one that is
+ * reached by its own. Who was told an address for networks is reached by that.
  */
 function addressAtSite({ Description, Status }: Node): string | undefined {
   const { LocalAddr, DataPathAddr } = Description ?? {};

@@ -1,8 +1,8 @@
 /**
- * Connections between nodes that do not reach each other, through this manager: from a task of the node that calls to one that
- * serves in the same network. Works on the leader, where all nodes have their sessions.
+ * Connections between nodes that do not reach each other, through this manager: from a task of the node that calls to one
+ * that serves in the same network. Works on the leader, where all nodes have their sessions.
  *
- *     a node calls ---> checked, counted ---> the other node is asked ---> it has made its call ---> bytes both ways ---> over
+ *     a node calls ---> checked, counted ---> the other node is asked ---> it has made its call ---> bytes ---> over
  *                           |                          |
  *                           '---- refused, by name ----'
  */

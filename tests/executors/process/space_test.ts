@@ -1,6 +1,6 @@
 /** Programs that are in networks of the cluster, as the shim has them enter the namespace that was made for their task. */
 import assert from "node:assert/strict";
-import type { OverlayNetworks } from "../../../executors/executor.ts";
+import type { OverlayNetworks } from "../../../executors/overlay_networks.ts";
 import { createProcessExecutor } from "../../../executors/process/process_executor.ts";
 import type { ProcessSpec } from "../../../api/service.ts";
 import { processTask } from "../../conformance/process_fixture.ts";
