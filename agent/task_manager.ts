@@ -70,10 +70,11 @@ export class TaskManager {
   constructor(record: TaskRecord, recovered: boolean, env: TaskEnvironment) {
     this.#env = env;
     this.#record = record;
+    this.#report = record.status.Swap;
+    this.#restarts = record.status.Restarts ?? [];
     this.#recovering = recovered || record.handle !== undefined;
-    const { phase, status: { State, Swap, Restarts = [] } } = record;
-    this.#phase = recovered || isTerminal(State) ? phase ?? State : "assigned";
-    [this.#report, this.#restarts] = [Swap, Restarts];
+    const state = record.status.State;
+    this.#phase = recovered || isTerminal(state) ? record.phase ?? state : "assigned";
     this.done = this.#run();
   }
 

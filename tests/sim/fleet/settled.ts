@@ -44,7 +44,7 @@ function unsettledDevice(
   const wanted = tasks.filter(isWanted), last = wanted.at(-1);
   const node = view.get("nodes", name);
   // A program that kills its device does so again and again, where nothing takes it back.
-  const goesBack = device instanceof SwappingDevice;
+  const goesBack = device instanceof SwappingDevice && device.wasHealthy;
   if (!goesBack && last !== undefined && wanted.some((task) => kindOf(versionOf(task)) === "kills")) {
     return undefined;
   }
