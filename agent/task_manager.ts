@@ -93,7 +93,6 @@ export class TaskManager {
     return this.#controller?.handle() ?? this.#record.handle;
   }
 
-  /** What is kept of it. */
   get record(): Readonly<TaskRecord> {
     return this.#record;
   }
@@ -104,9 +103,7 @@ export class TaskManager {
   }
 
   /** Process ID of its program; 0 where there is none. */
-  async pid(): Promise<number> {
-    return (await this.#controller?.status().catch(() => undefined))?.PID ?? 0;
-  }
+  readonly pid = async () => (await this.#controller?.status().catch(() => undefined))?.PID ?? 0;
 
   /** Tells of the runs of its schedule, and how that stands. */
   tellRuns(runs: readonly ScheduledRun[], words: string, err: string | undefined): void {

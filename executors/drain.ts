@@ -4,9 +4,9 @@ import type { Task } from "../api/task.ts";
 
 /**
  * Between the moment at which all nodes are told that a task serves no more and its stop signal, milliseconds: time to
- * load their rules, and to end what was asked before.
+ * load their rules, which takes a busy small device half of it, and to end what was asked before.
  */
-const DRAIN_MS = 500;
+const DRAIN_MS = 1000;
 
 /** Resolves when nobody sends anything new to a task that is about to be stopped. */
 export async function drain(

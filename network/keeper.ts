@@ -250,6 +250,8 @@ export class NetworkKeeper implements OverlayNetworks {
   /** Asks for all that is not so yet; false if something could not be done. One network holds up no other. */
   async #round(): Promise<boolean> {
     const failed: CoveyError[] = [];
+    // Who is about to be stopped shall be sent nothing more, whatever else there is to do. What fails is done below.
+    await this.#askRules(true).catch(() => {});
     // What is gone first: it may stand in the way of what comes.
     await this.#ask("keep", planKept(this.told)).catch((error) => failed.push(error));
     for (const [key] of this.#done) this.#forgetIfGone(key);
@@ -272,7 +274,7 @@ export class NetworkKeeper implements OverlayNetworks {
     const programs = programsIn(this.#options.tasks());
     await this.#sweep(programs).catch((error) => failed.push(error));
     for (const task of this.#programs.values()) await this.#joinOnce(task, failed);
-    await this.#askRules(programRules(this.told, programs)).catch((error) => {
+    await this.#askRules().catch((error) => {
       failed.push(error);
       this.#say("the rules", error);
     });
@@ -285,23 +287,24 @@ export class NetworkKeeper implements OverlayNetworks {
     return failed.length === 0;
   }
 
-  /** Of a change only what it changes is loaded: one service's rules, whatever else there is. */
-  async #askRules(more: readonly string[]): Promise<void> {
+  /** Of a change only what it changes is loaded: one service's rules. `inPart`: nothing where that is not enough. */
+  async #askRules(inPart = false): Promise<void> {
+    const more = programRules(this.told, programsIn(this.#options.tasks()));
     const planned = planRules(this.told, this.askers.refresh(), more);
     const frame = [...planned.fixed, ...planned.heads].join(" ");
     const { helper } = this.#options, done = this.#done, isFramed = done.get("rules") === frame;
     const parts = [...planned.serving].map(([key, words]) => ({ key, words, text: words.join(" ") }));
     const asked = { key: "askers", words: planned.askers, text: planned.askers.join(" ") };
     const changed = parts.filter(({ key, text }) => done.get(key) !== text);
-    if (isFramed && changed.length === 0 && done.get("askers") === asked.text) return;
+    if (isFramed ? changed.length === 0 && done.get("askers") === asked.text : inPart) return;
     // What was left half done is not what it was before.
     done.delete("rules");
     if (!isFramed) {
       const { verb, words } = wholeRules(planned);
       await helper.ask(verb, words);
     } else {
-      if (done.get("askers") !== asked.text) await helper.ask("askers", asked.words);
       if (changed.length > 0) await helper.ask("serve", changed.flatMap(({ words }) => words));
+      if (done.get("askers") !== asked.text) await helper.ask("askers", asked.words);
     }
     for (const { key, text } of [...parts, asked]) done.set(key, text);
     done.set("rules", frame);

@@ -2,7 +2,7 @@
 import type { Clock } from "../../api/clock.ts";
 import { LocalServer, type LocalTasks } from "./local_server.ts";
 import { Locks } from "./locks.ts";
-import { Passes } from "./pass.ts";
+import type { Passes } from "./pass.ts";
 
 /** As the launcher has read it of the device's own list. */
 export interface LocalSettings {
@@ -27,7 +27,10 @@ export async function openLocal(
 ): Promise<Local> {
   const locks = new Locks(folder, clock);
   await locks.load();
-  const passes = services.length > 0 ? await Passes.open(folder, services) : undefined;
+  // Most devices have no such list.
+  const passes = services.length > 0
+    ? await (await import("./pass.ts")).Passes.open(folder, services)
+    : undefined;
   return {
     locks,
     passes,

@@ -45,18 +45,24 @@ export class Device {
     this.#context = { peer, remoteAddress: "10.0.0.1:40000", signal: this.#stop.signal };
   }
 
-  /** Resolves once its session is there; goes on until {@linkcode stop}. */
+  /** Resolves once its session is there. One that ends, on a machine with no time for heartbeats, is followed by another. */
   async start(): Promise<void> {
     const session = this.#stream<SessionMessage>(DISPATCHER_METHODS.session, { Description: DESCRIPTION });
     const first = await session.next();
     if (first.done) throw new Error("Cannot start a device: its session ended");
     const { SessionID } = first.value;
-    void this.#drain(session);
-    void this.#beat(SessionID);
     this.#reporter.connect(async (Updates) => {
       await this.#call(DISPATCHER_METHODS.updateTaskStatus, { SessionID, Updates });
     }, []);
-    void this.#run(this.#stream<AssignmentsMessage>(DISPATCHER_METHODS.assignments, { SessionID }));
+    const assignments = this.#stream<AssignmentsMessage>(DISPATCHER_METHODS.assignments, { SessionID });
+    const parts = [this.#drain(session), this.#beat(SessionID), this.#run(assignments)];
+    Promise.race(parts).catch(() => {}).then(() => this.#startAgain());
+  }
+
+  async #startAgain(): Promise<void> {
+    if (this.#stop.signal.aborted) return;
+    this.#reporter.disconnect();
+    await this.start();
   }
 
   stop(): void {
@@ -77,21 +83,13 @@ export class Device {
   }
 
   async #drain(stream: AsyncIterator<unknown>): Promise<void> {
-    try {
-      while (!(await stream.next()).done);
-    } catch (error) {
-      if (!this.#stop.signal.aborted) throw error;
-    }
+    while (!(await stream.next()).done);
   }
 
   async #beat(SessionID: string): Promise<void> {
-    try {
-      while (true) {
-        const { PeriodMs } = await this.#call<HeartbeatResponse>(DISPATCHER_METHODS.heartbeat, { SessionID });
-        await sleep(this.#clock, PeriodMs, this.#stop.signal);
-      }
-    } catch (error) {
-      if (!this.#stop.signal.aborted) throw error;
+    while (true) {
+      const { PeriodMs } = await this.#call<HeartbeatResponse>(DISPATCHER_METHODS.heartbeat, { SessionID });
+      await sleep(this.#clock, PeriodMs, this.#stop.signal);
     }
   }
 

@@ -44,15 +44,24 @@ export function handOn(tx: WriteTransaction, task: Task, replacement: Task, slot
   }
 }
 
+/** What of an update's policy a swap follows. */
+interface SwapPolicy {
+  /** How long the new task is watched. */
+  monitorMs: number;
+  startFirst: boolean;
+  /** It goes back to an earlier version: no window and nobody's consent is waited for. */
+  rollback: boolean;
+}
+
 /**
- * How the device of `live`, the wanted tasks of a place, swaps in a task of `service` watched for `monitorMs`; undefined if
- * it is not to, or cannot.
+ * How the device of `live`, the wanted tasks of a place, swaps in a task of `service`; undefined if it is not to, or cannot.
+ * Where the version to go back to failed on the device before, that one keeps what it has.
  */
 export function swapOf(
   view: ReadView,
   service: Service,
   live: readonly Task[],
-  monitorMs: number,
+  { monitorMs, startFirst, rollback }: SwapPolicy,
 ): TaskSwap | undefined {
   const { DeviceRollback: deadline, Download, Apply, Consent } = rolloutConfig(service.Spec) ?? {};
   const old = live.find((task) =>
@@ -60,14 +69,13 @@ export function swapOf(
   );
   if (deadline === undefined || old === undefined || old.Slot !== undefined) return undefined;
   if (!view.get("nodes", old.NodeID)?.Description?.Swaps) return undefined;
-  const startFirst = service.Spec.UpdateConfig?.Order === "start-first";
   return {
     With: old.ID,
     Deadline: deadline,
     Monitor: monitorMs * MILLISECOND_NS,
     ...(startFirst && { StartFirst: true }),
-    ...(Download && { Download }),
-    ...(Apply && { Apply }),
-    ...(Consent && { Consent: true }),
+    ...(Download && !rollback && { Download }),
+    ...(Apply && !rollback && { Apply }),
+    ...(Consent && !rollback && { Consent: true }),
   };
 }

@@ -118,7 +118,8 @@ export function slotFacts(
     ...place,
     deferred,
     report: undefined,
-    pending,
+    // One of an earlier version, too, that a newer one has overtaken.
+    pending: live.some(isPending),
     prepared: false,
     swapping: best !== undefined && isUnderWay(best, live),
     dirty: best === undefined,

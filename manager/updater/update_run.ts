@@ -216,7 +216,7 @@ export class UpdateRun {
     }
     const next = newTask(service, placeOf(old), clusterOf(tx), clock, random);
     next.Rollout = mark;
-    const swap = rollback ? undefined : swapOf(tx, service, live, monitorMs);
+    const swap = swapOf(tx, service, live, { monitorMs, startFirst, rollback });
     if (swap) {
       next.DesiredState = "ready";
       tx.create("tasks", { ...next, Swap: { ...swap, ...(again && { Retry: true }) } });

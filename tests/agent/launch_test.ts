@@ -15,6 +15,14 @@ const isRoot = Deno.uid() === 0;
 /** Root's programs may be in networks, and ask for names there. */
 const NAMES = isRoot ? ",169.254.77.1:7753,169.254.77.1:7754,169.254.80.0/20,0.0.0.0/0:53" : "";
 
+/** The device's own sockets, and those through which ports of tasks are reached. */
+function sockets(dir: string): string {
+  const ports = ["process", "deno"].flatMap((kind) => [0, 1].map((slot) => `${kind}/forward/${slot}/s`));
+  return ["local/agent.sock", "local/app/agent.sock", ...ports].map((path) => `,unix:${dir}/${path}`).join(
+    "",
+  );
+}
+
 async function permissions(...flags: string[]): Promise<string[]> {
   const { stdout } = await new Deno.Command("sh", { args: [LAUNCHER, "--print-permissions", ...flags] })
     .output();
@@ -32,7 +40,7 @@ Deno.test("launch.sh: grants the managers' ports, the state folder and the shim,
     `--allow-write=${dir}`,
     `--deny-write=${dir}/program`,
     "--allow-net=0.0.0.0/0:2377,0.0.0.0/0:2400,a:2400,0.0.0.0/0:2500,[::1]:2500,host:2377,[::1]:2377,[fe80::1]:2377,b:2400,c:2377,[fd00::9]:2400" +
-    NAMES,
+    NAMES + sockets(dir),
     `--allow-run=${root}/executors/process/${SHIM}${isRoot ? `,${root}/network/helper/${helper}` : ""}`,
     "--allow-env=COVEY_JOIN_TOKEN",
     "--allow-sys=systemMemoryInfo,statfs",
@@ -53,7 +61,7 @@ Deno.test("launch.sh: grants the managers' ports, the state folder and the shim,
   assert.equal(more[1], `--allow-write=${dir},/d.sock`);
   assert.match(
     more[3]!,
-    /unix:\/d\.sock,169\.254\.77\.1:7753,169\.254\.77\.1:7754,169\.254\.80\.0\/20,0\.0\.0\.0\/0:53,0\.0\.0\.0:0$/,
+    /unix:\/d\.sock,169\.254\.77\.1:7753,169\.254\.77\.1:7754,169\.254\.80\.0\/20,0\.0\.0\.0\/0:53,0\.0\.0\.0:0,unix:.*\/forward\/1\/s$/,
   );
   assert.equal(more[4], `--allow-run=${root}/executors/process/${SHIM},${root}/network/helper/${helper}`);
   await Deno.remove(dir, { recursive: true });
@@ -66,12 +74,12 @@ Deno.test("launch.sh: what the agent keeps opens no port to it; what its --join 
     "10.0.0.1:22\nhost:22\n[fd00::1]:22\n*\n10.0.0.1:7000\nhost:7000\n",
   );
   const net = async (...more: string[]) => (await permissions(...flags, ...more))[3];
-  assert.equal(await net(), "--allow-net=0.0.0.0/0:2377" + NAMES);
+  assert.equal(await net(), "--allow-net=0.0.0.0/0:2377" + NAMES + sockets(dir));
   await help(LAUNCHER, dir, Deno.execPath(), "--join", "10.0.0.1:7000");
-  assert.equal(await net(), "--allow-net=0.0.0.0/0:2377,0.0.0.0/0:7000,host:7000" + NAMES);
+  assert.equal(await net(), "--allow-net=0.0.0.0/0:2377,0.0.0.0/0:7000,host:7000" + NAMES + sockets(dir));
   assert.equal(
     await net("--join", "a"),
-    "--allow-net=0.0.0.0/0:2377,a:2377,0.0.0.0/0:7000,host:7000" + NAMES,
+    "--allow-net=0.0.0.0/0:2377,a:2377,0.0.0.0/0:7000,host:7000" + NAMES + sockets(dir),
   );
   for (const join of ["host:7000", "b:1", "c:2,host:7000"]) {
     await help(LAUNCHER, dir, Deno.execPath(), "--join", join);

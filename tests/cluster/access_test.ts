@@ -5,6 +5,8 @@ import { DISPATCHER_METHODS, type SessionMessage } from "../../api/dispatcher.ts
 import { CoveyError, type ErrorCode } from "../../api/errors.ts";
 import { RAFT_METHODS } from "../../api/raft.ts";
 import { CONTROL_METHOD } from "../../manager/forward/control_messages.ts";
+import { ADMINISTRATOR } from "../../manager/control/caller.ts";
+import { STREAM_METHOD } from "../../manager/forward/task_streams.ts";
 import { createCertificateRequest, createPrivateKeyPEM, type NodeIdentity } from "../../security/mod.ts";
 import type { CallOptions, Connection, MethodSummary, PeerIdentity, Router } from "../../transport/mod.ts";
 import { DESCRIPTION } from "../manager/dispatcher/harness.ts";
@@ -64,7 +66,13 @@ const LEAVING = new Set<string>([RAFT_METHODS.leave, RAFT_METHODS.withdraw]);
 const STRANGER = 1;
 
 const REQUESTS_OF_MANAGERS: Record<string, Entry["request"]> = {
-  [CONTROL_METHOD]: () => ({ Method: "GET", Path: "/nodes", Headers: [], Body: new Uint8Array() }),
+  [CONTROL_METHOD]: () => ({
+    Method: "GET",
+    Path: "/nodes",
+    Headers: [],
+    Body: new Uint8Array(),
+    Caller: ADMINISTRATOR,
+  }),
   [RAFT_METHODS.messages]: (port) => [helloTo(port), { Messages: [] }],
   [RAFT_METHODS.snapshot]: (port) => {
     const snapshot = {
@@ -157,6 +165,33 @@ const TABLE: Entry[] = [
     call: DISPATCHER_METHODS.assignments,
     request: (_port, SessionID) => ({ SessionID }),
     outcome: NODES_ONLY,
+  },
+  // Who may call is told what is wrong: nobody asks for a stream here.
+  {
+    call: DISPATCHER_METHODS.stream,
+    request: (_port, SessionID) => ({ SessionID, StreamID: "none" }),
+    outcome: { ...NODES_ONLY, worker: "not_found", manager: "not_found", "demoted manager": "not_found" },
+  },
+  {
+    call: DISPATCHER_METHODS.relay,
+    request: () => ({}),
+    outcome: {
+      ...NODES_ONLY,
+      worker: "invalid_argument",
+      manager: "invalid_argument",
+      "demoted manager": "invalid_argument",
+    },
+  },
+  {
+    call: STREAM_METHOD,
+    request: () => ({}),
+    outcome: {
+      ...REFUSED,
+      "no certificate": "unauthenticated",
+      worker: "permission_denied",
+      manager: "invalid_argument",
+      "demoted manager": "permission_denied",
+    },
   },
   ...[CONTROL_METHOD, ...Object.values(RAFT_METHODS)].map((call): Entry => ({
     call,
@@ -275,6 +310,8 @@ async function attempt(
     if (method.kind === "unary") await connection.call(method.name, request, options);
     else if (method.kind === "client_stream") {
       await connection.clientStream(method.name, stream(request as unknown[]), options);
+    } else if (method.kind === "duplex") {
+      for await (const _ of connection.duplex(method.name, request, stream([]), options)) break;
     } else for await (const _ of connection.serverStream(method.name, request, options)) break;
     return "let in";
   } catch (error) {

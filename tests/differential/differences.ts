@@ -69,6 +69,12 @@ export const DIFFERENCES: readonly Difference[] = [
       covey.status === 400 && /network \S* ?not found|Networks\[\d+\]\.Target: is required/.test(covey.text),
   },
   {
+    reason:
+      "by chance, a text is how the ID of one of an engine's own networks begins, and that of no other's",
+    explains: ({ docker, covey }) =>
+      /network \S+ not found/.test(docker.text) && covey.text.includes("cannot be used with services"),
+  },
+  {
     reason: "a service in a network without virtual addresses has none, where Docker shows empty ones",
     explains: (_exchange, { at, docker, covey }) =>
       /\.VirtualIPs$/.test(at) && covey === undefined && !JSON.stringify(docker).includes("Addr"),
@@ -270,6 +276,11 @@ export const DIFFERENCES: readonly Difference[] = [
   {
     reason: "a start-first update that can never begin is refused by name, where Docker waits for ever",
     explains: ({ covey }) => covey.status === 400 && covey.text.includes("start-first needs two copies"),
+  },
+  {
+    reason: "of a network without a name an engine speaks by whether it has a bridge, which only ours has",
+    explains: ({ step, docker, covey }) =>
+      step.path === "/networks/create" && docker.text.includes("invalid name: ") && covey.status === 409,
   },
   {
     reason: "of a network with a name of another case Docker only says that it conflicts",

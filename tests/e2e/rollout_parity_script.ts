@@ -105,7 +105,7 @@ export const ROLLOUT_SESSIONS: Readonly<Record<string, readonly string[]>> = {
     create(
       "twice",
       "--replicas 2 --mount type=bind,source=$FLAG,target=/flag --env V=later --update-failure-action rollback " +
-        "--update-delay 3s --update-monitor 2s --rollback-failure-action pause --rollback-monitor 2s --rollback-delay 3s",
+        "--update-delay 10s --update-monitor 9s --rollback-failure-action pause --rollback-monitor 9s --rollback-delay 10s",
     ),
     "outcome twice",
     "spoil",

@@ -22,6 +22,12 @@ const lookup = (name: string) => `nslookup ${name} 2>&1 | sed -n '/^Name/,$s/^Ad
 const ask = (name: string, times: number) =>
   `for i in $(seq ${times}); do printf 'GET / HTTP/1.0\\r\\n\\r\\n' | nc -w 5 ${name} 80 | tail -n 1; done 2>&1; `;
 
+interface Outcome {
+  asked: number;
+  failed: number;
+  how: string;
+}
+
 /** Requests by curl, a connection each, from hosts until it is ended; the codes of the answers are in a file. */
 class Load {
   readonly #folder: string;
@@ -37,7 +43,7 @@ class Load {
         ...hosts.network.enter(host),
         "sh",
         "-c",
-        `while [ ! -e ${this.#folder}/end ]; do curl -s -m 5 -w '%{http_code}\\n' ${
+        `while [ ! -e ${this.#folder}/end ]; do curl -s -m 5 -w '%{http_code}-%{exitcode}\\n' ${
           urls.join(" ")
         }; done >${this.#folder}/${host}`,
       ];
@@ -45,19 +51,20 @@ class Load {
     });
   }
 
-  /** Ends it; how many were asked, and how many of these failed. */
-  async end(): Promise<{ asked: number; failed: number }> {
+  /** Ends it; how many were asked, how many of these failed, and what came of those (curl's codes). */
+  async end(): Promise<Outcome> {
     await Deno.writeTextFile(`${this.#folder}/end`, "");
     for (const program of this.#programs) await program.status;
     const files = [...Deno.readDirSync(this.#folder)].filter(({ name }) => name !== "end");
     const codes = files.flatMap(({ name }) => words(Deno.readTextFileSync(`${this.#folder}/${name}`)));
     await Deno.remove(this.#folder, { recursive: true });
-    return { asked: codes.length, failed: codes.filter((code) => code !== "200").length };
+    const bad = codes.filter((code) => code !== "200-0");
+    return { asked: codes.length, failed: bad.length, how: [...new Set(bad)].join(" ") };
   }
 }
 
-function report(what: string, { asked, failed }: { asked: number; failed: number }): void {
-  if (IS_LONG) console.log(`${what}: ${failed} of ${asked} requests failed`);
+function report(what: string, { asked, failed, how }: Outcome): void {
+  if (IS_LONG) console.log(`${what}: ${failed} of ${asked} requests failed ${how}`);
 }
 
 Deno.test({
@@ -143,10 +150,10 @@ async function checkUpdates(hosts: NetworkHosts): Promise<void> {
   for (let version = 1; all.asked < REQUESTS; version++) {
     const load = new Load(hosts, HOSTS);
     await update(hosts, version);
-    const { asked, failed } = await load.end();
-    report(`update ${version}`, { asked, failed });
-    all.asked += asked;
-    all.failed += failed;
+    const outcome = await load.end();
+    report(`update ${version}`, outcome);
+    all.asked += outcome.asked;
+    all.failed += outcome.failed;
   }
   assert.ok(all.failed <= MAX_FAILED, `${all.failed} of ${all.asked} requests failed`);
 }

@@ -16,10 +16,8 @@ const DEFAULT_DEVICES = 60;
 const SEEDS = 10_000;
 const DEFAULT_MINUTES = 20;
 const PROGRESS_MS = 15_000;
-/** A seed takes a fraction of a second. One that takes so long will never end. */
+/** One whose simulated time has stood still for so long will never end, however large it is and busy the machine. */
 const HANG_MS = 120_000;
-/** The same for each device of a fleet, of which a thousand take ten seconds. */
-const HANG_MS_PER_DEVICE = 600;
 
 interface Totals {
   seeds: number;
@@ -89,12 +87,11 @@ async function runAll(
       };
       const watch = () => {
         clearTimeout(hangs);
-        const hangMs = Math.max(HANG_MS, devices * HANG_MS_PER_DEVICE);
         hangs = setTimeout(() => {
           violated = true;
-          console.error(`no seed has ended for ${hangMs} ms, after or among ${at}: commit ${commit()}`);
+          console.error(`nothing has gone on for ${HANG_MS} ms, after or among ${at}: commit ${commit()}`);
           end();
-        }, hangMs);
+        }, HANG_MS);
       };
       const next = () => {
         const chunk = violated || performance.now() >= deadline ? undefined : work.next().value;
@@ -104,10 +101,11 @@ async function runAll(
         watch();
         worker.postMessage(chunk);
       };
-      worker.onmessage = ({ data }: MessageEvent<SeedOutcome | "done">) => {
+      worker.onmessage = ({ data }: MessageEvent<SeedOutcome | "done" | number>) => {
         if (violated) return end();
         if (data === "done") return next();
         watch();
+        if (typeof data === "number") return;
         onOutcome(data);
         if (!data.violation) return;
         violated = true;

@@ -41,15 +41,26 @@ export interface SeedViolation {
   events: string[];
 }
 
-/** Runs one seed. Never rejects: whatever is thrown is the outcome. */
-export async function runSeed(part: Part, seed: number, devices: number): Promise<SeedOutcome> {
+/** Between two looks whether the simulated time goes on. */
+const LOOK_MS = 5_000;
+
+/**
+ * Runs one seed. Never rejects: whatever is thrown is the outcome. `goesOn` is told of the simulated time from time to time,
+ * for as long as that goes on.
+ */
+export async function runSeed(
+  part: Part,
+  seed: number,
+  devices: number,
+  goesOn: (nowMs: number) => void = () => {},
+): Promise<SeedOutcome> {
   if (part === "raft") return runCore(seed);
   if (part === "cluster") {
     const simulation = new ClusterSimulation(seed);
-    return await runWorld(part, seed, simulation.world, () => simulation.run());
+    return await runWorld(part, seed, simulation.world, goesOn, () => simulation.run());
   }
   const simulation = new FleetSimulation(seed, devices);
-  return await runWorld(part, seed, simulation.world, async () => {
+  return await runWorld(part, seed, simulation.world, goesOn, async () => {
     const { replaced, started, ...rest } = await simulation.run();
     return { ...rest, operations: replaced, tasks: started };
   });
@@ -69,6 +80,7 @@ async function runWorld(
   part: Part,
   seed: number,
   world: World,
+  goesOn: (nowMs: number) => void,
   run: () => Promise<Pick<SeedOutcome, "virtualMs" | "entries" | "operations" | "tasks">>,
 ): Promise<SeedOutcome> {
   const nothing = { part, seed, virtualMs: 0, entries: 0, operations: 0, tasks: 0 };
@@ -78,12 +90,17 @@ async function runWorld(
     world.fail(new Violation("CRASH", `unhandled rejection: ${event.reason?.stack ?? event.reason}`));
   };
   globalThis.addEventListener("unhandledrejection", onUnhandled);
+  let seenMs = world.now;
+  const look = setInterval(() => {
+    if (world.now > seenMs) goesOn(seenMs = world.now);
+  }, LOOK_MS);
   try {
     const { virtualMs, entries, operations, tasks } = await run();
     return { ...nothing, virtualMs, entries, operations, tasks };
   } catch (thrown) {
     return { ...nothing, virtualMs: world.now, violation: violationOf(thrown, world.log.lines) };
   } finally {
+    clearInterval(look);
     globalThis.removeEventListener("unhandledrejection", onUnhandled);
   }
 }

@@ -1,4 +1,7 @@
-/** Runs the seeds that it is sent, a {@linkcode Chunk}, and posts each one's outcome, then `done`. */
+/**
+ * Runs the seeds that it is sent, a {@linkcode Chunk}, and posts each one's outcome, then `done`; meanwhile the simulated time,
+ * a number, where that goes on.
+ */
 import { type Chunk, runSeed } from "./seed_run.ts";
 
 const scope = globalThis as unknown as {
@@ -7,6 +10,9 @@ const scope = globalThis as unknown as {
 };
 
 scope.onmessage = async ({ data: { part, from, count, devices } }) => {
-  for (let seed = from; seed < from + count; seed++) scope.postMessage(await runSeed(part, seed, devices));
+  const goesOn = (nowMs: number) => scope.postMessage(nowMs);
+  for (let seed = from; seed < from + count; seed++) {
+    scope.postMessage(await runSeed(part, seed, devices, goesOn));
+  }
   scope.postMessage("done");
 };

@@ -102,7 +102,12 @@ export class DeviceHosts {
   /** Ends every process of a device at once; its next agent starts in another boot. */
   async cutPower(host: number): Promise<void> {
     const ended = this.killAgent(host);
-    for (const { pid } of this.#processes(host)) {
+    for (
+      const pid of [
+        ...this.#processes(host).map(({ pid }) => pid),
+        ...programsBelow(`${this.folder}/device-${host}/`),
+      ]
+    ) {
       try {
         Deno.kill(pid, "SIGKILL");
       } catch {
@@ -212,12 +217,38 @@ export class DeviceHosts {
 
   /** Ends and removes everything. */
   async remove(): Promise<void> {
-    for (const host of this.devices) await this.cutPower(host);
+    for (const host of this.devices) {
+      await this.cutPower(host);
+      this.#removeSpaces(host);
+    }
     await this.killManager();
     await this.#road?.end("SIGKILL");
     this.client.close();
     this.network.remove();
     await Deno.remove(this.folder, { recursive: true });
+  }
+
+  /** What is left of networks of a test that failed; else there is nothing. */
+  #removeSpaces(host: number): void {
+    const listed = (folder: string) => {
+      try {
+        return [...Deno.readDirSync(folder)].map(({ name }) => name);
+      } catch {
+        return [];
+      }
+    };
+    const tasks = listed(`${this.folder}/device-${host}/process/tasks`), nodes = new Set<string>();
+    for (const folder of ["/run/netns", "/run/covey-names"]) {
+      for (const name of listed(folder)) {
+        const [, node = "", task = ""] = name.split("-");
+        if (!tasks.includes(task)) continue;
+        nodes.add(node);
+        Deno.removeSync(`${folder}/${name}`);
+      }
+    }
+    for (const node of nodes) {
+      if (listed("/run/netns").includes(`covey-${node}`)) Deno.removeSync(`/run/netns/covey-${node}`);
+    }
   }
 
   #on(host: number, ...command: string[]): Program {
@@ -242,6 +273,19 @@ export class DeviceHosts {
       return [{ pid: Number(name), words: readText(`/proc/${name}/cmdline`).split("\0") }];
     });
   }
+}
+
+/** Processes that work below a folder, in whichever network they are. */
+export function programsBelow(folder: string): number[] {
+  return [...Deno.readDirSync("/proc")].flatMap(({ name }) => {
+    try {
+      return /^\d+$/.test(name) && Deno.readLinkSync(`/proc/${name}/cwd`).startsWith(folder)
+        ? [Number(name)]
+        : [];
+    } catch {
+      return [];
+    }
+  });
 }
 
 function readText(path: string): string {

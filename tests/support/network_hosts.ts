@@ -4,6 +4,7 @@
  */
 import { fileURLToPath } from "node:url";
 import { canMakeNetworks, PrivateNetwork } from "../chaos/private_network.ts";
+import { programsBelow } from "./device_hosts.ts";
 
 const ROOT = fileURLToPath(new URL("../../", import.meta.url));
 const PROGRAMS = ["dockerd", "docker", "nft", "curl", "nsenter"];
@@ -236,6 +237,8 @@ export class NetworkHosts {
   /** Ends everything and removes it. */
   async remove(): Promise<void> {
     await this.stopNodes();
+    // Those of a test that failed; else there are none.
+    for (const pid of programsBelow(`${this.folder}/state`)) run("kill", ["-KILL", `${pid}`]);
     for (let host = 0; host < this.#count; host++) {
       // Of a test that failed; else there is none.
       const { text } = run("ip", [

@@ -100,7 +100,7 @@ export class Side {
     const limit = performance.now() + SETTLE_LIMIT_MS;
     const path = (filters: object) => `/tasks?filters=${encodeURIComponent(JSON.stringify(filters))}`;
     for (;;) {
-      const { UpdateStatus } = await this.#get<ServiceView>(`/services/${service}`);
+      const { UpdateStatus, Spec } = await this.#get<ServiceView>(`/services/${service}`);
       const tasks = await this.#get<TaskView[]>(path({ service: [service] }));
       const current = await this.#get<TaskView[]>(path({ service: [service], "_up-to-date": ["true"] }));
       const running = tasks.filter(({ ID, DesiredState, Status }) =>
@@ -110,7 +110,12 @@ export class Side {
         DesiredState !== "remove" && (isTerminal(Status.State) || (Status.State === "pending" && Status.Err))
       );
       const updating = /^(updating|rollback_started)$/.test(UpdateStatus?.State ?? "");
-      if (running.length === count && running.length + ended.length === tasks.length && !updating) return;
+      const haveCome = tasks.length > 0 || !("Replicated" in Spec.Mode && Spec.Mode.Replicated.Replicas);
+      if (
+        running.length === count && running.length + ended.length === tasks.length && !updating && haveCome
+      ) {
+        return;
+      }
       if (performance.now() > limit) {
         const states = tasks.map(({ DesiredState, Status }) =>
           `${Status.State} (wanted ${DesiredState}) ${Status.Err ?? ""}`

@@ -34,14 +34,16 @@ export async function serveStream(
     throw new CoveyError("invalid_argument", "Cannot open a stream: the request has no header Upgrade: tcp");
   }
   const left = new AbortController();
+  let upgraded = false;
   try {
     const fromTask = await open(head.target, new TextDecoder().decode(body), piecesOf(reader), left.signal);
+    upgraded = true;
     await writeAll(client.connection, UPGRADED);
     for await (const piece of lastWords(fromTask)) await writeAll(client.connection, piece);
   } finally {
     left.abort(new CoveyError("canceled", "Cannot go on with the stream: the client has left"));
-    // Wakes a read that waits for the client.
-    client.close();
+    // Wakes a read that waits for the client. One that is refused is yet to hear why.
+    if (upgraded) client.close();
   }
 }
 

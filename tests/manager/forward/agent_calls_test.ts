@@ -166,6 +166,7 @@ Deno.test("Agents and managers: every call says who may make it, on every manage
       "dispatcher.assignments server_stream node",
       "dispatcher.heartbeat unary node",
       "dispatcher.publishLogs unary node",
+      "dispatcher.relay duplex node",
       "dispatcher.renewSeals unary node",
       "dispatcher.session server_stream node",
       "dispatcher.stream duplex node",

@@ -4,6 +4,7 @@ import type { UpdateConfig } from "../../../api/service.ts";
 import type { SwapReport } from "../../../api/swap.ts";
 import type { Task } from "../../../api/task.ts";
 import { controlRollout, rolloutView } from "../../../manager/control/rollouts.ts";
+import { rollbackService } from "../../../manager/control/services.ts";
 import { Fleet, type NodeOptions, versionOf } from "../orchestrator/harness.ts";
 
 const ROLLOUT = { DeviceRollback: 60e9 };
@@ -365,4 +366,43 @@ Deno.test("Updater: a device that becomes free after the end is told to begin as
     assert.equal(DesiredState, paused ? "shutdown" : "running");
     if (!paused) assert.equal(Rollout!.Returned, true);
   }
+});
+
+Deno.test("Updater: a paused rollout takes back what an earlier one had not begun, and comes to rest", async () => {
+  const { fleet, id } = await fleetOf(4, { Parallelism: 0 });
+  await using _ = fleet;
+  const Swap: SwapReport = { Kind: "locked", Reason: "the device's update lock is set" };
+  await fleet.release(id, "v2");
+  await fleet.clock.advance(1_000);
+  for (const { ID } of tasksOf(fleet, id, "v2")) await fleet.agents.report(ID, "ready", { Swap });
+  assert.equal(fleet.wanted(id).length, 8);
+  // The next one is paused as soon as it has begun. Were its places looked at over and over, this would not end.
+  const paused = Promise.withResolvers<unknown>();
+  const unsubscribe = fleet.store.subscribe(() => {
+    const { Spec, UpdateStatus } = fleet.service(id), [version] = Spec.TaskTemplate.ProcessSpec!.Args ?? [];
+    if (version !== "v3" || UpdateStatus?.Rollout === undefined) return;
+    unsubscribe();
+    paused.resolve(controlRollout(fleet.store, fleet.clock, id, "pause"));
+  }, "test");
+  await fleet.release(id, "v3");
+  await fleet.clock.advance(10);
+  await paused.promise;
+  await fleet.clock.advance(60_000);
+  assert.equal(fleet.service(id).UpdateStatus!.State, "paused");
+  assert.deepEqual(fleet.wanted(id).map(versionOf), ["", "", "", ""]);
+});
+
+Deno.test("Updater: a rollback is swapped in by the device, too, and waits for no window and nobody's consent", async () => {
+  const Rollout = { ...ROLLOUT, Apply: { Cron: "0 0 1 1 *", Grace: 60e9 }, Consent: true as const };
+  const { fleet, id } = await fleetOf(1, { Rollout });
+  await using _ = fleet;
+  await fleet.release(id, "v2");
+  await fleet.clock.advance(10_000);
+  await proves(fleet, begun(fleet, id)[0]!);
+  await rollbackService(fleet.store, fleet.clock, id, fleet.service(id).Version.Index);
+  await fleet.clock.advance(10_000);
+  const Swap = fleet.wanted(id).find((task) => versionOf(task) === "")!.Swap!;
+  assert.deepEqual([Swap.Apply, Swap.Consent], [undefined, undefined]);
+  const present = fleet.store.get("tasks", Swap.With)!;
+  assert.deepEqual([versionOf(present), present.DesiredState], ["v2", "running"], "kept until then");
 });

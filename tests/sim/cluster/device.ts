@@ -9,10 +9,10 @@ import type { TaskChecker } from "./task_checker.ts";
 /** What runs on a device: it goes on while the agent is away, and ends with the power. */
 export class SimDevice extends MockWorld {
   readonly #name: string;
-  readonly #checker: TaskChecker;
+  readonly #checker: Pick<TaskChecker, "starts">;
   #boots = 1;
 
-  constructor(name: string, world: World, checker: TaskChecker) {
+  constructor(name: string, world: World, checker: Pick<TaskChecker, "starts">) {
     // What the machine was busy with ends with its power.
     super({
       now: () => START_MS + world.now,
@@ -51,6 +51,11 @@ export class SimDevice extends MockWorld {
 
 /** The mock executor for the present life of `host`: what it is asked, and what it answers, ends with that. */
 export function executorOn(device: SimDevice, host: Host): Executor & Sweeper {
+  return tiedTo(host, createMockExecutor(device));
+}
+
+/** `executor` for the present life of `host`. */
+export function tiedTo(host: Host, executor: Executor & Sweeper): Executor & Sweeper {
   const { life } = host;
   const tied = <T>(work: () => Promise<T>): Promise<T> =>
     new Promise((resolve, reject) =>
@@ -73,7 +78,6 @@ export function executorOn(device: SimDevice, host: Host): Executor & Sweeper {
     status: () => tied(() => controller.status()),
     close: () => tied(() => controller.close()),
   });
-  const executor = createMockExecutor(device);
   return {
     name: executor.name,
     runtime: executor.runtime,

@@ -24,6 +24,11 @@ export function isHeld({ State }: Rollout): boolean {
   return State === "paused" || State === "timed_out" || State === "aborted";
 }
 
+/** True if a device that swaps tasks by itself is told to begin. */
+function isWord(task: Task, old: Task | undefined): boolean {
+  return task.Swap !== undefined && task.DesiredState === "running" && old?.DesiredState === "ready";
+}
+
 /** Follows the commits of a store. */
 export class FleetChecker {
   /** Rolled back by a person, and not yet written. */
@@ -57,6 +62,7 @@ export class FleetChecker {
       if (table === "nodes" && object.Spec.Availability === "drain") gone.add(object.ID);
       if (table !== "tasks") continue;
       if (action === "create") this.#made(service, object);
+      else if (action === "update" && isWord(object, old)) this.#reaches(service, object);
       else if (action === "update" && old && isWanted(old) && !isWanted(object)) this.#ended(service, old);
     }
     // Who takes a device away makes another one the canary.
@@ -106,7 +112,12 @@ export class FleetChecker {
         `${versionOf(task)} is given to ${task.NodeID}, its rollout is held or over`,
       );
     }
-    if (isOf(rollout)) this.#reached.add(task.NodeID);
+    // One that its device swaps in is there once it gets the word.
+    if (task.Swap === undefined) this.#reaches(service, task);
+  }
+
+  #reaches({ UpdateStatus }: Service, { Rollout, NodeID }: Task): void {
+    if (UpdateStatus?.Rollout?.Number === Rollout?.Number) this.#reached.add(NodeID);
   }
 
   #ended(service: Service, task: Task): void {

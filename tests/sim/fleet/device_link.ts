@@ -20,6 +20,7 @@ const RETRY_MS = 4_000;
 /** Who hears of what comes. */
 export interface LinkListener {
   connected(): void;
+  disconnected?(): void;
   assigned(message: AssignmentsMessage): void;
 }
 
@@ -41,7 +42,11 @@ export class DeviceLink {
   /** Attempts of an earlier time online end. */
   #era = 0;
 
-  constructor(name: string, world: World, managers: Managers, listener: LinkListener) {
+  /** Its agent swaps tasks by itself. */
+  readonly #swaps: boolean;
+
+  constructor(name: string, world: World, managers: Managers, listener: LinkListener, swaps = false) {
+    this.#swaps = swaps;
     this.#name = name;
     this.#world = world;
     this.#managers = managers;
@@ -85,14 +90,16 @@ export class DeviceLink {
 
   #cut(session: Session | undefined): void {
     session?.abort.abort(broken());
-    if (this.#session === session) this.#session = undefined;
+    if (session === undefined || this.#session !== session) return;
+    this.#session = undefined;
+    if (session.id !== "") this.#listener.disconnected?.();
   }
 
   async #run(session: Session): Promise<void> {
     const { signal } = session.abort;
     const others = Promise.withResolvers<never>();
     const messages = this.#stream<SessionMessage>(session, DISPATCHER_METHODS.session, {
-      Description: description(this.#name),
+      Description: { ...description(this.#name), ...(this.#swaps && { Swaps: true as const }) },
     });
     const reading = (async () => {
       for await (const { SessionID } of messages) {

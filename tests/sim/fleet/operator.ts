@@ -27,7 +27,13 @@ export class FleetOperator {
   readonly #devices: number;
   #count = 0;
 
-  constructor(world: World, managers: Managers, checker: FleetChecker, devices: number) {
+  constructor(
+    world: World,
+    managers: Managers,
+    checker: FleetChecker,
+    devices: number,
+    readonly swaps = false,
+  ) {
     this.#world = world;
     this.#random = world.fork();
     this.#managers = managers;
@@ -51,7 +57,7 @@ export class FleetOperator {
   }
 
   async create(): Promise<void> {
-    const spec = specOf(versionName(++this.#count, "good"), this.#devices, this.#random, true);
+    const spec = specOf(versionName(++this.#count, "good"), this.#devices, this.#random, true, this.swaps);
     const random = {
       float: this.#random.next,
       bytes: (length: number) => Uint8Array.from({ length }, () => this.#random.next() * 256),
@@ -75,7 +81,7 @@ export class FleetOperator {
   async release(kind: Kind): Promise<void> {
     const { store, clock } = this.#managers;
     const version = versionName(++this.#count, kind);
-    const spec = specOf(version, this.#devices, this.#random, !this.#isBroken);
+    const spec = specOf(version, this.#devices, this.#random, !this.#isBroken, this.swaps);
     this.#world.log.note(`releases ${version}: ${JSON.stringify([spec.Labels, spec.UpdateConfig])}`);
     await this.#insist(async () => {
       const { ID, Version, Spec } = this.service!;

@@ -28,12 +28,13 @@ const STAGES = [
   "1%, 100%",
 ];
 
-/** A spec of the service with `version`, by stages or as Docker's; `mayWait` for failure budgets. */
+/** A spec of the service with `version`, by stages or as Docker's; `mayWait` for failure budgets; where the fleet `swaps`, its devices go back by themselves. */
 export function specOf(
   version: string,
   devices: number,
   random: SeededRandom,
   mayWait: boolean,
+  swaps = false,
 ): ServiceSpec {
   const least = Math.ceil(devices * LEAST_PARALLELISM);
   const labels: Record<string, string> = {};
@@ -47,6 +48,7 @@ export function specOf(
     if (random.chance(0.3)) labels["covey.rollout.timeout"] = "8m";
     if (random.chance(0.3)) labels["covey.rollout.promotion"] = "manual";
   }
+  if (swaps) labels["covey.rollout.device-rollback"] = random.pick(["20s", "90s"]);
   if (random.chance(0.5) && mayWait) labels["covey.rollout.budgets"] = random.pick(BUDGETS);
   if (random.chance(0.3)) labels["covey.rollout.max-returnee-failures"] = random.pick(["0", "2"]);
   return parseServiceSpec({
@@ -66,6 +68,7 @@ export function specOf(
       FailureAction: random.pick(["pause", "rollback"]),
       MaxFailureRatio: random.pick([0, 0.1]),
     },
-    RollbackConfig: { Parallelism: 0, FailureAction: "continue" },
+    // In less, what lives for a while would prove itself.
+    RollbackConfig: { Parallelism: 0, FailureAction: "continue", ...(swaps && { Monitor: MONITOR_NS[0] }) },
   });
 }

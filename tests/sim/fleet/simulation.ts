@@ -5,6 +5,7 @@ import { Violation } from "../raft/checker.ts";
 import type { SeededRandom } from "../raft/random.ts";
 import { FleetChecker } from "./checker.ts";
 import { FleetDevice } from "./device.ts";
+import { type FleetMember, SwappingDevice } from "./swapping_device.ts";
 import { Managers } from "./managers.ts";
 import { FleetOperator } from "./operator.ts";
 import { EARLY } from "./policies.ts";
@@ -27,6 +28,8 @@ const HEARTBEAT_NS = 10e9;
 const OFFLINE_SHARE = 0.2, OFFLINE_MS = 120_000;
 /** Of the devices that go, how many lose their power. */
 const POWERLESS_SHARE = 0.2;
+/** Of the runs, how many have devices that swap by themselves: those run the production agent's worker. */
+const SWAPPING_SHARE = 0.5;
 /** Between two changes of the leader, of its clock, and of a node's availability, at most. */
 const LEADER_MS = 240_000, CLOCK_MS = 240_000, DRAIN_MS = 120_000;
 const DEVICES_PER_SITE = 10, REGIONS = 4;
@@ -45,7 +48,7 @@ export class FleetSimulation {
   readonly world: World;
   readonly managers: Managers;
   readonly checker: FleetChecker;
-  readonly devices: FleetDevice[];
+  readonly devices: FleetMember[];
   readonly #operator: FleetOperator;
   readonly #random: SeededRandom;
 
@@ -55,8 +58,9 @@ export class FleetSimulation {
     this.managers = new Managers(world);
     const checker = this.checker = new FleetChecker(this.managers.store);
     this.managers.store.subscribe((commit) => this.#guard(() => checker.sees(commit)), "checker");
-    this.devices = Array.from({ length: devices }, (_, i) => new FleetDevice(`d${i}`, world, this.managers));
-    this.#operator = new FleetOperator(world, this.managers, checker, devices);
+    const swaps = this.#random.chance(SWAPPING_SHARE), Member = swaps ? SwappingDevice : FleetDevice;
+    this.devices = Array.from({ length: devices }, (_, i) => new Member(`d${i}`, world, this.managers));
+    this.#operator = new FleetOperator(world, this.managers, checker, devices, swaps);
   }
 
   /** Does `work`; a violation ends the run, whatever the code makes of it in whose midst it is found. */
@@ -134,7 +138,7 @@ export class FleetSimulation {
   }
 
   /** A device comes and goes, for as long as there are disturbances. */
-  #weather(device: FleetDevice): void {
+  #weather(device: FleetMember): void {
     const { world } = this, random = world.fork();
     const draw = (meanMs: number) => Math.min(-Math.log(1 - random.next()), 4) * meanMs;
     const comes = () => {
