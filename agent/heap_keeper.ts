@@ -6,6 +6,8 @@ import type { CancelTimer, Clock } from "../api/clock.ts";
 
 /** Time between two looks: they ride along with heartbeats, which are more frequent. */
 const LOOK_MS = 30_000;
+/** The first look takes the start's garbage along, of which there are some megabytes. */
+const FIRST_LOOK_MS = 2_000;
 /** Growth that is worth a collection, which takes 60 ms here and five times as long on a small device. */
 export const MAX_GROWTH_BYTES = 1024 * 1024;
 
@@ -28,11 +30,15 @@ export class HeapKeeper {
     this.#options = options;
   }
 
-  /** Begins to look; the first look takes the start's garbage along. */
+  /** Begins to look. */
   start(): void {
-    this.#cancel = this.#options.clock.setTimer(LOOK_MS, () => {
+    this.#lookAfter(FIRST_LOOK_MS);
+  }
+
+  #lookAfter(ms: number): void {
+    this.#cancel = this.#options.clock.setTimer(ms, () => {
       this.#look();
-      this.start();
+      this.#lookAfter(LOOK_MS);
     });
   }
 
