@@ -33,7 +33,7 @@ export interface ClusterSpec extends Annotations {
   Raft: {
     /** Entries of the log after which a checkpoint is due. */
     SnapshotInterval: number;
-    /** The user's own note: a checkpoint replaces the one before, and what one goes back to are backups. */
+    /** Always 0: a checkpoint replaces the one before. Docker's clients show it. */
     KeepOldSnapshots: number;
     /** Entries kept behind a checkpoint. */
     LogEntriesForSlowFollowers: number;

@@ -34,7 +34,7 @@ const clusterShape = record({
   Orchestration: record({ TaskHistoryRetentionLimit: integer(Number.MIN_SAFE_INTEGER) }),
   Raft: record({
     SnapshotInterval: nonZero(integer(0)),
-    KeepOldSnapshots: integer(0),
+    KeepOldSnapshots: unsupported("old snapshots are not available: a checkpoint replaces the one before"),
     LogEntriesForSlowFollowers: nonZero(integer(0)),
     ElectionTick: nonZero(integer(0, MAX_TICKS)),
     HeartbeatTick: nonZero(integer(0, MAX_TICKS)),

@@ -44,7 +44,7 @@ export const DIFFERENCES: readonly Difference[] = [
     reason: "what this kind of cluster never has is refused by name, where Docker ignores it",
     explains: ({ covey }) =>
       covey.status === 400 &&
-      /(?:is|are) not supported|on Linux"/.test(covey.text),
+      /(?:is|are) not supported|on Linux"|old snapshots are not available/.test(covey.text),
   },
   {
     reason:
@@ -258,7 +258,7 @@ export const DIFFERENCES: readonly Difference[] = [
     reason: "an empty value of what is not there says nothing, of whatever type it is",
     explains: ({ docker, covey }) =>
       docker.status === 400 && covey.status < 300 && GO_DECODER.test(docker.text) &&
-      /SigningCA|ExternalCAs|EnableIPv6|Config(?:Only|From)|PluginSpec|AttachmentSpec/
+      /KeepOldSnapshots|SigningCA|ExternalCAs|EnableIPv6|Config(?:Only|From)|PluginSpec|AttachmentSpec/
         .test(docker.text),
   },
   {

@@ -80,11 +80,7 @@ const SWARM_READERS: Readers = {
   "TaskDefaults.LogDriver": ["manager/task/task.ts", "TaskDefaults.LogDriver"],
   "EncryptionConfig.AutoLockManagers": ["manager/cluster/new_cluster.ts"],
 };
-const SWARM_NOTES: Notes = {
-  "Labels": "the user's own",
-  "Raft.KeepOldSnapshots":
-    "there is one checkpoint; playbooks and scripts written for Docker set it, and nothing is lost by it",
-};
+const SWARM_NOTES: Notes = { "Labels": "the user's own" };
 
 const NODE_READERS: Readers = {
   "Labels": ["manager/placement/label.ts"],
@@ -330,6 +326,7 @@ Deno.test("Requests: what is shown can be sent back whole, and changes nothing",
   assert.deepEqual(mergeClusterSpec(cluster.Spec, parseClusterSpec(shown)), cluster.Spec);
   // As clients send it that know of the fields and leave them at their zeros.
   const zeros = overlay(shown, {
+    Raft: { KeepOldSnapshots: 0 },
     CAConfig: { ForceRotate: 0, SigningCACert: "", ExternalCAs: [] },
   }) as Json;
   assert.deepEqual(mergeClusterSpec(cluster.Spec, parseClusterSpec(zeros)), cluster.Spec);
