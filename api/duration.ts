@@ -33,7 +33,7 @@ export function inWords(ms: number): string {
 const GO_UNITS: Record<string, number> = {
   ns: 1,
   us: 1e3,
-  "µs": 1e3,
+  "\u00b5s": 1e3,
   ms: MILLISECOND_NS,
   s: SECOND_NS,
   m: 60 * SECOND_NS,
@@ -43,7 +43,7 @@ const GO_UNITS: Record<string, number> = {
 /** A duration as Go writes it (`1m30s`, `250ms`, `0`) in nanoseconds; undefined for any other text. */
 export function parseGoDuration(text: string): number | undefined {
   if (text === "0") return 0;
-  const part = /(\d+(?:\.\d+)?)(ns|us|µs|ms|s|m|h)/y;
+  const part = /(\d+(?:\.\d+)?)(ns|us|\u00b5s|ms|s|m|h)/y;
   let total = 0, at = 0;
   while (at < text.length) {
     part.lastIndex = at;
