@@ -153,7 +153,7 @@ if [ "$print" = permissions ]; then printf '%s\n' "$permissions"; exit 0; fi
 case $deno in /*) ;; *) echo "Cannot start the agent: COVEY_DENO must be deno's absolute path, current value is \"$deno\"" >&2; exit 1 ;; esac
 take_token "$token_flag" "$token"
 # What it stands in is not its own: tasks, which run as other users, have to get through.
-[ -d "$state_dir" ] || { (umask 022 && mkdir -p "${state_dir%/*}/") && (umask 077 && mkdir "$state_dir"); }
+[ -d "$state_dir" ] || { (umask 022 && mkdir -p "${state_dir%/*}/") && (umask 077 && mkdir -p "$state_dir"); }
 if [ "$given" != "$joins" ]; then
   # A full disk must not empty it, nor a power cut: whoever was told of a manager once may never be told again.
   (umask 077 && mkdir -p "$program" && printf '%s\n' "$joins" >"$program/join.$$" && sync "$program/join.$$" &&

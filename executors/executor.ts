@@ -181,7 +181,7 @@ export interface LogSource {
  *
  * @example
  * ```ts
- * const of = (task: Task, handle: Handle): RunningTask => ({ task, handle });
+ * const of = (task: RunningTask["task"], handle: Handle): RunningTask => ({ task, handle });
  * ```
  */
 export interface RunningTask {
@@ -196,7 +196,7 @@ export interface RunningTask {
  * ```ts
  * const closed: TaskEnterer = {
  *   enter: () => {
- *     throw new CoveyError("unimplemented", "Cannot enter the task: this runtime has no inside");
+ *     throw new Error("Cannot enter the task: this runtime has no inside");
  *   },
  * };
  * ```

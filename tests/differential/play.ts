@@ -57,7 +57,8 @@ export async function play(
 
 /** Docker then keeps no task that was replaced, and we as many as at first, which shows in every later list of tasks. */
 function leavesOutHistory({ path, body = "" }: Step): boolean {
-  return path.startsWith("/swarm/update") && !/"TaskHistoryRetentionLimit":(?!null)|~spec\.swarm~/i.test(body);
+  return path.startsWith("/swarm/update") &&
+    !/"TaskHistoryRetentionLimit":(?!null)|~spec\.swarm~/i.test(body);
 }
 
 function throwFirst(results: PromiseSettledResult<void>[]): void {
