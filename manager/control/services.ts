@@ -3,12 +3,13 @@ import type { Clock } from "../../api/clock.ts";
 import { timestamp } from "../../api/clock.ts";
 import { CoveyError } from "../../api/errors.ts";
 import { newID, type Random } from "../../api/random.ts";
+import { stagesOf } from "../../api/rollout_labels.ts";
 import { isJob, modeOf, type Service, type ServiceSpec } from "../../api/service.ts";
 import type { ReadView, Store, WriteTransaction } from "../store/store.ts";
 import { requireDependencies } from "./payloads.ts";
 import { requireNetworks } from "./service_networks.ts";
 import { requireVariables } from "./variables.ts";
-import { forNewcomer } from "../task/gate.ts";
+import { asProven, forNewcomer } from "../task/gate.ts";
 import { requireBudgets } from "./budgets.ts";
 import { requireStartOrder } from "./start_order.ts";
 import { requireVersion } from "./version.ts";
@@ -107,7 +108,8 @@ export function writeSpec(tx: WriteTransaction, clock: Clock, service: Service, 
 /** `service` with another spec, as an update writes it. */
 export function withSpec(clock: Clock, service: Service, spec: ServiceSpec): Service {
   const { UpdateStatus: _reset, Proven: _, ...kept } = service;
-  const base = forNewcomer(service);
+  // Without stages it is as in Docker: the previous spec is the one before, whatever came of it.
+  const base = stagesOf(spec).length > 0 ? asProven(service) : forNewcomer(service);
   return {
     ...kept,
     Spec: spec,

@@ -13,6 +13,13 @@ export function forNewcomer(service: Service): Service {
   return { ...service, ...provenBefore(service) };
 }
 
+/** The service with the last spec whose update came to its end: what an update by stages from there can rely on. */
+export function asProven(service: Service): Service {
+  const { State } = service.UpdateStatus ?? {};
+  const isUnproven = State === "updating" || State === "paused";
+  return isUnproven ? { ...service, ...provenBefore(service) } : service;
+}
+
 /** The spec to go back to from a rollout by stages: not one that itself never got to its end. */
 export function provenBefore(
   { Proven, PreviousSpec, PreviousSpecVersion }: Service,

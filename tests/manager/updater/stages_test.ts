@@ -266,7 +266,8 @@ Deno.test("Rollout: a canary that vanishes proves nothing, and no other device t
   assert.equal(state(fleet, id), "completed");
 });
 
-Deno.test("Rollout: who joins gets, and a failed update goes back to, the last spec that went through all stages", async () => {
+/** A version that fails is rolled out `how`, then others by stages; one device joins. */
+async function afterFailed(how: "by stages" | "at once"): Promise<void> {
   const Rollout = { Stages: [{ Percent: 10 }, { Percent: 100 }] };
   const { fleet, id } = await staged(
     Rollout.Stages,
@@ -275,11 +276,12 @@ Deno.test("Rollout: who joins gets, and a failed update goes back to, the last s
   await using _ = fleet;
   const update = async (version: string, FailureAction: "pause" | "rollback") => {
     const service = fleet.service(id);
-    const ProcessSpec = { Command: "run", Args: [version] };
+    const ProcessSpec = { Command: "run", Args: [version] },
+      isByStages = how === "by stages" || version !== "v2";
     await updateService(fleet.store, fleet.clock, id, service.Version.Index, {
       ...service.Spec,
       TaskTemplate: { ...service.Spec.TaskTemplate, ProcessSpec },
-      UpdateConfig: { Parallelism: 0, FailureAction, Rollout },
+      UpdateConfig: { Parallelism: 0, FailureAction, ...(isByStages && { Rollout }) },
     });
     await fleet.clock.advance(10_000);
   };
@@ -292,7 +294,13 @@ Deno.test("Rollout: who joins gets, and a failed update goes back to, the last s
   await fleet.clock.advance(60_000);
   assert.equal(fleet.service(id).UpdateStatus!.State, "rollback_completed");
   assert.deepEqual(fleet.versions(id), { "": 21 });
-});
+}
+
+Deno.test("Rollout: who joins gets, and a failed update goes back to, the last spec that went through all stages", () =>
+  afterFailed("by stages"));
+
+Deno.test("Rollout: a version that failed without stages is none to give to who joins, or to go back to", () =>
+  afterFailed("at once"));
 
 Deno.test("Rollout: without a device that holds the version it is not over, and who comes back is reached stage by stage", async () => {
   const { fleet, id } = await staged([{ Percent: 1 }, { Percent: 100 }], isNew);
