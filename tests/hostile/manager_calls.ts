@@ -3,6 +3,7 @@ import { BACKUP_PATH } from "../../api/backup.ts";
 import { CA_METHODS } from "../../api/ca.ts";
 import { CoveyError } from "../../api/errors.ts";
 import { RAFT_METHODS, type RaftHealth } from "../../api/raft.ts";
+import { ADMINISTRATOR } from "../../manager/control/caller.ts";
 import { CONTROL_METHOD } from "../../manager/forward/control_messages.ts";
 import { createCertificateRequest, createPrivateKeyPEM, readCertificate } from "../../security/mod.ts";
 import type { Connection, PeerIdentity, TLSMaterial } from "../../transport/mod.ts";
@@ -45,7 +46,8 @@ export function control(
 ): Promise<unknown[]> {
   const Body = body === undefined ? new Uint8Array() : new TextEncoder().encode(JSON.stringify(body));
   const Headers = [["content-type", "application/json"]];
-  return Array.fromAsync(connection.serverStream(CONTROL_METHOD, { Method, Path, Headers, Body }));
+  const request = { Method, Path, Headers, Body, Caller: ADMINISTRATOR };
+  return Array.fromAsync(connection.serverStream(CONTROL_METHOD, request));
 }
 
 async function* items(...values: unknown[]): AsyncGenerator<unknown> {

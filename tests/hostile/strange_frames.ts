@@ -30,6 +30,13 @@ const REQUESTS: unknown[] = [
   { NodeID: "n", MemberID: 7, Addr: "127.0.0.1:1" },
   { From: 7, To: 8, Addr: "127.0.0.1:1" },
   { Method: "GET", Path: "/nodes", Headers: [], Body: new Uint8Array(3) },
+  {
+    Method: "GET",
+    Path: "/nodes",
+    Headers: [],
+    Body: new Uint8Array(3),
+    Caller: { Name: "x", Rights: ["administer"] },
+  },
 ];
 
 /** Values that some program somewhere did not expect. */

@@ -54,8 +54,10 @@ async function fillDisk(folder: string): Promise<void> {
   const wanted = everything(store);
   await consensus.stop();
 
-  const again = await open(folder);
-  deepStrictEqual(everything(again.store), wanted);
+  const again = await open(folder), found = everything(again.store);
+  deepStrictEqual(found.slice(0, wanted.length), wanted);
+  // Of the write that failed nobody knows: it may be in the journal already.
+  ok(found.length <= wanted.length + 1, `${found.length} of ${wanted.length} are there`);
   await again.store.update((tx) => tx.create("services", service("after")));
   await again.consensus.stop();
 }
