@@ -74,6 +74,10 @@ class Sensor {
   }
 }
 
+function isOf(version: number, { ProcessSpec }: TaskView["Spec"]): boolean {
+  return ProcessSpec?.Args?.includes(String(SECONDS + version)) ?? false;
+}
+
 /** Every process of the service, told apart for good. */
 function processes(...versions: number[]): string[] {
   return versions.flatMap((version) => processesOf(program(version, false))).sort();
@@ -138,7 +142,12 @@ async function abortedUpdate(sensor: Sensor): Promise<void> {
   const slow = spec(4);
   slow.UpdateConfig = { ...slow.UpdateConfig!, Parallelism: 1, Monitor: 3e9 };
   await sensor.update(slow);
-  await sensor.fleet.waitUntil("the first device runs it", () => Promise.resolve(processes(4).length > 0));
+  // What the manager has not heard of is taken back by a pause, as if the device had not begun.
+  await sensor.fleet.waitUntil(
+    "the first device says that it runs it",
+    async () =>
+      (await sensor.tasks()).some(({ Status, Spec }) => Status.State === "running" && isOf(4, Spec)),
+  );
   await sensor.control("pause");
   await sensor.reaches("paused");
   const paused = processes(4).length;
