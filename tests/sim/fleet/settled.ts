@@ -75,6 +75,11 @@ function unsettledSwap(
   const isHealthy = (each: string) => kindOf(each) === "good" && !isBroken(each, name);
   // Where the very first version fails, there is nothing to go back to.
   if (!device.wasHealthy) return undefined;
+  // Who was drained and came back is given one anew, beside nothing to go back to.
+  const anew = tasks.filter((task) =>
+    isWanted(task) && task.Swap === undefined && task.Rollout === undefined
+  );
+  if (anew.some((task) => !isHealthy(versionOf(task)))) return undefined;
   if (running.length !== 1) return `runs ${running.length} versions: ${running}`;
   if (!isHealthy(version)) {
     // Who was drained and came back was given it anew, beside nothing to go back to.
