@@ -76,18 +76,10 @@ function unsettledSwap(
   // Where the very first version fails, there is nothing to go back to.
   if (!device.wasHealthy) return undefined;
   // Who was drained and came back is given one anew, beside nothing to go back to.
-  const anew = tasks.filter((task) =>
-    isWanted(task) && task.Swap === undefined && task.Rollout === undefined
-  );
+  const anew = tasks.filter((task) => isWanted(task) && task.Swap === undefined);
   if (anew.some((task) => !isHealthy(versionOf(task)))) return undefined;
   if (running.length !== 1) return `runs ${running.length} versions: ${running}`;
-  if (!isHealthy(version)) {
-    // Who was drained and came back was given it anew, beside nothing to go back to.
-    const isAnew = tasks.some((task) =>
-      isWanted(task) && task.Swap === undefined && task.Rollout === undefined
-    );
-    return isAnew ? undefined : `runs ${version}, which is not healthy there`;
-  }
+  if (!isHealthy(version)) return `runs ${version}, which is not healthy there`;
   if (held && isWithout(service, tasks) && version === expected) return `has ${expected}, which is held`;
   const shallHave = !held && isHealthy(expected) && !device.hasProvedBad(expected);
   return shallHave && version !== expected ? `runs ${version} instead of ${expected}` : undefined;
