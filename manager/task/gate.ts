@@ -15,9 +15,13 @@ export function forNewcomer(service: Service): Service {
 
 /** The service with the last spec whose update came to its end: what an update by stages from there can rely on. */
 export function asProven(service: Service): Service {
-  const { State } = service.UpdateStatus ?? {};
-  const isUnproven = State === "updating" || State === "paused";
-  return isUnproven ? { ...service, ...provenBefore(service) } : service;
+  const base = forNewcomer(service), { State } = service.UpdateStatus ?? {};
+  if (base !== service) return base;
+  // Without a status it has not begun.
+  const isUnproven = State === undefined || State === "updating" || State === "paused";
+  return isUnproven && stagesOf(service.Spec).length === 0
+    ? { ...service, ...provenBefore(service) }
+    : service;
 }
 
 /** The spec to go back to from a rollout by stages: not one that itself never got to its end. */

@@ -299,6 +299,20 @@ async function afterFailed(how: "by stages" | "at once"): Promise<void> {
 Deno.test("Rollout: who joins gets, and a failed update goes back to, the last spec that went through all stages", () =>
   afterFailed("by stages"));
 
+Deno.test("Rollout: a version that was overtaken before it began is none to give to who joins", async () => {
+  const { fleet, id } = await staged([{ Percent: 10 }, { Percent: 100 }], (task) => versionOf(task) === "v3");
+  await using _ = fleet;
+  for (const version of ["v2", "v3"]) {
+    const { Version, Spec } = fleet.service(id), ProcessSpec = { Command: "run", Args: [version] };
+    await updateService(fleet.store, fleet.clock, id, Version.Index, {
+      ...Spec,
+      TaskTemplate: { ...Spec.TaskTemplate, ProcessSpec },
+    });
+  }
+  assert.equal(fleet.service(id).Proven?.Spec.TaskTemplate.ProcessSpec?.Args?.[0] ?? "", "");
+  assert.notEqual(fleet.service(id).Proven, undefined);
+});
+
 Deno.test("Rollout: a version that failed without stages is none to give to who joins, or to go back to", () =>
   afterFailed("at once"));
 

@@ -101,4 +101,11 @@ export const REGRESSIONS: readonly Regression[] = [
       "a rollout by stages that had no device left was over, and who came back had what nobody had proved",
     test: "tests/manager/updater/stages_test.ts",
   },
+  {
+    seed: 95093,
+    commit: "c80d358",
+    rule: "RO",
+    found: "a version by stages that was overtaken before it began passed for proven",
+    test: "tests/manager/updater/stages_test.ts",
+  },
 ];
