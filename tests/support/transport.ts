@@ -46,3 +46,18 @@ export async function until(condition: () => boolean, turns = 2000): Promise<voi
   for (let i = 0; i < turns && !condition(); i++) await settle(1);
   if (!condition()) throw new Error(`still not so after ${turns} turns: ${condition}`);
 }
+
+/** Yields numbers for ever; knows how many were taken and whether it was ended. */
+export class Counter {
+  taken = 0;
+  ended = false;
+
+  async *numbers(limit = Infinity): AsyncGenerator<number> {
+    try {
+      while (this.taken < limit) yield this.taken++;
+    } finally {
+      this.ended = true;
+    }
+    await Promise.resolve();
+  }
+}

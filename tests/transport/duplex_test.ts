@@ -4,24 +4,9 @@ import { ITEM_OVERHEAD_BYTES } from "../../transport/limits.ts";
 import type { DuplexHandler, Method } from "../../transport/types.ts";
 import { settle } from "../support/fake_clock.ts";
 import { withLink } from "../support/memory_cluster.ts";
-import { until } from "../support/transport.ts";
+import { Counter, until } from "../support/transport.ts";
 
 const duplex = (handler: DuplexHandler): Method => ({ kind: "duplex", access: "anyone", handler });
-
-/** Numbers for ever; knows how many were taken and whether it was ended. */
-class Counter {
-  taken = 0;
-  ended = false;
-
-  async *numbers(limit = Infinity): AsyncGenerator<number> {
-    try {
-      while (this.taken < limit) yield this.taken++;
-    } finally {
-      this.ended = true;
-    }
-    await Promise.resolve();
-  }
-}
 
 async function collect<T>(items: AsyncIterable<T>): Promise<T[]> {
   const list: T[] = [];

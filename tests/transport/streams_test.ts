@@ -4,7 +4,7 @@ import { ITEM_OVERHEAD_BYTES } from "../../transport/limits.ts";
 import type { CallContext, Method } from "../../transport/types.ts";
 import { settle } from "../support/fake_clock.ts";
 import { withLink } from "../support/memory_cluster.ts";
-import { until } from "../support/transport.ts";
+import { Counter, until } from "../support/transport.ts";
 
 const serverStream = (
   handler: (request: unknown, context: CallContext) => AsyncIterable<unknown>,
@@ -21,21 +21,6 @@ async function collect<T>(items: AsyncIterable<T>): Promise<T[]> {
   const list: T[] = [];
   for await (const item of items) list.push(item);
   return list;
-}
-
-/** Yields numbers for ever; knows how many were taken and whether it was ended. */
-class Counter {
-  taken = 0;
-  ended = false;
-
-  async *numbers(limit = Infinity): AsyncGenerator<number> {
-    try {
-      while (this.taken < limit) yield this.taken++;
-    } finally {
-      this.ended = true;
-    }
-    await Promise.resolve();
-  }
 }
 
 Deno.test("Server stream: all items arrive in order, then the end", async () => {

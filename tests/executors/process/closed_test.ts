@@ -5,7 +5,7 @@ import type { ProcessSpec } from "../../../api/service.ts";
 import { deviceProblems } from "../../../api/validate/device_problems.ts";
 import { processTask } from "../../conformance/process_fixture.ts";
 import { NODE_ID } from "../../conformance/tasks.ts";
-import { ask, copyShim, runLines, stateFolder } from "./hostile_agent.ts";
+import { ask, copyShim, runLines, shell, stateFolder } from "./hostile_agent.ts";
 
 const never = new AbortController().signal;
 const isRoot = Deno.uid() === 0;
@@ -35,12 +35,6 @@ async function ran(
     await Deno.remove(folder, { recursive: true });
   }
 }
-
-const shell = (script: string, more: Partial<ProcessSpec> = {}): ProcessSpec => ({
-  Command: "sh",
-  Args: ["-c", `exec 2>&1; ${script}`],
-  ...more,
-});
 
 Deno.test({
   name: "Closed: with a read-only root a program writes into its own folder and nowhere else, root's too",

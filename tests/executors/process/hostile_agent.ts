@@ -1,4 +1,5 @@
 /** Talks to the shim as an agent would that somebody took over: with whatever it likes to send. */
+import type { ProcessSpec } from "../../../api/service.ts";
 import { dirname } from "node:path";
 import { defaultShim } from "../../../executors/default_shim.ts";
 
@@ -104,3 +105,10 @@ export async function shimWithBash(folder: string, entry: string, uid = 0): Prom
   await Deno.writeTextFile(path, text, { mode: 0o755 });
   return path;
 }
+
+/** A program of a task that says on its standard output all that it says. */
+export const shell = (script: string, more: Partial<ProcessSpec> = {}): ProcessSpec => ({
+  Command: "sh",
+  Args: ["-c", `exec 2>&1; ${script}`],
+  ...more,
+});

@@ -5,7 +5,7 @@ import { createProcessExecutor } from "../../../executors/process/process_execut
 import type { ProcessSpec } from "../../../api/service.ts";
 import { processTask } from "../../conformance/process_fixture.ts";
 import { NODE_ID } from "../../conformance/tasks.ts";
-import { ask, copyShim, runLines, stateFolder } from "./hostile_agent.ts";
+import { ask, copyShim, runLines, shell, stateFolder } from "./hostile_agent.ts";
 
 const never = new AbortController().signal;
 const isRoot = Deno.uid() === 0;
@@ -60,12 +60,6 @@ async function ran(spec: ProcessSpec): Promise<string> {
     await Deno.remove(folder, { recursive: true });
   }
 }
-
-const shell = (script: string, more: Partial<ProcessSpec> = {}): ProcessSpec => ({
-  Command: "sh",
-  Args: ["-c", `exec 2>&1; ${script}`],
-  ...more,
-});
 
 Deno.test({
   name: "Space: a program in networks has those and their names alone, and no more rights than any other",
