@@ -36,10 +36,10 @@ export async function serveStream(
   const left = new AbortController();
   let upgraded = false;
   try {
-    const fromTask = await open(head.target, new TextDecoder().decode(body), piecesOf(reader), left.signal);
+    const items = await open(head.target, new TextDecoder().decode(body), piecesOf(reader), left.signal);
     upgraded = true;
     await writeAll(client.connection, UPGRADED);
-    for await (const piece of lastWords(fromTask)) await writeAll(client.connection, piece);
+    for await (const piece of lastWords(items)) await writeAll(client.connection, piece);
   } finally {
     left.abort(new CoveyError("canceled", "Cannot go on with the stream: the client has left"));
     // Wakes a read that waits for the client. One that is refused is yet to hear why.
