@@ -8,7 +8,7 @@ import type { CancelTimer, Clock } from "../api/clock.ts";
 const LOOK_MS = 30_000;
 /** The first look takes the start's garbage along, of which there are some megabytes. */
 const FIRST_LOOK_MS = 2_000;
-/** Growth that is worth a collection, which takes 60 ms here and five times as long on a small device. */
+/** Growth that is worth a collection, which took 130 to 340 ms on a loaded machine and takes longer on a small device. */
 export const MAX_GROWTH_BYTES = 1024 * 1024;
 
 /** What a heap keeper works with. */
