@@ -57,9 +57,9 @@ export async function* containerLog(
 }
 
 /**
- * How far a log was given, for each stream. An engine writes entries of two streams as it gets to it, each with the time when
- * it was read: a later one may stand before an earlier one of the other stream. Of one stream they are in order, and those
- * with the same time are pieces of one line.
+ * How far a log was given, for each stream. An engine writes entries of two streams as it gets to them, each with the time
+ * when it was read: a later one may stand before an earlier one of the other stream. Of one stream they are in order, and
+ * those with the same time are pieces of one line.
  */
 class Place {
   readonly #streams = new Map<string, { Time: string; count: number }>();
