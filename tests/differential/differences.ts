@@ -86,8 +86,9 @@ export const DIFFERENCES: readonly Difference[] = [
       /\.Endpoint\.Spec\.Mode$/.test(at) && docker === "vip" && covey === undefined,
   },
   {
-    reason: "networks are shown in the task template, also of clients that named them beside it",
-    explains: (_exchange, { at }) => /\.(?:Previous)?Spec(?:\.TaskTemplate)?\.Networks$/.test(at),
+    reason: "networks that a service names beside its task template are shown with its tasks, too",
+    explains: (_exchange, { at, docker }) =>
+      docker === undefined && /^(?:\[\d+\])?\.Spec\.Networks$/.test(at),
   },
   {
     reason: "networks beside the task template may be changed: they count as the template's",
