@@ -170,13 +170,10 @@ function settleMode(mode: Shaped<typeof modeShape> = {}, problems: FieldProblem[
   return { Replicated: { Replicas: mode.Replicated?.Replicas ?? 1 } };
 }
 
-/** Nothing of a job is ever replaced task by task. Docker's words for the one; the other it takes and never reads. */
+/** Nothing of a job is ever replaced task by task. A `RollbackConfig` is kept and never read, as in Docker. */
 function refuseUpdates(checked: Shaped<typeof serviceShape>, problems: FieldProblem[]): void {
   if (checked.UpdateConfig !== undefined) {
     problems.push({ field: "UpdateConfig", message: "Jobs may not have an update config" });
-  }
-  if (checked.RollbackConfig !== undefined) {
-    problems.push({ field: "RollbackConfig", message: "Jobs may not have a rollback config" });
   }
 }
 
