@@ -145,8 +145,8 @@ export interface LogRequest {
 }
 
 /**
- * A step of reading a log: an entry, in the order of their times, or, once, `caught up`: what was there when it was asked for
- * has been given.
+ * A step of reading a log: an entry, in the order of their times as far as whoever keeps the log knows it, or, once,
+ * `caught up`: what was there when it was asked for has been given.
  *
  * @example
  * ```ts
