@@ -50,7 +50,8 @@ export const DIFFERENCES: readonly Difference[] = [
   {
     reason: "a constraint that cannot be read is a mistake of the request (400), not of the server (500)",
     explains: ({ docker, covey }) =>
-      docker.status === 500 && covey.status === 400 && covey.text.includes(".Placement.Constraints[") &&
+      docker.status === 500 && covey.status === 400 &&
+      (covey.text.includes(".Placement.Constraints[") || covey.text.includes(bare(docker.text))) &&
       /desc = (?:constraint expected|key '|value ')/.test(docker.text),
   },
   {
@@ -195,7 +196,7 @@ export const DIFFERENCES: readonly Difference[] = [
     reason: "a rollback to the previous spec needs none in its body: what stands there is not looked at",
     explains: ({ step, docker }) =>
       step.path.includes("rollback=previous") && docker.status >= 400 &&
-      !/not found|previous spec|out of sequence|invalid service version/.test(docker.text),
+      !/service \S+ not found|previous spec|out of sequence|invalid service version/.test(docker.text),
   },
   {
     reason: "the default log driver is shown as it was set; Docker 20.10 shows none",

@@ -27,7 +27,7 @@ import {
 } from "../context.ts";
 import { keptAuth, registryAuth, withAuth } from "../registry_auth.ts";
 import { withNetworks } from "../service_networks.ts";
-import { asRequested } from "../older_clients.ts";
+import { asRequested, knowsJobs } from "../older_clients.ts";
 import type { RenderedObjects, View } from "../rendered.ts";
 import { containerServiceView, plainServiceView, serviceView } from "../views/service_view.ts";
 
@@ -54,7 +54,8 @@ export function serviceRoutes(app: ControlApp, context: ControlContext, rendered
   app.post("/services/create", async (c) => {
     const body = await readJSON(c);
     const { store } = requireManager(context), { random, clock } = context, auth = registryAuth(c);
-    const parsed = parseServiceSpec(body, { newName: () => freeName(store, random) });
+    const withJobs = knowsJobs(c.req.raw.url);
+    const parsed = parseServiceSpec(body, { newName: () => freeName(store, random), withJobs });
     const spec = await withNetworks(parsed, store, context.engine);
     return sendJSON(c, {
       ID: await createService(store, { clock, random }, withAuth(asRequested(c.req.raw.url, spec), auth)),
@@ -73,10 +74,20 @@ export function serviceRoutes(app: ControlApp, context: ControlContext, rendered
     const auth = registryAuth(c);
     const { store } = manager;
     const service = await lookUp(manager, (state) => findService(state, c.req.param("id")));
+    const withJobs = knowsJobs(c.req.raw.url);
     // What is wrong with a request is told in Docker's order.
     const spec = rollback === "previous" ? undefined : asRequested(
       c.req.raw.url,
-      await withNetworks(parseServiceSpec(body, { current: service.Spec }), store, context.engine),
+      await withNetworks(
+        // Who names it not asks for another name, to Docker.
+        parseServiceSpec(body, {
+          current: service.Spec,
+          newName: () => freeName(store, context.random),
+          withJobs,
+        }),
+        store,
+        context.engine,
+      ),
     );
     const kept = auth ?? keptAuth(c.req.query("registryAuthFrom") ?? "", service);
     if (spec === undefined) await rollbackService(store, context.clock, service.ID, version);
