@@ -161,6 +161,13 @@ export const DIFFERENCES: readonly Difference[] = [
       at === ".message" && covey.status === 400 && /malformed (?:secret|config) reference/.test(docker.text),
   },
   {
+    reason:
+      "an owner of a secret's or config's file that is no number, and a place outside, are refused by name",
+    explains: ({ covey }) =>
+      covey.status === 400 &&
+      /\.File\.(?:[UG]ID: must be a number|Name: must not lead upwards)/.test(covey.text),
+  },
+  {
     reason: "of several mistakes in a spec all are told",
     explains: ({ docker, covey }, { at }) =>
       at === ".message" && docker.status === covey.status && covey.status === 400 &&
