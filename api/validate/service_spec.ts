@@ -119,7 +119,7 @@ export function parseServiceSpec(
   const Name = checked.Name ?? (problems.some(({ field }) => field === "Name") ? undefined : newName?.());
   checkName(Name, "Name", problems);
   const template = checked.TaskTemplate ?? {};
-  // Where clients before API 1.25 say it; the task template's own count first.
+  // Where docker-py says it, and clients before API 1.25; the task template's own count first.
   if (checked.Networks !== undefined) template.Networks ??= checked.Networks;
   const raw = (body as { TaskTemplate?: unknown } | null)?.TaskTemplate;
   const task = keepExtensions(
@@ -148,6 +148,7 @@ export function parseServiceSpec(
     spec.UpdateConfig = keepRollout(settleUpdate(checked.UpdateConfig), raw, current?.UpdateConfig);
   }
   if (checked.RollbackConfig !== undefined) spec.RollbackConfig = settleUpdate(checked.RollbackConfig);
+  if (checked.Networks !== undefined) spec.Networks = checked.Networks;
   if (checked.EndpointSpec !== undefined) spec.EndpointSpec = settleEndpoint(checked.EndpointSpec, problems);
   checkMesh(spec, problems);
   checkRollout(spec, problems);

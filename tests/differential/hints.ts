@@ -122,5 +122,6 @@ export const HINTS: readonly (readonly [RegExp, readonly unknown[]])[] = [
   [/(?:Election|Heartbeat)Tick$/, [0, 1, 10]],
   [/SnapshotInterval$/, [0, 10_000]],
   [/LogEntriesForSlowFollowers$/, [0, 500]],
+  [/KeepOldSnapshots$/, [0, 1, 5]],
   [/ForceRotate$/, [0]],
 ];
