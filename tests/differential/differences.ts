@@ -24,7 +24,7 @@ const NOT_YET = new RegExp(
 
 /** What is refused because it is never to be there, each in its field. */
 const NEVER = new RegExp(
-  "\\.Runtime: unsupported|old snapshots are not available|(?:Driver|Templating\\.Name|Mounts\\[\\d\\]\\.Type|TmpfsOptions\\.Options|" +
+  "\\.Runtime: unsupported|(?:Driver|Templating\\.Name|Mounts\\[\\d\\]\\.Type|TmpfsOptions\\.Options|" +
     "CredentialSpec|Isolation|Configs\\[\\d\\]\\.Runtime|SwapBytes|MemorySwappiness|PluginSpec|NetworkAttachmentSpec): " +
     "[^;]* (?:is|are) not supported|template drivers have no options",
 );
