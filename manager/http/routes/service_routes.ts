@@ -1,7 +1,7 @@
 /** `/services`. */
 import type { Context } from "@hono/hono";
 import { CoveyError } from "../../../api/errors.ts";
-import type { Service } from "../../../api/service.ts";
+import type { Service, ServiceSpec } from "../../../api/service.ts";
 import { parseServiceSpec } from "../../../api/validate/mod.ts";
 import { parseFilters } from "../../control/filters.ts";
 import { listServices, SERVICE_FILTERS } from "../../control/lists.ts";
@@ -10,6 +10,7 @@ import { controlRollout, ROLLOUT_ACTIONS, rolloutView } from "../../control/roll
 import { serviceStatus } from "../../control/service_status.ts";
 import { freeName } from "../../control/service_name.ts";
 import { createService, removeService, rollbackService, updateService } from "../../control/services.ts";
+import type { Store } from "../../store/mod.ts";
 import { isBefore, pathOf } from "../api_version.ts";
 import {
   type ControlApp,
@@ -27,13 +28,30 @@ import {
 } from "../context.ts";
 import { keptAuth, registryAuth, withAuth } from "../registry_auth.ts";
 import { withNetworks } from "../service_networks.ts";
-import { asRequested } from "../older_clients.ts";
+import { asRequested, knowsJobs } from "../older_clients.ts";
 import type { RenderedObjects, View } from "../rendered.ts";
 import { containerServiceView, plainServiceView, serviceView } from "../views/service_view.ts";
 
 /** How the client of a request is shown services, unless it asks for more. */
 function viewFor(c: Context): View<Service> {
   return isDockerClient(c) ? containerServiceView : plainServiceView;
+}
+
+/** What a request's body means, by a client of its version; `current` is the present spec of a service that it changes. */
+async function requestedSpec(
+  c: Context,
+  { engine, random }: ControlContext,
+  store: Store,
+  body: unknown,
+  current?: ServiceSpec,
+): Promise<ServiceSpec> {
+  const parsed = parseServiceSpec(body, {
+    ...(current && { current }),
+    // Who leaves the name out of an update asks for another, to Docker.
+    newName: () => freeName(store, random),
+    withJobs: knowsJobs(c.req.raw.url),
+  });
+  return asRequested(c.req.raw.url, await withNetworks(parsed, store, engine));
 }
 
 /** Adds the routes. */
@@ -54,11 +72,8 @@ export function serviceRoutes(app: ControlApp, context: ControlContext, rendered
   app.post("/services/create", async (c) => {
     const body = await readJSON(c);
     const { store } = requireManager(context), { random, clock } = context, auth = registryAuth(c);
-    const parsed = parseServiceSpec(body, { newName: () => freeName(store, random) });
-    const spec = await withNetworks(parsed, store, context.engine);
-    return sendJSON(c, {
-      ID: await createService(store, { clock, random }, withAuth(asRequested(c.req.raw.url, spec), auth)),
-    }, 201);
+    const spec = await requestedSpec(c, context, store, body);
+    return sendJSON(c, { ID: await createService(store, { clock, random }, withAuth(spec, auth)) }, 201);
   });
   app.get("/services/:id", async (c) => {
     const defaults = flagParameter(c, "insertDefaults");
@@ -74,10 +89,9 @@ export function serviceRoutes(app: ControlApp, context: ControlContext, rendered
     const { store } = manager;
     const service = await lookUp(manager, (state) => findService(state, c.req.param("id")));
     // What is wrong with a request is told in Docker's order.
-    const spec = rollback === "previous" ? undefined : asRequested(
-      c.req.raw.url,
-      await withNetworks(parseServiceSpec(body, { current: service.Spec }), store, context.engine),
-    );
+    const spec = rollback === "previous"
+      ? undefined
+      : await requestedSpec(c, context, store, body, service.Spec);
     const kept = auth ?? keptAuth(c.req.query("registryAuthFrom") ?? "", service);
     if (spec === undefined) await rollbackService(store, context.clock, service.ID, version);
     else if (rollback !== "" && rollback !== "none") {
