@@ -81,6 +81,11 @@ export class NetworkMap {
     return this.#networks.get(id)?.keys() ?? [];
   }
 
+  /** True if a node is in a network. */
+  has(id: string, nodeID: string): boolean {
+    return this.#networks.get(id)?.has(nodeID) ?? false;
+  }
+
   /** Notes a task that is there now, or is gone, and what it was before; returns where that changes something. */
   task(task: Task | undefined, old: Task | undefined): Place[] {
     const before = old && old.NetworkAttachments && isOnNode(old) ? old : undefined;

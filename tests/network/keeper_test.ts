@@ -304,3 +304,30 @@ Deno.test("Networks on a node: a new agent takes up programs' namespaces, and re
   assert.deepEqual(helper.taken(), ["part task-10.0.1.5"]);
   await next.close();
 });
+
+Deno.test("Networks on a node: it has loaded who serves when nobody else is sent anything, and nobody is before it is known where that is", async () => {
+  const { keeper, helper, clock } = fixture();
+  const isLoaded = async () => {
+    let isSo = false;
+    const abort = new AbortController();
+    keeper.loaded(abort.signal).then(() => isSo = true, () => {});
+    await settle();
+    abort.abort();
+    return isSo;
+  };
+  await keeper.loaded(never());
+  helper.refuses = "rules";
+  keeper.apply([network, peer("192.0.2.2", "10.0.1.7"), service("10.0.1.5", "10.0.1.7")]);
+  await keeper.settled();
+  assert.ok(!await isLoaded(), "what could not be loaded is not");
+  helper.refuses = "";
+  await clock.advance(60_000);
+  assert.ok(await isLoaded());
+  await keeper.settled();
+  helper.taken();
+  helper.refuses = "table";
+  keeper.apply([peer("192.0.2.2", "10.0.1.7", "10.0.1.8"), service("10.0.1.8")]);
+  await keeper.settled();
+  assert.deepEqual(helper.taken().map((text) => text.split(" ")[0]), ["table", "serve"]);
+  await keeper.close();
+});
