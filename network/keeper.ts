@@ -409,7 +409,9 @@ export class NetworkKeeper implements OverlayNetworks {
   }
 
   #useRelay(): void {
-    const isRelayed = [...this.told.networks.keys()].some((id) => this.told.relayed(id).length > 0);
+    const isRelayed = [...this.told.networks.values()].some(({ ID, Ingress }) =>
+      !Ingress && this.told.relayed(ID).length > 0
+    );
     if (isRelayed === this.#isRelayed) return;
     this.#isRelayed = isRelayed;
     this.#options.onRelay?.(isRelayed);

@@ -242,6 +242,11 @@ Deno.test("Networks on a node: published ports go to all that serve, by the ingr
     helper.taken().at(-1),
     "rules node:4097:10.0.1.3 vip:10.0.1.2:10.0.1.5,10.0.1.6 port:tcp:8080:80:10.0.1.5,10.0.1.6",
   );
+  // What does not get there is not sent there.
+  const far = peer("192.0.2.2", "10.0.1.6") as { Peer: object };
+  keeper.apply([{ ...far, Peer: { ...far.Peer, Relayed: true } } as AssignmentChange]);
+  await keeper.settled();
+  assert.deepEqual(helper.taken(), ["serve vip:10.0.1.2:10.0.1.5 port:tcp:8080:80:10.0.1.5"]);
   await keeper.close();
 });
 

@@ -9,7 +9,9 @@ import { findService } from "../../control/lookup.ts";
 import { controlRollout, ROLLOUT_ACTIONS, rolloutView } from "../../control/rollouts.ts";
 import { serviceStatus } from "../../control/service_status.ts";
 import { freeName } from "../../control/service_name.ts";
+import { refuseClusterPorts, relayWarnings } from "../../control/service_networks.ts";
 import { createService, removeService, rollbackService, updateService } from "../../control/services.ts";
+import type { ConsensusStatus } from "../../consensus/consensus.ts";
 import { isBefore, pathOf } from "../api_version.ts";
 import {
   type ControlApp,
@@ -36,6 +38,10 @@ function viewFor(c: Context): View<Service> {
   return isDockerClient(c) ? containerServiceView : plainServiceView;
 }
 
+function addressesOf({ members }: ConsensusStatus): string[] {
+  return members.map(({ address }) => address);
+}
+
 /** Adds the routes. */
 export function serviceRoutes(app: ControlApp, context: ControlContext, rendered: RenderedObjects): void {
   app.get("/services", async (c) => {
@@ -53,12 +59,17 @@ export function serviceRoutes(app: ControlApp, context: ControlContext, rendered
   });
   app.post("/services/create", async (c) => {
     const body = await readJSON(c);
-    const { store } = requireManager(context), { random, clock } = context, auth = registryAuth(c);
+    const { store, consensus } = requireManager(context), { random, clock } = context, auth = registryAuth(c);
     const parsed = parseServiceSpec(body, { newName: () => freeName(store, random) });
     const spec = await withNetworks(parsed, store, context.engine);
-    return sendJSON(c, {
-      ID: await createService(store, { clock, random }, withAuth(asRequested(c.req.raw.url, spec), auth)),
-    }, 201);
+    refuseClusterPorts(store, spec, addressesOf(consensus.status()));
+    const ID = await createService(
+      store,
+      { clock, random },
+      withAuth(asRequested(c.req.raw.url, spec), auth),
+    );
+    const warnings = relayWarnings(store, spec);
+    return sendJSON(c, { ID, ...(warnings.length > 0 && { Warnings: warnings }) }, 201);
   });
   app.get("/services/:id", async (c) => {
     const defaults = flagParameter(c, "insertDefaults");
@@ -71,7 +82,7 @@ export function serviceRoutes(app: ControlApp, context: ControlContext, rendered
     const { body, version, manager } = await updateRequest(c, context, "service");
     const rollback = c.req.query("rollback") ?? "";
     const auth = registryAuth(c);
-    const { store } = manager;
+    const { store, consensus } = manager;
     const service = await lookUp(manager, (state) => findService(state, c.req.param("id")));
     // What is wrong with a request is told in Docker's order.
     const spec = rollback === "previous" ? undefined : asRequested(
@@ -79,11 +90,13 @@ export function serviceRoutes(app: ControlApp, context: ControlContext, rendered
       await withNetworks(parseServiceSpec(body, { current: service.Spec }), store, context.engine),
     );
     const kept = auth ?? keptAuth(c.req.query("registryAuthFrom") ?? "", service);
+    if (spec !== undefined) refuseClusterPorts(store, spec, addressesOf(consensus.status()));
     if (spec === undefined) await rollbackService(store, context.clock, service.ID, version);
     else if (rollback !== "" && rollback !== "none") {
       throw new CoveyError("unknown", `unrecognized rollback option ${rollback}`);
     } else await updateService(store, context.clock, service.ID, version, withAuth(spec, kept));
-    return sendJSON(c, { Warnings: null });
+    const warnings = spec === undefined ? [] : relayWarnings(store, spec);
+    return sendJSON(c, { Warnings: warnings.length > 0 ? warnings : null });
   });
   app.get("/services/:id/rollout", async (c) => {
     const { store } = await managerForReading(context);
