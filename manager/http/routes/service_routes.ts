@@ -42,6 +42,21 @@ function addressesOf({ members }: ConsensusStatus): string[] {
   return members.map(({ address }) => address);
 }
 
+async function create(c: Context, context: ControlContext): Promise<Response> {
+  const body = await readJSON(c);
+  const { store, consensus } = requireManager(context), { random, clock } = context, auth = registryAuth(c);
+  const parsed = parseServiceSpec(body, { newName: () => freeName(store, random) });
+  const spec = await withNetworks(parsed, store, context.engine);
+  refuseClusterPorts(store, spec, addressesOf(consensus.status()));
+  const ID = await createService(
+    store,
+    { clock, random },
+    withAuth(asRequested(c.req.raw.url, spec), auth),
+  );
+  const warnings = relayWarnings(store, spec);
+  return sendJSON(c, { ID, ...(warnings.length > 0 && { Warnings: warnings }) }, 201);
+}
+
 /** Adds the routes. */
 export function serviceRoutes(app: ControlApp, context: ControlContext, rendered: RenderedObjects): void {
   app.get("/services", async (c) => {
@@ -57,20 +72,7 @@ export function serviceRoutes(app: ControlApp, context: ControlContext, rendered
     );
     return sendJSON(c, shown);
   });
-  app.post("/services/create", async (c) => {
-    const body = await readJSON(c);
-    const { store, consensus } = requireManager(context), { random, clock } = context, auth = registryAuth(c);
-    const parsed = parseServiceSpec(body, { newName: () => freeName(store, random) });
-    const spec = await withNetworks(parsed, store, context.engine);
-    refuseClusterPorts(store, spec, addressesOf(consensus.status()));
-    const ID = await createService(
-      store,
-      { clock, random },
-      withAuth(asRequested(c.req.raw.url, spec), auth),
-    );
-    const warnings = relayWarnings(store, spec);
-    return sendJSON(c, { ID, ...(warnings.length > 0 && { Warnings: warnings }) }, 201);
-  });
+  app.post("/services/create", (c) => create(c, context));
   app.get("/services/:id", async (c) => {
     const defaults = flagParameter(c, "insertDefaults");
     const { store } = await managerForReading(context);
