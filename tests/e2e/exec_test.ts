@@ -96,7 +96,8 @@ async function types(fleet: Fleet, task: string): Promise<void> {
   }).spawn();
   let shown = "";
   const showing = shell.stdout.pipeThrough(new TextDecoderStream()).pipeTo(
-    new WritableStream({ write: (text) => void (shown += text) }),
+    // Busybox asks the terminal where it stands, and goes on without an answer.
+    new WritableStream({ write: (text) => void (shown = (shown + text).replaceAll("\x1b[6n", "")) }),
   );
   const keys = shell.stdin.getWriter();
   const type = (text: string) => keys.write(new TextEncoder().encode(text));
@@ -113,6 +114,23 @@ async function types(fleet: Fleet, task: string): Promise<void> {
   assert.equal((await shell.status).code, 5, shown);
   await keys.close().catch(() => {});
   await showing;
+}
+
+/** Docker's clients tell the size only after the start. */
+const UNTIL_SIZED =
+  'for i in $(seq 100); do [ "$(stty size 2>&1)" != "33 101" ] || exit 6; sleep 0.1; done; stty size';
+
+/** The stock clients that there are, old and new, each with a terminal in a container that they reach through a manager. */
+async function stockTerminals(fleet: Fleet, container: string): Promise<void> {
+  for (const client of ["/usr/bin/docker", "/usr/local/bin/docker"]) {
+    if (await Deno.stat(client).then(() => false, () => true)) continue;
+    const exec = `exec ${client} -H unix://${fleet.socket} exec -it ${container} sh -c '${UNTIL_SIZED}'`;
+    const { code, stdout } = await new Deno.Command("script", {
+      args: ["-qefc", `stty rows 33 cols 101; ${exec}`, "/dev/null"],
+      stdin: "null",
+    }).output();
+    assert.equal(code, 6, `${client}: ${new TextDecoder().decode(stdout)}`);
+  }
 }
 
 async function copies(fleet: Fleet): Promise<void> {
@@ -257,6 +275,7 @@ Deno.test({
       );
       assert.deepEqual([stock.stdout, stock.code], ["stock\n", 5]);
       await types(fleet, "box");
+      await stockTerminals(fleet, stdout.trim());
       await inFolder(async (folder) => {
         await Deno.writeTextFile(`${folder}/file`, "content\n");
         assert.equal((await covey("cp", `${folder}/file`, "box:/tmp/renamed")).code, 0);
