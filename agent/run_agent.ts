@@ -183,7 +183,7 @@ async function serve(
     executors,
     state,
     dependencies,
-    ...(networks && { networks: networks.keeper, relay: networks.relay }),
+    ...(networks && { networks: networks.keeper, relay: networks.relay, drains: networks.drains }),
     clock,
     random: systemRandom,
     managers,
