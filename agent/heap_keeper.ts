@@ -21,8 +21,8 @@ export interface HeapKeeperOptions {
 }
 
 /**
- * Looks at the heap from time to time and has it collected when it has grown enough, and once more when it grows no longer: what
- * was alive in the middle of a busy time is garbage in its end, which no growth would tell.
+ * Looks at the heap from time to time and has it collected when it has grown enough, and once more when it grows no
+ * longer: what was alive in the middle of a busy time is garbage in its end, which no growth would tell.
  */
 export class HeapKeeper {
   readonly #options: HeapKeeperOptions;

@@ -139,7 +139,7 @@ async function printJoinCommand(
   const program = role === "worker"
     ? `deno task run-agent ${flags}`
     : `deno task run-manager --state-dir /var/lib/covey --api /run/covey/covey.sock --join ${manager.Addr} --token -`;
-  // A task of deno fetches every package before it begins, which on a network that swallows all takes minutes, without a word.
+  // A task of deno fetches every package first: where a network swallows all, for a minute or more and without a word.
   const launcher = role === "worker"
     ? `or, where its network does not lead to the package registry:\n\n    sh agent/launch.sh ${flags}\n\n`
     : "";
