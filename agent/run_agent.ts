@@ -32,8 +32,8 @@ const VERSION = "0.1.0";
 /** V8 gives freed pages back to the system with this one only: 4 MB of an idle agent, 14 MB of one that was busy. */
 const COLLECT_ALL = { type: "major", execution: "sync", flavor: "last-resort" };
 /**
- * At this signal Deno, told to by `launch.sh`, has the C library return what is free between blocks in use: 7 MB of an agent that
- * was busy, which it never returns by itself.
+ * At this signal Deno, told to by `launch.sh`, has the C library return what is free between blocks in use: 7 MB of an
+ * agent that was busy, which it never returns by itself.
  */
 const GIVE_BACK = "SIGUSR2";
 
