@@ -1,4 +1,5 @@
 /** Where the two sides differ on purpose, each with its reason; `docs/docker_differences.md` says it to users. Nothing else is exempt. */
+import { MAX_OLD_SNAPSHOTS } from "../../api/cluster.ts";
 import { type Divergence, type Exchange, text } from "./answers.ts";
 
 /** The status of a connection that was closed instead of an answer. */
@@ -151,6 +152,12 @@ export const DIFFERENCES: readonly Difference[] = [
       "of a reference to a secret or config the field is named that is wrong, where Docker calls it malformed",
     explains: ({ docker, covey }, { at }) =>
       at === ".message" && covey.status === 400 && /malformed (?:secret|config) reference/.test(docker.text),
+  },
+  {
+    reason: "more old snapshots than a disk is meant for are refused by name",
+    explains: ({ step, covey }) =>
+      covey.status === 400 && covey.text.includes("Raft.KeepOldSnapshots: ") &&
+      Number(/"KeepOldSnapshots":\s*(\d+)/i.exec(step.body ?? "")?.[1]) > MAX_OLD_SNAPSHOTS,
   },
   {
     reason:
