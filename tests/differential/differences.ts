@@ -217,7 +217,9 @@ export const DIFFERENCES: readonly Difference[] = [
   {
     reason:
       "Docker breaks down over some requests, such as lists with null in them, and closes the connection",
-    explains: ({ docker, covey }) => docker.status === HUNG_UP && covey.status === 400,
+    explains: ({ docker, covey }) =>
+      docker.status === HUNG_UP &&
+      (covey.status === 400 || (covey.status === 404 && / not found"/.test(covey.text))),
   },
   {
     reason: "a network that is wrong is told of before a name that is taken",
