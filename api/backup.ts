@@ -14,8 +14,10 @@ import { ByteQueue } from "./byte_queue.ts";
 import { CoveyError, type FieldProblem } from "./errors.ts";
 import { integer, line, list, record, type Shape } from "./validate/shape.ts";
 
-/** Path of the call that answers with a backup (GET). */
+/** Path of the call that answers with a backup (GET); of an earlier state, whose index is the parameter `snapshot`. */
 export const BACKUP_PATH = "/covey/backup";
+/** Path of the call that lists the earlier states of which the same manager can make one (GET). */
+export const SNAPSHOTS_PATH = "/covey/snapshots";
 /** Path of the call that takes one (POST), with the parameters of {@linkcode RestoreParameters}. */
 export const RESTORE_PATH = "/covey/restore";
 /** Its media type. */
@@ -45,6 +47,13 @@ export interface BackupHead {
 /** What stands at its end. */
 export interface BackupEnd {
   Objects: number;
+}
+
+/** An earlier state that a manager has kept. */
+export interface OldSnapshotView {
+  Index: number;
+  /** RFC 3339 in UTC */
+  WrittenAt: string;
 }
 
 /** Query parameters of a restore: addresses are HOST:PORT; without one, the manager's own flags count. */

@@ -14,6 +14,9 @@ export const DEFAULT_SUBNET_SIZE = 24;
 /** A minute in ticks, in force for whoever asks for more: nobody would wait so long for a leader. */
 export const MAX_ELECTION_TICK = 600;
 
+/** Earlier checkpoints a manager keeps at most: each may take as much of its disk as the whole state does. */
+export const MAX_OLD_SNAPSHOTS = 32;
+
 /** Half a year: a device that was in a drawer for a season comes back by itself. Nanoseconds. */
 export const DEFAULT_RENEWAL_GRACE_NS = 180 * DAY_NS;
 
@@ -33,7 +36,7 @@ export interface ClusterSpec extends Annotations {
   Raft: {
     /** Entries of the log after which a checkpoint is due. */
     SnapshotInterval: number;
-    /** Always 0: a checkpoint replaces the one before. Docker's clients show it. */
+    /** Checkpoints before the present one that each manager keeps; {@linkcode MAX_OLD_SNAPSHOTS} at most. */
     KeepOldSnapshots: number;
     /** Entries kept behind a checkpoint. */
     LogEntriesForSlowFollowers: number;

@@ -1,6 +1,6 @@
 /** Normalizes and validates a swarm's `Spec` as it comes from a client. */
 import { DAY_NS, HOUR_NS } from "../duration.ts";
-import { type ClusterSpec, DEFAULT_CLUSTER_NAME } from "../cluster.ts";
+import { type ClusterSpec, DEFAULT_CLUSTER_NAME, MAX_OLD_SNAPSHOTS } from "../cluster.ts";
 import { CoveyError, type FieldProblem } from "../errors.ts";
 import {
   checkSize,
@@ -34,7 +34,7 @@ const clusterShape = record({
   Orchestration: record({ TaskHistoryRetentionLimit: integer(Number.MIN_SAFE_INTEGER) }),
   Raft: record({
     SnapshotInterval: nonZero(integer(0)),
-    KeepOldSnapshots: unsupported("old snapshots are not available: a checkpoint replaces the one before"),
+    KeepOldSnapshots: integer(0, MAX_OLD_SNAPSHOTS),
     LogEntriesForSlowFollowers: nonZero(integer(0)),
     ElectionTick: nonZero(integer(0, MAX_TICKS)),
     HeartbeatTick: nonZero(integer(0, MAX_TICKS)),

@@ -115,7 +115,7 @@ export function parseServiceSpec(
   const Name = checked.Name ?? (problems.some(({ field }) => field === "Name") ? undefined : newName?.());
   checkName(Name, "Name", problems);
   const template = checked.TaskTemplate ?? {};
-  // Where clients before API 1.25 say it; the task template's own count first.
+  // Where docker-py says it, and clients before API 1.25; the task template's own count first.
   if (checked.Networks !== undefined) template.Networks ??= checked.Networks;
   const raw = (body as { TaskTemplate?: unknown } | null)?.TaskTemplate;
   const task = keepExtensions(
@@ -144,6 +144,7 @@ export function parseServiceSpec(
     spec.UpdateConfig = keepRollout(settleUpdate(checked.UpdateConfig), raw, current?.UpdateConfig);
   }
   if (checked.RollbackConfig !== undefined) spec.RollbackConfig = settleUpdate(checked.RollbackConfig);
+  if (checked.Networks !== undefined) spec.Networks = checked.Networks;
   if (checked.EndpointSpec !== undefined) spec.EndpointSpec = settleEndpoint(checked.EndpointSpec, problems);
   checkMesh(spec, problems);
   checkRollout(spec, problems);
@@ -169,13 +170,10 @@ function settleMode(mode: Shaped<typeof modeShape> = {}, problems: FieldProblem[
   return { Replicated: { Replicas: mode.Replicated?.Replicas ?? 1 } };
 }
 
-/** Nothing of a job is ever replaced task by task. Docker's words for the one; the other it takes and never reads. */
+/** Nothing of a job is ever replaced task by task. A `RollbackConfig` is kept and never read, as in Docker. */
 function refuseUpdates(checked: Shaped<typeof serviceShape>, problems: FieldProblem[]): void {
   if (checked.UpdateConfig !== undefined) {
     problems.push({ field: "UpdateConfig", message: "Jobs may not have an update config" });
-  }
-  if (checked.RollbackConfig !== undefined) {
-    problems.push({ field: "RollbackConfig", message: "Jobs may not have a rollback config" });
   }
 }
 

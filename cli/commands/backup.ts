@@ -1,11 +1,18 @@
 /** `covey backup` and `covey restore` */
 import type { Command } from "commander";
-import { BACKUP_PATH, BACKUP_TYPE, RESTORE_PATH, type RestoreResponse } from "../../api/backup.ts";
+import {
+  BACKUP_PATH,
+  BACKUP_TYPE,
+  type OldSnapshotView,
+  RESTORE_PATH,
+  type RestoreResponse,
+  SNAPSHOTS_PATH,
+} from "../../api/backup.ts";
 import { CoveyError } from "../../api/errors.ts";
 import { checkBackup, count, readBackupFile, writeBackupFile } from "../backup_file.ts";
 import { type Context, withClient } from "../context.ts";
 import { exists, firstLineOf } from "../files.ts";
-import type { Output } from "../output.ts";
+import { type Output, table } from "../output.ts";
 import { formatBytes } from "../units.ts";
 
 /** How often a terminal's progress line is drawn again. */
@@ -22,9 +29,20 @@ function backup(program: Command, context: Context): void {
     .option("-o, --output <file>", "where to (default: covey-TIME.backup in this folder)")
     .option("--force", "replace an existing file")
     .option("--passphrase-file <file>", "encrypt with the passphrase in this file's first line")
+    .option(
+      "--snapshot <index>",
+      "of an earlier state that this manager has kept, instead of the present one",
+    )
+    .option("--list-snapshots", "only list the earlier states that this manager has kept")
     .action((options, command) =>
       withClient(context, command, async (client) => {
         const { output, signal } = context;
+        if (options.listSnapshots) {
+          const kept = await client.get<OldSnapshotView[]>(SNAPSHOTS_PATH);
+          const rows = kept.map(({ Index, WrittenAt }) => [String(Index), WrittenAt]);
+          return output.write(table(["INDEX", "WRITTEN"], rows));
+        }
+        const query = options.snapshot === undefined ? {} : { snapshot: String(options.snapshot) };
         const path: string = options.output ?? defaultName(output.nowMs());
         const passphrase = await readPassphrase(options.passphraseFile);
         if (!options.force && await exists(path)) {
@@ -34,7 +52,7 @@ function backup(program: Command, context: Context): void {
           );
         }
         const progress = new Progress(output, "Saved");
-        const { head, end } = await writeBackupFile(client.download(BACKUP_PATH, signal), path, {
+        const { head, end } = await writeBackupFile(client.download(BACKUP_PATH, signal, query), path, {
           passphrase,
           onBytes: (total) => progress.show(total),
         });

@@ -1,10 +1,19 @@
 /** The state of a cluster as a backup: every object as of one index, encoded while it is read. */
 import { requireCluster } from "../cluster/cluster_object.ts";
 import { type BackupHead, BackupWriter } from "../../api/backup.ts";
+import { CoveyError } from "../../api/errors.ts";
 import { type Clock, timestamp } from "../../api/clock.ts";
 import type { Meta } from "../../api/objects.ts";
 import type { Consensus } from "../consensus/consensus.ts";
-import { encodedWrite, joinEntry } from "../store/entry.ts";
+import {
+  decodeRecord,
+  decodeVersion,
+  encodedWrite,
+  joinEntry,
+  parseKey,
+  VERSION_KEY,
+} from "../store/entry.ts";
+import { ObjectReader } from "../store/object_reader.ts";
 import { type Store, TABLE_NAMES, type TableName } from "../store/mod.ts";
 
 /**
@@ -39,7 +48,46 @@ export function backupFrames(
     Version: objects.reduce((highest, [, { Version }]) => Math.max(highest, Version.Index), 0),
     CreatedAt: timestamp(clock),
     CoveyVersion: version,
-    Managers: consensus.status().members.map(({ nodeID, address }) => ({ NodeID: nodeID, Addr: address })),
+    Managers: managersOf(consensus),
+  });
+}
+
+function managersOf(consensus: Consensus): BackupHead["Managers"] {
+  return consensus.status().members.map(({ nodeID, address }) => ({ NodeID: nodeID, Addr: address }));
+}
+
+/**
+ * The same of the state at an earlier checkpoint that this manager has kept, whose objects are all held in memory. Throws
+ * `not_found` if it has not, `data_loss` if it is damaged. The managers in its head are the present ones: who they were
+ * does not stand in a state.
+ */
+export async function snapshotFrames(
+  { store, consensus, version }: Omit<BackupSource, "clock">,
+  index: number,
+): Promise<Iterable<Uint8Array<ArrayBuffer>>> {
+  const kept = consensus.states?.old.find((each) => each.index === index);
+  const records = new Map<string, Uint8Array>();
+  if (kept === undefined) {
+    throw new CoveyError("not_found", `Cannot make a backup: snapshot ${index} is not kept here`);
+  }
+  for await (const { key, value } of consensus.states!.readOld(index)) {
+    if (value === undefined) records.delete(key);
+    else records.set(key, value);
+  }
+  const reader = new ObjectReader(), versionRecord = records.get(VERSION_KEY);
+  records.delete(VERSION_KEY);
+  const objects = [...records].map(([key, value]) => ({
+    name: parseKey(key).name,
+    ...decodeRecord(value, reader),
+  }))
+    .sort((a, b) => TABLE_NAMES.indexOf(a.name) - TABLE_NAMES.indexOf(b.name) || a.order - b.order);
+  return encode(objects.map(({ name, object }) => [name, object]), {
+    ClusterID: requireCluster(store).ID,
+    Index: index,
+    Version: versionRecord === undefined ? 0 : decodeVersion(versionRecord, reader),
+    CreatedAt: new Date(kept.writtenAt).toISOString(),
+    CoveyVersion: version,
+    Managers: managersOf(consensus),
   });
 }
 

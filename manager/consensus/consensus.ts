@@ -2,7 +2,7 @@
  * What the store needs of whatever makes entries durable and ordered: a Raft quorum, of one member or of many. The store
  * proposes bytes; every member applies the same bytes in the same order.
  */
-import type { StateMachine } from "./state_machine.ts";
+import type { DirtyRecord, StateMachine } from "./state_machine.ts";
 
 /** One manager as the consensus group knows it. */
 export interface Member {
@@ -24,6 +24,25 @@ export interface ConsensusStatus {
   /** Index of the last entry given to the state machine. */
   appliedIndex: number;
   members: Member[];
+}
+
+/** The state as of an earlier checkpoint. */
+export interface OldSnapshot {
+  /** Index of the last entry that it contains. */
+  index: number;
+  /** When it was written, milliseconds since 1970. */
+  writtenAt: number;
+}
+
+/** The earlier states that a member has kept on its disk. */
+export interface OldStates {
+  /** Oldest first. */
+  readonly old: OldSnapshot[];
+  /**
+   * The records of one, of two with one key the older one first. Throws `not_found` if it is not kept, or not any more, and
+   * `data_loss` if it is damaged.
+   */
+  readOld(index: number): AsyncIterable<DirtyRecord>;
 }
 
 /** An ordered, durable log of entries. */
@@ -48,6 +67,8 @@ export interface Consensus {
    */
   readBarrier(): Promise<void>;
   status(): ConsensusStatus;
+  /** None before the start, and of a log that keeps none. */
+  readonly states?: OldStates | undefined;
   /** Calls `listener` whenever `status()` changes in anything but `appliedIndex`; returns the way to stop. */
   subscribe(listener: (status: ConsensusStatus) => void): () => void;
   /** Resolves with the error when this member has stopped by itself (a failed disk); never otherwise. */

@@ -1,8 +1,15 @@
 /** Whether a service can have the networks and the ports that it asks for (SwarmKit `controlapi/service.go`). */
+import { deepEqual } from "../../api/deep_equal.ts";
 import { CoveyError, type FieldProblem } from "../../api/errors.ts";
 import { clusterNetworks } from "../../api/predefined_network.ts";
-import { type PortConfig, publishesByIngress, type Service, type ServiceSpec } from "../../api/service.ts";
 import { DEFAULT_DATA_PATH_PORT } from "../../api/network_assignment.ts";
+import {
+  type NetworkAttachmentConfig,
+  type PortConfig,
+  publishesByIngress,
+  type Service,
+  type ServiceSpec,
+} from "../../api/service.ts";
 import { networkMissing } from "../../api/validate/mod.ts";
 import { clusterOf } from "../cluster/cluster_object.ts";
 import { addressAtSite, allowsRelay, ingressNetwork } from "../cluster/networks.ts";
@@ -18,17 +25,11 @@ const MAX_NAMED = 3;
  */
 export function requireNetworks(view: ReadView, spec: ServiceSpec, id?: string): void {
   const problems: FieldProblem[] = [];
-  spec.TaskTemplate.Networks?.forEach(({ Target }, index) => {
-    if (!clusterNetworks({ Networks: [{ Target }] }).length) return;
-    const network = view.get("networks", Target), field = `TaskTemplate.Networks[${index}].Target`;
-    if (network === undefined || network.RemovedAt !== undefined) {
-      problems.push({ field, message: networkMissing(Target) });
-    } else if (network.Spec.Ingress) {
-      const { Name } = network.Spec;
-      const message = `Service cannot be explicitly attached to the ingress network "${Name}"`;
-      problems.push({ field, message });
-    }
-  });
+  const beside = deepEqual(spec.Networks, spec.TaskTemplate.Networks) ? undefined : spec.Networks;
+  problems.push(
+    ...missingNetworks(view, beside, "Networks"),
+    ...missingNetworks(view, spec.TaskTemplate.Networks, "TaskTemplate.Networks"),
+  );
   problems.push(...portProblems(view, spec, id));
   if (problems.length === 0) problems.push(...abilityProblems(view, spec));
   if (problems.length > 0) throw CoveyError.invalid("use the service spec", problems);
@@ -37,6 +38,23 @@ export function requireNetworks(view: ReadView, spec: ServiceSpec, id?: string):
     "failed_precondition",
     "service needs ingress network, but no ingress network is present",
   );
+}
+
+function missingNetworks(
+  view: ReadView,
+  networks: readonly NetworkAttachmentConfig[] = [],
+  at: string,
+): FieldProblem[] {
+  return networks.flatMap(({ Target }, index) => {
+    if (!clusterNetworks({ Networks: [{ Target }] }).length) return [];
+    const network = view.get("networks", Target), field = `${at}[${index}].Target`;
+    if (network === undefined || network.RemovedAt !== undefined) {
+      return [{ field, message: networkMissing(Target) }];
+    }
+    if (!network.Spec.Ingress) return [];
+    const message = `Service cannot be explicitly attached to the ingress network "${network.Spec.Name}"`;
+    return [{ field, message }];
+  });
 }
 
 /** Ports in ingress mode are one service's on every node; those in host mode are its node's to give. */

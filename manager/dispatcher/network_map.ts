@@ -155,5 +155,6 @@ export function assignedNetwork(view: ReadView, id: string, nodeID: string): Ass
 }
 
 function mtuOf({ Spec: { Options = {} } }: Network): number | undefined {
-  return Object.hasOwn(Options, MTU_OPTION) ? Number(Options[MTU_OPTION]) : undefined;
+  // 0 is the usual one, as with Docker.
+  return Object.hasOwn(Options, MTU_OPTION) ? Number(Options[MTU_OPTION]) || undefined : undefined;
 }

@@ -25,8 +25,12 @@ export function followRaftSettings(
   const follow = () => {
     const cluster = clusterOf(store);
     if (!cluster) return;
-    const { SnapshotInterval, LogEntriesForSlowFollowers } = cluster.Spec.Raft;
-    member.limitLog({ checkpointEntries: SnapshotInterval, keptEntries: LogEntriesForSlowFollowers });
+    const { SnapshotInterval, LogEntriesForSlowFollowers, KeepOldSnapshots } = cluster.Spec.Raft;
+    member.limitLog({
+      checkpointEntries: SnapshotInterval,
+      keptEntries: LogEntriesForSlowFollowers,
+      oldSnapshots: KeepOldSnapshots,
+    });
     const wanted = raftTiming(cluster.Spec.Raft);
     if (wanted.electionTicks === electionTicks && wanted.heartbeatTicks === heartbeatTicks) return;
     member.retime(wanted);

@@ -147,16 +147,21 @@ export class State {
     return this.#recordsOf(dirty);
   }
 
-  *#recordsOf(dirty: DirtyIDs): Iterable<DirtyRecord> {
-    if (TABLE_NAMES.every((name) => dirty[name].size === 0)) return;
-    yield versionRecord(this.#version);
-    for (const name of TABLE_NAMES) {
+  /** As they are now, whatever is applied while they are read: see {@linkcode records}. */
+  #recordsOf(dirty: DirtyIDs): Iterable<DirtyRecord> {
+    const version = this.#version;
+    const taken = TABLE_NAMES.flatMap((name) => {
       const table = anyTable(this.#tables, name);
-      for (const id of dirty[name]) {
-        const object = table.get(id);
-        yield { key: recordKey(name, id), value: object && encodeRecord(table.order(id)!, object) };
-      }
-    }
+      return Array.from(dirty[name], (id) => [name, id, table.order(id), table.get(id)] as const);
+    });
+    return {
+      *[Symbol.iterator]() {
+        if (taken.length > 0) yield versionRecord(version);
+        for (const [name, id, order, object] of taken) {
+          yield { key: recordKey(name, id), value: object && encodeRecord(order!, object) };
+        }
+      },
+    };
   }
 
   #decode(bytes: Uint8Array): StoreEntry {

@@ -58,6 +58,23 @@ Deno.test("Swap: the old task rests, is kept until the new one has proved itself
   await cluster.stop();
 });
 
+Deno.test("Swap: an old task that somebody starts while it rests is stopped, by the next agent too", async () => {
+  const cluster = await begun();
+  cluster.device.program("old").startByHand();
+  await cluster.settle();
+  assert.deepEqual(cluster.device.running, ["new"]);
+  await cluster.stopAgent();
+  await cluster.startAgent();
+  cluster.device.program("old").startByHand();
+  await cluster.settle();
+  assert.deepEqual(cluster.device.running, ["new"]);
+  await later(cluster, 1_000);
+  cluster.device.program("new").exit(1);
+  await later(cluster, 1_000);
+  assert.deepEqual(cluster.device.running, ["old"], "it is what the device goes back to all the same");
+  await cluster.stop();
+});
+
 Deno.test("Swap: a new task that ends within its monitor period has failed, and the old one runs again", async () => {
   for (const exitCode of [1, 0]) {
     const cluster = await begun();

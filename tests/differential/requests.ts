@@ -1,11 +1,12 @@
 /** Sequences of requests to the swarm's part of the API. */
 import fc, { type Arbitrary } from "fast-check";
 import { networkStep } from "./network_requests.ts";
+import { payloadStep } from "./payload_requests.ts";
 import { texts, valuesOf } from "./schema_values.ts";
 
 /**
  * One request, the same for both sides. In `path` and `body`, `~service.web-a~` is the ID of service web-a, `~version.web-a~`
- * its version, `~spec.web-a~` its spec, `~task.web-a~` the ID of the task in its first slot; `~service.node~` … and
+ * its version (of secrets and configs `~id.secret-a~` …), `~spec.web-a~` its spec, `~task.web-a~` the ID of the task in its first slot; `~service.node~` … and
  * `~service.swarm~` … are those of the node and the swarm. Each side puts in its own; what does not exist is `nothing`, of
  * version 1.
  */
@@ -206,6 +207,7 @@ const step: Arbitrary<Step> = fc.oneof(
   { weight: 1, arbitrary: fc.constantFrom("/swarm", "/swarm/unlockkey", "/info").chain((path) => get(path)) },
   { weight: 1, arbitrary: refused },
   { weight: 4, arbitrary: networkStep },
+  { weight: 4, arbitrary: payloadStep },
 );
 
 /** A sequence on two swarms without services. Most begin with a service that is as it should be. */

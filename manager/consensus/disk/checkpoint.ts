@@ -7,8 +7,10 @@
  * to an epoch of its own, then switched to.
  */
 import type { Clock } from "../../../api/clock.ts";
+import type { OldSnapshot } from "../consensus.ts";
 import { BulkWriter } from "./bulk_writer.ts";
 import { commitAll, type Disk, type DiskKey, type Mutation } from "./disk.ts";
+import { OldSnapshots } from "./old_snapshots.ts";
 import { seal, unseal } from "./record.ts";
 import { Segments } from "./segments.ts";
 import { StagedState } from "./staged_state.ts";
@@ -25,11 +27,13 @@ export class Checkpoint {
   #index = 0;
   #term = 0;
   #segments: Segments;
+  readonly #old: OldSnapshots;
   /** Epoch of the state staged last. */
   #lastEpoch: number;
 
-  private constructor(disk: Disk, clock: Clock | undefined, epoch: number) {
+  private constructor(disk: Disk, clock: Clock | undefined, epoch: number, old: OldSnapshots) {
     this.#disk = disk;
+    this.#old = old;
     this.#clock = clock;
     this.#segments = new Segments(disk, epoch);
     this.#lastEpoch = epoch;
@@ -38,9 +42,9 @@ export class Checkpoint {
   /** Finds the last checkpoint. Throws `data_loss` if it is damaged. */
   static async open(disk: Disk, clock?: Clock): Promise<Checkpoint> {
     const value = await disk.get(CHECKPOINT_KEY);
-    if (value === undefined) return new Checkpoint(disk, clock, 0);
+    if (value === undefined) return new Checkpoint(disk, clock, 0, await OldSnapshots.open(disk, 0, 0));
     const { major, minor, kind } = unseal(CHECKPOINT_KEY, value);
-    const checkpoint = new Checkpoint(disk, clock, kind);
+    const checkpoint = new Checkpoint(disk, clock, kind, await OldSnapshots.open(disk, minor, kind));
     checkpoint.#term = major;
     checkpoint.#index = minor;
     return checkpoint;
@@ -61,6 +65,21 @@ export class Checkpoint {
     return this.#segments.bytes;
   }
 
+  /** How many checkpoints before the present one are kept, from the next one on. */
+  set keepOld(count: number) {
+    this.#old.keep = count;
+  }
+
+  /** Those that are kept, oldest first. */
+  get old(): OldSnapshot[] {
+    return this.#old.list;
+  }
+
+  /** See {@linkcode OldSnapshots.records}. */
+  readOld(index: number): AsyncIterable<DirtyRecord> {
+    return this.#old.records(index);
+  }
+
   /**
    * Gives `take` all records, of two with one key the older one first, and deletes what a crash left over. Throws
    * `data_loss` if one is damaged.
@@ -69,7 +88,7 @@ export class Checkpoint {
     const segments = new Segments(this.#disk, this.#segments.epoch);
     const leftovers = await segments.load(take);
     this.#segments = segments;
-    await commitAll(this.#disk, leftovers);
+    await commitAll(this.#disk, [...leftovers, ...await this.#old.leftovers()]);
   }
 
   /**
@@ -88,8 +107,13 @@ export class Checkpoint {
     const doomed = segments.doomed();
     await segments.append(segments.changesAndSurvivors(dirty, doomed), writer);
     await segments.flush(writer);
-    await this.#mark(index, term, segments.epoch, also());
+    const { epoch } = segments, remaining = new Set(segments.numbers).difference(new Set(doomed));
+    const writtenAt = this.#clock?.now() ?? 0;
+    const change = this.#old.change({ index, writtenAt, epoch, segments: remaining });
+    for await (const copy of this.#old.copies(change, epoch, doomed)) await writer.commit([copy]);
+    await this.#mark(index, term, epoch, [...also(), ...change.mutations]);
     await writer.commit(segments.remove(doomed));
+    await writer.commit(await this.#old.done(change));
   }
 
   /** Begins a state that {@linkcode replace} can put in the place of this one. */
@@ -105,10 +129,11 @@ export class Checkpoint {
     { segments }: StagedState,
     also: () => readonly Mutation[],
   ): Promise<void> {
-    await this.#mark(index, term, segments.epoch, also());
+    const change = this.#old.clear();
+    await this.#mark(index, term, segments.epoch, [...also(), ...change.mutations]);
     const before = this.#segments;
     this.#segments = segments;
-    await commitAll(this.#disk, before.remove());
+    await commitAll(this.#disk, [...before.remove(), ...await this.#old.done(change)]);
   }
 
   async #mark(index: number, term: number, epoch: number, more: readonly Mutation[]): Promise<void> {

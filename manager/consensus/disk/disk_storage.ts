@@ -13,6 +13,7 @@ import { commitAll, type Disk, fitsOneCommit, MAX_COMMIT_BYTES, type Mutation } 
 import type { LogEntry } from "./entry_batch.ts";
 import { DiskLog } from "./disk_log.ts";
 import { damaged, MAX_PAYLOAD_BYTES, seal, unseal } from "./record.ts";
+import type { OldSnapshot } from "../consensus.ts";
 import type { StagedState } from "./staged_state.ts";
 
 /** Who this member is; written once. */
@@ -207,6 +208,21 @@ export class DiskStorage {
       this.#named.membership = membership;
       return [this.#setting("membership", membership, index)];
     }, hurries);
+  }
+
+  /** How many checkpoints before the present one are kept, from the next one on. */
+  set oldSnapshots(count: number) {
+    this.#checkpoint.keepOld = count;
+  }
+
+  /** Those that are kept, oldest first. */
+  get old(): OldSnapshot[] {
+    return this.#checkpoint.old;
+  }
+
+  /** See `OldSnapshots.records`. */
+  readOld(index: number): AsyncIterable<DirtyRecord> {
+    return this.#checkpoint.readOld(index);
   }
 
   /** Deletes entries up to and including `index`, without pauses while `hurries`; see `DiskLog.compact`. */

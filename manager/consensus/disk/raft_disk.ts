@@ -1,6 +1,7 @@
 /** The stored log as the core reads it, in memory, and the disk behind it: duties 2, 8 and 9 of `raft/mod.ts`. */
 import type { LogEntry } from "./entry_batch.ts";
 import type { DiskStorage, MemberAddress } from "./disk_storage.ts";
+import type { OldSnapshot } from "../consensus.ts";
 import type { StagedState } from "./staged_state.ts";
 import type { DirtyRecord, StateRecord } from "../state_machine.ts";
 import {
@@ -132,6 +133,21 @@ export class RaftDisk implements Storage {
   /** Makes this member the only one, after the others were lost for good. */
   async forceSingleMember(id: MemberID): Promise<void> {
     await this.write(forceSingleMember(this.#log, id), undefined);
+  }
+
+  /** Checkpoints kept besides the present one, from the next one on: the spec's `KeepOldSnapshots`. */
+  set oldSnapshots(count: number) {
+    this.#disk.oldSnapshots = count;
+  }
+
+  /** Those that are kept, oldest first. */
+  get old(): OldSnapshot[] {
+    return this.#disk.old;
+  }
+
+  /** See `OldSnapshots.records`. */
+  readOld(index: number): AsyncIterable<DirtyRecord> {
+    return this.#disk.readOld(index);
   }
 
   /** Begins to store the state of a snapshot, beside everything else. */

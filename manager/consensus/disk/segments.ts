@@ -105,6 +105,11 @@ export class Segments {
     await writer.commit(sealParts(["state", this.epoch, this.#last], header, payload));
   }
 
+  /** Numbers of all segments. */
+  get numbers(): number[] {
+    return [...this.#segments.keys()];
+  }
+
   /** Numbers of segments that are mostly dead. */
   doomed(): number[] {
     return [...this.#segments].filter(([, segment]) => liveBytes(segment) < MIN_LIVE_BYTES)
@@ -185,7 +190,8 @@ function liveBytes({ bytes, live, records }: Segment): number {
   return bytes * live / records;
 }
 
-function decodeSegment(payload: Uint8Array): DirtyRecord[] {
+/** The records in a segment's payload. */
+export function decodeSegment(payload: Uint8Array): DirtyRecord[] {
   const records = cbor.decode(payload) as [string, Uint8Array | null][];
   return records.map(([key, value]) => ({ key, value: value ?? undefined }));
 }

@@ -142,9 +142,10 @@ export class Driver {
   }
 
   /** See `RaftMember.limitLog`. */
-  limitLog({ checkpointEntries, keptEntries }: LogLimits): void {
+  limitLog({ checkpointEntries, keptEntries, oldSnapshots }: LogLimits): void {
     this.#checkpointer.entries = checkpointEntries;
     this.#options.disk.keptEntries = keptEntries;
+    this.#options.disk.oldSnapshots = oldSnapshots;
   }
 
   status(): RaftStatus {

@@ -19,12 +19,14 @@ export interface DriverHooks {
   failed(error: Error): void;
 }
 
-/** What a member's log keeps, in entries; each has a bound in bytes too. */
+/** What a member keeps on disk; entries have a bound in bytes too. */
 export interface LogLimits {
   /** Until the next checkpoint is due. */
   checkpointEntries: number;
   /** Behind a checkpoint, for followers that are a little late. */
   keptEntries: number;
+  /** Checkpoints before the present one. */
+  oldSnapshots: number;
 }
 
 /** What a driver works with. */

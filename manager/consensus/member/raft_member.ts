@@ -91,6 +91,7 @@ export class RaftMember implements Consensus {
   readonly #listeners = new Set<(status: ConsensusStatus) => void>();
   readonly #reportFailure: (error: Error) => void;
   readonly #reportRemoval: (error: Error) => void;
+  states: RaftDisk | undefined;
   #member: ServedMember | undefined;
   #status: ConsensusStatus;
   #isRemoved = false;
@@ -354,7 +355,7 @@ export class RaftMember implements Consensus {
     const { join = false, forceNewCluster = false } = this.#options;
     const { memberID, nodeID } = this.#self;
     if (storage.identity === undefined) await storage.saveIdentity({ memberID, nodeID, founder: !join });
-    const disk = await RaftDisk.open(storage);
+    const disk = this.states = await RaftDisk.open(storage);
     const isNew = storage.membership.confState.voters.length === 0 && disk.lastIndex() === 0;
     if (isNew && storage.identity!.founder) await disk.bootstrap(this.#self);
     else if (forceNewCluster) await disk.forceSingleMember(memberID);

@@ -1,5 +1,5 @@
 import assert from "node:assert/strict";
-import { BACKUP_PATH, readBackup, RESTORE_PATH } from "../../../api/backup.ts";
+import { BACKUP_PATH, readBackup, RESTORE_PATH, SNAPSHOTS_PATH } from "../../../api/backup.ts";
 import { ControlClient } from "../../../cli/client.ts";
 import { ADMINISTRATOR } from "../../../manager/control/caller.ts";
 import { serveControlSocket } from "../../../manager/http/mod.ts";
@@ -38,6 +38,14 @@ Deno.test("Backup over the control socket: a checked stream; 503 on a node witho
     await assert.rejects(kinds(), /This node is not a swarm manager/);
     await node.init({});
     assert.deepEqual(await kinds(), ["head", "entry", "end"]);
+    assert.deepEqual(await client.get(SNAPSHOTS_PATH), []);
+    const ofSnapshot = (snapshot: string) =>
+      Array.fromAsync(client.download(BACKUP_PATH, signal, { snapshot }));
+    await assert.rejects(ofSnapshot("7"), /snapshot 7 is not kept here/);
+    await assert.rejects(
+      ofSnapshot("-1"),
+      /snapshot: must be the index of a snapshot: current value is "-1"/,
+    );
   });
   api.close();
 });

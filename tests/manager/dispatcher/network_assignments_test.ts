@@ -64,6 +64,23 @@ Deno.test("Network assignments: a network comes before its peers and they before
   assert.equal(told.peers.size, 0);
 });
 
+Deno.test("Network assignments: the largest packet is as the network says, and 0 is the usual", async () => {
+  await using hub = new Hub();
+  const mtus = { net1: "1300", net2: "0" };
+  await hub.store.update((tx) => {
+    for (const [id, mtu] of Object.entries(mtus)) {
+      const Options = { "com.docker.network.driver.mtu": mtu };
+      tx.create("networks", network(id, Number(id.at(-1)), { Spec: { Name: id, Labels: {}, Options } }));
+    }
+    tx.create("nodes", node("n1", 1, Object.keys(mtus)));
+    tx.create("tasks", task("a", "n1", 10, Object.keys(mtus)));
+  });
+  const told = hub.agent("n1");
+  await hub.sent();
+  const mtuOf = (id: string) => (told.networks.get(id) as { MTU?: number }).MTU;
+  assert.deepEqual(Object.keys(mtus).map(mtuOf), [1300, undefined]);
+});
+
 Deno.test("Network assignments: an agent that does not know the kinds is told of tasks alone", async () => {
   await using hub = new Hub();
   await hub.store.update((tx) => {

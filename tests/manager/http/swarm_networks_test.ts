@@ -133,17 +133,16 @@ Deno.test("Swarm networks: what cannot be is refused by name, before anything is
   await create(overlay("a"));
   await create(overlay("the-mesh", { Ingress: true }));
   const before = store().all("networks").length;
-  await refused(overlay("a"), 409, /^network with name a already exists$/);
+  for (const more of [{}, { Scope: "local" }]) {
+    await refused(overlay("a", more), 409, /^network with name a already exists$/);
+  }
   await refused(overlay("A"), 409, /network with name A already exists/);
   for (const name of ["host", "bridge"]) {
     await refused(overlay(name), 409, new RegExp(`^network with name ${name} already exists$`));
   }
   for (const name of ["none", "default"]) {
-    await refused(
-      overlay(name),
-      403,
-      new RegExp(`^operation is not permitted on predefined ${name} network $`),
-    );
+    const predefined = new RegExp(`^operation is not permitted on predefined ${name} network $`);
+    for (const more of [{}, { Scope: "local" }]) await refused(overlay(name, more), 403, predefined);
   }
   await refused(overlay("m2", { Ingress: true }), 409, /ingress network \(\w+\) is already present/);
   await refused(
@@ -165,7 +164,10 @@ Deno.test("Swarm networks: what cannot be is refused by name, before anything is
     [overlay("x", { IPAM: { Driver: "other" } }), /error during lookup of plugin other/],
     [overlay("x", { IPAM: { Options: { a: "b" } } }), /IPAM.Options: /],
     [overlay("x", { Options: { encrypted: "" } }), /encrypted overlay networks are not available yet/],
-    [overlay("x", { Options: { "com.docker.network.driver.mtu": "x" } }), /must be 576 to 65535/],
+    ...["x", "", "575"].map((mtu): [object, RegExp] => [
+      overlay("x", { Options: { "com.docker.network.driver.mtu": mtu } }),
+      /must be 576 to 65535/,
+    ]),
     [
       overlay("x", { Options: { "com.docker.network.driver.overlay.vxlanid_list": "5" } }),
       /chooses the VXLAN/,

@@ -1,7 +1,9 @@
 /** What the spec says of Raft reaches every running member, at once and after a restart. */
 import assert from "node:assert/strict";
+import { readBackup } from "../../../api/backup.ts";
 import type { ClusterSpec } from "../../../api/cluster.ts";
 import { systemRandom } from "../../../api/random.ts";
+import { snapshotFrames } from "../../../manager/backup/mod.ts";
 import { defaultClusterSpec, newCluster } from "../../../manager/cluster/new_cluster.ts";
 import { followRaftSettings, raftTiming } from "../../../manager/server/raft_settings.ts";
 import { DEFAULT_RAFT_CONFIG } from "../../../manager/raft/mod.ts";
@@ -131,4 +133,42 @@ Deno.test("Raft settings: LogEntriesForSlowFollowers stay behind a checkpoint", 
   assert.ok(some >= 30 && some <= 55, `${some} entries`);
   const all = await logAfterWrites({ SnapshotInterval: 20, LogEntriesForSlowFollowers: 500 });
   assert.ok(all >= 60, `${all} entries`);
+});
+
+Deno.test("Raft settings: KeepOldSnapshots states before the present one stay, each a backup of its moment", async () => {
+  const quorum = new MemoryQuorum();
+  const { store, member } = await quorum.start("m1");
+  const { clock } = quorum;
+  const cluster = await newCluster("c1", {}, { clock, random: systemRandom });
+  await quorum.settle(store.update((tx) => tx.create("clusters", cluster)));
+  follow(quorum, "m1");
+  const write = async (count: number) => {
+    for (let i = 0; i < count; i++) {
+      await quorum.settle(store.update((tx) => {
+        const n = tx.all("services").length;
+        tx.create("services", service(`s${n}`, `s${n}`));
+      }));
+    }
+    await clock.advance(10_000);
+    return member.states!.old.length;
+  };
+  await setRaft(quorum, { SnapshotInterval: 10 });
+  assert.equal(await write(25), 0);
+  await setRaft(quorum, { KeepOldSnapshots: 2 });
+  assert.equal(await write(45), 2);
+  for (const { index } of member.states!.old) {
+    const frames = await snapshotFrames({ store, consensus: member, version: "1" }, index);
+    const read = await Array.fromAsync(readBackup(ReadableStream.from(frames)));
+    const [head, end] = [read[0], read.at(-1)];
+    assert.ok(head?.kind === "head" && end?.kind === "end");
+    assert.equal(head.head.Index, index);
+    // The log begins with an entry of the member's own; the cluster, its two updates and the services follow.
+    const inIt = store.all("services").filter(({ Version }) => Version.Index <= head.head.Version).length;
+    assert.ok(inIt > 25 && inIt < store.count("services"), `${inIt} services`);
+    assert.equal(end.end.Objects, inIt + 1);
+  }
+  await assert.rejects(snapshotFrames({ store, consensus: member, version: "1" }, 1), { code: "not_found" });
+  await setRaft(quorum, { KeepOldSnapshots: 0 });
+  assert.equal(await write(15), 0);
+  await quorum.close();
 });

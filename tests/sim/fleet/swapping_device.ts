@@ -248,9 +248,10 @@ export class SwappingDevice {
       );
     }
     if (kindOf(version) !== "kills") return;
-    const { life } = this.#host;
+    // Whatever becomes of the agent meanwhile.
+    const { bootID } = this.#device;
     this.#world.queue.after(this.#random.pick(KILLER_LIFE_MS), () => {
-      if (life !== this.#host.life || !this.#device.running.includes(taskID)) return;
+      if (bootID !== this.#device.bootID || !this.#device.running.includes(taskID)) return;
       this.losePower();
       this.#world.queue.after(this.#random.pick(KILLED_MS), () => this.restorePower());
     });
