@@ -9,6 +9,8 @@ export interface PeerIdentity {
   certificatePEM: string;
   /** The certificate has expired and was let in to be renewed: the router says what such a peer may call. */
   expired?: boolean;
+  /** PEM of the root that vouches for it, where that may be one of several. */
+  rootPEM?: string;
 }
 
 /** Options of one call. */
