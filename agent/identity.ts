@@ -109,7 +109,7 @@ export async function ownIdentity(
     refresh: () => Promise.resolve(),
     heard({ RootCA, Node: { Renewal } }) {
       renewer.trust(RootCA);
-      if (Renewal && Renewal.Issuer !== issuerDigestOf(renewer.identity)) renewer.renewNow();
+      if (Renewal && !Renewal.Done && Renewal.Issuer !== issuerDigestOf(renewer.identity)) renewer.renewNow();
     },
     refused: () => renewer.refused(),
     onChanged: () => {},
@@ -216,7 +216,8 @@ export async function sharedIdentity(
 
 /** Whether the identity is as managers say that it should be. */
 function isDone(identity: NodeIdentity, { RootCA, Node: { Renewal } }: ToldOfRoots): boolean {
-  return identity.rootCAPEM === RootCA && (!Renewal || Renewal.Issuer === issuerDigestOf(identity));
+  return identity.rootCAPEM === RootCA &&
+    (!Renewal || Renewal.Done || Renewal.Issuer === issuerDigestOf(identity));
 }
 
 /** Dials managers as this node, and takes nobody else for one. */

@@ -287,7 +287,7 @@ function noteKeeper({ identityDir }: AgentOptionsFromFlags, folder: StateFolder)
     heard({ RootCA, Node: { Role, Renewal } }: SessionMessage) {
       root = RootCA;
       note("role", Role);
-      note("roots", JSON.stringify({ RootCA, Issuer: Renewal?.Issuer }));
+      note("roots", JSON.stringify({ RootCA, ...(Renewal && !Renewal.Done && { Issuer: Renewal.Issuer }) }));
     },
     /** Whose certificate it is to have then, no manager has said. */
     refused: () => note("roots", JSON.stringify({ RootCA: root, Issuer: "another" })),

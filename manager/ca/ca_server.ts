@@ -119,7 +119,7 @@ export class CAServer {
   async #issue(request: unknown, context: CACallContext): Promise<IssueNodeCertificateResponse> {
     const checked = readIssueRequest(request);
     const node = renewingNode(checked, context);
-    this.#limit(node, context.remoteAddress);
+    this.#limit(node && this.#isProven(node) ? node : undefined, context.remoteAddress);
     if (!node && checked.Token === undefined) {
       refuse("unauthenticated", "neither a join token nor a node certificate was sent");
     }
@@ -133,6 +133,18 @@ export class CAServer {
       return node ? await this.#renew(checked, node, cluster) : await this.#join(checked, cluster);
     } finally {
       this.#underWay--;
+    }
+  }
+
+  /**
+   * Whether a root that counts vouches for the node. Otherwise anybody who has the key of a former one may have made its
+   * certificate, and the node's own requests are not to be counted with theirs.
+   */
+  #isProven(node: CertificateIdentity): boolean {
+    try {
+      return isByPresentRoot(node, this.#options.backend.cluster());
+    } catch {
+      return true; // this manager has no state yet, and went by the root that it joined with
     }
   }
 
@@ -255,18 +267,18 @@ function isPassedOn(request: IssueNodeCertificateRequest, { peer, forwardedFor }
   return forwardedFor !== undefined || (peer?.role === "swarm-manager" && request.Token !== undefined);
 }
 
+function isByPresentRoot({ certificatePEM }: CertificateIdentity, { trustedRoots }: CACluster): boolean {
+  const shown = readCertificate(certificatePEM);
+  return trustedRoots.some((root) => isIssuedBy(shown, readCertificate(root)));
+}
+
 /**
  * What no present root has issued is renewed for the key on record and for no other: whoever has the key of a root that was
  * replaced can make any certificate of it, but not with that key.
  */
-function checkFormer(
-  { certificatePEM }: CertificateIdentity,
-  node: CANode,
-  requested: string,
-  { trustedRoots }: CACluster,
-): void {
-  const shown = readCertificate(certificatePEM);
-  if (trustedRoots.some((root) => isIssuedBy(shown, readCertificate(root)))) return;
+function checkFormer(peer: CertificateIdentity, node: CANode, requested: string, cluster: CACluster): void {
+  if (isByPresentRoot(peer, cluster)) return;
+  const shown = readCertificate(peer.certificatePEM);
   const onRecord = node.PublicKeyDigest;
   // Of a renewal whose answer was lost the cluster knows the new key, and the node shows the old certificate.
   if (onRecord !== undefined && [shown.publicKeyDigest, requested].includes(onRecord)) return;

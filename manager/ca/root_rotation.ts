@@ -96,7 +96,7 @@ export class RootRotation {
       return undefined;
     }
     const issuer = issuerDigest(rotation.CACert);
-    const untold = lacking.filter((node) => node.Renewal?.Issuer !== issuer && isThere(node));
+    const untold = lacking.filter((node) => !wasTold(node, issuer) && isThere(node));
     const waitMs = this.#nextBatchAt - clock.monotonic();
     if (untold.length > 0 && waitMs <= 0) {
       this.#nextBatchAt = clock.monotonic() + ROTATION_PAUSE_MS;
@@ -151,6 +151,14 @@ function lackers(nodes: readonly Node[], { CACert }: Rotation): Node[] {
 
 function isThere({ Status: { State } }: Node): boolean {
   return State !== "down" && State !== "disconnected";
+}
+
+/**
+ * A worker is told once: one that renews again and again, and does not say so, is not waited for any longer. A manager that
+ * has the certificate of a root which was given up in between is told again.
+ */
+function wasTold({ Renewal, Role }: Node, issuer: string): boolean {
+  return Renewal?.Issuer === issuer && !(Renewal.Done && Role === "manager");
 }
 
 function waitsFor(node: Node, { CACert }: Rotation, now: number): boolean {

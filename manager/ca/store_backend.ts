@@ -57,8 +57,12 @@ export class StoreCABackend implements CABackend {
     await this.#store.update((tx) => {
       const node = tx.get("nodes", nodeID);
       if (!node) throw new CoveyError("not_found", `Cannot issue a certificate: node ${nodeID} was removed`);
-      const { Renewal: _, ...rest } = node;
-      tx.update("nodes", { ...rest, Certificate: certificate });
+      const { Renewal } = node;
+      tx.update("nodes", {
+        ...node,
+        Certificate: certificate,
+        ...(Renewal && { Renewal: { ...Renewal, Done: true } }),
+      });
     });
   }
 }

@@ -63,7 +63,7 @@ export async function recordOwn(store: Store, identity: NodeIdentity, clock: Clo
       IssuedAt: timestamp(clock),
       ExpiresAt: new Date(notAfter).toISOString(),
     };
-    const { Renewal: _, ...rest } = node;
-    tx.update("nodes", { ...rest, Certificate });
+    const { Renewal } = node;
+    tx.update("nodes", { ...node, Certificate, ...(Renewal && { Renewal: { ...Renewal, Done: true } }) });
   });
 }

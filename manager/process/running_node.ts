@@ -233,8 +233,9 @@ export class RunningNode {
   /** A manager hears of roots by its own state. */
   #followRoots({ store, nodeID }: RunningManager): void {
     const follow = () => {
-      const cluster = clusterOf(store), Issuer = store.get("nodes", nodeID)?.Renewal?.Issuer;
-      if (cluster) this.#heard({ RootCA: cluster.RootCA.CACert, ...(Issuer && { Issuer }) });
+      const cluster = clusterOf(store), Renewal = store.get("nodes", nodeID)?.Renewal;
+      const asked = Renewal && !Renewal.Done && { Issuer: Renewal.Issuer };
+      if (cluster) this.#heard({ RootCA: cluster.RootCA.CACert, ...asked });
     };
     this.#unfollow = store.subscribe(({ changes }) => {
       if (changes.some(({ table, object }) => table === "clusters" || object.ID === nodeID)) follow();

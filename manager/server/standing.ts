@@ -96,8 +96,8 @@ export function welcome(peer: PeerIdentity, judge: Judge): PeerIdentity {
   if (standing === "removed" || standing === "unknown") {
     throw refusalOf(standing, "Cannot accept connection", peer);
   }
-  const isLess = standing === "demoted" || standingOf(peer, judge) === "former";
-  return isLess ? { ...peer, role: "swarm-worker" } : peer;
+  if (standingOf(peer, judge) === "former") return { ...peer, role: "swarm-worker", unproven: true };
+  return standing === "demoted" ? { ...peer, role: "swarm-worker" } : peer;
 }
 
 /** Throws unless the node at the other end of a dial is a manager now, as far as is known here. */

@@ -216,3 +216,21 @@ Deno.test("Root rotation: during and after any number of them, whoever knows one
   }
   await leader.component.stop();
 });
+
+Deno.test("Root rotation: a worker that renews and does not say so is told once; a manager is, until it says so", async () => {
+  const leader = await Leader.withNodes({ m: "manager", w: "worker" });
+  await leader.rotate();
+  const renewed = (id: string) =>
+    leader.change(id, (node) => ({ ...node, Renewal: { ...node.Renewal!, Done: true } }));
+  const asked = () => leader.store.all("nodes").filter(({ Renewal }) => !Renewal?.Done).map(({ ID }) => ID);
+  for (let i = 0; i < 3; i++) {
+    await renewed("w");
+    await renewed("m");
+    await leader.advance(ROTATION_PAUSE_MS);
+    assert.deepEqual(asked(), ["m"]);
+  }
+  await leader.has("m");
+  await leader.advance(PATIENCE_MS);
+  assert.equal(leader.rootCA.RootRotation, undefined);
+  await leader.component.stop();
+});

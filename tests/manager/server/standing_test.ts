@@ -267,7 +267,8 @@ Deno.test("Standing: what a root vouches for that was replaced may be renewed, a
   for (const judge of [leading(after), following(after)]) {
     assert.equal(standingOf(peer, judge), "former");
     assert.equal(standingOf({ ...peer, rootPEM: CACert }, judge), "manager");
-    assert.equal(welcome(peer, judge).role, "swarm-worker");
+    const { role, unproven } = welcome(peer, judge);
+    assert.deepEqual([role, unproven], ["swarm-worker", true]);
     assert.throws(() => checkManager(peer, judge), { code: "unauthenticated", reason: "former_root" });
     for (const [name, access] of Object.entries(ACCESS)) {
       assert.equal(
