@@ -52,7 +52,8 @@ export async function feedLog(
         while (!rate.take(Math.min(entryBytes(step), MAX_BYTES_PER_SECOND))) {
           await sleep(clock, RATE_PAUSE_MS, signal);
         }
-        after = step.Time;
+        // An executor's two streams may be a little out of order.
+        if (after === undefined || step.Time > after) after = step.Time;
         await target.take({ ...step, TaskID: taskID });
       }
       target.caughtUp();

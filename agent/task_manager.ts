@@ -218,16 +218,14 @@ export class TaskManager {
     if (hold === "rest") return await this.#rest(signal);
     if (hold === undefined && this.#record.resting && this.#shallRun) return await this.#wakeUp(signal);
     // What was begun before stays as it is.
-    if (hold === "wait" && (this.#phase === "accepted" || this.#phase === "preparing")) {
-      return await aborted(signal);
-    }
+    if (hold === "wait" && /^(accepted|preparing|starting)$/.test(this.#phase)) return await aborted(signal);
     if (this.#record.reload && await this.#reload(signal)) return true;
     const wanted = wantedUnder(hold, this.#desired);
     if (this.#waits(wanted)) return await aborted(signal);
     const step = nextStep(wanted, this.#phase);
     if (step.kind === "idle") {
       if (isTerminal(this.#phase)) {
-        return this.#record.assigned ? await this.#keepEnded(signal) : !await this.#removeTraces(signal);
+        return this.#record.assigned ? await this.#stayStopped(signal) : !await this.#removeTraces(signal);
       }
       await aborted(signal);
     } else if (step.kind === "move") {
@@ -248,7 +246,7 @@ export class TaskManager {
 
   /** Stops the program for a successor; what is left of it stays, so that nobody takes its image away. */
   async #rest(signal: AbortSignal): Promise<true> {
-    if (this.#record.resting) return await aborted(signal);
+    if (this.#record.resting) return await this.#stayStopped(signal);
     await this.#stopProgram(signal);
     this.#enter("accepted");
     this.#keep({ resting: true });
@@ -278,14 +276,14 @@ export class TaskManager {
     this.#controller = undefined;
   }
 
-  /** The end of a task is final: another may be in its place. What somebody starts again by hand is stopped. */
-  async #keepEnded(signal: AbortSignal): Promise<true> {
+  /** Another may be in its place: what somebody starts by hand, or an agent that was killed was about to start, is stopped. */
+  async #stayStopped(signal: AbortSignal): Promise<true> {
     const { handle } = this.#record;
     const controller = handle && this.#env.executor && await this.#ensureController("shutdown");
     if (!controller?.revived) return await aborted(signal);
     await controller.revived(signal);
     signal.throwIfAborted();
-    log.warn("Stopping task {id}: it has ended, and somebody started it again", { id: this.task.ID });
+    log.warn("Stopping task {id}: it is not to run, and somebody started it again", { id: this.task.ID });
     await this.#stopProgram(signal);
     return true;
   }

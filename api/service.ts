@@ -217,6 +217,8 @@ export interface ServiceSpec extends Annotations {
   Mode: ServiceMode;
   UpdateConfig?: UpdateConfig;
   RollbackConfig?: UpdateConfig;
+  /** As a client named them beside the task template, and sees them there again; what counts are the template's. */
+  Networks?: NetworkAttachmentConfig[];
   EndpointSpec?: EndpointSpec;
 }
 

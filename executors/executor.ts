@@ -145,8 +145,8 @@ export interface LogRequest {
 }
 
 /**
- * A step of reading a log: an entry, in the order of their times, or, once, `caught up`: what was there when it was asked for
- * has been given.
+ * A step of reading a log: an entry, in the order of their times as far as whoever keeps the log knows it, or, once,
+ * `caught up`: what was there when it was asked for has been given.
  *
  * @example
  * ```ts
@@ -345,7 +345,11 @@ export interface Controller {
   wait(signal: AbortSignal): Promise<Exit>;
   /** Takes over what may change in place; a task's spec does not. */
   update(task: Task): Promise<void>;
-  /** Stops gracefully: stop signal, grace period, kill. Resolves when the program has ended. Already stopped is success. */
+  /**
+   * Stops gracefully: stop signal, grace period, kill. Resolves when the program has ended. Already stopped is success. What
+   * an agent that was killed has started, and did not live to note, ends too; what it was about to start is not started any
+   * more, or told of by `revived`.
+   */
   shutdown(signal: AbortSignal): Promise<void>;
   /** Kills at once. */
   terminate(signal: AbortSignal): Promise<void>;

@@ -28,7 +28,7 @@ const MAX_SUBNETS = 16;
 const MAX_AUXILIARY_ADDRESSES = 256;
 /** Bits of a mask: more than a /8 is half of what there is, and a /31 has no room beside its gateway. */
 const MIN_MASK_BITS = 8, MAX_MASK_BITS = 30;
-/** Bytes of the smallest packet that every IPv4 host takes, and of the largest that there is. */
+/** Bytes of the smallest packet that every IPv4 host takes, and of the largest that there is; 0 is the usual. */
 const MIN_MTU = 576, MAX_MTU = 65_535;
 
 /** Docker's option by which IPsec is asked for. */
@@ -134,7 +134,7 @@ function checkOptions(options: Record<string, string>, problems: FieldProblem[])
   }
   if (!Object.hasOwn(options, MTU_OPTION)) return;
   const mtu = options[MTU_OPTION]!, bytes = Number(mtu);
-  if (/^\d{1,5}$/.test(mtu) && bytes >= MIN_MTU && bytes <= MAX_MTU) return;
+  if (/^\d{1,5}$/.test(mtu) && (bytes === 0 || (bytes >= MIN_MTU && bytes <= MAX_MTU))) return;
   note(MTU_OPTION, `must be ${MIN_MTU} to ${MAX_MTU}: current value is "${mtu}"`);
 }
 

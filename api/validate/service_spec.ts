@@ -104,18 +104,22 @@ const MAX_SPEC_BYTES = 256 * 1024;
 
 /**
  * The spec to store. `current` is the service's present spec on an update: what a stock client cannot carry is taken from
- * it. `newName` names a service that is given no name. Throws `invalid_argument` with every problem.
+ * it. `newName` names a service that is given no name. Without `withJobs` what is said of jobs is not there. Throws `invalid_argument` with every problem.
  */
 export function parseServiceSpec(
   body: unknown,
-  { current, newName }: { current?: ServiceSpec; newName?: () => string } = {},
+  { current, newName, withJobs = true }: {
+    current?: ServiceSpec;
+    newName?: () => string;
+    withJobs?: boolean;
+  } = {},
 ): ServiceSpec {
   const problems: FieldProblem[] = [];
   const checked = serviceShape(body, "", problems) ?? {};
   const Name = checked.Name ?? (problems.some(({ field }) => field === "Name") ? undefined : newName?.());
   checkName(Name, "Name", problems);
   const template = checked.TaskTemplate ?? {};
-  // Where clients before API 1.25 say it; the task template's own count first.
+  // Where docker-py says it, and clients before API 1.25; the task template's own count first.
   if (checked.Networks !== undefined) template.Networks ??= checked.Networks;
   const raw = (body as { TaskTemplate?: unknown } | null)?.TaskTemplate;
   const task = keepExtensions(
@@ -136,7 +140,7 @@ export function parseServiceSpec(
     Name: Name ?? "",
     Labels: checked.Labels ?? {},
     TaskTemplate: task,
-    Mode: settleMode(checked.Mode, problems),
+    Mode: settleMode(withJobs ? checked.Mode : withoutJobs(checked.Mode), problems),
   };
   if (isJob(spec)) refuseUpdates(checked, problems);
   if (checked.UpdateConfig !== undefined) {
@@ -144,6 +148,7 @@ export function parseServiceSpec(
     spec.UpdateConfig = keepRollout(settleUpdate(checked.UpdateConfig), raw, current?.UpdateConfig);
   }
   if (checked.RollbackConfig !== undefined) spec.RollbackConfig = settleUpdate(checked.RollbackConfig);
+  if (checked.Networks !== undefined) spec.Networks = checked.Networks;
   if (checked.EndpointSpec !== undefined) spec.EndpointSpec = settleEndpoint(checked.EndpointSpec, problems);
   checkMesh(spec, problems);
   checkRollout(spec, problems);
@@ -153,6 +158,11 @@ export function parseServiceSpec(
   if (problems.length === 0) checkTemplates(spec, problems);
   if (problems.length > 0) throw CoveyError.invalid("use the service spec", problems);
   return spec;
+}
+
+function withoutJobs(mode: Shaped<typeof modeShape> = {}): Shaped<typeof modeShape> {
+  const { ReplicatedJob: _one, GlobalJob: _other, ...rest } = mode;
+  return rest;
 }
 
 /** A job asks for one task at a time, and for as many in all as at once, unless it says otherwise (Docker). */
@@ -169,13 +179,10 @@ function settleMode(mode: Shaped<typeof modeShape> = {}, problems: FieldProblem[
   return { Replicated: { Replicas: mode.Replicated?.Replicas ?? 1 } };
 }
 
-/** Nothing of a job is ever replaced task by task. Docker's words for the one; the other it takes and never reads. */
+/** Nothing of a job is ever replaced task by task. A `RollbackConfig` is kept and never read, as in Docker. */
 function refuseUpdates(checked: Shaped<typeof serviceShape>, problems: FieldProblem[]): void {
   if (checked.UpdateConfig !== undefined) {
     problems.push({ field: "UpdateConfig", message: "Jobs may not have an update config" });
-  }
-  if (checked.RollbackConfig !== undefined) {
-    problems.push({ field: "RollbackConfig", message: "Jobs may not have a rollback config" });
   }
 }
 

@@ -45,9 +45,7 @@ class TimerController implements Controller {
   async start(signal: AbortSignal) {
     signal.throwIfAborted();
     const { Seconds } = this.#payload;
-    if (!this.#timer) {
-      await this.#save({ EndsAt: Seconds === undefined ? null : Date.now() + Seconds * 1000 });
-    }
+    await this.#begin({ EndsAt: Seconds === undefined ? null : Date.now() + Seconds * 1000 });
   }
 
   async wait(signal: AbortSignal): Promise<Exit> {
@@ -65,8 +63,9 @@ class TimerController implements Controller {
   }
 
   async shutdown() {
-    if (!this.#timer || this.#ended()) return;
-    await this.#save({ ...this.#timer, ExitCode: 143 });
+    // A start that is under way, of an agent that was killed, finds that it has ended.
+    await this.#begin({ EndsAt: null, ExitCode: 143 });
+    if (!this.#ended()) await this.#save({ ...this.#timer!, ExitCode: 143 });
     this.#stopped.abort();
   }
 
@@ -99,6 +98,18 @@ class TimerController implements Controller {
   /** 0 while it runs. */
   #exitCode() {
     return this.#timer?.ExitCode ?? (this.#ended() ? this.#payload.ExitCode ?? 0 : 0);
+  }
+
+  /** Unless it has begun: an agent that was killed may have done that, and not have lived to note it. */
+  async #begin(timer: Timer) {
+    if (this.#timer) return;
+    try {
+      await Deno.writeTextFile(this.#file, JSON.stringify(timer), { createNew: true });
+      this.#timer = timer;
+    } catch (error) {
+      if (!(error instanceof Deno.errors.AlreadyExists)) throw error;
+      this.#timer = JSON.parse(await Deno.readTextFile(this.#file)) as Timer;
+    }
   }
 
   async #save(timer: Timer) {

@@ -218,16 +218,16 @@ export class DockerController implements Controller {
   }
 
   async shutdown(signal: AbortSignal): Promise<void> {
-    if (!this.#id) return;
+    if (!await this.#isFound(signal)) return;
     const seconds = stopSeconds(this.#task.Spec.ContainerSpec!);
-    await drain(this.#task, this.#node.clock, signal);
+    await drain(this.#task, this.#node.networks, this.#node.clock, signal);
     await this.#tolerant("POST", `/containers/${this.#id}/stop`, { t: String(seconds) }, signal);
     this.#dirty = true;
     await this.#forgetFiles();
   }
 
   async terminate(signal: AbortSignal): Promise<void> {
-    if (!this.#id) return;
+    if (!await this.#isFound(signal)) return;
     await this.#tolerant("POST", `/containers/${this.#id}/kill`, { signal: "KILL" }, signal);
     // The engine answers a kill before the container has ended. A stop waits for the end.
     await this.#tolerant("POST", `/containers/${this.#id}/stop`, { t: "0" }, signal);
@@ -235,11 +235,9 @@ export class DockerController implements Controller {
   }
 
   async remove(signal: AbortSignal): Promise<void> {
-    // Without an ID there may still be a container that an earlier agent created and did not live to note.
-    const id = this.#id ?? (await this.#find(signal))?.Id;
-    if (id) {
-      this.#node.events.forget(id);
-      await this.#delete(id, signal);
+    if (await this.#isFound(signal)) {
+      this.#node.events.forget(this.#id!);
+      await this.#delete(this.#id!, signal);
     }
     this.#id = undefined;
     this.#last = undefined;
@@ -382,6 +380,13 @@ export class DockerController implements Controller {
     if (!State?.Running || State.Health?.Status !== "unhealthy") return;
     await this.shutdown(new AbortController().signal);
     throw new CoveyError("failed_precondition", "unhealthy container");
+  }
+
+  /** True if the task has a container, be it one that an earlier agent created and did not live to note. */
+  async #isFound(signal: AbortSignal): Promise<boolean> {
+    const found = this.#id === undefined ? await this.#find(signal) : undefined;
+    if (found) this.#adopt(found);
+    return this.#id !== undefined;
   }
 
   /** The task's container under its name, if there is one and it is the task's. */

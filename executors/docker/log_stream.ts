@@ -20,6 +20,8 @@ const MAX_FRAME_BYTES = 1024 * 1024;
 /** Bytes of a line's head in which the time and the details stand. */
 const MAX_HEAD_BYTES = 64 * 1024;
 const HEADER_BYTES = 8;
+/** How much later than it was stamped an engine may have written an entry: far more than a busy one takes. */
+const STAMPED_LATE_MS = 1_000;
 const LINE_FEED = 10, BLANK = 32;
 
 /**
@@ -37,19 +39,71 @@ export async function* containerLog(
   if (terminal === undefined) return void (yield "caught up");
   const { streams, follow, tail, since, after } = request;
   const read = (query: Query) => entriesOf(engine, id, terminal, { ...queryOf(streams), ...query }, signal);
-  let last = after ?? "";
   const asked = logTime(clock.now());
   const from = [since, after].filter((time) => time !== undefined).toSorted().at(-1);
+  const place = new Place(after);
   for await (const entry of read({ tail: String(tail ?? "all"), since: from && secondsOf(from) })) {
-    if (entry.Time <= last) continue;
-    last = entry.Time;
-    yield entry;
+    if (place.pass(entry)) yield entry;
   }
   yield "caught up";
   if (!follow) return;
-  for await (const entry of read({ follow: "1", since: secondsOf(last || from || asked) })) {
-    if (entry.Time > last) yield entry;
+  // Where it was cut, what is older than the first that was given was left out; else all was given that there was.
+  const floor = tail === undefined || place.given < tail ? from ?? "" : place.first ?? asked;
+  const again = place.last === undefined ? floor : earlier(place.last, STAMPED_LATE_MS);
+  const start = again > floor ? again : floor, goOn = place.goOn();
+  for await (const entry of read({ follow: "1", since: start === "" ? undefined : secondsOf(start) })) {
+    if (entry.Time >= floor && goOn.pass(entry)) yield entry;
   }
+}
+
+/**
+ * How far a log was given, for each stream. An engine writes entries of two streams as it gets to them, each with the time
+ * when it was read: a later one may stand before an earlier one of the other stream. Of one stream they are in order, and
+ * those with the same time are pieces of one line.
+ */
+class Place {
+  readonly #streams = new Map<string, { Time: string; count: number }>();
+  readonly #skip: ReadonlyMap<string, { Time: string; count: number }>;
+  readonly #met = new Map<string, number>();
+  readonly #after: string;
+  given = 0;
+  /** Times of the first that was given, and of the latest. */
+  first: string | undefined;
+  last: string | undefined;
+
+  /** Nothing up to `after`, and nothing that an earlier reading has given. */
+  constructor(after = "", earlier: Place | undefined = undefined) {
+    this.#after = after;
+    this.#skip = earlier ? earlier.#streams : new Map();
+  }
+
+  /** For another reading that goes on where this one has ended. */
+  goOn(): Place {
+    return new Place(this.#after, this);
+  }
+
+  /** Whether an entry was not given yet; now it is. */
+  pass({ Stream, Time }: Entry): boolean {
+    if (Time <= this.#after) return false;
+    const skip = this.#skip.get(Stream);
+    if (skip && Time < skip.Time) return false;
+    if (skip && Time === skip.Time) {
+      const met = (this.#met.get(Stream) ?? 0) + 1;
+      this.#met.set(Stream, met);
+      if (met <= skip.count) return false;
+    }
+    const so = this.#streams.get(Stream);
+    this.#streams.set(Stream, { Time, count: so?.Time === Time ? so.count + 1 : 1 });
+    this.given++;
+    this.first ??= Time;
+    if (this.last === undefined || Time > this.last) this.last = Time;
+    return true;
+  }
+}
+
+/** A time so many milliseconds before another. */
+function earlier(time: string, ms: number): string {
+  return logTime(Date.parse(`${time.slice(0, 23)}Z`) - ms);
 }
 
 function queryOf(streams: LogRequest["streams"]): Query {

@@ -49,15 +49,21 @@ export class MockController implements Controller {
     this.#called("prepare", signal);
     if (this.#program()) return;
     await sleep(this.#world.clock, this.#script.PrepareMs ?? 0, signal);
-    this.#world.create(this.#id);
+    // Another agent's call may have been the faster one.
+    if (!this.#program()) this.#world.create(this.#id);
   }
 
   async start(signal: AbortSignal): Promise<void> {
     this.#called("start", signal);
     const program = this.#program() ?? this.#world.create(this.#id);
-    if (program.started) return;
+    if (program.started || program.exit) return;
     await sleep(this.#world.clock, this.#script.StartMs ?? 0, signal);
     if (this.#script.BlockStart) await orAbort(program.unblocked.promise, signal);
+    // A later agent has started it, stopped it, or taken it away.
+    if (this.#program() !== program) {
+      throw new CoveyError("not_found", `Cannot start mock task ${this.#id}: it is gone`);
+    }
+    if (program.started || program.exit) return;
     this.#world.launch(this.#id, this.#script.RunMs, this.#script.ExitCode ?? 0);
     const { Output = "", Errors = "" } = this.#script;
     for (const line of Output.split("\n").slice(0, -1)) this.#world.print(this.#id, line);
@@ -78,7 +84,7 @@ export class MockController implements Controller {
 
   async shutdown(signal: AbortSignal): Promise<void> {
     this.#called("shutdown", signal);
-    if (!this.#program()?.started) return;
+    if (!this.#program()?.started) return this.#world.forestall(this.#id);
     if (!this.#script.IgnoreStop) return this.#world.stop(this.#id);
     await sleep(this.#world.clock, this.#script.GraceMs ?? DEFAULT_GRACE_MS, signal);
     this.#world.end(this.#id, { ExitCode: KILLED });
@@ -87,6 +93,7 @@ export class MockController implements Controller {
   // deno-lint-ignore require-await -- a scripted failure rejects, it does not throw
   async terminate(signal: AbortSignal): Promise<void> {
     this.#called("terminate", signal);
+    this.#world.forestall(this.#id);
     this.#world.end(this.#id, { ExitCode: KILLED });
   }
 

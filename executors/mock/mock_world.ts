@@ -56,6 +56,14 @@ export class MockWorld {
     program.cancelRun = this.clock.setTimer(runMs, () => this.end(taskID, { ExitCode: exitCode }));
   }
 
+  /** One that was made ready and never started will not be started any more, also not by a call that is under way. */
+  forestall(taskID: string): void {
+    const program = this.programs.get(taskID);
+    if (!program || program.started || program.exit) return;
+    program.exit = { ExitCode: TERMINATED };
+    program.ended.resolve(program.exit);
+  }
+
   /** Ends the program as if by itself. */
   end(taskID: string, exit: Exit): void {
     const program = this.programs.get(taskID);

@@ -32,6 +32,8 @@ const KILL_WAIT_MS = 5000;
 const MAX_CLAIMS = 3;
 /** Why a node's programs cannot be in networks. */
 export const NO_NETWORKS = "the agent was started without networks, which take an agent that runs as root";
+/** The record of a program that was stopped before it was started: no shim, no program, and an end as by SIGTERM. */
+const NEVER_STARTED = "\n\nexit 143\n";
 /** Pause after a look that failed, for want of processes or descriptors. */
 const LOOK_RETRY_MS = 1000;
 
@@ -74,6 +76,17 @@ async function deletePaths(stateDir: string, paths: string[]): Promise<void> {
     await Deno.remove(`${stateDir}/${path}`, { recursive: true }).catch((error) => {
       if (!(error instanceof Deno.errors.NotFound)) throw error;
     });
+  }
+}
+
+/** Makes the record of a program that was never started; false if there is one. */
+async function claim(record: string): Promise<boolean> {
+  try {
+    await Deno.writeTextFile(record, NEVER_STARTED, { createNew: true, mode: 0o600 });
+    return true;
+  } catch (error) {
+    if (error instanceof Deno.errors.AlreadyExists) return false;
+    throw error;
   }
 }
 
@@ -146,14 +159,16 @@ export class ProcessController implements Controller {
   }
 
   async shutdown(signal: AbortSignal): Promise<void> {
+    await this.#forestall();
     if (!this.#isRunning()) return;
-    await drain(this.#task, this.#device.clock, signal);
+    await drain(this.#task, this.#device.networks, this.#device.clock, signal);
     await this.#device.shim.signal(this.#request.id, this.#stop.signal);
     if (!await this.#endsWithin(this.#stop.graceMs, signal)) await this.terminate(signal);
     await this.#forgetFiles();
   }
 
   async terminate(signal: AbortSignal): Promise<void> {
+    await this.#forestall();
     while (this.#isRunning()) {
       await this.#device.shim.signal(this.#request.id, "KILL");
       if (await this.#endsWithin(KILL_WAIT_MS, signal)) return;
@@ -187,6 +202,16 @@ export class ProcessController implements Controller {
     this.#cancelRetry?.();
     this.#forget();
     return Promise.resolve();
+  }
+
+  /** Finds what an earlier agent has started and did not live to note; a shim that it has only just asked comes too late. */
+  async #forestall(): Promise<void> {
+    if (this.#pid || this.#exit) return;
+    const { shim, stateDir } = this.#device, { id } = this.#request;
+    let found = await shim.check(id);
+    // Of two who claim a task, the second gives up.
+    if (found.state === "new" && !await claim(`${stateDir}/runs/${id}`)) found = await shim.check(id);
+    await this.adopt(found);
   }
 
   /** Takes over what an earlier agent left; false if nothing is left. */

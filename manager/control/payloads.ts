@@ -88,8 +88,9 @@ export async function updatePayload(
 ): Promise<void> {
   await store.update((tx) => {
     const payload = requirePayload(tx, kind, id);
+    const Spec = parsePayloadUpdate(kind, body, payload.Spec);
     requireVersion(payload, version);
-    tx.update(TABLE_OF[kind], { ...payload, Spec: parsePayloadUpdate(kind, body, payload.Spec) });
+    tx.update(TABLE_OF[kind], { ...payload, Spec });
   });
 }
 

@@ -41,16 +41,16 @@ export function newService(ID: string, clock: Clock, spec: ServiceSpec): Service
   };
 }
 
-/** Throws what keeps a service of `spec` from being created. */
+/** Throws what keeps a service of `spec` from being created, in Docker's order. */
 export function requireCreatable(view: ReadView, spec: ServiceSpec): void {
+  requireBudgets(view, spec);
+  requireUsed(view, spec);
   if (view.find("services", "name", spec.Name.toLowerCase()).length > 0) {
     throw new CoveyError(
       "already_exists",
       `name conflicts with an existing object: service ${spec.Name} already exists`,
     );
   }
-  requireBudgets(view, spec);
-  requireUsed(view, spec);
 }
 
 /** Throws where something is not there that `spec` uses; `id` is the service's own, on an update. */
@@ -79,13 +79,15 @@ export async function updateService(
   });
 }
 
-/** Throws what keeps `service`, read at `version`, from getting `spec`. */
+/** Throws what keeps `service`, read at `version`, from getting `spec`, in Docker's order. */
 export function requireChangeable(
   view: ReadView,
   service: Service,
   spec: ServiceSpec,
   version: number,
 ): void {
+  requireBudgets(view, spec);
+  requireUsed(view, spec, service.ID);
   if (modeOf(service.Spec) !== modeOf(spec)) {
     throw new CoveyError("unimplemented", "service mode change is not allowed");
   }
@@ -96,8 +98,6 @@ export function requireChangeable(
     throw new CoveyError("unimplemented", "renaming services is not supported");
   }
   requireVersion(service, version);
-  requireBudgets(view, spec);
-  requireUsed(view, spec, service.ID);
 }
 
 /** Gives `service` another spec, checked before, which is rolled out from then on. */

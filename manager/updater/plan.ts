@@ -8,14 +8,18 @@
  * A place is queued, then in flight until its new task runs or need not be waited for, and takes up its place for the delay
  * after that. A device that comes back after the end is a returnee: it counts by itself, and a cap holds the others.
  */
-import type { Rollout, RolloutFailure } from "../../api/rollout.ts";
+import type { Rollout } from "../../api/rollout.ts";
 import { type Group, GroupCount } from "../placement/budget.ts";
 import type { Policy, StagePolicy } from "./policy.ts";
 import type { Times } from "./run_time.ts";
 import type { SlotFacts } from "./slot_facts.ts";
+import { tally } from "./tally.ts";
 
-/** Failures that are listed by place. All count; more say nothing more, and the service has to fit into an entry. */
-const MAX_LISTED_FAILURES = 1000;
+/**
+ * Monitor periods, from the moment on at which somebody resumed the rollout, within which a place that had failed may yet do
+ * well: some restarts. Then its stage goes on without it, with another device in its place.
+ */
+export const FORGIVEN_PERIODS = 3;
 
 /** A service's rollout as the store has it, and the time. */
 export interface PlanState {
@@ -65,68 +69,6 @@ export function plan(state: PlanState, policy: Policy): Plan {
   }
   const planner = new Planner(state, policy);
   return planner.decide();
-}
-
-/** The counts of a rollout as its places show them: `rollout` brought up to date. */
-export function tally(state: Pick<PlanState, "rollout" | "slots" | "times">, policy: Policy): Rollout {
-  const { rollout, slots } = state;
-  const failures = withNewFailures(state, policy);
-  const ended = rollout.State === "completed";
-  let total = 0, done = 0, deferred = 0, returned = 0, unlisted = 0;
-  const listed = new Set(failures.map(({ Place }) => Place)), retried = new Set(rollout.Retry);
-  for (const slot of slots) {
-    if (slot.deferred !== undefined) {
-      if (isHeldUp(slot)) deferred++;
-      if (slot.stage === undefined) continue;
-    }
-    if (slot.stage === undefined && (!slot.dirty || ended)) continue;
-    if (slot.returned) returned++;
-    else total++;
-    if (!slot.dirty && slot.runningMs !== undefined && !listed.has(slot.place)) done++;
-    if (!listed.has(slot.place) && !retried.has(slot.place) && hasFailed(slot, policy, state)) unlisted++;
-  }
-  return {
-    ...rollout,
-    Total: total,
-    Done: done,
-    Failed: Math.max(failures.length + unlisted, failures === rollout.Failures ? rollout.Failed : 0),
-    Failures: failures,
-    Deferred: deferred,
-    Returned: { Total: returned, Failed: failures.filter((failure) => failure.Returned).length },
-  };
-}
-
-/** It waits for its device, and will follow. */
-export function isHeldUp({ deferred, dirty, runningMs }: SlotFacts): boolean {
-  return deferred !== undefined && deferred !== "leaving" && (dirty || runningMs === undefined);
-}
-
-/** A failure counts within the monitor period, and for a device of a stage that is watched for longer within that. */
-function hasFailed(
-  { first, stage, returned }: SlotFacts,
-  policy: Policy,
-  { rollout, times }: Pick<PlanState, "rollout" | "times">,
-): boolean {
-  if (first?.state !== "failed") return false;
-  if (first.ranMs <= policy.monitorMs) return true;
-  return !returned && rollout.State === "baking" && stage === rollout.Stage &&
-    first.sinceMs >= times.bakeStartedMs;
-}
-
-function withNewFailures(
-  state: Pick<PlanState, "rollout" | "slots" | "times">,
-  policy: Policy,
-): RolloutFailure[] {
-  const { rollout, slots } = state;
-  const known = new Set(rollout.Failures.map(({ Place }) => Place));
-  const retried = new Set(rollout.Retry);
-  const added: RolloutFailure[] = [];
-  for (const slot of slots) {
-    if (!hasFailed(slot, policy, state) || known.has(slot.place) || retried.has(slot.place)) continue;
-    if (known.size + added.length >= MAX_LISTED_FAILURES) break;
-    added.push({ Place: slot.place, Stage: slot.stage!, ...(slot.returned && { Returned: true }) });
-  }
-  return added.length === 0 ? rollout.Failures : [...rollout.Failures, ...added];
 }
 
 /** It got the new spec from the rollout, not from coming back after the end; its device may have gone back to the old one. */
@@ -189,7 +131,7 @@ class Planner {
     const { nowMs } = this.state.times;
     const { delayMs, monitorMs, startFirst, rollback } = this.policy;
     const { first } = slot;
-    if (first !== undefined && slot.deferred === undefined) {
+    if (first !== undefined && slot.deferred === undefined && !this.#isGivenUp(slot)) {
       const freeMs = first.sinceMs + delayMs;
       if (first.state === "starting" || slot.swapping) this.#flies(slot);
       else if (first.state !== "gone" && freeMs > nowMs) {
@@ -286,7 +228,7 @@ class Planner {
       return [...again, ...fresh.filter((slot) => slot.matches.includes(this.#rollout.Stage))];
     }
     // A device that vanished with the new spec keeps its place in the stage: the spec may be why.
-    const reached = slots.filter(isReached).length;
+    const reached = slots.filter((slot) => isReached(slot) && !this.#isGivenUp(slot)).length;
     const waiting =
       slots.filter((slot) => slot.dirty && slot.deferred === undefined && !isReached(slot)).length;
     const room = Math.max(0, Math.ceil(stage.share * (reached + waiting)) - reached);
@@ -399,9 +341,12 @@ class Planner {
    */
   #verdict({ success }: StagePolicy): "pass" | "fail" | "wait" {
     const { slots } = this.state;
-    const reached = this.#reached(), good = reached.filter((slot) => this.#isGood(slot));
+    const reached = this.#reached().filter((slot) => !this.#isGivenUp(slot));
+    const good = reached.filter((slot) => this.#isGood(slot));
     if (reached.length > 0 && good.length / reached.length < success) {
-      return reached.every((slot) => this.#failed.has(slot.place) || this.#isGood(slot)) ? "fail" : "wait";
+      const isJudged = (slot: SlotFacts) =>
+        this.#isGood(slot) || (this.#failed.has(slot.place) && !this.#forgiven.has(slot.place));
+      return reached.every(isJudged) ? "fail" : "wait";
     }
     if (this.#rollout.Stage === this.policy.stages.length - 1) return this.#isCrowded() ? "wait" : "pass";
     const isProof = (slot: SlotFacts) => isReached(slot) && this.#isGood(slot);
@@ -414,6 +359,17 @@ class Planner {
     if (!this.#failed.has(place)) return true;
     const provenMs = first?.state === "running" ? first.watchedMs + this.policy.monitorMs : Infinity;
     return this.#forgiven.has(place) && provenMs <= this.state.times.nowMs;
+  }
+
+  /** Somebody forgave it, and it has not done well since, for as long as it could. */
+  #isGivenUp(slot: SlotFacts): boolean {
+    const { nowMs, stageStartedMs } = this.state.times;
+    if (!this.#forgiven.has(slot.place) || this.#isGood(slot)) return false;
+    // What an earlier stage went on without no later one waits for.
+    if (slot.stage !== this.#rollout.Stage) return true;
+    const untilMs = stageStartedMs + FORGIVEN_PERIODS * this.policy.monitorMs;
+    this.#wakeAt(untilMs);
+    return untilMs <= nowMs;
   }
 
   /** A new task runs, and has yet to prove itself before what stands beside it is ended. */

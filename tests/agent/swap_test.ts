@@ -58,6 +58,23 @@ Deno.test("Swap: the old task rests, is kept until the new one has proved itself
   await cluster.stop();
 });
 
+Deno.test("Swap: an old task that somebody starts while it rests is stopped, by the next agent too", async () => {
+  const cluster = await begun();
+  cluster.device.program("old").startByHand();
+  await cluster.settle();
+  assert.deepEqual(cluster.device.running, ["new"]);
+  await cluster.stopAgent();
+  await cluster.startAgent();
+  cluster.device.program("old").startByHand();
+  await cluster.settle();
+  assert.deepEqual(cluster.device.running, ["new"]);
+  await later(cluster, 1_000);
+  cluster.device.program("new").exit(1);
+  await later(cluster, 1_000);
+  assert.deepEqual(cluster.device.running, ["old"], "it is what the device goes back to all the same");
+  await cluster.stop();
+});
+
 Deno.test("Swap: a new task that ends within its monitor period has failed, and the old one runs again", async () => {
   for (const exitCode of [1, 0]) {
     const cluster = await begun();
@@ -236,6 +253,9 @@ Deno.test("Swap: once it is known that a version failed here, it is not tried ag
   assert.deepEqual(cluster.device.running, ["retried"]);
   await later(cluster, 10_000);
   assert.equal(cluster.state.badVersions.size, 0);
+  await cluster.stopAgent();
+  await cluster.startAgent("boot-2");
+  assert.equal(cluster.state.badVersions.size, 0, "what failed before the retry is past");
   await cluster.stop();
 });
 

@@ -4,6 +4,7 @@ import { CoveyError } from "../../api/errors.ts";
 import { isLogTime, LOG_STREAMS } from "../../api/logs.ts";
 import type { Task } from "../../api/task.ts";
 import { enters } from "./enter_conformance.ts";
+import { recovery } from "./recovery_conformance.ts";
 import {
   brokenPromises,
   can,
@@ -42,7 +43,7 @@ export interface Fixture {
   close(): Promise<void>;
 }
 
-const never = new AbortController().signal;
+export const never = new AbortController().signal;
 
 async function using(open: () => Promise<Fixture>, run: (fixture: Fixture) => Promise<void>) {
   const fixture = await open();
@@ -53,14 +54,15 @@ async function using(open: () => Promise<Fixture>, run: (fixture: Fixture) => Pr
   }
 }
 
-async function begun(executor: Executor, task: Task): Promise<Controller> {
+/** A controller of a program that runs. */
+export async function begun(executor: Executor, task: Task): Promise<Controller> {
   const controller = await executor.controller(task);
   await controller.prepare(never);
   await controller.start(never);
   return controller;
 }
 
-const withCode = (...codes: string[]) => (error: unknown) =>
+export const withCode = (...codes: string[]) => (error: unknown) =>
   error instanceof CoveyError && codes.includes(error.code) && !error.retryable;
 
 /** Registers the suite for one executor. */
@@ -83,7 +85,10 @@ export function executorConformance(name: string, open: () => Promise<Fixture>):
   enters(test);
 }
 
-type Register = (behaviour: string, run: (fixture: Fixture, executor: Executor) => Promise<void>) => void;
+export type Register = (
+  behaviour: string,
+  run: (fixture: Fixture, executor: Executor) => Promise<void>,
+) => void;
 
 function lifeCycle(test: Register): void {
   for (const code of [0, 3]) {
@@ -196,99 +201,6 @@ function lifeCycle(test: Register): void {
   test("describes its part of the node", async (_fixture, executor) => {
     const { Resources } = await executor.describe(never);
     if (Resources) assert.ok(Resources.NanoCPUs! > 0 && Resources.MemoryBytes! > 0);
-  });
-}
-
-function recovery(test: Register): void {
-  /** What the agent's store keeps of a handle. */
-  const stored = (controller: Controller) => {
-    const handle = controller.handle()!;
-    const copy = JSON.parse(JSON.stringify(handle));
-    assert.deepEqual(copy, handle, "a handle is plain JSON");
-    assert.ok(Number.isInteger(handle.version) && handle.version > 0, "a handle has a version");
-    return copy;
-  };
-
-  test("a program survives its executor and is found again by its handle", async (fixture, executor) => {
-    const task = fixture.task("forever")!;
-    const first = await begun(executor, task);
-    const handle = stored(first), before = await first.status();
-    await first.close();
-    await executor.close();
-
-    const next = await fixture.executor();
-    try {
-      const second = await next.recover(task, handle);
-      assert.deepEqual(await second.status(), before);
-      assert.deepEqual(second.handle(), handle);
-      await second.start(never);
-      assert.deepEqual(await second.status(), before, "a start after recovery starts nothing");
-      const waiting = second.wait(never);
-      await second.shutdown(never);
-      assert.notEqual((await waiting).ExitCode, 0);
-      await second.remove(never);
-      await second.close();
-      assert.deepEqual(await fixture.traces(task), []);
-    } finally {
-      await next.close();
-    }
-  });
-
-  test(
-    "the exit code of a program that ended without an agent is there afterwards",
-    async (fixture, executor) => {
-      const task = fixture.task({ exit: 5 })!;
-      const first = await begun(executor, task);
-      const handle = stored(first);
-      await first.close();
-      await executor.close();
-
-      const next = await fixture.executor();
-      try {
-        const second = await next.recover(task, handle);
-        assert.equal((await second.wait(never)).ExitCode, 5);
-        await second.remove(never);
-        await second.close();
-      } finally {
-        await next.close();
-      }
-    },
-  );
-
-  test("an agent that died before it stored the handle starts nothing twice", async (fixture, executor) => {
-    const task = fixture.task("forever")!;
-    const first = await begun(executor, task);
-    const before = await first.status();
-    await first.close();
-    await executor.close();
-
-    const next = await fixture.executor();
-    try {
-      const second = await begun(next, task);
-      assert.deepEqual(await second.status(), before);
-      await second.remove(never);
-      await second.close();
-      assert.deepEqual(await fixture.traces(task), []);
-    } finally {
-      await next.close();
-    }
-  });
-
-  test("recovering a vanished task says not_found", async (fixture, executor) => {
-    const task = fixture.task("forever")!;
-    const first = await begun(executor, task);
-    const handle = stored(first);
-    await first.close();
-    await fixture.vanish(task, first);
-    await executor.close();
-
-    const next = await fixture.executor();
-    try {
-      await assert.rejects(next.recover(task, handle), withCode("not_found"));
-      await assert.rejects(next.recover(task, { ...handle, version: 999 }), withCode("not_found"));
-    } finally {
-      await next.close();
-    }
   });
 }
 

@@ -63,10 +63,19 @@ function stays(listed: { DesiredState?: string } | null): boolean {
   return listed?.DesiredState !== "remove";
 }
 
-/** Whether the slot 0 is shown is no matter of order, which Docker leaves out, nor is the order of members. */
+/** In the order of what tells objects apart; whether the slot 0 is shown, which Docker leaves out, is no matter of it. */
 function sorted(list: unknown[]): unknown[] {
-  const keyed = list.map((each) => [text(inOrder(each)).replace('"Slot":0,', ""), each] as const);
+  const keyed = list.map((each) => [orderOf(each), each] as const);
   return keyed.sort(([a], [b]) => a < b ? -1 : a > b ? 1 : 0).map(([, each]) => each);
+}
+
+function orderOf(listed: unknown): string {
+  const { Name, Slot = 0, Spec } = (listed ?? {}) as {
+    Name?: string;
+    Slot?: number;
+    Spec?: { Name?: string };
+  };
+  return text([Name ?? Spec?.Name ?? "", Slot, ...[Spec, listed].map(inOrder)]).replace('"Slot":0,', "");
 }
 
 function inOrder(value: unknown): unknown {
@@ -75,8 +84,13 @@ function inOrder(value: unknown): unknown {
   return Object.fromEntries(Object.keys(value).sort().map((key) => [key, inOrder(value[key])]));
 }
 
+/** Lists whose members count together: what one side leaves out shifts those after it. */
+const WHOLE = /\.VirtualIPs$/;
+
 function compare(at: string, docker: unknown, covey: unknown, found: Divergence[]): void {
-  if (isObject(docker) && isObject(covey) && Array.isArray(docker) === Array.isArray(covey)) {
+  if (WHOLE.test(at)) {
+    if (text(docker) !== text(covey)) found.push({ at, docker, covey });
+  } else if (isObject(docker) && isObject(covey) && Array.isArray(docker) === Array.isArray(covey)) {
     for (const key of new Set([...Object.keys(docker), ...Object.keys(covey)])) {
       compare(Array.isArray(docker) ? `${at}[${key}]` : `${at}.${key}`, docker[key], covey[key], found);
     }
@@ -96,7 +110,7 @@ export function text(value: unknown): string {
 /** The kind of a divergence: two that only differ in names and numbers are of one kind. */
 export function kindOf({ step, docker, covey }: Exchange, { at, ...sides }: Divergence): string {
   const path = step.path.split("?", 1)[0]!
-    .replace(/^\/(services|nodes|tasks)\/(?!create$)[^/]+/, "/$1/ID");
+    .replace(/^\/(services|nodes|tasks|secrets|configs)\/(?!create$)[^/]+/, "/$1/ID");
   const place = at.replaceAll(/\[\d+\]/g, "[]");
   const message = (answer: BareAnswer) => answer.status < 400 ? "" : ` ${answer.text}`;
   const seen = at === "status"

@@ -1,5 +1,5 @@
 /** Where the two sides differ on purpose, each with its reason; `docs/docker_differences.md` says it to users. Nothing else is exempt. */
-import type { Divergence, Exchange } from "./answers.ts";
+import { type Divergence, type Exchange, text } from "./answers.ts";
 
 /** The status of a connection that was closed instead of an answer. */
 export const HUNG_UP = 0;
@@ -10,17 +10,29 @@ interface Difference {
 }
 
 /** Docker's Go speaking of a text that it cannot decode. */
-const GO_DECODER = /json: cannot unmarshal|unexpected EOF|invalid character|^EOF|"EOF"/;
+const GO_DECODER = /json: cannot unmarshal|unexpected EOF|invalid character|illegal base64 data|^EOF|"EOF"/;
 
 /** Members of a node that only ours have. */
 const NODE_MEMBERS =
   /\.(?:Description\.(?:(?:Missing|Overlay)?Runtimes|MissingOverlay|DataPathAddr|LocalAddr|Reloads|Facts)|PublicKey|Metrics)$/;
 
+/** What is refused because it is not there yet. */
+const NOT_YET = new RegExp(
+  "(?:IPv6 in overlay networks is|encrypted overlay networks are|external certificate authorities are|" +
+    "rotating the root certificate is) not available yet",
+);
+
+/** What is refused because it is never to be there, each in its field. */
+const NEVER = new RegExp(
+  "\\.Runtime: unsupported|(?:Driver|Templating\\.Name|Mounts\\[\\d\\]\\.Type|TmpfsOptions\\.Options|" +
+    "CredentialSpec|Isolation|Configs\\[\\d\\]\\.Runtime|SwapBytes|MemorySwappiness|PluginSpec|NetworkAttachmentSpec): " +
+    "[^;]* (?:is|are) not supported|template drivers have no options",
+);
+
 export const DIFFERENCES: readonly Difference[] = [
   {
-    reason:
-      "what is not there yet, such as IPv6 in networks, or networks while no node can do them, is refused by name",
-    explains: ({ covey }) => covey.status >= 400 && /(?:is|are) not available yet/.test(covey.text),
+    reason: "what is not there yet, such as IPv6 in networks, is refused by name",
+    explains: ({ covey }) => covey.status === 400 && NOT_YET.test(covey.text),
   },
   {
     reason:
@@ -38,13 +50,13 @@ export const DIFFERENCES: readonly Difference[] = [
   {
     reason: "a constraint that cannot be read is a mistake of the request (400), not of the server (500)",
     explains: ({ docker, covey }) =>
-      docker.status === 500 && covey.status === 400 && /onstraint/.test(covey.text),
+      docker.status === 500 && covey.status === 400 &&
+      (covey.text.includes(".Placement.Constraints[") || covey.text.includes(bare(docker.text))) &&
+      /desc = (?:constraint expected|key '|value ')/.test(docker.text),
   },
   {
     reason: "what this kind of cluster never has is refused by name, where Docker ignores it",
-    explains: ({ covey }) =>
-      covey.status === 400 &&
-      /(?:is|are) not supported|on Linux"|old snapshots are not available/.test(covey.text),
+    explains: ({ covey }) => covey.status === 400 && NEVER.test(covey.text),
   },
   {
     reason:
@@ -65,8 +77,9 @@ export const DIFFERENCES: readonly Difference[] = [
   {
     reason:
       "a network that is not there is a mistake of the request (400), and told of with those of the spec",
-    explains: ({ covey }) =>
-      covey.status === 400 && /network \S* ?not found|Networks\[\d+\]\.Target: is required/.test(covey.text),
+    explains: ({ docker, covey }) =>
+      docker.status >= 400 && covey.status === 400 &&
+      /network \S* ?not found|Networks\[\d+\]\.Target: is required/.test(covey.text),
   },
   {
     reason:
@@ -77,7 +90,8 @@ export const DIFFERENCES: readonly Difference[] = [
   {
     reason: "a service in a network without virtual addresses has none, where Docker shows empty ones",
     explains: (_exchange, { at, docker, covey }) =>
-      /\.VirtualIPs$/.test(at) && covey === undefined && !JSON.stringify(docker).includes("Addr"),
+      at.endsWith(".VirtualIPs") && Array.isArray(docker) &&
+      text(docker.filter((each) => "Addr" in each)) === text(covey ?? []),
   },
   {
     reason:
@@ -86,8 +100,9 @@ export const DIFFERENCES: readonly Difference[] = [
       /\.Endpoint\.Spec\.Mode$/.test(at) && docker === "vip" && covey === undefined,
   },
   {
-    reason: "networks are shown in the task template, also of clients that named them beside it",
-    explains: (_exchange, { at }) => /\.(?:Previous)?Spec(?:\.TaskTemplate)?\.Networks$/.test(at),
+    reason: "networks that a service names beside its task template are shown with its tasks, too",
+    explains: (_exchange, { at, docker }) =>
+      docker === undefined && /^(?:\[\d+\])?\.Spec\.Networks$/.test(at),
   },
   {
     reason: "networks beside the task template may be changed: they count as the template's",
@@ -138,14 +153,21 @@ export const DIFFERENCES: readonly Difference[] = [
       at === ".message" && covey.status === 400 && /malformed (?:secret|config) reference/.test(docker.text),
   },
   {
+    reason:
+      "an owner of a secret's or config's file that is no number, and a place outside, are refused by name",
+    explains: ({ covey }) =>
+      covey.status === 400 &&
+      /\.File\.(?:[UG]ID: must be a number|Name: must not lead upwards)/.test(covey.text),
+  },
+  {
     reason: "of several mistakes in a spec all are told",
     explains: ({ docker, covey }, { at }) =>
       at === ".message" && docker.status === covey.status && covey.status === 400 &&
-      covey.text.includes("; "),
+      covey.text.includes("; ") && covey.text.includes(bare(docker.text)),
   },
   {
     reason: "a whole number that cannot be kept exactly is refused by name",
-    explains: ({ covey }) => covey.status === 400 && /exact/.test(covey.text),
+    explains: ({ covey }) => covey.status === 400 && covey.text.includes("cannot be kept exactly"),
   },
   {
     reason: "/swarm/update: what is left out has Docker's default and is shown with it, where Docker shows 0",
@@ -171,7 +193,9 @@ export const DIFFERENCES: readonly Difference[] = [
   },
   {
     reason: "a rollback to the previous spec needs none in its body: what stands there is not looked at",
-    explains: ({ step, docker }) => step.path.includes("rollback=previous") && docker.status >= 400,
+    explains: ({ step, docker }) =>
+      step.path.includes("rollback=previous") && docker.status >= 400 &&
+      !/service \S+ not found|previous spec|out of sequence|invalid service version/.test(docker.text),
   },
   {
     reason: "the default log driver is shown as it was set; Docker 20.10 shows none",
@@ -186,11 +210,12 @@ export const DIFFERENCES: readonly Difference[] = [
   {
     reason:
       "Docker breaks down over some requests, such as lists with null in them, and closes the connection",
-    explains: ({ docker, covey }) => docker.status === HUNG_UP && covey.status >= 200,
+    explains: ({ docker, covey }) => docker.status === HUNG_UP && covey.status === 400,
   },
   {
-    reason: "a spec that is wrong is told of before a change that is not allowed, or a name that is taken",
-    explains: ({ docker, covey }) => [409, 501].includes(docker.status) && covey.status === 400,
+    reason: "a network that is wrong is told of before a name that is taken",
+    explains: ({ step, docker, covey }) =>
+      step.path === "/networks/create" && docker.status === 409 && covey.status === 400,
   },
   {
     reason: "a pool of addresses is shown, which Docker has or not by the client that started the swarm",
@@ -228,7 +253,7 @@ export const DIFFERENCES: readonly Difference[] = [
     reason: "networks that would be unusable, or ask for what is not there, are refused by name",
     explains: ({ step, docker, covey }) =>
       step.path === "/networks/create" && docker.status < 400 && covey.status === 400 &&
-      /overlaps with|of the driver overlay|is of the swarm|addresses of hosts|must have a mask|no host has/
+      /overlaps with|driver\.mtu: must be|of the driver overlay|is of the swarm|addresses of hosts|must have a mask|no host has/
         .test(covey.text),
   },
   {
@@ -280,10 +305,15 @@ export const DIFFERENCES: readonly Difference[] = [
   {
     reason:
       "a start-first update ends at once what waits for a node, which Docker keeps until the new task runs",
-    explains: ({ step }, { at, docker, covey }) =>
-      step.path.startsWith("/tasks") && covey === "shutdown" &&
-      ((/\.Status\.State$/.test(at) && docker === "pending") ||
-        (at.endsWith(".DesiredState") && docker === "running")),
+    explains: ({ step, divergences }, { at }) => {
+      if (!step.path.startsWith("/tasks") || !/\.(?:Status\.State|DesiredState)$/.test(at)) return false;
+      const task = at.replace(/\.(?:Status\.State|DesiredState)$/, "");
+      const ended = (field: string, docker: string) =>
+        divergences.some((each) =>
+          each.at === task + field && each.docker === docker && each.covey === "shutdown"
+        );
+      return ended(".Status.State", "pending") && ended(".DesiredState", "running");
+    },
   },
   {
     reason: "of a network without a name an engine speaks by whether it has a bridge, which only ours has",
@@ -294,12 +324,6 @@ export const DIFFERENCES: readonly Difference[] = [
     reason: "of a network with a name of another case Docker only says that it conflicts",
     explains: ({ docker, covey }) =>
       docker.text.includes("name conflicts with an existing object") && covey.status === 409,
-  },
-  {
-    reason: "a job's rollback config, which Docker takes and never reads, is refused as its update config is",
-    explains: ({ docker, covey }) =>
-      (docker.status < 300 || docker.status === 409) &&
-      covey.text.includes("Jobs may not have a rollback config"),
   },
   {
     reason:
@@ -319,6 +343,11 @@ export const DIFFERENCES: readonly Difference[] = [
   },
 ];
 
+/** A message without what says where it comes from. */
+function bare(answer: string): string {
+  return answer.replace(/^\{"message":"(?:rpc error: code = \w+ desc = )?/, "").replace(/"\}\s*$/, "");
+}
+
 function isJSON(text: string): boolean {
   try {
     JSON.parse(text);
@@ -328,7 +357,7 @@ function isJSON(text: string): boolean {
   }
 }
 
-/** Whether a divergence is on the list. */
-export function explains(exchange: Exchange, divergence: Divergence): boolean {
-  return DIFFERENCES.some((each) => each.explains(exchange, divergence));
+/** Why a divergence is on the list; undefined if it is not. */
+export function reasonOf(exchange: Exchange, divergence: Divergence): string | undefined {
+  return DIFFERENCES.find((each) => each.explains(exchange, divergence))?.reason;
 }

@@ -22,6 +22,8 @@ export interface Report {
   requests: number;
   /** One text for each kind of difference that nothing explains. */
   findings: string[];
+  /** Kinds of differences that were on the list, by reason: what an exemption really lets pass. */
+  explained: Map<string, Set<string>>;
 }
 
 /** Plays sequences until `requests` are asked; `tell` gets each finding at once. */
@@ -30,7 +32,7 @@ export async function fuzz(
   { requests, seed }: FuzzOptions,
   tell: (finding: string) => void = () => {},
 ): Promise<Report> {
-  const report: Report = { requests: 0, findings: [] };
+  const report: Report = { requests: 0, findings: [], explained: new Map() };
   const known = new Set<string>();
   const isKnown = (exchange: Exchange, divergence: Divergence) => known.has(kindOf(exchange, divergence));
   for (let nth = 0; report.requests < requests; nth++) {
@@ -60,11 +62,17 @@ async function firstFailure(
   report: Report,
 ): Promise<Failure | undefined> {
   let failure: Failure | undefined, kind = "", limit = Infinity, broken: unknown;
+  const onExplained: PlayOptions["onExplained"] = (exchange, divergence, reason) => {
+    report.explained.set(
+      reason,
+      (report.explained.get(reason) ?? new Set()).add(kindOf(exchange, divergence)),
+    );
+  };
   const property = fc.asyncProperty(sequences, async (steps) => {
     // Not fast-check's own limit: it would leave a sequence that is under way to itself.
     if (performance.now() > limit) return true;
     const settleMs = failure === undefined ? SETTLE_MS : SETTLE_WHILE_SHRINKING_MS;
-    const played = await play(sides, steps, { isKnown, settleMs }).catch((thrown) => {
+    const played = await play(sides, steps, { isKnown, settleMs, onExplained }).catch((thrown) => {
       broken ??= thrown;
       return NOTHING;
     });
@@ -84,8 +92,10 @@ async function firstFailure(
 }
 
 function describe(seed: number, steps: readonly Step[], { divergences }: Exchange): string {
-  const requests = steps.map(({ method, path, body }) =>
-    `  ${method} ${decodeURIComponent(path)}${body === undefined ? "" : ` ${body}`}`
+  const requests = steps.map(({ method, path, body, version }) =>
+    `  ${method} ${version ? `/v${version}` : ""}${decodeURIComponent(path)}${
+      body === undefined ? "" : ` ${body}`
+    }`
   );
   const places = divergences.map(({ at, docker, covey }) =>
     `  ${at || "(body)"}\n    Docker: ${text(docker)}\n    Covey:  ${text(covey)}`

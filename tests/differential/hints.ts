@@ -8,14 +8,14 @@ export const LEFT_OUT = new RegExp(
 
 /** Without these nearly everything else is refused for the same one reason. */
 export const MUST_BE_THERE = new RegExp(
-  "^(?:ServiceSpec\\.(?:Name|TaskTemplate|TaskTemplate\\.(?:ContainerSpec|ContainerSpec\\.Image|Placement|" +
+  "^(?:(?:Secret|Config)Spec\\.(?:Name|Data)|ServiceSpec\\.(?:Name|TaskTemplate|TaskTemplate\\.(?:ContainerSpec|ContainerSpec\\.Image|Placement|" +
     "Placement\\.Constraints))|NodeSpec\\.(?:Role|Availability)|SwarmSpec\\.(?:Name|Orchestration|Orchestration\\.TaskHistoryRetentionLimit)|" +
     ".*Mounts\\[\\]\\.(?:Type|Target|Source)|.*Ulimits\\[\\]\\.Name|.*Ports\\[\\]\\.(?:TargetPort|PublishMode))$",
 );
 
 /** What one of the two sides has not, or what shuts out all else: rare. */
 export const NEVER_ALONE = new RegExp(
-  "\\.(?:Secrets|Configs|PluginSpec|NetworkAttachmentSpec|Networks|ExternalCAs|" +
+  "\\.(?:SecretSpec\\.Driver|PluginSpec|NetworkAttachmentSpec|Networks|ExternalCAs|" +
     "SigningCACert|SigningCAKey|ForceRotate|EncryptionConfig|CredentialSpec|Runtime|Isolation)$",
 );
 
@@ -25,6 +25,46 @@ const SIZES = [0, 4_194_304, 67_108_864];
 /** The first pattern that fits says which values are right there. */
 export const HINTS: readonly (readonly [RegExp, readonly unknown[]])[] = [
   [/^ServiceSpec\.Name$/, ["web-a", "web-b"]],
+  // Those that requests make come of names that are put in.
+  [/^(?:Secret|Config)Spec\.Name$/, [
+    "secret-a",
+    "secret-a",
+    "secret-a",
+    "bad name",
+    "-x",
+    "",
+    "x".repeat(65),
+  ]],
+  [/^(?:Secret|Config)Spec\.Data$/, ["YQ==", "YQ==", "e3suU2VydmljZS5OYW1lfX0=", "", "YQ", "no base64!"]],
+  [/\.Templating$/, [{ Name: "golang" }, { Name: "golang" }, {}, { Name: "nosuch" }]],
+  [/\.Secrets$/, [
+    [{
+      SecretID: "~id.secret-a~",
+      SecretName: "secret-a",
+      File: { Name: "a", UID: "0", GID: "0", Mode: 292 },
+    }],
+    [{
+      SecretID: "~id.secret-b~",
+      SecretName: "secret-b",
+      File: { Name: "/b", UID: "7", GID: "8", Mode: 256 },
+    }],
+    [{ SecretID: "~id.secret-a~", SecretName: "secret-b", File: { Name: "a" } }],
+    [{ SecretID: "~id.secret-a~", SecretName: "secret-a" }],
+  ]],
+  [/\.Configs$/, [
+    [{
+      ConfigID: "~id.config-a~",
+      ConfigName: "config-a",
+      File: { Name: "a", UID: "0", GID: "0", Mode: 292 },
+    }],
+    [{
+      ConfigID: "~id.config-b~",
+      ConfigName: "config-b",
+      File: { Name: "/b", UID: "7", GID: "8", Mode: 256 },
+    }],
+    [{ ConfigID: "~id.config-a~", ConfigName: "config-b", File: { Name: "a" } }],
+    [{ ConfigID: "~id.config-a~", ConfigName: "config-a" }],
+  ]],
   [/\.ContainerSpec\.Image$/, ["busybox:local", "busybox:local", "busybox:next"]],
   // Nothing runs: what a container does is not what is compared here.
   [/Placement\.Constraints$/, [["node.labels.run == yes"], ["node.labels.run==yes", "node.role!=worker"]]],

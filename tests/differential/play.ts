@@ -2,7 +2,7 @@
 import { parseExact } from "../../api/exact_json.ts";
 import type { BareAnswer, Side, Sides } from "../support/parity.ts";
 import { type Divergence, divergences, type Exchange } from "./answers.ts";
-import { explains, HUNG_UP } from "./differences.ts";
+import { HUNG_UP, reasonOf } from "./differences.ts";
 import type { Step } from "./requests.ts";
 import { write } from "./schema_values.ts";
 
@@ -26,6 +26,8 @@ export interface PlayOptions {
   settleMs: number;
   /** Divergences that need not be told again. */
   isKnown(exchange: Exchange, divergence: Divergence): boolean;
+  /** Gets those that are on the list of differences. */
+  onExplained?(exchange: Exchange, divergence: Divergence, reason: string): void;
 }
 
 /** Plays `steps`, then leaves both sides as they were before. */
@@ -45,6 +47,7 @@ export async function play(
         continue;
       }
       const unexplained = unexplainedOf(exchange, options);
+      tellExplained(exchange, options);
       if (unexplained.length > 0) return { ...played, failed: { ...exchange, divergences: unexplained } };
       // From here on the two sides may not be in the same state.
       if (step.method !== "GET") return played;
@@ -67,7 +70,16 @@ function throwFirst(results: PromiseSettledResult<void>[]): void {
 }
 
 function unexplainedOf(exchange: Exchange, { isKnown }: PlayOptions): Divergence[] {
-  return exchange.divergences.filter((each) => !isKnown(exchange, each) && !explains(exchange, each));
+  return exchange.divergences.filter((each) =>
+    !isKnown(exchange, each) && reasonOf(exchange, each) === undefined
+  );
+}
+
+function tellExplained(exchange: Exchange, { onExplained }: PlayOptions): void {
+  for (const each of exchange.divergences) {
+    const reason = reasonOf(exchange, each);
+    if (reason !== undefined) onExplained?.(exchange, each, reason);
+  }
 }
 
 /**
@@ -107,13 +119,13 @@ async function ask(sides: Sides, step: Step, options: PlayOptions): Promise<Exch
 }
 
 /** A swarm's object changes also on its own: whoever was overtaken reads it again, as clients do. */
-async function send(side: Side, { method, path, body }: Step): Promise<BareAnswer> {
+async function send(side: Side, { method, path, body, version }: Step): Promise<BareAnswer> {
   for (let tries = MAX_TRIES;; tries--) {
     const [filledPath, filledBody] = [await fill(side, path), body && await fill(side, body)];
     const answer = await withoutLeftovers(
       side,
       path,
-      await side.send(method, filledPath, filledBody).catch(hungUp),
+      await side.send(method, filledPath, filledBody, version).catch(hungUp),
     );
     const overtaken = path.includes("~version.") && answer.text.includes("update out of sequence");
     if (!overtaken || tries === 1) return answer;
@@ -140,7 +152,7 @@ function hungUp(thrown: Error): BareAnswer {
 /** Puts in what only this side knows; see {@linkcode Step}. */
 async function fill(side: Side, text: string): Promise<string> {
   let filled = text;
-  for (const [word, kind, of] of text.matchAll(/~(service|version|spec|task|hostname)\.?([\w-]*)~/g)) {
+  for (const [word, kind, of] of text.matchAll(/~(service|id|version|spec|task|hostname)\.?([\w-]*)~/g)) {
     filled = filled.replace(word, await look(side, kind!, of!));
   }
   return filled;
@@ -155,11 +167,12 @@ interface Found {
 
 async function look(side: Side, kind: string, of: string): Promise<string> {
   if (kind === "hostname") return Deno.hostname();
-  const path = of === "node" ? "/nodes" : of === "swarm" ? "/swarm" : `/services/${of}`;
+  const path = pathOf(of);
   const answer: Found | Found[] = JSON.parse((await side.send("GET", path)).text);
   const found = Array.isArray(answer) ? answer[0] ?? {} : answer;
   switch (kind) {
     case "service":
+    case "id":
       return found.ID ?? "nothing";
     case "version":
       return String(found.Version?.Index ?? 1);
@@ -172,6 +185,12 @@ async function look(side: Side, kind: string, of: string): Promise<string> {
       return (Array.isArray(tasks) && tasks.find(({ Slot }) => Slot === 1)?.ID) || "nothing";
     }
   }
+}
+
+function pathOf(of: string): string {
+  if (of === "node") return "/nodes";
+  if (of === "swarm") return "/swarm";
+  return `/${/^(?:secret|config)(?=-)/.exec(of)?.[0] ?? "service"}s/${of}`;
 }
 
 /** What is left out is 0 with Docker, and what begins a swarm with us. */
@@ -189,6 +208,10 @@ async function clean(side: Side, steps: readonly Step[]): Promise<void> {
     steps.some(({ path, method }) => method === "POST" && path.startsWith(start));
   const services: Found[] = JSON.parse((await side.send("GET", "/services")).text);
   for (const { ID } of services) await side.send("DELETE", `/services/${ID}`);
+  for (const kind of ["secrets", "configs"].filter((each) => changed(`/${each}/`))) {
+    const payloads: Found[] = JSON.parse((await side.send("GET", `/${kind}`)).text);
+    for (const { ID } of payloads) await side.send("DELETE", `/${kind}/${ID}`);
+  }
   if (changed("/networks/")) await removeNetworks(side);
   if (changed("/swarm/update")) await restore(side, "swarm", DEFAULT_SWARM);
   if (changed("/nodes/")) await restore(side, "node", DEFAULT_NODE);

@@ -1,11 +1,12 @@
 /** Sequences of requests to the swarm's part of the API. */
 import fc, { type Arbitrary } from "fast-check";
 import { networkStep } from "./network_requests.ts";
+import { payloadStep } from "./payload_requests.ts";
 import { texts, valuesOf } from "./schema_values.ts";
 
 /**
  * One request, the same for both sides. In `path` and `body`, `~service.web-a~` is the ID of service web-a, `~version.web-a~`
- * its version, `~spec.web-a~` its spec, `~task.web-a~` the ID of the task in its first slot; `~service.node~` … and
+ * its version (of secrets and configs `~id.secret-a~` …), `~spec.web-a~` its spec, `~task.web-a~` the ID of the task in its first slot; `~service.node~` … and
  * `~service.swarm~` … are those of the node and the swarm. Each side puts in its own; what does not exist is `nothing`, of
  * version 1.
  */
@@ -13,6 +14,8 @@ export interface Step {
   method: "GET" | "POST" | "DELETE";
   path: string;
   body?: string;
+  /** Of the API, where the client is older. */
+  version?: string;
 }
 
 const NAMES = ["web-a", "web-b"] as const;
@@ -206,7 +209,18 @@ const step: Arbitrary<Step> = fc.oneof(
   { weight: 1, arbitrary: fc.constantFrom("/swarm", "/swarm/unlockkey", "/info").chain((path) => get(path)) },
   { weight: 1, arbitrary: refused },
   { weight: 4, arbitrary: networkStep },
+  { weight: 4, arbitrary: payloadStep },
 );
+
+/** What changed something in between; before 1.30 Docker asks the registry itself, which a test has none of. */
+const OLDER = ["1.30", "1.36", "1.37", "1.38", "1.39", "1.40"] as const;
+const OLDEST = ["1.24", "1.25", "1.27", "1.29"] as const;
+
+/** One in some requests is an older client's. */
+const anyVersion: Arbitrary<Step> = fc.tuple(step, fc.nat(4), fc.nat()).map(([each, dice, nth]) => {
+  const known: readonly string[] = each.method === "GET" ? [...OLDER, ...OLDEST] : OLDER;
+  return dice > 0 ? each : { ...each, version: known[nth % known.length]! };
+});
 
 /** A sequence on two swarms without services. Most begin with a service that is as it should be. */
 export const sequences: Arbitrary<Step[]> = fc.tuple(
@@ -218,5 +232,5 @@ export const sequences: Arbitrary<Step[]> = fc.tuple(
     })),
     { freq: 3 },
   ),
-  fc.array(step, { minLength: 1, maxLength: MAX_STEPS }),
+  fc.array(anyVersion, { minLength: 1, maxLength: MAX_STEPS }),
 ).map(([first, rest]) => first ? [first, ...rest] : rest);

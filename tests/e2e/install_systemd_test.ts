@@ -11,7 +11,8 @@ const INSTALL =
 
 Deno.test("Install: a restart of the systemd service, its kill and an upgrade leave every task alone; nothing is left in the end", () =>
   inFolder(async (folder) => {
-    await makeBundle(`${folder}/dist`);
+    // The devices have this machine's Deno.
+    await makeBundle(`${folder}/dist`, "--deno", "none");
     const manager = await SystemdDevice.boot(`${folder}/m`, "attic", `${folder}/dist`);
     const device = await SystemdDevice.boot(`${folder}/d`, "pi", `${folder}/dist`);
     try {

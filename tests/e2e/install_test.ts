@@ -16,10 +16,14 @@ interface Given {
 
 const BEAT = "setInterval(() => console.log('beat'), 1000)";
 
+/** One bundle for all tests: to pack Deno takes long. */
+const DIST = Deno.makeTempDirSync({ prefix: "covey-dist-" });
+Deno.test.beforeAll(async () => void await makeBundle(DIST));
+Deno.test.afterAll(() => Deno.remove(DIST, { recursive: true }));
+
 async function withDevices(test: (given: Given) => Promise<void>): Promise<void> {
   await inFolder(async (folder) => {
-    await makeBundle(`${folder}/dist`);
-    const web = serveFolder(`${folder}/dist`), port = freePort();
+    const web = serveFolder(DIST), port = freePort();
     const manager = await BareDevice.make(`${folder}/m`, "attic"),
       device = await BareDevice.make(`${folder}/d`, "pi");
     const url = `http://127.0.0.1:${web.port}`;

@@ -55,10 +55,6 @@ export function swarmNetworkRoutes(app: ControlApp, context: ControlContext): vo
     const { store } = requireManager(context);
     const isLocal = fieldsOfBody(body, DECIDING).get("Scope") === "local";
     const spec = parseNetworkSpec(isLocal ? withoutScope(body as object) : body);
-    if (isLocal) {
-      const message = "cannot downgrade network scope for overlay networks";
-      throw new DockerError(403, "permission_denied", message);
-    }
     // What Docker's own layer refuses before it asks the swarm.
     const isTaken = presentNetworks(store).some((each) => each.Spec.Name === spec.Name);
     if (isTaken || TAKEN_NAMES.includes(spec.Name)) {
@@ -66,6 +62,10 @@ export function swarmNetworkRoutes(app: ControlApp, context: ControlContext): vo
     }
     if (RESERVED_NAMES.includes(spec.Name)) {
       const message = `operation is not permitted on predefined ${spec.Name} network `;
+      throw new DockerError(403, "permission_denied", message);
+    }
+    if (isLocal) {
+      const message = "cannot downgrade network scope for overlay networks";
       throw new DockerError(403, "permission_denied", message);
     }
     return sendJSON(c, { Id: await createNetwork(store, context.random, spec), Warning: "" }, 201);

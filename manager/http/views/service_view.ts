@@ -1,4 +1,5 @@
 /** How services are shown: as JSON, which leaves out what is undefined. */
+import { deepEqual } from "../../../api/deep_equal.ts";
 import { SECOND_NS } from "../../../api/duration.ts";
 import {
   RUNTIME_CONTAINER,
@@ -8,7 +9,7 @@ import {
 } from "../../../api/service.ts";
 import type { ServicePlan } from "../../control/service_plan.ts";
 import type { ServiceStatus } from "../../control/service_status.ts";
-import { inOrder, taskSpecView } from "./task_spec_view.ts";
+import { inOrder, networksView, taskSpecView } from "./task_spec_view.ts";
 import { iterationView } from "./task_view.ts";
 
 /** What Docker fills in for an update or rollback configuration. Nanoseconds. */
@@ -41,6 +42,8 @@ export interface ServiceViewOptions {
 function serviceSpecView(spec: ServiceSpec, { defaults = false, asContainer = false }: ServiceViewOptions) {
   const task = taskSpecView(spec.TaskTemplate, defaults);
   if (asContainer) task.Runtime = RUNTIME_CONTAINER;
+  // Shown where they were named.
+  if (spec.Networks && deepEqual(spec.Networks, spec.TaskTemplate.Networks)) task.Networks = undefined;
   return {
     Name: spec.Name,
     Labels: spec.Labels,
@@ -48,6 +51,7 @@ function serviceSpecView(spec: ServiceSpec, { defaults = false, asContainer = fa
     Mode: spec.Mode,
     UpdateConfig: updateView(spec.UpdateConfig, defaults),
     RollbackConfig: updateView(spec.RollbackConfig, defaults),
+    Networks: networksView(spec.Networks),
     EndpointSpec: spec.EndpointSpec,
   };
 }

@@ -3,7 +3,7 @@ import { predefinedNetwork } from "../../../api/predefined_network.ts";
 import { SECOND_NS } from "../../../api/duration.ts";
 import type { ContainerSpec } from "../../../api/container_spec.ts";
 import { writtenNumber } from "../../../api/exact_json.ts";
-import { RUNTIME_CONTAINER, type TaskSpec } from "../../../api/service.ts";
+import { type NetworkAttachmentConfig, RUNTIME_CONTAINER, type TaskSpec } from "../../../api/service.ts";
 import { shownContainer } from "../../../api/validate/mod.ts";
 
 const CONTAINER_ORDER = [
@@ -93,12 +93,14 @@ export function taskSpecView(task: TaskSpec, defaults = false, ofTask = false): 
     Resources: rest.Resources ?? (defaults ? {} : undefined),
     RestartPolicy: restart,
     Placement: rest.Placement ?? (defaults ? {} : undefined),
-    Networks: rest.Networks?.map((each) => ({
-      ...each,
-      Target: predefinedNetwork(each.Target)?.ID ?? each.Target,
-    })),
+    Networks: networksView(rest.Networks),
     LogDriver: rest.LogDriver,
     ForceUpdate: typeof ForceUpdate === "string" ? writtenNumber(ForceUpdate) : ForceUpdate,
     Runtime: ofTask && Runtime === RUNTIME_CONTAINER ? undefined : Runtime,
   };
+}
+
+/** Networks as a spec names them. */
+export function networksView(networks: readonly NetworkAttachmentConfig[] | undefined) {
+  return networks?.map((each) => ({ ...each, Target: predefinedNetwork(each.Target)?.ID ?? each.Target }));
 }

@@ -64,7 +64,7 @@ const SERVICE_READERS: Readers = {
 const SERVICE_NOTES: Notes = {
   "TaskTemplate.Networks[].Aliases": "of networks that a swarm makes; Docker drops them of others as well",
   "TaskTemplate.Networks[].DriverOpts": "as aliases",
-  "Networks[].Target": "kept as the task template's, which is what counts",
+  "Networks[].Target": "counts as the task template's, where that names none",
   "Networks[].Aliases": "as those of the task template",
   "Networks[].DriverOpts": "as those of the task template",
   "EndpointSpec.Ports[].Name": "the user's name for a port",

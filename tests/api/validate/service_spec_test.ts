@@ -377,10 +377,17 @@ Deno.test("Service spec: a job is one task at a time, and as many in all as at o
 Deno.test("Service spec: jobs are refused what has no meaning for them, in Docker's words", () => {
   const refused = (Mode: unknown, more = {}) => problems(() => parseServiceSpec(spec({}, { Mode, ...more })));
   for (const mode of [{ ReplicatedJob: {} }, { GlobalJob: {} }]) {
-    assert.deepEqual(refused(mode, { UpdateConfig: {}, RollbackConfig: { Parallelism: 1 } }), {
+    assert.deepEqual(refused(mode, { UpdateConfig: {} }), {
       UpdateConfig: "Jobs may not have an update config",
-      RollbackConfig: "Jobs may not have a rollback config",
     });
+    const RollbackConfig = {
+      Parallelism: 1,
+      FailureAction: "pause",
+      Order: "stop-first",
+      MaxFailureRatio: 0,
+    };
+    const kept = parseServiceSpec(spec({}, { Mode: mode, RollbackConfig })).RollbackConfig;
+    assert.deepEqual(kept, RollbackConfig, "as in Docker");
   }
   assert.deepEqual(refused({ ReplicatedJob: {}, Global: {} }), {
     Mode: "must specify only one service mode",

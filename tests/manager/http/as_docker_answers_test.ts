@@ -76,6 +76,32 @@ Deno.test("Docker's answers: refusals have moby's status and words", async () =>
   }
 });
 
+Deno.test("Docker's answers: of several mistakes the one is told that Docker finds first", async () => {
+  const { call } = await testAPI(new FakeClock());
+  const file = { Name: "x", UID: "0", GID: "0", Mode: 292 };
+  const Secrets = [{ SecretID: "nosuch", SecretName: "key", File: file }];
+  const missing = { TaskTemplate: { ContainerSpec: { Image: "busybox", Secrets } } };
+  await call("POST", "/services/create", serviceBody("web"));
+  await call("POST", "/configs/create", { Name: "rules", Data: "YQ==" });
+  const stale = "/services/web/update?version=0";
+  const cases: [path: string, body: unknown, status: number, message: RegExp][] = [
+    ["/services/create", serviceBody("web", missing), 400, /secret not found: key/],
+    ["/services/create", serviceBody("web"), 409, /service web already exists/],
+    [stale, serviceBody("web", { ...missing, Mode: { Global: {} } }), 400, /secret not found: key/],
+    [stale, serviceBody("web", { Mode: { Global: {} } }), 501, /service mode change is not allowed/],
+    [stale, { ...serviceBody("web"), Name: "" }, 501, /renaming services is not supported/],
+    [stale, serviceBody("other"), 501, /renaming services is not supported/],
+    [stale, serviceBody("web"), 500, /update out of sequence/],
+    ["/configs/rules/update?version=0", { Name: "other" }, 400, /only updates to Labels are allowed/],
+    ["/configs/rules/update?version=0", { Name: "rules" }, 500, /update out of sequence/],
+  ];
+  for (const [path, body, status, message] of cases) {
+    const answer = await call("POST", path, body);
+    assert.equal(answer.status, status, answer.json.message);
+    assert.match(answer.json.message, message);
+  }
+});
+
 Deno.test("Docker's answers: without an engine its objects are not found, and its networks a list", async () => {
   const { call } = await testAPI(new FakeClock());
   const missing: Record<string, string> = {

@@ -89,15 +89,34 @@ Deno.test("Networks: others, several, and those of programs are refused by name"
   assert.equal((await call("GET", "/networks/host?scope=local")).status, 404);
 });
 
-Deno.test("Networks: clients from before API 1.25 name them beside the task template", async () => {
-  const { call } = await testAPI(new FakeClock());
+Deno.test("Networks: a client that names them beside the task template sees them there, and may go on so", async () => {
+  const { call, store } = await testAPI(new FakeClock());
   const { json } = await call(
     "POST",
     "/v1.24/services/create",
     serviceBody("web", { Networks: [{ Target: "host" }], EndpointSpec: {} }),
   );
-  const { Spec, Endpoint } = (await call("GET", `/services/${json.ID}`)).json;
-  assert.equal(Spec.TaskTemplate.Networks.length, 1);
+  const { Spec, Endpoint, Version } = (await call("GET", `/services/${json.ID}`)).json;
+  assert.equal(Spec.Networks.length, 1);
+  assert.equal(Spec.TaskTemplate.Networks, undefined);
+  const counting = () => store().get("services", json.ID)!.Spec.TaskTemplate.Networks;
+  assert.deepEqual(counting(), [{ Target: "host" }]);
+  const update = async (version: number, spec: unknown) => {
+    assert.equal((await call("POST", `/services/${json.ID}/update?version=${version}`, spec)).status, 200);
+    return (await call("GET", `/services/${json.ID}`)).json;
+  };
+  const again = await update(Version.Index, { ...Spec, Labels: { a: "b" } });
+  assert.deepEqual(again.Spec.Networks, Spec.Networks);
+  assert.deepEqual(counting(), [{ Target: "host" }]);
+  // Those of the task template count, and are shown beside the others.
+  const TaskTemplate = { ...Spec.TaskTemplate, Networks: [{ Target: "bridge" }] };
+  const moved = await update(again.Version.Index, { ...Spec, TaskTemplate });
+  assert.deepEqual([moved.Spec.Networks.length, moved.Spec.TaskTemplate.Networks.length], [1, 1]);
+  assert.notDeepEqual(moved.Spec.Networks, moved.Spec.TaskTemplate.Networks);
+  assert.deepEqual(counting(), [{ Target: "bridge" }]);
+  const unknown = serviceBody("other", { Networks: [{ Target: "nowhere" }] });
+  const refused = await call("POST", "/services/create", unknown);
+  assert.match(refused.json.message, /network nowhere not found/);
   assert.deepEqual(Endpoint, { Spec: { Mode: "vip" } });
   const dnsrr = serviceBody("dnsrr", { Networks: [{ Target: "host" }], EndpointSpec: { Mode: "dnsrr" } });
   await call("POST", "/services/create", dnsrr);

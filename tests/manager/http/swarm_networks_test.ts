@@ -133,17 +133,16 @@ Deno.test("Swarm networks: what cannot be is refused by name, before anything is
   await create(overlay("a"));
   await create(overlay("the-mesh", { Ingress: true }));
   const before = store().all("networks").length;
-  await refused(overlay("a"), 409, /^network with name a already exists$/);
+  for (const more of [{}, { Scope: "local" }]) {
+    await refused(overlay("a", more), 409, /^network with name a already exists$/);
+  }
   await refused(overlay("A"), 409, /network with name A already exists/);
   for (const name of ["host", "bridge"]) {
     await refused(overlay(name), 409, new RegExp(`^network with name ${name} already exists$`));
   }
   for (const name of ["none", "default"]) {
-    await refused(
-      overlay(name),
-      403,
-      new RegExp(`^operation is not permitted on predefined ${name} network $`),
-    );
+    const predefined = new RegExp(`^operation is not permitted on predefined ${name} network $`);
+    for (const more of [{}, { Scope: "local" }]) await refused(overlay(name, more), 403, predefined);
   }
   await refused(overlay("m2", { Ingress: true }), 409, /ingress network \(\w+\) is already present/);
   await refused(
@@ -165,7 +164,10 @@ Deno.test("Swarm networks: what cannot be is refused by name, before anything is
     [overlay("x", { IPAM: { Driver: "other" } }), /error during lookup of plugin other/],
     [overlay("x", { IPAM: { Options: { a: "b" } } }), /IPAM.Options: /],
     [overlay("x", { Options: { encrypted: "" } }), /encrypted overlay networks are not available yet/],
-    [overlay("x", { Options: { "com.docker.network.driver.mtu": "x" } }), /must be 576 to 65535/],
+    ...["x", "", "575"].map((mtu): [object, RegExp] => [
+      overlay("x", { Options: { "com.docker.network.driver.mtu": mtu } }),
+      /must be 576 to 65535/,
+    ]),
     [
       overlay("x", { Options: { "com.docker.network.driver.overlay.vxlanid_list": "5" } }),
       /chooses the VXLAN/,
@@ -345,5 +347,67 @@ Deno.test("Swarm networks: events tell of their making and their removal", async
   assert.deepEqual(lines.map(({ Type, Action, Actor, scope }) => [Type, Action, Actor, scope]), [
     ["network", "create", { ID: Id, Attributes: { name: "a" } }, "swarm"],
     ["network", "remove", { ID: Id, Attributes: { name: "a" } }, "swarm"],
+  ]);
+});
+
+Deno.test("Swarm networks: a port by which nodes reach managers or each other is published by no service on every node", async () => {
+  const { call, create, refused, node } = await meshAPI();
+  await create(overlay("mesh", { Ingress: true }));
+  const path = "/services/create", { address } = node.consensus!.status().members[0]!;
+  const port = Number(address.split(":").at(-1));
+  const of = (PublishedPort: number, Protocol: string, PublishMode = "ingress") =>
+    published({ TargetPort: 80, PublishedPort, Protocol, PublishMode });
+  await refused(
+    attached("x", of(port, "tcp")),
+    400,
+    /Ports\[0\].PublishedPort: port '\d+' is that of the manager at/,
+    path,
+  );
+  await refused(
+    attached("x", of(4789, "udp")),
+    400,
+    /port '4789' carries the overlay networks between nodes/,
+    path,
+  );
+  const { json } = await call("POST", path, attached("web", of(port, "udp")));
+  assert.ok(json.ID, json.message);
+  assert.ok(
+    (await call("POST", path, attached("own", of(port, "tcp", "host")))).json.ID,
+    "a node's own affair",
+  );
+  const update = await call(
+    "POST",
+    `/services/${json.ID}/update?version=2`,
+    attached("web", of(port, "tcp")),
+  );
+  assert.match(update.json.message, /is that of the manager at/);
+});
+
+Deno.test("Swarm networks: what of a service does not reach nodes behind address translation is said when it is made", async () => {
+  const { call, create, store } = await meshAPI();
+  await create(overlay("mesh", { Ingress: true }));
+  await create(overlay("far", { Options: { "covey.relay": "on" } }));
+  await create(overlay("near"));
+  const warnings = async (name: string, over: object, ...targets: string[]) => {
+    const { json } = await call("POST", "/services/create", attached(name, over, ...targets));
+    assert.ok(json.ID, json.message);
+    return json.Warnings ?? [];
+  };
+  assert.deepEqual(await warnings("before", published({ TargetPort: 80 }), "far", "near"), []);
+  await store().update((tx) => {
+    const node = tx.all("nodes")[0]!;
+    tx.update("nodes", {
+      ...node,
+      Description: { ...node.Description!, Hostname: "attic", LocalAddr: "192.168.1.5" },
+    });
+  });
+  assert.deepEqual(await warnings("plain", {}), []);
+  const who = "nodes behind address translation (attic)";
+  const { json: shown } = await call("GET", "/services");
+  assert.ok(shown.length > 0);
+  assert.deepEqual(await warnings("all", published({ TargetPort: 80 }), "far", "near"), [
+    `network far: TCP alone is relayed to and from ${who}, UDP is not`,
+    `network near: nothing gets to and from ${who}: make it with the option covey.relay=on`,
+    `published ports: tasks on ${who} are reached by those of their own site alone`,
   ]);
 });

@@ -3,6 +3,7 @@ import assert from "node:assert/strict";
 import type { RolloutStage } from "../../../api/rollout.ts";
 import type { Task } from "../../../api/task.ts";
 import { controlRollout } from "../../../manager/control/rollouts.ts";
+import { FORGIVEN_PERIODS } from "../../../manager/updater/plan.ts";
 import { Fleet, versionOf } from "../orchestrator/harness.ts";
 
 const SECOND_NS = 1e9, MONITOR_MS = 20_000, HOUR_MS = 3_600_000;
@@ -170,5 +171,50 @@ Deno.test("Rollout: resumed after its only canary failed, it goes on once that c
   await fleet.clock.advance(MONITOR_MS);
   assert.equal(reached(), 1);
   await fleet.clock.advance(3 * MONITOR_MS);
+  assert.deepEqual([rollout().State, reached()], ["completed", 10]);
+});
+
+Deno.test("Rollout: resumed after its only canary failed, which goes on failing, it tries another device", async () => {
+  const { fleet, id, canary, reached, rollout } = await atCanary();
+  await using _ = fleet;
+  const fails = (task: Task) => isNew(task) && task.NodeID === canary.NodeID;
+  fleet.agents.fate = (task) => fails(task) ? "failed" : "running";
+  await fleet.agents.report(canary.ID, "failed");
+  await fleet.clock.advance(10_000);
+  await controlRollout(fleet.store, fleet.clock, id, "resume");
+  await fleet.clock.advance(FORGIVEN_PERIODS * MONITOR_MS - 1000);
+  assert.deepEqual([rollout().State, reached()], ["rolling", 1], "it may yet do well");
+  await fleet.clock.advance(2000);
+  assert.deepEqual([rollout().Stage, reached()], [0, 2], "the stage still has to be proved");
+  await fleet.clock.advance(3 * MONITOR_MS);
+  assert.deepEqual([rollout().State, reached(), rollout().Failed], ["completed", 10, 1]);
+});
+
+Deno.test("Rollout: a bad version that somebody resumes stops at the next device", async () => {
+  const { fleet, id, canary, reached, rollout } = await atCanary();
+  await using _ = fleet;
+  fleet.agents.fate = (task) => isNew(task) ? "failed" : "running";
+  await fleet.agents.report(canary.ID, "failed");
+  await fleet.clock.advance(10_000);
+  for (const devices of [2, 3]) {
+    await controlRollout(fleet.store, fleet.clock, id, "resume");
+    await fleet.clock.advance(10 * MONITOR_MS);
+    assert.deepEqual([rollout().State, rollout().Stage, reached()], ["paused", 0, devices]);
+  }
+});
+
+Deno.test("Rollout: resumed, a stage of which too few devices did well goes on without those that failed", async () => {
+  const { fleet, id, canary, reached, rollout } = await atCanary({
+    Percent: 20,
+    SuccessThreshold: 1,
+    FailureThreshold: 0.5,
+  });
+  await using _ = fleet;
+  fleet.agents.fate = (task) => isNew(task) && task.NodeID === canary.NodeID ? "failed" : "running";
+  await fleet.agents.report(canary.ID, "failed");
+  await fleet.clock.advance(2 * MONITOR_MS);
+  assert.deepEqual([rollout().State, rollout().Failed, reached()], ["paused", 1, 2]);
+  await controlRollout(fleet.store, fleet.clock, id, "resume");
+  await fleet.clock.advance((FORGIVEN_PERIODS + 4) * MONITOR_MS);
   assert.deepEqual([rollout().State, reached()], ["completed", 10]);
 });

@@ -3,8 +3,12 @@ import { FleetSimulation } from "./simulation.ts";
 
 /** The daily portion; `deno task sim fleet --seeds N --devices D` runs as many as one has time for. */
 const SEEDS = 25, DEVICES = 60;
-/** Seeds that found a fault. 378: who came back got a version that had failed without stages, taken for a proven one. */
-const REGRESSIONS = [378];
+/**
+ * Seeds that found a fault. 378: who came back got a version that had failed without stages, taken for a proven one. 920: a
+ * program was started that a killed agent had asked for, after the next one had stopped it. 3771: the only canary had
+ * failed, was forgiven, and nothing followed.
+ */
+const REGRESSIONS = [378, 920, 3771];
 
 async function mustBeWell(seed: number, devices: number): Promise<number> {
   try {
