@@ -7,7 +7,6 @@ import {
   CLIENT_COMMANDS,
   DIFFERENT_OUTPUT,
   EARLY,
-  NOT_YET,
   PARITY_SCRIPT,
   REMOVE_ALL,
 } from "./parity_script.ts";
@@ -78,14 +77,6 @@ Deno.test({
           assert.equal(differences, "");
         });
       }
-      await t.step("what is not there yet is refused by name", async () => {
-        for (const [line, reason] of Object.entries(NOT_YET)) {
-          const { code, err } = await sides.covey.run(words(line));
-          assert.notEqual(code, 0, line);
-          assert.match(err, reason, line);
-          assert.equal((await sides.docker.run(words(line))).code, 0, `${line}: Docker does it`);
-        }
-      });
       for (const side of Object.values(sides)) await side.run(words(REMOVE_ALL));
     }),
 });

@@ -440,11 +440,6 @@ export const DIFFERENT_OUTPUT: Record<string, { reason: string; adapt: (out: str
   },
 };
 
-/** What Docker does and we refuse, each with the words of the refusal. */
-export const NOT_YET: Record<string, RegExp> = {
-  "swarm ca --rotate --detach": /rotating the root certificate is not available yet/,
-};
-
 /** Run with every version of the client that is installed. */
 export const CLIENT_COMMANDS = [
   "version",
