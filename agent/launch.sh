@@ -175,11 +175,11 @@ esac
 # A device's memory is for its tasks, and its SD card wears: no optimizing compiler and no threads for it or for the
 # collector (an agent computes little; 4 MB), garbage collected when the agent says so (heap_keeper.ts), no code cache (4 MB,
 # and 7 MB written at every start), one malloc arena (1 MB), no question to the network for a newer Deno (1 MB), nothing
-# loaded for executors that are not used; what is large is given back to the system once it is free (0.3 MB). See
-# docs/decisions/0040-agent-memory.md.
+# loaded for executors that are not used; what is large is given back to the system once it is free (0.3 MB), and the rest when
+# the agent says so (7 MB of one that was busy). See docs/decisions/0040-agent-memory.md.
 v8=--expose-gc,--lite-mode,--single-threaded,--max-semi-space-size=1,--max-old-space-size=256
 export MALLOC_ARENA_MAX=1 MALLOC_MMAP_THRESHOLD_=65536 MALLOC_TRIM_THRESHOLD_=65536 MALLOC_TOP_PAD_=0
-export DENO_NO_UPDATE_CHECK=1 DENO_NO_PACKAGE_JSON=1
+export DENO_NO_UPDATE_CHECK=1 DENO_NO_PACKAGE_JSON=1 DENO_USR2_MEMORY_TRIM=1
 
 # No longer than that may a network that swallows everything hold up a step of the start.
 limit=''

@@ -38,6 +38,7 @@ export class IdentityStore {
   readonly #folder: string;
   readonly #previous: string;
   #sealing: DataCipher | undefined;
+  #busy: Promise<void> = Promise.resolve();
 
   /** `sealKey` unseals private keys, and seals those that are written. */
   constructor(fs: FileSystem, stateDir: string, sealKey?: Uint8Array) {
@@ -54,7 +55,11 @@ export class IdentityStore {
    * @throws CoveyError `data_loss` naming the folder and what is wrong, when no whole set is left; `unavailable` when the
    * disk does not let one be read, which may be whole
    */
-  async load(): Promise<NodeIdentity | undefined> {
+  load(): Promise<NodeIdentity | undefined> {
+    return this.#inTurn(() => this.#load());
+  }
+
+  async #load(): Promise<NodeIdentity | undefined> {
     let failure: unknown;
     const places = [[this.#folder, KEY_FILE], [this.#folder, KEY_COPY_FILE], [this.#previous, KEY_FILE]];
     for (const [folder, keyFile] of places) {
@@ -80,7 +85,11 @@ export class IdentityStore {
   }
 
   /** Replaces the identity; a crash at any moment leaves the old or the new one. Drops the pending key. */
-  async save(files: IdentityFiles): Promise<NodeIdentity> {
+  save(files: IdentityFiles): Promise<NodeIdentity> {
+    return this.#inTurn(() => this.#save(files));
+  }
+
+  async #save(files: IdentityFiles): Promise<NodeIdentity> {
     const identity = assembleIdentity(files);
     await this.#fs.makeFolder(this.#previous, FOLDER_MODE);
     const current = await this.#loadFrom(this.#folder).catch(() => undefined);
@@ -94,7 +103,11 @@ export class IdentityStore {
    * Private keys are sealed with `sealKey` from now on, or without one in clear, also those on disk. A crash leaves some as
    * they were, which can be read with the key of before or after, whichever there was.
    */
-  async useSealKey(sealKey: Uint8Array | undefined): Promise<void> {
+  useSealKey(sealKey: Uint8Array | undefined): Promise<void> {
+    return this.#inTurn(() => this.#useSealKey(sealKey));
+  }
+
+  async #useSealKey(sealKey: Uint8Array | undefined): Promise<void> {
     const places = [
       [this.#folder, KEY_FILE],
       [this.#folder, KEY_COPY_FILE],
@@ -115,7 +128,11 @@ export class IdentityStore {
    * The private keys (PEM) that this node has and last had, the present one first; damaged ones are left out. Throws why
    * none can be read, if there are some.
    */
-  async keys(): Promise<string[]> {
+  keys(): Promise<string[]> {
+    return this.#inTurn(() => this.#keys());
+  }
+
+  async #keys(): Promise<string[]> {
     const places = [[this.#folder, KEY_FILE], [this.#folder, KEY_COPY_FILE], [this.#previous, KEY_FILE]];
     const keys = new Set<string>();
     let failure: unknown;
@@ -134,12 +151,20 @@ export class IdentityStore {
   }
 
   /** Has the key of `identity`, which was loaded, on the disk twice, and both whole. */
-  async keepKeyTwice({ privateKeyPEM }: NodeIdentity): Promise<void> {
+  keepKeyTwice(identity: NodeIdentity): Promise<void> {
+    return this.#inTurn(() => this.#keepKeyTwice(identity));
+  }
+
+  async #keepKeyTwice({ privateKeyPEM }: NodeIdentity): Promise<void> {
     for (const name of [KEY_FILE, KEY_COPY_FILE]) await this.#writeKey(this.#folder, name, privateKeyPEM);
   }
 
   /** Erases the identity before the last renewal: what a node was must not be found on its disk once it is less. */
-  async forgetPrevious(): Promise<void> {
+  forgetPrevious(): Promise<void> {
+    return this.#inTurn(() => this.#forgetPrevious());
+  }
+
+  async #forgetPrevious(): Promise<void> {
     for (const name of [CERTIFICATE_FILE, KEY_FILE, ROOT_FILE]) {
       await this.#fs.removeFile(`${this.#previous}/${name}`);
     }
@@ -149,7 +174,11 @@ export class IdentityStore {
    * The private key (PEM) for a request: on disk before the request is sent, so that a node which loses power
    * asks again with the same key, and the CA answers with the same node.
    */
-  async pendingKey(): Promise<string> {
+  pendingKey(): Promise<string> {
+    return this.#inTurn(() => this.#pendingKey());
+  }
+
+  async #pendingKey(): Promise<string> {
     const existing = await this.#readKey(this.#folder, PENDING_KEY_FILE).catch(() => undefined);
     if (existing !== undefined && isPrivateKey(existing)) return existing;
     await this.#fs.makeFolder(this.#folder, FOLDER_MODE);
@@ -159,14 +188,25 @@ export class IdentityStore {
   }
 
   /** Forgets the identity, as leaving a cluster does. */
-  async remove(): Promise<void> {
-    await this.forgetPrevious();
+  remove(): Promise<void> {
+    return this.#inTurn(() => this.#remove());
+  }
+
+  async #remove(): Promise<void> {
+    await this.#forgetPrevious();
     for (const name of [CERTIFICATE_FILE, KEY_FILE, ROOT_FILE]) {
       await this.#fs.removeFile(`${this.#folder}/${name}`);
     }
     for (const name of [KEY_COPY_FILE, PENDING_KEY_FILE]) {
       await this.#fs.removeFile(`${this.#folder}/${name}`);
     }
+  }
+
+  /** A renewal and another seal may come at the same time: each has the files to itself. */
+  #inTurn<R>(work: () => Promise<R>): Promise<R> {
+    const run = this.#busy.then(work);
+    this.#busy = run.then(() => {}, () => {});
+    return run;
   }
 
   /** Undefined without a certificate: it is written last, so the set was never whole. */

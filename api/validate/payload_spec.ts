@@ -27,13 +27,22 @@ const name: Shape<string> = (value, path, problems) => {
   problems.push({ field: path, message: NAME_TEXT });
 };
 
+/** An object without a name is a mistake to Docker, too. */
+const secretDriver: Shape<never> = (value, path, problems) => {
+  if (isObject(value) && Object.keys(value).length === 0) {
+    problems.push({ field: path, message: "secret driver must have a name" });
+    return undefined;
+  }
+  return unsupported("secret drivers are not supported")(value, path, problems);
+};
+
 function shapeOf(kind: DependencyKind) {
   return record({
     Name: name,
     Labels: stringMap,
     // Twice as long as it may be: what is somewhat too long is told in Docker's words.
     Data: base64(2 * base64Length(MAX_BYTES[kind])),
-    Driver: unsupported(`${kind} drivers are not supported`),
+    Driver: kind === "secret" ? secretDriver : unsupported("config drivers are not supported"),
     Templating: record({
       Name: oneOf(["golang"], (name) => `template driver "${name}" is not supported`),
       Options: unsupported("template drivers have no options"),
@@ -43,6 +52,13 @@ function shapeOf(kind: DependencyKind) {
 }
 
 const SHAPES = { secret: shapeOf("secret"), config: shapeOf("config") };
+
+/** What an update reads: of all else Docker says nothing, whatever stands there. */
+function updateShapeOf(kind: DependencyKind) {
+  return record({ Name: text, Labels: stringMap, Data: base64(2 * base64Length(MAX_BYTES[kind])) });
+}
+
+const UPDATE_SHAPES = { secret: updateShapeOf("secret"), config: updateShapeOf("config") };
 
 /** The spec of a new secret or config. Throws `invalid_argument` with every problem, of which none quotes the data. */
 export function parsePayloadSpec(kind: DependencyKind, body: unknown): PayloadSpec {
@@ -113,7 +129,7 @@ function checkTemplate(kind: DependencyKind, data: string, problems: FieldProble
 /** What an update of `current` may change: its labels. Throws `invalid_argument` where more differs, or is wrong. */
 export function parsePayloadUpdate(kind: DependencyKind, body: unknown, current: PayloadSpec): PayloadSpec {
   const problems: FieldProblem[] = [];
-  const { Name, Labels = {}, Data } = SHAPES[kind](body, "", problems) ?? {};
+  const { Name, Labels = {}, Data } = UPDATE_SHAPES[kind](body, "", problems) ?? {};
   if (problems.length === 0 && (Name !== current.Name || (Data !== undefined && Data !== current.Data))) {
     problems.push({ field: "Spec", message: "only updates to Labels are allowed" });
   }

@@ -104,11 +104,15 @@ const MAX_SPEC_BYTES = 256 * 1024;
 
 /**
  * The spec to store. `current` is the service's present spec on an update: what a stock client cannot carry is taken from
- * it. `newName` names a service that is given no name. Throws `invalid_argument` with every problem.
+ * it. `newName` names a service that is given no name. Without `withJobs` what is said of jobs is not there. Throws `invalid_argument` with every problem.
  */
 export function parseServiceSpec(
   body: unknown,
-  { current, newName }: { current?: ServiceSpec; newName?: () => string } = {},
+  { current, newName, withJobs = true }: {
+    current?: ServiceSpec;
+    newName?: () => string;
+    withJobs?: boolean;
+  } = {},
 ): ServiceSpec {
   const problems: FieldProblem[] = [];
   const checked = serviceShape(body, "", problems) ?? {};
@@ -136,7 +140,7 @@ export function parseServiceSpec(
     Name: Name ?? "",
     Labels: checked.Labels ?? {},
     TaskTemplate: task,
-    Mode: settleMode(checked.Mode, problems),
+    Mode: settleMode(withJobs ? checked.Mode : withoutJobs(checked.Mode), problems),
   };
   if (isJob(spec)) refuseUpdates(checked, problems);
   if (checked.UpdateConfig !== undefined) {
@@ -154,6 +158,11 @@ export function parseServiceSpec(
   if (problems.length === 0) checkTemplates(spec, problems);
   if (problems.length > 0) throw CoveyError.invalid("use the service spec", problems);
   return spec;
+}
+
+function withoutJobs(mode: Shaped<typeof modeShape> = {}): Shaped<typeof modeShape> {
+  const { ReplicatedJob: _one, GlobalJob: _other, ...rest } = mode;
+  return rest;
 }
 
 /** A job asks for one task at a time, and for as many in all as at once, unless it says otherwise (Docker). */

@@ -161,7 +161,7 @@ export class ProcessController implements Controller {
   async shutdown(signal: AbortSignal): Promise<void> {
     await this.#forestall();
     if (!this.#isRunning()) return;
-    await drain(this.#task, this.#device.clock, signal);
+    await drain(this.#task, this.#device.networks, this.#device.clock, signal);
     await this.#device.shim.signal(this.#request.id, this.#stop.signal);
     if (!await this.#endsWithin(this.#stop.graceMs, signal)) await this.terminate(signal);
     await this.#forgetFiles();

@@ -66,14 +66,18 @@ export function listServices(view: ReadView, filters: Filters): Service[] {
     );
 }
 
-/** Secrets or configs by name and ID prefix, and label. */
+/** Secrets or configs by the beginning of their name or ID, or their whole name, in any case; and by label. */
 export function listPayloads(view: ReadView, kind: DependencyKind, filters: Filters): (Secret | Config)[] {
-  return view.all(TABLE_OF[kind]).filter(({ ID, Spec }) =>
-    matchesPrefix(filters, "name", Spec.Name) &&
-    matchesExactly(filters, "names", Spec.Name) &&
-    matchesPrefix(filters, "id", ID) &&
-    matchesLabels(filters, "label", Spec.Labels)
-  );
+  const wanted = (filter: string) => filters.get(filter) ?? [];
+  const names = wanted("names").map((each) => each.toLowerCase());
+  const prefixes = wanted("name").map((each) => each.toLowerCase());
+  const isAny = [names, prefixes, wanted("id")].every((each) => each.length === 0);
+  // As Docker has it: of what says which one, one is enough.
+  return view.all(TABLE_OF[kind]).filter(({ ID, Spec }) => {
+    const name = Spec.Name.toLowerCase();
+    return (isAny || names.includes(name) || prefixes.some((each) => name.startsWith(each)) ||
+      wanted("id").some((each) => ID.startsWith(each))) && matchesLabels(filters, "label", Spec.Labels);
+  });
 }
 
 /** Tasks by service, node, desired state, name and ID prefix, label and runtime. Throws `not_found` as a lookup does. */

@@ -54,16 +54,11 @@ export function payloadsNamed(view: ReadView, kind: DependencyKind, name: string
   return kind === "secret" ? view.find("secrets", "name", name) : view.find("configs", "name", name);
 }
 
-/** The secret or config called `input`. Throws as {@linkcode findService}. */
+/** The secret or config called `input`, in any case, as Docker has it of these alone. Throws as {@linkcode findService}. */
 export function findPayload(view: ReadView, kind: DependencyKind, input: string): Secret | Config {
   const table = TABLE_OF[kind];
   return view.get(table, input) ??
-    only(
-      kind,
-      input,
-      payloadsNamed(view, kind, input).filter((each) => each.Spec.Name === input),
-      () => view.all(table),
-    );
+    only(kind, input, payloadsNamed(view, kind, input), () => view.all(table));
 }
 
 /** The one object of `named`, or else the one of `all` whose ID starts with `input`. */

@@ -32,7 +32,7 @@ let lastSpoken = API_VERSION;
 
 /** Throws Docker's `invalid_argument` if the prefix names a version that is not spoken. */
 export function checkVersion(path: string): void {
-  const version = path.startsWith("/v") ? PREFIX.exec(path)?.[1] : undefined;
+  const version = versionOf(path);
   if (version === undefined || version === lastSpoken) return;
   if (minor(version) > minor(API_VERSION)) {
     throw new CoveyError(
@@ -72,8 +72,13 @@ export function withinVersions(target: string, { oldest, newest }: VersionRange)
   return target.replace(PREFIX, `/v${near}`);
 }
 
+/** The version that a path names. */
+export function versionOf(path: string): string | undefined {
+  return path.startsWith("/v") ? PREFIX.exec(path)?.[1] : undefined;
+}
+
 /** True if a path names a version before `version`; one without a prefix is of the newest. */
 export function isBefore(path: string, version: string): boolean {
-  const asked = path.startsWith("/v") ? PREFIX.exec(path)?.[1] : undefined;
+  const asked = versionOf(path);
   return asked !== undefined && minor(asked) < minor(version);
 }

@@ -46,7 +46,7 @@ const MOBY_TEXTS = new RegExp(
 const CONSTRAINT_TEXTS = /^(?:constraint expected one operator|(?:key|value) '.*' is invalid$)/;
 /** Texts of SwarmKit's checks of a spec. */
 const SWARMKIT_TEXTS = new RegExp(
-  "^(?:meta: |name must be |invalid name, only 64 |(?:secret|config) (?:data must be |references '|'[^']*' is in use )|" +
+  "^(?:meta: |name must be |invalid name, only 64 |(?:secret|config) (?:data must be |driver must have a name$|references '|'[^']*' is in use )|" +
     "(?:secret|config)s? not found: |malformed |only updates to Labels |(?:TaskSpec|ContainerSpec|EndpointSpec): |invalid (?:cpu|memory) value |" +
     "port '\\d+' is already in use by service |Service cannot be explicitly attached to |driver name: if |" +
     "ingress network cannot be attachable$|ipam configuration: |error during lookup of plugin |" +

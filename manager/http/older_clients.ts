@@ -1,6 +1,9 @@
 /** What a service spec had in which version of the API: of a client that asks for an older one, the rest does not count (moby `adjustForAPIVersion`). */
-import { isJob, type ServiceSpec } from "../../api/service.ts";
-import { isBefore, pathOf } from "./api_version.ts";
+import type { ServiceSpec } from "../../api/service.ts";
+import type { DependencyKind } from "../../api/dependency.ts";
+import { fieldNames, fieldsOfBody } from "../../api/validate/mod.ts";
+import { isBefore, pathOf, versionOf } from "./api_version.ts";
+import { DockerError } from "./docker_error.ts";
 
 /** Without the fields of a spec that are newer than a version. */
 const NEWER: readonly [version: string, drop: (task: ServiceSpec["TaskTemplate"]) => void][] = [
@@ -22,14 +25,33 @@ const NEWER: readonly [version: string, drop: (task: ServiceSpec["TaskTemplate"]
   ["1.46", ({ ContainerSpec }) => delete ContainerSpec?.OomScoreAdj],
 ];
 
+/** The first version that knows templates in secrets and configs. */
+const TEMPLATES_SINCE = "1.37";
+const TEMPLATING = fieldNames(["Templating"]);
+
+/** Throws Docker's refusal of a template by a client that is older than those. */
+export function requireKnowsTemplates(url: string, kind: DependencyKind, body: unknown): void {
+  const path = pathOf(url);
+  if (
+    !isBefore(path, TEMPLATES_SINCE) || (fieldsOfBody(body, TEMPLATING).get("Templating") ?? null) === null
+  ) {
+    return;
+  }
+  const message = `${kind} templating is not supported on the specified API version: ${versionOf(path)}`;
+  throw new DockerError(400, "invalid_argument", message);
+}
+
 /** The first version that knows jobs. */
 const JOBS_SINCE = "1.41";
+
+/** Whether a client that asks for `url` can mean jobs: to Docker an older one has not said what it says of them. */
+export function knowsJobs(url: string): boolean {
+  return !isBefore(pathOf(url), JOBS_SINCE);
+}
 
 /** `spec`, which is changed, as a request to `url` can mean it. */
 export function asRequested(url: string, spec: ServiceSpec): ServiceSpec {
   const path = pathOf(url);
   for (const [version, drop] of NEWER) if (isBefore(path, version)) drop(spec.TaskTemplate);
-  // As Docker has it: what no mode is left of is replicated.
-  if (isBefore(path, JOBS_SINCE) && isJob(spec)) spec.Mode = { Replicated: { Replicas: 1 } };
   return spec;
 }

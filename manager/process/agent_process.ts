@@ -26,6 +26,15 @@ export interface AgentProcessOptions {
 
 const logger = getLogger(["covey", "agent-process"]);
 
+/** Kills a child that may have ended this moment. */
+export function killIfThere(child: Deno.ChildProcess): void {
+  try {
+    child.kill("SIGKILL");
+  } catch {
+    // It has ended.
+  }
+}
+
 /** The flags of the agent beside a manager: its own state, the manager's identity and host name. */
 export function agentArguments(
   options: ManagerOptions,
@@ -73,7 +82,7 @@ export class AgentProcess {
   /** Starts the agent again, because the private keys are sealed in another way; its tasks go on. */
   useIdentityKey(key: Uint8Array | undefined): void {
     this.#identityKey = key;
-    this.#again = this.#end !== undefined;
+    this.#again ||= this.#end !== undefined;
     this.#end?.();
   }
 
@@ -128,9 +137,11 @@ export class AgentProcess {
     const end = () => {
       if (this.#leave) input.write(new TextEncoder().encode("leave\n")).catch(() => {});
       input.close().catch(() => {});
+      // It may be asked again while it ends.
+      cancelKill();
       cancelKill = this.#options.clock.setTimer(
         this.#leave ? LEAVE_GRACE_MS : STOP_GRACE_MS,
-        () => child.kill("SIGKILL"),
+        () => killIfThere(child),
       );
     };
     if (signal.aborted) end();

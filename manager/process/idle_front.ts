@@ -10,6 +10,7 @@ import { CoveyError } from "../../api/errors.ts";
 import { parseInitRequest, parseJoinRequest } from "../../api/validate/mod.ts";
 import { isStreamPath, isUploadPath, pathOf, withoutVersion } from "../http/mod.ts";
 import { hostOf, type NetworkInterface, portOf, requestedAddresses } from "./addresses.ts";
+import { killIfThere } from "./agent_process.ts";
 import { DEFAULT_LISTEN, type ManagerOptions, withPort } from "./options.ts";
 import { SOCKET_ORIGIN } from "../../api/socket_origin.ts";
 
@@ -116,7 +117,7 @@ export class IdleFront {
     inner.wanted = false;
     this.#inner = undefined;
     await inner.input.close().catch(() => {});
-    const cancel = this.#context.clock.setTimer(STOP_GRACE_MS, () => inner.child.kill("SIGKILL"));
+    const cancel = this.#context.clock.setTimer(STOP_GRACE_MS, () => killIfThere(inner.child));
     const { code } = await inner.child.status;
     cancel();
     if (this.#code === 0) this.#code = code;

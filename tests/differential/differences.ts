@@ -24,7 +24,7 @@ const NOT_YET = new RegExp(
 
 /** What is refused because it is never to be there, each in its field. */
 const NEVER = new RegExp(
-  "\\.Runtime: unsupported|old snapshots are not available|(?:Driver|Templating\\.Name|Mounts\\[\\d\\]\\.Type|TmpfsOptions\\.Options|" +
+  "\\.Runtime: unsupported|(?:Driver|Templating\\.Name|Mounts\\[\\d\\]\\.Type|TmpfsOptions\\.Options|" +
     "CredentialSpec|Isolation|Configs\\[\\d\\]\\.Runtime|SwapBytes|MemorySwappiness|PluginSpec|NetworkAttachmentSpec): " +
     "[^;]* (?:is|are) not supported|template drivers have no options",
 );
@@ -50,7 +50,8 @@ export const DIFFERENCES: readonly Difference[] = [
   {
     reason: "a constraint that cannot be read is a mistake of the request (400), not of the server (500)",
     explains: ({ docker, covey }) =>
-      docker.status === 500 && covey.status === 400 && covey.text.includes(".Placement.Constraints[") &&
+      docker.status === 500 && covey.status === 400 &&
+      (covey.text.includes(".Placement.Constraints[") || covey.text.includes(bare(docker.text))) &&
       /desc = (?:constraint expected|key '|value ')/.test(docker.text),
   },
   {
@@ -152,6 +153,13 @@ export const DIFFERENCES: readonly Difference[] = [
       at === ".message" && covey.status === 400 && /malformed (?:secret|config) reference/.test(docker.text),
   },
   {
+    reason:
+      "an owner of a secret's or config's file that is no number, and a place outside, are refused by name",
+    explains: ({ covey }) =>
+      covey.status === 400 &&
+      /\.File\.(?:[UG]ID: must be a number|Name: must not lead upwards)/.test(covey.text),
+  },
+  {
     reason: "of several mistakes in a spec all are told",
     explains: ({ docker, covey }, { at }) =>
       at === ".message" && docker.status === covey.status && covey.status === 400 &&
@@ -187,7 +195,7 @@ export const DIFFERENCES: readonly Difference[] = [
     reason: "a rollback to the previous spec needs none in its body: what stands there is not looked at",
     explains: ({ step, docker }) =>
       step.path.includes("rollback=previous") && docker.status >= 400 &&
-      !/not found|previous spec|out of sequence|invalid service version/.test(docker.text),
+      !/service \S+ not found|previous spec|out of sequence|invalid service version/.test(docker.text),
   },
   {
     reason: "the default log driver is shown as it was set; Docker 20.10 shows none",

@@ -92,8 +92,10 @@ async function firstFailure(
 }
 
 function describe(seed: number, steps: readonly Step[], { divergences }: Exchange): string {
-  const requests = steps.map(({ method, path, body }) =>
-    `  ${method} ${decodeURIComponent(path)}${body === undefined ? "" : ` ${body}`}`
+  const requests = steps.map(({ method, path, body, version }) =>
+    `  ${method} ${version ? `/v${version}` : ""}${decodeURIComponent(path)}${
+      body === undefined ? "" : ` ${body}`
+    }`
   );
   const places = divergences.map(({ at, docker, covey }) =>
     `  ${at || "(body)"}\n    Docker: ${text(docker)}\n    Covey:  ${text(covey)}`

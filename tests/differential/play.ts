@@ -119,13 +119,13 @@ async function ask(sides: Sides, step: Step, options: PlayOptions): Promise<Exch
 }
 
 /** A swarm's object changes also on its own: whoever was overtaken reads it again, as clients do. */
-async function send(side: Side, { method, path, body }: Step): Promise<BareAnswer> {
+async function send(side: Side, { method, path, body, version }: Step): Promise<BareAnswer> {
   for (let tries = MAX_TRIES;; tries--) {
     const [filledPath, filledBody] = [await fill(side, path), body && await fill(side, body)];
     const answer = await withoutLeftovers(
       side,
       path,
-      await side.send(method, filledPath, filledBody).catch(hungUp),
+      await side.send(method, filledPath, filledBody, version).catch(hungUp),
     );
     const overtaken = path.includes("~version.") && answer.text.includes("update out of sequence");
     if (!overtaken || tries === 1) return answer;

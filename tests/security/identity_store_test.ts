@@ -223,6 +223,28 @@ Deno.test("Identity store: private keys can be sealed, and then are nowhere in c
   assert.deepEqual(await new IdentityStore(fs, "/state").load(), third);
 });
 
+Deno.test("Identity store: a renewal and another seal at the same time do not stumble over each other", async () => {
+  const cluster = await createTestCluster();
+  const [first, second, third] = [await cluster.node("n"), await cluster.node("n"), await cluster.node("n")];
+  const [one, other] = [
+    crypto.getRandomValues(new Uint8Array(32)),
+    crypto.getRandomValues(new Uint8Array(32)),
+  ];
+  for (const sealKey of [one, undefined]) {
+    const fs = new MemoryFileSystem();
+    const store = new IdentityStore(fs, "/state");
+    await store.save(first);
+    const all = [store.save(second), store.useSealKey(other), store.pendingKey(), store.keepKeyTwice(second)];
+    const more = [store.save(third), store.useSealKey(undefined), store.useSealKey(sealKey), store.load()];
+    await Promise.all([...all, ...more]);
+    assert.deepEqual(await new IdentityStore(fs, "/state", sealKey).load(), third);
+    const keys = [...fs.files.keys()].filter((path) => path.endsWith(".key"));
+    assert.equal(keys.length, 3, "none is left half written");
+    const areSealed = keys.map((path) => !fs.text(path).includes("BEGIN PRIVATE KEY"));
+    assert.deepEqual(areSealed, keys.map(() => sealKey !== undefined));
+  }
+});
+
 Deno.test("Identity store: power may go at any write while keys are sealed or unsealed", async () => {
   const cluster = await createTestCluster(), sealKey = newKey();
   const first = await cluster.node("n"), second = await cluster.node("n");

@@ -21,6 +21,7 @@ export class MemoryFileSystem implements FileSystem {
   }
 
   rename(from: string, to: string): Promise<void> {
+    if (!this.files.has(from)) return Promise.reject(new Deno.errors.NotFound(`rename '${from}' -> '${to}'`));
     return this.#change(() => {
       this.files.set(to, this.files.get(from)!);
       this.modes.set(to, this.modes.get(from)!);

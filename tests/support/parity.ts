@@ -76,9 +76,9 @@ export class Side {
     return { status, text };
   }
 
-  /** As {@linkcode call}, with the body's own text. The manager's port is shown as Docker's. */
-  async send(method: string, path: string, body?: string): Promise<BareAnswer> {
-    const response = await fetch(`${SOCKET_ORIGIN}/v1.41${path}`, {
+  /** As {@linkcode call}, with the body's own text, by a client of any version. The manager's port is shown as Docker's. */
+  async send(method: string, path: string, body?: string, version = "1.41"): Promise<BareAnswer> {
+    const response = await fetch(`${SOCKET_ORIGIN}/v${version}${path}`, {
       client: this.#http,
       method,
       headers: { "User-Agent": "Docker-Client/20.10.24", "Content-Type": "application/json" },

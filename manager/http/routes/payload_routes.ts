@@ -16,6 +16,7 @@ import {
   sendJSON,
   updateRequest,
 } from "../context.ts";
+import { requireKnowsTemplates } from "../older_clients.ts";
 import { payloadView } from "../views/payload_view.ts";
 
 /** Adds the routes. */
@@ -30,6 +31,7 @@ export function payloadRoutes(app: ControlApp, context: ControlContext): void {
     app.post(`${path}/create`, async (c) => {
       const body = await readJSON(c);
       const { store } = requireManager(context);
+      requireKnowsTemplates(c.req.raw.url, kind, body);
       const spec = parsePayloadSpec(kind, body);
       const ID = await createPayload(store, context.random, kind, spec, parseSeals(body));
       return sendJSON(c, { ID }, 201);

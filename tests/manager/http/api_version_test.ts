@@ -18,6 +18,20 @@ Deno.test("API versions: each from 1.24 to 1.51 is served, and none besides", as
   }
 });
 
+Deno.test("API versions: a client that is older than templates is refused them, in Docker's words", async () => {
+  const { call } = await testAPI(new FakeClock());
+  for (const kind of ["secret", "config"]) {
+    const make = (version: string, Name: string, more: object) =>
+      call("POST", `/${version}/${kind}s/create`, { Name, Data: "YQ==", ...more });
+    const refused = await make("v1.36", "a", { templating: { Name: "golang" } });
+    const words = `${kind} templating is not supported on the specified API version: 1.36`;
+    assert.deepEqual([refused.status, refused.json.message], [400, words]);
+    for (const [version, Templating] of [["v1.36", null], ["v1.37", { Name: "golang" }]] as const) {
+      assert.equal((await make(version, version.replace(".", "-"), { Templating })).status, 201);
+    }
+  }
+});
+
 Deno.test("API versions: an older request means what its version had", async () => {
   const { call, store } = await testAPI(new FakeClock());
   const ContainerSpec = {

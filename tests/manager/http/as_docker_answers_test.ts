@@ -89,6 +89,7 @@ Deno.test("Docker's answers: of several mistakes the one is told that Docker fin
     ["/services/create", serviceBody("web"), 409, /service web already exists/],
     [stale, serviceBody("web", { ...missing, Mode: { Global: {} } }), 400, /secret not found: key/],
     [stale, serviceBody("web", { Mode: { Global: {} } }), 501, /service mode change is not allowed/],
+    [stale, { ...serviceBody("web"), Name: "" }, 501, /renaming services is not supported/],
     [stale, serviceBody("other"), 501, /renaming services is not supported/],
     [stale, serviceBody("web"), 500, /update out of sequence/],
     ["/configs/rules/update?version=0", { Name: "other" }, 400, /only updates to Labels are allowed/],

@@ -72,6 +72,10 @@ for (const kind of KINDS) {
     assert.deepEqual(await names({ name: ["a"] }), ["a"]);
     assert.deepEqual(await names({ label: ["x=y"] }), ["a"]);
     assert.deepEqual(await names({ id: [id] }), ["a"]);
+    assert.deepEqual(await names({ id: [id], name: ["B"] }), ["a", "b"], "one of both is enough");
+    assert.deepEqual(await names({ id: [id], name: ["B"], label: ["x"] }), ["a"]);
+    if (kind === "secret") assert.deepEqual(await names({ names: ["B"] }), ["b"]);
+    assert.equal((await call("GET", `/${kind}s/A`)).json.ID, id, "in any case");
     const update = `/${kind}s/a/update?version=${shown.Version.Index}`;
     assert.equal((await call("POST", update, { Name: "a", Labels: { z: "w" } })).status, 200);
     assert.deepEqual((await call("GET", `/${kind}s/${id}`)).json.Spec, {
@@ -104,6 +108,10 @@ for (const kind of KINDS) {
       assert.equal(answer.status, 400);
       assert.ok(answer.text.length < 300, "the data is not quoted");
     }
+    if (kind === "secret") {
+      const noName = `${RPC}secret driver must have a name`;
+      await refused(400, noName, ...make({ Name: "a", Data: "YQ==", Driver: {} }));
+    }
     for (const more of [{ Templating: { Name: "other" } }, { Driver: { Name: "x" } }]) {
       assert.equal((await call(...make({ Name: "a", Data: "YQ==", ...more }))).status, 400);
     }
@@ -116,6 +124,9 @@ for (const kind of KINDS) {
     const update = `/${kind}s/a/update?version=${version}`,
       labels = `${RPC}only updates to Labels are allowed`;
     await refused(400, labels, "POST", update, { Name: "b" });
+    await refused(400, labels, "POST", update, { Name: "no name", Driver: {} });
+    const drivers = { Driver: { Name: "x" }, Templating: { Name: "other" } };
+    assert.equal((await call("POST", update, { Name: "a", ...drivers })).status, 200, "as in Docker");
     await refused(400, labels, "POST", update, { Name: "a", Data: "YQ==" });
     const stale = "rpc error: code = Unknown desc = update out of sequence";
     await refused(500, stale, "POST", `/${kind}s/a/update?version=1`, { Name: "a" });

@@ -297,9 +297,18 @@ Deno.test("Jobs: of a global job those are desired that have yet to complete", a
 
 Deno.test("Jobs: a client that is older than jobs asks for a replicated service, as Docker reads it", async () => {
   const { call, store } = await testAPI(new FakeClock());
-  await call("POST", "/v1.40/services/create", serviceBody("old", { Mode: { ReplicatedJob: {} } }));
-  const [service] = store().all("services");
-  assert.deepEqual([service!.Spec.Mode, service!.JobStatus], [{ Replicated: { Replicas: 1 } }, undefined]);
+  const modes: [asked: object, meant: object][] = [
+    [{ ReplicatedJob: {} }, { Replicated: { Replicas: 1 } }],
+    [{ ReplicatedJob: {}, GlobalJob: {} }, { Replicated: { Replicas: 1 } }],
+    [{ Replicated: { Replicas: 2 }, GlobalJob: {} }, { Replicated: { Replicas: 2 } }],
+    [{ Global: {}, ReplicatedJob: {} }, { Global: {} }],
+  ];
+  for (const [nth, [Mode, meant]] of modes.entries()) {
+    const body = serviceBody(`old-${nth}`, { Mode, UpdateConfig: { Parallelism: 1 } });
+    assert.equal((await call("POST", "/v1.40/services/create", body)).status, 201);
+    const service = store().all("services").find(({ Spec }) => Spec.Name === body.Name);
+    assert.deepEqual([service!.Spec.Mode, service!.JobStatus], [meant, undefined]);
+  }
 });
 
 Deno.test("Tasks: filters by service, node, desired state, name and what is up to date", async () => {

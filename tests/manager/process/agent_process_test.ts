@@ -32,6 +32,27 @@ while read -r line; do echo "told $line" >>"$NOTES"; done
 echo ended >>"$NOTES"
 `;
 
+Deno.test("Agent process: one that is told to start again twice is started once, and its end is waited for once", async () => {
+  const folder = await Deno.makeTempDir(), notes = `${folder}/notes`, launcher = `${folder}/agent`;
+  await Deno.writeTextFile(launcher, AGENT, { mode: 0o755 });
+  const clock = new FakeClock();
+  const agent = new AgentProcess({ launcher, args: ["a"], env: { NOTES: notes }, clock });
+  const says = async (...lines: string[]) => {
+    while (await Deno.readTextFile(notes).catch(() => "") !== lines.map((line) => `${line}\n`).join("")) {
+      await new Promise((resolve) => setTimeout(resolve, 5));
+    }
+  };
+  agent.start();
+  const first = "flags a --exit-with-parent";
+  await says(first);
+  for (const key of [new Uint8Array(32), undefined]) agent.useIdentityKey(key);
+  await says(first, "ended", first);
+  await clock.advance(60_000);
+  await agent.stop({ leave: true });
+  await says(first, "ended", first, "told leave", "ended");
+  await Deno.remove(folder, { recursive: true });
+});
+
 Deno.test("Agent process: the key of sealed private keys is handed over on the pipe, and anew when it changes", async () => {
   const folder = await Deno.makeTempDir(), notes = `${folder}/notes`, launcher = `${folder}/agent`;
   await Deno.writeTextFile(launcher, AGENT, { mode: 0o755 });
