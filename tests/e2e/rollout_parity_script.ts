@@ -69,11 +69,20 @@ export const ROLLOUT_SESSIONS: Readonly<Record<string, readonly string[]>> = {
     "outcome pausing",
     to("pausing", "two", "--detach --update-delay 0s --update-parallelism 0 --update-monitor 500ms"),
     "outcome pausing",
-    to("pausing", "bad", "--detach --update-delay 20s --update-parallelism 1 --update-monitor 15s"),
-    "outcome pausing",
-    "service rollback --detach pausing",
-    "outcome pausing",
     "service rm pausing",
+    // A service of its own: the slots of the one before have not all the same past, and which one fails is chance.
+    create(
+      "again",
+      "--replicas 4 --update-failure-action pause --update-parallelism 0 --rollback-monitor 500ms",
+    ),
+    "outcome again",
+    to("again", "two", "--detach --update-monitor 500ms"),
+    "outcome again",
+    to("again", "bad", "--detach --update-delay 20s --update-parallelism 1 --update-monitor 15s"),
+    "outcome again",
+    "service rollback --detach again",
+    "outcome again",
+    "service rm again",
   ],
   "failures are passed over, tolerated or too many": [
     create(

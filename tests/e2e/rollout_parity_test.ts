@@ -51,14 +51,18 @@ function isAtRest({ DesiredState, Status }: TaskView): boolean {
   return DesiredState === "running" && Status.State === "running";
 }
 
+/** What an update of these sessions changes in a task. */
+function versionOf({ ContainerSpec, ForceUpdate = 0 }: TaskView["Spec"]): string {
+  const version = ContainerSpec?.Env?.findLast((pair) => pair.startsWith("V="))?.slice(2);
+  return `${version} ${ForceUpdate}`;
+}
+
 /** The side has yet to do something about the service's spec, however busy it is: nothing moves, but it is not at rest. */
 function isDue({ service: { Spec, UpdateStatus }, tasks }: Awaited<ReturnType<typeof look>>): boolean {
   const { Mode, TaskTemplate } = Spec, replicas = "Replicated" in Mode ? Mode.Replicated.Replicas : undefined;
   const wanted = tasks.filter(({ DesiredState }) => DesiredState === "running");
-  const template = JSON.stringify(TaskTemplate);
-  if (UpdateStatus === undefined && wanted.some((task) => JSON.stringify(task.Spec) !== template)) {
-    return true;
-  }
+  const present = versionOf(TaskTemplate);
+  if (UpdateStatus === undefined && wanted.some(({ Spec }) => versionOf(Spec) !== present)) return true;
   if (replicas === undefined) return false;
   return wanted.length > replicas || new Set(tasks.map(({ Slot }) => Slot)).size < replicas;
 }

@@ -58,12 +58,12 @@ export class Side {
     const given = input === undefined ? undefined : new Response(input).body!.pipeTo(command.stdin);
     const { code, stdout, stderr } = await command.output();
     await given?.catch(() => {});
-    return { code, out: this.#text(stdout), err: this.#text(stderr) };
+    return { code, out: this.#text(stdout, code), err: this.#text(stderr, code) };
   }
 
-  #text(bytes: Uint8Array): string {
+  #text(bytes: Uint8Array, code: number): string {
     const text = new TextDecoder().decode(bytes).replaceAll(`:${this.#port}`, ":2377");
-    return withoutProgress(normalizeDocker(text));
+    return withoutProgress(normalizeDocker(text), code === 0);
   }
 
   /** One request of the bare API, as the stock client sends it. */
@@ -134,10 +134,10 @@ export class Side {
 /** Lines of an attached command that tell of the way there; how often they come is chance. */
 const PROGRESS = /^(?:overall progress: |verify: |\d+\/\d+:|<id>:)/;
 
-/** Of an attached command's progress, how it ended. */
-function withoutProgress(text: string): string {
+/** Of an attached command's progress, how it ended; where it failed, how far the client happened to see it is chance, too. */
+function withoutProgress(text: string, isDone: boolean): string {
   const lines = text.split("\n");
-  const last = (pattern: RegExp) => lines.findLastIndex((line) => pattern.test(line));
+  const last = (pattern: RegExp) => lines.findLastIndex((line) => isDone && pattern.test(line));
   const kept = new Set([last(/^overall progress: /), last(/^verify: /)]);
   return lines.filter((line, index) => kept.has(index) || !PROGRESS.test(line)).join("\n");
 }
