@@ -113,7 +113,7 @@ export async function ownIdentity(
     },
     refused: () => renewer.refused(),
     onChanged: () => {},
-    stop: () => renewer.stop(),
+    stop: () => void renewer.stop(),
   };
   return keeper;
 }

@@ -58,7 +58,8 @@ export function assertSupported(publicKey: Uint8Array<ArrayBuffer>): Uint8Array<
 
 /** Whether this is an RSA key's SubjectPublicKeyInfo. */
 export function isRSA(publicKey: Uint8Array): boolean {
-  return RSA_ALGORITHM.every((byte, at) => publicKey[4 + at] === byte);
+  // One that is too small has a shorter length before it.
+  return [3, 4].some((start) => RSA_ALGORITHM.every((byte, at) => publicKey[start + at] === byte));
 }
 
 /** SHA-256 of a DER public key in hexadecimal (`Node.Certificate.PublicKeyDigest`). */

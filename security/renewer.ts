@@ -93,10 +93,11 @@ export class Renewer {
     if (this.#dueAt - this.#options.clock.now() > RENEW_PAUSE.maxMs) this.renewNow();
   }
 
-  /** Ends renewal and aborts an attempt under way. */
-  stop(): void {
+  /** Ends renewal and aborts an attempt under way; resolves when nothing is written any more. */
+  async stop(): Promise<void> {
     this.#cancelTimer();
     this.#abort.abort(new CoveyError("canceled", "Cannot renew node certificate: renewal was stopped"));
+    await this.#saving;
   }
 
   #pickTime(): number {
@@ -155,6 +156,7 @@ export class Renewer {
       );
     }
     const saved = this.#saving.then(async () => {
+      signal.throwIfAborted();
       this.#identity = await store.save(renewed);
       await this.#adopt();
     });

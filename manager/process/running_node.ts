@@ -195,8 +195,8 @@ export class RunningNode {
   async halt({ leave }: { leave: boolean }): Promise<void> {
     this.#notes?.stop();
     this.#unfollow();
-    this.#renewer?.stop();
     this.#telling?.abort();
+    await this.#renewer?.stop();
     await this.#vault.stop();
     await this.#agent?.stop({ leave });
     await this.#manager?.stop();
