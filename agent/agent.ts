@@ -18,6 +18,7 @@ import { Asks } from "./asks.ts";
 import { sessionBackoff } from "./backoff.ts";
 import type { ManagerConnection, ManagerDialer } from "./connection.ts";
 import { DependencyKeeper } from "./dependencies.ts";
+import type { DrainsAsked } from "./drains.ts";
 import { DESCRIBE_TIMEOUT_MS, describeNode, type NodeFacts } from "./describe_node.ts";
 import type { DeviceFacts } from "./gate.ts";
 import type { LocalState } from "./local_state.ts";
@@ -61,6 +62,8 @@ export interface AgentOptions {
   networks?: NetworkAssignments;
   /** Connections to nodes that are not reached otherwise; else it asks for none, and gets none. */
   relay?: RelayAsked | undefined;
+  /** Sees to it that tasks in networks are stopped once nobody sends them anything new; else they are not waited for. */
+  drains?: DrainsAsked | undefined;
   clock: Clock;
   random: Random;
   /** HOST:PORT of the managers known so far. */
@@ -108,6 +111,7 @@ export class Agent {
   /** What the node last said of itself. */
   #description: NodeDescription | undefined;
   #running: Promise<void> | undefined;
+  readonly #looks = new Set<() => void>();
   #state: AgentState = "stopped";
 
   constructor(options: AgentOptions) {
@@ -148,6 +152,11 @@ export class Agent {
     if (this.#running) return;
     this.#worker.start();
     this.#running = this.#run();
+  }
+
+  /** What the node says of itself may have changed: it is looked at now. */
+  restate(): void {
+    for (const look of [...this.#looks]) look();
   }
 
   /** Ends the session and lets go of the tasks: their programs go on. The agent cannot be started again. */
@@ -213,6 +222,9 @@ export class Agent {
       while (true) {
         opening = true;
         await runSession(clock, connection, patience, this.#known, events, signal);
+        if (!dialer.isOutdated?.(connection)) continue;
+        connection.close();
+        connection = await dialer.dial(address, { signal, timeoutMs: patience.ms });
       }
     } catch (thrown) {
       const error = CoveyError.from(thrown);
@@ -225,6 +237,7 @@ export class Agent {
       this.#reporter.disconnect();
       this.#asks.disconnect();
       this.#options.relay?.disconnect();
+      this.#options.drains?.disconnect();
       connection?.close();
     }
   }
@@ -240,12 +253,13 @@ export class Agent {
 
   #events(address: string, onOpen: () => void): SessionEvents {
     return {
-      onRegistered: (message, { send, renew, sendLogs, openStream, openRelay }) => {
+      onRegistered: (message, { send, renew, sendLogs, openStream, openRelay, drains }) => {
         onOpen();
         this.#renewSeals = renew;
         this.#registered(address, message, send);
         this.#asks.connect(sendLogs, openStream);
         this.#options.relay?.connect(openRelay, openStream);
+        this.#options.drains?.connect(drains);
       },
       onMessage: (message) => this.#takeMessage(message),
       onTime: (time) => this.#options.onTime?.(time),
@@ -255,8 +269,13 @@ export class Agent {
         this.#keepSealed();
       },
       onIncremental: (changes, index) => this.#worker.applyIncremental(changes, index),
+      onLoadAsked: (index) => this.#options.drains?.acknowledge(index),
       metrics: () => this.#options.metrics?.(),
       describe: (signal) => this.#describe(signal),
+      onRestated: (look) => {
+        this.#looks.add(look);
+        return () => void this.#looks.delete(look);
+      },
     };
   }
 

@@ -20,10 +20,14 @@ export interface HeapKeeperOptions {
   collect: () => void;
 }
 
-/** Looks at the heap from time to time and has it collected when it has grown enough. */
+/**
+ * Looks at the heap from time to time and has it collected when it has grown enough, and once more when it grows no
+ * longer: what was alive in the middle of a busy time is garbage in its end, which no growth would tell.
+ */
 export class HeapKeeper {
   readonly #options: HeapKeeperOptions;
-  #afterLast = Infinity;
+  #afterLast: number | undefined;
+  #wasBusy = false;
   #cancel: CancelTimer = () => {};
 
   constructor(options: HeapKeeperOptions) {
@@ -48,9 +52,11 @@ export class HeapKeeper {
 
   #look(): void {
     const { usedBytes, collect } = this.#options;
-    const isFirst = this.#afterLast === Infinity;
-    if (!isFirst && usedBytes() - this.#afterLast <= MAX_GROWTH_BYTES) return;
+    const grown = this.#afterLast === undefined ? 0 : usedBytes() - this.#afterLast;
+    const isBusy = grown > MAX_GROWTH_BYTES;
+    if (!isBusy && !this.#wasBusy && this.#afterLast !== undefined) return;
     collect();
     this.#afterLast = usedBytes();
+    this.#wasBusy = isBusy;
   }
 }

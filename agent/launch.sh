@@ -175,22 +175,30 @@ esac
 # A device's memory is for its tasks, and its SD card wears: no optimizing compiler and no threads for it or for the
 # collector (an agent computes little; 4 MB), garbage collected when the agent says so (heap_keeper.ts), no code cache (4 MB,
 # and 7 MB written at every start), one malloc arena (1 MB), no question to the network for a newer Deno (1 MB), nothing
-# loaded for executors that are not used; what is large is given back to the system once it is free (0.3 MB). See
-# docs/decisions/0040-agent-memory.md.
+# loaded for executors that are not used; what is large is given back to the system once it is free (0.3 MB), and the rest when
+# the agent says so (7 MB of one that was busy). See docs/decisions/0040-agent-memory.md.
 v8=--expose-gc,--lite-mode,--single-threaded,--max-semi-space-size=1,--max-old-space-size=256
 export MALLOC_ARENA_MAX=1 MALLOC_MMAP_THRESHOLD_=65536 MALLOC_TRIM_THRESHOLD_=65536 MALLOC_TOP_PAD_=0
-export DENO_NO_UPDATE_CHECK=1 DENO_NO_PACKAGE_JSON=1
+export DENO_NO_UPDATE_CHECK=1 DENO_NO_PACKAGE_JSON=1 DENO_USR2_MEMORY_TRIM=1
 
-# No longer than that may a network that swallows everything hold up a step of the start.
-limit=''
-command -v timeout >/dev/null && limit='timeout 30'
+# No step of the start may be held up for longer by a network that swallows everything.
+wait=''
+command -v timeout >/dev/null && wait=timeout
+limit=${wait:+$wait 30}
+# What is in the cache will do: a proxy that is not there keeps deno from asking the network.
+offline() {
+  (export HTTP_PROXY=http://127.0.0.1:9 HTTPS_PROXY=http://127.0.0.1:9 ALL_PROXY=http://127.0.0.1:9 NO_PROXY=''
+    unset http_proxy https_proxy all_proxy no_proxy
+    "$@")
+}
 # New sources are compiled by a process of their own: the one that does it keeps 2 to 8 MB of it.
 # shellcheck disable=SC2086 # two words
 compile() { $limit "$deno" cache --quiet "$config" "$1"; }
 
 # All modules in one small file, without a configuration to find packages by, take 3 MB less (no package is needed: node-forge is
 # for who issues certificates). The platform's bundler makes it, where it is in the cache or the network leads to it, and again
-# where the sources or deno have changed, or the disk has damaged the file.
+# where the sources or deno have changed, or the disk has damaged the file. The network is waited for at a device's first start
+# only; later it is asked beside the agent, for the start after this one.
 bundle=$program/agent.js key=$program/key
 made_of() {
   "$deno" --version
@@ -201,7 +209,12 @@ make_bundle() {
   # Under a name of its own: another agent may be started on this folder at the same time, which is refused later.
   # shellcheck disable=SC2086 # two words
   $limit "$deno" bundle --quiet --config "$root/deno.json" --packages external --minify -o "$bundle.$$" "$root/agent/main.ts" &&
-    mv "$bundle.$$" "$bundle" && compile "$bundle" && echo "$(made_of | cksum) $(cksum <"$bundle")" >"$key"
+    mv "$bundle.$$" "$bundle" && compile "$bundle" && echo "$(made_of | cksum) $(cksum <"$bundle")" >"$key" && return
+  rm -f "$bundle.$$"
+  return 1
+}
+have_bundle() {
+  bundled || offline make_bundle || { [ ! -e "$state_dir/certificates" ] && (limit=${wait:+$wait 10} && make_bundle); }
 }
 
 main=$root/agent/main.js config=--no-config
@@ -214,14 +227,16 @@ if [ -r "$main" ]; then
 else
   main=$bundle
   # Somebody else's executor shares modules with the agent, such as its errors, and so needs them as they are.
-  if [ -n "$executors" ] || ! { (umask 077 && mkdir -p "$program") && { bundled || make_bundle; }; } 2>/dev/null; then
-    rm -f "$bundle.$$"
+  if [ -n "$executors" ] || ! { (umask 077 && mkdir -p "$program") && have_bundle; } 2>/dev/null; then
+    # A child of nobody's, as the agent would not wait for its end.
+    [ -n "$executors" ] ||
+      (umask 077 && limit=${wait:+$wait 300} && exec </dev/null >/dev/null 2>&1 && make_bundle &)
     main=$root/agent/main.ts config=--config=$root/deno.json
     # It needs no package; what there is of this is a matter of memory, and what is wrong with it, the start says.
-    compile "$main" 2>/dev/null || true
+    offline compile "$main" 2>/dev/null || true
   fi
   # What is wrong with a module of somebody else's, the agent says itself.
-  for path in $executors; do compile "$path" 2>/dev/null || true; done
+  for path in $executors; do offline compile "$path" 2>/dev/null || compile "$path" 2>/dev/null || true; done
 fi
 
 # The last --state-dir wins; relative paths of the other flags are the caller's, so the folder is not changed.

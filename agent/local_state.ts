@@ -23,6 +23,8 @@ export interface SwapRecord {
   proven?: true;
   /** Agents that had a hand in it since it began. */
   starts: number;
+  /** It failed, and that is among the bad versions, or was until somebody wanted it tried again. */
+  noted?: true;
 }
 
 /** What is kept of a task. `assigned` is false once it only waits to be removed from the node. */

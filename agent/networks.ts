@@ -3,10 +3,12 @@ import { systemClock } from "../api/clock.ts";
 import { CoveyError } from "../api/errors.ts";
 import { getLogger } from "../api/log.ts";
 import { systemRandom } from "../api/random.ts";
+import type { Task } from "../api/task.ts";
 import { networkHelper } from "../network/helper_client.ts";
 import { NetworkKeeper } from "../network/keeper.ts";
 import type { TasksHere } from "../network/askers.ts";
 import type { Resolver } from "../network/resolver.ts";
+import { Drains } from "./drains.ts";
 import type { AgentOptionsFromFlags } from "./options.ts";
 import { RelayService } from "./relay.ts";
 import type { StateFolder } from "./state_folder.ts";
@@ -20,6 +22,7 @@ const HOST_CONFIG = "/etc/resolv.conf";
 export interface OpenNetworks {
   keeper: NetworkKeeper;
   relay: RelayService;
+  drains: Drains;
 }
 
 /**
@@ -30,12 +33,17 @@ export async function openNetworks(
   options: AgentOptionsFromFlags,
   folder: StateFolder,
   nodeID: string,
-  tasks: TasksHere,
+  tasks: () => Iterable<Task>,
 ): Promise<OpenNetworks | undefined> {
   if (options.networkHelper === "none") return undefined;
   const names = new NameService(nodeID, tasks, () => keeper, options.docker === "none");
   const helper = networkHelper(nodeID, systemClock, options.networkHelper);
   const relay = new RelayService(tasks, helper, () => keeper);
+  const drains = new Drains({
+    clock: systemClock,
+    loaded: (signal) => keeper.loaded(signal),
+    task: (id) => [...tasks()].find(({ ID }) => ID === id),
+  });
   const keeper: NetworkKeeper = new NetworkKeeper({
     nodeID,
     helper,
@@ -45,9 +53,10 @@ export async function openNetworks(
     storage: { load: () => folder.networks(), save: (text) => folder.saveNetworks(text) },
     onUse: (isUsed) => names.use(isUsed),
     onRelay: (isUsed) => relay.use(isUsed),
+    drained: (taskID, signal) => drains.drained(taskID, signal),
   });
   await keeper.load();
-  return { keeper, relay };
+  return { keeper, relay, drains };
 }
 
 /** The resolver, while the node has networks; its code is not loaded before. */

@@ -15,7 +15,8 @@ import { Agent, type AgentState } from "./agent.ts";
 import { DependencyKeeper } from "./dependencies.ts";
 import { readDeviceFacts } from "./device_facts.ts";
 import { HeapKeeper } from "./heap_keeper.ts";
-import { identityDialer, type IdentityKeeper, ownIdentity, sharedIdentity, tlsInfo } from "./identity.ts";
+import { identityDialer, type IdentityKeeper, ownIdentity, sharedIdentity } from "./identity.ts";
+import { nodeTLSInfo } from "../security/root_tls_info.ts";
 import { LateIdentity } from "./late_identity.ts";
 import type { LocalState } from "./local_state.ts";
 import { openNetworks } from "./networks.ts";
@@ -31,6 +32,11 @@ const VERSION = "0.1.0";
 
 /** V8 gives freed pages back to the system with this one only: 4 MB of an idle agent, 14 MB of one that was busy. */
 const COLLECT_ALL = { type: "major", execution: "sync", flavor: "last-resort" };
+/**
+ * At this signal Deno, told to by `launch.sh`, has the C library return what is free between blocks in use: 7 MB of an
+ * agent that was busy, which it never returns by itself.
+ */
+const GIVE_BACK = "SIGUSR2";
 
 const logger = getLogger(["covey", "agent"]);
 
@@ -172,13 +178,14 @@ async function serve(
   const local = await openLocal(folder.path, clock, options.local);
   const traffic = new TrafficCounter();
   const meter = new Meter(clock, executors, () => systemClock.now(), () => traffic.totals);
+  const keep = sessionKeeper(options, folder), log = logState(identity.nodeID);
   const agent = new Agent({
     metrics: () => meter.latest,
     dialer: identityDialer(identity, clock, traffic),
     executors,
     state,
     dependencies,
-    ...(networks && { networks: networks.keeper, relay: networks.relay }),
+    ...(networks && { networks: networks.keeper, relay: networks.relay, drains: networks.drains }),
     clock,
     random: systemRandom,
     managers,
@@ -197,7 +204,7 @@ async function serve(
       ...(options.dataPath !== "" && { DataPathAddr: options.dataPath }),
       AgentOnly: options.identityDir === undefined,
       ...programOf(options),
-      tlsInfo: () => tlsInfo(identity.current),
+      tlsInfo: () => nodeTLSInfo(identity.current),
     },
     onTime: (time) => clock.tell(Date.parse(time)),
     knowsTime: () => clock.isKnown,
@@ -207,10 +214,20 @@ async function serve(
         logger.warn("Cannot keep the list of managers: {message}", { message: error.message })
       );
     },
-    onSession: sessionKeeper(options, folder),
-    onState: logState(identity.nodeID),
+    onSession: (message) => {
+      identity.heard(message);
+      keep.heard(message);
+    },
+    onState: (state, error) => {
+      if (error?.reason === "former_root") {
+        identity.refused();
+        keep.refused();
+      }
+      log(state, error);
+    },
     onMissingRuntimes: logMissingRuntimes(),
   });
+  identity.onChanged = () => agent.restate();
   agent.start();
   meter.start();
   const server = local.server(agent.worker);
@@ -239,16 +256,22 @@ function programOf({ identityDir, programVersion }: AgentOptionsFromFlags): { Pr
 function heapKeeper(): HeapKeeper | undefined {
   const { gc } = globalThis as { gc?: (how: typeof COLLECT_ALL) => void };
   if (gc === undefined) return undefined;
+  // Without a listener the signal would end a process that launch.sh has not told to give memory back at it.
+  Deno.addSignalListener(GIVE_BACK, () => {});
   const usedBytes = () => Deno.memoryUsage().heapUsed;
-  return new HeapKeeper({ clock: systemClock, usedBytes, collect: () => gc(COLLECT_ALL) });
+  const collect = () => {
+    gc(COLLECT_ALL);
+    Deno.kill(Deno.pid, GIVE_BACK);
+  };
+  return new HeapKeeper({ clock: systemClock, usedBytes, collect });
 }
 
 /** What others than the agent want to know of its sessions. */
 function sessionKeeper(options: AgentOptionsFromFlags, folder: StateFolder) {
-  const keepRole = roleKeeper(options, folder), { programVersion } = options;
+  const notes = noteKeeper(options, folder), { programVersion } = options;
   let noted = programVersion === undefined;
-  return (message: SessionMessage) => {
-    keepRole(message);
+  const heard = (message: SessionMessage) => {
+    notes.heard(message);
     if (noted) return;
     noted = true;
     folder.saveReached(programVersion!).catch((error) => {
@@ -256,18 +279,29 @@ function sessionKeeper(options: AgentOptionsFromFlags, folder: StateFolder) {
       logger.warn("Cannot note that this version works: {message}", { message: error.message });
     });
   };
+  return { heard, refused: notes.refused };
 }
 
-/** Passes changes of the node's role on to the process that can act on them. */
-function roleKeeper({ identityDir }: AgentOptionsFromFlags, folder: StateFolder) {
-  let known: string | undefined;
-  return ({ Node: { Role } }: SessionMessage) => {
-    if (identityDir === undefined || Role === known) return;
-    known = Role;
-    folder.saveRole(Role).catch((error) => {
-      known = undefined;
-      logger.warn("Cannot note the node's role: {message}", { message: error.message });
+/** Passes changes of the node's role, and of the cluster's root, on to the process that can act on them. */
+function noteKeeper({ identityDir }: AgentOptionsFromFlags, folder: StateFolder) {
+  const noted = new Map<string, string>();
+  const note = (what: "role" | "roots", text: string) => {
+    if (identityDir === undefined || noted.get(what) === text) return;
+    noted.set(what, text);
+    folder.saveNote(what, text).catch((error) => {
+      noted.delete(what);
+      logger.warn("Cannot note the node's {what}: {message}", { what, message: error.message });
     });
+  };
+  let root = "";
+  return {
+    heard({ RootCA, Node: { Role, Renewal } }: SessionMessage) {
+      root = RootCA;
+      note("role", Role);
+      note("roots", JSON.stringify({ RootCA, ...(Renewal && !Renewal.Done && { Issuer: Renewal.Issuer }) }));
+    },
+    /** Whose certificate it is to have then, no manager has said. */
+    refused: () => note("roots", JSON.stringify({ RootCA: root, Issuer: "another" })),
   };
 }
 

@@ -28,6 +28,7 @@ import { METRICS_PERIOD_MS, type NodeMetrics } from "../api/node_metrics.ts";
 import type { LogPushAnswer } from "../api/logs.ts";
 import type { RelayCall } from "../api/relay.ts";
 import type { ManagerConnection } from "./connection.ts";
+import type { DrainCalls } from "./drains.ts";
 import type { SendLogs } from "./log_answer.ts";
 import type { OpenRelay } from "../network/relay_pipe.ts";
 import type { OpenStream } from "./streams/stream_answers.ts";
@@ -52,6 +53,7 @@ export interface SessionCalls {
   sendLogs: SendLogs;
   openStream: OpenStream;
   openRelay: OpenRelay;
+  drains: DrainCalls;
 }
 
 /** What a session tells the agent. */
@@ -65,10 +67,14 @@ export interface SessionEvents {
   /** A complete set. May throw to refuse it, which ends the session. */
   onComplete: (changes: AssignmentChange[], index: number) => void;
   onIncremental: (changes: AssignmentChange[], index: number) => void;
+  /** The manager is to be told when what came up to `index` is loaded. */
+  onLoadAsked: (index: number) => void;
   /** How the device is, if anybody has measured. */
   metrics: () => NodeMetrics | undefined;
   /** The node's description now. */
   describe: (signal: AbortSignal) => Promise<NodeDescription>;
+  /** Calls `look` when that is worth a look before its time, until what it returns is called. */
+  onRestated: (look: () => void) => () => void;
 }
 
 /**
@@ -104,6 +110,7 @@ export async function runSession(
       sendLogs: (push) => session.sendLogs(push),
       openStream: (id, toManager, signal) => session.openStream(id, toManager, signal),
       openRelay: (to, toManager, signal) => session.openRelay(to, toManager, signal),
+      drains: session,
     });
     events.onMessage(first);
     loops.push(
@@ -194,6 +201,16 @@ class Session {
     return this.#connection.duplex(DISPATCHER_METHODS.relay, request, toManager, { signal: either });
   }
 
+  async sendLoaded(index: number): Promise<void> {
+    await this.#call(DISPATCHER_METHODS.loaded, { SessionID: this.#id, Index: index });
+  }
+
+  /** Waits for other nodes, so the time that it takes says nothing of the link. */
+  async askDrained(taskID: string, signal: AbortSignal): Promise<void> {
+    const request = { SessionID: this.#id, TaskID: taskID }, either = AbortSignal.any([signal, this.#signal]);
+    await this.#connection.call(DISPATCHER_METHODS.drained, request, { signal: either });
+  }
+
   async renewSeals(seals: RenewedSeal[]): Promise<void> {
     await this.#call(DISPATCHER_METHODS.renewSeals, { SessionID: this.#id, Seals: seals });
   }
@@ -251,14 +268,14 @@ class Session {
         });
       }
       version = message.ResultsIn;
-      if (message.Type === "incremental") {
-        this.#events.onIncremental(message.Changes, message.Index);
-        continue;
+      if (message.Type === "incremental") this.#events.onIncremental(message.Changes, message.Index);
+      else {
+        complete = complete.concat(message.Changes);
+        if (message.More) continue;
+        this.#events.onComplete(complete, message.Index);
+        complete = [];
       }
-      complete = complete.concat(message.Changes);
-      if (message.More) continue;
-      this.#events.onComplete(complete, message.Index);
-      complete = [];
+      if (message.Acknowledge) this.#events.onLoadAsked(message.Index);
     }
     throw disconnected();
   }
@@ -267,9 +284,17 @@ class Session {
   async watchDescription(reported: NodeDescription): Promise<void> {
     const before = JSON.stringify(reported);
     while (true) {
-      await sleep(this.#clock, DESCRIBE_PERIOD_MS, this.#signal);
+      await this.#untilLook();
       if (JSON.stringify(await this.#events.describe(this.#signal)) !== before) return;
     }
+  }
+
+  /** The period is over, or somebody knows better. */
+  async #untilLook(): Promise<void> {
+    const { promise, resolve, reject } = Promise.withResolvers<void>();
+    const forget = this.#events.onRestated(resolve);
+    sleep(this.#clock, DESCRIBE_PERIOD_MS, this.#signal).then(resolve, reject);
+    await promise.finally(forget);
   }
 
   async #call<T>(method: string, request: unknown): Promise<T> {

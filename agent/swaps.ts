@@ -39,8 +39,8 @@ export interface SwapsOptions {
 
 /** What is under way in memory for one swap. */
 interface Watch {
-  /** Its beginning is on the disk, or on its way there. */
-  begun: "writing" | "written" | undefined;
+  /** Its beginning is on the disk, or on its way there; or it is, and that one more agent has a hand in it is on its way. */
+  begun: "writing" | "counting" | "written" | undefined;
   /** The new task may be made ready. */
   mayPrepare: boolean;
   /** A look at the device is under way. */
@@ -69,8 +69,14 @@ export class Swaps {
   recovered(id: string): void {
     const next = this.#options.tasks.get(id), swap = next?.record.swap;
     if (!next || !swap?.begun || swap.proven) return;
-    this.#watches.set(id, newWatch("written"));
+    const watch = newWatch("counting");
+    this.#watches.set(id, watch);
     next.keepSwap({ ...swap, starts: swap.starts + 1 });
+    // A disk that takes nothing more must not keep the device from having a version at all.
+    this.#options.state.flush().catch(() => {}).finally(() => {
+      watch.begun = "written";
+      this.observe(id);
+    });
   }
 
   /** What task `id` may do now. */
@@ -87,6 +93,8 @@ export class Swaps {
     if (hold !== undefined || task.task.Swap === undefined) return hold;
     const watch = this.#watches.get(id);
     if (watch?.begun === "writing") return "prepare";
+    // A device that falls over with each start would not get further in counting them.
+    if (watch?.begun === "counting") return "wait";
     const may = holdOfNext(task.record, this.#oldOf(task)?.record);
     return may === "prepare" && !task.record.swap?.begun && !watch?.mayPrepare ? "wait" : may;
   }
@@ -132,8 +140,10 @@ export class Swaps {
   }
 
   /** Noted in the turn, and so in the transaction, in which the end of the new task is. */
-  #remember({ task, record: { status } }: TaskManager): void {
-    if (status.State !== "failed" || status.Swap?.Kind !== "rolled_back") return;
+  #remember(next: TaskManager): void {
+    const { task, record: { status, swap } } = next;
+    if (status.State !== "failed" || status.Swap?.Kind !== "rolled_back" || swap?.noted) return;
+    next.keepSwap({ starts: 0, ...swap, noted: true });
     const { state, clock } = this.#options, hash = versionHash(task);
     if (state.badVersions.has(hash)) return;
     const { ServiceAnnotations: { Name }, ServiceID } = task, Reason = status.Swap.Reason;
@@ -158,7 +168,7 @@ export class Swaps {
     old?.poke("starting");
     if (!isAlive(record) || swap?.proven || !old || !isAlive(old.record)) return this.#rest(watch);
     if (!swap?.begun) return void this.#judge(next, watch);
-    if (watch.begun === "writing") return;
+    if (watch.begun !== "written") return;
     if (swap.starts > MAX_STARTS) {
       return next.giveUp(`the device started anew ${swap.starts - 1} times meanwhile`);
     }
@@ -183,7 +193,10 @@ export class Swaps {
     watch.deadline = () => {};
     watch.monitor ??= this.#options.clock.setTimer(toMs(next.task.Swap!.Monitor, 0), () => {
       const { record } = next;
-      if (next.phase === "running" && isAlive(record)) next.keepSwap({ ...record.swap!, proven: true });
+      if (next.phase !== "running" || !isAlive(record)) return;
+      next.keepSwap({ ...record.swap!, proven: true });
+      // The agent that was told to try it again may not have lived to forget it.
+      this.#options.state.deleteBadVersion(versionHash(next.task));
     });
   }
 

@@ -218,9 +218,7 @@ export class TaskManager {
     if (hold === "rest") return await this.#rest(signal);
     if (hold === undefined && this.#record.resting && this.#shallRun) return await this.#wakeUp(signal);
     // What was begun before stays as it is.
-    if (hold === "wait" && (this.#phase === "accepted" || this.#phase === "preparing")) {
-      return await aborted(signal);
-    }
+    if (hold === "wait" && /^(accepted|preparing|starting)$/.test(this.#phase)) return await aborted(signal);
     if (this.#record.reload && await this.#reload(signal)) return true;
     const wanted = wantedUnder(hold, this.#desired);
     if (this.#waits(wanted)) return await aborted(signal);

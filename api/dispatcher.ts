@@ -35,6 +35,10 @@ export const DISPATCHER_METHODS = {
   publishLogs: "dispatcher.publishLogs",
   /** Unary: {@linkcode RenewSealsRequest} to {}. */
   renewSeals: "dispatcher.renewSeals",
+  /** Unary: {@linkcode LoadedRequest} to {}. */
+  loaded: "dispatcher.loaded",
+  /** Unary: {@linkcode DrainedRequest} to {}, which comes when the task may be stopped. */
+  drained: "dispatcher.drained",
   /** Duplex: a stream that was asked for, `StreamCall`; pieces of bytes both ways. */
   stream: "dispatcher.stream",
   /** Duplex: a connection to a task of a node that is not reached otherwise, `RelayCall`; pieces of bytes both ways. */
@@ -99,6 +103,22 @@ export interface UpdateTaskStatusRequest {
   Updates: { TaskID: string; Status: TaskStatus }[];
 }
 
+/** Says that the node's rules are what an assignments message, and all before it, told of who serves. */
+export interface LoadedRequest {
+  SessionID: string;
+  /** As in the message that asked for it. */
+  Index: number;
+}
+
+/** Asks whether every node that could send something new to a task of this node has loaded that it serves no more. */
+export interface DrainedRequest {
+  SessionID: string;
+  TaskID: string;
+}
+
+/** How long a manager waits for nodes that have not said so, milliseconds: after that they count as down, until they say it. */
+export const MAX_LOAD_MS = 10_000;
+
 /** Kinds of what is assigned. */
 export type AssignmentKind = "task" | DependencyKind | NetworkAssignmentKind;
 
@@ -120,6 +140,9 @@ export const MAX_SEALS = 1000;
 /** What an agent names among its kinds that can open sealed secrets: to any other, they would be the secret itself. */
 export const SEALED_SECRETS = "sealed secret";
 
+/** What an agent names among its kinds that says what it has loaded where it is asked to. */
+export const LOADED_RULES = "loaded rules";
+
 /** The kinds that our agent takes. */
 export const ASSIGNMENT_KINDS: readonly string[] = [
   "task",
@@ -128,6 +151,7 @@ export const ASSIGNMENT_KINDS: readonly string[] = [
   "network",
   "network_peer",
   "network_service",
+  LOADED_RULES,
 ];
 
 /** Asks for the node's assignments. */
@@ -172,6 +196,8 @@ export interface AssignmentsMessage {
   Index: number;
   /** True for every part but the last of a complete set too large for one message. */
   More?: boolean;
+  /** The node is to say when its rules are as told: somebody waits for it. */
+  Acknowledge?: true;
   Changes: AssignmentChange[];
 }
 

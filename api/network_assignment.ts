@@ -54,7 +54,10 @@ export interface AssignedPeer {
   NodeID: string;
   /** IPv4 or IPv6 address, without port, to which VXLAN packets for its tasks go. */
   DataPathAddr: string;
-  /** No packet of this node gets there, and the network allows that a manager passes connections on. */
+  /**
+   * No packet of this node gets there, and the network allows that a manager passes connections on; in the ingress network,
+   * that published ports lead nowhere there.
+   */
   Relayed?: true;
   /**
    * The IPv4 addresses in the network that are reached there, without mask, in ascending order: its tasks' and its own.

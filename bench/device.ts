@@ -8,7 +8,7 @@
  */
 import { measureChurn } from "./device/churn.ts";
 import { measureIdle } from "./device/idle.ts";
-import { INSTANT } from "./device/instant.ts";
+import { INSTANT } from "../tests/support/instant_executor.ts";
 
 const [what = "idle", amount] = Deno.args;
 if (what === "idle") await measureIdle(Number(amount ?? 60));

@@ -2,7 +2,8 @@
 import type { Artifact } from "../api/artifact.ts";
 import { CoveyError } from "../api/errors.ts";
 import { type ProcessSpec, RUNTIME_PROCESS, type ServiceSpec, type TaskSpec } from "../api/service.ts";
-import type { TaskView } from "./api_types.ts";
+import type { NodeView, TaskView } from "./api_types.ts";
+import { sortedByName } from "./output.ts";
 
 /** The one service of this kind: a device cannot become two versions. */
 export const UPGRADE_SERVICE = "covey-agent";
@@ -127,8 +128,44 @@ const ENDS: readonly [RegExp, string][] = [
   [/exit \(4\)/, "could not be made ready: see the task's log"],
 ];
 
-/** Why the device of a task does not have the version, in words; empty if nothing is wrong. */
-export function whyNot({ Status }: Pick<TaskView, "Status">): string {
-  const error = Status.Err ?? "";
-  return ENDS.find(([pattern]) => pattern.test(error))?.[1] ?? error;
+/** Where one device stands. */
+export interface DeviceRow {
+  Node: string;
+  Version: string;
+  Wanted: string;
+  State: string;
+  /** Why the device does not have the version, in words; empty if nothing is wrong. */
+  Error: string;
+}
+
+/** Those that can be upgraded: of a program that was installed. */
+export function deviceRows(nodes: readonly NodeView[], tasks: readonly TaskView[]): DeviceRow[] {
+  const newestFirst = tasks.toSorted((a, b) => b.CreatedAt.localeCompare(a.CreatedAt));
+  const rows = nodes.flatMap(({ ID, Description, Status }) => {
+    const [Version] = Description?.Facts?.["agent"] ?? [];
+    if (Version === undefined) return [];
+    const own = newestFirst.filter(({ NodeID }) => NodeID === ID), [task] = own;
+    return {
+      Node: Description!.Hostname ?? ID,
+      Version,
+      Wanted: task ? wantedVersion(task.Spec) : "",
+      State: Status.State === "ready" ? task?.Status.State ?? "" : Status.State,
+      Error: whyNot(own),
+    };
+  });
+  return sortedByName(rows, ({ Node }) => Node);
+}
+
+/** While a failed task waits for its next try, the reason is that of the one before, for as long as the same is asked for. */
+function whyNot([task, ...earlier]: readonly TaskView[]): string {
+  if (task === undefined) return "";
+  const isTold = task.Status.Err || task.Status.State === "running";
+  const error = isTold
+    ? task.Status.Err
+    : earlier.find(({ Status, Spec }) => Status.Err && attemptOf(Spec) === attemptOf(task.Spec))?.Status.Err;
+  return ENDS.find(([pattern]) => pattern.test(error ?? ""))?.[1] ?? error ?? "";
+}
+
+function attemptOf({ ProcessSpec }: TaskView["Spec"]): string {
+  return JSON.stringify(ProcessSpec?.Args ?? []);
 }

@@ -1,18 +1,19 @@
-/** The pause before a task that others find in networks is stopped. */
+/** What comes before a task that others find in networks is stopped. */
 import { type Clock, sleep } from "../api/clock.ts";
 import type { Task } from "../api/task.ts";
+import type { OverlayNetworks } from "./overlay_networks.ts";
 
-/**
- * Between the moment at which all nodes are told that a task serves no more and its stop signal, milliseconds: time to
- * load their rules, which takes a busy small device half of it, and to end what was asked before.
- */
-const DRAIN_MS = 1000;
+/** Between the last request that a task can have got and its stop signal, milliseconds: time to answer. */
+const ANSWER_MS = 1000;
 
-/** Resolves when nobody sends anything new to a task that is about to be stopped. */
+/** Resolves when nobody sends anything new to a task that is about to be stopped, and what was asked before had time to end. */
 export async function drain(
-  { NetworkAttachments = [] }: Task,
+  { ID, NetworkAttachments = [] }: Task,
+  networks: Pick<OverlayNetworks, "drained"> | undefined,
   clock: Clock,
   signal: AbortSignal,
 ): Promise<void> {
-  if (NetworkAttachments.length > 0) await sleep(clock, DRAIN_MS, signal);
+  if (NetworkAttachments.length === 0) return;
+  await networks?.drained(ID, signal);
+  await sleep(clock, ANSWER_MS, signal);
 }

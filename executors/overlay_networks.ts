@@ -31,6 +31,7 @@ export interface ReadyNetwork {
  *   join: () => Promise.reject(new Error("there are none")),
  *   resume: () => {},
  *   part: () => Promise.resolve(),
+ *   drained: () => Promise.resolve(),
  * };
  * ```
  */
@@ -48,4 +49,9 @@ export interface OverlayNetworks {
   resume(task: Task): void;
   /** Removes a task's namespace, if it has one. */
   part(taskID: string): Promise<void>;
+  /**
+   * Resolves when no node sends anything new to a task that is about to be stopped, as far as that can be known in some
+   * seconds. Rejects only when `signal` aborts.
+   */
+  drained(taskID: string, signal: AbortSignal): Promise<void>;
 }

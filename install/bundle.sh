@@ -7,6 +7,8 @@ set -eu
 
 root=$(CDPATH='' cd -- "$(dirname -- "$0")/.." && pwd -P)
 deno=${COVEY_DENO:-$(command -v deno || :)}
+# What is on the path may be a script that leads to it.
+[ -n "${COVEY_DENO:-}" ] || [ -z "$deno" ] || deno=$("$deno" eval --no-config 'console.log(Deno.execPath())')
 out=dist arch=$(uname -m) included=$deno
 fail() { echo "Cannot make the bundle: $*" >&2; exit 1; }
 while [ $# -gt 0 ]; do

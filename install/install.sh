@@ -153,9 +153,10 @@ find_deno() {
   deno=$1/bin/deno
   if [ ! -e "$deno" ]; then
     there=$base/current/bin/deno
-    [ -x "$there" ] || there=$(command -v deno || :)
+    # What is on the path may be a script that leads to the program: that of npm, or of a version manager.
+    [ -x "$there" ] || there=$(DENO_DIR=$1/cache deno eval --no-config 'console.log(Deno.execPath())' 2>/dev/null || :)
     # A link of the same disk takes no room.
-    if [ -n "$there" ] && is_deno "$there"; then ln "$(readlink -f "$there")" "$deno" 2>/dev/null || cp "$there" "$deno"
+    if [ -n "$there" ] && is_deno "$there"; then ln "$there" "$deno" 2>/dev/null || cp "$there" "$deno"
     elif command -v npm >/dev/null; then
       (cd "$1/bin" && npm pack --silent "@deno/linux-$package-glibc@$DENO_VERSION" >/dev/null) || fail "npm did not get Deno $DENO_VERSION"
       tar -xzf "$1"/bin/deno-*.tgz -C "$1/bin" --strip-components=1 package/deno

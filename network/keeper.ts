@@ -54,6 +54,8 @@ export interface NetworkKeeperOptions {
   onUse?: (isUsed: boolean) => void;
   /** The same for nodes in them that no packet of this one gets to. */
   onRelay?: (isUsed: boolean) => void;
+  /** Resolves when no other node sends anything new to a task of this one, as far as can be known. */
+  drained?: (taskID: string, signal: AbortSignal) => Promise<void>;
 }
 
 /** The networks of one node. */
@@ -74,6 +76,9 @@ export class NetworkKeeper implements OverlayNetworks {
   #saving: Promise<void> = Promise.resolve();
   #isUnsaved = false;
   #isDirty = false;
+  /** Counts what was told, and up to where the rules are so. */
+  #toldCount = 0;
+  #loadedCount = 0;
   #isUsed = false;
   #isRelayed = false;
   #isClosed = false;
@@ -178,6 +183,17 @@ export class NetworkKeeper implements OverlayNetworks {
     await this.#options.helper.ask("part", [taskID]);
   }
 
+  /** See {@linkcode OverlayNetworks}. */
+  async drained(taskID: string, signal: AbortSignal): Promise<void> {
+    await this.#options.drained?.(taskID, signal);
+  }
+
+  /** Resolves when nothing is sent any more to who was told by now to serve no more. */
+  async loaded(signal: AbortSignal): Promise<void> {
+    const count = this.#toldCount;
+    while (this.#loadedCount < count) await orAbort(this.#news.promise, signal);
+  }
+
   /** Removes everything that the node has of networks, as it leaves its cluster. */
   async leave(): Promise<void> {
     this.told.clear();
@@ -208,6 +224,7 @@ export class NetworkKeeper implements OverlayNetworks {
   }
 
   #changed(save = true): void {
+    this.#toldCount++;
     if (save) this.#save();
     this.#backoff.reset();
     this.#failures.clear();
@@ -228,6 +245,7 @@ export class NetworkKeeper implements OverlayNetworks {
   }
 
   #program(): void {
+    if (this.told.isEmpty && this.#done.size === 0) this.#loadedCount = this.#toldCount;
     this.#isDirty = true;
     if (this.#isClosed || this.#running) return;
     this.#cancelRetry?.();
@@ -240,18 +258,29 @@ export class NetworkKeeper implements OverlayNetworks {
       this.#isDirty = false;
       if (this.told.isEmpty && this.#done.size === 0) return;
       const isDone = await this.#round();
-      this.#news.resolve();
-      this.#news = Promise.withResolvers();
+      this.#tell();
       if (isDone || this.#isDirty) continue;
       this.#cancelRetry = this.#options.clock.setTimer(this.#backoff.next(), () => this.#program());
     }
   }
 
+  #hasLoaded(count: number): void {
+    if (count === this.#loadedCount) return;
+    this.#loadedCount = count;
+    this.#tell();
+  }
+
+  #tell(): void {
+    this.#news.resolve();
+    this.#news = Promise.withResolvers();
+  }
+
   /** Asks for all that is not so yet; false if something could not be done. One network holds up no other. */
   async #round(): Promise<boolean> {
     const failed: CoveyError[] = [];
-    // Who is about to be stopped shall be sent nothing more, whatever else there is to do. What fails is done below.
-    await this.#askRules(true).catch(() => {});
+    // Who is about to be stopped shall be sent nothing more, whatever else there is to do; but nobody is sent anything before it is
+    // known where that is. What fails is done below.
+    if (this.#areTablesLoaded()) await this.#askRules(true).catch(() => {});
     // What is gone first: it may stand in the way of what comes.
     await this.#ask("keep", planKept(this.told)).catch((error) => failed.push(error));
     for (const [key] of this.#done) this.#forgetIfGone(key);
@@ -296,7 +325,10 @@ export class NetworkKeeper implements OverlayNetworks {
     const parts = [...planned.serving].map(([key, words]) => ({ key, words, text: words.join(" ") }));
     const asked = { key: "askers", words: planned.askers, text: planned.askers.join(" ") };
     const changed = parts.filter(({ key, text }) => done.get(key) !== text);
-    if (isFramed ? changed.length === 0 && done.get("askers") === asked.text : inPart) return;
+    const isSo = isFramed && changed.length === 0 && done.get("askers") === asked.text;
+    if (isSo) this.#hasLoaded(this.#toldCount);
+    if (isSo || (inPart && !isFramed)) return;
+    const count = this.#toldCount;
     // What was left half done is not what it was before.
     done.delete("rules");
     if (!isFramed) {
@@ -308,6 +340,7 @@ export class NetworkKeeper implements OverlayNetworks {
     }
     for (const { key, text } of [...parts, asked]) done.set(key, text);
     done.set("rules", frame);
+    this.#hasLoaded(count);
   }
 
   /** Removes, once, the namespaces of tasks that an earlier agent did not live to remove. */
@@ -341,13 +374,25 @@ export class NetworkKeeper implements OverlayNetworks {
 
   /** The answer; undefined for what is so already. */
   async #ask(key: string, { verb, words }: HelperRequest): Promise<string | undefined> {
+    if (this.#isSo(key, { words })) return undefined;
     const text = words.join(" ");
-    if (this.#done.get(key) === text) return undefined;
     // What was left half done is not what it was before.
     this.#done.delete(key);
     const answer = await this.#options.helper.ask(verb, words);
     this.#done.set(key, text);
     return answer;
+  }
+
+  #areTablesLoaded(): boolean {
+    return [...this.told.networks.values()].every((network) =>
+      planNetwork(this.told, network, this.#options.dataPath).every((each) =>
+        each.verb !== "table" || this.#isSo(`${network.ID}/table`, each)
+      )
+    );
+  }
+
+  #isSo(key: string, { words }: Pick<HelperRequest, "words">): boolean {
+    return this.#done.get(key) === words.join(" ");
   }
 
   #forgetIfGone(key: string): void {
@@ -364,7 +409,9 @@ export class NetworkKeeper implements OverlayNetworks {
   }
 
   #useRelay(): void {
-    const isRelayed = [...this.told.networks.keys()].some((id) => this.told.relayed(id).length > 0);
+    const isRelayed = [...this.told.networks.values()].some(({ ID, Ingress }) =>
+      !Ingress && this.told.relayed(ID).length > 0
+    );
     if (isRelayed === this.#isRelayed) return;
     this.#isRelayed = isRelayed;
     this.#options.onRelay?.(isRelayed);

@@ -38,7 +38,8 @@ export function planNetwork(told: NodeNetworks, network: AssignedNetwork, dataPa
   const mac = own === undefined ? "-" : hardwareAddress(own);
   const gateways = Subnets.map(({ Subnet, Gateway }) => `${Gateway}/${parseBlock(Subnet)!.bits}`);
   // What is relayed comes here, as if it were at hand.
-  const single = [...own === undefined ? [] : [own], ...virtualAddresses(told, network), ...told.relayed(ID)];
+  const relayed = network.Ingress ? [] : told.relayed(ID);
+  const single = [...own === undefined ? [] : [own], ...virtualAddresses(told, network), ...relayed];
   return [
     { verb: "network", words: [vni, String(DataPathPort), String(MTU), carrier, mac] },
     { verb: "addresses", words: [vni, ...gateways, ...new Set(single.map((address) => `${address}/32`))] },

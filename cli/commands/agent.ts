@@ -3,19 +3,19 @@ import type { Command } from "commander";
 import { CoveyError } from "../../api/errors.ts";
 import {
   type Bundle,
+  deviceRows,
   parseBundle,
   UPGRADE_SERVICE,
   type UpgradeOptions,
   upgradeSpec,
   waitingSpec,
   wantedVersion,
-  whyNot,
 } from "../agent_upgrade.ts";
-import type { NodeView, ServiceView, TaskView } from "../api_types.ts";
+import type { NodeView, ServiceView } from "../api_types.ts";
 import type { ControlClient } from "../client.ts";
 import { collect, type Context, withClient } from "../context.ts";
 import { getService, hostnames, tasksOfService } from "../lookup.ts";
-import { printObjects, sortedByName, table } from "../output.ts";
+import { printObjects, table } from "../output.ts";
 import { waitConverged } from "../progress.ts";
 import { parseCount } from "../units.ts";
 import { getRollout, rolloutActions, rolloutText } from "./rollout.ts";
@@ -144,15 +144,6 @@ async function upgradeService(client: ControlClient): Promise<ServiceView | unde
   }
 }
 
-/** Where one device stands. */
-interface DeviceRow {
-  Node: string;
-  Version: string;
-  Wanted: string;
-  State: string;
-  Error: string;
-}
-
 function status(upgrade: Command, context: Context): void {
   const command = upgrade.command("status").description(
     "Show which device has which version, and why not another",
@@ -165,7 +156,7 @@ function status(upgrade: Command, context: Context): void {
         client.get<NodeView[]>("/nodes"),
         tasksOfService(client, service.ID),
       ]);
-      const rows = devices(nodes, tasks);
+      const rows = deviceRows(nodes, tasks);
       if (format === "json") return printObjects(context.output, rows);
       if (service.UpdateStatus?.Rollout) {
         context.output.write(
@@ -176,23 +167,4 @@ function status(upgrade: Command, context: Context): void {
       context.output.write(table(header, rows.map((row) => [...Object.values(row)])));
     })
   );
-}
-
-/** Those that can be upgraded: of a program that was installed. */
-function devices(nodes: NodeView[], tasks: TaskView[]): DeviceRow[] {
-  const newest = new Map<string, TaskView>();
-  for (const task of tasks.toSorted((a, b) => a.CreatedAt.localeCompare(b.CreatedAt))) {
-    newest.set(task.NodeID ?? "", task);
-  }
-  const rows = nodes.flatMap(({ ID, Description, Status }) => {
-    const [Version] = Description?.Facts?.["agent"] ?? [], task = newest.get(ID);
-    return Version === undefined ? [] : {
-      Node: Description!.Hostname ?? ID,
-      Version,
-      Wanted: task ? wantedVersion(task.Spec) : "",
-      State: Status.State === "ready" ? task?.Status.State ?? "" : Status.State,
-      Error: task ? whyNot(task) : "",
-    };
-  });
-  return sortedByName(rows, ({ Node }) => Node);
 }

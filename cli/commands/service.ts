@@ -67,7 +67,11 @@ function create(service: Command, context: Context) {
         secret: { add: options.secret, rm: [] },
         config: { add: options.config, rm: [] },
       });
-      const { ID } = await client.post<{ ID: string }>("/services/create", spec);
+      const { ID, Warnings } = await client.post<{ ID: string; Warnings?: string[] }>(
+        "/services/create",
+        spec,
+      );
+      for (const warning of Warnings ?? []) context.output.note(`${showable(warning)}\n`);
       context.output.write(`${ID}\n`);
       await converge(client, context, ID, options);
     })

@@ -135,12 +135,17 @@ async function printJoinCommand(
       "Cannot show the join command: the manager does not know its own address yet",
     );
   }
+  const flags = `--state-dir /var/lib/covey --join ${manager.Addr} --token -`;
   const program = role === "worker"
-    ? `deno task run-agent --state-dir /var/lib/covey --join ${manager.Addr} --token -`
+    ? `deno task run-agent ${flags}`
     : `deno task run-manager --state-dir /var/lib/covey --api /run/covey/covey.sock --join ${manager.Addr} --token -`;
+  // A task of deno fetches every package first: where a network swallows all, for a minute or more and without a word.
+  const launcher = role === "worker"
+    ? `or, where its network does not lead to the package registry:\n\n    sh agent/launch.sh ${flags}\n\n`
+    : "";
   const installer = `sh install.sh ${role === "worker" ? "" : "--manager "}--join ${manager.Addr} --token -`;
   context.output.write(
-    `To add a ${role} to this swarm, run on the device:\n\n    ${program}\n\n` +
+    `To add a ${role} to this swarm, run on the device:\n\n    ${program}\n\n${launcher}` +
       `or install it there from a bundle:\n\n    ${installer}\n\n${GIVE_TOKEN}    ${token}\n\n`,
   );
 }

@@ -220,7 +220,7 @@ export class DockerController implements Controller {
   async shutdown(signal: AbortSignal): Promise<void> {
     if (!await this.#isFound(signal)) return;
     const seconds = stopSeconds(this.#task.Spec.ContainerSpec!);
-    await drain(this.#task, this.#node.clock, signal);
+    await drain(this.#task, this.#node.networks, this.#node.clock, signal);
     await this.#tolerant("POST", `/containers/${this.#id}/stop`, { t: String(seconds) }, signal);
     this.#dirty = true;
     await this.#forgetFiles();

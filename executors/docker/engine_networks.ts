@@ -88,6 +88,11 @@ export class EngineNetworks {
     }
   }
 
+  /** See {@linkcode OverlayNetworks}. */
+  async drained(taskID: string, signal: AbortSignal): Promise<void> {
+    await this.#networks?.drained(taskID, signal);
+  }
+
   /** Notes that nothing of the task is left; removes what nobody needs any more. */
   async release({ ID, NetworkAttachments = [] }: Task): Promise<void> {
     for (const { NetworkID } of NetworkAttachments) {

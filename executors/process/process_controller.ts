@@ -161,7 +161,7 @@ export class ProcessController implements Controller {
   async shutdown(signal: AbortSignal): Promise<void> {
     await this.#forestall();
     if (!this.#isRunning()) return;
-    await drain(this.#task, this.#device.clock, signal);
+    await drain(this.#task, this.#device.networks, this.#device.clock, signal);
     await this.#device.shim.signal(this.#request.id, this.#stop.signal);
     if (!await this.#endsWithin(this.#stop.graceMs, signal)) await this.terminate(signal);
     await this.#forgetFiles();
@@ -211,7 +211,7 @@ export class ProcessController implements Controller {
     let found = await shim.check(id);
     // Of two who claim a task, the second gives up.
     if (found.state === "new" && !await claim(`${stateDir}/runs/${id}`)) found = await shim.check(id);
-    await this.adopt(found);
+    if (found.state !== "new" && found.state !== "gone") await this.adopt(found);
   }
 
   /** Takes over what an earlier agent left; false if nothing is left. */

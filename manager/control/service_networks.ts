@@ -9,9 +9,14 @@ import {
   type Service,
   type ServiceSpec,
 } from "../../api/service.ts";
+import { DEFAULT_DATA_PATH_PORT } from "../../api/network_assignment.ts";
 import { networkMissing } from "../../api/validate/mod.ts";
-import { ingressNetwork } from "../cluster/networks.ts";
+import { clusterOf } from "../cluster/cluster_object.ts";
+import { addressAtSite, allowsRelay, ingressNetwork } from "../cluster/networks.ts";
 import type { ReadView } from "../store/mod.ts";
+
+/** Nodes that a warning names. */
+const MAX_NAMED = 3;
 
 /**
  * Throws `invalid_argument` where a network is not there or not for services, where a port is another service's, and where
@@ -59,9 +64,10 @@ function portProblems(view: ReadView, { EndpointSpec }: ServiceSpec, id: string 
   const problems: FieldProblem[] = [];
   for (const other of view.all("services")) {
     if (other.ID === id) continue;
-    for (const taken of portsOf(other)) {
-      const port = ports.find((each) => clash(each, taken));
-      if (port === undefined) continue;
+    const theirs = portsOf(other);
+    for (const port of ports) {
+      const taken = theirs.find((each) => clash(port, each));
+      if (taken === undefined) continue;
       const as = taken.PublishMode === "ingress" ? "an ingress port" : "a host-published port";
       problems.push({
         field: `EndpointSpec.Ports[${EndpointSpec!.Ports!.indexOf(port)}].PublishedPort`,
@@ -71,6 +77,49 @@ function portProblems(view: ReadView, { EndpointSpec }: ServiceSpec, id: string 
     }
   }
   return problems;
+}
+
+/**
+ * Throws `invalid_argument` where a service would take a port on every node by which the nodes reach their managers, HOST:PORT
+ * each, or each other: none would get there any more to hear that it was a mistake.
+ */
+export function refuseClusterPorts(view: ReadView, spec: ServiceSpec, managers: readonly string[]): void {
+  const carrier = clusterOf(view)?.DataPathPort ?? DEFAULT_DATA_PATH_PORT;
+  const problems: FieldProblem[] = [];
+  spec.EndpointSpec?.Ports?.forEach(({ PublishMode, PublishedPort, Protocol }, index) => {
+    if (PublishMode !== "ingress" || PublishedPort === undefined) return;
+    const manager = managers.find((address) => address.endsWith(`:${PublishedPort}`));
+    const whose = Protocol === "tcp" && manager !== undefined
+      ? `is that of the manager at ${manager}`
+      : Protocol === "udp" && PublishedPort === carrier
+      ? "carries the overlay networks between nodes"
+      : undefined;
+    if (whose === undefined) return;
+    const message = `port '${PublishedPort}' ${whose}; published by ingress, no node could use it for that`;
+    problems.push({ field: `EndpointSpec.Ports[${index}].PublishedPort`, message });
+  });
+  if (problems.length > 0) throw CoveyError.invalid("use the service spec", problems);
+}
+
+/** What of a service does not reach nodes behind address translation, as far as that can be seen now. */
+export function relayWarnings(view: ReadView, spec: ServiceSpec): string[] {
+  const behind = view.all("nodes").filter((node) => addressAtSite(node) !== undefined)
+    .map(({ ID, Description }) => Description?.Hostname || ID);
+  if (behind.length === 0) return [];
+  const more = behind.length > MAX_NAMED ? ` and ${behind.length - MAX_NAMED} more` : "";
+  const who = `behind address translation (${behind.slice(0, MAX_NAMED).join(", ")}${more})`;
+  const warnings = clusterNetworks(spec.TaskTemplate).flatMap(({ Target }) => {
+    const network = view.get("networks", Target);
+    if (network === undefined) return [];
+    const { Name } = network.Spec;
+    return allowsRelay(network)
+      ? [`network ${Name}: TCP alone is relayed to and from nodes ${who}, UDP is not`]
+      : [`network ${Name}: nothing gets to and from nodes ${who}: make it with the option covey.relay=on`];
+  });
+  if (publishesByIngress(spec)) {
+    warnings.push(`published ports: tasks on nodes ${who} are reached by those of their own site alone`);
+  }
+  return warnings;
 }
 
 /** What the spec asks for, and the numbers that were chosen where it left them open. */

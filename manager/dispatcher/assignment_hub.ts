@@ -8,10 +8,12 @@ import { sealID } from "../../api/dependency.ts";
 import { CoveyError } from "../../api/errors.ts";
 import type { AssignedBackend } from "../../api/network_assignment.ts";
 import type { Node } from "../../api/node.ts";
+import type { Task } from "../../api/task.ts";
 import { type Change, type Commit, type Store, TABLE_OF } from "../store/mod.ts";
 import { AssignmentStream } from "./assignment_stream.ts";
+import { Drains } from "./drains.ts";
 import { assignedNetwork, NetworkMap, type Place } from "./network_map.ts";
-import { ServiceMap, type ServicePlace } from "./service_map.ts";
+import { isLeaving, ServiceMap, type ServicePlace } from "./service_map.ts";
 
 const logger = getLogger(["covey", "dispatcher"]);
 
@@ -22,16 +24,49 @@ export class AssignmentHub {
   readonly #streams = new Map<string, AssignmentStream>();
   readonly #map = new NetworkMap();
   readonly #services = new ServiceMap();
+  readonly #drains: Drains;
 
   constructor(store: Store, clock: Clock) {
     this.#store = store;
     this.#clock = clock;
+    this.#drains = new Drains(clock, {
+      nodes: (id) => this.#map.nodes(id),
+      isIn: (id, nodeID) => this.#map.has(id, nodeID),
+      hasLoaded: (nodeID, index) => this.#hasLoaded(nodeID, index),
+    });
   }
 
   /** Begins from the store's present state; {@linkcode apply} follows with each commit. */
   start(): void {
     this.#map.rebuild(this.#store);
     this.#services.rebuild(this.#store);
+    // What the leader before has heard of is not known.
+    for (const task of this.#store.all("tasks")) {
+      if (isLeaving(task)) this.#drains.leaves(task.ID, this.#store.index);
+    }
+  }
+
+  /** This manager leads no longer. */
+  stop(reason: CoveyError): void {
+    this.#drains.stop(reason);
+  }
+
+  /** A node says that it has loaded all that it was told up to consensus index `index`. */
+  loaded(nodeID: string, index: number): void {
+    this.#streams.get(nodeID)?.loaded(index);
+    this.#drains.heard(nodeID);
+  }
+
+  /** See {@linkcode Drains.drained}. */
+  async drained({ ID, NetworkAttachments = [] }: Task): Promise<void> {
+    await this.#drains.drained(ID, NetworkAttachments.map(({ NetworkID }) => NetworkID));
+  }
+
+  /** Who is down is waited for no more than who says nothing of it at all. */
+  #hasLoaded(nodeID: string, index: number): boolean {
+    const node = this.#store.get("nodes", nodeID);
+    if (node === undefined || node.Status.State === "down") return true;
+    return this.#streams.get(nodeID)?.hasLoaded(index) ?? false;
   }
 
   /** Opens the stream of a node whose agent knows `kinds`; an older one of the same node ends with `aborted`. */
@@ -52,7 +87,9 @@ export class AssignmentHub {
       seal: (secretID) => store.get("seals", sealID(secretID, nodeID)),
     });
     stream.attach(networksOf(store.get("nodes", nodeID)));
+    if (stream.hasNetworks) stream.askLoaded(store.index);
     this.#streams.set(nodeID, stream);
+    this.#drains.changed(nodeID);
     return stream;
   }
 
@@ -82,14 +119,19 @@ export class AssignmentHub {
       }
       if (change.table !== "tasks") continue;
       const { object: task, old } = change, now = change.action === "remove" ? undefined : task;
+      const leaves = now !== undefined && isLeaving(now);
+      if (!leaves) this.#drains.forget(task.ID);
+      else if (!old || !isLeaving(old)) this.#drains.leaves(task.ID, commit.index);
       // Before the task itself: where it is told to stop, its service goes on without it first.
-      this.#tellOfServices(touched, this.#services.task(now, old));
+      this.#tellOfServices(touched, this.#services.task(now, old), leaves ? commit.index : undefined);
       if (old && old.NodeID !== task.NodeID) this.#feed(touched, old.NodeID, (left) => left.remove(task.ID));
       this.#feed(touched, task.NodeID, (stream) => {
         if (change.action === "remove") stream.remove(task.ID);
         else stream.update(task);
       });
-      this.#tellPeers(touched, this.#map.task(now, old));
+      const places = this.#map.task(now, old);
+      this.#tellPeers(touched, places);
+      for (const { NodeID } of places) this.#drains.changed(NodeID);
     }
     for (const nodeID of touched.keys()) {
       this.#feed(touched, nodeID, (stream) => stream.committed(commit.index));
@@ -102,6 +144,7 @@ export class AssignmentHub {
   ): void {
     const now = action === "remove" ? undefined : node, places = this.#map.node(now, old);
     this.#tellOfServices(touched, this.#services.node(now, old));
+    this.#drains.changed(node.ID);
     if (places.length === 0) return;
     this.#feed(touched, node.ID, (stream) => {
       stream.attach(networksOf(node));
@@ -120,11 +163,17 @@ export class AssignmentHub {
     }
   }
 
-  /** Tells all nodes of a network what became of a service in it. */
-  #tellOfServices(touched: Map<string, AssignmentStream>, places: readonly ServicePlace[]): void {
+  /** Tells all nodes of a network what became of a service in it; `ask`: they are to say when they have loaded that. */
+  #tellOfServices(
+    touched: Map<string, AssignmentStream>,
+    places: readonly ServicePlace[],
+    ask?: number,
+  ): void {
     for (const place of places) {
       for (const nodeID of this.#map.nodes(place.NetworkID)) {
-        this.#feed(touched, nodeID, (stream) => stream.networkChanged(place.NetworkID, place));
+        this.#feed(touched, nodeID, (stream) => {
+          if (stream.networkChanged(place.NetworkID, place) && ask !== undefined) stream.askLoaded(ask);
+        });
       }
     }
   }

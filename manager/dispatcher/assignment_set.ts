@@ -1,6 +1,11 @@
 /** What one node has been told to run, and what it has yet to be told. Pure. */
 import { isDeepStrictEqual } from "node:util";
-import { type AssignmentChange, type AssignmentKind, SEALED_SECRETS } from "../../api/dispatcher.ts";
+import {
+  type AssignmentChange,
+  type AssignmentKind,
+  LOADED_RULES,
+  SEALED_SECRETS,
+} from "../../api/dispatcher.ts";
 import type { Config, DependencyKind, Seal, Secret } from "../../api/dependency.ts";
 import {
   type AssignedNetwork,
@@ -125,18 +130,25 @@ export class AssignmentSet {
     this.#note("remove", gone);
   }
 
-  /** Notes that something of a network changed, or of what is in it: where nothing needs it, nobody is told. */
-  networkChanged(ID: string, member?: Member): void {
-    if (!this.#knows(member === undefined ? "network" : memberKind(member))) return;
-    if (!this.#users.has({ Kind: "network", ID })) return;
+  /** True if something of networks waits to be told. */
+  get hasNetworks(): boolean {
+    return this.#pending.values().some(({ Kind }) => Kind === "network");
+  }
+
+  /** Notes that something of a network changed, or of what is in it: where nothing needs it, nobody is told, which is false. */
+  networkChanged(ID: string, member?: Member): boolean {
+    if (!this.knows(member === undefined ? "network" : memberKind(member))) return false;
+    if (!this.#users.has({ Kind: "network", ID })) return false;
     const pending: PendingThing = member === undefined
       ? { Action: "update", Kind: "network", ID }
       : { Action: "update", Kind: memberKind(member), Member: member };
     const key = pendingKey(pending);
     if (!this.#pending.has(key)) this.#pending.set(key, pending);
+    return true;
   }
 
-  #knows(kind: AssignmentKind): boolean {
+  /** True for a kind that the agent named. */
+  knows(kind: AssignmentKind | typeof LOADED_RULES): boolean {
     return this.#source.kinds.includes(kind);
   }
 
@@ -148,7 +160,7 @@ export class AssignmentSet {
   /** A thing's place is behind what was noted before: what goes, goes after its last user. */
   #note(Action: "update" | "remove", things: readonly DependencyName[]): void {
     for (const thing of things) {
-      if (!this.#knows(thing.Kind)) continue;
+      if (!this.knows(thing.Kind)) continue;
       this.#put({ Action, ...thing });
       if (thing.Kind === "network") this.#noteMembers(Action, thing.ID);
     }
@@ -161,7 +173,7 @@ export class AssignmentSet {
     for (const NodeID of this.#source.peers(NetworkID)) add({ NetworkID, NodeID });
     for (const ServiceID of this.#source.services(NetworkID)) add({ NetworkID, ServiceID });
     for (const member of members.values()) {
-      if (!this.#knows(memberKind(member))) continue;
+      if (!this.knows(memberKind(member))) continue;
       const pending: PendingThing = { Action: "update", Kind: memberKind(member), Member: member };
       if (Action === "update") this.#put(pending);
       else this.#pending.delete(pendingKey(pending));

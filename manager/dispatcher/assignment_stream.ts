@@ -1,7 +1,7 @@
 /** The assignments stream of one node: the complete set first, then batches of changes. */
 import type { TokenBucket } from "../../api/rate_limiter.ts";
 import type { CancelTimer, Clock } from "../../api/clock.ts";
-import { type AssignmentsMessage, MAX_CHANGES_PER_MESSAGE } from "../../api/dispatcher.ts";
+import { type AssignmentsMessage, LOADED_RULES, MAX_CHANGES_PER_MESSAGE } from "../../api/dispatcher.ts";
 import type { CoveyError } from "../../api/errors.ts";
 import type { Task } from "../../api/task.ts";
 import { AssignmentSet, type AssignmentSource } from "./assignment_set.ts";
@@ -19,6 +19,10 @@ export class AssignmentStream {
   readonly #wakeup = new Wakeup();
   #index: number;
   #due = false;
+  /** The last index that the agent is asked to say of that it has loaded it, whether it was sent yet, and what it has said. */
+  #asked = -1;
+  #isAsking = false;
+  #loaded = -1;
   #cancelTimer: CancelTimer | undefined;
   #ended: { error?: CoveyError } | undefined;
 
@@ -40,14 +44,36 @@ export class AssignmentStream {
     this.#set.remove(id);
   }
 
+  /** See {@linkcode AssignmentSet.hasNetworks}. */
+  get hasNetworks(): boolean {
+    return this.#set.hasNetworks;
+  }
+
   /** See {@linkcode AssignmentSet.attach}; {@linkcode committed} follows. */
   attach(networks: readonly string[]): void {
     this.#set.attach(networks);
   }
 
   /** See {@linkcode AssignmentSet.networkChanged}; {@linkcode committed} follows. */
-  networkChanged(...change: Parameters<AssignmentSet["networkChanged"]>): void {
-    this.#set.networkChanged(...change);
+  networkChanged(...change: Parameters<AssignmentSet["networkChanged"]>): boolean {
+    return this.#set.networkChanged(...change);
+  }
+
+  /** Has the agent say when it has loaded what it is told with consensus index `index`, if it can. */
+  askLoaded(index: number): void {
+    if (!this.#set.knows(LOADED_RULES)) return;
+    this.#asked = index;
+    this.#isAsking = true;
+  }
+
+  /** The agent has loaded all up to `index`. */
+  loaded(index: number): void {
+    this.#loaded = Math.max(this.#loaded, Math.min(index, this.#index));
+  }
+
+  /** False if the agent was asked to say that it has loaded something as of `index` or before, and has not yet. */
+  hasLoaded(index: number): boolean {
+    return this.#loaded >= Math.min(index, this.#asked);
   }
 
   /** Notes that what a secret is told with has changed; {@linkcode committed} follows. */
@@ -84,12 +110,15 @@ export class AssignmentStream {
         do {
           const changes = this.#set.take(MAX_CHANGES_PER_MESSAGE);
           const more = complete && this.#set.pending > 0;
+          const isAsking = this.#isAsking && this.#set.pending === 0;
+          if (isAsking) this.#isAsking = false;
           yield {
             Type: complete ? "complete" : "incremental",
             AppliesTo: sequence === 0 ? "" : String(sequence),
             ResultsIn: String(++sequence),
             Index: this.#index,
             ...(more ? { More: true } : {}),
+            ...(isAsking && { Acknowledge: true as const }),
             Changes: changes,
           };
         } while (this.#set.pending > 0 && !this.#ended);

@@ -25,7 +25,13 @@ import type { LogPushAnswer } from "../../api/logs.ts";
 import type { NodeMetrics, ShownMetrics } from "../../api/node_metrics.ts";
 import { AskTable, type Reach } from "./asks.ts";
 import { AssignmentHub } from "./assignment_hub.ts";
-import type { CallContext, Method } from "../../transport/mod.ts";
+import type {
+  CallContext,
+  DuplexHandler,
+  Method,
+  ServerStreamHandler,
+  UnaryHandler,
+} from "../../transport/mod.ts";
 import { callerHost, callerID } from "./call.ts";
 import { heartbeatPeriod } from "./heartbeat_period.ts";
 import { NodeKeeper } from "./node_keeper.ts";
@@ -34,7 +40,9 @@ import { Relay } from "./relay.ts";
 import { Registration, SessionRate } from "./registration.ts";
 import {
   checkAssignmentsRequest,
+  checkDrained,
   checkHeartbeat,
+  checkLoaded,
   checkLogPush,
   checkRelayCall,
   checkSeals,
@@ -136,6 +144,7 @@ export class Dispatcher {
     this.#metrics.clear();
     this.#statuses.stop(reason);
     this.#asks.stop(reason);
+    this.#hub.stop(reason);
     await this.#nodes.stop();
   }
 
@@ -146,48 +155,26 @@ export class Dispatcher {
 
   /** The dispatcher's calls by name, for the transport's router. All need a node's certificate. */
   methods(): Record<string, Method> {
+    const unary = (handler: UnaryHandler): Method => ({ kind: "unary", access: "node", handler });
+    const stream = (handler: ServerStreamHandler): Method => ({
+      kind: "server_stream",
+      access: "node",
+      handler,
+    });
+    const duplex = (handler: DuplexHandler): Method => ({ kind: "duplex", access: "node", handler });
     return {
-      [DISPATCHER_METHODS.session]: {
-        kind: "server_stream",
-        access: "node",
-        handler: (request, caller) => this.#session(request, caller),
-      },
-      [DISPATCHER_METHODS.assignments]: {
-        kind: "server_stream",
-        access: "node",
-        handler: (request, caller) => this.#assignments(request, caller),
-      },
-      [DISPATCHER_METHODS.heartbeat]: {
-        kind: "unary",
-        access: "node",
-        // deno-lint-ignore require-await
-        handler: async (request, caller) => this.#heartbeat(request, caller),
-      },
-      [DISPATCHER_METHODS.updateTaskStatus]: {
-        kind: "unary",
-        access: "node",
-        handler: (request, caller) => this.#updateTaskStatus(request, caller),
-      },
-      [DISPATCHER_METHODS.publishLogs]: {
-        kind: "unary",
-        access: "node",
-        handler: (request, caller) => this.#publishLogs(request, caller),
-      },
-      [DISPATCHER_METHODS.renewSeals]: {
-        kind: "unary",
-        access: "node",
-        handler: (request, caller) => this.#renewSeals(request, caller),
-      },
-      [DISPATCHER_METHODS.stream]: {
-        kind: "duplex",
-        access: "node",
-        handler: (request, fromNode, caller) => this.#stream(request, fromNode, caller),
-      },
-      [DISPATCHER_METHODS.relay]: {
-        kind: "duplex",
-        access: "node",
-        handler: (request, fromNode, caller) => this.#relayed(request, fromNode, caller),
-      },
+      [DISPATCHER_METHODS.session]: stream((...call) => this.#session(...call)),
+      [DISPATCHER_METHODS.assignments]: stream((...call) => this.#assignments(...call)),
+      // deno-lint-ignore require-await
+      [DISPATCHER_METHODS.heartbeat]: unary(async (...call) => this.#heartbeat(...call)),
+      [DISPATCHER_METHODS.updateTaskStatus]: unary((...call) => this.#updateTaskStatus(...call)),
+      [DISPATCHER_METHODS.publishLogs]: unary((...call) => this.#publishLogs(...call)),
+      [DISPATCHER_METHODS.renewSeals]: unary((...call) => this.#renewSeals(...call)),
+      // deno-lint-ignore require-await
+      [DISPATCHER_METHODS.loaded]: unary(async (...call) => this.#loaded(...call)),
+      [DISPATCHER_METHODS.drained]: unary((...call) => this.#drained(...call)),
+      [DISPATCHER_METHODS.stream]: duplex((...call) => this.#stream(...call)),
+      [DISPATCHER_METHODS.relay]: duplex((...call) => this.#relayed(...call)),
     };
   }
 
@@ -292,6 +279,21 @@ export class Dispatcher {
     const push = checkLogPush(value);
     const { nodeID } = this.#registered(push.SessionID, caller);
     return await this.#asks.take(nodeID, push, caller.signal);
+  }
+
+  #loaded(value: unknown, caller: CallContext): Record<string, never> {
+    this.#count(caller, "loads");
+    const { SessionID, Index } = checkLoaded(value);
+    this.#hub.loaded(this.#registered(SessionID, caller).nodeID, Index);
+    return {};
+  }
+
+  async #drained(value: unknown, caller: CallContext): Promise<Record<string, never>> {
+    this.#count(caller, "drains");
+    const { SessionID, TaskID } = checkDrained(value), { nodeID } = this.#registered(SessionID, caller);
+    const task = this.#options.store.get("tasks", TaskID);
+    if (task?.NodeID === nodeID) await this.#hub.drained(task);
+    return {};
   }
 
   async *#stream(
@@ -485,6 +487,7 @@ function isNews(sent: SessionMessage, next: SessionMessage): boolean {
     m.Node.Spec,
     m.Node.Role,
     m.Node.Certificate,
+    m.Node.Renewal,
     // How far an answer has come is told with what else there is to tell.
     m.Asks?.map((ask) => ask.Kind === "logs" ? { ...ask, After: 0, Tail: 0 } : ask),
   ];

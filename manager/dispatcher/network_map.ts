@@ -11,12 +11,12 @@ import {
   DEFAULT_DATA_PATH_PORT,
 } from "../../api/network_assignment.ts";
 import type { Node } from "../../api/node.ts";
-import { RELAY_OPTION } from "../../api/relay.ts";
 import { compareStates, isTerminal } from "../../api/task_state.ts";
 import type { Task } from "../../api/task.ts";
 import { SITE_LABEL } from "../../api/variables.ts";
 import type { ReadView } from "../store/store.ts";
 import { clusterOf } from "../cluster/cluster_object.ts";
+import { addressAtSite, allowsRelay } from "../cluster/networks.ts";
 
 /** A node whose part in a network changed. */
 export interface Place {
@@ -40,17 +40,6 @@ function siteOf(node: Node | undefined): { Site?: string } {
   return Site ? { Site } : {};
 }
 
-/**
- * The address that a node has at its site, behind an address that it shares with others there; undefined for one that is
- * reached by its own. Who was told an address for networks is reached by that.
- */
-function addressAtSite({ Description, Status }: Node): string | undefined {
-  const { LocalAddr, DataPathAddr } = Description ?? {};
-  return DataPathAddr === undefined && LocalAddr !== Status.Addr && Status.Addr !== ""
-    ? LocalAddr
-    : undefined;
-}
-
 /** How `other` is reached from `from`: by an address; `relay` where only a manager reaches both. */
 function wayBetween(from: Node | undefined, other: Node): string | undefined {
   const here = from && addressAtSite(from), there = addressAtSite(other);
@@ -58,11 +47,6 @@ function wayBetween(from: Node | undefined, other: Node): string | undefined {
   return here !== undefined && there !== undefined && from!.Status.Addr === other.Status.Addr
     ? there
     : "relay";
-}
-
-/** True for a network whose connections a manager may pass on. */
-export function allowsRelay({ Spec: { Options = {} } }: Network): boolean {
-  return Object.hasOwn(Options, RELAY_OPTION) && Options[RELAY_OPTION] === "on";
 }
 
 /** Addresses by network, by node, by who has them there. */
@@ -79,6 +63,11 @@ export class NetworkMap {
   /** The nodes that are in a network. */
   nodes(id: string): Iterable<string> {
     return this.#networks.get(id)?.keys() ?? [];
+  }
+
+  /** True if a node is in a network. */
+  has(id: string, nodeID: string): boolean {
+    return this.#networks.get(id)?.has(nodeID) ?? false;
   }
 
   /** Notes a task that is there now, or is gone, and what it was before; returns where that changes something. */
@@ -114,7 +103,9 @@ export class NetworkMap {
     const held = this.#networks.get(NetworkID)?.get(NodeID), node = view.get("nodes", NodeID);
     const network = view.get("networks", NetworkID);
     const way = node && wayBetween(view.get("nodes", from), node);
-    const isRelayed = way === "relay" && network !== undefined && allowsRelay(network);
+    // A published port is answered by who can be reached: what is sent elsewhere comes to nothing.
+    const isRelayed = way === "relay" && network !== undefined &&
+      (allowsRelay(network) || network.Spec.Ingress === true);
     const DataPathAddr = way === "relay" ? dataPathAddr(node!) : way;
     if (held === undefined || DataPathAddr === undefined) return undefined;
     const Addresses = [...new Set(held.values())].sort((a, b) => parseIPv4(a)! - parseIPv4(b)!);

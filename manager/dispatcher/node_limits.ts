@@ -18,6 +18,10 @@ const LIMITS = {
   streams: { burst: 100, perSecond: 20 },
   /** Connections to nodes that are not reached otherwise: each is an ask of the other node, which its session tells of. */
   relays: { burst: 50, perSecond: 10 },
+  /** What it has loaded: one is under way at a time, and messages that ask for it are batched. */
+  loads: { burst: 100, perSecond: 20 },
+  /** Tasks that are to be stopped: at once all that a device has, then more than it can stop. */
+  drains: { burst: 1000, perSecond: 50 },
   /** Statuses: at once all that a reconnecting agent repeats, then more than a device can start and stop. */
   statuses: { burst: 10_000, perSecond: 500 },
   /** Characters of their words: at once a call of the largest size, then 50 of the longest errors a second. */

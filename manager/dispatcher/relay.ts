@@ -27,7 +27,8 @@ import {
 import type { AssignedBackend } from "../../api/network_assignment.ts";
 import type { Store } from "../store/store.ts";
 import type { Asker, AskTable, Reach } from "./asks.ts";
-import { allowsRelay, isOnNode } from "./network_map.ts";
+import { allowsRelay } from "../cluster/networks.ts";
+import { isOnNode } from "./network_map.ts";
 
 /** Pause where the bytes of a second are used up. */
 const RATE_PAUSE_MS = 100;

@@ -1,7 +1,9 @@
 /** Checks of what agents send: a node is authenticated, but not trusted to be well-behaved. */
 import {
   type AssignmentsRequest,
+  type DrainedRequest,
   type HeartbeatRequest,
+  type LoadedRequest,
   MAX_SEALS,
   MAX_STATUS_BATCH,
   type RenewedSeal,
@@ -107,6 +109,28 @@ export function checkAssignmentsRequest(value: unknown): AssignmentsRequest {
   const { SessionID, Kinds } = assignmentsShape(value, "", problems) ?? {};
   if (problems.length > 0) throw CoveyError.invalid("open assignments", problems);
   return { SessionID: SessionID!, ...(Kinds !== undefined && { Kinds }) };
+}
+
+const loadedShape = record({ SessionID: id, Index: integer(0, Number.MAX_SAFE_INTEGER) }, [
+  "SessionID",
+  "Index",
+]);
+const drainedShape = record({ SessionID: id, TaskID: id }, ["SessionID", "TaskID"]);
+
+/** Checks what a node says that it has loaded. */
+export function checkLoaded(value: unknown): LoadedRequest {
+  const problems: FieldProblem[] = [];
+  const request = loadedShape(value, "", problems);
+  if (problems.length > 0) throw CoveyError.invalid("note what is loaded", problems);
+  return request as LoadedRequest;
+}
+
+/** Checks a question whether a task may be stopped. */
+export function checkDrained(value: unknown): DrainedRequest {
+  const problems: FieldProblem[] = [];
+  const request = drainedShape(value, "", problems);
+  if (problems.length > 0) throw CoveyError.invalid("drain a task", problems);
+  return request as DrainedRequest;
 }
 
 /** Checks a status update: states that an agent may report, words cut to their maximum. */

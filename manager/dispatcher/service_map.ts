@@ -28,6 +28,12 @@ function isThere(node: Node | undefined): boolean {
   return node !== undefined && node.Status.State !== "down";
 }
 
+/** True for a task that runs in networks and is to be sent nothing new any more. */
+export function isLeaving({ ServiceID, Status, DesiredState, NetworkAttachments }: Task): boolean {
+  return NetworkAttachments !== undefined && ServiceID !== "" && Status.State === "running" &&
+    compareStates(DesiredState, "running") > 0;
+}
+
 /** True for a task that is to be sent what is for its service. */
 function serves({ ServiceID, Status, DesiredState, NetworkAttachments }: Task): boolean {
   return NetworkAttachments !== undefined && ServiceID !== "" && Status.State === "running" &&

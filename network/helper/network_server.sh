@@ -157,6 +157,11 @@ network() {
   has_inside "cvb$id" || ip -n "$space" link add "cvb$id" type bridge || exit 1
   ip -n "$space" link set "cvx$id" master "cvb$id" mtu "$room" up || exit 1
   ip -n "$space" link set "cvq$id" master "cvb$id" mtu "$room" up || exit 1
+  # An address moves from host to host within seconds, and what a bridge has learnt it keeps for minutes: who is elsewhere is in the
+  # table, everybody else is here.
+  bridge -n "$space" link set dev "cvx$id" learning off flood off &&
+    bridge -n "$space" link set dev "cvq$id" learning off || exit 1
+  for each in "cvx$id" "cvq$id"; do ip -n "$space" link set dev "$each" type bridge_slave fdb_flush 2>/dev/null; done
   [ "$5" = - ] || ip -n "$space" link set "cvb$id" address "$5" || exit 1
   ip -n "$space" link set "cvb$id" mtu "$room" up || exit 1
   inside sh -c "echo 0 >/proc/sys/net/ipv4/conf/cvb$id/send_redirects"

@@ -253,6 +253,9 @@ Deno.test("Swap: once it is known that a version failed here, it is not tried ag
   assert.deepEqual(cluster.device.running, ["retried"]);
   await later(cluster, 10_000);
   assert.equal(cluster.state.badVersions.size, 0);
+  await cluster.stopAgent();
+  await cluster.startAgent("boot-2");
+  assert.equal(cluster.state.badVersions.size, 0, "what failed before the retry is past");
   await cluster.stop();
 });
 

@@ -1,12 +1,14 @@
 import assert from "node:assert/strict";
 import {
   type Bundle,
+  deviceRows,
   parseBundle,
   type UpgradeOptions,
   upgradeSpec,
   waitingSpec,
   wantedVersion,
 } from "../../cli/agent_upgrade.ts";
+import type { NodeView, TaskView } from "../../cli/api_types.ts";
 import { parseServiceSpec } from "../../api/validate/mod.ts";
 
 const OPTIONS: UpgradeOptions = { deadline: 300, parallelism: 5, stages: "10%, 100%", constraints: [] };
@@ -56,4 +58,44 @@ Deno.test("Agent upgrade: what is asked for is a service that managers take, wit
 Deno.test("Agent upgrade: bundles of two versions are refused", () => {
   const bundles = [bundle("2", "amd64"), bundle("3", "arm64")];
   assert.throws(() => upgradeSpec(bundles, OPTIONS, "now"), /of one version, found 2 and 3/);
+});
+
+/** One task after another of device `pi`, each of an attempt, with its state and the reason of its end. */
+function piTasks(
+  ...tasks: [attempt: string, state: TaskView["Status"]["State"], error?: string][]
+): TaskView[] {
+  return tasks.map(([attempt, State, Err], n) =>
+    ({
+      NodeID: "pi",
+      CreatedAt: `2026-01-01T00:00:0${n}Z`,
+      Spec: upgradeSpec([bundle("2", "amd64")], OPTIONS, attempt).TaskTemplate,
+      Status: { State, ...(Err !== undefined && { Err }) },
+    }) as TaskView
+  );
+}
+
+Deno.test("Agent upgrade: why a device went back is told while its next try waits, and not once more is asked for or done", () => {
+  const node = {
+    ID: "pi",
+    Description: { Hostname: "pi", Facts: { agent: ["1"] } },
+    Status: { State: "ready" },
+  } as unknown as NodeView;
+  const why = (...tasks: Parameters<typeof piTasks>) => deviceRows([node], piTasks(...tasks))[0]!.Error;
+  const failed = ["now", "failed", "task: non-zero exit (3)"] as const,
+    back = "reached no manager, and went back";
+  assert.equal(why([...failed]), back);
+  assert.equal(why([...failed], ["now", "ready"]), back);
+  assert.equal(why([...failed], ["later", "ready"]), "");
+  assert.equal(why([...failed], ["now", "running"]), "");
+  assert.equal(
+    why([...failed], ["now", "failed", "task: non-zero exit (4)"]),
+    "could not be made ready: see the task's log",
+  );
+  assert.deepEqual(deviceRows([node], [])[0], {
+    Node: "pi",
+    Version: "1",
+    Wanted: "",
+    State: "",
+    Error: "",
+  });
 });

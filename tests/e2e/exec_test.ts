@@ -78,6 +78,61 @@ async function interrupts(fleet: Fleet): Promise<void> {
   assert.match(program.output, /caught/);
 }
 
+/** As in front of a terminal, which `script` makes: its size gets there, and Ctrl-C ends what runs there. */
+async function types(fleet: Fleet, task: string): Promise<void> {
+  const words = coveyCommand(fleet, "exec", "-it", task, "sh").map((word) => `'${word}'`).join(" ");
+  const shell = new Deno.Command("script", {
+    args: [
+      "--quiet",
+      "--return",
+      "--flush",
+      "--command",
+      `stty rows 33 cols 101; exec ${words}`,
+      "/dev/null",
+    ],
+    stdin: "piped",
+    stdout: "piped",
+    env: { NO_COLOR: "1" },
+  }).spawn();
+  let shown = "";
+  const showing = shell.stdout.pipeThrough(new TextDecoderStream()).pipeTo(
+    // Busybox asks the terminal where it stands, and goes on without an answer.
+    new WritableStream({ write: (text) => void (shown = (shown + text).replaceAll("\x1b[6n", "")) }),
+  );
+  const keys = shell.stdin.getWriter();
+  const type = (text: string) => keys.write(new TextEncoder().encode(text));
+  const shows = (pattern: RegExp) =>
+    eventually(`the terminal shows ${pattern}`, () => Promise.resolve(pattern.test(shown)), () => shown);
+  await shows(/[#$] $/);
+  await type("stty size; tty; echo sum $((40 + 2))\r");
+  await shows(/\n33 101\s+\/dev\/pts\/\d+\s+sum 42\s/);
+  await type("echo be''gun; sleep 1000\r");
+  await shows(/\nbegun/);
+  await type("\x03");
+  await shows(/\^C\s+[^\n]*[#$] $/);
+  await type("exit 5\r");
+  assert.equal((await shell.status).code, 5, shown);
+  await keys.close().catch(() => {});
+  await showing;
+}
+
+/** Docker's clients tell the size only after the start. */
+const UNTIL_SIZED =
+  'for i in $(seq 100); do [ "$(stty size 2>&1)" != "33 101" ] || exit 6; sleep 0.1; done; stty size';
+
+/** The stock clients that there are, old and new, each with a terminal in a container that they reach through a manager. */
+async function stockTerminals(fleet: Fleet, container: string): Promise<void> {
+  for (const client of ["/usr/bin/docker", "/usr/local/bin/docker"]) {
+    if (await Deno.stat(client).then(() => false, () => true)) continue;
+    const exec = `exec ${client} -H unix://${fleet.socket} exec -it ${container} sh -c '${UNTIL_SIZED}'`;
+    const { code, stdout } = await new Deno.Command("script", {
+      args: ["-qefc", `stty rows 33 cols 101; ${exec}`, "/dev/null"],
+      stdin: "null",
+    }).output();
+    assert.equal(code, 6, `${client}: ${new TextDecoder().decode(stdout)}`);
+  }
+}
+
 async function copies(fleet: Fleet): Promise<void> {
   await inFolder(async (folder) => {
     const covey = (...args: string[]) => run("covey", fleet.socket, ...args);
@@ -184,6 +239,7 @@ Deno.test("Exec: commands and files of a process on a device, with exit code, st
     await runService(fleet, processes("inside", "echo begun; exec sleep 100000"), 1);
     await execs(fleet);
     await interrupts(fleet);
+    await types(fleet, "inside");
     await copies(fleet);
     await forwards(fleet);
     await withoutManager(fleet);
@@ -218,6 +274,8 @@ Deno.test({
         "echo stock; exit 5",
       );
       assert.deepEqual([stock.stdout, stock.code], ["stock\n", 5]);
+      await types(fleet, "box");
+      await stockTerminals(fleet, stdout.trim());
       await inFolder(async (folder) => {
         await Deno.writeTextFile(`${folder}/file`, "content\n");
         assert.equal((await covey("cp", `${folder}/file`, "box:/tmp/renamed")).code, 0);

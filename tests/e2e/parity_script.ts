@@ -22,12 +22,12 @@ swarm join-token -q --rotate manager
 swarm join-token --rotate worker
 swarm join-token nobody
 swarm unlock-key
-swarm update --task-history-limit 3 --dispatcher-heartbeat 4s
+swarm update --task-history-limit 3 --dispatcher-heartbeat 4s --max-snapshots 3
 swarm update --cert-expiry 1m
 swarm update --cert-expiry 1000h
 swarm update
 info
-swarm update --task-history-limit 20 --dispatcher-heartbeat 5s --cert-expiry 2160h
+swarm update --task-history-limit 20 --dispatcher-heartbeat 5s --cert-expiry 2160h --max-snapshots 0
 swarm init
 swarm join --token nonsense 127.0.0.1:1
 swarm leave
@@ -443,7 +443,6 @@ export const DIFFERENT_OUTPUT: Record<string, { reason: string; adapt: (out: str
 /** What Docker does and we refuse, each with the words of the refusal. */
 export const NOT_YET: Record<string, RegExp> = {
   "swarm ca --rotate --detach": /rotating the root certificate is not available yet/,
-  "swarm update --max-snapshots 3": /old snapshots are not available/,
 };
 
 /** Run with every version of the client that is installed. */

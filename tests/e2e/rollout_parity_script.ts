@@ -59,7 +59,8 @@ export const ROLLOUT_SESSIONS: Readonly<Record<string, readonly string[]>> = {
   "a failure pauses, and the next update goes on": [
     create(
       "pausing",
-      "--replicas 3 --update-failure-action pause --update-delay 3s --update-monitor 2s --rollback-monitor 500ms",
+      // No update is waited for that long: each stops where its first task fails, however late that is heard of.
+      "--replicas 3 --update-failure-action pause --update-delay 20s --update-monitor 15s --rollback-monitor 500ms",
     ),
     "outcome pausing",
     to("pausing", "bad", ""),
@@ -68,7 +69,7 @@ export const ROLLOUT_SESSIONS: Readonly<Record<string, readonly string[]>> = {
     "outcome pausing",
     to("pausing", "two", "--detach --update-delay 0s --update-parallelism 0 --update-monitor 500ms"),
     "outcome pausing",
-    to("pausing", "bad", "--detach --update-delay 2s --update-parallelism 1 --update-monitor 1s"),
+    to("pausing", "bad", "--detach --update-delay 20s --update-parallelism 1 --update-monitor 15s"),
     "outcome pausing",
     "service rollback --detach pausing",
     "outcome pausing",

@@ -51,6 +51,18 @@ function isAtRest({ DesiredState, Status }: TaskView): boolean {
   return DesiredState === "running" && Status.State === "running";
 }
 
+/** The side has yet to do something about the service's spec, however busy it is: nothing moves, but it is not at rest. */
+function isDue({ service: { Spec, UpdateStatus }, tasks }: Awaited<ReturnType<typeof look>>): boolean {
+  const { Mode, TaskTemplate } = Spec, replicas = "Replicated" in Mode ? Mode.Replicated.Replicas : undefined;
+  const wanted = tasks.filter(({ DesiredState }) => DesiredState === "running");
+  const template = JSON.stringify(TaskTemplate);
+  if (UpdateStatus === undefined && wanted.some((task) => JSON.stringify(task.Spec) !== template)) {
+    return true;
+  }
+  if (replicas === undefined) return false;
+  return wanted.length > replicas || new Set(tasks.map(({ Slot }) => Slot)).size < replicas;
+}
+
 /** Which of a service's tasks an outcome is about. */
 type Kept = "outcome" | "wanted" | "run";
 
@@ -93,7 +105,7 @@ async function outcome(side: Side, name: string, keep: Kept): Promise<Outcome> {
       found.tasks.map(({ ID, DesiredState, Status }) => [ID, DesiredState, Status.State]),
     ]);
     const moving = /^(updating|rollback_started)$/.test(found.service.UpdateStatus?.State ?? "") ||
-      !found.tasks.every(isAtRest);
+      isDue(found) || !found.tasks.every(isAtRest);
     const now = performance.now();
     if (moving || shown !== before) since = now;
     before = shown;

@@ -242,6 +242,11 @@ Deno.test("Networks on a node: published ports go to all that serve, by the ingr
     helper.taken().at(-1),
     "rules node:4097:10.0.1.3 vip:10.0.1.2:10.0.1.5,10.0.1.6 port:tcp:8080:80:10.0.1.5,10.0.1.6",
   );
+  // What does not get there is not sent there.
+  const far = peer("192.0.2.2", "10.0.1.6") as { Peer: object };
+  keeper.apply([{ ...far, Peer: { ...far.Peer, Relayed: true } } as AssignmentChange]);
+  await keeper.settled();
+  assert.deepEqual(helper.taken(), ["serve vip:10.0.1.2:10.0.1.5 port:tcp:8080:80:10.0.1.5"]);
   await keeper.close();
 });
 
@@ -303,4 +308,31 @@ Deno.test("Networks on a node: a new agent takes up programs' namespaces, and re
   await next.part(web.ID);
   assert.deepEqual(helper.taken(), ["part task-10.0.1.5"]);
   await next.close();
+});
+
+Deno.test("Networks on a node: it has loaded who serves when nobody else is sent anything, and nobody is before it is known where that is", async () => {
+  const { keeper, helper, clock } = fixture();
+  const isLoaded = async () => {
+    let isSo = false;
+    const abort = new AbortController();
+    keeper.loaded(abort.signal).then(() => isSo = true, () => {});
+    await settle();
+    abort.abort();
+    return isSo;
+  };
+  await keeper.loaded(never());
+  helper.refuses = "rules";
+  keeper.apply([network, peer("192.0.2.2", "10.0.1.7"), service("10.0.1.5", "10.0.1.7")]);
+  await keeper.settled();
+  assert.ok(!await isLoaded(), "what could not be loaded is not");
+  helper.refuses = "";
+  await clock.advance(60_000);
+  assert.ok(await isLoaded());
+  await keeper.settled();
+  helper.taken();
+  helper.refuses = "table";
+  keeper.apply([peer("192.0.2.2", "10.0.1.7", "10.0.1.8"), service("10.0.1.8")]);
+  await keeper.settled();
+  assert.deepEqual(helper.taken().map((text) => text.split(" ")[0]), ["table", "serve"]);
+  await keeper.close();
 });

@@ -9,7 +9,9 @@ import { findService } from "../../control/lookup.ts";
 import { controlRollout, ROLLOUT_ACTIONS, rolloutView } from "../../control/rollouts.ts";
 import { serviceStatus } from "../../control/service_status.ts";
 import { freeName } from "../../control/service_name.ts";
+import { refuseClusterPorts, relayWarnings } from "../../control/service_networks.ts";
 import { createService, removeService, rollbackService, updateService } from "../../control/services.ts";
+import type { ConsensusStatus } from "../../consensus/consensus.ts";
 import type { Store } from "../../store/mod.ts";
 import { isBefore, pathOf } from "../api_version.ts";
 import {
@@ -37,6 +39,10 @@ function viewFor(c: Context): View<Service> {
   return isDockerClient(c) ? containerServiceView : plainServiceView;
 }
 
+function addressesOf({ members }: ConsensusStatus): string[] {
+  return members.map(({ address }) => address);
+}
+
 /** What a request's body means, by a client of its version; `current` is the present spec of a service that it changes. */
 async function requestedSpec(
   c: Context,
@@ -54,6 +60,16 @@ async function requestedSpec(
   return asRequested(c.req.raw.url, await withNetworks(parsed, store, engine));
 }
 
+async function create(c: Context, context: ControlContext): Promise<Response> {
+  const body = await readJSON(c);
+  const { store, consensus } = requireManager(context), { random, clock } = context, auth = registryAuth(c);
+  const spec = await requestedSpec(c, context, store, body);
+  refuseClusterPorts(store, spec, addressesOf(consensus.status()));
+  const ID = await createService(store, { clock, random }, withAuth(spec, auth));
+  const warnings = relayWarnings(store, spec);
+  return sendJSON(c, { ID, ...(warnings.length > 0 && { Warnings: warnings }) }, 201);
+}
+
 /** Adds the routes. */
 export function serviceRoutes(app: ControlApp, context: ControlContext, rendered: RenderedObjects): void {
   app.get("/services", async (c) => {
@@ -69,12 +85,7 @@ export function serviceRoutes(app: ControlApp, context: ControlContext, rendered
     );
     return sendJSON(c, shown);
   });
-  app.post("/services/create", async (c) => {
-    const body = await readJSON(c);
-    const { store } = requireManager(context), { random, clock } = context, auth = registryAuth(c);
-    const spec = await requestedSpec(c, context, store, body);
-    return sendJSON(c, { ID: await createService(store, { clock, random }, withAuth(spec, auth)) }, 201);
-  });
+  app.post("/services/create", (c) => create(c, context));
   app.get("/services/:id", async (c) => {
     const defaults = flagParameter(c, "insertDefaults");
     const { store } = await managerForReading(context);
@@ -86,18 +97,20 @@ export function serviceRoutes(app: ControlApp, context: ControlContext, rendered
     const { body, version, manager } = await updateRequest(c, context, "service");
     const rollback = c.req.query("rollback") ?? "";
     const auth = registryAuth(c);
-    const { store } = manager;
+    const { store, consensus } = manager;
     const service = await lookUp(manager, (state) => findService(state, c.req.param("id")));
     // What is wrong with a request is told in Docker's order.
     const spec = rollback === "previous"
       ? undefined
       : await requestedSpec(c, context, store, body, service.Spec);
     const kept = auth ?? keptAuth(c.req.query("registryAuthFrom") ?? "", service);
+    if (spec !== undefined) refuseClusterPorts(store, spec, addressesOf(consensus.status()));
     if (spec === undefined) await rollbackService(store, context.clock, service.ID, version);
     else if (rollback !== "" && rollback !== "none") {
       throw new CoveyError("unknown", `unrecognized rollback option ${rollback}`);
     } else await updateService(store, context.clock, service.ID, version, withAuth(spec, kept));
-    return sendJSON(c, { Warnings: null });
+    const warnings = spec === undefined ? [] : relayWarnings(store, spec);
+    return sendJSON(c, { Warnings: warnings.length > 0 ? warnings : null });
   });
   app.get("/services/:id/rollout", async (c) => {
     const { store } = await managerForReading(context);

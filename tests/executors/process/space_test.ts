@@ -37,6 +37,10 @@ async function ran(spec: ProcessSpec): Promise<string> {
       return NODE;
     },
     resume: () => {},
+    drained: (id) => {
+      asked.push(`drained ${id}`);
+      return Promise.resolve();
+    },
     part: async (id) => {
       asked.push("part");
       await command("ip", "netns", "del", `covey-${NODE}-${id}`);

@@ -318,7 +318,7 @@ Deno.test("Network assignments: after any history every agent knows what a new o
 Deno.test("Network assignments: nodes of one site reach each other there, others behind translation by the relay if it is allowed", async () => {
   await using hub = new Hub();
   const behind = (id: string, Addr: string, LocalAddr: string): Node => ({
-    ...node(id, Number(id.slice(1)), ["net1", "net2"]),
+    ...node(id, Number(id.slice(1)), ["net1", "net2", "net3"]),
     Description: { ...DESCRIPTION, LocalAddr },
     Status: { State: "ready", Addr },
   });
@@ -326,6 +326,7 @@ Deno.test("Network assignments: nodes of one site reach each other there, others
     const Options = { "covey.relay": "on" };
     tx.create("networks", network("net1", 1, { Spec: { Name: "shop", Labels: {}, Options } }));
     tx.create("networks", network("net2", 2));
+    tx.create("networks", network("net3", 3, { Spec: { Name: "ingress", Labels: {}, Ingress: true } }));
     tx.create("nodes", behind("n1", "198.51.100.1", "192.168.1.5"));
     tx.create("nodes", behind("n2", "198.51.100.1", "192.168.1.6"));
     tx.create("nodes", behind("n3", "203.0.113.9", "192.168.1.5"));
@@ -343,6 +344,8 @@ Deno.test("Network assignments: nodes of one site reach each other there, others
   assert.deepEqual(await ways("n3", "net1"), ["n1 relayed", "n2 relayed", "n4 relayed"]);
   assert.deepEqual(await ways("n4", "net1"), ["n1 relayed", "n2 relayed", "n3 relayed"]);
   assert.deepEqual(await ways("n1", "net2"), ["n2 192.168.1.6", "n3 203.0.113.9", "n4 192.0.2.4"], "as ever");
+  const ports = "a published port goes nowhere else than to who is reached";
+  assert.deepEqual(await ways("n1", "net3"), ["n2 192.168.1.6", "n3 relayed", "n4 relayed"], ports);
   // Who was told an address for networks is reached by it, whatever is in between.
   await hub.store.update((tx) => {
     const moved = tx.get("nodes", "n3")!;

@@ -68,6 +68,8 @@ export class Told {
   readonly peers = new Map<string, AssignedPeer>();
   readonly services = new Map<string, AssignedService>();
   readonly tasks = new Map<string, Task>();
+  /** Of what it was asked to say when it has loaded it. */
+  readonly asked: number[] = [];
   /** What programs the node. */
   passOn: (changes: readonly AssignmentChange[]) => void = () => {};
 
@@ -140,7 +142,10 @@ export class Hub {
     this.agents.set(nodeID, told);
     const done = (async () => {
       try {
-        for await (const { Changes } of stream.messages()) told.take(Changes);
+        for await (const { Changes, Acknowledge, Index } of stream.messages()) {
+          told.take(Changes);
+          if (Acknowledge) told.asked.push(Index);
+        }
       } catch (error) {
         if (!hasCode(error, "aborted")) throw error;
       }

@@ -351,3 +351,65 @@ Deno.test("Swarm networks: events tell of their making and their removal", async
     ["network", "remove", { ID: Id, Attributes: { name: "a" } }, "swarm"],
   ]);
 });
+
+Deno.test("Swarm networks: a port by which nodes reach managers or each other is published by no service on every node", async () => {
+  const { call, create, refused, node } = await meshAPI();
+  await create(overlay("mesh", { Ingress: true }));
+  const path = "/services/create", { address } = node.consensus!.status().members[0]!;
+  const port = Number(address.split(":").at(-1));
+  const of = (PublishedPort: number, Protocol: string, PublishMode = "ingress") =>
+    published({ TargetPort: 80, PublishedPort, Protocol, PublishMode });
+  await refused(
+    attached("x", of(port, "tcp")),
+    400,
+    /Ports\[0\].PublishedPort: port '\d+' is that of the manager at/,
+    path,
+  );
+  await refused(
+    attached("x", of(4789, "udp")),
+    400,
+    /port '4789' carries the overlay networks between nodes/,
+    path,
+  );
+  const { json } = await call("POST", path, attached("web", of(port, "udp")));
+  assert.ok(json.ID, json.message);
+  assert.ok(
+    (await call("POST", path, attached("own", of(port, "tcp", "host")))).json.ID,
+    "a node's own affair",
+  );
+  const update = await call(
+    "POST",
+    `/services/${json.ID}/update?version=2`,
+    attached("web", of(port, "tcp")),
+  );
+  assert.match(update.json.message, /is that of the manager at/);
+});
+
+Deno.test("Swarm networks: what of a service does not reach nodes behind address translation is said when it is made", async () => {
+  const { call, create, store } = await meshAPI();
+  await create(overlay("mesh", { Ingress: true }));
+  await create(overlay("far", { Options: { "covey.relay": "on" } }));
+  await create(overlay("near"));
+  const warnings = async (name: string, over: object, ...targets: string[]) => {
+    const { json } = await call("POST", "/services/create", attached(name, over, ...targets));
+    assert.ok(json.ID, json.message);
+    return json.Warnings ?? [];
+  };
+  assert.deepEqual(await warnings("before", published({ TargetPort: 80 }), "far", "near"), []);
+  await store().update((tx) => {
+    const node = tx.all("nodes")[0]!;
+    tx.update("nodes", {
+      ...node,
+      Description: { ...node.Description!, Hostname: "attic", LocalAddr: "192.168.1.5" },
+    });
+  });
+  assert.deepEqual(await warnings("plain", {}), []);
+  const who = "nodes behind address translation (attic)";
+  const { json: shown } = await call("GET", "/services");
+  assert.ok(shown.length > 0);
+  assert.deepEqual(await warnings("all", published({ TargetPort: 80 }), "far", "near"), [
+    `network far: TCP alone is relayed to and from ${who}, UDP is not`,
+    `network near: nothing gets to and from ${who}: make it with the option covey.relay=on`,
+    `published ports: tasks on ${who} are reached by those of their own site alone`,
+  ]);
+});

@@ -100,6 +100,43 @@ Deno.test({
 });
 
 Deno.test({
+  name:
+    "Network helper: an address that moves from one host to another is sent to where it is at once, and not to where it was",
+  ignore: !isRoot, // networks are made by root only
+  fn: async () => {
+    // Who is there refuses.
+    const reach = (from: string, to: string, word: string) =>
+      `${from} curl -s -m 5 http://${to}:9/; [ $? = 7 ] && echo ${word}`;
+    const show = `${INSIDE} bridge fdb show | grep 02:42:0a:01:00:05`, again = `"$0" serve testnode`;
+    const look = [
+      // It is here, and heard of.
+      "ip link add link cvp1001 name task address 02:42:0a:01:00:05 up type macvlan mode bridge",
+      "ip addr add 10.1.0.5/24 dev task",
+      reach("", "10.1.0.1", "reached"),
+      show,
+      "ip link del task",
+      `echo table 9 4097 10.1.0.5@192.0.2.7 | ${again}`,
+      show,
+      // It is back, and says nothing.
+      `echo table 9 4097 | ${again}`,
+      "ip link add link cvp1001 name task address 02:42:0a:01:00:05 up type macvlan mode bridge",
+      "ip addr add 10.1.0.5/24 dev task",
+      show,
+      reach(INSIDE, "10.1.0.5", "reached again"),
+    ].join("; ");
+    const { seen } = await ask(["network 4097 4789 0 - -", "addresses 4097 10.1.0.1/24"], look);
+    assert.deepEqual(seen.trim().split("\n").map((line) => line.trim()).sort(), [
+      "02:42:0a:01:00:05 dev cvx1001 dst 192.0.2.7 link-netnsid 0 self static",
+      "02:42:0a:01:00:05 dev cvx1001 master cvb1001 static",
+      "9 ok",
+      "9 ok",
+      "reached",
+      "reached again",
+    ]);
+  },
+});
+
+Deno.test({
   name: "Network helper: a packet's size that the carrier does not take is refused, with what it leaves",
   ignore: !isRoot, // networks are made by root only
   fn: async () => {

@@ -2,7 +2,7 @@
 import type { SeededRandom } from "../raft/random.ts";
 import type { Host } from "./host.ts";
 
-/** Milliseconds of a commit. */
+/** Milliseconds of a commit, at most. */
 const COMMIT_MS = 2;
 
 /** What one device has stored. */
@@ -10,10 +10,15 @@ export class SimKv {
   readonly #host: Host;
   readonly #random: SeededRandom;
   readonly #records = new Map<string, { key: Deno.KvKey; value: unknown }>();
+  readonly #commitMs: number;
+  readonly #onWrite: () => void;
   #writing: (() => void) | undefined;
 
-  constructor(host: Host) {
+  /** `onWrite` is called with each commit that begins. */
+  constructor(host: Host, commitMs = COMMIT_MS, onWrite: () => void = () => {}) {
     this.#host = host;
+    this.#commitMs = commitMs;
+    this.#onWrite = onWrite;
     this.#random = host.world.fork();
   }
 
@@ -54,7 +59,8 @@ export class SimKv {
         if (life !== host.life) return;
         const apply = () => changes.forEach((change) => change());
         this.#writing = apply;
-        host.world.queue.after(COMMIT_MS * this.#random.next(), () => {
+        this.#onWrite();
+        host.world.queue.after(this.#commitMs * this.#random.next(), () => {
           if (life !== host.life) return;
           this.#writing = undefined;
           apply();

@@ -16,6 +16,8 @@ import { BAD, type Kind, kindOf, versionName, versionOf } from "./versions.ts";
 /** Between two looks at a rollout, and how long one is looked after, milliseconds. */
 const LOOK_MS = 5_000, PATIENCE_MS = 4 * 60_000;
 const RETRY_MS = 1_000;
+/** Of the looks at a rollout of which devices have failed, how many end in another try there. */
+const RETRY_SHARE = 0.05;
 const ROUNDS = { least: 1, most: 2 };
 
 /** One such person. */
@@ -118,6 +120,8 @@ export class FleetOperator {
     if (service === undefined || rollout === undefined) return;
     if (service.UpdateStatus!.State.startsWith("rollback")) return;
     if (kindOf(versionOf({ Spec: service.Spec.TaskTemplate })) !== "good") return;
+    const hasFailed = rollout.Failures.length > 0 && !this.#world.calm;
+    if (hasFailed && this.#random.chance(RETRY_SHARE)) return this.control("retry");
     if (rollout.State === "awaiting_promotion") await this.control("promote");
     else if (rollout.State === "paused" || rollout.State === "timed_out") await this.control("resume");
   }

@@ -31,11 +31,15 @@ import { isBroken, kindOf, versionOf } from "./versions.ts";
 /** What one call of the executor takes, milliseconds. */
 const CALL_MS = { least: 50, most: 800 };
 /** How long a program lives that ends by itself, and one that takes its device along, which is gone for so long. */
-const LIFE_MS = [200, 5_000, 25_000], KILLER_LIFE_MS = [200, 5_000], KILLED_MS = [5_000, 60_000];
+const LIFE_MS = [200, 5_000, 25_000], KILLER_LIFE_MS = [1, 200, 5_000], KILLED_MS = [5_000, 60_000];
 /** Of the boots, how many begin with a lock, and for how long that is set at most. */
 const LOCKED_SHARE = 0.1, LOCKED_MS = 240_000;
 /** Between two deaths of the agent alone, at most. */
 const AGENT_LIFE_MS = 600_000;
+/** Of the commits, how many it is killed in the midst of or right after. */
+const KILLED_WRITES = 0.01;
+/** Of the devices, how many have a slow disk, and what a commit takes there at most. */
+const SLOW_SHARE = 0.1, SLOW_COMMIT_MS = 2_000, COMMIT_MS = 2;
 
 /** A device, whoever plays its agent. */
 export type FleetMember = FleetDevice | SwappingDevice;
@@ -67,7 +71,12 @@ export class SwappingDevice {
     this.#world = world;
     this.#random = world.fork();
     this.#host = new Host(name, world);
-    this.#kv = new SimKv(this.#host);
+    const commitMs = this.#random.chance(SLOW_SHARE) ? SLOW_COMMIT_MS : COMMIT_MS;
+    this.#kv = new SimKv(this.#host, commitMs, () => {
+      if (!this.#random.chance(KILLED_WRITES)) return;
+      const { life } = this.#host;
+      world.queue.after(2 * commitMs * this.#random.next(), () => this.#killAgent(life));
+    });
     this.#device = new SimDevice(name, world, { starts: (_, taskID) => this.#starts(taskID) });
     this.#link = new DeviceLink(name, world, managers, {
       connected: () => this.#connected(),
