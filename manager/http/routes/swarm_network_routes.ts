@@ -68,6 +68,10 @@ export function swarmNetworkRoutes(app: ControlApp, context: ControlContext): vo
       const message = "cannot downgrade network scope for overlay networks";
       throw new DockerError(403, "permission_denied", message);
     }
+    // The swarm's names are one in any case.
+    if (TAKEN_NAMES.includes(spec.Name.toLowerCase())) {
+      throw new CoveyError("already_exists", `network with name ${spec.Name} already exists`);
+    }
     return sendJSON(c, { Id: await createNetwork(store, context.random, spec), Warning: "" }, 201);
   });
   app.post(`${SWARM_NETWORKS}/prune`, async (c) => {

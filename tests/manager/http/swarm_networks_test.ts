@@ -140,6 +140,7 @@ Deno.test("Swarm networks: what cannot be is refused by name, before anything is
   await refused(overlay("A"), 409, /network with name A already exists/);
   for (const name of ["host", "bridge"]) {
     await refused(overlay(name), 409, new RegExp(`^network with name ${name} already exists$`));
+    await refused(overlay(name.toUpperCase()), 409, /network with name [A-Z]+ already exists/);
   }
   for (const name of ["none", "default"]) {
     const predefined = new RegExp(`^operation is not permitted on predefined ${name} network $`);
