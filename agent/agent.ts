@@ -111,6 +111,7 @@ export class Agent {
   /** What the node last said of itself. */
   #description: NodeDescription | undefined;
   #running: Promise<void> | undefined;
+  readonly #looks = new Set<() => void>();
   #state: AgentState = "stopped";
 
   constructor(options: AgentOptions) {
@@ -151,6 +152,11 @@ export class Agent {
     if (this.#running) return;
     this.#worker.start();
     this.#running = this.#run();
+  }
+
+  /** What the node says of itself may have changed: it is looked at now. */
+  restate(): void {
+    for (const look of [...this.#looks]) look();
   }
 
   /** Ends the session and lets go of the tasks: their programs go on. The agent cannot be started again. */
@@ -216,6 +222,9 @@ export class Agent {
       while (true) {
         opening = true;
         await runSession(clock, connection, patience, this.#known, events, signal);
+        if (!dialer.isOutdated?.(connection)) continue;
+        connection.close();
+        connection = await dialer.dial(address, { signal, timeoutMs: patience.ms });
       }
     } catch (thrown) {
       const error = CoveyError.from(thrown);
@@ -263,6 +272,10 @@ export class Agent {
       onLoadAsked: (index) => this.#options.drains?.acknowledge(index),
       metrics: () => this.#options.metrics?.(),
       describe: (signal) => this.#describe(signal),
+      onRestated: (look) => {
+        this.#looks.add(look);
+        return () => void this.#looks.delete(look);
+      },
     };
   }
 

@@ -9,4 +9,6 @@ export type ManagerConnection =
 /** Opens connections to managers, HOST:PORT each. */
 export interface ManagerDialer {
   dial(address: string, options?: CallOptions): Promise<ManagerConnection>;
+  /** Whether a connection was made with a certificate by another issuer than the node's present one: it will be closed. */
+  isOutdated?(connection: ManagerConnection): boolean;
 }

@@ -7,7 +7,7 @@ import { getLogger } from "../api/log.ts";
 import { sleep } from "../api/clock.ts";
 import { inWords } from "../api/duration.ts";
 import { CoveyError } from "../api/errors.ts";
-import type { NodeDescription } from "../api/node.ts";
+import type { SessionMessage } from "../api/dispatcher.ts";
 import type { Random } from "../api/random.ts";
 import { readCertificate } from "../security/certificate.ts";
 import type { ClockFloor } from "../security/clock_floor.ts";
@@ -16,18 +16,20 @@ import { IdentityStore } from "../security/identity_store.ts";
 import { joinCluster } from "../security/join_cluster.ts";
 import type { NodeIdentity } from "../security/node_identity.ts";
 import { RemoteCA } from "../security/remote_ca.ts";
+import { issuerDigestOf } from "../security/root_tls_info.ts";
 import { renewLate } from "../security/renew_late.ts";
 import { Renewer } from "../security/renewer.ts";
 import { verifyPeerChain } from "../security/verify_peer_chain.ts";
-import { encodeName } from "../security/x509_names.ts";
 import { tlsDialer } from "../transport/tls_dialer.ts";
 import type { PeerIdentity } from "../transport/types.ts";
 import { sessionBackoff } from "./backoff.ts";
-import type { ManagerDialer } from "./connection.ts";
+import type { ManagerConnection, ManagerDialer } from "./connection.ts";
 import type { TrafficCounter } from "./traffic.ts";
 
 /** Pause before a manager's identity that is not there yet is looked for again. */
 const SHARED_RETRY_MS = 1000;
+/** How often it is looked for once managers have told of another root; each dial looks, too. */
+const SHARED_TRIES = 600;
 
 /** What an identity is kept with. */
 export interface IdentityOptions {
@@ -48,8 +50,17 @@ export interface IdentityKeeper {
   keys(): Promise<string[]>;
   /** Called before each dial. */
   refresh(): Promise<void>;
+  /** What a manager says of roots: the cluster's, and the issuer whose certificate this node is to have. */
+  heard(message: ToldOfRoots): void;
+  /** A manager takes the certificate for nothing but its renewal. */
+  refused(): void;
+  /** Called when the identity is another one. */
+  onChanged: () => void;
   stop(): void;
 }
+
+/** The part of a session's messages that is about certificates. */
+export type ToldOfRoots = Pick<SessionMessage, "RootCA"> & { Node: Pick<SessionMessage["Node"], "Renewal"> };
 
 const logger = getLogger(["covey", "agent"]);
 
@@ -80,6 +91,7 @@ export async function ownIdentity(
     onRenewed: (renewed) => {
       said.reset();
       clock.observe(renewed.notBefore);
+      keeper.onChanged();
     },
     onFailure: ({ message }, retryMs) => {
       if (!said.isNew(message)) return;
@@ -88,15 +100,22 @@ export async function ownIdentity(
     },
   });
   renewer.start();
-  return {
+  const keeper: IdentityKeeper = {
     nodeID: identity.nodeID,
     get current() {
       return renewer.identity;
     },
     keys: () => store.keys(),
     refresh: () => Promise.resolve(),
+    heard({ RootCA, Node: { Renewal } }) {
+      renewer.trust(RootCA);
+      if (Renewal && !Renewal.Done && Renewal.Issuer !== issuerDigestOf(renewer.identity)) renewer.renewNow();
+    },
+    refused: () => renewer.refused(),
+    onChanged: () => {},
     stop: () => renewer.stop(),
   };
+  return keeper;
 }
 
 async function join(
@@ -158,18 +177,47 @@ export async function sharedIdentity(
     current = await store.load();
   }
   learnTime(clock, current);
-  let identity = current;
-  return {
+  let identity = current, isLooking = false;
+  let told: ToldOfRoots | undefined;
+  const refresh = async () => {
+    const before = identity;
+    identity = await store.load() ?? identity;
+    const hasChanged = before.certificateChainPEM !== identity.certificateChainPEM ||
+      before.rootCAPEM !== identity.rootCAPEM;
+    if (hasChanged) keeper.onChanged();
+  };
+  /** The manager beside this agent does what was told, soon: looked for until then, or until it has had time enough. */
+  const lookForIt = async () => {
+    for (let tries = 0; tries < SHARED_TRIES && told && !isDone(identity, told); tries++) {
+      await sleep(clock, SHARED_RETRY_MS, signal);
+      await refresh().catch(() => {});
+    }
+  };
+  const keeper: IdentityKeeper = {
     nodeID: identity.nodeID,
     get current() {
       return identity;
     },
     keys: () => store.keys(),
-    async refresh() {
-      identity = await store.load() ?? identity;
+    refresh,
+    heard(message) {
+      told = message;
+      if (isLooking) return;
+      isLooking = true;
+      void lookForIt().catch(() => {}).finally(() => isLooking = false);
     },
+    // Whoever is beside this agent is told by its notes.
+    refused: () => {},
+    onChanged: () => {},
     stop: () => {},
   };
+  return keeper;
+}
+
+/** Whether the identity is as managers say that it should be. */
+function isDone(identity: NodeIdentity, { RootCA, Node: { Renewal } }: ToldOfRoots): boolean {
+  return identity.rootCAPEM === RootCA &&
+    (!Renewal || Renewal.Done || Renewal.Issuer === issuerDigestOf(identity));
 }
 
 /** Dials managers as this node, and takes nobody else for one. */
@@ -187,12 +235,17 @@ export function identityDialer(
     clock,
     traffic,
   });
+  const issuers = new WeakMap<ManagerConnection, string | undefined>();
   return {
     async dial(address, options) {
       await keeper.refresh();
       traffic.connected();
-      return await dialer.dial(address, options);
+      const issuer = issuerDigestOf(keeper.current);
+      const connection = await dialer.dial(address, options);
+      issuers.set(connection, issuer);
+      return connection;
     },
+    isOutdated: (connection) => issuers.get(connection) !== issuerDigestOf(keeper.current),
   };
 }
 
@@ -211,17 +264,6 @@ function verifyManager(chain: string | undefined, own: NodeIdentity, clock: Cloc
   }
   clock.observe(peer.notBefore);
   return peer;
-}
-
-/** The root as the Engine API shows it (`TLSInfo`). */
-export function tlsInfo(identity: NodeIdentity): NonNullable<NodeDescription["TLSInfo"]> {
-  const root = readCertificate(identity.rootCAPEM);
-  const publicKey = root.x509.publicKey.export({ type: "spki", format: "der" });
-  return {
-    TrustRoot: identity.rootCAPEM,
-    CertIssuerSubject: encodeName(root.subject).toBase64(),
-    CertIssuerPublicKey: new Uint8Array(publicKey).toBase64(),
-  };
 }
 
 /** What the pinned root and the node's own certificate prove to have passed. */

@@ -1,7 +1,7 @@
 /** The identity of a node whose tasks run already: opened before the first dial, and again before each until that succeeds. */
 import { CoveyError } from "../api/errors.ts";
 import type { NodeIdentity } from "../security/node_identity.ts";
-import type { IdentityKeeper } from "./identity.ts";
+import type { IdentityKeeper, ToldOfRoots } from "./identity.ts";
 
 /** Says the node's ID before there is an identity. */
 export class LateIdentity implements IdentityKeeper {
@@ -9,6 +9,7 @@ export class LateIdentity implements IdentityKeeper {
   /** Those on the disk, whatever is wrong with the certificate. */
   readonly keys: () => Promise<string[]>;
   readonly #open: () => Promise<IdentityKeeper>;
+  onChanged = () => {};
   #keeper: IdentityKeeper | undefined;
 
   constructor(nodeID: string, keys: () => Promise<string[]>, open: () => Promise<IdentityKeeper>) {
@@ -27,6 +28,15 @@ export class LateIdentity implements IdentityKeeper {
   async refresh(): Promise<void> {
     if (this.#keeper) return await this.#keeper.refresh();
     this.#keeper = await this.#open();
+    this.#keeper.onChanged = () => this.onChanged();
+  }
+
+  heard(message: ToldOfRoots): void {
+    this.#keeper?.heard(message);
+  }
+
+  refused(): void {
+    this.#keeper?.refused();
   }
 
   stop(): void {

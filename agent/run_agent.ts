@@ -15,7 +15,8 @@ import { Agent, type AgentState } from "./agent.ts";
 import { DependencyKeeper } from "./dependencies.ts";
 import { readDeviceFacts } from "./device_facts.ts";
 import { HeapKeeper } from "./heap_keeper.ts";
-import { identityDialer, type IdentityKeeper, ownIdentity, sharedIdentity, tlsInfo } from "./identity.ts";
+import { identityDialer, type IdentityKeeper, ownIdentity, sharedIdentity } from "./identity.ts";
+import { nodeTLSInfo } from "../security/root_tls_info.ts";
 import { LateIdentity } from "./late_identity.ts";
 import type { LocalState } from "./local_state.ts";
 import { openNetworks } from "./networks.ts";
@@ -177,6 +178,7 @@ async function serve(
   const local = await openLocal(folder.path, clock, options.local);
   const traffic = new TrafficCounter();
   const meter = new Meter(clock, executors, () => systemClock.now(), () => traffic.totals);
+  const keep = sessionKeeper(options, folder), log = logState(identity.nodeID);
   const agent = new Agent({
     metrics: () => meter.latest,
     dialer: identityDialer(identity, clock, traffic),
@@ -202,7 +204,7 @@ async function serve(
       ...(options.dataPath !== "" && { DataPathAddr: options.dataPath }),
       AgentOnly: options.identityDir === undefined,
       ...programOf(options),
-      tlsInfo: () => tlsInfo(identity.current),
+      tlsInfo: () => nodeTLSInfo(identity.current),
     },
     onTime: (time) => clock.tell(Date.parse(time)),
     knowsTime: () => clock.isKnown,
@@ -212,10 +214,20 @@ async function serve(
         logger.warn("Cannot keep the list of managers: {message}", { message: error.message })
       );
     },
-    onSession: sessionKeeper(options, folder),
-    onState: logState(identity.nodeID),
+    onSession: (message) => {
+      identity.heard(message);
+      keep.heard(message);
+    },
+    onState: (state, error) => {
+      if (error?.reason === "former_root") {
+        identity.refused();
+        keep.refused();
+      }
+      log(state, error);
+    },
     onMissingRuntimes: logMissingRuntimes(),
   });
+  identity.onChanged = () => agent.restate();
   agent.start();
   meter.start();
   const server = local.server(agent.worker);
@@ -256,10 +268,10 @@ function heapKeeper(): HeapKeeper | undefined {
 
 /** What others than the agent want to know of its sessions. */
 function sessionKeeper(options: AgentOptionsFromFlags, folder: StateFolder) {
-  const keepRole = roleKeeper(options, folder), { programVersion } = options;
+  const notes = noteKeeper(options, folder), { programVersion } = options;
   let noted = programVersion === undefined;
-  return (message: SessionMessage) => {
-    keepRole(message);
+  const heard = (message: SessionMessage) => {
+    notes.heard(message);
     if (noted) return;
     noted = true;
     folder.saveReached(programVersion!).catch((error) => {
@@ -267,18 +279,29 @@ function sessionKeeper(options: AgentOptionsFromFlags, folder: StateFolder) {
       logger.warn("Cannot note that this version works: {message}", { message: error.message });
     });
   };
+  return { heard, refused: notes.refused };
 }
 
-/** Passes changes of the node's role on to the process that can act on them. */
-function roleKeeper({ identityDir }: AgentOptionsFromFlags, folder: StateFolder) {
-  let known: string | undefined;
-  return ({ Node: { Role } }: SessionMessage) => {
-    if (identityDir === undefined || Role === known) return;
-    known = Role;
-    folder.saveRole(Role).catch((error) => {
-      known = undefined;
-      logger.warn("Cannot note the node's role: {message}", { message: error.message });
+/** Passes changes of the node's role, and of the cluster's root, on to the process that can act on them. */
+function noteKeeper({ identityDir }: AgentOptionsFromFlags, folder: StateFolder) {
+  const noted = new Map<string, string>();
+  const note = (what: "role" | "roots", text: string) => {
+    if (identityDir === undefined || noted.get(what) === text) return;
+    noted.set(what, text);
+    folder.saveNote(what, text).catch((error) => {
+      noted.delete(what);
+      logger.warn("Cannot note the node's {what}: {message}", { what, message: error.message });
     });
+  };
+  let root = "";
+  return {
+    heard({ RootCA, Node: { Role, Renewal } }: SessionMessage) {
+      root = RootCA;
+      note("role", Role);
+      note("roots", JSON.stringify({ RootCA, ...(Renewal && !Renewal.Done && { Issuer: Renewal.Issuer }) }));
+    },
+    /** Whose certificate it is to have then, no manager has said. */
+    refused: () => note("roots", JSON.stringify({ RootCA: root, Issuer: "another" })),
   };
 }
 

@@ -73,6 +73,8 @@ export interface SessionEvents {
   metrics: () => NodeMetrics | undefined;
   /** The node's description now. */
   describe: (signal: AbortSignal) => Promise<NodeDescription>;
+  /** Calls `look` when that is worth a look before its time, until what it returns is called. */
+  onRestated: (look: () => void) => () => void;
 }
 
 /**
@@ -282,9 +284,17 @@ class Session {
   async watchDescription(reported: NodeDescription): Promise<void> {
     const before = JSON.stringify(reported);
     while (true) {
-      await sleep(this.#clock, DESCRIBE_PERIOD_MS, this.#signal);
+      await this.#untilLook();
       if (JSON.stringify(await this.#events.describe(this.#signal)) !== before) return;
     }
+  }
+
+  /** The period is over, or somebody knows better. */
+  async #untilLook(): Promise<void> {
+    const { promise, resolve, reject } = Promise.withResolvers<void>();
+    const forget = this.#events.onRestated(resolve);
+    sleep(this.#clock, DESCRIBE_PERIOD_MS, this.#signal).then(resolve, reject);
+    await promise.finally(forget);
   }
 
   async #call<T>(method: string, request: unknown): Promise<T> {

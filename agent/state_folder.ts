@@ -2,7 +2,6 @@
 import { type Clock, sleep, systemClock } from "../api/clock.ts";
 import { CoveyError, hasCode } from "../api/errors.ts";
 import { getLogger } from "../api/log.ts";
-import type { NodeRole } from "../api/node.ts";
 import { makePassableFolder } from "../api/private_folder.ts";
 import { SayOnce } from "../api/say_once.ts";
 import { checkDatabase, rewriteDatabase } from "../security/check_database.ts";
@@ -19,7 +18,6 @@ const DATABASE_SUFFIXES = ["", "-wal", "-shm"];
 /** One HOST:PORT a line; plain text, because the launcher derives from it which hosts the sandbox opens. */
 const MANAGERS_FILE = "managers";
 /** One word: `worker` or `manager`. */
-const ROLE_FILE = "role";
 /** The version of the installed program that last had a session; the installation's `start.sh` reads it. */
 const REACHED_FILE = "reached";
 /** JSON: what the node was told of the cluster's networks, for a start without a manager. */
@@ -168,10 +166,10 @@ export class StateFolder {
     });
   }
 
-  /** Notes the role that the cluster gives this node, for the manager's process beside this agent. */
-  async saveRole(role: NodeRole): Promise<void> {
-    const data = new TextEncoder().encode(role);
-    await writeFileAtomically(systemFileSystem, this.path, ROLE_FILE, data, 0o600);
+  /** Notes the role that the cluster gives this node, or what it says of roots, for the manager's process beside this agent. */
+  async saveNote(what: "role" | "roots", text: string): Promise<void> {
+    const data = new TextEncoder().encode(text);
+    await writeFileAtomically(systemFileSystem, this.path, what, data, 0o600);
   }
 
   /** Notes that this version of the program has reached a manager; writes nothing if that is known. */

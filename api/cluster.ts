@@ -56,12 +56,39 @@ export interface ClusterSpec extends Annotations {
      * @default DEFAULT_RENEWAL_GRACE_NS
      */
     RenewalGracePeriod?: number;
-    /** A number of the user's whose change asks for another root certificate, which is not available yet. */
+    /** A number of the user's whose change asks for another root certificate. */
     ForceRotate?: number;
   };
   TaskDefaults: { LogDriver?: LogDriver };
   EncryptionConfig: { AutoLockManagers: boolean };
 }
+
+/** A certificate authority of the user's own, as a request names it; it is neither kept with the spec nor shown. PEM. */
+export interface SigningCA {
+  SigningCACert?: string;
+  SigningCAKey?: string;
+}
+
+/** Another root on its way: it issues already, and takes the place of the present one when all nodes have its certificates. */
+export interface RootRotation {
+  /** PEM */
+  CACert: string;
+  /** PEM, PKCS#8 */
+  CAKey: string;
+  /** PEM: its key and name, signed by the present root. */
+  CrossSignedCert: string;
+}
+
+/** A root that was replaced: its certificates are good for being renewed, by the key on record, and for nothing else. */
+export interface FormerRoot {
+  /** PEM */
+  CACert: string;
+  /** PEM: the root that followed it, signed by it, for nodes that know only this one. */
+  CrossSignedCert: string;
+}
+
+/** Former roots remembered: with a rotation's, each node's chain holds as many certificates as a peer takes. */
+export const MAX_FORMER_ROOTS = 2;
 
 /** The cluster's certificate authority as stored. */
 export interface ClusterRootCA {
@@ -70,6 +97,9 @@ export interface ClusterRootCA {
   /** PEM, PKCS#8 */
   CAKey: string;
   JoinTokens: { Worker: string; Manager: string };
+  RootRotation?: RootRotation;
+  /** The newest first, at most {@linkcode MAX_FORMER_ROOTS}. */
+  FormerRoots?: FormerRoot[];
 }
 
 /**

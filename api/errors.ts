@@ -44,6 +44,7 @@ export type ErrorCode =
  * - `not_in_cluster`: the cluster has removed the caller's node, or does not know it; only joining anew helps.
  * - `dates`: a certificate is not valid at the time that this side's clock shows; either may be wrong, and a clock may be set.
  * - `twin`: another device has the caller's key, and its place in the cluster; only joining anew helps one of them.
+ * - `former_root`: the certificate is by a root that was replaced; its node may renew it, and nothing else.
  * - `no_manager`: the caller's node is no manager, or no longer one; what it hands on is not done.
  */
 export type ErrorReason =
@@ -55,6 +56,7 @@ export type ErrorReason =
   | "not_in_cluster"
   | "twin"
   | "no_manager"
+  | "former_root"
   | "dates";
 
 const REASONS: Record<ErrorReason, true> = {
@@ -66,6 +68,7 @@ const REASONS: Record<ErrorReason, true> = {
   not_in_cluster: true,
   twin: true,
   no_manager: true,
+  former_root: true,
   dates: true,
 };
 

@@ -121,6 +121,11 @@ export interface Node extends Meta {
   Status: NodeStatus;
   ManagerStatus?: ManagerStatus;
   Certificate?: NodeCertificate;
+  /**
+   * The node is to renew at once, unless its certificate is by this issuer, SHA-256 of whose public key it is, hexadecimal;
+   * `Since` is when it was told so (RFC 3339), and `Done` that it has been given a certificate since.
+   */
+  Renewal?: { Issuer: string; Since: string; Done?: boolean };
   /** The node's own addresses in networks of the cluster, from the allocator: where it has tasks, or answers ports for all. */
   Attachments?: NetworkAttachment[];
 }

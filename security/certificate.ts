@@ -3,11 +3,12 @@ import { X509Certificate } from "node:crypto";
 import type { CertificateRole } from "../api/ca.ts";
 import { CoveyError } from "../api/errors.ts";
 import type { NodeRole } from "../api/node.ts";
-import { assertP256, publicKeyDigest } from "./key_pair.ts";
+import { subjectDER } from "./certificate_usage.ts";
+import { assertP256, assertSupported, publicKeyDigest } from "./key_pair.ts";
 import { decodePEM, decodeSinglePEM, encodePEM } from "./pem.ts";
-import { ECDSA_WITH_SHA256, type Subject } from "./x509_names.ts";
+import { ECDSA_WITH_SHA256, RSA_WITH_SHA256, type Subject } from "./x509_names.ts";
 
-/** Longest DER certificate read, bytes: ours have about 600. */
+/** Longest DER certificate read, bytes: ours have about 600, and 1,500 of a root with a large RSA key. */
 const MAX_CERTIFICATE_BYTES = 8192;
 
 const SEQUENCE = 0x30;
@@ -18,6 +19,8 @@ const WHOLE_BYTES = 0;
 /** What a certificate says; nothing is verified yet. Times are milliseconds since 1970. */
 export interface CertificateInfo {
   subject: Subject;
+  /** DER of the whole subject. */
+  subjectDER: Uint8Array<ArrayBuffer>;
   /** Full subject and issuer names as text, for finding the issuer. */
   subjectName: string;
   issuerName: string;
@@ -51,6 +54,7 @@ export function readCertificate(certificate: string | Uint8Array): CertificateIn
     const publicKey = publicKeyOfCertificate(x509);
     return {
       subject: readSubject(x509.subject),
+      subjectDER: subjectDER(der),
       subjectName: x509.subject ?? "",
       issuerName: x509.issuer ?? "",
       notBefore: Date.parse(x509.validFrom),
@@ -78,6 +82,14 @@ export function isIssuedBy(certificate: CertificateInfo, issuer: CertificateInfo
   }
 }
 
+/** The first of `candidates` that issued `certificate`. */
+export function issuerOf(
+  certificate: CertificateInfo,
+  candidates: readonly CertificateInfo[],
+): CertificateInfo | undefined {
+  return candidates.find((candidate) => isIssuedBy(certificate, candidate));
+}
+
 /** Reads every certificate of a PEM chain, the node's own first. */
 export function readCertificates(pem: string): CertificateInfo[] {
   return decodePEM("CERTIFICATE", pem).map(readCertificate);
@@ -100,29 +112,30 @@ export function nodeRole(organizationalUnit: string | undefined): NodeRole | und
  * an idle agent reads certificates too and is not to load the ASN.1 module for it (decision 0030).
  */
 function checkEnvelope(der: Uint8Array<ArrayBuffer>): void {
-  const body = sequenceAt(der, 0);
-  const tail = sequenceAt(der, body.start).end;
-  const signature = tail + ECDSA_WITH_SHA256.length;
-  const bits = der.length - signature - 2;
-  const expected = [...ECDSA_WITH_SHA256, BIT_STRING, bits, WHOLE_BYTES];
-  const isOurs = body.end === der.length && bits < 0x80 &&
-    expected.every((byte, at) => der[tail + at] === byte);
-  if (!isOurs) throw new CoveyError("invalid_argument", "it is not signed with ECDSA and SHA-256");
+  const body = elementAt(der, 0, SEQUENCE);
+  const tail = elementAt(der, body.start, SEQUENCE).end;
+  const algorithm = [ECDSA_WITH_SHA256, RSA_WITH_SHA256]
+    .find((known) => known.every((byte, at) => der[tail + at] === byte));
+  const signature = algorithm && elementAt(der, tail + algorithm.length, BIT_STRING);
+  const isOurs = body.end === der.length && signature?.end === der.length &&
+    der[signature.start] === WHOLE_BYTES;
+  if (!isOurs) throw new CoveyError("invalid_argument", "it is not signed with ECDSA, or RSA, and SHA-256");
 }
 
-/** Where the contents of the SEQUENCE at `at` lie; its length must be spelled as DER does. */
-function sequenceAt(der: Uint8Array, at: number): { start: number; end: number } {
+/** Where the contents of the element at `at` lie, which is a `tag`; its length must be spelled as DER does. */
+function elementAt(der: Uint8Array, at: number, tag: number): { start: number; end: number } {
   const first = der[at + 1] ?? 0;
   const count = first < 0x80 ? 0 : first & 0x7f;
   const start = at + 2 + count;
   const length = count === 0 ? first : der.subarray(at + 2, start).reduce((sum, byte) => sum * 256 + byte, 0);
   const isMinimal = count === 0 || (count === 1 ? length >= 0x80 : count === 2 && length >= 0x100);
-  if (der[at] !== SEQUENCE || !isMinimal) throw new CoveyError("invalid_argument", "it is not DER");
+  if (der[at] !== tag || !isMinimal) throw new CoveyError("invalid_argument", "it is not DER");
   return { start, end: start + length };
 }
 
 function publicKeyOfCertificate(x509: X509Certificate): Uint8Array<ArrayBuffer> {
-  return assertP256(new Uint8Array(x509.publicKey.export({ type: "spki", format: "der" })));
+  const key = new Uint8Array(x509.publicKey.export({ type: "spki", format: "der" }));
+  return x509.ca ? assertSupported(key) : assertP256(key);
 }
 
 /** One `NAME=value` per line; a name given twice is ambiguous and read as absent. */

@@ -10,12 +10,18 @@ const OCTET_STRING = 0x04;
 const EXTENSIONS = 0xa3;
 /** First bit of the key usages. */
 const DIGITAL_SIGNATURE = 0b1000_0000;
+/** Sixth bit. */
+const KEY_CERT_SIGN = 0b0000_0100;
+/** Tag of the version, with which a certificate's body begins. */
+const VERSION = 0xa0;
 
-/** What the extensions allow; all false where there are none. */
+/** What the extensions allow; where there are none, only `keyCertSign`. */
 export interface CertificateUsage {
   digitalSignature: boolean;
   serverAuth: boolean;
   clientAuth: boolean;
+  /** Nothing keeps a certificate authority's key from signing certificates. */
+  keyCertSign: boolean;
 }
 
 /** One DER element: its tag, where it starts and where its contents lie. */
@@ -41,7 +47,16 @@ export function usageOf(der: Uint8Array): CertificateUsage {
     digitalSignature: ((usages?.[3] ?? 0) & DIGITAL_SIGNATURE) !== 0,
     serverAuth: allowed.has(OID.serverAuth),
     clientAuth: allowed.has(OID.clientAuth),
+    keyCertSign: usages === undefined || ((usages[3] ?? 0) & KEY_CERT_SIGN) !== 0,
   };
+}
+
+/** DER of the subject, whatever it says. */
+export function subjectDER(der: Uint8Array): Uint8Array<ArrayBuffer> {
+  const [body] = inside(der, elementAt(der, 0));
+  const parts = body ? inside(der, body) : [];
+  const { at, end } = parts[parts[0]?.tag === VERSION ? 5 : 4] ?? { at: 0, end: 0 };
+  return Uint8Array.from(der.subarray(at, end));
 }
 
 /** The extensions' values by their identifier. */

@@ -37,12 +37,36 @@ export function assertP256(publicKey: Uint8Array<ArrayBuffer>): Uint8Array<Array
   throw new CoveyError("invalid_argument", "Cannot use public key: it is not an uncompressed P-256 key");
 }
 
+/** What a SubjectPublicKeyInfo of an RSA key starts with, its two lengths left out; the modulus follows. */
+const RSA_ALGORITHM = Uint8Array.fromHex("300d06092a864886f70d0101010500");
+/** Where the key itself begins: two lengths of two bytes before and behind the algorithm, and no unused bits. */
+const RSA_KEY_AT = 4 + RSA_ALGORITHM.length + 5;
+/** Bits of an RSA key: SwarmKit's minimum, and what a device's handshake bears. */
+const MIN_RSA_BITS = 2048, MAX_RSA_BITS = 4096;
+
+/** `publicKey` unchanged if a certificate authority may have it: P-256, or RSA of 2048 to 4096 bits. */
+export function assertSupported(publicKey: Uint8Array<ArrayBuffer>): Uint8Array<ArrayBuffer> {
+  if (!isRSA(publicKey)) return assertP256(publicKey);
+  const key = createPublicKey({ key: Buffer.from(publicKey), format: "der", type: "spki" });
+  const bits = key.asymmetricKeyDetails?.modulusLength ?? 0;
+  if (bits >= MIN_RSA_BITS && bits <= MAX_RSA_BITS) return publicKey;
+  throw new CoveyError(
+    "invalid_argument",
+    `Cannot use public key: it is an RSA key of ${bits} bits, ${MIN_RSA_BITS} to ${MAX_RSA_BITS} are supported`,
+  );
+}
+
+/** Whether this is an RSA key's SubjectPublicKeyInfo. */
+export function isRSA(publicKey: Uint8Array): boolean {
+  return RSA_ALGORITHM.every((byte, at) => publicKey[4 + at] === byte);
+}
+
 /** SHA-256 of a DER public key in hexadecimal (`Node.Certificate.PublicKeyDigest`). */
 export function publicKeyDigest(publicKey: Uint8Array): string {
   return createHash("sha256").update(publicKey).digest("hex");
 }
 
-/** Signs `data` with ECDSA and SHA-256. The signature is DER. */
+/** Signs `data` with SHA-256 and ECDSA, or RSA (PKCS#1) if that is what the key is for. The signature is as certificates have it. */
 export function signDER(privateKeyPEM: string, data: Uint8Array): Uint8Array {
   return sign("sha256", data, privateKeyPEM);
 }
@@ -61,8 +85,10 @@ export function verifyDER(
   }
 }
 
-/** The subject key identifier of RFC 5280 4.2.1.2 (1): SHA-1 of the point. */
+/** The subject key identifier of RFC 5280 4.2.1.2 (1): SHA-1 of the point, or of an RSA key. */
 export function keyIdentifier(publicKey: Uint8Array<ArrayBuffer>): Uint8Array {
-  const point = assertP256(publicKey).subarray(P256_PUBLIC_KEY_PREFIX.length - 1); // with its 04 in front
-  return createHash("sha1").update(point).digest();
+  const key = isRSA(publicKey)
+    ? publicKey.subarray(RSA_KEY_AT)
+    : assertP256(publicKey).subarray(P256_PUBLIC_KEY_PREFIX.length - 1); // with its 04 in front
+  return createHash("sha1").update(key).digest();
 }

@@ -15,6 +15,7 @@ export * from "./renew_late.ts";
 export * from "./renewer.ts";
 export * from "./root_ca.ts";
 export * from "./root_tls_info.ts";
+export * from "./signing_ca.ts";
 export * from "./unlock_key.ts";
 export * from "./verify_peer_chain.ts";
 export * from "./remote_ca.ts";

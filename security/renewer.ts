@@ -4,6 +4,7 @@ import type { CancelTimer, Clock } from "../api/clock.ts";
 import { HOUR_MS } from "../api/duration.ts";
 import { CoveyError } from "../api/errors.ts";
 import type { Random } from "../api/random.ts";
+import { isIssuedBy, readCertificate } from "./certificate.ts";
 import { createCertificateRequest } from "./certificate_request.ts";
 import type { IdentityStore } from "./identity_store.ts";
 import { assembleIdentity, type NodeIdentity } from "./node_identity.ts";
@@ -27,7 +28,7 @@ export interface RenewerOptions {
   identity: NodeIdentity;
   /** Sends the request over the node's own connection; resolves to the certificate chain (PEM). */
   renew: (csrPEM: string, signal: AbortSignal) => Promise<string>;
-  /** The new identity is on disk; swap it into the transport. Its role may have changed. */
+  /** The new identity is on disk; swap it into the transport. Its role, or the root it trusts, may have changed. */
   onRenewed: (identity: NodeIdentity) => void;
   /** An attempt failed; the next one follows after `retryMs`. */
   onFailure?: (error: CoveyError, retryMs: number) => void;
@@ -42,6 +43,10 @@ export class Renewer {
   readonly #backoff: Backoff;
   #attempting = false;
   #again = false;
+  /** The root that the cluster says it has; taken once it has issued this node's certificate. */
+  #told: string | undefined;
+  /** What is written to the disk, one after another. */
+  #saving: Promise<unknown> = Promise.resolve();
   #cancelTimer: CancelTimer = () => {};
 
   constructor(options: RenewerOptions) {
@@ -69,6 +74,23 @@ export class Renewer {
   renewNow(): void {
     if (this.#attempting) this.#again = true;
     else this.#schedule(this.#options.clock.now());
+  }
+
+  /**
+   * Another root than the pinned one is the cluster's (PEM). It takes that one's place if it is the very one that issued this
+   * node's certificate: so a manager that lags, and tells of a root of before, changes nothing. It is asked again after
+   * each renewal.
+   */
+  trust(rootCAPEM: string): void {
+    this.#told = rootCAPEM;
+    this.#saving = this.#saving.then(() => this.#adopt()).catch((error) =>
+      this.#options.onFailure?.(CoveyError.from(error), 0)
+    );
+  }
+
+  /** A manager takes the certificate for nothing but its renewal: renews at once, unless that is being tried. */
+  refused(): void {
+    if (this.#dueAt - this.#options.clock.now() > RENEW_PAUSE.maxMs) this.renewNow();
   }
 
   /** Ends renewal and aborts an attempt under way. */
@@ -132,7 +154,20 @@ export class Renewer {
           `this is ${old.nodeID} of ${old.clusterID}`,
       );
     }
-    this.#identity = await store.save(renewed);
+    const saved = this.#saving.then(async () => {
+      this.#identity = await store.save(renewed);
+      await this.#adopt();
+    });
+    this.#saving = saved.catch(() => {});
+    await saved;
     if (!signal.aborted) onRenewed(this.#identity);
+  }
+
+  async #adopt(): Promise<void> {
+    const told = this.#told, own = this.#identity;
+    if (told === undefined || told === own.rootCAPEM || this.#abort.signal.aborted) return;
+    if (!isIssuedBy(readCertificate(own.certificatePEM), readCertificate(told))) return;
+    this.#identity = await this.#options.store.save(assembleIdentity({ ...own, rootCAPEM: told }));
+    this.#options.onRenewed(this.#identity);
   }
 }

@@ -4,11 +4,11 @@ import type { CertificateRole } from "../api/ca.ts";
 import type { Clock } from "../api/clock.ts";
 import { CoveyError } from "../api/errors.ts";
 import type { Random } from "../api/random.ts";
-import { readCertificate } from "./certificate.ts";
+import { type CertificateInfo, readCertificate } from "./certificate.ts";
 import { type ASN1Value, DER } from "./der.ts";
-import { createPrivateKeyPEM, keyIdentifier, publicKeyOf, signDER } from "./key_pair.ts";
+import { createPrivateKeyPEM, isRSA, keyIdentifier, publicKeyOf, signDER } from "./key_pair.ts";
 import { encodePEM } from "./pem.ts";
-import { ECDSA_WITH_SHA256, nameOf, OID, ROOT_CA_NAME } from "./x509_names.ts";
+import { ECDSA_WITH_SHA256, nameOf, OID, ROOT_CA_NAME, RSA_WITH_SHA256 } from "./x509_names.ts";
 
 /** Life of a root certificate: 20 years (SwarmKit). */
 const ROOT_CA_EXPIRY_MS = 20 * 365 * DAY_MS;
@@ -26,6 +26,8 @@ export interface RootCA {
   certificatePEM: string;
   /** PKCS#8 */
   privateKeyPEM: string;
+  /** PEM of what leads from it to roots of before, to go with each certificate: those who know only them take it then. */
+  intermediatesPEM?: string;
 }
 
 /** What a node certificate is to say. Every value is the CA's own choice, none comes from a request. */
@@ -52,22 +54,48 @@ export async function createRootCA(context: SigningContext): Promise<RootCA> {
   const publicKey = publicKeyOf(privateKeyPEM);
   const now = context.clock.now();
   const name = nameOf(der, { CN: ROOT_CA_NAME });
-  const certificatePEM = signCertificate(der, privateKeyPEM, context.random, {
+  const certificatePEM = signCertificate(der, { publicKey, privateKeyPEM }, context.random, {
     issuer: name,
     subject: name,
     publicKey,
     notBefore: now - CERT_BACKDATE_MS,
     notAfter: now + ROOT_CA_EXPIRY_MS,
-    extensions: [
-      extension(der, OID.basicConstraints, true, der.sequence(der.true())),
-      extension(der, OID.keyUsage, true, der.bitString(Uint8Array.of(0b0000_0110), 1)), // keyCertSign, cRLSign
-      extension(der, OID.subjectKeyIdentifier, false, der.octetString(keyIdentifier(publicKey))),
-    ],
+    extensions: rootExtensions(der, publicKey),
   });
   return { certificatePEM, privateKeyPEM };
 }
 
-/** Signs a node certificate; the answer is PEM. */
+/**
+ * A certificate by `root` for the key and the name of another root (PEM): whoever trusts `root` trusts the other one's
+ * certificates by it. It ends with either of them.
+ */
+export async function crossSign(
+  root: RootCA,
+  otherPEM: string,
+  context: SigningContext,
+): Promise<string> {
+  const issuer = readCertificate(root.certificatePEM), other = readCertificate(otherPEM);
+  const der = await DER.load();
+  const { publicKey } = other;
+  return signCertificate(der, { ...issuer, ...root }, context.random, {
+    issuer: der.decode(issuer.subjectDER),
+    subject: der.decode(other.subjectDER),
+    publicKey,
+    notBefore: context.clock.now() - CERT_BACKDATE_MS,
+    notAfter: Math.min(issuer.notAfter, other.notAfter),
+    extensions: [...rootExtensions(der, publicKey), issuedBy(der, issuer)],
+  });
+}
+
+function rootExtensions(der: DER, publicKey: Uint8Array<ArrayBuffer>): ASN1Value[] {
+  return [
+    extension(der, OID.basicConstraints, true, der.sequence(der.true())),
+    extension(der, OID.keyUsage, true, der.bitString(Uint8Array.of(0b0000_0110), 1)), // keyCertSign, cRLSign
+    extension(der, OID.subjectKeyIdentifier, false, der.octetString(keyIdentifier(publicKey))),
+  ];
+}
+
+/** Signs a node certificate; the answer is PEM, with the root's intermediates behind it. */
 export async function issueNodeCertificate(
   root: RootCA,
   options: NodeCertificateOptions,
@@ -91,33 +119,38 @@ export async function issueNodeCertificate(
   }
   const { nodeID, clusterID, role, publicKey } = options;
   const der = await DER.load();
-  return signCertificate(der, root.privateKeyPEM, context.random, {
-    issuer: nameOf(der, { CN: ROOT_CA_NAME }),
+  const certificatePEM = signCertificate(der, { ...issuer, ...root }, context.random, {
+    issuer: der.decode(issuer.subjectDER),
     subject: nameOf(der, { CN: nodeID, O: clusterID, OU: role }),
     publicKey,
     notBefore: now - CERT_BACKDATE_MS,
     notAfter: Math.min(now + expiryMs, issuer.notAfter),
-    extensions: nodeExtensions(der, issuer.publicKey, options),
+    extensions: nodeExtensions(der, issuer, options),
   });
+  return certificatePEM + (root.intermediatesPEM ?? "");
 }
 
 function nodeExtensions(
   der: DER,
-  issuerKey: Uint8Array<ArrayBuffer>,
+  issuer: CertificateInfo,
   { role, nodeID, publicKey }: NodeCertificateOptions,
 ): ASN1Value[] {
   const names = role === "swarm-manager" ? [role, nodeID, ROOT_CA_NAME] : [role, nodeID];
   const dnsNames = names.map((name) => der.context(2, new TextEncoder().encode(name)));
   const purposes = der.sequence(der.oid(OID.serverAuth), der.oid(OID.clientAuth));
-  const authorityKey = der.context(0, keyIdentifier(issuerKey));
   return [
     extension(der, OID.basicConstraints, true, der.sequence()),
     extension(der, OID.keyUsage, true, der.bitString(Uint8Array.of(0b1000_0000), 7)), // digitalSignature
     extension(der, OID.extendedKeyUsage, false, purposes),
     extension(der, OID.subjectKeyIdentifier, false, der.octetString(keyIdentifier(publicKey))),
-    extension(der, OID.authorityKeyIdentifier, false, der.sequence(authorityKey)),
+    issuedBy(der, issuer),
     extension(der, OID.subjectAltName, false, der.sequence(...dnsNames)),
   ];
+}
+
+function issuedBy(der: DER, { publicKey }: CertificateInfo): ASN1Value {
+  const key = der.context(0, keyIdentifier(publicKey));
+  return extension(der, OID.authorityKeyIdentifier, false, der.sequence(key));
 }
 
 interface CertificateFields {
@@ -130,10 +163,21 @@ interface CertificateFields {
   extensions: ASN1Value[];
 }
 
-function signCertificate(der: DER, keyPEM: string, random: Random, fields: CertificateFields): string {
+/** Who signs. */
+interface Signer {
+  publicKey: Uint8Array;
+  privateKeyPEM: string;
+}
+
+function signCertificate(
+  der: DER,
+  { publicKey, privateKeyPEM }: Signer,
+  random: Random,
+  fields: CertificateFields,
+): string {
   const serial = random.bytes(SERIAL_BYTES);
   serial[0] = (serial[0]! & 0x7f) | 0x40; // positive and of constant length
-  const algorithm = der.decode(ECDSA_WITH_SHA256);
+  const algorithm = der.decode(isRSA(publicKey) ? RSA_WITH_SHA256 : ECDSA_WITH_SHA256);
   const body = der.sequence(
     der.context(0, [der.integer(2)]), // version 3
     der.integerBytes(serial),
@@ -144,7 +188,7 @@ function signCertificate(der: DER, keyPEM: string, random: Random, fields: Certi
     der.decode(fields.publicKey),
     der.context(3, [der.sequence(...fields.extensions)]),
   );
-  const signature = der.bitString(signDER(keyPEM, der.encode(body)));
+  const signature = der.bitString(signDER(privateKeyPEM, der.encode(body)));
   return encodePEM("CERTIFICATE", der.encode(der.sequence(body, algorithm, signature)));
 }
 

@@ -12,7 +12,7 @@ import {
 } from "./certificate.ts";
 import { usageOf } from "./certificate_usage.ts";
 
-/** Certificates in a chain: node, one cross-signed root while a root is replaced, and one to spare. */
+/** Certificates in a chain: the node's, a cross-signed root while it is on its way, and one for each former root. */
 export const MAX_CHAIN_LENGTH = 4;
 
 /** How {@linkcode verifyPeerChain} judges. */
@@ -40,6 +40,8 @@ export interface VerifiedPeer extends CertificateIdentity {
   publicKeyDigest: string;
   /** Only under `expiredGraceMs`: such a peer may do nothing but renew. */
   expired: boolean;
+  /** PEM of the root that vouches for it. */
+  rootPEM: string;
 }
 
 /** A chain whose signatures lead to a root; dates are not judged. */
@@ -97,7 +99,7 @@ export function verifyPeerChain(
     refuse("permission_denied", leaf, why);
   }
   const { notBefore, notAfter, publicKeyDigest } = leaf;
-  return { ...identity, notBefore, notAfter, publicKeyDigest, expired };
+  return { ...identity, notBefore, notAfter, publicKeyDigest, expired, rootPEM: path.at(-1)!.pem };
 }
 
 function readChain(chain: string | readonly Uint8Array[]): CertificateInfo[] {

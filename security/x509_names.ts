@@ -1,5 +1,4 @@
 /** Object identifiers and fragments shared by certificates and requests. */
-import { CoveyError } from "../api/errors.ts";
 import type { ASN1Value, DER } from "./der.ts";
 
 /** Common name of every root, and a DNS name of every manager (SwarmKit). */
@@ -21,8 +20,11 @@ export const OID = {
   clientAuth: "1.3.6.1.5.5.7.3.2",
 } as const;
 
-/** DER AlgorithmIdentifier of `ecdsaWithSHA256`, the only signature the project makes or takes. */
+/** DER AlgorithmIdentifier of `ecdsaWithSHA256`, with which all sign but such roots. */
 export const ECDSA_WITH_SHA256 = Uint8Array.fromHex("300a06082a8648ce3d040302");
+
+/** DER AlgorithmIdentifier of `sha256WithRSAEncryption`, of a root that somebody else has made. */
+export const RSA_WITH_SHA256 = Uint8Array.fromHex("300d06092a864886f70d01010b0500");
 
 /** The subject of a certificate or request. */
 export interface Subject {
@@ -32,15 +34,6 @@ export interface Subject {
   O?: string;
   /** Organizational unit: the role. */
   OU?: string;
-}
-
-/** DER of the name that every root bears, `CN=swarm-ca`: a constant, so that an agent needs no ASN.1 module for it. */
-const ROOT_NAME = Uint8Array.fromHex("30133111300f06035504030c08737761726d2d6361");
-
-/** DER of a root's subject; `invalid_argument` for a name that no root bears. */
-export function encodeName({ CN, O, OU }: Subject): Uint8Array<ArrayBuffer> {
-  if (CN === ROOT_CA_NAME && O === undefined && OU === undefined) return ROOT_NAME.slice();
-  throw new CoveyError("invalid_argument", `Cannot encode name ${CN ?? "(none)"}: it is not a root's`);
 }
 
 /** A subject as an X.501 name, most general part first. */

@@ -46,11 +46,12 @@ export class Acceptor {
   accept(pipe: BytePipe, prove: () => Proof): void {
     let proof: Proof = { peer: undefined, peerChainPEM: undefined };
     let refusal: CoveyError | undefined;
-    const sharers = () => proof.peer ? this.#nodes : this.#anonymous;
-    const owner = () => proof.peer?.nodeID ?? networkOf(pipe.remoteAddress);
+    const proven = () => proof.peer?.unproven ? undefined : proof.peer;
+    const sharers = () => proven() ? this.#nodes : this.#anonymous;
+    const owner = () => proven()?.nodeID ?? networkOf(pipe.remoteAddress);
     try {
       proof = prove();
-      refusal = this.#full(proof.peer) ?? this.#makeRoom(proof.peer, owner());
+      refusal = this.#full(proven()) ?? this.#makeRoom(proven(), owner());
     } catch (error) {
       refusal = CoveyError.from(error);
     }

@@ -9,6 +9,10 @@ export interface PeerIdentity {
   certificatePEM: string;
   /** The certificate has expired and was let in to be renewed: the router says what such a peer may call. */
   expired?: boolean;
+  /** PEM of the root that vouches for it, where that may be one of several. */
+  rootPEM?: string;
+  /** That root's word is worth nothing more: whoever this is takes no place of the node's, but one of those without a certificate. */
+  unproven?: boolean;
 }
 
 /** Options of one call. */

@@ -1,6 +1,6 @@
 /** Normalizes and validates a swarm's `Spec` as it comes from a client. */
 import { DAY_NS, HOUR_NS } from "../duration.ts";
-import { type ClusterSpec, DEFAULT_CLUSTER_NAME, MAX_OLD_SNAPSHOTS } from "../cluster.ts";
+import { type ClusterSpec, DEFAULT_CLUSTER_NAME, MAX_OLD_SNAPSHOTS, type SigningCA } from "../cluster.ts";
 import { CoveyError, type FieldProblem } from "../errors.ts";
 import {
   checkSize,
@@ -11,6 +11,7 @@ import {
   record,
   type Shaped,
   stringMap,
+  textUpTo,
   unsupported,
 } from "./shape.ts";
 
@@ -27,6 +28,9 @@ const MAX_RENEWAL_GRACE = 10 * 365 * DAY_NS;
 const MAX_SPEC_BYTES = 64 * 1024;
 
 const noExternalCA = unsupported("external certificate authorities are not available yet");
+
+/** Characters of a root certificate or its key, PEM: one of 4,096 bits has some 3,300, and text may stand before it. */
+const MAX_SIGNING_CA_LENGTH = 16 * 1024;
 
 const clusterShape = record({
   Name: line(),
@@ -49,8 +53,8 @@ const clusterShape = record({
     ForceRotate: nonZero(integer(0)),
     RenewalGracePeriod: integer(0, MAX_RENEWAL_GRACE),
     ExternalCAs: noExternalCA,
-    SigningCACert: noExternalCA,
-    SigningCAKey: noExternalCA,
+    SigningCACert: textUpTo(MAX_SIGNING_CA_LENGTH),
+    SigningCAKey: textUpTo(MAX_SIGNING_CA_LENGTH),
   }),
   TaskDefaults: record({ LogDriver: record({ Name: line(), Options: stringMap }) }),
   EncryptionConfig: record({ AutoLockManagers: flag }),
@@ -71,15 +75,23 @@ export function parseClusterSpec(body: unknown): ClusterSpecChanges {
   return changes;
 }
 
-/** `spec` with `changes` laid over it. */
+/** The certificate authority that the changes bring along, if they do. */
+export function signingCAOf({ CAConfig }: ClusterSpecChanges): SigningCA | undefined {
+  const { SigningCACert, SigningCAKey } = CAConfig ?? {};
+  if (SigningCACert === undefined && SigningCAKey === undefined) return undefined;
+  return { ...(SigningCACert && { SigningCACert }), ...(SigningCAKey && { SigningCAKey }) };
+}
+
+/** `spec` with `changes` laid over it, but for the certificate authority, which is no part of it. */
 export function mergeClusterSpec(spec: ClusterSpec, changes: ClusterSpecChanges): ClusterSpec {
+  const { SigningCACert: _cert, SigningCAKey: _key, ...CAConfig } = changes.CAConfig ?? {};
   return {
     ...spec,
     Labels: changes.Labels ?? spec.Labels,
     Orchestration: { ...spec.Orchestration, ...changes.Orchestration },
     Raft: { ...spec.Raft, ...changes.Raft },
     Dispatcher: { ...spec.Dispatcher, ...changes.Dispatcher },
-    CAConfig: { ...spec.CAConfig, ...changes.CAConfig } as ClusterSpec["CAConfig"],
+    CAConfig: { ...spec.CAConfig, ...CAConfig } as ClusterSpec["CAConfig"],
     TaskDefaults: { ...spec.TaskDefaults, ...changes.TaskDefaults } as ClusterSpec["TaskDefaults"],
     EncryptionConfig: { ...spec.EncryptionConfig, ...changes.EncryptionConfig },
   };

@@ -1,5 +1,5 @@
 export { ipv4Address } from "./address.ts";
-export { type ClusterSpecChanges, mergeClusterSpec, parseClusterSpec } from "./cluster_spec.ts";
+export { type ClusterSpecChanges, mergeClusterSpec, parseClusterSpec, signingCAOf } from "./cluster_spec.ts";
 export { fieldNames, fieldsOfBody } from "./field_names.ts";
 export { parseLogPush } from "./log_push.ts";
 export { ENGINE_NETWORK_ID, networkMissing } from "./network_shape.ts";

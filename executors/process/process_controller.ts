@@ -211,7 +211,7 @@ export class ProcessController implements Controller {
     let found = await shim.check(id);
     // Of two who claim a task, the second gives up.
     if (found.state === "new" && !await claim(`${stateDir}/runs/${id}`)) found = await shim.check(id);
-    await this.adopt(found);
+    if (found.state !== "new" && found.state !== "gone") await this.adopt(found);
   }
 
   /** Takes over what an earlier agent left; false if nothing is left. */

@@ -1,14 +1,17 @@
 /** What the certificate authority needs of the rest of a manager. */
 import type { ClusterRootCA } from "../../api/cluster.ts";
+import type { RootCA } from "../../security/mod.ts";
 import type { NodeAvailability, NodeCertificate, NodeRole } from "../../api/node.ts";
 
 /** The cluster as the CA sees it. */
 export interface CACluster {
   ID: string;
-  /** PEM */
+  /** PEM of the root that join tokens name. */
   rootCertPEM: string;
-  /** PEM, PKCS#8 */
-  rootKeyPEM: string;
+  /** Who signs, which is another root while that one is replaced. */
+  signer: RootCA;
+  /** PEM of the roots whose certificates count. */
+  trustedRoots: readonly string[];
   joinTokens: ClusterRootCA["JoinTokens"];
   /** Life of node certificates, milliseconds. */
   nodeCertExpiryMs: number;

@@ -13,10 +13,12 @@ import { newID, type Random } from "../../api/random.ts";
 import type { CallContext } from "../../transport/mod.ts";
 import {
   certificateRole,
+  isIssuedBy,
   issueNodeCertificate,
   publicKeyDigest,
   readCertificate,
   readCertificateRequest,
+  readCertificates,
   roleOfJoinToken,
 } from "../../security/mod.ts";
 import { handedToFollower } from "../consensus/mod.ts";
@@ -117,7 +119,7 @@ export class CAServer {
   async #issue(request: unknown, context: CACallContext): Promise<IssueNodeCertificateResponse> {
     const checked = readIssueRequest(request);
     const node = renewingNode(checked, context);
-    this.#limit(node, context.remoteAddress);
+    this.#limit(node && this.#isProven(node) ? node : undefined, context.remoteAddress);
     if (!node && checked.Token === undefined) {
       refuse("unauthenticated", "neither a join token nor a node certificate was sent");
     }
@@ -131,6 +133,18 @@ export class CAServer {
       return node ? await this.#renew(checked, node, cluster) : await this.#join(checked, cluster);
     } finally {
       this.#underWay--;
+    }
+  }
+
+  /**
+   * Whether a root that counts vouches for the node. Otherwise anybody who has the key of a former one may have made its
+   * certificate, and the node's own requests are not to be counted with theirs.
+   */
+  #isProven(node: CertificateIdentity): boolean {
+    try {
+      return isByPresentRoot(node, this.#options.backend.cluster());
+    } catch {
+      return true; // this manager has no state yet, and went by the root that it joined with
     }
   }
 
@@ -154,7 +168,9 @@ export class CAServer {
       refuse("permission_denied", `node ${peer.nodeID} was removed from the cluster`);
     }
     const publicKey = await readCertificateRequest(request.CSR);
-    this.#checkInTime(peer, node, publicKeyDigest(publicKey), cluster);
+    const requested = publicKeyDigest(publicKey);
+    checkFormer(peer, node, requested, cluster);
+    this.#checkInTime(peer, node, requested, cluster);
     return await this.#answer(node, publicKey, cluster);
   }
 
@@ -215,9 +231,8 @@ export class CAServer {
   ): Promise<IssueNodeCertificateResponse> {
     const answer = { NodeID: node.ID, Role: node.Role, RootCA: cluster.rootCertPEM, ClusterID: cluster.ID };
     if (node.Pending) return { ...answer, Status: "pending" };
-    const root = { certificatePEM: cluster.rootCertPEM, privateKeyPEM: cluster.rootKeyPEM };
     const { backend, clock } = this.#options;
-    const certificatePEM = await issueNodeCertificate(root, {
+    const certificatePEM = await issueNodeCertificate(cluster.signer, {
       publicKey,
       nodeID: node.ID,
       clusterID: cluster.ID,
@@ -229,7 +244,7 @@ export class CAServer {
       PublicKey: publicKey.toBase64(),
       Role: node.Role,
       IssuedAt: new Date(clock.now()).toISOString(),
-      ExpiresAt: new Date(readCertificate(certificatePEM).notAfter).toISOString(),
+      ExpiresAt: new Date(readCertificates(certificatePEM)[0]!.notAfter).toISOString(),
     });
     return { ...answer, Status: "issued", Certificate: certificatePEM };
   }
@@ -250,6 +265,27 @@ function renewingNode(
 /** Whether another manager passed the call on; such a call goes no further. */
 function isPassedOn(request: IssueNodeCertificateRequest, { peer, forwardedFor }: CACallContext): boolean {
   return forwardedFor !== undefined || (peer?.role === "swarm-manager" && request.Token !== undefined);
+}
+
+function isByPresentRoot({ certificatePEM }: CertificateIdentity, { trustedRoots }: CACluster): boolean {
+  const shown = readCertificate(certificatePEM);
+  return trustedRoots.some((root) => isIssuedBy(shown, readCertificate(root)));
+}
+
+/**
+ * What no present root has issued is renewed for the key on record and for no other: whoever has the key of a root that was
+ * replaced can make any certificate of it, but not with that key.
+ */
+function checkFormer(peer: CertificateIdentity, node: CANode, requested: string, cluster: CACluster): void {
+  if (isByPresentRoot(peer, cluster)) return;
+  const shown = readCertificate(peer.certificatePEM);
+  const onRecord = node.PublicKeyDigest;
+  // Of a renewal whose answer was lost the cluster knows the new key, and the node shows the old certificate.
+  if (onRecord !== undefined && [shown.publicKeyDigest, requested].includes(onRecord)) return;
+  refuse(
+    "permission_denied",
+    `the certificate of node ${node.ID} is by a root that was replaced, and its key is not the one on record`,
+  );
 }
 
 /** HOST of HOST:PORT or [HOST]:PORT, so that every connection of a caller counts together. */

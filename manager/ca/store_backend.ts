@@ -1,6 +1,7 @@
 /** The certificate authority's view of the state store. */
 import { renewalGraceMs } from "../../api/cluster.ts";
 import { requireCluster } from "../cluster/cluster_object.ts";
+import { signerOf, trustedRoots } from "../cluster/root_ca.ts";
 import { toMs } from "../../api/duration.ts";
 import { CoveyError } from "../../api/errors.ts";
 import type { Node, NodeCertificate } from "../../api/node.ts";
@@ -16,11 +17,12 @@ export class StoreCABackend implements CABackend {
   }
 
   cluster(): CACluster {
-    const { ID, RootCA, Spec, BlacklistedCertificates } = requireCluster(this.#store);
+    const cluster = requireCluster(this.#store), { ID, RootCA, Spec, BlacklistedCertificates } = cluster;
     return {
       ID,
       rootCertPEM: RootCA.CACert,
-      rootKeyPEM: RootCA.CAKey,
+      signer: signerOf(RootCA),
+      trustedRoots: trustedRoots(cluster),
       joinTokens: RootCA.JoinTokens,
       nodeCertExpiryMs: toMs(Spec.CAConfig.NodeCertExpiry),
       renewalGraceMs: renewalGraceMs(Spec),
@@ -55,7 +57,12 @@ export class StoreCABackend implements CABackend {
     await this.#store.update((tx) => {
       const node = tx.get("nodes", nodeID);
       if (!node) throw new CoveyError("not_found", `Cannot issue a certificate: node ${nodeID} was removed`);
-      tx.update("nodes", { ...node, Certificate: certificate });
+      const { Renewal } = node;
+      tx.update("nodes", {
+        ...node,
+        Certificate: certificate,
+        ...(Renewal && { Renewal: { ...Renewal, Done: true } }),
+      });
     });
   }
 }

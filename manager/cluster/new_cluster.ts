@@ -5,6 +5,7 @@ import {
   type ClusterSpec,
   DEFAULT_CLUSTER_NAME,
   DEFAULT_RENEWAL_GRACE_NS,
+  type SigningCA,
 } from "../../api/cluster.ts";
 import type { Clock } from "../../api/clock.ts";
 import type { Meta } from "../../api/objects.ts";
@@ -13,7 +14,8 @@ import { INGRESS_NETWORK_NAME, type NetworkSpec } from "../../api/network.ts";
 import { newID, type Random } from "../../api/random.ts";
 import { carve } from "./carve.ts";
 import type { Store } from "../store/store.ts";
-import { createJoinTokens, createRootCA, createUnlockKey } from "../../security/mod.ts";
+import { createJoinTokens, createUnlockKey } from "../../security/mod.ts";
+import { firstRoot } from "./root_ca.ts";
 
 /** Docker's defaults; only the unit of ElectionTick and HeartbeatTick is Covey's own: 100 ms here, 1 s in SwarmKit. */
 export function defaultClusterSpec(): ClusterSpec {
@@ -51,9 +53,9 @@ export async function newCluster(
   id: string,
   spec: Partial<ClusterSpec>,
   context: { clock: Clock; random: Random },
-  networks: ClusterNetworks = {},
+  founding: Founding = {},
 ): Promise<Cluster> {
-  const root = await createRootCA(context);
+  const root = await firstRoot(founding.SigningCA, context);
   const defaults = defaultClusterSpec();
   const Spec = {
     ...defaults,
@@ -73,13 +75,19 @@ export async function newCluster(
       CAKey: root.privateKeyPEM,
       JoinTokens: createJoinTokens(root.certificatePEM, context.random),
     },
-    ...pick(networks),
+    ...pick(founding),
     BlacklistedCertificates: {},
   };
 }
 
-/** What is said of a new cluster's networks, once and for all. */
-export type ClusterNetworks = Pick<Cluster, "DefaultAddrPool" | "SubnetSize" | "DataPathPort">;
+/** What is said of a new cluster once and for all: its first root, */
+export interface Founding extends ClusterNetworks {
+  /** The user's own; else one is made. */
+  SigningCA?: SigningCA;
+}
+
+/** and its networks. */
+type ClusterNetworks = Pick<Cluster, "DefaultAddrPool" | "SubnetSize" | "DataPathPort">;
 
 /** The pool of Docker's that is meant where a size comes without one: its client always sends a size. */
 function pick({ DefaultAddrPool, SubnetSize, DataPathPort }: ClusterNetworks): ClusterNetworks {
@@ -109,9 +117,9 @@ export async function createCluster(
   first: { clusterID: string; nodeID: string; availability: NodeAvailability },
   spec: Partial<ClusterSpec>,
   context: { clock: Clock; random: Random },
-  networks: ClusterNetworks = {},
+  founding: Founding = {},
 ): Promise<void> {
-  const cluster = await newCluster(first.clusterID, spec, context, networks);
+  const cluster = await newCluster(first.clusterID, spec, context, founding);
   const ingressID = newID(context.random);
   await store.update((tx) => {
     tx.create("clusters", cluster);

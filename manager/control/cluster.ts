@@ -2,10 +2,11 @@
 import { requireCluster } from "../cluster/cluster_object.ts";
 import { DAY_MS } from "../../api/duration.ts";
 import type { Clock } from "../../api/clock.ts";
-import type { ClusterRootCA, ClusterSpec } from "../../api/cluster.ts";
+import type { ClusterRootCA, ClusterSpec, SigningCA } from "../../api/cluster.ts";
 import { CoveyError } from "../../api/errors.ts";
 import type { Random } from "../../api/random.ts";
 import { unlockKeyFor } from "../cluster/new_cluster.ts";
+import { withNextRoot } from "../cluster/root_ca.ts";
 import { createJoinToken } from "../../security/mod.ts";
 import type { Store } from "../store/store.ts";
 import { requireVersion } from "./version.ts";
@@ -26,36 +27,64 @@ export interface Rotation {
   unlockKey: boolean;
 }
 
-/** Replaces the spec, and what `rotate` says. Throws `aborted` for a stale version. */
+/** What a client asks of the cluster object. */
+export interface ClusterUpdate {
+  spec: ClusterSpec;
+  rotate: Rotation;
+  /** A root of the user's own to rotate to. */
+  signing?: SigningCA | undefined;
+}
+
+/**
+ * Replaces the spec, and what `rotate` says; a new number in `ForceRotate` or `signing` begins with another root. Throws
+ * `aborted` for a stale version.
+ */
 export async function updateCluster(
   store: Store,
   { clock, random }: { clock: Clock; random: Random },
   version: number,
-  { spec, rotate }: { spec: ClusterSpec; rotate: Rotation },
+  { spec, rotate, signing }: ClusterUpdate,
 ): Promise<void> {
+  const before = requireCluster(store);
+  requireVersion(before, version);
+  const force = asksForRoot(before.Spec, spec);
+  const RootCA = await withNextRoot(before.RootCA, { force, signing }, { clock, random });
+  const { ForceRotate = before.Spec.CAConfig.ForceRotate } = spec.CAConfig;
+  const Spec = { ...spec, CAConfig: { ...spec.CAConfig, ...(ForceRotate !== undefined && { ForceRotate }) } };
   await store.update((tx) => {
     const cluster = requireCluster(tx);
+    // The new root is made from what `before` has, so nothing may have changed since.
     requireVersion(cluster, version);
-    requireSameRoot(cluster.Spec, spec);
-    const { RootCA, UnlockKey, ...rest } = cluster;
+    const { UnlockKey, ...rest } = cluster;
     const tokens = rotate.tokens.map((role) => [role, createJoinToken(RootCA.CACert, random)]);
     tx.update("clusters", {
       ...rest,
       ...unlockKeyFor(spec, UnlockKey, random, rotate.unlockKey),
-      Spec: spec,
+      Spec,
       RootCA: { ...RootCA, JoinTokens: { ...RootCA.JoinTokens, ...Object.fromEntries(tokens) } },
       BlacklistedCertificates: dropExpired(cluster.BlacklistedCertificates, clock),
     });
   });
 }
 
-/** Refuses a `spec` that asks for another root certificate than the cluster with the spec `present` has. Throws `invalid_argument`. */
-export function requireSameRoot(present: ClusterSpec, spec: ClusterSpec): void {
-  const { ForceRotate } = spec.CAConfig;
-  if (ForceRotate === undefined || ForceRotate === present.CAConfig.ForceRotate) return;
+/**
+ * Whether `spec` asks for another root certificate than the cluster with the spec `present` has. A client that leaves the
+ * number out, or at zero, does not know of it.
+ */
+function asksForRoot(present: ClusterSpec, { CAConfig: { ForceRotate } }: ClusterSpec): boolean {
+  return ForceRotate !== undefined && ForceRotate !== present.CAConfig.ForceRotate;
+}
+
+/** Refuses a `spec` that asks for another root as the only manager goes on: that comes after. Throws `invalid_argument`. */
+export function requireSameRoot(
+  present: ClusterSpec,
+  spec: ClusterSpec,
+  signing: SigningCA | undefined,
+): void {
+  if (!asksForRoot(present, spec) && signing === undefined) return;
   const problem = {
-    field: "CAConfig.ForceRotate",
-    message: "rotating the root certificate is not available yet",
+    field: signing === undefined ? "CAConfig.ForceRotate" : "CAConfig.SigningCACert",
+    message: "not available together with ForceNewCluster: rotate the root once this manager goes on",
   };
   throw CoveyError.invalid("use the swarm spec", [problem]);
 }

@@ -487,6 +487,7 @@ function isNews(sent: SessionMessage, next: SessionMessage): boolean {
     m.Node.Spec,
     m.Node.Role,
     m.Node.Certificate,
+    m.Node.Renewal,
     // How far an answer has come is told with what else there is to tell.
     m.Asks?.map((ask) => ask.Kind === "logs" ? { ...ask, After: 0, Tail: 0 } : ask),
   ];

@@ -1,6 +1,6 @@
 /** What the control API needs of the node it runs on: which cluster it is in, and how it joins and leaves. */
 import type { RestoreParameters, RestoreResponse } from "../../api/backup.ts";
-import type { Cluster, ClusterSpec } from "../../api/cluster.ts";
+import type { Cluster, ClusterSpec, SigningCA } from "../../api/cluster.ts";
 import type { NodeAvailability } from "../../api/node.ts";
 import type { ShownMetrics } from "../../api/node_metrics.ts";
 import type { StreamRequest } from "../../api/streams.ts";
@@ -22,6 +22,8 @@ export interface InitRequest extends Pick<Cluster, "DefaultAddrPool" | "SubnetSi
   ForceNewCluster?: boolean;
   Availability?: NodeAvailability;
   Spec?: Partial<ClusterSpec>;
+  /** The root of the new cluster, else it makes one. */
+  SigningCA?: SigningCA;
 }
 
 /** Joins an existing cluster as the role that the token says. */

@@ -1,24 +1,38 @@
-/** What the agent beside this process learns in its sessions and leaves in its folder: the node's role, the managers. */
+/** What the agent beside this process learns in its sessions and leaves in its folder: the node's role, managers, roots. */
 import type { CancelTimer, Clock } from "../../api/clock.ts";
 
-/** How often the notes are read: two small files that the system holds in memory. */
+/** How often the notes are read: three small files that the system holds in memory. */
 const POLL_MS = 1_000;
+
+/** What managers say of roots: the cluster's (PEM; empty where none has said so yet), and whose certificate the node is to have, as `Node.Renewal` says it. */
+export interface RootsNote {
+  RootCA: string;
+  Issuer?: string;
+}
+
+/** What is told of the notes. */
+export interface NotesHooks {
+  /** Each role that differs from the last one. */
+  role(role: string): void;
+  /** The same of roots. */
+  roots(note: RootsNote): void;
+}
 
 /** Reads the notes while it runs. */
 export class AgentNotes {
   readonly #folder: string;
   readonly #clock: Clock;
-  readonly #onRole: (role: string) => void;
+  readonly #on: NotesHooks;
+  #roots = "";
   #managers: string[] = [];
   #role = "";
   #cancel: CancelTimer = () => {};
   #stopped = false;
 
-  /** `onRole` is called with each role that differs from the last one. */
-  constructor(folder: string, clock: Clock, onRole: (role: string) => void) {
+  constructor(folder: string, clock: Clock, on: NotesHooks) {
     this.#folder = folder;
     this.#clock = clock;
-    this.#onRole = onRole;
+    this.#on = on;
   }
 
   /** HOST:PORT of the managers that the cluster last told of; empty if it never did. */
@@ -28,13 +42,20 @@ export class AgentNotes {
 
   /** Reads them, and again and again. */
   async start(): Promise<void> {
-    const [role, managers] = await Promise.all([this.#read("role"), this.#read("managers")]);
+    const [role, managers, roots] = await Promise.all(
+      ["role", "managers", "roots"].map((name) => this.#read(name)),
+    ) as [string, string, string];
     if (this.#stopped) return;
     this.#managers = managers.split("\n").filter((line) => line !== "");
     this.#cancel = this.#clock.setTimer(POLL_MS, () => void this.start());
+    if (roots !== this.#roots) {
+      this.#roots = roots;
+      const note = parseRoots(roots);
+      if (note) this.#on.roots(note);
+    }
     if (role === this.#role) return;
     this.#role = role;
-    this.#onRole(role);
+    this.#on.role(role);
   }
 
   stop(): void {
@@ -44,5 +65,16 @@ export class AgentNotes {
 
   async #read(name: string): Promise<string> {
     return await Deno.readTextFile(`${this.#folder}/${name}`).catch(() => "");
+  }
+}
+
+/** Undefined for a file that is damaged: the next session writes it anew. */
+function parseRoots(text: string): RootsNote | undefined {
+  try {
+    const { RootCA, Issuer } = JSON.parse(text);
+    if (typeof RootCA !== "string") return undefined;
+    return { RootCA, ...(typeof Issuer === "string" && { Issuer }) };
+  } catch {
+    return undefined;
   }
 }

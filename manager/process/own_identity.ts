@@ -11,6 +11,7 @@ import {
   readCertificate,
 } from "../../security/mod.ts";
 import { clusterOf } from "../cluster/cluster_object.ts";
+import { signerOf } from "../cluster/root_ca.ts";
 import type { ReadView, Store } from "../store/store.ts";
 
 /**
@@ -26,8 +27,8 @@ export async function issueOwnIdentity(
   privateKeyPEM: string,
   context: { clock: Clock; random: Random },
 ): Promise<IdentityFiles> {
-  const { CACert, CAKey } = cluster.RootCA;
-  const certificateChainPEM = await issueNodeCertificate({ certificatePEM: CACert, privateKeyPEM: CAKey }, {
+  const { CACert } = cluster.RootCA;
+  const certificateChainPEM = await issueNodeCertificate(signerOf(cluster.RootCA), {
     publicKey: publicKeyOf(privateKeyPEM),
     nodeID,
     clusterID: cluster.ID,
@@ -62,6 +63,7 @@ export async function recordOwn(store: Store, identity: NodeIdentity, clock: Clo
       IssuedAt: timestamp(clock),
       ExpiresAt: new Date(notAfter).toISOString(),
     };
-    tx.update("nodes", { ...node, Certificate });
+    const { Renewal } = node;
+    tx.update("nodes", { ...node, Certificate, ...(Renewal && { Renewal: { ...Renewal, Done: true } }) });
   });
 }

@@ -5,13 +5,16 @@ import { CoveyError } from "../../api/errors.ts";
 import {
   createCertificateRequest,
   type IdentityStore,
+  issuerDigestOf,
   type NodeIdentity,
+  nodeTLSInfo,
   RemoteCA,
   Renewer,
   renewLate,
 } from "../../security/mod.ts";
 import { isForeign } from "./addresses.ts";
-import { AgentNotes } from "./agent_notes.ts";
+import { clusterOf } from "../cluster/cluster_object.ts";
+import { AgentNotes, type RootsNote } from "./agent_notes.ts";
 import { describeSelf } from "./self_description.ts";
 import type { NodeDescription } from "../../api/node.ts";
 import { agentArguments, AgentProcess } from "./agent_process.ts";
@@ -45,6 +48,7 @@ export class RunningNode {
   #notes: AgentNotes | undefined;
   #renewer: Renewer | undefined;
   #telling: AbortController | undefined;
+  #unfollow = () => {};
 
   constructor(context: NodeContext, identities: IdentityStore, vault: Vault, hooks: RunningNodeHooks) {
     this.#context = context;
@@ -163,6 +167,7 @@ export class RunningNode {
     const { nodeID, advertise, dataPath } = membership;
     const others = () => this.remoteManagers(membership).map(({ Addr }) => Addr);
     this.#renew(await this.requireIdentity(membership), () => [advertise, ...others()]);
+    this.#followRoots(this.#manager!);
     await this.#vault.follow(this.#manager!, {
       resealed: () => this.#agent?.useIdentityKey(this.#vault.identityKey),
       locked: () => this.#renewer?.renewNow(),
@@ -177,7 +182,10 @@ export class RunningNode {
   async work(membership: NodeMembership): Promise<void> {
     const { options, clock } = this.#context;
     const identity = await this.requireIdentity(membership);
-    this.#notes = new AgentNotes(`${options.stateDir}/agent`, clock, (role) => this.#hooks.role(role));
+    this.#notes = new AgentNotes(`${options.stateDir}/agent`, clock, {
+      role: (role) => this.#hooks.role(role),
+      roots: (note) => this.#heard(note),
+    });
     this.#renew(identity, () => this.knownManagers(membership));
     this.#startAgent(membership.managers, membership.dataPath);
     await this.#notes.start();
@@ -186,6 +194,7 @@ export class RunningNode {
   /** Stops everything that runs. With `leave` the agent removes its tasks first. */
   async halt({ leave }: { leave: boolean }): Promise<void> {
     this.#notes?.stop();
+    this.#unfollow();
     this.#renewer?.stop();
     this.#telling?.abort();
     await this.#vault.stop();
@@ -207,7 +216,10 @@ export class RunningNode {
       store: this.#identities,
       identity,
       renew: (csr, signal) => this.#renewedChain(ca, renewer.identity, csr, signal),
-      onRenewed: (renewed) => this.#manager?.useIdentity(renewed),
+      onRenewed: (renewed) => {
+        this.#manager?.useIdentity(renewed);
+        if (this.#telling) this.#describeSelf();
+      },
       onFailure: ({ message }, retryMs) =>
         logger.warn("Cannot renew the certificate, next try in {pause}: {message}", {
           message,
@@ -216,6 +228,26 @@ export class RunningNode {
     });
     this.#renewer = renewer;
     renewer.start();
+  }
+
+  /** A manager hears of roots by its own state. */
+  #followRoots({ store, nodeID }: RunningManager): void {
+    const follow = () => {
+      const cluster = clusterOf(store), Renewal = store.get("nodes", nodeID)?.Renewal;
+      const asked = Renewal && !Renewal.Done && { Issuer: Renewal.Issuer };
+      if (cluster) this.#heard({ RootCA: cluster.RootCA.CACert, ...asked });
+    };
+    this.#unfollow = store.subscribe(({ changes }) => {
+      if (changes.some(({ table, object }) => table === "clusters" || object.ID === nodeID)) follow();
+    });
+    follow();
+  }
+
+  #heard({ RootCA, Issuer }: RootsNote): void {
+    const renewer = this.#renewer;
+    if (!renewer) return;
+    if (RootCA !== "" && RootCA !== renewer.identity.rootCAPEM) renewer.trust(RootCA);
+    if (Issuer !== undefined && Issuer !== issuerDigestOf(renewer.identity)) renewer.renewNow();
   }
 
   /** The CA's certificate for `csr`; when time runs out and nobody issues one, a manager's own. */
@@ -250,6 +282,7 @@ export class RunningNode {
   #describeSelf(): void {
     const manager = this.#manager, { options, clock, answer, version, hostname } = this.#context;
     if (manager === undefined) return;
+    this.#telling?.abort();
     this.#telling = new AbortController();
     const description: NodeDescription = {
       Hostname: options.hostname ?? hostname(),
@@ -258,6 +291,7 @@ export class RunningNode {
       Engine: { EngineVersion: version },
       Runtimes: [],
       ManagerOnly: true,
+      ...(this.#renewer && { TLSInfo: nodeTLSInfo(this.#renewer.identity) }),
     };
     void describeSelf({ clock, manager, description, answer }, this.#telling.signal);
   }

@@ -1,4 +1,4 @@
-/** Closes the connections of nodes that the cluster has removed or demoted, with the calls on them, as soon as the store says so. */
+/** Closes the connections of nodes that the cluster has removed or demoted, or for which only a former root vouches, with the calls on them, as soon as the store says so. */
 import { getLogger } from "@logtape/logtape";
 import type { Clock } from "../../api/clock.ts";
 import type { Connection, PeerIdentity } from "../../transport/mod.ts";
@@ -18,6 +18,7 @@ const WORSE: Partial<Record<Standing, string>> = {
   removed: "the node was removed from the cluster",
   unknown: "the cluster has no such node",
   demoted: "the node is no manager any more",
+  former: "the root that vouches for the node was replaced",
 };
 
 interface Kept {

@@ -13,6 +13,7 @@ import {
   TaskReaper,
   VersionReaper,
 } from "../orchestrator/mod.ts";
+import { RootRotation } from "../ca/mod.ts";
 import { Scheduler } from "../scheduler/mod.ts";
 import type { Store } from "../store/store.ts";
 import { RoleManager, type RoleManagerOptions } from "../roles/role_manager.ts";
@@ -39,5 +40,6 @@ export function leaderComponents(
     () => new TaskReaper(context),
     () => new VersionReaper(context),
     () => new RoleManager(context),
+    () => new RootRotation(context),
   ];
 }

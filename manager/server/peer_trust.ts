@@ -1,5 +1,6 @@
 /** Whom a manager takes for a node of its cluster, and what it shows itself. */
 import { clusterOf } from "../cluster/cluster_object.ts";
+import { formerRoots, trustedRoots } from "../cluster/root_ca.ts";
 import type { Clock } from "../../api/clock.ts";
 import { CoveyError } from "../../api/errors.ts";
 import { CERT_BACKDATE_MS, type NodeIdentity, readCertificate, verifyPeerChain } from "../../security/mod.ts";
@@ -95,8 +96,11 @@ export class PeerTrust implements ManagerNetwork {
   #welcome(chainPEM: string | undefined): PeerIdentity | undefined {
     if (chainPEM === undefined) return undefined;
     const cluster = this.#judge && clusterOf(this.#judge.view);
+    const { roots, clusterID } = this.#trusted();
     const peer = verifyPeerChain(chainPEM, {
-      ...this.#trusted(),
+      clusterID,
+      // What only a former root vouches for is let in to be renewed; its standing says so.
+      roots: cluster ? [...roots, ...formerRoots(cluster)] : roots,
       now: this.#clock.now(),
       ...(cluster && { expiredGraceMs: renewalGraceMs(cluster.Spec) }),
     });
@@ -106,7 +110,7 @@ export class PeerTrust implements ManagerNetwork {
   #trusted() {
     const cluster = this.#judge && clusterOf(this.#judge.view);
     if (cluster) {
-      return { roots: [cluster.RootCA.CACert], clusterID: cluster.ID };
+      return { roots: trustedRoots(cluster), clusterID: cluster.ID };
     }
     if (this.#identity) return { roots: [this.#identity.rootCAPEM], clusterID: this.#identity.clusterID };
     throw new CoveyError("unavailable", "Cannot judge a certificate: the cluster is still being created");

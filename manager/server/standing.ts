@@ -10,6 +10,7 @@
  *     manager        manager                                 manager     yes          yes
  *     manager        worker                                  demoted     yes          only `raft.messages`, to be told
  *     expired        whatever it says, within the grace      expired     no           no: it may renew
+ *     by a root that was replaced                            former      no           no: it may renew
  *
  * A manager that does not lead may lag behind: it may not know yet of a node, or of a promotion. What the cluster's CA
  * certified after this store's last word about the node counts as certified; such a manager hands on all that is a
@@ -19,10 +20,11 @@ import { CoveyError } from "../../api/errors.ts";
 import { RAFT_METHODS } from "../../api/raft.ts";
 import type { Access, PeerIdentity } from "../../transport/mod.ts";
 import { clusterOf } from "../cluster/cluster_object.ts";
+import { trustedRoots } from "../cluster/root_ca.ts";
 import type { ReadView } from "../store/store.ts";
 
 /** What a node is to the cluster now, as the table above derives it. */
-export type Standing = "manager" | "worker" | "demoted" | "removed" | "unknown" | "expired";
+export type Standing = "manager" | "worker" | "demoted" | "removed" | "unknown" | "expired" | "former";
 
 /** What a manager judges by. */
 export interface Judge {
@@ -54,6 +56,7 @@ export function standingOf(peer: PeerIdentity, { view, leads, certified: read }:
   const cluster = clusterOf(view);
   if (!cluster) return certified;
   if (Object.hasOwn(cluster.BlacklistedCertificates, peer.nodeID)) return "removed";
+  if (peer.rootPEM !== undefined && !trustedRoots(cluster).includes(peer.rootPEM)) return "former";
   const node = view.get("nodes", peer.nodeID);
   if (!node) return !leads() && read(peer) ? certified : "unknown";
   if (certified === "worker" || node.Role === "manager") return certified;
@@ -89,10 +92,11 @@ export function judgeCall(
  * why a node that is gone may not even connect.
  */
 export function welcome(peer: PeerIdentity, judge: Judge): PeerIdentity {
-  const standing = standingOf({ ...peer, expired: false }, judge);
+  const { expired: _expired, rootPEM: _root, ...plain } = peer, standing = standingOf(plain, judge);
   if (standing === "removed" || standing === "unknown") {
     throw refusalOf(standing, "Cannot accept connection", peer);
   }
+  if (standingOf(peer, judge) === "former") return { ...peer, role: "swarm-worker", unproven: true };
   return standing === "demoted" ? { ...peer, role: "swarm-worker" } : peer;
 }
 
@@ -109,6 +113,7 @@ function refusalOf(
 ): CoveyError {
   const message = `${action}: ${REASONS[standing](nodeID)}`;
   if (standing === "expired") return new CoveyError("unauthenticated", message);
+  if (standing === "former") return new CoveyError("unauthenticated", message, { reason: "former_root" });
   const reason = standing === "removed" || standing === "unknown" ? "not_in_cluster" : "no_manager";
   return new CoveyError("permission_denied", message, { reason });
 }
@@ -120,4 +125,6 @@ const REASONS: Record<Exclude<Standing, "manager">, (nodeID: string) => string> 
   demoted: (nodeID) => `it needs role swarm-manager, node ${nodeID} is a worker now`,
   worker: (nodeID) => `it needs role swarm-manager, node ${nodeID} is a worker`,
   expired: (nodeID) => `the certificate of node ${nodeID} has expired and may only be renewed`,
+  former: (nodeID) =>
+    `the certificate of node ${nodeID} is by a root that was replaced, and may only be renewed`,
 };

@@ -1,4 +1,5 @@
 /** Where the two sides differ on purpose, each with its reason; `docs/docker_differences.md` says it to users. Nothing else is exempt. */
+import { MAX_OLD_SNAPSHOTS } from "../../api/cluster.ts";
 import { type Divergence, type Exchange, text } from "./answers.ts";
 
 /** The status of a connection that was closed instead of an answer. */
@@ -153,6 +154,12 @@ export const DIFFERENCES: readonly Difference[] = [
       at === ".message" && covey.status === 400 && /malformed (?:secret|config) reference/.test(docker.text),
   },
   {
+    reason: "more old snapshots than a disk is meant for are refused by name",
+    explains: ({ step, covey }) =>
+      covey.status === 400 && covey.text.includes("Raft.KeepOldSnapshots: ") &&
+      Number(/"KeepOldSnapshots":\s*(\d+)/i.exec(step.body ?? "")?.[1]) > MAX_OLD_SNAPSHOTS,
+  },
+  {
     reason:
       "an owner of a secret's or config's file that is no number, and a place outside, are refused by name",
     explains: ({ covey }) =>
@@ -210,7 +217,9 @@ export const DIFFERENCES: readonly Difference[] = [
   {
     reason:
       "Docker breaks down over some requests, such as lists with null in them, and closes the connection",
-    explains: ({ docker, covey }) => docker.status === HUNG_UP && covey.status === 400,
+    explains: ({ docker, covey }) =>
+      docker.status === HUNG_UP &&
+      (covey.status === 400 || (covey.status === 404 && / not found"/.test(covey.text))),
   },
   {
     reason: "a network that is wrong is told of before a name that is taken",

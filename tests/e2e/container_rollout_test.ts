@@ -49,16 +49,16 @@ class Containers implements Kind {
   }
 
   async running(version: number): Promise<string[]> {
-    const filters = JSON.stringify({ ancestor: [this.#image(version)] });
-    const found = await this.#engine.call<{ Id: string }[]>("GET", "/containers/json", {
-      query: { filters },
-    });
-    const states = await Promise.all(found.map(({ Id }) => this.#state(Id)));
+    const states = await Promise.all((await this.#containers(version)).map((id) => this.#state(id)));
     return states.filter((state) => state !== "");
   }
 
+  /** Leaves nothing on the engine, also where the devices did. */
   async remove(): Promise<void> {
     for (const version of this.#versions) {
+      for (const id of await this.#containers(version)) {
+        await this.#engine.call("DELETE", `/containers/${id}`, { query: { force: "1" } });
+      }
       await this.#engine.call("DELETE", `/images/${this.#image(version)}`);
     }
     this.#engine.close();
@@ -66,6 +66,13 @@ class Containers implements Kind {
 
   #image(version: number): string {
     return `${this.#name}:${version}`;
+  }
+
+  /** IDs of those that run, and of all others. */
+  async #containers(version: number): Promise<string[]> {
+    const query = { all: "1", filters: JSON.stringify({ ancestor: [this.#image(version)] }) };
+    const found = await this.#engine.call<{ Id: string }[]>("GET", "/containers/json", { query });
+    return found.map(({ Id }) => Id);
   }
 
   /** `CONTAINER@PID@START`; empty for one that does not run any more. */

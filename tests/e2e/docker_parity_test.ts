@@ -1,7 +1,7 @@
 /** The stock client prints the same of our manager as of a real Docker Swarm, command by command. */
 import assert from "node:assert/strict";
 import { NO_ENGINE } from "../support/test_engine.ts";
-import { type Answer, type Side, type Sides, withSides, words } from "../support/parity.ts";
+import { type Answer, type Sides, withSides, words } from "../support/parity.ts";
 import {
   API_ERRORS,
   CLIENT_COMMANDS,
@@ -21,47 +21,34 @@ async function compare(sides: Sides, line: string, args: string[], program?: str
     sides.docker.run(args, program),
     sides.covey.run(args, program),
   ]);
-  return difference(line, docker, covey, program);
-}
-
-function difference(line: string, docker: Answer, covey: Answer, program = "docker"): string {
   const adapt = DIFFERENT_OUTPUT[line]?.adapt;
   if (adapt !== undefined) { for (const answer of [docker, covey]) answer.out = adapt(answer.out); }
   if (show(docker) === show(covey)) return "";
-  return `\n=== ${program} ${line}\n--- Docker: ${show(docker)}\n--- Covey: ${show(covey)}`;
+  return `\n=== ${program ?? "docker"} ${line}\n--- Docker: ${show(docker)}\n--- Covey: ${show(covey)}`;
 }
 
 function show({ code, out, err }: Answer): string {
   return `status ${code}\n${out}\n${err}`;
 }
 
-/** All lines that print something, by their place in the script. */
-async function runSide(side: Side): Promise<Map<number, Answer>> {
+async function runScript(sides: Sides): Promise<string> {
   const seconds = (later = 0) => (Date.now() / 1000 + later).toFixed(3);
-  const node = Deno.hostname(), answers = new Map<number, Answer>();
-  const early = Promise.all(PARITY_SCRIPT.map(async (line, at) => {
-    if (line.startsWith(EARLY)) answers.set(at, await side.run(words(line.slice(EARLY.length))));
-  }));
-  let mark = seconds();
-  for (const [at, line] of PARITY_SCRIPT.entries()) {
-    if (line.startsWith(EARLY)) continue;
+  const early = new Map(
+    PARITY_SCRIPT.filter((line) => line.startsWith(EARLY))
+      .map((line) => [line, compare(sides, line, words(line.slice(EARLY.length)))]),
+  );
+  let mark = seconds(), differences = "";
+  for (const line of PARITY_SCRIPT) {
     const args = words(
-      line.replace("$NODE", node).replace("$MARK", mark).replace("$SOON", seconds(0.5)),
+      line.replace("$NODE", Deno.hostname()).replace("$MARK", mark)
+        .replace("$SOON", seconds(0.5)),
     );
     const [verb, service, count] = args;
     if (verb === "mark") mark = seconds();
-    else if (verb === "settle") await side.settle(service!, Number(count));
-    else answers.set(at, await side.run(args));
+    else if (verb !== "settle") differences += await (early.get(line) ?? compare(sides, line, args));
+    else await Promise.all(Object.values(sides).map((side) => side.settle(service!, Number(count))));
   }
-  await early;
-  return answers;
-}
-
-/** Neither side waits for the other between lines. */
-async function runScript({ docker, covey }: Sides): Promise<string> {
-  const [theirs, ours] = await Promise.all([runSide(docker), runSide(covey)]);
-  const places = [...theirs.keys()].sort((a, b) => a - b);
-  return places.map((at) => difference(PARITY_SCRIPT[at]!, theirs.get(at)!, ours.get(at)!)).join("");
+  return differences;
 }
 
 Deno.test({

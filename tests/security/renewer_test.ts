@@ -3,6 +3,8 @@ import type { CertificateRole } from "../../api/ca.ts";
 import { CoveyError, hasCode } from "../../api/errors.ts";
 import {
   createPrivateKeyPEM,
+  createRootCA,
+  crossSign,
   IdentityStore,
   issueNodeCertificate,
   type NodeIdentity,
@@ -173,5 +175,51 @@ Deno.test("Renewer: uses the key that is already on disk for a request under way
   renewer.renewNow();
   await advance(0);
   assert.equal(renewed[0]?.privateKeyPEM, pending);
+  renewer.stop();
+});
+
+Deno.test("Renewer: takes the root that issued its certificate for the pinned one, and no other, whoever tells of it", async () => {
+  const cluster = await createTestCluster(), { clock, root, clusterID } = cluster;
+  const context = { clock, random: systemRandom };
+  const [next, stranger] = [await createRootCA(context), await createRootCA(context)];
+  const intermediatesPEM = await crossSign(root, next.certificatePEM, context);
+  const identity = await cluster.node("node1");
+  const store = new IdentityStore(new MemoryFileSystem(), "/state");
+  await store.save(identity);
+  const renewed: NodeIdentity[] = [];
+  const renewer = new Renewer({
+    clock,
+    random: { bytes: systemRandom.bytes, float: () => 0 },
+    store,
+    identity,
+    renew: async (csr) =>
+      await issueNodeCertificate({ ...next, intermediatesPEM }, {
+        nodeID: "node1",
+        clusterID,
+        role: "swarm-worker",
+        publicKey: await readCertificateRequest(csr),
+      }, context),
+    onRenewed: (each) => renewed.push(each),
+  });
+  renewer.start();
+  const tell = async (pem: string) => {
+    renewer.trust(pem);
+    await settle();
+    await new Promise((resolve) => setTimeout(resolve, 20));
+    return renewer.identity.rootCAPEM;
+  };
+  // Its certificate is by the old root: the new one is taken once it has a certificate by that.
+  assert.equal(await tell(stranger.certificatePEM), root.certificatePEM);
+  assert.equal(await tell(next.certificatePEM), root.certificatePEM);
+  renewer.refused();
+  await clock.advance(0);
+  while (renewed.length === 0) await new Promise((resolve) => setTimeout(resolve, 5));
+  while (renewer.identity.rootCAPEM !== next.certificatePEM) {
+    await new Promise((resolve) => setTimeout(resolve, 5));
+  }
+  assert.equal((await store.load())!.rootCAPEM, next.certificatePEM);
+  // The chain leads to the old root as well; a manager that lags brings it back all the same not.
+  assert.equal(await tell(root.certificatePEM), next.certificatePEM);
+  assert.equal(await tell("no certificate"), next.certificatePEM);
   renewer.stop();
 });

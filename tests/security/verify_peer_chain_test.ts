@@ -34,6 +34,7 @@ Deno.test("Peer chain: a node's certificate says who it is, from PEM and from DE
     notAfter: cluster.clock.now() + 90 * DAY_MS,
     publicKeyDigest: publicKeyDigest(publicKeyOf(node.privateKeyPEM)),
     expired: false,
+    rootPEM: cluster.root.certificatePEM,
   };
   assert.deepEqual(verifyPeerChain(node.certificatePEM, options), expected);
   const withRoot = [

@@ -118,3 +118,12 @@ Deno.test("Acceptor: an address stands for its machine", () => {
   assert.equal(networkOf("[::1]:1"), "0:0:0:0");
   assert.equal(networkOf("unknown:0"), "unknown");
 });
+
+Deno.test("Acceptor: who only a former root vouches for takes no place of the node that it says it is", async () => {
+  await withHall({ maxConnectionsPerWorker: 2, maxAnonymousConnectionsPerAddress: 2 }, async ({ dial }) => {
+    const own = [await dial("a", identityOf("w1")), await dial("a", identityOf("w1"))];
+    const forged = { ...identityOf("w1", "swarm-manager"), unproven: true };
+    for (let i = 0; i < 5; i++) await dial("b", forged);
+    assert.deepEqual(await Promise.all(own.map(farewell)), ["open", "open"]);
+  });
+});

@@ -7,7 +7,9 @@ import {
   parseInitRequest,
   parseJoinRequest,
   parseUnlockRequest,
+  signingCAOf,
 } from "../../../api/validate/mod.ts";
+import { readSigningCA } from "../../../security/mod.ts";
 import { requireCluster } from "../../cluster/cluster_object.ts";
 import { requireSameRoot, type TokenRole, updateCluster } from "../../control/cluster.ts";
 import { defaultClusterSpec } from "../../cluster/new_cluster.ts";
@@ -60,8 +62,9 @@ export function swarmRoutes(app: ControlApp, context: ControlContext): void {
     if (flagParameter(c, "rotateWorkerToken")) tokens.push("Worker");
     if (flagParameter(c, "rotateManagerToken")) tokens.push("Manager");
     const unlockKey = flagParameter(c, "rotateManagerUnlockKey");
-    const spec = mergeClusterSpec(defaultClusterSpec(), parseClusterSpec(body));
-    await updateCluster(manager.store, context, version, { spec, rotate: { tokens, unlockKey } });
+    const changes = parseClusterSpec(body), spec = mergeClusterSpec(defaultClusterSpec(), changes);
+    const update = { spec, rotate: { tokens, unlockKey }, signing: signingCAOf(changes) };
+    await updateCluster(manager.store, context, version, update);
     return c.body(null, 200);
   });
 }
@@ -86,8 +89,11 @@ async function init(context: ControlContext, body: unknown): Promise<string> {
   const present = request.ForceNewCluster && lifecycle.manager &&
     requireCluster(lifecycle.manager.store).Spec;
   const Spec = mergeClusterSpec(present || defaultClusterSpec(), given);
-  if (present) requireSameRoot(present, Spec);
-  const nodeID = await lifecycle.init({ ...request, Spec });
+  const signing = signingCAOf(given);
+  if (present) requireSameRoot(present, Spec, signing);
+  // Before anything is begun that would have to be taken back.
+  if (signing) readSigningCA(signing, context.clock.now());
+  const nodeID = await lifecycle.init({ ...request, Spec, ...(signing && { SigningCA: signing }) });
   await untilDescribed(context);
   return nodeID;
 }

@@ -1,6 +1,7 @@
 /** How the cluster is shown: never with its CA key. */
 import {
   type Cluster,
+  type ClusterRootCA,
   DEFAULT_ADDRESS_POOL,
   DEFAULT_RENEWAL_GRACE_NS,
   DEFAULT_SUBNET_SIZE,
@@ -38,8 +39,8 @@ export function clusterInfo(cluster: Cluster): Record<string, unknown> {
       TaskDefaults: Spec.TaskDefaults,
       EncryptionConfig: Spec.EncryptionConfig,
     },
-    TLSInfo: tlsInfo(cluster.RootCA.CACert),
-    RootRotationInProgress: false,
+    TLSInfo: tlsInfo(cluster.RootCA),
+    RootRotationInProgress: cluster.RootCA.RootRotation !== undefined,
     DefaultAddrPool: cluster.DefaultAddrPool ?? DEFAULT_ADDRESS_POOL,
     SubnetSize: cluster.SubnetSize ?? DEFAULT_SUBNET_SIZE,
     DataPathPort: cluster.DataPathPort ?? DEFAULT_DATA_PATH_PORT,
@@ -52,10 +53,11 @@ export function swarmView(cluster: Cluster): Record<string, unknown> {
   return { ...clusterInfo(cluster), JoinTokens: { Worker, Manager } };
 }
 
-let lastRoot: { pem: string; info: Record<string, string> } | undefined;
+let last: { root: string; issuer: string; info: Record<string, string> } | undefined;
 
-/** The root certificate with its subject and public key; remembered, because it changes at most once in years. */
-function tlsInfo(pem: string): Record<string, string> {
-  if (lastRoot?.pem !== pem) lastRoot = { pem, info: rootTLSInfo(pem) };
-  return lastRoot.info;
+/** The root certificate with subject and public key of who issues; remembered, because it changes at most once in years. */
+function tlsInfo({ CACert: root, RootRotation }: ClusterRootCA): Record<string, string> {
+  const issuer = RootRotation?.CACert ?? root;
+  if (last?.root !== root || last.issuer !== issuer) last = { root, issuer, info: rootTLSInfo(root, issuer) };
+  return last.info;
 }

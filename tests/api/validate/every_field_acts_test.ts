@@ -77,6 +77,7 @@ const SWARM_READERS: Readers = {
   "Dispatcher.HeartbeatPeriod": ["manager/dispatcher/heartbeat_period.ts"],
   "CAConfig.NodeCertExpiry": ["manager/ca/store_backend.ts"],
   "CAConfig.ForceRotate": ["manager/control/cluster.ts"],
+  "CAConfig.SigningCA": ["security/signing_ca.ts"],
   "TaskDefaults.LogDriver": ["manager/task/task.ts", "TaskDefaults.LogDriver"],
   "EncryptionConfig.AutoLockManagers": ["manager/cluster/new_cluster.ts"],
 };
@@ -327,7 +328,7 @@ Deno.test("Requests: what is shown can be sent back whole, and changes nothing",
   // As clients send it that know of the fields and leave them at their zeros.
   const zeros = overlay(shown, {
     Raft: { KeepOldSnapshots: 0 },
-    CAConfig: { ForceRotate: 0, SigningCACert: "", ExternalCAs: [] },
+    CAConfig: { ForceRotate: 0, SigningCACert: "", SigningCAKey: "", ExternalCAs: [] },
   }) as Json;
   assert.deepEqual(mergeClusterSpec(cluster.Spec, parseClusterSpec(zeros)), cluster.Spec);
 });

@@ -9,14 +9,16 @@ import {
   createCertificateRequest,
   createJoinTokens,
   createPrivateKeyPEM,
+  crossSign,
   joinCluster,
   publicKeyDigest,
   publicKeyOf,
+  readCertificates,
   type VerifiedPeer,
   verifyPeerChain,
 } from "../../../security/mod.ts";
 import { decodeSinglePEM, encodePEM } from "../../../security/pem.ts";
-import { DAY_MS, openssl } from "../../security/fixtures.ts";
+import { createTestCluster, DAY_MS, openssl } from "../../security/fixtures.ts";
 import { MemoryBackend } from "./memory_backend.ts";
 
 const ANYONE: CACallContext = { peer: undefined, remoteAddress: "192.0.2.1:40000" };
@@ -414,4 +416,45 @@ Deno.test("CA server and joiner: a node joins by token, end to end", async () =>
   assert.deepEqual([identity.role, identity.clusterID], ["swarm-manager", "cluster1"]);
   const digest = publicKeyDigest(publicKeyOf(privateKeyPEM));
   assert.equal(backend.nodeByPublicKey(digest)?.ID, identity.nodeID);
+});
+
+Deno.test("CA server: a certificate by a root that was replaced is renewed by the key on record, and uses up nobody's renewals", async () => {
+  const { backend, issue, csr, join } = await setup();
+  const old = backend.testCluster, peer = await join();
+  const next = await createTestCluster(backend.current.ID, old.clock);
+  const intermediatesPEM = await crossSign(old.root, next.root.certificatePEM, {
+    ...old,
+    random: systemRandom,
+  });
+  Object.assign(backend.current, {
+    rootCertPEM: next.root.certificatePEM,
+    signer: { ...next.root, intermediatesPEM },
+    trustedRoots: [next.root.certificatePEM],
+  });
+  // Whoever has the old root's key, and neither of the node's.
+  const forged = (await old.node(peer.nodeID, "swarm-manager")).certificatePEM;
+  for (let i = 0; i < 2 * MAX_RENEW_BURST; i++) {
+    await assert.rejects(
+      issue({ CSR: await csr() }, {
+        ...ANYONE,
+        peer: { ...peer, role: "swarm-manager", certificatePEM: forged },
+      }),
+      refused("permission_denied", /by a root that was replaced, and its key is not the one on record/),
+    );
+  }
+  const lost = await csr();
+  const answer = await issue({ CSR: lost }, { ...ANYONE, peer });
+  assert.equal(readCertificates(answer.Certificate!).length, 2);
+  const roots = (root: string) =>
+    verifyPeerChain(answer.Certificate!, { roots: [root], now: old.clock.now() });
+  assert.deepEqual([roots(old.root.certificatePEM).role, roots(next.root.certificatePEM).role], [
+    peer.role,
+    peer.role,
+  ]);
+  // The answer is lost: the node asks again with the old certificate and the same key; with another one it is refused.
+  assert.equal((await issue({ CSR: lost }, { ...ANYONE, peer })).NodeID, peer.nodeID);
+  await assert.rejects(
+    issue({ CSR: await csr() }, { ...ANYONE, peer }),
+    refused("permission_denied", /on record/),
+  );
 });

@@ -17,7 +17,8 @@ export class MemoryBackend implements CABackend {
     this.current = {
       ID: testCluster.clusterID,
       rootCertPEM: testCluster.root.certificatePEM,
-      rootKeyPEM: testCluster.root.privateKeyPEM,
+      signer: testCluster.root,
+      trustedRoots: [testCluster.root.certificatePEM],
       joinTokens: createJoinTokens(testCluster.root.certificatePEM, systemRandom),
       nodeCertExpiryMs: 90 * DAY_MS,
       renewalGraceMs: 180 * DAY_MS,

@@ -1,6 +1,7 @@
 import assert from "node:assert/strict";
 import { SWARM_LOCKED, WRONG_UNLOCK_KEY } from "../../../api/docker_texts.ts";
 import type { ClusterSpec } from "../../../api/cluster.ts";
+import { createTestCluster } from "../../security/fixtures.ts";
 import { FakeClock, settle } from "../../support/fake_clock.ts";
 import { NODE_ID, request, serviceBody, testAPI, testNode, testTask } from "./fake_node.ts";
 
@@ -138,24 +139,62 @@ Deno.test("Swarm: an update replaces the spec, rotates the token asked for and n
   assert.equal((await call("POST", latest, { Raft: { ElectionTick: 1, HeartbeatTick: 20 } })).status, 200);
 });
 
-Deno.test("Swarm: a new one has the root asked for by ForceRotate; another root is refused", async () => {
-  const { call, node } = await testAPI(new FakeClock(), { init: false });
-  const Spec = { CAConfig: { ForceRotate: 6 } };
-  assert.equal((await call("POST", "/swarm/init", { Spec })).status, 200);
+Deno.test("Swarm: a changed ForceRotate begins with another root, which is shown and whose key is not", async () => {
+  const { call, store } = await testAPI(new FakeClock(), { init: false });
+  assert.equal((await call("POST", "/swarm/init", { Spec: { CAConfig: { ForceRotate: 6 } } })).status, 200);
   const shown = (await call("GET", "/swarm")).json;
-  assert.equal(shown.Spec.CAConfig.ForceRotate, 6);
-  const path = `/swarm/update?version=${shown.Version.Index}`;
-  const other = { CAConfig: { ForceRotate: 7 } };
-  for (
-    const [to, body] of [[path, other], ["/swarm/init", { ForceNewCluster: true, Spec: other }]] as const
-  ) {
-    const { status, json } = await call("POST", to, body);
-    assert.equal(status, 400);
-    assert.match(json.message, /rotating the root certificate is not available yet/);
+  assert.deepEqual([shown.Spec.CAConfig.ForceRotate, shown.RootRotationInProgress], [6, false]);
+  const update = async (body: unknown) => {
+    const { Version } = (await call("GET", "/swarm")).json;
+    const answer = await call("POST", `/swarm/update?version=${Version.Index}`, body);
+    return { answer, after: (await call("GET", "/swarm")).json };
+  };
+  // Who sends the same number, or knows of none, rotates nothing.
+  for (const body of [shown.Spec, {}, { CAConfig: { ForceRotate: 0 } }]) {
+    const { after } = await update(body);
+    assert.deepEqual([after.Spec.CAConfig.ForceRotate, after.RootRotationInProgress], [6, false]);
   }
-  const before = node.asked.length;
-  assert.equal((await call("POST", path, shown.Spec)).status, 200);
-  assert.equal(node.asked.length, before);
+  const { after } = await update({ CAConfig: { ForceRotate: 7 } });
+  assert.deepEqual([after.Spec.CAConfig.ForceRotate, after.RootRotationInProgress], [7, true]);
+  assert.equal(after.TLSInfo.TrustRoot, shown.TLSInfo.TrustRoot);
+  assert.notEqual(after.TLSInfo.CertIssuerPublicKey, shown.TLSInfo.CertIssuerPublicKey);
+  assert.deepEqual(after.JoinTokens, shown.JoinTokens);
+  const info = (await call("GET", "/info")).json.Swarm.Cluster;
+  assert.equal(info.RootRotationInProgress, true);
+  assert.doesNotMatch(JSON.stringify([after, info]), /PRIVATE KEY|CrossSigned/);
+  const first = store().all("clusters")[0]!.RootCA.RootRotation!;
+  await update({ CAConfig: { ForceRotate: 8 } });
+  assert.notEqual(store().all("clusters")[0]!.RootCA.RootRotation!.CACert, first.CACert);
+  const forced = { ForceNewCluster: true, Spec: { CAConfig: { ForceRotate: 9 } } };
+  assert.match(
+    (await call("POST", "/swarm/init", forced)).json.message,
+    /not available together with ForceNewCluster/,
+  );
+});
+
+Deno.test("Swarm: a root of the user's own is checked in full, taken, and ends a rotation that it is the present one of", async () => {
+  const clock = new FakeClock(), { call, store } = await testAPI(clock);
+  const { root } = await createTestCluster("other", clock);
+  const RootCA = () => store().all("clusters")[0]!.RootCA;
+  const present = RootCA();
+  const update = async (CAConfig: unknown) => {
+    const { Version } = (await call("GET", "/swarm")).json;
+    return await call("POST", `/swarm/update?version=${Version.Index}`, { CAConfig });
+  };
+  const own = { SigningCACert: root.certificatePEM, SigningCAKey: root.privateKeyPEM };
+  const wrong = await update({ SigningCACert: root.certificatePEM, SigningCAKey: present.CAKey });
+  assert.equal(wrong.status, 400);
+  assert.match(wrong.json.message, /CAConfig.SigningCAKey: the signing CA key does not match/);
+  assert.doesNotMatch(wrong.json.message, /PRIVATE/);
+  assert.equal((await update(own)).status, 200);
+  assert.equal(RootCA().RootRotation?.CACert, root.certificatePEM);
+  assert.doesNotMatch(JSON.stringify((await call("GET", "/swarm")).json), /PRIVATE|Signing/);
+  assert.doesNotMatch(JSON.stringify(store().all("clusters")[0]!.Spec), /PRIVATE|Signing/);
+  const { CrossSignedCert } = RootCA().RootRotation!;
+  assert.equal((await update(own)).status, 200);
+  assert.equal(RootCA().RootRotation!.CrossSignedCert, CrossSignedCert);
+  await update({ SigningCACert: present.CACert, SigningCAKey: present.CAKey });
+  assert.deepEqual(RootCA(), present);
 });
 
 Deno.test("Nodes: an update sets labels and availability; the last manager cannot be demoted", async () => {

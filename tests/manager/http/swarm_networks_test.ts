@@ -94,6 +94,7 @@ Deno.test("Swarm networks: all that can be asked for is kept and shown, and foun
     assert.deepEqual(json.IPAM.Config, [subnet, { Subnet: "10.10.0.0/24", Gateway: "10.10.0.1" }]);
     assert.equal(json.Options["com.docker.network.driver.mtu"], "1300");
   }
+  await create(overlay("usual", { Options: { "com.docker.network.driver.mtu": "0" } }));
   assert.equal((await call("GET", "/networks/SHOP")).status, 404);
   assert.equal((await call("GET", "/networks/shop?scope=local")).status, 404);
   assert.deepEqual((await call("GET", "/networks/nosuch")).json.message, "network nosuch not found");

@@ -249,3 +249,52 @@ Deno.test("Connection keeper: closes what a node has open when it is removed, de
   await clock.advance(1_000);
   assert.equal(withdrawn.why, "the cluster has no such node");
 });
+
+Deno.test("Standing: what a root vouches for that was replaced may be renewed, and nothing else, also on open connections", async () => {
+  const replaced = test.root.certificatePEM, CACert = (await createTestCluster()).root.certificatePEM;
+  const peer: PeerIdentity = { ...manager, rootPEM: replaced };
+  const withRoots = (RootCA: object): ReadView => {
+    const plain = view(stored("manager"));
+    const cluster = { ID: "cluster1", BlacklistedCertificates: {}, RootCA };
+    return {
+      get: plain.get,
+      find: (table: string) => table === "clusters" ? [cluster] : [],
+    } as unknown as ReadView;
+  };
+  const before = withRoots({ CACert: replaced, RootRotation: { CACert } });
+  const after = withRoots({ CACert, FormerRoots: [{ CACert: replaced }] });
+  assert.equal(standingOf(peer, leading(before)), "manager");
+  for (const judge of [leading(after), following(after)]) {
+    assert.equal(standingOf(peer, judge), "former");
+    assert.equal(standingOf({ ...peer, rootPEM: CACert }, judge), "manager");
+    const { role, unproven } = welcome(peer, judge);
+    assert.deepEqual([role, unproven], ["swarm-worker", true]);
+    assert.throws(() => checkManager(peer, judge), { code: "unauthenticated", reason: "former_root" });
+    for (const [name, access] of Object.entries(ACCESS)) {
+      assert.equal(
+        judgeCall(peer, { name, access }, judge).may,
+        access === "anyone" ? "call" : "nothing",
+        name,
+      );
+      assert.equal(judgeCall(peer, { name, access, asManager: true }, judge).may, "nothing", name);
+    }
+  }
+  let state = before;
+  const closed: string[] = [];
+  const keeper = new ConnectionKeeper({
+    ...leading(before),
+    get view() {
+      return state;
+    },
+  }, new FakeClock());
+  for (const rootPEM of [replaced, CACert]) {
+    keeper.add({
+      peer: { ...peer, rootPEM },
+      closed: new Promise(() => {}),
+      close: () => closed.push(rootPEM),
+    });
+  }
+  state = after;
+  keeper.reviewAll();
+  assert.deepEqual(closed, [replaced]);
+});
