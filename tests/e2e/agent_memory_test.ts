@@ -7,7 +7,7 @@ import { WAVE, withWaves } from "../support/task_waves.ts";
 /** The agent looks after its memory every 30 s, and once more after a busy time. */
 const REST_MS = 62_000;
 const TASKS = 2000;
-/** With 200,000 it may be 10 (decision 0040); what the C library kept was 12 after 2,000 already, and is 2 now. */
+/** What the C library kept was 12 after 2,000 already, and is 2 now. */
 const MAX_PERCENT_MORE = 8;
 
 Deno.test({
