@@ -166,6 +166,16 @@ const TABLE: Entry[] = [
     request: (_port, SessionID) => ({ SessionID }),
     outcome: NODES_ONLY,
   },
+  {
+    call: DISPATCHER_METHODS.loaded,
+    request: (_port, SessionID) => ({ SessionID, Index: 1 }),
+    outcome: NODES_ONLY,
+  },
+  {
+    call: DISPATCHER_METHODS.drained,
+    request: (_port, SessionID) => ({ SessionID, TaskID: "none" }),
+    outcome: NODES_ONLY,
+  },
   // Who may call is told what is wrong: nobody asks for a stream here.
   {
     call: DISPATCHER_METHODS.stream,
