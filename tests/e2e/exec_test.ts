@@ -78,6 +78,9 @@ async function interrupts(fleet: Fleet): Promise<void> {
   assert.match(program.output, /caught/);
 }
 
+// deno-lint-ignore no-control-regex -- a terminal's
+const ASKS_AND_CLEARS = /\x1b\[(?:6n|J)/g;
+
 /** As in front of a terminal, which `script` makes: its size gets there, and Ctrl-C ends what runs there. */
 async function types(fleet: Fleet, task: string): Promise<void> {
   const words = coveyCommand(fleet, "exec", "-it", task, "sh").map((word) => `'${word}'`).join(" ");
@@ -96,8 +99,8 @@ async function types(fleet: Fleet, task: string): Promise<void> {
   }).spawn();
   let shown = "";
   const showing = shell.stdout.pipeThrough(new TextDecoderStream()).pipeTo(
-    // Busybox asks the terminal where it stands, and goes on without an answer.
-    new WritableStream({ write: (text) => void (shown = (shown + text).replaceAll("\x1b[6n", "")) }),
+    // Busybox asks the terminal where it stands and goes on without an answer, and clears the rest when the size comes.
+    new WritableStream({ write: (text) => void (shown = (shown + text).replaceAll(ASKS_AND_CLEARS, "")) }),
   );
   const keys = shell.stdin.getWriter();
   const type = (text: string) => keys.write(new TextEncoder().encode(text));
