@@ -3,7 +3,7 @@ import assert from "node:assert/strict";
 import { ControlClient } from "../../cli/client.ts";
 import { CoveyError } from "../../api/errors.ts";
 import { joinToken, startManager, withManager } from "../support/one_manager.ts";
-import { freePort, inFolder, type Program, refused, run, start } from "../support/programs.ts";
+import { eventually, freePort, inFolder, type Program, refused, run, start } from "../support/programs.ts";
 
 async function mount(...args: string[]): Promise<boolean> {
   const { success } = await new Deno.Command("mount", { args, stderr: "null" }).output();
@@ -19,8 +19,14 @@ async function cannotMount(): Promise<boolean> {
   return !mounted;
 }
 
+/** What a manager's agent was starting beside itself may end a moment after it. */
 async function unmount(folder: string): Promise<void> {
-  await new Deno.Command("umount", { args: [folder] }).output();
+  let why = "";
+  await eventually(`${folder} is unmounted`, async () => {
+    const { success, stderr } = await new Deno.Command("umount", { args: [folder] }).output();
+    why = new TextDecoder().decode(stderr);
+    return success;
+  }, () => why);
 }
 
 /** Creates services until one is refused; the names that were acknowledged, and the refusal. */
