@@ -26,9 +26,10 @@ export interface TestCluster {
 export async function createTestCluster(
   clusterID = "cluster1",
   clock = new FakeClock(),
+  given?: RootCA,
 ): Promise<TestCluster> {
   const context = { clock, random: systemRandom };
-  const root = await createRootCA(context);
+  const root = given ?? await createRootCA(context);
   const issue: TestCluster["issue"] = (
     privateKeyPEM,
     nodeID,

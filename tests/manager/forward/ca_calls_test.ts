@@ -2,6 +2,7 @@ import assert from "node:assert/strict";
 import { CA_METHODS, type IssueNodeCertificateResponse } from "../../../api/ca.ts";
 import { CoveyError } from "../../../api/errors.ts";
 import { LEADER_WAIT_MS } from "../../../manager/forward/leader_link.ts";
+import { signerOf } from "../../../manager/cluster/root_ca.ts";
 import { createCertificateRequest, createPrivateKeyPEM, verifyPeerChain } from "../../../security/mod.ts";
 import { createTestCluster } from "../../security/fixtures.ts";
 import { settle } from "../../support/fake_clock.ts";
@@ -39,7 +40,8 @@ Deno.test("CA: a device joins through a follower", async () => {
 
 Deno.test("CA: a renewal through a follower is the device's, also when the device is a manager or the follower itself", async () => {
   await withQuorum(async (quorum) => {
-    const issuer = await createTestCluster();
+    const { RootCA } = quorum.managers.m1!.store.all("clusters")[0]!;
+    const issuer = await createTestCluster("cluster1", quorum.clock, signerOf(RootCA));
     for (const id of ["w1", "m2", "m3"]) {
       const role = id === "w1" ? "swarm-worker" : "swarm-manager";
       const { certificatePEM } = await issuer.node(id, role);
