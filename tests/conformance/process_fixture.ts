@@ -3,6 +3,7 @@ import { logName } from "../../executors/process/log_reader.ts";
 import type { ProcessSpec } from "../../api/service.ts";
 import type { Task } from "../../api/task.ts";
 import { createProcessExecutor, type ProcessOptions } from "../../executors/process/process_executor.ts";
+import { eventually } from "../support/programs.ts";
 import type { Fixture, Program } from "./executor_conformance.ts";
 import { NODE_ID, taskWith } from "./tasks.ts";
 
@@ -83,8 +84,21 @@ export async function programFixture(
       }
       return found;
     },
-    close: async () => {
-      await Deno.remove(stateDir, { recursive: true });
-    },
+    close: () => removeFolder(stateDir),
   };
+}
+
+/** Removes a state folder, in which the keeper of an agent that has ended may be at its last work. */
+async function removeFolder(path: string): Promise<void> {
+  let why = "";
+  const remove = async () => {
+    try {
+      await Deno.remove(path, { recursive: true });
+      return true;
+    } catch (error) {
+      why = String(error);
+      return error instanceof Deno.errors.NotFound;
+    }
+  };
+  await eventually(`${path} is removed`, remove, () => why);
 }
