@@ -17,8 +17,10 @@ export function unsettled(
 ): string | undefined {
   const status = service.UpdateStatus, rollout = status?.Rollout;
   const held = rollout !== undefined && isHeld(rollout);
-  if (!held && rollout && rollout.State !== "completed") return `the rollout is ${rollout.State}`;
   const expected = versionOf({ Spec: service.Spec.TaskTemplate });
+  if (!held && rollout && rollout.State !== "completed" && !waitsForEver(view, service)) {
+    return `the rollout is ${rollout.State}`;
+  }
   for (const device of devices) {
     const problem = unsettledDevice(view, service, device, expected, held);
     if (problem !== undefined) return `${device.name} ${problem}`;
@@ -30,6 +32,15 @@ export function unsettled(
   return Deferred <= apart.length && Total + Returned.Total <= devices.length
     ? undefined
     : `of ${devices.length} devices ${Total} and ${Returned.Total} are counted, ${Deferred} are deferred`;
+}
+
+/** As with SwarmKit, a rollback that goes on whatever fails waits where its version hangs, and there is nothing to go back to. */
+function waitsForEver(view: ReadView, { ID, Spec, UpdateStatus }: Service): boolean {
+  return UpdateStatus!.State.startsWith("rollback") && Spec.RollbackConfig?.FailureAction === "continue" &&
+    view.find("tasks", "serviceID", ID).some((task) =>
+      isWanted(task) && task.Status.State === "starting" && task.Swap === undefined &&
+      kindOf(versionOf(task)) === "hangs"
+    );
 }
 
 function unsettledDevice(
