@@ -34,7 +34,7 @@ export function unsettled(
     : `of ${devices.length} devices ${Total} and ${Returned.Total} are counted, ${Deferred} are deferred`;
 }
 
-/** As with SwarmKit, a rollback that goes on whatever fails waits where its version hangs, and there is nothing to go back to. */
+/** As with SwarmKit: a rollback that goes on whatever fails waits where its version hangs and has nothing before it. */
 function waitsForEver(view: ReadView, { ID, Spec, UpdateStatus }: Service): boolean {
   return UpdateStatus!.State.startsWith("rollback") && Spec.RollbackConfig?.FailureAction === "continue" &&
     view.find("tasks", "serviceID", ID).some((task) =>
