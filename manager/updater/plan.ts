@@ -102,7 +102,9 @@ class Planner {
     let over = false;
     if (ended) this.#launchReturnees();
     else over = this.#goOn();
-    const idle = this.#inFlight === 0 && this.#unproven.size === 0 && !this.#isWaiting();
+    // Where a device is to be tried again that is away, the run waits for it: another one would begin, and end, at once.
+    const idle = this.#inFlight === 0 && this.#unproven.size === 0 && this.#retry.size === 0 &&
+      !this.#isWaiting();
     return this.#end(over || (this.#rollout.State === "completed" && idle));
   }
 

@@ -274,3 +274,35 @@ Deno.test("Plan: a canary reaches its share of the devices that are there, and n
   for (let at = 0; at < 10; at++) model.deed({ kind: "returns", at });
   assert.deepEqual(plan(model.state, policy).actions, []);
 });
+
+Deno.test("Plan: a rollout that is through is not over while a device that is away is to be tried again", () => {
+  const policy: Policy = {
+    parallelism: 1,
+    delayMs: 0,
+    monitorMs: 1000,
+    action: "pause",
+    ratio: 0,
+    startFirst: false,
+    rollback: false,
+    stages: [LAST],
+    maxReturneeFailures: undefined,
+  };
+  const away: SlotFacts = { ...slot("a", [0]), deferred: "offline" };
+  const rollout: Rollout = { ...ROLLOUT, State: "completed", Ended: true, Deferred: 1 };
+  const asked = (Retry: string[] | undefined, slots: SlotFacts[]) =>
+    plan(
+      {
+        rollout: { ...rollout, ...(Retry && { Retry }) },
+        slots,
+        times: TIMES,
+        date: "",
+        absent: [],
+        hasPrevious: true,
+      },
+      policy,
+    );
+  assert.equal(asked(undefined, [away]).over, true);
+  assert.equal(asked(["a"], [away]).over, false);
+  const back = asked(["a"], [{ ...away, deferred: undefined }]);
+  assert.ok(back.actions.some((action) => action.do === "replace" && action.key === "s/a"));
+});
