@@ -76,7 +76,8 @@ export class Device {
   /** Ends everything at once; the next start is that of another boot. */
   async cutPower(): Promise<void> {
     const ended = this.agent.end("SIGKILL");
-    for (const pid of this.#everything()) kill(pid);
+    // Whoever was being started while this looked is met by the next look.
+    for (let pids = this.#everything(); pids.length > 0; pids = this.#everything()) pids.forEach(kill);
     await ended;
     this.#boot++;
     if (this.#card) await this.#loseUnsynced();
