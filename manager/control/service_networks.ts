@@ -13,6 +13,7 @@ import { DEFAULT_DATA_PATH_PORT } from "../../api/network_assignment.ts";
 import { networkMissing } from "../../api/validate/mod.ts";
 import { clusterOf } from "../cluster/cluster_object.ts";
 import { addressAtSite, allowsRelay, ingressNetwork } from "../cluster/networks.ts";
+import type { ConsensusStatus } from "../consensus/consensus.ts";
 import type { ReadView } from "../store/mod.ts";
 
 /** Nodes that a warning names. */
@@ -80,17 +81,21 @@ function portProblems(view: ReadView, { EndpointSpec }: ServiceSpec, id: string 
 }
 
 /**
- * Throws `invalid_argument` where a service would take a port on every node by which the nodes reach their managers, HOST:PORT
- * each, or each other: none would get there any more to hear that it was a mistake.
+ * Throws `invalid_argument` where a service would take a port on every node by which the nodes reach their managers
+ * (`members`, each at HOST:PORT) or each other: none would get there any more to hear that it was a mistake.
  */
-export function refuseClusterPorts(view: ReadView, spec: ServiceSpec, managers: readonly string[]): void {
+export function refuseClusterPorts(
+  view: ReadView,
+  spec: ServiceSpec,
+  { members }: Pick<ConsensusStatus, "members">,
+): void {
   const carrier = clusterOf(view)?.DataPathPort ?? DEFAULT_DATA_PATH_PORT;
   const problems: FieldProblem[] = [];
   spec.EndpointSpec?.Ports?.forEach(({ PublishMode, PublishedPort, Protocol }, index) => {
     if (PublishMode !== "ingress" || PublishedPort === undefined) return;
-    const manager = managers.find((address) => address.endsWith(`:${PublishedPort}`));
+    const manager = members.find(({ address }) => address.endsWith(`:${PublishedPort}`));
     const whose = Protocol === "tcp" && manager !== undefined
-      ? `is that of the manager at ${manager}`
+      ? `is that of the manager at ${manager.address}`
       : Protocol === "udp" && PublishedPort === carrier
       ? "carries the overlay networks between nodes"
       : undefined;

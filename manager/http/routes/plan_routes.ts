@@ -1,6 +1,7 @@
 /** `/services/plan`: what submitting a spec would change. */
 import type { Service } from "../../../api/service.ts";
 import { parseServiceSpec } from "../../../api/validate/mod.ts";
+import { refuseClusterPorts } from "../../control/service_networks.ts";
 import { planService } from "../../control/service_plan.ts";
 import type { ReadView } from "../../store/store.ts";
 import { type ControlApp, type ControlContext, managerForReading, readJSON, sendJSON } from "../context.ts";
@@ -12,10 +13,11 @@ import { planView } from "../views/service_view.ts";
 export function planRoutes(app: ControlApp, context: ControlContext): void {
   app.post("/services/plan", async (c) => {
     const body = await readJSON(c), auth = registryAuth(c);
-    const { store } = await managerForReading(context);
+    const { store, consensus } = await managerForReading(context);
     const service = named(store, body);
     const current = service && { current: service.Spec };
     const spec = await withNetworks(parseServiceSpec(body, current ?? {}), store, context.engine);
+    refuseClusterPorts(store, spec, consensus.status());
     const kept = auth ?? (service && keptAuth("", service));
     return sendJSON(c, planView(planService(store, context, service, withAuth(spec, kept))));
   });

@@ -11,7 +11,6 @@ import { serviceStatus } from "../../control/service_status.ts";
 import { freeName } from "../../control/service_name.ts";
 import { refuseClusterPorts, relayWarnings } from "../../control/service_networks.ts";
 import { createService, removeService, rollbackService, updateService } from "../../control/services.ts";
-import type { ConsensusStatus } from "../../consensus/consensus.ts";
 import type { Store } from "../../store/mod.ts";
 import { isBefore, pathOf } from "../api_version.ts";
 import {
@@ -39,10 +38,6 @@ function viewFor(c: Context): View<Service> {
   return isDockerClient(c) ? containerServiceView : plainServiceView;
 }
 
-function addressesOf({ members }: ConsensusStatus): string[] {
-  return members.map(({ address }) => address);
-}
-
 /** What a request's body means, by a client of its version; `current` is the present spec of a service that it changes. */
 async function requestedSpec(
   c: Context,
@@ -64,7 +59,7 @@ async function create(c: Context, context: ControlContext): Promise<Response> {
   const body = await readJSON(c);
   const { store, consensus } = requireManager(context), { random, clock } = context, auth = registryAuth(c);
   const spec = await requestedSpec(c, context, store, body);
-  refuseClusterPorts(store, spec, addressesOf(consensus.status()));
+  refuseClusterPorts(store, spec, consensus.status());
   const ID = await createService(store, { clock, random }, withAuth(spec, auth));
   const warnings = relayWarnings(store, spec);
   return sendJSON(c, { ID, ...(warnings.length > 0 && { Warnings: warnings }) }, 201);
@@ -104,7 +99,7 @@ export function serviceRoutes(app: ControlApp, context: ControlContext, rendered
       ? undefined
       : await requestedSpec(c, context, store, body, service.Spec);
     const kept = auth ?? keptAuth(c.req.query("registryAuthFrom") ?? "", service);
-    if (spec !== undefined) refuseClusterPorts(store, spec, addressesOf(consensus.status()));
+    if (spec !== undefined) refuseClusterPorts(store, spec, consensus.status());
     if (spec === undefined) await rollbackService(store, context.clock, service.ID, version);
     else if (rollback !== "" && rollback !== "none") {
       throw new CoveyError("unknown", `unrecognized rollback option ${rollback}`);

@@ -371,6 +371,8 @@ Deno.test("Swarm networks: a port by which nodes reach managers or each other is
     /port '4789' carries the overlay networks between nodes/,
     path,
   );
+  // A plan says what a deployment would be told.
+  await refused(attached("x", of(port, "tcp")), 400, /is that of the manager at/, "/services/plan");
   const { json } = await call("POST", path, attached("web", of(port, "udp")));
   assert.ok(json.ID, json.message);
   assert.ok(
