@@ -51,12 +51,14 @@ export type Verdict =
 
 /** What a peer is to the cluster now. Its certificate was verified; no dates are judged here. */
 export function standingOf(peer: PeerIdentity, { view, leads, certified: read }: Judge): Standing {
-  if (peer.expired) return "expired";
-  const certified = peer.role === "swarm-manager" ? "manager" : "worker";
   const cluster = clusterOf(view);
+  const isFormer = cluster && peer.rootPEM !== undefined && !trustedRoots(cluster).includes(peer.rootPEM);
+  // Whoever has the key of a former root chooses the dates as well: what it signs proves nothing, expired or not.
+  if (peer.expired) return isFormer ? "former" : "expired";
+  const certified = peer.role === "swarm-manager" ? "manager" : "worker";
   if (!cluster) return certified;
   if (Object.hasOwn(cluster.BlacklistedCertificates, peer.nodeID)) return "removed";
-  if (peer.rootPEM !== undefined && !trustedRoots(cluster).includes(peer.rootPEM)) return "former";
+  if (isFormer) return "former";
   const node = view.get("nodes", peer.nodeID);
   if (!node) return !leads() && read(peer) ? certified : "unknown";
   if (certified === "worker" || node.Role === "manager") return certified;

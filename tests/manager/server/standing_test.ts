@@ -267,8 +267,12 @@ Deno.test("Standing: what a root vouches for that was replaced may be renewed, a
   for (const judge of [leading(after), following(after)]) {
     assert.equal(standingOf(peer, judge), "former");
     assert.equal(standingOf({ ...peer, rootPEM: CACert }, judge), "manager");
-    const { role, unproven } = welcome(peer, judge);
-    assert.deepEqual([role, unproven], ["swarm-worker", true]);
+    // Expired or not: whoever can sign by that root chooses the dates.
+    for (const each of [peer, { ...peer, expired: true as const }]) {
+      assert.equal(standingOf(each, judge), "former");
+      const { role, unproven } = welcome(each, judge);
+      assert.deepEqual([role, unproven], ["swarm-worker", true]);
+    }
     assert.throws(() => checkManager(peer, judge), { code: "unauthenticated", reason: "former_root" });
     for (const [name, access] of Object.entries(ACCESS)) {
       assert.equal(
