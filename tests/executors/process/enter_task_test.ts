@@ -4,6 +4,7 @@ import type { FromTask, InputFrame, OutputFrame } from "../../../api/stream_fram
 import type { StreamUse } from "../../../api/streams.ts";
 import type { Task } from "../../../api/task.ts";
 import type { Controller, Executor, TaskEnterer } from "../../../executors/executor.ts";
+import { eventually } from "../../support/programs.ts";
 import { processFixture, processTask } from "../../conformance/process_fixture.ts";
 
 const never = new AbortController().signal;
@@ -119,18 +120,19 @@ Deno.test("Enter: input goes in as it comes, its end too, and much of both arriv
 
 Deno.test("Enter: what is printed waits until it is taken", async () => {
   await inTask(SLEEPS, async ({ enter }) => {
-    const frames = enter({ Kind: "exec", Command: ["sh", "-c", "yes & echo $!; wait"] })
+    const frames = enter({ Kind: "exec", Command: ["sh", "-c", "echo $$; exec yes"] })
       [Symbol.asyncIterator]();
     await frames.next();
     const first = (await frames.next()).value as OutputFrame & { data: Uint8Array };
     const pid = decoder.decode(first.data).split("\n")[0];
     const state = async () => (await Deno.readTextFile(`/proc/${pid}/stat`)).split(") ")[1]![0];
-    // Asleep, as the pipe is full.
-    while (await state() !== "S") await new Promise((resolve) => setTimeout(resolve, 10));
     const written = async () => /wchar: (\d+)/.exec(await Deno.readTextFile(`/proc/${pid}/io`))![1];
-    const before = await written();
-    await new Promise((resolve) => setTimeout(resolve, 100));
-    assert.equal(await written(), before);
+    // Asleep, as the pipe is full, and not only until somebody has read what is on its way.
+    await eventually("the command waits", async () => {
+      const before = await written();
+      await new Promise((resolve) => setTimeout(resolve, 100));
+      return await state() === "S" && await written() === before;
+    });
     await frames.return!();
     await isGone(pid!);
   });
