@@ -1,5 +1,5 @@
 /** A device as a test can break it: a state folder on a disk of its own, power cuts, and boots that the system tells apart. */
-import { Program } from "../../support/programs.ts";
+import { eventually, Program } from "../../support/programs.ts";
 import { LAUNCHER } from "./agent_process.ts";
 import type { RealManager } from "./real_manager.ts";
 
@@ -76,8 +76,13 @@ export class Device {
   /** Ends everything at once; the next start is that of another boot. */
   async cutPower(): Promise<void> {
     const ended = this.agent.end("SIGKILL");
+    let left: number[] = [];
     // Whoever was being started while this looked is met by the next look.
-    for (let pids = this.#everything(); pids.length > 0; pids = this.#everything()) pids.forEach(kill);
+    await eventually("everything has ended", () => {
+      left = this.#everything();
+      left.forEach(kill);
+      return Promise.resolve(left.length === 0);
+    }, () => left.map(described).join("\n"));
     await ended;
     this.#boot++;
     if (this.#card) await this.#loseUnsynced();
@@ -163,6 +168,14 @@ function kill(pid: number): void {
     Deno.kill(pid, "SIGKILL");
   } catch {
     // It has ended.
+  }
+}
+
+function described(pid: number): string {
+  try {
+    return Deno.readTextFileSync(`/proc/${pid}/stat`) + Deno.readTextFileSync(`/proc/${pid}/cmdline`);
+  } catch {
+    return `${pid} has ended`;
   }
 }
 
