@@ -2,14 +2,16 @@
  * A network of this program's own: one namespace for each host, joined by a bridge in a namespace of its own, so that nothing
  * of the machine's network changes and removing the namespaces removes everything.
  */
+import { limited } from "../support/limited.ts";
 
 const INTERFACE = "eth0";
 const run = (program: string, ...args: string[]) => {
-  const { success, stderr } = new Deno.Command(program, { args, stdout: "null", stderr: "piped" })
-    .outputSync();
+  const [command, words] = limited(program, args);
+  const { success, stdout, stderr } = new Deno.Command(command, { args: words }).outputSync();
   if (!success) {
     throw new Error(`Cannot run ${program} ${args.join(" ")}: ${new TextDecoder().decode(stderr).trim()}`);
   }
+  return new TextDecoder().decode(stdout);
 };
 
 /** True if this process may make namespaces, and has what it takes to cut their links. */
@@ -131,10 +133,13 @@ export class PrivateNetwork {
     run("ip", "-n", this.#hub, "link", "set", `host${host}`, "up");
   }
 
-  /** Removes everything. The hosts' processes must have ended. */
+  /** Removes everything. What a test that failed has left running there would go on for ever: it is ended. */
   remove(): void {
     for (const namespace of this.#namespaces.splice(0)) {
       try {
+        const pids = run("ip", "netns", "pids", namespace).split("\n").filter(Boolean);
+        // One that has ended meanwhile is no failure.
+        if (pids.length > 0) run("sh", "-c", `kill -KILL ${pids.join(" ")} 2>/dev/null || :`);
         run("ip", "netns", "del", namespace);
       } catch (thrown) {
         console.error((thrown as Error).message);

@@ -35,6 +35,21 @@ Deno.test({
   },
 });
 
+Deno.test({
+  name: "PrivateNetwork: what still runs on its hosts ends with it",
+  ignore: !canMakeNetworks(), // reason: network namespaces take root, ip and iptables
+  async fn() {
+    const network = new PrivateNetwork(2);
+    const [program, ...enter] = network.enter(1), streams = { stdout: "null", stderr: "null" } as const;
+    const left = new Deno.Command(program!, { args: [...enter, "sleep", "1000"], ...streams }).spawn();
+    // Until it is there, and no more the test's own program.
+    const link = () => Deno.readLinkSync(`/proc/${left.pid}/ns/net`);
+    while (link() === Deno.readLinkSync("/proc/self/ns/net")) await new Promise((go) => setTimeout(go, 1));
+    network.remove();
+    strictEqual((await left.status).signal, "SIGKILL");
+  },
+});
+
 /** Whether a packet gets there and its answer back. A port where nobody listens answers as well: with a refusal. */
 function reaches(network: PrivateNetwork, from: number, to: number): boolean {
   const script = `try { await Deno.connect({ hostname: "${network.address(to)}", port: 9 }) }

@@ -2,6 +2,7 @@
 import assert from "node:assert/strict";
 import type { NodeView, TaskView } from "../../cli/api_types.ts";
 import { DeviceHosts, noDeviceHosts } from "../support/device_hosts.ts";
+import { limited } from "../support/limited.ts";
 import { ROOT } from "../support/programs.ts";
 
 const WHY_NOT = noDeviceHosts();
@@ -42,7 +43,7 @@ function inside(
     .trim();
   const names = `mount --bind /run/covey-names/${space} /etc/resolv.conf`;
   const net = ["nsenter", `--net=/run/netns/${space}`, "unshare", "-m", "sh", "-c", `${names}; ${script}`];
-  const program = "nsenter", args = ["-t", agent, "-m", ...net];
+  const [program, args] = limited("nsenter", ["-t", agent, "-m", ...net]);
   const { stdout, code } = new Deno.Command(program, { args, stderr: "null" }).outputSync();
   return { text: new TextDecoder().decode(stdout), code };
 }

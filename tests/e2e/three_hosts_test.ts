@@ -43,11 +43,11 @@ class Load {
         ...hosts.network.enter(host),
         "sh",
         "-c",
-        `while [ ! -e ${this.#folder}/end ]; do curl -s -m 5 -w '%{http_code}-%{exitcode}\\n' ${
+        `while [ -d ${this.#folder} ] && [ ! -e ${this.#folder}/end ]; do curl -s -m 5 -w '%{http_code}-%{exitcode}\\n' ${
           urls.join(" ")
         }; done >${this.#folder}/${host}`,
       ];
-      return new Deno.Command(program, { args }).spawn();
+      return new Deno.Command(program, { args, stdin: "null", stdout: "null", stderr: "null" }).spawn();
     });
   }
 
@@ -61,6 +61,22 @@ class Load {
     const bad = codes.filter((code) => code !== "200-0");
     return { asked: codes.length, failed: bad.length, how: [...new Set(bad)].join(" ") };
   }
+}
+
+/** What became of the requests that were made while something was done. Ends them also when that fails. */
+async function underLoad(
+  hosts: NetworkHosts,
+  from: readonly number[],
+  act: () => Promise<void>,
+): Promise<Outcome> {
+  const load = new Load(hosts, from);
+  try {
+    await act();
+  } catch (thrown) {
+    await load.end();
+    throw thrown;
+  }
+  return await load.end();
 }
 
 function report(what: string, { asked, failed, how }: Outcome): void {
@@ -148,9 +164,7 @@ async function update(hosts: NetworkHosts, version: number): Promise<void> {
 async function checkUpdates(hosts: NetworkHosts): Promise<void> {
   const all = { asked: 0, failed: 0 };
   for (let version = 1; all.asked < REQUESTS; version++) {
-    const load = new Load(hosts, HOSTS);
-    await update(hosts, version);
-    const outcome = await load.end();
+    const outcome = await underLoad(hosts, HOSTS, () => update(hosts, version));
     report(`update ${version}`, outcome);
     all.asked += outcome.asked;
     all.failed += outcome.failed;
@@ -161,16 +175,14 @@ async function checkUpdates(hosts: NetworkHosts): Promise<void> {
 /** What runs goes on without it, and another leads; which one was killed. */
 async function checkLeader(hosts: NetworkHosts): Promise<number> {
   const leader = hosts.leader(), rest = HOSTS.filter((host) => host !== leader);
-  let load = new Load(hosts, HOSTS);
-  await hosts.kill(leader);
-  hosts.asked = rest[0]!;
-  await hosts.until("another manager leads", () => hosts.leader() !== leader);
-  const meanwhile = await load.end();
+  const meanwhile = await underLoad(hosts, HOSTS, async () => {
+    await hosts.kill(leader);
+    hosts.asked = rest[0]!;
+    await hosts.until("another manager leads", () => hosts.leader() !== leader);
+  });
   report("while there is no leader", meanwhile);
   assert.ok(meanwhile.failed <= MAX_FAILED, JSON.stringify(meanwhile));
-  load = new Load(hosts, rest);
-  await update(hosts, 100);
-  const updated = await load.end();
+  const updated = await underLoad(hosts, rest, () => update(hosts, 100));
   report("an update by the next one", updated);
   assert.ok(updated.failed <= MAX_FAILED, JSON.stringify(updated));
   return leader;
@@ -185,41 +197,40 @@ async function checkReturn(hosts: NetworkHosts, killed: number): Promise<void> {
   await checkSpread(hosts, HOSTS, 3);
 }
 
+/** Nodes and states. */
+function runningTasks(hosts: NetworkHosts): string[] {
+  const format = ["--filter", "desired-state=running", "--format", "{{.Node}} {{.CurrentState}}"];
+  return hosts.swarm("service", "ps", "shop_web", ...format).trim().split("\n");
+}
+
 /** The others go on without a host that is cut off, and it comes back to them. */
 async function checkCut(hosts: NetworkHosts): Promise<void> {
   const leader = hosts.leader();
   const lost = HOSTS.find((host) => host !== leader && hosts.container(host, "shop_web") !== "")!;
   const rest = HOSTS.filter((host) => host !== lost);
   hosts.asked = rest[0]!;
-  const load = new Load(hosts, rest);
-  hosts.network.cut(lost);
   const node = () =>
     hosts.swarm("node", "ls", "--filter", `name=host${lost}`, "--format", "{{.Status}}").trim();
-  await hosts.until("it counts as down", () => node() === "Down");
-  await hosts.until("the others have its tasks", () => {
-    const states = hosts.swarm(
-      "service",
-      "ps",
-      "shop_web",
-      "--filter",
-      "desired-state=running",
-      "--format",
-      "{{.Node}} {{.CurrentState}}",
-    ).trim().split("\n");
-    return states.length === 3 &&
-      states.every((each) => / Running/.test(each) && !each.startsWith(`host${lost} `));
+  const cut = await underLoad(hosts, rest, async () => {
+    hosts.network.cut(lost);
+    await hosts.until("it counts as down", () => node() === "Down");
+    await hosts.until("the others have its tasks", () => {
+      const states = runningTasks(hosts);
+      return states.length === 3 &&
+        states.every((each) => / Running/.test(each) && !each.startsWith(`host${lost} `));
+    });
   });
-  report("until a host is known to be cut off", await load.end());
+  report("until a host is known to be cut off", cut);
   // There, what is nearest goes on.
   const own = hosts.inside(lost, "shop_helper", "hostname").trim();
   assert.deepEqual(words(hosts.inside(lost, "shop_helper", ask("nearest.helper", 5))), Array(5).fill(own));
-  const after = new Load(hosts, rest);
-  await checkSpread(hosts, rest, 3);
-  for (const host of rest) {
-    const helpers = words(hosts.inside(host, "shop_helper", lookup("tasks.helper")));
-    assert.equal(helpers.length, 2, "the helper of the host that is cut off is not found");
-  }
-  const asked = await after.end();
+  const asked = await underLoad(hosts, rest, async () => {
+    await checkSpread(hosts, rest, 3);
+    for (const host of rest) {
+      const helpers = words(hosts.inside(host, "shop_helper", lookup("tasks.helper")));
+      assert.equal(helpers.length, 2, "the helper of the host that is cut off is not found");
+    }
+  });
   report("without the host", asked);
   assert.ok(asked.failed <= MAX_FAILED, JSON.stringify(asked));
   hosts.network.heal(lost);

@@ -5,6 +5,7 @@
 import { fileURLToPath } from "node:url";
 import { canMakeNetworks, PrivateNetwork } from "../chaos/private_network.ts";
 import { programsBelow } from "./device_hosts.ts";
+import { limited } from "./limited.ts";
 
 const ROOT = fileURLToPath(new URL("../../", import.meta.url));
 const PROGRAMS = ["dockerd", "docker", "nft", "curl", "nsenter"];
@@ -30,10 +31,15 @@ interface Ran {
 
 function run(program: string, args: string[]): Ran {
   try {
-    const { code, stdout, stderr } = new Deno.Command(program, { args, stdout: "piped", stderr: "piped" })
-      .outputSync();
+    const [command, words] = limited(program, args);
+    const { code, stdout, stderr } = new Deno.Command(command, {
+      args: words,
+      stdout: "piped",
+      stderr: "piped",
+    }).outputSync();
     const [out, err] = [stdout, stderr].map((bytes) => new TextDecoder().decode(bytes));
-    return { code, text: code === 0 ? out! : out! + err! };
+    const late = code === 124 ? `${program} ${args.join(" ")} did not end\n` : "";
+    return { code, text: code === 0 ? out! : late + out! + err! };
   } catch (thrown) {
     return { code: 127, text: String(thrown) };
   }
@@ -225,7 +231,9 @@ export class NetworkHosts {
     for (const [host, program] of [...this.#programs].sort(([a], [b]) => b - a)) {
       this.#programs.delete(host);
       program.kill("SIGTERM");
+      const late = setTimeout(() => program.kill("SIGKILL"), PATIENCE_MS);
       await program.status;
+      clearTimeout(late);
     }
   }
 
