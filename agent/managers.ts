@@ -19,6 +19,8 @@ interface Candidate {
   weight: number;
   readonly patience: Patience;
   listed: boolean;
+  /** Since one of them was good, or the last round of all began. */
+  failed: boolean;
   /** Given by whoever started the agent, or found to be a manager's. */
   proven: boolean;
 }
@@ -41,13 +43,20 @@ export class Managers {
     return [...this.#candidates.keys()];
   }
 
-  /** Draws a manager, the better ones more often; undefined if none is known. */
+  /**
+   * Draws a manager, the better ones more often, and none again that has failed before every listed one was tried: of
+   * five with one that is left, chance alone may take a minute to find it. Undefined if none is known.
+   */
   pick(): string | undefined {
-    let total = 0;
-    for (const candidate of this.#candidates.values()) total += share(candidate);
+    const all = [...this.#candidates];
+    if (!all.some(([, { listed, failed }]) => listed && !failed)) {
+      for (const [, candidate] of all) candidate.failed = false;
+    }
+    const round = all.filter(([, { failed }]) => !failed);
+    const total = round.reduce((sum, [, candidate]) => sum + share(candidate), 0);
     let left = this.#random.float() * total;
     let last: string | undefined;
-    for (const [address, candidate] of this.#candidates) {
+    for (const [address, candidate] of round) {
       last = address;
       left -= share(candidate);
       if (left < 0) break;
@@ -67,6 +76,8 @@ export class Managers {
     const next = candidate.weight + SMOOTHING * ((good ? OBSERVATION : -OBSERVATION) - candidate.weight);
     candidate.weight = Math.max(MIN_WEIGHT, next);
     candidate.proven ||= good;
+    candidate.failed = !good;
+    if (good) { for (const other of this.#candidates.values()) other.failed = false; }
   }
 
   /**
@@ -92,7 +103,7 @@ export class Managers {
 }
 
 function candidate(proven: boolean): Candidate {
-  return { weight: OBSERVATION, patience: new Patience(), listed: true, proven };
+  return { weight: OBSERVATION, patience: new Patience(), listed: true, failed: false, proven };
 }
 
 function share({ weight, listed }: Candidate): number {

@@ -60,6 +60,7 @@ Deno.test("Agent: pauses between sessions grow from 100 ms to 8 s, those between
 Deno.test("Managers: a failing manager is picked seldom, but is not given up", () => {
   const managers = new Managers(seededRandom(), ["a:1", "b:1"]);
   for (let i = 0; i < 5; i++) managers.observe("a:1", false);
+  managers.observe("b:1", true);
   const picks = Array.from({ length: 1000 }, () => managers.pick());
   const share = picks.filter((address) => address === "a:1").length;
   assert.ok(share > 5 && share < 150, String(share));
@@ -67,6 +68,19 @@ Deno.test("Managers: a failing manager is picked seldom, but is not given up", (
   assert.equal(managers.replace([{ NodeID: "", Addr: "c:1", Weight: 1 }]), true);
   assert.deepEqual(managers.addresses, ["a:1", "b:1", "c:1"]);
   assert.equal(new Managers(seededRandom(), []).pick(), undefined);
+});
+
+Deno.test("Managers: each one that is listed is tried once before any again", () => {
+  const managers = new Managers(seededRandom(), ["a:1", "b:1", "gone:1"]);
+  managers.replace(["a:1", "b:1", "c:1", "d:1"].map((Addr) => ({ NodeID: "", Addr, Weight: 1 })));
+  for (let round = 0; round < 100; round++) {
+    const tried: string[] = [];
+    while (tried.filter((address) => address !== "gone:1").length < 4) {
+      tried.push(managers.pick()!);
+      managers.observe(tried.at(-1)!, false);
+    }
+    assert.equal(new Set(tried).size, tried.length, tried.join());
+  }
 });
 
 Deno.test("Managers: what was given or has worked stays a candidate, in a bounded list; what was only listed does not", () => {
