@@ -5,7 +5,8 @@
  *     deno task bench network [ROUNDS=5]
  *
  * - one flow of TCP between containers of two hosts, over our overlay and over Docker's
- * - requests, a connection each, through a service's address, and straight to its task
+ * - requests through a service's address, and straight to its task: over connections that HTTP clients keep, and with one
+ *   for each
  * - how long after its health check a task gets its first request, and how many after its stop signal
  *
  * Needs root, and Debian's docker.io, busybox-static, iproute2, nftables, curl and iperf3. Docker's service addresses need IPVS, so
@@ -15,8 +16,8 @@ import { NetworkHosts, noNetworkHosts } from "../tests/support/network_hosts.ts"
 import { median, ratio } from "./figures.ts";
 import { fileURLToPath } from "node:url";
 
-const SUBNET = "10.50.0.0/24", PORT = "8000";
-const SECONDS = 3, REQUESTS = 4000, CLIENTS = 16;
+const SUBNET = "10.50.0.0/24", PORT = 8000;
+const SECONDS = 3, REQUESTS = 4000, KEPT_REQUESTS = 20_000, CLIENTS = 16;
 const SERVER = fileURLToPath(new URL("./network/server.ts", import.meta.url));
 const LOAD = fileURLToPath(new URL("./network/load.ts", import.meta.url));
 /**
@@ -121,32 +122,33 @@ async function compareAddresses(cluster: Cluster, rounds: number): Promise<void>
     "/",
   )[0]!;
   const deno = [Deno.execPath(), "run", "-A", "--no-config", "--quiet"];
-  const server = inside(to, ...deno, SERVER, PORT).spawn();
+  const server = inside(to, ...deno, SERVER, String(PORT)).spawn();
   const ping = (address: string) =>
     inside(from, "curl", "-s", "-m", "2", `http://${address}:${PORT}/`).outputSync().success;
   await hosts.until("it answers", () => ping(straight) && ping(virtual));
-  const rate = async (address: string) =>
-    Number(
-      await output(
-        inside(from, ...deno, LOAD, address, PORT, String(REQUESTS), String(CLIENTS)),
-      ),
+  for (
+    const [how, requests, port] of [["kept", KEPT_REQUESTS, PORT + 1], ["each", REQUESTS, PORT]] as const
+  ) {
+    const rate = async (address: string) => {
+      const words = [how, address, port, requests, CLIENTS].map(String);
+      return Number(await output(inside(from, ...deno, LOAD, ...words)));
+    };
+    const [byTask, byAddress]: [number[], number[]] = [[], []];
+    for (let round = 0; round < rounds; round++) {
+      byTask.push(await rate(straight));
+      byAddress.push(await rate(virtual));
+    }
+    const shown = (values: number[]) => values.map((value) => value.toFixed(0)).join(", ");
+    console.log(`Requests a second, ${how === "kept" ? "connections kept" : "a connection each"}:`);
+    console.log(`  by the service's address ${shown(byAddress)}; straight to its task ${shown(byTask)}`);
+    console.log(
+      `  median ${shown([median(byAddress)])} and ${shown([median(byTask)])}, ratio ${
+        ratio(median(byAddress), median(byTask))
+      }`,
     );
-  const [byTask, byAddress]: [number[], number[]] = [[], []];
-  for (let round = 0; round < rounds; round++) {
-    byTask.push(await rate(straight));
-    byAddress.push(await rate(virtual));
   }
   server.kill("SIGTERM");
   await server.output();
-  const shown = (values: number[]) => values.map((value) => value.toFixed(0)).join(", ");
-  console.log(
-    `Requests a second: by the service's address ${shown(byAddress)}; straight to its task ${shown(byTask)}`,
-  );
-  console.log(
-    `  median ${shown([median(byAddress)])} and ${shown([median(byTask)])}, ratio ${
-      ratio(median(byAddress), median(byTask))
-    }`,
-  );
 }
 
 /** One connection after the other to an address from a container until it is ended; how many failed. */

@@ -112,8 +112,14 @@ export function slotFacts(
   }
   const made = tasks.filter((each) => each.Rollout?.Number === number);
   const at = made.findIndex((each) => each.ID === judged);
-  const first = made.slice(at + 1).findLast((each) => !each.Rollout!.Restarted) ?? made[at];
-  const mark = (first ?? made[0])?.Rollout, last = made.at(-1);
+  const judgedBy = made.slice(at + 1).findLast((each) => !each.Rollout!.Restarted) ?? made[at];
+  const first = judgedBy && firstTask(view, judgedBy, nowMs);
+  // Where no device has gone back by itself and yet there is a version of before, it was given anew, as to a newcomer: to a device
+  // that was drained meanwhile. What failed there was on its way out.
+  if (first?.state === "failed" && best === undefined && judgedBy?.Status.Swap === undefined) {
+    first.state = "gone";
+  }
+  const mark = (judgedBy ?? made[0])?.Rollout, last = made.at(-1);
   return {
     ...place,
     deferred,
@@ -128,7 +134,7 @@ export function slotFacts(
     copies: clean.length > 1,
     stage: mark?.Stage,
     returned: mark?.Returned ?? false,
-    first: first && firstTask(view, first, nowMs),
+    first,
     last: last && firstTask(view, last, nowMs),
   };
 }

@@ -335,3 +335,27 @@ Deno.test("Rollout: without a device that holds the version it is not over, and 
   assert.equal(reached(fleet, id).size, 2, "the one that left, and one canary");
   assert.equal(state(fleet, id), "paused");
 });
+
+Deno.test("Rollout: a device that is drained with the version of the stage, and dies, gets it after its return", async () => {
+  const { fleet, id } = await staged([{ Percent: 10 }, { Percent: 100, FailureThreshold: 0.3 }]);
+  await using _ = fleet;
+  // One that is away keeps the last stage from its end.
+  fleet.agents.fate = (task) => isNew(task) && task.NodeID === "d19" ? undefined : "running";
+  await fleet.release(id, "v2");
+  await fleet.clock.advance(20_000);
+  const lost = fleet.all(id).find((task) => task.NodeID === "d10" && isNew(task))!;
+  await fleet.state("d10", "down");
+  await fleet.availability("d10", "drain");
+  await fleet.clock.advance(0);
+  await fleet.store.update((tx) => {
+    const task = tx.get("tasks", lost.ID)!;
+    tx.update("tasks", { ...task, Status: { ...task.Status, State: "failed" } });
+  });
+  await fleet.clock.advance(1000);
+  assert.equal(state(fleet, id), "rolling");
+  await fleet.state("d10", "ready");
+  await fleet.availability("d10", "active");
+  await fleet.clock.advance(60_000);
+  assert.deepEqual(fleet.wanted(id).filter(({ NodeID }) => NodeID === "d10").map(versionOf), ["v2"]);
+  assert.deepEqual(fleet.service(id).UpdateStatus!.Rollout!.Failures, []);
+});
