@@ -22,7 +22,7 @@ import { notLeading } from "../consensus/mod.ts";
 import { putSeal } from "../task/seals.ts";
 import type { Commit, Store } from "../store/store.ts";
 import type { LogPushAnswer } from "../../api/logs.ts";
-import type { NodeMetrics, ShownMetrics } from "../../api/node_metrics.ts";
+import type { ShownMetrics } from "../../api/node_metrics.ts";
 import { AskTable, type Reach } from "./asks.ts";
 import { AssignmentHub } from "./assignment_hub.ts";
 import type {
@@ -33,6 +33,7 @@ import type {
   UnaryHandler,
 } from "../../transport/mod.ts";
 import { callerHost, callerID } from "./call.ts";
+import { Heard } from "./heard.ts";
 import { heartbeatPeriod } from "./heartbeat_period.ts";
 import { NodeKeeper } from "./node_keeper.ts";
 import { type Limited, NodeLimits } from "./node_limits.ts";
@@ -89,13 +90,14 @@ export class Dispatcher {
   });
   readonly #relay: Relay;
   readonly #registrations = new Map<string, Registration>();
-  readonly #metrics = new Map<string, ShownMetrics>();
+  readonly #heard: Heard;
   readonly #graceTimers = new Map<string, CancelTimer>();
   #unsubscribe: (() => void) | undefined;
 
   constructor(options: DispatcherOptions) {
     const { store, clock } = options;
     this.#options = options;
+    this.#heard = new Heard(clock);
     this.#hub = new AssignmentHub(store, clock);
     this.#nodes = new NodeKeeper(options);
     this.#statuses = new StatusWriter(store, clock);
@@ -141,7 +143,7 @@ export class Dispatcher {
     this.#graceTimers.clear();
     for (const registration of this.#registrations.values()) registration.end(reason);
     this.#registrations.clear();
-    this.#metrics.clear();
+    this.#heard.clear();
     this.#statuses.stop(reason);
     this.#asks.stop(reason);
     this.#hub.stop(reason);
@@ -178,16 +180,15 @@ export class Dispatcher {
     };
   }
 
-  /** How a node said that it is; kept in memory, as it changes all the time. */
-  metrics(nodeID: string): ShownMetrics | undefined {
-    const Relay = this.#relay.usage(nodeID), told = this.#metrics.get(nodeID);
-    return Relay === undefined ? told : { MeasuredAt: timestamp(this.#options.clock), ...told, Relay };
+  /** When a node was last heard of in this term, by the clock's monotonic time. */
+  heard(nodeID: string): number | undefined {
+    return this.#heard.at(nodeID);
   }
 
-  #shown({ Clock, ...metrics }: NodeMetrics): ShownMetrics {
-    const { clock } = this.#options;
-    const skew = Clock === undefined ? {} : { ClockSkewMs: Math.round(Clock - clock.now()) };
-    return { MeasuredAt: timestamp(clock), ...metrics, ...skew };
+  /** How a node said that it is. */
+  metrics(nodeID: string): ShownMetrics | undefined {
+    const Relay = this.#relay.usage(nodeID), told = this.#heard.metrics(nodeID);
+    return Relay === undefined ? told : { MeasuredAt: timestamp(this.#options.clock), ...told, Relay };
   }
 
   /** What is asked of nodes; see {@linkcode AskTable}. */
@@ -249,7 +250,7 @@ export class Dispatcher {
     this.#count(caller, "heartbeats");
     const { SessionID, Metrics } = checkHeartbeat(request);
     const registration = this.#registered(SessionID, caller);
-    if (Metrics) this.#metrics.set(registration.nodeID, this.#shown(Metrics));
+    if (Metrics) this.#heard.take(registration.nodeID, Metrics);
     return { PeriodMs: this.#expectHeartbeat(registration), Time: timestamp(this.#options.clock) };
   }
 
@@ -416,6 +417,7 @@ export class Dispatcher {
 
   #expectHeartbeat(registration: Registration): number {
     const period = this.#period(registration.nodeID);
+    this.#heard.note(registration.nodeID);
     registration.expect(GRACE_PERIODS * period, () => {
       const reason = `node ${registration.nodeID} sent no heartbeat in ${GRACE_PERIODS * period} ms`;
       this.#end(registration, new CoveyError("not_found", `Cannot go on with the session: ${reason}`));
@@ -468,7 +470,7 @@ export class Dispatcher {
     this.#rate.forget(nodeID);
     this.#limits.forget(nodeID);
     this.#twins.forget(nodeID);
-    this.#metrics.delete(nodeID);
+    this.#heard.forget(nodeID);
     this.#relay.forget(nodeID);
     this.#graceTimers.get(nodeID)?.();
     this.#graceTimers.delete(nodeID);

@@ -15,6 +15,8 @@ export interface ComponentOptions {
   store: Store;
   clock: Clock;
   random: Random;
+  /** When a node was last heard of in this term, by `clock`'s monotonic time; undefined where nobody listens. */
+  heard?: (nodeID: string) => number | undefined;
 }
 
 /** The parts of a component that its loop calls. */

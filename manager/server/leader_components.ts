@@ -28,10 +28,11 @@ export function leaderComponents(
     members: RoleManagerOptions["members"];
   },
 ): MakeComponent[] {
+  const heard = (nodeID: string) => context.dispatcher.heard(nodeID);
   return [
     () => context.dispatcher,
     () => new ReplicatedOrchestrator(context),
-    () => new GlobalOrchestrator(context),
+    () => new GlobalOrchestrator({ ...context, heard }),
     () => new ReplicatedJobOrchestrator(context),
     () => new GlobalJobOrchestrator(context),
     () => new ConstraintEnforcer(context),

@@ -14,12 +14,16 @@ import type { Policy, StagePolicy } from "./policy.ts";
 import type { Times } from "./run_time.ts";
 import type { SlotFacts } from "./slot_facts.ts";
 import { tally } from "./tally.ts";
+import { hasHeld } from "./watch.ts";
 
 /**
  * Monitor periods, from the moment on at which somebody resumed the rollout, within which a place that had failed may yet do
  * well: some restarts. Then its stage goes on without it, with another device in its place.
  */
 export const FORGIVEN_PERIODS = 3;
+
+/** Between two looks whether a device was heard of since the end of the monitor period; it says that it lives by heartbeats. */
+const HEARD_LOOK_MS = 1000;
 
 /** A service's rollout as the store has it, and the time. */
 export interface PlanState {
@@ -140,8 +144,10 @@ class Planner {
         this.#inFlight++;
         this.#wakeAt(freeMs);
       }
-      const provenMs = first.watchedMs + monitorMs;
-      if (first.state === "running" && !slot.swapping && provenMs > nowMs) this.#isUnproven(slot, provenMs);
+      if (first.state === "running" && !slot.swapping && !hasHeld(first, nowMs, monitorMs)) {
+        const endMs = first.watchedMs + monitorMs;
+        this.#isUnproven(slot, endMs > nowMs ? endMs : nowMs + HEARD_LOOK_MS);
+      }
     }
     // A device that swaps by itself says when the old task is not needed any more.
     if (!slot.crowded || slot.swapping) return;
@@ -359,8 +365,8 @@ class Planner {
   #isGood({ place, deferred, runningMs, first }: SlotFacts): boolean {
     if (deferred !== undefined || runningMs === undefined) return false;
     if (!this.#failed.has(place)) return true;
-    const provenMs = first?.state === "running" ? first.watchedMs + this.policy.monitorMs : Infinity;
-    return this.#forgiven.has(place) && provenMs <= this.state.times.nowMs;
+    return this.#forgiven.has(place) && first?.state === "running" &&
+      hasHeld(first, this.state.times.nowMs, this.policy.monitorMs);
   }
 
   /** Somebody forgave it, and it has not done well since, for as long as it could. */

@@ -27,7 +27,12 @@ export class RunTime {
   }
 
   now(): number {
-    return this.sinceMs + this.clock.monotonic() - this.#monotonicMs;
+    return this.of(this.clock.monotonic());
+  }
+
+  /** A moment of the clock's monotonic time. */
+  of(monotonicMs: number): number {
+    return this.sinceMs + monotonicMs - this.#monotonicMs;
   }
 
   times(rollout: Rollout): Times {

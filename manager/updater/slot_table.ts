@@ -8,7 +8,7 @@ import type { RestartSupervisor } from "../restart/restart_supervisor.ts";
 import type { ReadView } from "../store/store.ts";
 import type { Policy } from "./policy.ts";
 import { type SlotFacts, slotFacts } from "./slot_facts.ts";
-import { followed, interrupted, type Look } from "./watch.ts";
+import { followed, hasHeld, interrupted, type Look } from "./watch.ts";
 
 const FNV_OFFSET = 0x811c_9dc5, FNV_PRIME = 0x0100_0193;
 
@@ -38,12 +38,18 @@ export class SlotTable {
   }
 
   /** All places in the order in which the rollout reaches them: with stages, not always the same devices first. */
-  read(service: Service, rollout: Rollout, nowMs: number, policy: Policy): readonly SlotFacts[] {
+  read(
+    service: Service,
+    rollout: Rollout,
+    nowMs: number,
+    policy: Policy,
+    heardMs: Look["heardMs"],
+  ): readonly SlotFacts[] {
     const { store } = this.options;
     const isFirst = this.#facts === undefined || this.#version !== rollout.Number;
     const stage = rollout.Ended ? undefined : rollout.Stage;
     const forgiven = new Set(rollout.Failures.filter((each) => each.Forgiven).map(({ Place }) => Place));
-    const look: Look = { nowMs, monitorMs: policy.monitorMs, isFirst, stage, forgiven };
+    const look: Look = { nowMs, monitorMs: policy.monitorMs, isFirst, stage, heardMs, forgiven };
     if (this.#facts === undefined || isFirst) {
       this.#version = rollout.Number;
       this.#facts = new Map();
@@ -56,8 +62,16 @@ export class SlotTable {
         }
       }
     }
-    if (this.#touched.size === 0 && this.#read) return this.#read;
     const known = this.#facts;
+    for (const [key, { first }] of known) {
+      // All that is missing is that its device is heard of.
+      if (first?.heardMs === undefined || first.state !== "running") continue;
+      const { heardMs: _, ...watched } = first;
+      if (!hasHeld(first, nowMs, policy.monitorMs) && hasHeld(watched, nowMs, policy.monitorMs)) {
+        this.touch(key);
+      }
+    }
+    if (this.#touched.size === 0 && this.#read) return this.#read;
     for (const key of this.#touched) {
       let before = known.get(key);
       const facts = readSlot(store, this.supervisor, service, rollout.Number, key, nowMs, before?.first?.id);

@@ -13,7 +13,7 @@ import { type CancelTimer, timestamp } from "../../api/clock.ts";
 import type { CoveyError } from "../../api/errors.ts";
 import type { Node } from "../../api/node.ts";
 import type { Rollout } from "../../api/rollout.ts";
-import type { Service, UpdateStatus } from "../../api/service.ts";
+import { modeOf, type Service, type UpdateStatus } from "../../api/service.ts";
 import { slotKey, type Task } from "../../api/task.ts";
 import { clusterOf } from "../cluster/cluster_object.ts";
 import type { ComponentOptions } from "../leader/commit_loop.ts";
@@ -99,7 +99,7 @@ export class UpdateRun {
     }
     const policy = policyOf(service), rollout = service.UpdateStatus.Rollout;
     const times = this.#time.times(rollout), { nowMs } = times;
-    const slots = this.#slots.read(service, rollout, nowMs, policy);
+    const slots = this.#slots.read(service, rollout, nowMs, policy, this.#heardMs(service, policy));
     const { actions, wakeMs, over } = plan(
       {
         times,
@@ -120,6 +120,15 @@ export class UpdateRun {
     }
     if (wakeMs !== undefined) this.#wakeIn(wakeMs - nowMs);
     return over;
+  }
+
+  /** Only a device that may hold a whole fleet up has to be heard of; Docker's update goes by the monitor period alone. */
+  #heardMs(service: Service, { stages }: Policy): (place: string) => number | undefined {
+    const { heard } = this.options;
+    if (heard === undefined || stages.length === 1 || modeOf(service.Spec) !== "global") {
+      return () => undefined;
+    }
+    return (nodeID) => this.#time.of(heard(nodeID) ?? -Infinity);
   }
 
   /** Writes down that there is a rollout, before anything is done for it. */

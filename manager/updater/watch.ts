@@ -10,6 +10,8 @@ export interface Look {
   isFirst: boolean;
   /** The stage that is going on; undefined once the rollout has come to its end. */
   stage: number | undefined;
+  /** When a place's device was last heard of; undefined where that is not asked. */
+  heardMs: (place: string) => number | undefined;
   /** Places that have failed, in spite of which somebody resumed the rollout: what runs there has another chance. */
   forgiven: ReadonlySet<string>;
 }
@@ -17,8 +19,9 @@ export interface Look {
 /** `found`, read from the store, with what was seen of the place `before`. */
 export function followed(before: SlotFacts | undefined, found: SlotFacts, look: Look): SlotFacts {
   const known = before?.first !== undefined && before.first.id === found.first?.id ? before.first : undefined;
-  let first = known === undefined ? firstSight(found, look) : next(known, found, look);
-  if (first === undefined) return found;
+  const seen = known === undefined ? firstSight(found, look) : next(known, found, look);
+  if (seen === undefined) return found;
+  let first = withHeard(seen, look.heardMs(found.place));
   // Each restart is one more chance.
   const { last } = found;
   if (first.state === "failed" && last && last.id !== first.id && look.forgiven.has(found.place)) {
@@ -32,15 +35,29 @@ export function followed(before: SlotFacts | undefined, found: SlotFacts, look: 
 /** The place's device fell silent: what it had not yet proved begins anew when it is back. */
 export function interrupted(
   facts: SlotFacts,
-  { nowMs, monitorMs }: Pick<Look, "nowMs" | "monitorMs">,
+  { nowMs, monitorMs, heardMs }: Pick<Look, "nowMs" | "monitorMs" | "heardMs">,
 ): SlotFacts {
-  const { first } = facts;
-  if (first?.state !== "running" || isProven(first, nowMs, monitorMs)) return facts;
-  return { ...facts, first: { ...first, watchedMs: nowMs, unseen: true } };
+  if (facts.first?.state !== "running") return facts;
+  const first = withHeard(facts.first, heardMs(facts.place));
+  return hasHeld(first, nowMs, monitorMs)
+    ? { ...facts, first }
+    : { ...facts, first: { ...first, watchedMs: nowMs, unseen: true } };
 }
 
-function isProven({ watchedMs, unseen }: FirstTask, nowMs: number, monitorMs: number): boolean {
-  return !unseen && watchedMs + monitorMs <= nowMs;
+function withHeard(first: FirstTask, heardMs: number | undefined): FirstTask {
+  return heardMs === undefined ? first : { ...first, heardMs };
+}
+
+/**
+ * True if a task that runs was watched for the monitor period, and its device heard of since. A silent device may have seen it
+ * fail: it counts as down only after some heartbeats.
+ */
+export function hasHeld(
+  { watchedMs, unseen, heardMs = Infinity }: FirstTask,
+  nowMs: number,
+  monitorMs: number,
+): boolean {
+  return !unseen && watchedMs + monitorMs <= Math.min(nowMs, heardMs);
 }
 
 /**
@@ -57,7 +74,7 @@ function firstSight({ first, last, stage, place }: SlotFacts, look: Look): First
   return found?.state === "running" ? { ...found, watchedMs: nowMs } : found;
 }
 
-function next(known: FirstTask, facts: SlotFacts, { nowMs }: Look): FirstTask {
+function next(known: FirstTask, facts: SlotFacts, { nowMs, monitorMs }: Look): FirstTask {
   const found = facts.first!;
   if (found.state === known.state) {
     if (found.state !== "running") return { ...found, sinceMs: known.sinceMs, ranMs: known.ranMs };
@@ -67,5 +84,12 @@ function next(known: FirstTask, facts: SlotFacts, { nowMs }: Look): FirstTask {
   if (known.state !== "running" || found.ranMs < 0) {
     return { ...found, sinceMs: nowMs, ranMs: Math.min(found.ranMs, nowMs - known.sinceMs) };
   }
-  return { ...found, sinceMs: nowMs, ranMs: known.unseen ? 0 : nowMs - known.watchedMs };
+  const { unseen, watchedMs, heardMs = Infinity } = known;
+  // Nobody knows when, if its device was silent by the end of the monitor period.
+  const isUnknown = unseen || heardMs < watchedMs + monitorMs;
+  return {
+    ...found,
+    sinceMs: nowMs,
+    ranMs: isUnknown ? Math.min(monitorMs, nowMs - watchedMs) : nowMs - watchedMs,
+  };
 }

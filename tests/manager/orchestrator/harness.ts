@@ -120,6 +120,8 @@ export class Fleet implements AsyncDisposable {
   readonly store: Store;
   readonly consensus: MemoryConsensus;
   readonly agents: FakeAgents;
+  /** Nodes of which nothing is heard for now, and since when; all others are heard of at any time. */
+  readonly silentSince: Map<string, number> = new Map();
   #components: Component[] = [];
 
   constructor(fate?: Fate) {
@@ -140,7 +142,8 @@ export class Fleet implements AsyncDisposable {
 
   /** Starts a new leader's components, as after an election; what they write goes through `store`. */
   lead(store = this.store, allocator = (options: ComponentOptions) => new Allocator(options)): void {
-    const options = { store, clock: this.clock, random: this.random };
+    const heard = (nodeID: string) => this.silentSince.get(nodeID) ?? this.clock.monotonic();
+    const options = { store, clock: this.clock, random: this.random, heard };
     this.#components = [
       new ReplicatedOrchestrator(options),
       new GlobalOrchestrator(options),

@@ -94,6 +94,43 @@ Deno.test("Rollout: a new leader lets no stage go that it has not seen bake", as
   assert.deepEqual([rollout().State, reached()], ["paused", 1]);
 });
 
+for (
+  const [what, becomes] of [
+    ["is heard of again", () => Promise.resolve()],
+    ["counts as down, and comes back", async (fleet: Fleet, nodeID: string) => {
+      await fleet.state(nodeID, "down");
+      await fleet.clock.advance(MONITOR_MS);
+      await fleet.state(nodeID, "ready");
+    }],
+  ] as const
+) {
+  Deno.test(`Rollout: a canary fails while its device is silent by the end of the monitor period: it counts once that ${what}`, async () => {
+    const { fleet, canary, reached, rollout } = await atCanary();
+    await using _ = fleet;
+    await fleet.clock.advance(MONITOR_MS - 5000);
+    fleet.silentSince.set(canary.NodeID, fleet.clock.monotonic());
+    await fleet.clock.advance(MONITOR_MS);
+    assert.deepEqual([rollout().State, reached()], ["rolling", 1]);
+    await becomes(fleet, canary.NodeID);
+    fleet.silentSince.clear();
+    await fleet.agents.report(canary.ID, "failed");
+    await fleet.clock.advance(60_000);
+    assert.deepEqual([rollout().State, rollout().Failed, reached()], ["paused", 1, 1]);
+  });
+}
+
+Deno.test("Rollout: a canary whose device was silent by the end of the monitor period, and is well, has proved the version", async () => {
+  const { fleet, canary, reached, rollout } = await atCanary();
+  await using _ = fleet;
+  await fleet.clock.advance(MONITOR_MS - 5000);
+  fleet.silentSince.set(canary.NodeID, fleet.clock.monotonic());
+  await fleet.clock.advance(MONITOR_MS);
+  assert.equal(reached(), 1);
+  fleet.silentSince.clear();
+  await fleet.clock.advance(MONITOR_MS + 5000);
+  assert.deepEqual([rollout().State, reached()], ["completed", 10]);
+});
+
 Deno.test("Rollout: while its device is silent a canary proves nothing, be it for a moment", async () => {
   const { fleet, id, canary, reached, rollout } = await atCanary();
   await using _ = fleet;
