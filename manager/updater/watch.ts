@@ -49,8 +49,8 @@ function withHeard(first: FirstTask, heardMs: number | undefined): FirstTask {
 }
 
 /**
- * True if a task that runs was watched for the monitor period, and its device heard of since. A silent device may have seen it
- * fail: it counts as down only after some heartbeats.
+ * True if a task that runs was watched for the monitor period, and its device heard of since. A silent device may have
+ * seen it fail: it counts as down only after some heartbeats.
  */
 export function hasHeld(
   { watchedMs, unseen, heardMs = Infinity }: FirstTask,
