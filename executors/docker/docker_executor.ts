@@ -180,14 +180,14 @@ class DockerExecutor implements Executor, Sweeper, Reloader, LogSource, OverlayE
     input: AsyncIterable<InputFrame>,
     signal: AbortSignal,
   ): AsyncGenerator<OutputFrame, void> {
-    const { engine, shim } = this.#node;
+    const { engine, shim, clock } = this.#node;
     // Loaded when somebody wants it.
     const [{ checkLetIn }, inside] = await Promise.all([
       import("../task_stream.ts"),
       import("./enter_container.ts"),
     ]);
     await checkLetIn(shim, use.Kind, task);
-    const at = { engine, shim, containerID: String(handle.data.ContainerID) };
+    const at = { engine, shim, clock, containerID: String(handle.data.ContainerID) };
     if (use.Kind === "exec") yield* inside.execInContainer(at, use, input, signal);
     else if (use.Kind === "copy") yield* inside.copyOfContainer(at, use, input, signal);
     else {
@@ -195,7 +195,7 @@ class DockerExecutor implements Executor, Sweeper, Reloader, LogSource, OverlayE
         signal,
       });
       const { PortConnector } = await import("../port_connector.ts");
-      this.#ports ??= new PortConnector({ shim, stateDir: this.#stateDir, clock: this.#node.clock });
+      this.#ports ??= new PortConnector({ shim, stateDir: this.#stateDir, clock });
       yield* this.#ports.forward(
         task,
         use.Port,

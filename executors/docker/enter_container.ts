@@ -1,6 +1,7 @@
 /** Gets at the inside of a container through the engine: commands, and files. */
 import { ByteQueue } from "../../api/byte_queue.ts";
-import { CoveyError } from "../../api/errors.ts";
+import { type Clock, sleep } from "../../api/clock.ts";
+import { CoveyError, hasCode } from "../../api/errors.ts";
 import { type InputFrame, MAX_FRAME_PAYLOAD, type OutputFrame } from "../../api/stream_frames.ts";
 import type { CopyUse, ExecUse, TerminalSize } from "../../api/streams.ts";
 import { askShim } from "../ask_shim.ts";
@@ -11,9 +12,13 @@ const HEADER_BYTES = 8;
 /** Bytes of one frame of the engine's: far more than it reads at once. */
 const MAX_ENGINE_FRAME = 16 * 1024 * 1024;
 
+/** An engine knows a moment later what a command's streams have shown: its process, and that it has ended. */
+const LOOK_MS = 50, MAX_LOOKS = 100;
+
 /** What entering takes. */
 export interface EnterContainer {
   engine: EngineClient;
+  clock: Clock;
   /** Absolute path of `shim.sh`: the engine ends no command by itself. */
   shim: string;
   containerID: string;
@@ -49,7 +54,7 @@ export async function* execInContainer(
   try {
     signal.throwIfAborted();
     yield { kind: "control", control: { Started: true } };
-    if (Terminal) await resize(engine, Id, Terminal);
+    if (Terminal) await resize(at, Id, Terminal);
     const failed = Promise.withResolvers<never>();
     void feed(at, Id, connection, input).catch((thrown) => {
       failed.reject(thrown);
@@ -59,8 +64,8 @@ export async function* execInContainer(
     yield* Terminal ? rawFrames(connection.pieces) : split(connection.pieces);
     signal.throwIfAborted();
     isOver = true;
-    const { ExitCode } = await engine.call<ExecInspect>("GET", `/exec/${Id}/json`, { signal });
-    yield { kind: "control", control: { Exit: { Code: (ExitCode ?? 0) & 255 } } };
+    const ended = await lookUntil(at, Id, ({ Running }) => !Running, signal);
+    yield { kind: "control", control: { Exit: { Code: (ended?.ExitCode ?? 0) & 255 } } };
   } catch (thrown) {
     signal.throwIfAborted();
     throw thrown;
@@ -101,7 +106,7 @@ async function feed(
 ): Promise<void> {
   for await (const frame of input) {
     if (frame.kind === "control") {
-      if ("Resize" in frame.control) await resize(at.engine, execID, frame.control.Resize);
+      if ("Resize" in frame.control) await resize(at, execID, frame.control.Resize);
       else await strike(at, execID, frame.control.Signal);
     } else if (frame.data.length > 0) await connection.write(frame.data).catch(() => {});
     else await connection.closeWrite().catch(() => {});
@@ -109,20 +114,41 @@ async function feed(
 }
 
 /** A terminal that has gone by now has no size. */
-async function resize(engine: EngineClient, execID: string, { Height, Width }: TerminalSize): Promise<void> {
+async function resize(at: EnterContainer, execID: string, { Height, Width }: TerminalSize): Promise<void> {
   const query = { h: String(Height), w: String(Width) };
-  await engine.call("POST", `/exec/${execID}/resize`, { query }).catch(() => {});
+  if (!(await lookUntil(at, execID, isKnown))?.Running) return;
+  await at.engine.call("POST", `/exec/${execID}/resize`, { query }).catch(() => {});
 }
 
 /** Signals the command, if it runs: by the shim, as the engine has no call for it. */
-async function strike(
-  { engine, shim, containerID }: EnterContainer,
-  execID: string,
-  name: string,
-): Promise<void> {
-  const found = await engine.call<ExecInspect>("GET", `/exec/${execID}/json`).catch(() => undefined);
+async function strike(at: EnterContainer, execID: string, name: string): Promise<void> {
+  const found = await lookUntil(at, execID, isKnown);
   if (!found?.Running || !found.Pid) return;
-  await askShim(shim, ["strike", containerID, String(found.Pid), name]).catch(() => {});
+  await askShim(at.shim, ["strike", at.containerID, String(found.Pid), name]).catch(() => {});
+}
+
+const isKnown = ({ Running, Pid }: ExecInspect) => !Running || Pid > 0;
+
+/** What the engine says of a command once `isSo`, or at the last; undefined for one that it does not know any more. */
+async function lookUntil(
+  { engine, clock }: EnterContainer,
+  execID: string,
+  isSo: (found: ExecInspect) => boolean,
+  signal?: AbortSignal,
+): Promise<ExecInspect | undefined> {
+  let found: ExecInspect | undefined;
+  for (let looks = 0; looks < MAX_LOOKS; looks++) {
+    if (looks > 0) await sleep(clock, LOOK_MS, signal);
+    try {
+      found = await engine.call<ExecInspect>("GET", `/exec/${execID}/json`, { ...(signal && { signal }) });
+    } catch (thrown) {
+      signal?.throwIfAborted();
+      if (hasCode(thrown, "not_found")) return undefined;
+      continue;
+    }
+    if (isSo(found)) break;
+  }
+  return found;
 }
 
 async function* rawFrames(pieces: AsyncIterable<Uint8Array>): AsyncGenerator<OutputFrame, void> {

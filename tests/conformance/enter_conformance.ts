@@ -3,6 +3,7 @@ import assert from "node:assert/strict";
 import type { FromTask, InputFrame, OutputFrame } from "../../api/stream_frames.ts";
 import type { StreamUse } from "../../api/streams.ts";
 import { can, type Controller, type Executor } from "../../executors/executor.ts";
+import { eventually } from "../support/programs.ts";
 import type { Fixture } from "./executor_conformance.ts";
 
 const never = new AbortController().signal;
@@ -107,12 +108,12 @@ export function enters(test: Register): void {
       );
       assert.ok("Exit" in interrupted.said.at(-1)!);
       // Ends of programs are seen a moment later.
-      for (let count = 1; count > 0;) {
+      await eventually("no command is left", async () => {
         const { output } = await all(
           enter(exec("sh", "-c", "ps -o args 2>/dev/null | grep -c '[s]leep 12345'; true")),
         );
-        count = Number(decoder.decode(output).trim());
-      }
+        return Number(decoder.decode(output).trim()) === 0;
+      });
       const ended = controller.wait(AbortSignal.timeout(50)).then(() => "ended", () => "runs");
       assert.equal(await ended, "runs");
     },
