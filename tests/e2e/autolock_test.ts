@@ -169,13 +169,13 @@ Deno.test("Autolock: who joins is locked too; who was off while the key was chan
           3,
     );
     // A manager that is demoted starts by itself again, and keeps nothing of the state.
-    const demoted = (await fleet.nodes("m1"))!.find(({ Description }) => Description?.Hostname === "m2")!;
-    const version = { version: demoted.Version.Index };
-    await fleet.client("m1").post(
-      `/nodes/${demoted.ID}/update`,
-      { ...demoted.Spec, Role: "worker" },
-      version,
-    );
+    // Refused while the leader does not reach m3, which has just come back.
+    await fleet.until("m2 may be demoted", async () => {
+      const demoted = (await fleet.nodes("m1"))!.find(({ Description }) => Description?.Hostname === "m2")!;
+      const spec = { ...demoted.Spec, Role: "worker" }, version = { version: demoted.Version.Index };
+      await fleet.client("m1").post(`/nodes/${demoted.ID}/update`, spec, version);
+      return true;
+    });
     await fleet.until(
       "m2 is a worker",
       async () => (await Deno.readTextFile(`${fleet.folder}/m2/node.json`)).includes('"role": "worker"'),

@@ -1,5 +1,6 @@
 /** A device whose console is a shell: whatever is typed runs there, whatever it prints is seen here. */
 import { eventually } from "./programs.ts";
+import { signalled } from "./limited.ts";
 
 /** How the machine is started, and how long it may take for anything. */
 export interface ConsoleMachine {
@@ -60,7 +61,7 @@ export class ConsoleDevice {
   /** Cuts the power: nothing is flushed, nobody is told. */
   async cutPower(): Promise<void> {
     if (this.#machine === undefined) return;
-    if (!this.#ended) this.#machine.kill("SIGKILL");
+    if (!this.#ended) signalled(this.#machine, "SIGKILL");
     await this.#machine.status;
     await this.#console?.abort().catch(() => {});
     await this.#copy;

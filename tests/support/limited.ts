@@ -5,3 +5,12 @@ const MAX_PROGRAM_SECONDS = 120;
 export function limited(program: string, args: string[]): [string, string[]] {
   return ["timeout", ["--kill-after=5", `${MAX_PROGRAM_SECONDS}`, program, ...args]];
 }
+
+/** Signals a program that may have ended by itself just now. */
+export function signalled(child: Deno.ChildProcess, signal: Deno.Signal): void {
+  try {
+    child.kill(signal);
+  } catch {
+    // It has ended; what it printed may not all be read yet.
+  }
+}

@@ -5,7 +5,7 @@
 import { fileURLToPath } from "node:url";
 import { canMakeNetworks, PrivateNetwork } from "../chaos/private_network.ts";
 import { programsBelow } from "./device_hosts.ts";
-import { limited } from "./limited.ts";
+import { limited, signalled } from "./limited.ts";
 
 const ROOT = fileURLToPath(new URL("../../", import.meta.url));
 const PROGRAMS = ["dockerd", "docker", "nft", "curl", "nsenter"];
@@ -230,8 +230,8 @@ export class NetworkHosts {
   async stopNodes(): Promise<void> {
     for (const [host, program] of [...this.#programs].sort(([a], [b]) => b - a)) {
       this.#programs.delete(host);
-      program.kill("SIGTERM");
-      const late = setTimeout(() => program.kill("SIGKILL"), PATIENCE_MS);
+      signalled(program, "SIGTERM");
+      const late = setTimeout(() => signalled(program, "SIGKILL"), PATIENCE_MS);
       await program.status;
       clearTimeout(late);
     }

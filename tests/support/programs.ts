@@ -1,6 +1,7 @@
 /** The project's programs as processes, for tests that look at them from the outside: what they print and how they end. */
 import assert from "node:assert/strict";
 import { fileURLToPath } from "node:url";
+import { signalled } from "./limited.ts";
 
 /** Longest wait for a program to print something or to end: a loaded machine is slow, a broken program never does. */
 const LIMIT_MS = 120_000;
@@ -49,7 +50,7 @@ export class Program {
 
   /** Resolves with the exit code; a program that does not end in time is killed. */
   async ends(): Promise<number> {
-    const timer = setTimeout(() => this.#child.kill("SIGKILL"), LIMIT_MS);
+    const timer = setTimeout(() => signalled(this.#child, "SIGKILL"), LIMIT_MS);
     const code = await this.#done;
     clearTimeout(timer);
     return code;
@@ -57,7 +58,7 @@ export class Program {
 
   /** Sends a signal and waits for the end. */
   end(signal: Deno.Signal = "SIGTERM"): Promise<number> {
-    if (!this.#ended) this.#child.kill(signal);
+    if (!this.#ended) signalled(this.#child, signal);
     return this.ends();
   }
 
