@@ -8,7 +8,7 @@ import type { RestartSupervisor } from "../restart/restart_supervisor.ts";
 import type { ReadView } from "../store/store.ts";
 import type { Policy } from "./policy.ts";
 import { type SlotFacts, slotFacts } from "./slot_facts.ts";
-import { followed, hasHeld, interrupted, type Look } from "./watch.ts";
+import { followed, interrupted, isSilent, type Look } from "./watch.ts";
 
 const FNV_OFFSET = 0x811c_9dc5, FNV_PRIME = 0x0100_0193;
 
@@ -64,12 +64,7 @@ export class SlotTable {
     }
     const known = this.#facts;
     for (const [key, { first }] of known) {
-      // All that is missing is that its device is heard of.
-      if (first?.heardMs === undefined || first.state !== "running") continue;
-      const { heardMs: _, ...watched } = first;
-      if (!hasHeld(first, nowMs, policy.monitorMs) && hasHeld(watched, nowMs, policy.monitorMs)) {
-        this.touch(key);
-      }
+      if (first !== undefined && isSilent(first, nowMs, policy.monitorMs)) this.touch(key);
     }
     if (this.#touched.size === 0 && this.#read) return this.#read;
     for (const key of this.#touched) {

@@ -60,6 +60,16 @@ export function hasHeld(
   return !unseen && watchedMs + monitorMs <= Math.min(nowMs, heardMs);
 }
 
+/** True if all that is missing is that its device is heard of. */
+export function isSilent(
+  { state, watchedMs, unseen, heardMs = Infinity }: FirstTask,
+  nowMs: number,
+  monitorMs: number,
+): boolean {
+  const provenMs = watchedMs + monitorMs;
+  return state === "running" && !unseen && provenMs <= nowMs && heardMs < provenMs;
+}
+
 /**
  * The leader before may have had another clock, and while a rollout is held nobody looks on: of the stage that goes on, who
  * begins to look on watches everything for itself. What is behind the rollout is taken from the dates.
