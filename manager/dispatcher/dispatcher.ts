@@ -180,7 +180,7 @@ export class Dispatcher {
     };
   }
 
-  /** When a node was last heard of in this term, by the clock's monotonic time. */
+  /** When a node was last heard of in this term: milliseconds of the clock's monotonic time; undefined if it was not. */
   heard(nodeID: string): number | undefined {
     return this.#heard.at(nodeID);
   }

@@ -23,7 +23,7 @@ export class Heard {
     this.#metrics.set(nodeID, { MeasuredAt: timestamp(this.#clock), ...metrics, ...skew });
   }
 
-  /** The clock's monotonic time when a node was last heard of. */
+  /** When a node was last heard of: milliseconds of the clock's monotonic time; undefined if it was not. */
   at(nodeID: string): number | undefined {
     return this.#at.get(nodeID);
   }

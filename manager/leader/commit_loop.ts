@@ -15,7 +15,7 @@ export interface ComponentOptions {
   store: Store;
   clock: Clock;
   random: Random;
-  /** When a node was last heard of in this term, by `clock`'s monotonic time; undefined where nobody listens. */
+  /** When a node was last heard of in this term, milliseconds of `clock`'s monotonic time. Left out where nobody listens. */
   heard?: (nodeID: string) => number | undefined;
 }
 

@@ -30,7 +30,7 @@ export class RunTime {
     return this.of(this.clock.monotonic());
   }
 
-  /** A moment of the clock's monotonic time. */
+  /** In the run's time, a moment of the clock's monotonic time (milliseconds both). */
   of(monotonicMs: number): number {
     return this.sinceMs + monotonicMs - this.#monotonicMs;
   }

@@ -24,7 +24,7 @@ export interface FirstTask {
   ranMs: number;
   /** Of a running one: since when it is watched. */
   watchedMs: number;
-  /** When its device was last heard of; undefined where that is not asked. */
+  /** When its device was last heard of, in the run's time; undefined where that is not asked. */
   heardMs?: number;
   /** Its device is out of sight, or was since the last look. */
   unseen?: true;

@@ -10,7 +10,7 @@ export interface Look {
   isFirst: boolean;
   /** The stage that is going on; undefined once the rollout has come to its end. */
   stage: number | undefined;
-  /** When a place's device was last heard of; undefined where that is not asked. */
+  /** When a place's device was last heard of, in the run's time; undefined where that is not asked. */
   heardMs: (place: string) => number | undefined;
   /** Places that have failed, in spite of which somebody resumed the rollout: what runs there has another chance. */
   forgiven: ReadonlySet<string>;

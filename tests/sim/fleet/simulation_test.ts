@@ -7,8 +7,8 @@ const SEEDS = 25, DEVICES = 60;
  * Seeds that found a fault. 378: who came back got a version that had failed without stages, taken for a proven one. 920: a
  * program was started that a killed agent had asked for, after the next one had stopped it. 3771: the only canary had
  * failed, was forgiven, and nothing followed. 20453: a device that died while it was drained counted as one on which the
- * version had failed, and kept the one before. 21013: the only canary
- * died while nothing was heard of its device, and the monitor period ended before that counted as down.
+ * version had failed, and kept the one before. 21013: the only canary died while nothing was heard of its device, and the
+ * monitor period ended before that counted as down.
  */
 const REGRESSIONS = [378, 920, 3771, 20453, 21013];
 
