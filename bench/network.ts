@@ -17,7 +17,9 @@ import { median, ratio } from "./figures.ts";
 import { fileURLToPath } from "node:url";
 
 const SUBNET = "10.50.0.0/24", PORT = 8000;
-const SECONDS = 3, REQUESTS = 4000, KEPT_REQUESTS = 20_000, CLIENTS = 16;
+const SECONDS = 3, CLIENTS = 16;
+/** Requests of a turn, some tenths of a second, and turns of either address in a round. */
+const REQUESTS = 1000, KEPT_REQUESTS = 4000, TURNS = 10;
 const SERVER = fileURLToPath(new URL("./network/server.ts", import.meta.url));
 const LOAD = fileURLToPath(new URL("./network/load.ts", import.meta.url));
 /**
@@ -129,20 +131,17 @@ async function compareAddresses(cluster: Cluster, rounds: number): Promise<void>
   for (
     const [how, requests, port] of [["kept", KEPT_REQUESTS, PORT + 1], ["each", REQUESTS, PORT]] as const
   ) {
-    const rate = async (address: string) => {
-      const words = [how, address, port, requests, CLIENTS].map(String);
-      return Number(await output(inside(from, ...deno, LOAD, ...words)));
+    const words = [how, straight, virtual, port, requests, CLIENTS, rounds * TURNS].map(String);
+    const [byTask, byAddress]: [number[], number[]] = JSON.parse(
+      await output(inside(from, ...deno, LOAD, ...words)),
+    );
+    const shown = (values: number[]) => {
+      const sorted = values.toSorted((a, b) => a - b);
+      return `${median(values).toFixed(0)} (${sorted[0]!.toFixed(0)} to ${sorted.at(-1)!.toFixed(0)})`;
     };
-    const [byTask, byAddress]: [number[], number[]] = [[], []];
-    for (let round = 0; round < rounds; round++) {
-      byTask.push(await rate(straight));
-      byAddress.push(await rate(virtual));
-    }
-    const shown = (values: number[]) => values.map((value) => value.toFixed(0)).join(", ");
     console.log(`Requests a second, ${how === "kept" ? "connections kept" : "a connection each"}:`);
-    console.log(`  by the service's address ${shown(byAddress)}; straight to its task ${shown(byTask)}`);
     console.log(
-      `  median ${shown([median(byAddress)])} and ${shown([median(byTask)])}, ratio ${
+      `  median by the service's address ${shown(byAddress)}, straight to its task ${shown(byTask)}, ratio ${
         ratio(median(byAddress), median(byTask))
       }`,
     );

@@ -22,6 +22,8 @@ const WRITES = 2000, CLIENTS = 16, CONTAINERS = 40, PROCESSES = 400;
 const CREATES_ALONE = 200, LISTS = 30;
 /** Of the kernel's processor times; 100 a second on every Linux that there is. */
 const CLOCK_TICKS = 100;
+/** A round begins once the machine is idle: what one manager does after its round must not be counted against the other. */
+const LOOK_MS = 1000, MAX_BUSY = 0.05, MAX_LOOKS = 30;
 
 async function run(command: string, args: string[]): Promise<string> {
   const { success, stdout, stderr } = await new Deno.Command(command, { args }).output();
@@ -55,6 +57,24 @@ async function cpuTime(pid: number): Promise<number> {
   const stat = await Deno.readTextFile(`/proc/${pid}/stat`),
     fields = stat.slice(stat.lastIndexOf(")") + 2).split(" ");
   return (Number(fields[11]) + Number(fields[12])) * 1000 / CLOCK_TICKS;
+}
+
+/** The machine's processor time since it started, and what of it was used, in ticks: of two looks, the differences count. */
+async function busyTime(): Promise<{ used: number; all: number }> {
+  const [line = ""] = (await Deno.readTextFile("/proc/stat")).split("\n");
+  const times = line.split(/\s+/).slice(1, 9).map(Number), all = times.reduce((a, b) => a + b);
+  return { used: all - times[3]! - times[4]!, all };
+}
+
+/** Waits until the machine has nothing to do, or says that it does not become so. */
+async function quiet(): Promise<void> {
+  for (let look = 0; look < MAX_LOOKS; look++) {
+    const before = await busyTime();
+    await new Promise((resolve) => setTimeout(resolve, LOOK_MS));
+    const after = await busyTime();
+    if ((after.used - before.used) / (after.all - before.all) < MAX_BUSY) return;
+  }
+  console.log("  (others are at work on this machine: a round begins all the same)");
 }
 
 /** Requests that stand behind a line of the load program's. */
@@ -99,7 +119,9 @@ function lines(): TransformStream<string, string> {
 async function compareWrites(ours: Manager, swarm: Manager, rounds: number): Promise<void> {
   const mine = new Map<string, Figures>(), theirs = new Map<string, Figures>();
   for (let round = 0; round < rounds; round++) {
+    await quiet();
     await measureRound(swarm, theirs);
+    await quiet();
     await measureRound(ours, mine);
   }
   console.log(`Control API, median of ${rounds} rounds`);

@@ -120,6 +120,8 @@ ensure_space() {
   # What is bridged inside is nobody's to filter; what is handed back to where it came from needs no better way told.
   inside sh -s <<'SET'
 echo 1 >/proc/sys/net/ipv4/ip_forward
+# Nothing in here is for a program of its own, so no packet needs to be looked up as one's.
+for each in ip_early_demux tcp_early_demux udp_early_demux; do echo 0 >/proc/sys/net/ipv4/$each 2>/dev/null; done
 for each in all default; do echo 0 >/proc/sys/net/ipv4/conf/$each/send_redirects; echo 0 >/proc/sys/net/ipv4/conf/$each/rp_filter; done
 echo 0 >/proc/sys/net/ipv4/conf/cvup/send_redirects
 [ ! -e /proc/sys/net/bridge/bridge-nf-call-iptables ] || echo 0 >/proc/sys/net/bridge/bridge-nf-call-iptables

@@ -96,11 +96,11 @@ END {
     "map places { type ipv4_addr : ipv4_addr; " (askers == "" ? "" : "elements = { " places " }; ") "}; " \
     "map relayed { type ipv4_addr . inet_service : ipv4_addr . inet_service; flags dynamic,timeout; timeout 30s; size 4096; }; " \
     "chain relay { ip protocol tcp update @relayed { ip saddr . tcp sport : ip daddr . tcp dport }; ip protocol tcp dnat to " names ":7754; }; " \
-    chains "chain in { type nat hook prerouting priority -100; " dns \
+    chains "chain in { type nat hook prerouting priority -100; " (vips == "" ? "" : "ip daddr vmap { " vips " }; ") dns \
     (relays == "" ? "" : "ip daddr { " relays " } goto relay; iifname \"cvup\" ip saddr " names " dnat to ip daddr map @places; ") \
-    (vips == "" ? "" : "ip daddr vmap { " vips " }; ") ports "}; chain out { type nat hook postrouting priority 100; " \
+    ports "}; chain out { type nat hook postrouting priority 100; " \
     "oifname \"cvup\" ip daddr " names " snat to ip saddr map @askers; " source out "}; " \
-    "chain pass { type filter hook forward priority 0; " pass "}; }"
+    (pass == "" ? "" : "chain pass { type filter hook forward priority 0; " pass "}; ") "}"
   print "host table ip covey { }"
   print "host delete table ip covey"
   print "host table ip covey { chain published { " host "}; chain in { type nat hook prerouting priority -100; fib daddr type local jump published; }; " \
