@@ -1,7 +1,7 @@
 /**
- * Asks a server at two addresses in turn, a connection each or as HTTP clients do, which keep theirs, and prints the requests
- * a second of each turn as JSON: `[[of A, ...], [of B, ...]]`. All turns are of one process that has warmed up, and who begins
- * changes: what a program's first seconds cost, and what else the machine does, is no part of the comparison.
+ * Asks a server at two addresses in turn, a connection each or as HTTP clients do, which keep theirs, and prints the
+ * requests a second of each turn as JSON: `[[of A, ...], [of B, ...]]`. All turns are of one process that has warmed up,
+ * and who begins changes: what a program's first seconds cost, and what else the machine does, is not compared.
  * `load.ts each|kept A B PORT REQUESTS CLIENTS TURNS`
  */
 const [how, a = "", b = "", port, requests, clients, turns] = Deno.args;
