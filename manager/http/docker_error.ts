@@ -50,7 +50,8 @@ const SWARMKIT_TEXTS = new RegExp(
     "(?:secret|config)s? not found: |malformed |only updates to Labels |(?:TaskSpec|ContainerSpec|EndpointSpec): |invalid (?:cpu|memory) value |" +
     "port '\\d+' is already in use by service |Service cannot be explicitly attached to |driver name: if |" +
     "ingress network cannot be attachable$|ipam configuration: |error during lookup of plugin |" +
-    "minimum certificate |heartbeat time |expanding |Jobs may not have an update config$)",
+    "minimum certificate |heartbeat time |expanding |Jobs may not have an update config$|if a signing CA key is provided, |" +
+    "the desired CA certificate cannot |CA certificate expires too soon$)",
 );
 
 /** What Docker says to a spec with this one problem; undefined where Docker has no such problem. */

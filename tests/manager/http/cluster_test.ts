@@ -1,6 +1,7 @@
 import assert from "node:assert/strict";
 import { SWARM_LOCKED, WRONG_UNLOCK_KEY } from "../../../api/docker_texts.ts";
 import type { ClusterSpec } from "../../../api/cluster.ts";
+import { ADMINISTRATOR } from "../../../manager/control/caller.ts";
 import { createTestCluster } from "../../security/fixtures.ts";
 import { FakeClock, settle } from "../../support/fake_clock.ts";
 import { NODE_ID, request, serviceBody, testAPI, testNode, testTask } from "./fake_node.ts";
@@ -173,7 +174,7 @@ Deno.test("Swarm: a changed ForceRotate begins with another root, which is shown
 });
 
 Deno.test("Swarm: a root of the user's own is checked in full, taken, and ends a rotation that it is the present one of", async () => {
-  const clock = new FakeClock(), { call, store } = await testAPI(clock);
+  const clock = new FakeClock(), { api, call, store } = await testAPI(clock);
   const { root } = await createTestCluster("other", clock);
   const RootCA = () => store().all("clusters")[0]!.RootCA;
   const present = RootCA();
@@ -186,6 +187,19 @@ Deno.test("Swarm: a root of the user's own is checked in full, taken, and ends a
   assert.equal(wrong.status, 400);
   assert.match(wrong.json.message, /CAConfig.SigningCAKey: the signing CA key does not match/);
   assert.doesNotMatch(wrong.json.message, /PRIVATE/);
+  assert.match(
+    (await update({ SigningCAKey: present.CAKey })).json.message,
+    /SigningCACert: if a signing CA key/,
+  );
+  const stock = await api.app.request("/swarm/update?version=1", {
+    method: "POST",
+    headers: { "User-Agent": "Docker-Client/28" },
+    body: JSON.stringify({ CAConfig: { SigningCAKey: present.CAKey } }),
+  }, { caller: ADMINISTRATOR });
+  assert.equal(
+    (await stock.json()).message,
+    "rpc error: code = InvalidArgument desc = if a signing CA key is provided, the signing CA cert must also be provided",
+  );
   assert.equal((await update(own)).status, 200);
   assert.equal(RootCA().RootRotation?.CACert, root.certificatePEM);
   assert.doesNotMatch(JSON.stringify((await call("GET", "/swarm")).json), /PRIVATE|Signing/);

@@ -304,3 +304,21 @@ Deno.test("API: a template that no task could be given is refused when it is mad
   assert.equal((await call("POST", "/services/create", process("a", "config", references))).status, 201);
   await api.close();
 });
+
+for (const kind of KINDS) {
+  Deno.test(`${kind}s: the bytes may be a list of numbers, as Go reads it; what is no byte is refused`, async () => {
+    const { call, refused, store } = await fixture();
+    const create = (Data: unknown) =>
+      call("POST", `/${kind}s/create`, { Name: `a${JSON.stringify(Data).length}`, Data });
+    const { status, json } = await create([97, null, 255]);
+    assert.equal(status, 201);
+    const [stored] = store().all(`${kind}s`).filter(({ ID }) => ID === json.ID);
+    assert.equal(stored!.Spec.Data, new Uint8Array([97, 0, 255]).toBase64());
+    await refused(400, `${RPC}Data: cannot unmarshal array into string`, "POST", `/${kind}s/create`, {
+      Name: "b",
+      Data: [256],
+    });
+    assert.match((await create([])).json.message, /data must be larger than 0/);
+    assert.equal((await create(Array(2_000_000).fill(1))).status, 400);
+  });
+}
