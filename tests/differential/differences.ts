@@ -292,7 +292,7 @@ export const DIFFERENCES: readonly Difference[] = [
     reason: "an empty value of what is not there says nothing, of whatever type it is",
     explains: ({ docker, covey }) =>
       docker.status === 400 && covey.status < 300 && GO_DECODER.test(docker.text) &&
-      /SigningCA|ExternalCAs|EnableIPv6|Config(?:Only|From)|PluginSpec|AttachmentSpec/
+      /SigningCA|ExternalCAs|EnableIPv6|Config(?:Only|From)|PluginSpec|AttachmentSpec|SecretSpec\.Driver |\.Options|SwapBytes|MemorySwappiness/
         .test(docker.text),
   },
   {
