@@ -13,8 +13,7 @@ import { systemFileSystem } from "../security/file_system.ts";
 import { IdentityStore } from "../security/identity_store.ts";
 import { Agent, type AgentState } from "./agent.ts";
 import { DependencyKeeper } from "./dependencies.ts";
-import { readDeviceFacts, readLock } from "./device_facts.ts";
-import { locked } from "./gate.ts";
+import { readDeviceFacts } from "./device_facts.ts";
 import { HeapKeeper, type HeapLook } from "./heap_keeper.ts";
 import { identityDialer, type IdentityKeeper, ownIdentity, sharedIdentity } from "./identity.ts";
 import { nodeTLSInfo } from "../security/root_tls_info.ts";
@@ -24,6 +23,7 @@ import { openNetworks } from "./networks.ts";
 import type { AgentOptionsFromFlags } from "./options.ts";
 import { Meter } from "./meter.ts";
 import { openLocal } from "./local/open_local.ts";
+import { isQuiet } from "./quiet.ts";
 import { Renewal } from "./renewal.ts";
 import { readBootID, StateFolder } from "./state_folder.ts";
 import { TrafficCounter } from "./traffic.ts";
@@ -246,11 +246,8 @@ async function serve(
     clock: systemClock,
     limits: options.renewal,
     residentBytes: () => Deno.memoryUsage().rss,
-    isQuiet: async () => {
-      const lock = await readLock(folder.path), isOnTrial = await folder.isOnTrial(options.programVersion);
-      const isLocked = locked({ lock, nowMs: clock.now() }) !== undefined || local.locks.ofTasks.size > 0;
-      return !isLocked && !isOnTrial && server.size === 0 && agent.isQuiet;
-    },
+    isQuiet: () =>
+      isQuiet({ folder, clock, programVersion: options.programVersion, locks: local.locks, server, agent }),
     renew,
   });
   const heap = heapKeeper(renewal);
