@@ -14,8 +14,8 @@ const DEFAULT_DOCKER_SOCKET = "/var/run/docker.sock";
 const METERED_LABELS = { "covey.heartbeat": "1h" };
 
 /**
- * Growth of its memory beyond which an agent is started anew, in percent: below the tenth that a device has to spare for it, and
- * well above what it grows by without any cause and what differs from start to start (decision 0192).
+ * Growth of its memory beyond which an agent is started anew, in percent: below the tenth that a device has to spare for it,
+ * and well above what it grows by without any cause and what differs from start to start (decision 0192).
  */
 const RENEWAL_PERCENT = 7;
 /** The least time between two renewals, in seconds. */

@@ -1,6 +1,6 @@
 /**
- * Whether an agent ends to be started again: its memory has grown by more than a share, of pieces that nothing in it can free
- * (decision 0192). What it judges by is pure; figures and times are handed in.
+ * Whether an agent ends to be started again: its memory has grown by more than a share, of pieces that nothing in it can
+ * free (decision 0192). What it judges by is pure; figures and times are handed in.
  */
 import { type Clock, sleep } from "../api/clock.ts";
 import { CoveyError } from "../api/errors.ts";
@@ -8,8 +8,8 @@ import { getLogger } from "../api/log.ts";
 import type { HeapLook } from "./heap_keeper.ts";
 
 /**
- * What of the least time between two renewals the memory has to settle, two minutes of an hour: what an agent does first, it maps
- * pages for. No longer, as what it grows by meanwhile is not held against it.
+ * What of the least time between two renewals the memory has to settle, two minutes of an hour: what an agent does first, it
+ * maps pages for. No longer, as what it grows by meanwhile is not held against it.
  */
 const SETTLE_SHARE = 1 / 30;
 /** Between two looks for a quiet moment: a busy device has short ones. */
