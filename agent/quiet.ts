@@ -19,8 +19,8 @@ export interface QuietOptions {
 }
 
 /**
- * True while no task is made ready, started, stopped or swapped, nobody has a stream or a log open, neither the device nor a task
- * has an update lock, and this version of the program is not on trial. Rejects where the folder cannot be read.
+ * True while no task is made ready, started, stopped or swapped, nobody has a stream or a log open, neither the device nor a
+ * task has an update lock, and this version of the program is not on trial. Rejects where the folder cannot be read.
  */
 export async function isQuiet(options: QuietOptions): Promise<boolean> {
   const { folder, clock, programVersion, locks, server, agent } = options;
