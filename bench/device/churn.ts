@@ -33,6 +33,7 @@ export async function measureChurn(runtime: string, count: number, renewAfter: n
     await untilRenewed(waves, started + renewAfter * 1000 + RENEWED_MS);
     if (waves.renewals > 0) await pass(REST_MS);
     await waves.ready();
+    for (const line of waves.renewed()) console.log(`  ${line}`);
     console.log(`renewed ${waves.renewals} times: ${compared(before, memoryOf(waves.pid))}`);
     assert.deepEqual(waves.steady(), steady);
     console.log(`${steady.length} programs ran all the while, the same processes in the end: ${steady}`);

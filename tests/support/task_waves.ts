@@ -30,6 +30,8 @@ export interface Waves {
   readonly pid: number;
   /** How often the agent has asked to be started again, and was. */
   readonly renewals: number;
+  /** What it said each time. */
+  renewed(): string[];
   /** Resolves when `count` tasks have come and gone, {@linkcode WAVE} at a time. */
   pass(count: number): Promise<void>;
   /** The programs that run all the while, each by its number and when it was started. */
@@ -63,6 +65,7 @@ export function withWaves(
         get renewals() {
           return agent.renewals;
         },
+        renewed: () => agent.output.match(/.*Ending to be started again.*/g) ?? [],
         steady: () =>
           STEADY.map((id) => identity(manager.store.get("tasks", id)!.Status.ContainerStatus!.PID)),
         ready: async () => void await manager.readyNode(),
