@@ -56,7 +56,7 @@ export function withWaves(
         STEADY,
         (tx, id) => tx.create("tasks", testTask(id, nodeID, { Spec: SLEEPER })),
       );
-      await manager.until(() => manager.running() === STEADY.length);
+      await manager.until(() => running(manager, STEADY) === STEADY.length);
       let done = 0;
       await use({
         get pid() {
@@ -75,7 +75,7 @@ export function withWaves(
           }
         },
       });
-      await remove(manager, STEADY, 0);
+      await remove(manager, STEADY);
     } finally {
       await agent.end();
       await manager.stop();
@@ -95,16 +95,19 @@ async function wave(manager: RealManager, nodeID: string, runtime: string, prefi
     ids,
     (tx, id) => tx.create("tasks", testTask(id, nodeID, { Spec: SPECS[runtime]! })),
   );
-  await manager.until(() => manager.running() === count + STEADY.length);
-  await remove(manager, ids, STEADY.length);
+  await manager.until(() => running(manager, ids) === count);
+  await remove(manager, ids);
 }
 
-/** Takes tasks away; `left` are to run then. */
-async function remove(manager: RealManager, ids: string[], left: number): Promise<void> {
+function running(manager: RealManager, ids: string[]): number {
+  return ids.filter((id) => manager.store.get("tasks", id)!.Status.State === "running").length;
+}
+
+async function remove(manager: RealManager, ids: string[]): Promise<void> {
   await manager.store.batch(ids, (tx, id) => {
     const task = tx.get("tasks", id)!;
     tx.update("tasks", { ...task, DesiredState: "remove" });
   });
-  await manager.until(() => manager.running() === left);
+  await manager.until(() => running(manager, ids) === 0);
   await manager.store.batch(ids, (tx, id) => tx.delete("tasks", id));
 }
