@@ -40,8 +40,9 @@ export interface MemoryLook extends HeapLook {
 }
 
 /**
- * Judges an agent's memory by looks at it. What it is compared with is the most that it had while it settled. Looks in the
- * middle of a busy time do not count, but where there have been no others for as long as lies between two renewals.
+ * Judges an agent's memory by looks at it. What it is compared with is the most that it had while it settled, or what it has
+ * come down to since, before it may be renewed. Looks in the middle of a busy time do not count, but where there have been no
+ * others for as long as lies between two renewals.
  */
 export class GrowthWatch {
   readonly #limits: RenewalLimits;
@@ -60,10 +61,13 @@ export class GrowthWatch {
     const { percent, afterMs } = this.#limits;
     if (isBusy && nowMs - this.#countedMs < afterMs) return false;
     this.#countedMs = nowMs;
-    if (this.#base === undefined || nowMs - this.#startMs <= afterMs * SETTLE_SHARE) {
+    const ageMs = nowMs - this.#startMs;
+    if (this.#base === undefined || ageMs <= afterMs * SETTLE_SHARE) {
       this.#base = Math.max(this.#base ?? 0, bytes);
       return false;
     }
+    // Started in the middle of a busy time, as one that is renewed in it, it has the more at first.
+    if (ageMs < afterMs) this.#base = Math.min(this.#base, bytes);
     if (bytes <= this.#base * (1 + percent / 100)) {
       this.#growth = undefined;
       return false;

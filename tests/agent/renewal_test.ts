@@ -38,6 +38,18 @@ Deno.test("Growth watch: what is compared with is the most of its first two minu
   assert.equal(watch.look(quiet(MUCH, 12 * MINUTE_MS)), true);
 });
 
+Deno.test("Growth watch: one that was started in a busy time is compared with what it comes down to, and with nothing less later", () => {
+  const watch = new GrowthWatch(LIMITS, 0);
+  watch.look(collected(81 * MB, 4_000));
+  watch.look(busy(84 * MB, MINUTE_MS));
+  assert.equal(watch.look(collected(BASE, 20 * MINUTE_MS)), false);
+  watch.look(collected(MUCH, 21 * MINUTE_MS));
+  assert.deepEqual(watch.due(HOUR_MS), { from: BASE, to: MUCH });
+  watch.look(quiet(50 * MB, HOUR_MS));
+  assert.equal(watch.look(quiet(BASE, HOUR_MS + MINUTE_MS)), false, "tasks that come and go are no growth");
+  assert.equal(watch.due(HOUR_MS + MINUTE_MS), undefined);
+});
+
 Deno.test("Growth watch: a busy time does not count, but where no other comes for an hour", () => {
   const watch = new GrowthWatch(LIMITS, 0);
   watch.look(collected(BASE, 4_000));
