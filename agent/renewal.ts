@@ -40,9 +40,9 @@ export interface MemoryLook extends HeapLook {
 }
 
 /**
- * Judges an agent's memory by looks at it. What it is compared with is the most that it had while it settled, or what it has
- * come down to since, before it may be renewed. Looks in the middle of a busy time do not count, but where there have been no
- * others for as long as lies between two renewals.
+ * Judges an agent's memory by looks at it. What it is compared with is the most that it had while it settled, or what it
+ * has come down to since, before it may be renewed. Looks in the middle of a busy time do not count, but where there have
+ * been no others for as long as lies between two renewals.
  */
 export class GrowthWatch {
   readonly #limits: RenewalLimits;
