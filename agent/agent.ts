@@ -147,6 +147,11 @@ export class Agent {
     return this.#worker;
   }
 
+  /** True while nothing is under way that the end of the agent would break off. */
+  get isQuiet(): boolean {
+    return this.#worker.isQuiet && this.#asks.isIdle && (this.#options.relay?.size ?? 0) === 0;
+  }
+
   /** Takes up the tasks on record, then looks for a manager. */
   start(): void {
     if (this.#running) return;

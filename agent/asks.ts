@@ -69,6 +69,11 @@ export class Asks {
     }
   }
 
+  /** True while nobody reads a log or has a stream open. */
+  get isIdle(): boolean {
+    return this.#answers.size === 0 && this.#streams.size === 0;
+  }
+
   /** Ends all answers. */
   async stop(): Promise<void> {
     this.#cancelKeep();

@@ -25,9 +25,14 @@ export async function readDeviceFacts(
     freeDiskBytes: await freeBytes(folder),
     availableMemoryBytes: Deno.systemMemoryInfo().available,
     taskLocks,
-    lock: await readSmall(`${folder}/${LOCK_FILE}`),
+    lock: await readLock(folder),
     consent: consent?.text.split(/\s+/).filter((word) => word !== "") ?? [],
   };
+}
+
+/** The device's lock as somebody has written it, and when. */
+export function readLock(folder: string): Promise<DeviceFacts["lock"]> {
+  return readSmall(`${folder}/${LOCK_FILE}`);
 }
 
 async function freeBytes(folder: string): Promise<number | undefined> {

@@ -52,7 +52,8 @@ export function whyNotBegin(
     refused(next, facts);
 }
 
-function locked({ lock, nowMs }: DeviceFacts): SwapReport | undefined {
+/** Says so while the device's lock is set. */
+export function locked({ lock, nowMs }: Pick<DeviceFacts, "lock" | "nowMs">): SwapReport | undefined {
   if (lock === undefined) return undefined;
   const latestMs = lock.writtenMs + MAX_LOCK_MS, said = Date.parse(lock.text.trim());
   const untilMs = Number.isNaN(said) ? latestMs : Math.min(said, latestMs);

@@ -11,6 +11,17 @@ const FIRST_LOOK_MS = 2_000;
 /** Growth that is worth a collection, which took 130 to 340 ms on a loaded machine and takes longer on a small device. */
 export const MAX_GROWTH_BYTES = 1024 * 1024;
 
+/** After a collection the C library gives its pages back in a turn of its own; a small device takes its time. */
+const SETTLE_MS = 2_000;
+
+/** One look at the heap. */
+export interface HeapLook {
+  /** It had grown so much since the look before that it was collected: what is in use now may be garbage soon. */
+  isBusy: boolean;
+  /** Its garbage has just been collected. */
+  isCollected: boolean;
+}
+
 /** What a heap keeper works with. */
 export interface HeapKeeperOptions {
   clock: Clock;
@@ -18,6 +29,8 @@ export interface HeapKeeperOptions {
   usedBytes: () => number;
   /** Collects all garbage at once. */
   collect: () => void;
+  /** Told of each look; true has the garbage collected, and another look taken. */
+  onLook?: (look: HeapLook) => boolean;
 }
 
 /**
@@ -29,6 +42,7 @@ export class HeapKeeper {
   #afterLast: number | undefined;
   #wasBusy = false;
   #cancel: CancelTimer = () => {};
+  #cancelTelling: CancelTimer = () => {};
 
   constructor(options: HeapKeeperOptions) {
     this.#options = options;
@@ -48,15 +62,29 @@ export class HeapKeeper {
 
   stop(): void {
     this.#cancel();
+    this.#cancelTelling();
   }
 
   #look(): void {
-    const { usedBytes, collect } = this.#options;
+    const { usedBytes } = this.#options;
     const grown = this.#afterLast === undefined ? 0 : usedBytes() - this.#afterLast;
     const isBusy = grown > MAX_GROWTH_BYTES;
-    if (!isBusy && !this.#wasBusy && this.#afterLast !== undefined) return;
+    if (!isBusy && !this.#wasBusy && this.#afterLast !== undefined) return this.#tell();
+    this.#collect(isBusy);
+    this.#wasBusy = isBusy;
+  }
+
+  #collect(isBusy: boolean): void {
+    const { clock, usedBytes, collect, onLook } = this.#options;
     collect();
     this.#afterLast = usedBytes();
-    this.#wasBusy = isBusy;
+    this.#cancelTelling();
+    if (onLook) {
+      this.#cancelTelling = clock.setTimer(SETTLE_MS, () => void onLook({ isBusy, isCollected: true }));
+    }
+  }
+
+  #tell(): void {
+    if (this.#options.onLook?.({ isBusy: false, isCollected: false })) this.#collect(false);
   }
 }

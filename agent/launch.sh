@@ -1,7 +1,7 @@
 #!/bin/sh
 # Starts an agent with the smallest set of Deno permissions that its flags need, in this very process (exec), so that a service
 # manager's signals reach it. COVEY_DENO names the deno program; `deno` on the PATH is the fallback. The PATH of all else is fixed.
-#   launch.sh [run-agent flags]               see agent/options.ts
+#   launch.sh [run-agent flags]               see agent/options.ts; with COVEY_KEPT set, somebody starts it again when it ends
 #   launch.sh --print-permissions [flags]     prints the permissions, one a line, and starts nothing
 #   launch.sh --print-running [flags]         prints the process number of the agent that runs on the state folder, if one does
 #   launch.sh --print-cgroups                 prints what can limit a process here: `v2 memory`, `v2`, `v1 memory` or `none`
@@ -241,6 +241,9 @@ fi
 
 # The last --state-dir wins; relative paths of the other flags are the caller's, so the folder is not changed.
 set -- "$@" --state-dir "$state_dir" --shim "$shim" --network-helper "$helper"
+# A variable where it is started, since a version that does not know a flag would not start with it; none for its tasks.
+if [ -n "${COVEY_KEPT-}" ]; then set -- "$@" --kept; fi
+unset COVEY_KEPT
 [ ! -r "$root/VERSION" ] || set -- "$@" --program-version "$(cat "$root/VERSION")"
 # shellcheck disable=SC2086 # words
 [ -z "$said" ] || set -- "$@" $said

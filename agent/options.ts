@@ -3,6 +3,7 @@ import { isIP } from "node:net";
 import { parseArgs } from "node:util";
 import { CoveyError, type FieldProblem } from "../api/errors.ts";
 import { withoutTokens } from "../api/handed_token.ts";
+import type { RenewalLimits } from "./renewal.ts";
 
 /** The cluster's port unless an address says otherwise (Docker Swarm's). */
 const DEFAULT_PORT = 2377;
@@ -11,6 +12,14 @@ const DEFAULT_DOCKER_SOCKET = "/var/run/docker.sock";
 
 /** Less than 1 MB in an idle month; docs/operations/device.md says what it costs. */
 const METERED_LABELS = { "covey.heartbeat": "1h" };
+
+/**
+ * Growth of its memory beyond which an agent is started anew, in percent: below the tenth that a device has to spare for it,
+ * and well above what it grows by without any cause and what differs from start to start (decision 0192).
+ */
+const RENEWAL_PERCENT = 7;
+/** The least time between two renewals, in seconds. */
+const RENEWAL_SECONDS = 3600;
 
 /** Options of an agent's process. Paths are absolute; addresses HOST:PORT. */
 export interface AgentOptionsFromFlags {
@@ -42,6 +51,8 @@ export interface AgentOptionsFromFlags {
   leave: boolean;
   /** End when standard input does. */
   exitWithParent: boolean;
+  /** When it ends to be started again by whoever keeps it; undefined where nobody does, and where it is not wanted. */
+  renewal: RenewalLimits | undefined;
 }
 
 /** What `--help` prints. */
@@ -57,6 +68,9 @@ export const AGENT_USAGE = `Usage: run-agent [flags]
   --data-path-addr IP        address of this node for overlay networks
   --docker SOCKET|none       the local Docker Engine               (default ${DEFAULT_DOCKER_SOCKET})
   --executor FILE.ts         module of a further executor; may be repeated
+  --renew-percent N          growth of its memory by which an installed agent, or one beside a manager, starts
+                             anew; its tasks go on    (default ${RENEWAL_PERCENT}; 0: never)
+  --renew-after SECONDS      and no sooner than this after its start              (default ${RENEWAL_SECONDS})
   --leave                    stop and remove this node's tasks, forget its cluster, and end; needs no manager
 `;
 
@@ -79,6 +93,9 @@ const FLAGS = {
   "local-service": { type: "string", multiple: true, default: [] as string[] },
   leave: { type: "boolean", default: false },
   "exit-with-parent": { type: "boolean", default: false },
+  kept: { type: "boolean", default: false },
+  "renew-percent": { type: "string", default: `${RENEWAL_PERCENT}` },
+  "renew-after": { type: "string", default: `${RENEWAL_SECONDS}` },
 } as const;
 
 /**
@@ -86,7 +103,7 @@ const FLAGS = {
  * read of `--token` and `--token-file`.
  */
 export function parseAgentOptions(args: string[], cwd: string, token?: string): AgentOptionsFromFlags {
-  const values = readFlags(args);
+  const values = readFlags(args), percent = Number(values["renew-percent"]);
   const absolute = (path: string) => path.startsWith("/") ? path : `${cwd}/${path}`;
   const options: AgentOptionsFromFlags = {
     stateDir: absolute(values["state-dir"]),
@@ -108,8 +125,16 @@ export function parseAgentOptions(args: string[], cwd: string, token?: string): 
     },
     leave: values.leave,
     exitWithParent: values["exit-with-parent"],
+    renewal: values.kept && percent !== 0
+      ? { percent, afterMs: Number(values["renew-after"]) * 1000 }
+      : undefined,
   };
   const problems = problemsOf(options, values.label);
+  for (const flag of ["renew-percent", "renew-after"] as const) {
+    if (!/^\d{1,7}(\.\d{1,3})?$/.test(values[flag])) {
+      problems.push({ field: `--${flag}`, message: `want a number, current value is "${values[flag]}"` });
+    }
+  }
   if (problems.length > 0) throw CoveyError.invalid("start the agent", problems);
   return options;
 }

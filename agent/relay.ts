@@ -19,6 +19,8 @@ export interface RelayAsked {
   disconnect(): void;
   /** All that managers ask for now. */
   apply(asks: readonly Ask[]): void;
+  /** Connections that are open. */
+  readonly size: number;
 }
 
 /** Opened and closed as it is needed. */
@@ -51,6 +53,10 @@ export class RelayService implements RelayAsked {
   apply(asks: readonly Ask[]): void {
     this.#asks = asks;
     this.#relay?.apply(asks);
+  }
+
+  get size(): number {
+    return this.#relay?.size ?? 0;
   }
 
   /** Whether there are nodes that are not reached otherwise. */

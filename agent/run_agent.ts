@@ -14,7 +14,7 @@ import { IdentityStore } from "../security/identity_store.ts";
 import { Agent, type AgentState } from "./agent.ts";
 import { DependencyKeeper } from "./dependencies.ts";
 import { readDeviceFacts } from "./device_facts.ts";
-import { HeapKeeper } from "./heap_keeper.ts";
+import { HeapKeeper, type HeapLook } from "./heap_keeper.ts";
 import { identityDialer, type IdentityKeeper, ownIdentity, sharedIdentity } from "./identity.ts";
 import { nodeTLSInfo } from "../security/root_tls_info.ts";
 import { LateIdentity } from "./late_identity.ts";
@@ -23,6 +23,8 @@ import { openNetworks } from "./networks.ts";
 import type { AgentOptionsFromFlags } from "./options.ts";
 import { Meter } from "./meter.ts";
 import { openLocal } from "./local/open_local.ts";
+import { isQuiet } from "./quiet.ts";
+import { Renewal } from "./renewal.ts";
 import { readBootID, StateFolder } from "./state_folder.ts";
 import { TrafficCounter } from "./traffic.ts";
 import { Worker } from "./worker.ts";
@@ -40,9 +42,12 @@ const GIVE_BACK = "SIGUSR2";
 
 const logger = getLogger(["covey", "agent"]);
 
-/** How an agent is asked to end. `leave`: the node leaves its cluster, so its tasks are removed first. */
+/** How an agent is asked to end. */
 export interface EndRequest {
+  /** The node leaves its cluster, so its tasks are removed first. */
   leave: boolean;
+  /** It asks so itself. */
+  startAgain?: boolean;
 }
 
 /** The flags, and what came beside them. */
@@ -51,11 +56,15 @@ export interface RunAgentOptions extends AgentOptionsFromFlags {
   identityKey: Uint8Array | undefined;
 }
 
-/** Runs an agent until `ended` resolves. `signal` aborts together with it and ends a join that still waits. */
+/**
+ * Runs an agent until `ended` resolves. `signal` aborts together with it and ends a join that still waits. `renew` is called when
+ * the agent is to be started again, and has `ended` resolve.
+ */
 export async function runAgent(
   options: RunAgentOptions,
   ended: Promise<EndRequest>,
   signal: AbortSignal,
+  renew: () => void,
 ): Promise<void> {
   const folder = await StateFolder.open(options.stateDir);
   try {
@@ -78,7 +87,7 @@ export async function runAgent(
     const [task] = state.tasks();
     const identity = task ? new LateIdentity(task.task.NodeID, () => store.keys(), open) : await open();
     try {
-      await serve(options, folder, clock, identity, state, managers, ended);
+      await serve(options, folder, clock, identity, state, managers, ended, renew);
     } finally {
       identity.stop();
       await clock.persist();
@@ -165,6 +174,7 @@ async function serve(
   state: LocalState,
   managers: string[],
   ended: Promise<EndRequest>,
+  renew: () => void,
 ): Promise<void> {
   // Before the first session tells of others: an agent that is ended meanwhile must find its way back without --join.
   await folder.saveManagers(managers).catch((error) =>
@@ -232,10 +242,19 @@ async function serve(
   meter.start();
   const server = local.server(agent.worker);
   await server.start();
-  const heap = heapKeeper();
+  const renewal = options.renewal && new Renewal({
+    clock: systemClock,
+    limits: options.renewal,
+    residentBytes: () => Deno.memoryUsage().rss,
+    isQuiet: () =>
+      isQuiet({ folder, clock, programVersion: options.programVersion, locks: local.locks, server, agent }),
+    renew,
+  });
+  const heap = heapKeeper(renewal);
   heap?.start();
   const { leave } = await ended;
   heap?.stop();
+  renewal?.stop();
   await server.close();
   await meter.stop();
   if (leave) await agent.removeTasks();
@@ -253,7 +272,7 @@ function programOf({ identityDir, programVersion }: AgentOptionsFromFlags): { Pr
 }
 
 /** None where the launcher did not ask V8 for the means (`--expose-gc`). */
-function heapKeeper(): HeapKeeper | undefined {
+function heapKeeper(renewal: Renewal | undefined): HeapKeeper | undefined {
   const { gc } = globalThis as { gc?: (how: typeof COLLECT_ALL) => void };
   if (gc === undefined) return undefined;
   // Without a listener the signal would end a process that launch.sh has not told to give memory back at it.
@@ -263,7 +282,8 @@ function heapKeeper(): HeapKeeper | undefined {
     gc(COLLECT_ALL);
     Deno.kill(Deno.pid, GIVE_BACK);
   };
-  return new HeapKeeper({ clock: systemClock, usedBytes, collect });
+  const onLook = renewal && ((look: HeapLook) => renewal.look(look));
+  return new HeapKeeper({ clock: systemClock, usedBytes, collect, ...(onLook && { onLook }) });
 }
 
 /** What others than the agent want to know of its sessions. */

@@ -40,6 +40,11 @@ export class ScheduledRuns {
     return this.#runs.get(runID);
   }
 
+  /** All of them. */
+  all(): Iterable<TaskManager> {
+    return this.#runs.values();
+  }
+
   /** The newest run of a job. */
   newestOf(taskID: string): TaskManager | undefined {
     return [...this.#runs.values()].findLast(({ record }) => record.run?.of === taskID);

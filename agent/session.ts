@@ -254,7 +254,7 @@ class Session {
   }
 
   async followAssignments(): Promise<never> {
-    let version = "";
+    let version = "", isWhole = false;
     let complete: AssignmentChange[] = [];
     const stream = this.#connection.serverStream<AssignmentsMessage>(
       DISPATCHER_METHODS.assignments,
@@ -268,12 +268,15 @@ class Session {
         });
       }
       version = message.ResultsIn;
-      if (message.Type === "incremental") this.#events.onIncremental(message.Changes, message.Index);
-      else {
+      // Earlier managers called what came meanwhile complete, too: whoever believes that ends all other tasks.
+      if (message.Type === "incremental" || isWhole) {
+        this.#events.onIncremental(message.Changes, message.Index);
+      } else {
         complete = complete.concat(message.Changes);
         if (message.More) continue;
         this.#events.onComplete(complete, message.Index);
         complete = [];
+        isWhole = true;
       }
       if (message.Acknowledge) this.#events.onLoadAsked(message.Index);
     }

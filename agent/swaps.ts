@@ -105,6 +105,12 @@ export class Swaps {
     return next?.task.Swap !== undefined && isTrial(next.record, this.#oldOf(next)?.record);
   }
 
+  /** True while a new version is brought in or watched: each agent that has a hand in that counts. */
+  get isUnderWay(): boolean {
+    const { tasks } = this.#options;
+    return [...this.#watches.keys()].some((id) => this.isTrial(id) && isAlive(tasks.get(id)!.record));
+  }
+
   /** Something about task `id` changed, or it is gone. */
   observe(id: string): void {
     const task = this.#options.tasks.get(id);

@@ -102,6 +102,11 @@ export class TaskManager {
     return this.#phase;
   }
 
+  /** True while it is made ready, started or stopped, or anything of it is fetched. */
+  get isBusy(): boolean {
+    return this.#activity !== "waiting";
+  }
+
   /** Process ID of its program; 0 where there is none. */
   readonly pid = async () => (await this.#controller?.status().catch(() => undefined))?.PID ?? 0;
 

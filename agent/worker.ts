@@ -170,6 +170,12 @@ export class Worker {
     return this.#tasks.size;
   }
 
+  /** True while nothing of its tasks is under way: they run, wait or have ended. */
+  get isQuiet(): boolean {
+    const busy = (tasks: Iterable<TaskManager>) => [...tasks].some((task) => task.isBusy);
+    return !busy(this.#tasks.values()) && !busy(this.#runs.all()) && !this.#swaps.isUnderWay;
+  }
+
   /** See {@linkcode TaskAccess}; undefined for a task that the node has not got. */
   access(taskID: string): TaskAccess | undefined {
     const task = this.#tasks.get(taskID);

@@ -6,6 +6,9 @@ const MAX_LAST_CHARACTERS = 64;
 /** Bytes of a line that a parent speaks first, at most. */
 const MAX_LINE_BYTES = 256;
 
+/** A program that ends with this code is well, and wants to be started again at once. */
+export const START_AGAIN = 75;
+
 /** The line that the parent speaks first; what follows is left on the pipe. */
 export async function firstLineOfParent(): Promise<string> {
   const bytes: number[] = [], byte = new Uint8Array(1);

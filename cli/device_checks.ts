@@ -193,18 +193,25 @@ async function units(folders: readonly string[]): Promise<Finding[]> {
         !/^ExecStart=.*(\/covey\/start\.sh|agent\/launch\.sh|manager\/launch\.sh|run-agent|run-manager)/m
           .test(text)
       ) continue;
-      const [, mode = "control-group"] = /^KillMode=(\S+)/m.exec(text) ?? [];
-      found.push(
-        mode === "process" || mode === "none" ? finding("unit", "ok", `${folder}/${name}`) : finding(
-          "unit",
-          "warn",
-          `${folder}/${name} has KillMode=${mode}`,
-          "a restart of it ends every task: add KillMode=process",
-        ),
-      );
+      found.push(...unit(`${folder}/${name}`, text));
     }
   }
   return found;
+}
+
+function unit(path: string, text: string): Finding[] {
+  const [, mode = "control-group"] = /^KillMode=(\S+)/m.exec(text) ?? [];
+  const [, restart = "no"] = /^Restart=(\S+)/m.exec(text) ?? [];
+  const found: Finding[] = [];
+  if (mode !== "process" && mode !== "none") {
+    const remedy = "a restart of it ends every task: add KillMode=process";
+    found.push(finding("unit", "warn", `${path} has KillMode=${mode}`, remedy));
+  }
+  if (restart !== "always" && restart !== "on-failure") {
+    const remedy = "an agent that ends, also to be renewed, stays away: add Restart=always";
+    found.push(finding("unit", "warn", `${path} has Restart=${restart}`, remedy));
+  }
+  return found.length > 0 ? found : [finding("unit", "ok", path)];
 }
 
 async function* readDir(folder: string): AsyncGenerator<Deno.DirEntry> {

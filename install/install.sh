@@ -201,6 +201,8 @@ Type=exec
 ExecStart=$base/start.sh $role
 Restart=always
 RestartSec=5
+# An agent that has grown asks so to be started again.
+SuccessExitStatus=75
 TimeoutStopSec=30
 # The tasks go on while the program is stopped, restarted or upgraded, and when one of them is out of memory.
 KillMode=process

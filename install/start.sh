@@ -17,6 +17,8 @@ set -eu
 MAX_STARTS=6
 # Between two starts of a program that ended.
 PAUSE_SECONDS=5
+# With this code one ends that is well and wants to be started again (api/parent.ts).
+START_AGAIN=75
 
 base=/opt/covey settings=/etc/covey state=/var/lib/covey
 say() { echo "covey: $*" >&2; }
@@ -80,9 +82,10 @@ keep() {
     "$0" "$role" &
     child=$!
     # A signal ends the first wait, the second is for the program.
-    wait "$child" || :
+    code=0
+    wait "$child" || code=$?
     [ -z "$ending" ] || { wait "$child" || :; exit 0; }
-    [ ! -e "$base/next" ] || continue
+    [ ! -e "$base/next" ] && [ "$code" != "$START_AGAIN" ] || continue
     sleep "$PAUSE_SECONDS" &
     child=$!
     wait "$child" || :
@@ -130,6 +133,8 @@ become() {
   if [ -e "$settings/token" ]; then
     if [ -e "$state/certificates/swarm-node.crt" ]; then rm -f "$settings/token"; else set -- "$@" --token-file "$settings/token"; fi
   fi
+  # Whoever runs this starts an agent again when it ends, and may so be asked to by the agent.
+  [ "$role" != agent ] || export COVEY_KEPT=yes
   export COVEY_DENO="$program/bin/deno" DENO_DIR="$program/cache" DENO_NO_UPDATE_CHECK=1 NO_COLOR=1
   cd /
   exec "$program/$role/launch.sh" "$@"

@@ -77,6 +77,11 @@ export class NodeRelay {
     for (const ask of wanted) if (!before.has(ask.ID)) this.#keep(this.#answer(ask));
   }
 
+  /** Connections that are open or being opened. */
+  get size(): number {
+    return this.#open.size;
+  }
+
   /** Takes connections from now on; returns the port. */
   listen(): number {
     const { address = RELAY_ADDRESS, port = RELAY_PORT } = this.#options;

@@ -61,6 +61,11 @@ export class LocalServer {
     }
   }
 
+  /** Connections that are open. */
+  get size(): number {
+    return this.#open.size;
+  }
+
   async close(): Promise<void> {
     this.#abort.abort(new CoveyError("canceled", "Cannot go on: the agent stops"));
     for (const listener of this.#listeners) listener.close();

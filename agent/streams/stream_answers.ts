@@ -52,6 +52,11 @@ export class StreamAnswers {
     }
   }
 
+  /** Those that are open. */
+  get size(): number {
+    return this.#open.size;
+  }
+
   /** Ends all of them. */
   async stop(): Promise<void> {
     const open = [...this.#open.values()];

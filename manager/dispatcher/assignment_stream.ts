@@ -109,7 +109,7 @@ export class AssignmentStream {
         this.#settle();
         do {
           const changes = this.#set.take(MAX_CHANGES_PER_MESSAGE);
-          const more = complete && this.#set.pending > 0;
+          const more: boolean = complete && this.#set.pending > 0;
           const isAsking = this.#isAsking && this.#set.pending === 0;
           if (isAsking) this.#isAsking = false;
           yield {
@@ -121,8 +121,9 @@ export class AssignmentStream {
             ...(isAsking && { Acknowledge: true as const }),
             Changes: changes,
           };
-        } while (this.#set.pending > 0 && !this.#ended);
-        complete = false;
+          // As it was said: what came while the agent took that changes a set that is whole, or is the rest of one that is not.
+          complete = more;
+        } while ((complete || this.#set.pending > 0) && !this.#ended);
         this.#settle();
       } else {
         await this.#wakeup.wait();

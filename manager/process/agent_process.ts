@@ -2,6 +2,7 @@
 import { getLogger } from "@logtape/logtape";
 import { Backoff, type BackoffLimits } from "../../api/backoff.ts";
 import { type Clock, sleep } from "../../api/clock.ts";
+import { START_AGAIN } from "../../api/parent.ts";
 import { inWords } from "../../api/duration.ts";
 import type { ManagerOptions } from "./options.ts";
 
@@ -46,7 +47,7 @@ export function agentArguments(
   if (hostname !== undefined) args.push("--hostname", hostname);
   if (dataPath !== undefined) args.push("--data-path-addr", dataPath);
   for (const [key, value] of Object.entries(labels)) args.push("--label", `${key}=${value}`);
-  return [...args, "--docker", dockerSocket ?? "none"];
+  return [...args, "--docker", dockerSocket ?? "none", "--kept"];
 }
 
 /**
@@ -96,18 +97,21 @@ export class AgentProcess {
   async #supervise(): Promise<void> {
     const { clock } = this.#options, { signal } = this.#stop;
     const backoff = new Backoff(RESTART_PAUSE);
-    while (!signal.aborted) {
+    let code: number | undefined;
+    // One that had just asked to be started again has not heard that it is to leave.
+    while (!signal.aborted || (this.#leave && code === START_AGAIN)) {
       const started = clock.monotonic();
+      code = undefined;
       try {
-        await this.#runOnce(signal);
+        code = await this.#runOnce(signal);
       } catch (error) {
         logger.error("Cannot run the agent of this node with {launcher}: {error}", {
           launcher: this.#options.launcher,
           error,
         });
       }
-      if (signal.aborted) return;
-      if (this.#again) {
+      if (signal.aborted) continue;
+      if (this.#again || code === START_AGAIN) {
         this.#again = false;
         continue;
       }
@@ -120,7 +124,8 @@ export class AgentProcess {
     }
   }
 
-  async #runOnce(signal: AbortSignal): Promise<void> {
+  /** Resolves with the exit code. */
+  async #runOnce(signal: AbortSignal): Promise<number> {
     const { launcher, args, env } = this.#options, key = this.#identityKey;
     const child = new Deno.Command(launcher, {
       args: [...args, ...(key ? ["--identity-sealed"] : []), "--exit-with-parent"],
@@ -147,11 +152,12 @@ export class AgentProcess {
     if (signal.aborted) end();
     else signal.addEventListener("abort", end, { once: true });
     this.#end = end;
-    await child.status;
+    const { code } = await child.status;
     this.#end = undefined;
     cancelKill();
     signal.removeEventListener("abort", end);
     if (!signal.aborted) await input.close().catch(() => {});
     this.#child = undefined;
+    return code;
   }
 }

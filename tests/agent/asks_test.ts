@@ -80,7 +80,9 @@ Deno.test("Asks: sends what is there in order, then what comes, and says when it
   await device.clock.advance(1);
   device.world.print("b", "two", "stderr");
   device.connect();
+  assert.equal(device.asks.isIdle, true);
   await device.ask();
+  assert.equal(device.asks.isIdle, false, "somebody follows");
   assert.deepEqual(device.texts, ["a: one", "b: two"]);
   assert.deepEqual(device.pushes.map(({ CaughtUp }) => CaughtUp).filter(Boolean), [true]);
   device.world.print("a", "three");
@@ -96,6 +98,7 @@ Deno.test("Asks: sends what is there in order, then what comes, and says when it
   device.world.print("b", "nor this");
   await settle();
   assert.equal(device.texts.length, 4);
+  assert.equal(device.asks.isIdle, true);
   await device.asks.stop();
   assert.equal(device.clock.pending, 0);
 });

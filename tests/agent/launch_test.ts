@@ -242,6 +242,23 @@ exec ${Deno.execPath()} "$@"
   await Deno.remove(stateDir, { recursive: true });
 });
 
+Deno.test("launch.sh: an agent knows that somebody keeps it from who starts it, and none of its tasks does", async () => {
+  const stateDir = await Deno.makeTempDir({ prefix: "covey-agent-test-" }), deno = `${stateDir}/deno`;
+  const script = `#!/bin/sh
+case $1 in run) echo "$*"; env | grep COVEY_KEPT ;; *) exec ${Deno.execPath()} "$@" ;; esac
+`;
+  await Deno.writeTextFile(deno, script, { mode: 0o755 });
+  const said = async (env: Record<string, string>) => {
+    const args = [LAUNCHER, "--state-dir", stateDir, "--docker", "none"];
+    const { stdout } = await new Deno.Command("sh", { args, env: { COVEY_DENO: deno, ...env } }).output();
+    return new TextDecoder().decode(stdout);
+  };
+  assert.match(await said({ COVEY_KEPT: "yes" }), / --kept\b/);
+  assert.doesNotMatch(await said({ COVEY_KEPT: "yes" }), /COVEY_KEPT/);
+  assert.doesNotMatch(await said({}), /kept/i);
+  await Deno.remove(stateDir, { recursive: true });
+});
+
 async function exists(path: string): Promise<boolean> {
   return await Deno.stat(path).then(() => true, () => false);
 }

@@ -196,3 +196,19 @@ Deno.test("parseAgentOptions: normalizes, and names every problem at once", () =
   );
   assert.throws(() => parseAgentOptions(["--frobnicate"], "/"), { code: "invalid_argument" });
 });
+
+Deno.test("parseAgentOptions: only an agent that somebody keeps is ever renewed, and none that is not to be", () => {
+  const renewal = (...flags: string[]) => parseAgentOptions(flags, "/").renewal;
+  assert.equal(renewal(), undefined);
+  assert.equal(renewal("--renew-percent", "3", "--renew-after", "9"), undefined);
+  assert.deepEqual(renewal("--kept"), { percent: 7, afterMs: 3_600_000 });
+  const flags = ["--kept", "--renew-percent", "0.5", "--renew-after", "90"];
+  assert.deepEqual(renewal(...flags), { percent: 0.5, afterMs: 90_000 });
+  assert.equal(renewal("--kept", "--renew-percent", "0"), undefined);
+  for (const odd of ["", "-1", "x", "1e9", "Infinity"]) {
+    assert.throws(() => renewal(`--renew-percent=${odd}`, `--renew-after=${odd}`), (error: CoveyError) => {
+      assert.deepEqual(error.problems?.map(({ field }) => field), ["--renew-percent", "--renew-after"]);
+      return true;
+    });
+  }
+});

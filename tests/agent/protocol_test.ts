@@ -48,3 +48,16 @@ Deno.test("Protocol: an agent of its own sandbox runs programs for a manager of 
   assert.equal(await agent.leave(), 0);
   await manager.stop();
 });
+
+Deno.test("Agent: a manager of before, which calls each change the complete set, ends no other task", async () => {
+  const cluster = await Cluster.start();
+  cluster.retell = (message) => ({ ...message, Type: "complete" });
+  await cluster.startAgent();
+  await cluster.assign("a");
+  await cluster.assign("b");
+  assert.deepEqual(cluster.device.running, ["a", "b"]);
+  assert.deepEqual(cluster.device.program("a").calls, ["controller", "prepare", "start"]);
+  await cluster.remove("a");
+  assert.deepEqual(cluster.device.running, ["b"]);
+  await cluster.stop();
+});

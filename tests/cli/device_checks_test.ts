@@ -19,18 +19,20 @@ async function findings(check: string, options: Partial<DeviceOptions>): Promise
   return all.filter((finding) => finding.check === check).map(({ level, found }) => `${level} ${found}`);
 }
 
-Deno.test("Doctor: sees a service whose restart would end every task, by its unit", () =>
+Deno.test("Doctor: sees a service whose restart would end every task, and one that nobody restarts, by its unit", () =>
   inFolder(async (folder) => {
     const unit = (name: string, more: string, start = "/opt/covey/start.sh agent") =>
       Deno.writeTextFile(`${folder}/${name}.service`, `[Service]\nExecStart=${start}\n${more}`);
-    await unit("good", "KillMode=process\n");
+    await unit("good", "KillMode=process\nRestart=always\n");
+    await unit("once", "KillMode=process\n");
     await unit("bare", "Restart=always\n", "/usr/bin/deno task run-agent --join a");
-    await unit("mixed", "KillMode=mixed\n", "/srv/covey/agent/launch.sh");
+    await unit("mixed", "KillMode=mixed\nRestart=on-failure\n", "/srv/covey/agent/launch.sh");
     await unit("other", "", "/usr/bin/other");
     assert.deepEqual((await findings("unit", { unitFolders: ["/no/folder", folder] })).sort(), [
       `ok ${folder}/good.service`,
       `warn ${folder}/bare.service has KillMode=control-group`,
       `warn ${folder}/mixed.service has KillMode=mixed`,
+      `warn ${folder}/once.service has Restart=no`,
     ]);
   }));
 

@@ -2,6 +2,7 @@
 import assert from "node:assert/strict";
 import { makeBundle } from "../support/bundle.ts";
 import { freePort, inFolder } from "../support/programs.ts";
+import { pass } from "../support/idle_agent.ts";
 import { SystemdDevice } from "../support/systemd_device.ts";
 
 /** The program of the task, by number. */
@@ -40,6 +41,7 @@ Deno.test("Install: a restart of the systemd service, its kill and an upgrade le
         assert.match(report, new RegExp(`^OK +${check} `, "m"), report);
       }
       await keepsTask(manager, device);
+      await isRenewed(manager, device);
       await manager.run("systemctl restart covey-manager");
       await manager.shows(/ pi +Running +Running /, "covey service ps hello");
       for (const one of [device, manager]) {
@@ -56,13 +58,33 @@ Deno.test("Install: a restart of the systemd service, its kill and an upgrade le
     }
   }));
 
+const AGENT = "systemctl show -P MainPID covey-agent";
+/** By then the agent has seen what its memory is compared with, 4 s after its start. */
+const FIRST_LOOK_MS = 8_000;
+
+/** One that has grown, by any little at a test's size of its limits, ends and is started again, which is no failure. */
+async function isRenewed(manager: SystemdDevice, device: SystemdDevice): Promise<void> {
+  const soon = "printf '%s\\n' --renew-percent 0.01 --renew-after 30 >>/etc/covey/agent.flags";
+  await device.run(`${soon}; systemctl restart covey-agent`);
+  const before = await device.run(AGENT), task = await device.run(TASK);
+  await pass(FIRST_LOOK_MS);
+  await manager.run(
+    "covey service create --detach --name more --replicas 25 --executor process sleep 200000",
+  );
+  await device.shows(new RegExp(`^(?!0|${before.trim()}\n)\\d+\n$`), AGENT);
+  assert.equal(await device.run("systemctl show -P Result covey-agent"), "success\n");
+  assert.match(await device.run("systemctl show -P NRestarts covey-agent"), /^[1-9]/);
+  await manager.shows(/ pi +Running +Running /, "covey service ps hello");
+  assert.equal(await device.run(TASK), task);
+}
+
 async function keepsTask(manager: SystemdDevice, device: SystemdDevice): Promise<void> {
-  const task = await device.run(TASK), agent = "systemctl show -P MainPID covey-agent";
+  const task = await device.run(TASK);
   assert.match(task, /^\d+\n$/);
   const again = async (command: string) => {
-    const before = await device.run(agent);
+    const before = await device.run(AGENT);
     await device.run(command);
-    await device.shows(new RegExp(`^(?!0|${before.trim()}\n)\\d+\n$`), agent);
+    await device.shows(new RegExp(`^(?!0|${before.trim()}\n)\\d+\n$`), AGENT);
     assert.equal(await device.run(TASK), task, command);
   };
   await again("systemctl restart covey-agent");

@@ -112,6 +112,7 @@ Deno.test("Node relay: a task's connection goes to one that serves elsewhere, an
     const { relay, asked } = fixture(noted), to: unknown[] = [];
     const open: OpenRelay = (where, toManager) => {
       to.push(where);
+      assert.equal(relay.size, 1);
       return collected(toManager, [bytes("answer")]);
     };
     relay.connect(open, () => assert.fail("nobody asks"));
@@ -123,6 +124,7 @@ Deno.test("Node relay: a task's connection goes to one that serves elsewhere, an
     assert.deepEqual(to, [{ NetworkID: "net1", Address: "10.0.1.7", Port: 80 }]);
     assert.deepEqual(asked, ["relayed 10.0.1.5"]);
     await relay.close();
+    assert.equal(relay.size, 0);
   }
 });
 

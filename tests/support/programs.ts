@@ -48,6 +48,11 @@ export class Program {
     }, () => this.output);
   }
 
+  /** Resolves with the exit code whenever it ends. */
+  get ended(): Promise<number> {
+    return this.#done;
+  }
+
   /** Resolves with the exit code; a program that does not end in time is killed. */
   async ends(): Promise<number> {
     const timer = setTimeout(() => signalled(this.#child, "SIGKILL"), LIMIT_MS);

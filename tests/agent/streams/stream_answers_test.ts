@@ -109,8 +109,10 @@ Deno.test("Streams: an ask is answered once, however often it is said, and over 
   await until(() => session.printed() === "hello");
   assert.deepEqual(device.opened, ["s1"]);
   device.answers.apply([]);
+  assert.equal(device.answers.size, 1, "it is open, whatever is asked");
   session.leave();
   await until(() => device.ended === 1);
+  await until(() => device.answers.size === 0);
   await device.answers.stop();
 });
 

@@ -2,6 +2,7 @@
 import { noStreams } from "../../support/no_streams.ts";
 import type { CoveyError } from "../../../api/errors.ts";
 import { CoveyError as Failure } from "../../../api/errors.ts";
+import { type AssignmentsMessage, DISPATCHER_METHODS } from "../../../api/dispatcher.ts";
 import type { TaskState } from "../../../api/task_state.ts";
 import type { Task } from "../../../api/task.ts";
 import { sleep } from "../../../api/clock.ts";
@@ -66,6 +67,8 @@ export class Cluster {
   facts: Partial<DeviceFacts> | undefined;
   /** What the agent and the manager speak, where they do not speak the same. */
   protocols: { agent?: number; manager?: number } = {};
+  /** How a manager puts the node's tasks, where it is not as this one does. */
+  retell: ((message: AssignmentsMessage) => AssignmentsMessage) | undefined;
   /** Whether the device's clock can be gone by. */
   knowsTime = true;
   agent!: Agent;
@@ -164,8 +167,11 @@ export class Cluster {
     if (this.refusal) throw this.refusal;
     if (!this.reachable) throw new Failure("unavailable", "Cannot dial: no route to host");
     const connection = this.connection = new DirectConnection(this.dispatcher.methods(), "n1");
-    if (this.roundTripMs === 0) return connection;
-    const travel = (more: CallOptions) => this.#travel(this.roundTripMs, more);
+    const { retell } = this;
+    if (this.roundTripMs === 0 && !retell) return connection;
+    const travel = async (more: CallOptions) => {
+      if (this.roundTripMs > 0) await this.#travel(this.roundTripMs, more);
+    };
     return {
       closed: connection.closed,
       close: () => connection.close(),
@@ -176,7 +182,10 @@ export class Cluster {
       },
       async *serverStream<T>(method: string, request: unknown, more: CallOptions = {}) {
         await travel(more);
-        yield* connection.serverStream<T>(method, request, more);
+        for await (const message of connection.serverStream<T>(method, request, more)) {
+          const isTold = retell && method === DISPATCHER_METHODS.assignments;
+          yield isTold ? retell(message as AssignmentsMessage) as T : message;
+        }
       },
     };
   }

@@ -17,7 +17,7 @@ export class Program {
   readonly errors: Partial<Record<"controller" | "prepare" | "start" | "remove" | "shutdown", CoveyError[]>> =
     {};
   /** While set, the call of that name waits. */
-  readonly blocks: Partial<Record<"prepare" | "start", Promise<void>>> = {};
+  readonly blocks: Partial<Record<"prepare" | "start" | "shutdown", Promise<void>>> = {};
   /** What its controller's handle holds besides the ID; a fault of an executor may put anything there. */
   handleData: Record<string, unknown> = {};
   /** Its container's process ID, or what an executor takes for one. */
@@ -66,7 +66,7 @@ export class Program {
     this.calls.push(name);
     const error = this.errors[name]?.shift();
     if (error) throw error;
-    const block = name === "prepare" || name === "start" ? this.blocks[name] : undefined;
+    const block = name === "controller" || name === "remove" ? undefined : this.blocks[name];
     if (block) await Promise.race([block, aborted(signal)]);
     signal?.throwIfAborted();
   }

@@ -1,4 +1,5 @@
 import assert from "node:assert/strict";
+import { START_AGAIN } from "../../../api/parent.ts";
 import { AgentProcess } from "../../../manager/process/agent_process.ts";
 import { FakeClock, settle } from "../../support/fake_clock.ts";
 
@@ -75,5 +76,33 @@ Deno.test("Agent process: the key of sealed private keys is handed over on the p
   await says(...first, ...second, ...third);
   await agent.stop({ leave: true });
   await says(...first, ...second, ...third, "told leave", "ended");
+  await Deno.remove(folder, { recursive: true });
+});
+
+Deno.test("Agent process: one that asks to be started again is started at once, and one that did when it was to leave leaves", async () => {
+  const folder = await Deno.makeTempDir(), notes = `${folder}/notes`, launcher = `${folder}/agent`;
+  // It asks where one file is there, and where the other is when it is told something, which it forgets.
+  const script = `#!/bin/sh
+echo started >>"$NOTES"
+[ ! -e "$NOTES.again" ] || { rm "$NOTES.again"; exit ${START_AGAIN}; }
+while read -r line; do
+  [ ! -e "$NOTES.deaf" ] || { rm "$NOTES.deaf"; exit ${START_AGAIN}; }
+  echo "told $line" >>"$NOTES"
+done
+`;
+  await Deno.writeTextFile(launcher, script, { mode: 0o755 });
+  await Deno.writeTextFile(`${notes}.again`, "");
+  const clock = new FakeClock();
+  const agent = new AgentProcess({ launcher, args: [], env: { NOTES: notes }, clock });
+  const says = async (...lines: string[]) => {
+    while (await Deno.readTextFile(notes).catch(() => "") !== lines.map((line) => `${line}\n`).join("")) {
+      await new Promise((resolve) => setTimeout(resolve, 5));
+    }
+  };
+  agent.start();
+  await says("started", "started");
+  await Deno.writeTextFile(`${notes}.deaf`, "");
+  await agent.stop({ leave: true });
+  await says("started", "started", "started", "told leave");
   await Deno.remove(folder, { recursive: true });
 });
