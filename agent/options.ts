@@ -19,7 +19,7 @@ const METERED_LABELS = { "covey.heartbeat": "1h" };
  */
 const RENEWAL_PERCENT = 7;
 /** The least time between two renewals, in seconds. */
-const RENEWAL_SECONDS = 3600;
+const RENEWAL_SECONDS = 900;
 
 /** Options of an agent's process. Paths are absolute; addresses HOST:PORT. */
 export interface AgentOptionsFromFlags {

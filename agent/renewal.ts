@@ -8,10 +8,12 @@ import { getLogger } from "../api/log.ts";
 import type { HeapLook } from "./heap_keeper.ts";
 
 /**
- * What of the least time between two renewals the memory has to settle, two minutes of an hour: what an agent does first, it
- * maps pages for. No longer, as what it grows by meanwhile is not held against it.
+ * What of the least time between two renewals the memory has to settle, two minutes of a quarter of an hour: what an agent does
+ * first, it maps pages for. No longer, as what it grows by meanwhile is not held against it.
  */
-const SETTLE_SHARE = 1 / 30;
+const SETTLE_SHARE = 2 / 15;
+/** So many times the least time between two renewals an agent may be busy without a pause before its memory counts all the same. */
+const BUSY_TIMES = 4;
 /** Between two looks for a quiet moment: a busy device has short ones. */
 const QUIET_LOOK_MS = 1_000;
 
@@ -59,7 +61,7 @@ export class GrowthWatch {
   /** Takes a look; true if the garbage has to be collected, and another look taken, before it says anything. */
   look({ bytes, nowMs, isBusy, isCollected }: MemoryLook): boolean {
     const { percent, afterMs } = this.#limits;
-    if (isBusy && nowMs - this.#countedMs < afterMs) return false;
+    if (isBusy && nowMs - this.#countedMs < afterMs * BUSY_TIMES) return false;
     this.#countedMs = nowMs;
     const ageMs = nowMs - this.#startMs;
     if (this.#base === undefined || ageMs <= afterMs * SETTLE_SHARE) {

@@ -40,7 +40,7 @@ export async function measureChurn(runtime: string, count: number, renewAfter: n
   }, ["--renew-after", String(renewAfter)]);
 }
 
-/** Waits for the agent to be renewed , until `limitMs` (of `performance.now`). */
+/** Waits for the agent to be renewed, until `limitMs` (of `performance.now`). */
 async function untilRenewed(waves: Waves, limitMs: number): Promise<void> {
   while (waves.renewals === 0 && performance.now() < limitMs) await pass(LOOK_MS);
 }

@@ -5,8 +5,8 @@ import { GrowthWatch, Renewal } from "../../agent/renewal.ts";
 import { CoveyError } from "../../api/errors.ts";
 import { FakeClock } from "../support/fake_clock.ts";
 
-const HOUR_MS = 3_600_000, MINUTE_MS = 60_000;
-const LIMITS = { percent: 7, afterMs: HOUR_MS };
+const HOUR_MS = 3_600_000, QUARTER_MS = 900_000, MINUTE_MS = 60_000;
+const LIMITS = { percent: 7, afterMs: QUARTER_MS };
 /** The same for many looks. */
 const SOON = { percent: 7, afterMs: 10 * MINUTE_MS };
 const MB = 1e6, BASE = 60 * MB, MUCH = 64.3 * MB, LITTLE = 64.1 * MB;
@@ -15,18 +15,18 @@ const quiet = (bytes: number, nowMs: number) => ({ bytes, nowMs, isBusy: false, 
 const collected = (bytes: number, nowMs: number) => ({ bytes, nowMs, isBusy: false, isCollected: true });
 const busy = (bytes: number, nowMs: number) => ({ bytes, nowMs, isBusy: true, isCollected: true });
 
-Deno.test("Growth watch: is due when more than its share has stayed after a collection, and not within its first hour", () => {
+Deno.test("Growth watch: is due when more than its share has stayed after a collection, and not too soon after its start", () => {
   const watch = new GrowthWatch(LIMITS, 0);
   assert.equal(watch.look(collected(BASE, 4_000)), false);
-  assert.equal(watch.look(quiet(LITTLE, 30 * MINUTE_MS)), false, "no more than its share");
-  assert.equal(watch.look(quiet(MUCH, 31 * MINUTE_MS)), true, "it may be garbage");
+  assert.equal(watch.look(quiet(LITTLE, 8 * MINUTE_MS)), false, "no more than its share");
+  assert.equal(watch.look(quiet(MUCH, 9 * MINUTE_MS)), true, "it may be garbage");
   assert.equal(watch.due(2 * HOUR_MS), undefined);
-  assert.equal(watch.look(collected(MUCH, 31 * MINUTE_MS + 2)), false);
-  assert.equal(watch.due(HOUR_MS - 1), undefined);
-  assert.deepEqual(watch.due(HOUR_MS), { from: BASE, to: MUCH });
-  assert.equal(watch.look(quiet(MUCH, HOUR_MS)), false, "nothing is collected again for what is known");
-  assert.equal(watch.look(quiet(LITTLE, HOUR_MS + 1)), false);
-  assert.equal(watch.due(HOUR_MS + 1), undefined, "it has shrunk");
+  assert.equal(watch.look(collected(MUCH, 9 * MINUTE_MS + 2)), false);
+  assert.equal(watch.due(QUARTER_MS - 1), undefined);
+  assert.deepEqual(watch.due(QUARTER_MS), { from: BASE, to: MUCH });
+  assert.equal(watch.look(quiet(MUCH, QUARTER_MS)), false, "nothing is collected again for what is known");
+  assert.equal(watch.look(quiet(LITTLE, QUARTER_MS + 1)), false);
+  assert.equal(watch.due(QUARTER_MS + 1), undefined, "it has shrunk");
 });
 
 Deno.test("Growth watch: what is compared with is the most of its first two minutes, in quiet moments", () => {
@@ -34,20 +34,24 @@ Deno.test("Growth watch: what is compared with is the most of its first two minu
   watch.look(collected(50 * MB, 4_000));
   watch.look(busy(90 * MB, MINUTE_MS));
   watch.look(quiet(BASE, 2 * MINUTE_MS));
-  assert.equal(watch.look(quiet(LITTLE, 11 * MINUTE_MS)), false);
-  assert.equal(watch.look(quiet(MUCH, 12 * MINUTE_MS)), true);
+  assert.equal(watch.look(quiet(LITTLE, 5 * MINUTE_MS)), false);
+  assert.equal(watch.look(quiet(MUCH, 6 * MINUTE_MS)), true);
 });
 
 Deno.test("Growth watch: one that was started in a busy time is compared with what it comes down to, and with nothing less later", () => {
   const watch = new GrowthWatch(LIMITS, 0);
   watch.look(collected(81 * MB, 4_000));
   watch.look(busy(84 * MB, MINUTE_MS));
-  assert.equal(watch.look(collected(BASE, 20 * MINUTE_MS)), false);
-  watch.look(collected(MUCH, 21 * MINUTE_MS));
-  assert.deepEqual(watch.due(HOUR_MS), { from: BASE, to: MUCH });
-  watch.look(quiet(50 * MB, HOUR_MS));
-  assert.equal(watch.look(quiet(BASE, HOUR_MS + MINUTE_MS)), false, "tasks that come and go are no growth");
-  assert.equal(watch.due(HOUR_MS + MINUTE_MS), undefined);
+  assert.equal(watch.look(collected(BASE, 8 * MINUTE_MS)), false);
+  watch.look(collected(MUCH, 9 * MINUTE_MS));
+  assert.deepEqual(watch.due(QUARTER_MS), { from: BASE, to: MUCH });
+  watch.look(quiet(50 * MB, QUARTER_MS));
+  assert.equal(
+    watch.look(quiet(BASE, QUARTER_MS + MINUTE_MS)),
+    false,
+    "tasks that come and go are no growth",
+  );
+  assert.equal(watch.due(QUARTER_MS + MINUTE_MS), undefined);
 });
 
 Deno.test("Growth watch: a busy time does not count, but where no other comes for an hour", () => {
@@ -60,10 +64,14 @@ Deno.test("Growth watch: a busy time does not count, but where no other comes fo
   const always = new GrowthWatch(LIMITS, 0);
   let due: unknown, at = 0;
   for (; !due && at < 24 * HOUR_MS; at += MINUTE_MS) {
-    always.look(busy(BASE + at, at));
+    always.look(busy(BASE + at * 2, at));
     due = always.due(at);
   }
-  assert.deepEqual(due, { from: BASE + HOUR_MS, to: BASE + 3 * HOUR_MS }, "also with no quiet moment ever");
+  assert.deepEqual(
+    due,
+    { from: BASE + 2 * HOUR_MS, to: BASE + 4 * HOUR_MS },
+    "also with no quiet moment ever",
+  );
 });
 
 /** An agent's memory, kept and watched. */
