@@ -8,11 +8,11 @@ import { getLogger } from "../api/log.ts";
 import type { HeapLook } from "./heap_keeper.ts";
 
 /**
- * What of the least time between two renewals the memory has to settle, two minutes of a quarter of an hour: what an agent does
- * first, it maps pages for. No longer, as what it grows by meanwhile is not held against it.
+ * What of the least time between two renewals the memory has to settle, two minutes of a quarter of an hour: what an agent
+ * does first, it maps pages for. No longer, as what it grows by meanwhile is not held against it.
  */
 const SETTLE_SHARE = 2 / 15;
-/** So many times the least time between two renewals an agent may be busy without a pause before its memory counts all the same. */
+/** So many times the least time between two renewals an agent may be busy without a pause before its memory counts after all. */
 const BUSY_TIMES = 4;
 /** Between two looks for a quiet moment: a busy device has short ones. */
 const QUIET_LOOK_MS = 1_000;
@@ -44,7 +44,7 @@ export interface MemoryLook extends HeapLook {
 /**
  * Judges an agent's memory by looks at it. What it is compared with is the most that it had while it settled, or what it
  * has come down to since, before it may be renewed. Looks in the middle of a busy time do not count, but where there have
- * been no others for as long as lies between two renewals.
+ * been no others for four times as long as lies between two renewals.
  */
 export class GrowthWatch {
   readonly #limits: RenewalLimits;
