@@ -201,7 +201,7 @@ Deno.test("parseAgentOptions: only an agent that somebody keeps is ever renewed,
   const renewal = (...flags: string[]) => parseAgentOptions(flags, "/").renewal;
   assert.equal(renewal(), undefined);
   assert.equal(renewal("--renew-percent", "3", "--renew-after", "9"), undefined);
-  assert.deepEqual(renewal("--kept"), { percent: 7, afterMs: 3_600_000 });
+  assert.deepEqual(renewal("--kept"), { percent: 7, afterMs: 900_000 });
   const flags = ["--kept", "--renew-percent", "0.5", "--renew-after", "90"];
   assert.deepEqual(renewal(...flags), { percent: 0.5, afterMs: 90_000 });
   assert.equal(renewal("--kept", "--renew-percent", "0"), undefined);

@@ -64,7 +64,7 @@ const FIRST_LOOK_MS = 8_000;
 
 /** One that has grown, by any little at a test's size of its limits, ends and is started again, which is no failure. */
 async function isRenewed(manager: SystemdDevice, device: SystemdDevice): Promise<void> {
-  const soon = "printf '%s\\n' --renew-percent 0.01 --renew-after 30 >>/etc/covey/agent.flags";
+  const soon = "printf '%s\\n' --renew-percent 0.01 --renew-after 7 >>/etc/covey/agent.flags";
   await device.run(`${soon}; systemctl restart covey-agent`);
   const before = await device.run(AGENT), task = await device.run(TASK);
   await pass(FIRST_LOOK_MS);

@@ -7,7 +7,7 @@ import { joinToken, startManager } from "../support/one_manager.ts";
 import { freePort, inFolder, run, shows } from "../support/programs.ts";
 
 /** Any growth at all, soon after the start: what tasks take that are started later is enough. */
-const SOON = "--renew-percent 0.01 --renew-after 30";
+const SOON = "--renew-percent 0.01 --renew-after 7";
 const LOG = "/var/log/covey-agent.log", RENEWED = "Ending to be started again";
 /** The programs of the tasks, by number. */
 const TASKS = "ps -o pid,args | awk '/[s]leep [12]00000/ { print $1 }'";
