@@ -6,8 +6,8 @@ import { inWords, memoryOf, processesWith, sumOf } from "./memory.ts";
 
 const TASKS = 10, HOST = 1, SERVICE = 1;
 /**
- * What is left to do after the start is done by then: Deno KV looks for expired records once a minute, and after the last write
- * marks a page that it shares in memory by a file.
+ * What is left to do after the start is done by then: Deno KV looks for expired records once a minute, and after the last
+ * write marks a page that it shares in memory by a file.
  */
 const SETTLE_MS = 130_000;
 const ENGINE = fileURLToPath(new URL("../../tests/support/engine.sh", import.meta.url));
