@@ -74,6 +74,9 @@ need_task() {
   own=$space-$1
 }
 
+is_there() { [ -e "/run/netns/$1" ] && nsenter --net="/run/netns/$1" true 2>/dev/null; }
+# Who is killed while he makes one leaves a name behind that leads nowhere.
+make_space() { is_there "$1" || { rm -f "/run/netns/$1" && ip netns add "$1"; }; }
 inside() { nsenter --net="/run/netns/$space" "$@"; }
 has() { ip link show dev "$1" >/dev/null 2>&1; }
 has_inside() { ip -n "$space" link show dev "$1" >/dev/null 2>&1; }
@@ -105,7 +108,7 @@ TRY
 # The namespace and its way out.
 ensure_space() {
   check_owner
-  [ -e "/run/netns/$space" ] || ip netns add "$space" || exit 1
+  make_space "$space" || exit 1
   has cvlink && has_inside cvup && return
   ip link del cvlink 2>/dev/null
   ip link add cvlink type veth peer name cvup netns "$space" || exit 1
@@ -233,7 +236,7 @@ askers() {
 rules() {
   make_rules '' "$@"
   if [ $# -gt 0 ]; then ensure_space; fi
-  [ -e "/run/netns/$space" ] || return 0
+  is_there "$space" || return 0
   load_inside || exit 1
   case " $*" in
     *" port:"* | *" open:"*) open_host && printf '%s\n' "$made" | sed -n 's/^host //p' | nft -f - || exit 1 ;;
@@ -308,7 +311,7 @@ join() {
     has "cvp$id" || fail "there is no network $id"
   done
   check_owner
-  [ -e "/run/netns/$own" ] || ip netns add "$own" || exit 1
+  make_space "$own" || exit 1
   ip -n "$own" link set lo up || exit 1
   n=0
   for each in "$@"; do

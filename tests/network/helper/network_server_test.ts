@@ -5,9 +5,17 @@ import fc from "fast-check";
 const HELPER = fileURLToPath(new URL("../../../network/helper/network.sh", import.meta.url));
 const isRoot = Deno.uid() === 0;
 
-/** Runs requests in a network namespace of their own, followed by `look`; the answers without their numbers, and what it printed. */
-async function ask(requests: string[], look = ":"): Promise<{ answers: string[]; seen: string }> {
-  const script = `"$0" serve testnode <"$1"; echo ====; ${look} ; echo leave 1 | "$0" serve testnode >&2`;
+/**
+ * Runs requests in a network namespace of their own, after `before` and followed by `look`; the answers without their numbers, and
+ * what it printed.
+ */
+async function ask(
+  requests: string[],
+  look = ":",
+  before = ":",
+): Promise<{ answers: string[]; seen: string }> {
+  const script =
+    `${before}; "$0" serve testnode <"$1"; echo ====; ${look} ; echo leave 1 | "$0" serve testnode >&2`;
   const file = await Deno.makeTempFile();
   try {
     await Deno.writeTextFile(
@@ -489,4 +497,19 @@ Deno.test("Network helper: starts for nothing that is no node's ID", async () =>
     assert.equal(code, 2, node);
     assert.equal(stdout.length, 0);
   }
+});
+
+Deno.test({
+  name: "Network helper: a namespace of which only the name is there, as its maker was killed, is made anew",
+  ignore: !isRoot, // networks are made by root only
+  fn: async () => {
+    const names = "/run/netns/covey-testnode /run/netns/covey-testnode-t1";
+    const { answers, seen } = await ask(
+      ["rules", "network 4097 4789 0 - -", "join t1 - - 4097@10.1.0.4/24", "keep 4097", "leave"],
+      `ls ${names} 2>/dev/null`,
+      `mkdir -p /run/netns; touch ${names}`,
+    );
+    assert.deepEqual(answers, ["ok", "ok 1450", "ok", "ok", "ok"]);
+    assert.equal(seen, "");
+  },
 });
