@@ -1,52 +1,8 @@
 import assert from "node:assert/strict";
-import { fileURLToPath } from "node:url";
 import fc from "fast-check";
+import { ask, HELPER } from "./ask_helper.ts";
 
-const HELPER = fileURLToPath(new URL("../../../network/helper/network.sh", import.meta.url));
 const isRoot = Deno.uid() === 0;
-
-/**
- * Runs requests in a network namespace of their own, after `before` and followed by `look`; the answers without their numbers, and
- * what it printed.
- */
-async function ask(
-  requests: string[],
-  look = ":",
-  before = ":",
-): Promise<{ answers: string[]; seen: string }> {
-  const script =
-    `${before}; "$0" serve testnode <"$1"; echo ====; ${look} ; echo leave 1 | "$0" serve testnode >&2`;
-  const file = await Deno.makeTempFile();
-  try {
-    await Deno.writeTextFile(
-      file,
-      requests.map((request, number) => withNumber(request, number + 1)).join(""),
-    );
-    const { stdout } = await new Deno.Command("unshare", {
-      args: [
-        "--net",
-        "sh",
-        "-c",
-        `ip link set lo up; ip link add eth0 type veth peer name far; ${script}`,
-        HELPER,
-        file,
-      ],
-      stderr: "null",
-    }).output();
-    const [answers = "", seen = ""] = new TextDecoder().decode(stdout).split("====\n");
-    return {
-      answers: answers.split("\n").filter(Boolean).map((line) => line.replace(/^\d+ /, "").trim()),
-      seen,
-    };
-  } finally {
-    await Deno.remove(file);
-  }
-}
-
-function withNumber(request: string, number: number): string {
-  const [verb, ...words] = request.split(" ");
-  return `${verb} ${number} ${words.join(" ")}\n`;
-}
 
 const INSIDE = "nsenter --net=/run/netns/covey-testnode";
 
