@@ -21,7 +21,7 @@ const logger = getLogger(["covey", "agent"]);
 
 /** When it is time. */
 export interface RenewalLimits {
-  /** Growth beyond which an agent is renewed. */
+  /** Growth beyond which an agent is renewed, of its resident memory. */
   percent: number;
   /** No sooner than this after its start, so that it can never go round in a circle. */
   afterMs: number;
@@ -29,7 +29,9 @@ export interface RenewalLimits {
 
 /** Resident memory, in bytes. */
 export interface Growth {
+  /** With what it is compared. */
   from: number;
+  /** What a look saw. */
   to: number;
 }
 
@@ -37,7 +39,7 @@ export interface Growth {
 export interface MemoryLook extends HeapLook {
   /** Resident. */
   bytes: number;
-  /** Monotonic. */
+  /** When, by the monotonic clock. */
   nowMs: number;
 }
 
