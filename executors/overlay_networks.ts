@@ -31,6 +31,7 @@ export interface ReadyNetwork {
  *   join: () => Promise.reject(new Error("there are none")),
  *   resume: () => {},
  *   part: () => Promise.resolve(),
+ *   entered: () => {},
  *   drained: () => Promise.resolve(),
  * };
  * ```
@@ -49,6 +50,8 @@ export interface OverlayNetworks {
   resume(task: Task): void;
   /** Removes a task's namespace, if it has one. */
   part(taskID: string): Promise<void>;
+  /** Hears by which process the network namespace of a container in networks is found; 0: it runs no more. */
+  entered(task: Task, pid: number): void;
   /**
    * Resolves when no node sends anything new to a task that is about to be stopped, as far as that can be known in some
    * seconds. Rejects only when `signal` aborts.

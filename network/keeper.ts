@@ -18,6 +18,7 @@ import { SayOnce } from "../api/say_once.ts";
 import type { OverlayNetworks, ReadyNetwork } from "../executors/overlay_networks.ts";
 import { Askers, type TasksHere } from "./askers.ts";
 import type { NetworkHelper } from "./helper_client.ts";
+import { type NearTask, planNear } from "./near.ts";
 import { NodeNetworks } from "./node_networks.ts";
 import {
   type HelperRequest,
@@ -71,6 +72,8 @@ export class NetworkKeeper implements OverlayNetworks {
   /** Programs in networks, by their tasks, and why one of them is not in there yet. */
   readonly #programs = new Map<string, TaskHere>();
   readonly #notJoined = new Map<string, CoveyError>();
+  /** Containers in networks that run, by their tasks. */
+  readonly #containers = new Map<string, NearTask>();
   #news = Promise.withResolvers<void>();
   #running: Promise<void> | undefined;
   #saving: Promise<void> = Promise.resolve();
@@ -180,7 +183,17 @@ export class NetworkKeeper implements OverlayNetworks {
     if (!this.#programs.delete(taskID)) return;
     await this.settled();
     this.#done.delete(joinKey(taskID));
+    this.#done.delete(nearKey(taskID));
     await this.#options.helper.ask("part", [taskID]);
+  }
+
+  /** See {@linkcode OverlayNetworks}. */
+  entered(task: TaskHere, pid: number): void {
+    if ((this.#containers.get(task.ID)?.pid ?? 0) === pid) return;
+    this.#done.delete(nearKey(task.ID));
+    if (pid === 0) return void this.#containers.delete(task.ID);
+    this.#containers.set(task.ID, { task, pid });
+    this.#program();
   }
 
   /** See {@linkcode OverlayNetworks}. */
@@ -325,7 +338,8 @@ export class NetworkKeeper implements OverlayNetworks {
     const parts = [...planned.serving].map(([key, words]) => ({ key, words, text: words.join(" ") }));
     const asked = { key: "askers", words: planned.askers, text: planned.askers.join(" ") };
     const changed = parts.filter(({ key, text }) => done.get(key) !== text);
-    const isSo = isFramed && changed.length === 0 && done.get("askers") === asked.text;
+    const near = this.#nearToAsk();
+    const isSo = isFramed && changed.length === 0 && done.get("askers") === asked.text && near.length === 0;
     if (isSo) this.#hasLoaded(this.#toldCount);
     if (isSo || (inPart && !isFramed)) return;
     const count = this.#toldCount;
@@ -340,7 +354,27 @@ export class NetworkKeeper implements OverlayNetworks {
     }
     for (const { key, text } of [...parts, asked]) done.set(key, text);
     done.set("rules", frame);
+    await this.#askNear(near);
     this.#hasLoaded(count);
+  }
+
+  /** What tasks' own namespaces do not translate yet as they should. */
+  #nearToAsk(): { key: string; words: string[] }[] {
+    const joined = [...this.#programs.values()].filter(({ ID }) => this.#done.has(joinKey(ID)));
+    const planned = planNear(this.told, [...this.#containers.values(), ...joined.map((task) => ({ task }))]);
+    for (const key of this.#done.keys()) {
+      if (key.startsWith(nearKey("")) && !planned.has(key.slice(nearKey("").length))) this.#done.delete(key);
+    }
+    return [...planned].map(([id, words]) => ({ key: nearKey(id), words })).filter(({ key, words }) =>
+      !this.#isSo(key, { words })
+    );
+  }
+
+  async #askNear(near: readonly { key: string; words: string[] }[]): Promise<void> {
+    if (near.length === 0) return;
+    for (const { key } of near) this.#done.delete(key);
+    await this.#options.helper.ask("near", near.flatMap(({ words }) => words));
+    for (const { key, words } of near) this.#done.set(key, words.join(" "));
   }
 
   /** Removes, once, the namespaces of tasks that an earlier agent did not live to remove. */
@@ -425,7 +459,7 @@ export class NetworkKeeper implements OverlayNetworks {
 }
 
 /** No network's ID has a blank. */
-const joinKey = (taskID: string) => `join ${taskID}`;
+const joinKey = (taskID: string) => `join ${taskID}`, nearKey = (taskID: string) => `near ${taskID}`;
 
 function notReady(
   network: AssignedNetwork | undefined,

@@ -5,7 +5,7 @@ import type { NodeNetworks } from "./node_networks.ts";
 
 /** A request to the helper: its verb, and its words. */
 export interface HelperRequest {
-  verb: "network" | "addresses" | "table" | "rules" | "serve" | "askers" | "keep" | "join" | "tasks";
+  verb: "network" | "addresses" | "table" | "rules" | "serve" | "askers" | "near" | "keep" | "join" | "tasks";
   words: string[];
 }
 

@@ -124,7 +124,7 @@ function hostConfig(
     ReadonlyRootfs: spec.ReadOnly,
     Isolation: spec.Isolation,
     Init: spec.Init ?? undefined,
-    Sysctls: spec.Sysctls,
+    Sysctls: networks === undefined ? spec.Sysctls : { ...NETWORK_SYSCTLS, ...spec.Sysctls },
     CapAdd: spec.CapabilityAdd,
     CapDrop: spec.CapabilityDrop,
     Ulimits: spec.Ulimits,
@@ -141,6 +141,13 @@ function hostConfig(
     RestartPolicy: { Name: "no" },
   });
 }
+
+/**
+ * A connection by a service's address may get a port that another, of the same source address, had just before: its server,
+ * which remembers that one for a minute (RFC 6191), takes it for the newer by its timestamps alone. They have to be those
+ * of the host's one clock then, as 2 has them, and not begin anywhere for each connection.
+ */
+const NETWORK_SYSCTLS = { "net.ipv4.tcp_timestamps": "2" };
 
 const NO_FILES: ContainerFiles = { mounts: [], links: [], env: [] };
 

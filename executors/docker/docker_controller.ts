@@ -313,7 +313,7 @@ export class DockerController implements Controller {
 
   #adopt(found: ContainerInspect): void {
     this.#id = found.Id;
-    this.#last = found;
+    this.#see(found);
     this.#fresh = false;
   }
 
@@ -325,15 +325,16 @@ export class DockerController implements Controller {
     });
   }
 
+  #see(found: ContainerInspect): ContainerInspect {
+    this.#node.networks.seen(this.#task, found.State);
+    return this.#last = found;
+  }
+
   async #inspect(signal?: AbortSignal): Promise<ContainerInspect> {
     this.#dirty = false;
     try {
       const path = `/containers/${this.#id}/json`;
-      return this.#last = await this.#node.engine.call<ContainerInspect>(
-        "GET",
-        path,
-        signal ? { signal } : {},
-      );
+      return this.#see(await this.#node.engine.call<ContainerInspect>("GET", path, signal ? { signal } : {}));
     } catch (error) {
       this.#dirty = true;
       throw error;
@@ -367,8 +368,7 @@ export class DockerController implements Controller {
         Pid: 0,
         ExitCode: this.#exitCode,
       };
-      this.#last = { ...last, State };
-      const found = decide(this.#last);
+      const found = decide(this.#see({ ...last, State }));
       if (found !== undefined) return found;
     }
     throw cause;

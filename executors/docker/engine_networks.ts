@@ -9,6 +9,7 @@ import type { OverlayNetworks, ReadyNetwork } from "../overlay_networks.ts";
 import { LABEL_NODE_ID } from "./container_config.ts";
 import { type ContainerNetworks, endpointConfig } from "./container_networks.ts";
 import type { EngineClient } from "./engine_client.ts";
+import type { ContainerInspect } from "./engine_types.ts";
 
 /** Marks the engine's networks that are ours, with the ID of the cluster's network. */
 const LABEL_NETWORK_ID = "covey.network.id";
@@ -88,13 +89,20 @@ export class EngineNetworks {
     }
   }
 
+  /** Hears of the task's container as it was last seen. */
+  seen(task: Task, { Running, Pid }: ContainerInspect["State"]): void {
+    if (task.NetworkAttachments?.length) this.#networks?.entered(task, Running ? Pid : 0);
+  }
+
   /** See {@linkcode OverlayNetworks}. */
   async drained(taskID: string, signal: AbortSignal): Promise<void> {
     await this.#networks?.drained(taskID, signal);
   }
 
   /** Notes that nothing of the task is left; removes what nobody needs any more. */
-  async release({ ID, NetworkAttachments = [] }: Task): Promise<void> {
+  async release(task: Task): Promise<void> {
+    const { ID, NetworkAttachments = [] } = task;
+    if (NetworkAttachments.length > 0) this.#networks?.entered(task, 0);
     for (const { NetworkID } of NetworkAttachments) {
       const users = this.#users.get(NetworkID);
       if (!users?.delete(ID) || users.size > 0) continue;

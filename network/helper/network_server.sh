@@ -25,6 +25,10 @@
 #   relayed ADDR PORT                         where a connection from there was to go: ADDR PORT
 #   serve [vip:ADDR:ADDR,... | port:PROTOCOL:PORT:TARGET:ADDR,...]...    who serves now, of what the rules have already
 #   askers [from:ADDR:PLACE]...               all who ask for names, for rules that are there
+#   near [at:PID:ADDR | own:TASK:ADDR | vip:ADDR:ADDR,...]...    for each task that is named, by a process in its namespace or by
+#                                             its own one, and by an address that it has: what follows are the addresses of
+#                                             services that it translates itself; those of others, and all if none follow, are
+#                                             the namespace's
 #   keep VNI...                               removes all other networks
 #   join TASK GATEWAY|- NAMES|- VNI@ADDR/BITS...    a network namespace covey-NODE-TASK for a program, with a device in each network,
 #                                             the way out, and a file with who is asked for names, which the program's shim lays
@@ -215,7 +219,7 @@ make_rules() {
   part=$1
   shift
   for each in "$@"; do
-    case $each in *[!a-z0-9.:,]*) fail "no rule: $each" ;; esac
+    case $each in *[!A-Za-z0-9_.:,-]*) fail "no rule: $each" ;; esac
   done
   made=$(printf '%s\n' "$@" | awk -v link=$SPACE_SIDE -v names=$HOST_SIDE -v part="$part" -f "$here/rules.awk") || fail "$made"
 }
@@ -232,6 +236,40 @@ askers() {
   make_rules askers "$@"
   load_inside
 }
+
+# A packet that is translated where it comes from is bridged as any other: it is neither tracked twice nor sent by another address,
+# whose ports all tasks here would share.
+near() {
+  make_rules near "$@"
+  # By their numbers it is known whose a device is.
+  ports=" $(ip -o link show type veth | sed -n 's/^\([0-9]*\): cvp[0-9a-f]*@.*/\1/p' | tr '\n' ' ')"
+  answers=$(printf '%s\n' "$made" | { while read -r which who address text; do load_near & done; wait; } 2>&1)
+  [ -z "$answers" ] || fail "$answers"
+}
+
+# A task may have ended by now, and its number be another's: nothing is loaded but where its address is on a device of ours.
+load_near() {
+  case $which in at) place=/proc/$who/ns/net ;; *) place=/run/netns/$space-$who ;; esac
+  { exec 9<"$place"; } 2>/dev/null || return 0
+  [ ! /proc/self/fd/9 -ef /proc/self/ns/net ] || return 0
+  printf '%s\n' "$text" | nsenter --net=/proc/self/fd/9 sh -c "$LOAD_IN_TASK" near "$address" "$ports"
+}
+
+# What has another kind of name was named by the task itself.
+LOAD_IN_TASK=$(cat <<'LOAD'
+devices=$({ ip -o -4 addr show to "$1/32"; ip -o link show type macvlan; } 2>/dev/null | awk -v ports="$2" '
+  $3 == "inet" { device = $2 }
+  match($2, /@if[0-9]+:$/) && index(ports, " " substr($2, RSTART + 3, RLENGTH - 4) " ") {
+    name = substr($2, 1, RSTART - 1)
+    if (name !~ /^[A-Za-z0-9_.-]+$/) { is_ours = 0; exit }
+    if (name == device) is_ours = 1
+    names = names (names == "" ? "" : ", ") "\"" name "\""
+  }
+  END { if (is_ours) print names }')
+[ -n "$devices" ] || exit 0
+sed "s/DEVICES/$devices/" | nft -f - || nft 'table ip covey { }; delete table ip covey'
+LOAD
+)
 
 rules() {
   make_rules '' "$@"
@@ -322,6 +360,8 @@ join() {
   [ "$gateway" = - ] || ip -n "$own" route replace default via "$gateway" || exit 1
   # All of it is the program's: there is nobody else whose ports it could take.
   nsenter --net="/run/netns/$own" sh -c 'echo 0 >/proc/sys/net/ipv4/ip_unprivileged_port_start' || exit 1
+  # See container_config.ts.
+  nsenter --net="/run/netns/$own" sh -c 'echo 2 >/proc/sys/net/ipv4/tcp_timestamps' || exit 1
   mkdir -p -m 755 "$NAMES" && {
     sed -n '/^search [A-Za-z0-9._ -]*$/p' /etc/resolv.conf 2>/dev/null
     [ "$names" = - ] || echo "nameserver $names"
@@ -376,7 +416,7 @@ set -f
 while read -r verb number words; do
   is_number "$number" 9007199254740 || continue
   case $verb in
-    probe | network | addresses | table | rules | serve | askers | keep | join | part | tasks | relayed | leave) ;;
+    probe | network | addresses | table | rules | serve | askers | near | keep | join | part | tasks | relayed | leave) ;;
     *) echo "$number error no such verb"; continue ;;
   esac
   # shellcheck disable=SC2086 # a list of words

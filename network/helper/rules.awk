@@ -1,6 +1,7 @@
-# From rules, a line each, to what nft is to load: lines `inside …` for the namespace, `host …` for the host. Ends with 1 and says why at
-# what is no rule. `link`: the namespace's address on the link; `names`: where names are answered; `part`: empty for both tables whole,
-# `serve` for the chains of the services that are named and no others, `askers` for the map of who asks for names.
+# From rules, a line each, to what nft is to load: lines `inside …` for the namespace, `host …` for the host, and for `near` a line
+# `at PID ADDR …` or `own TASK ADDR …` for each task, in which DEVICES stands for its devices. Ends with 1 and says why at what is no rule. `link`: the namespace's address on the link; `names`: where names are answered; `part`: empty for both tables whole,
+# `serve` for the chains of the services that are named and no others, `askers` for the map of who asks for names, `near` for the tables
+# of tasks.
 function is_number(text, max) { return text ~ /^(0|[1-9][0-9]*)$/ && length(text) < 9 && text + 0 <= max }
 function is_address(text, part, i) {
   if (split(text, part, ".") != 4) return 0
@@ -35,10 +36,24 @@ function fill(chain, which, list, port, i, n) {
   chains = chains "}; "
   return "jump " chain
 }
+function end_near() {
+  if (near == "") return
+  print near "table ip covey { }; delete table ip covey; " (vips == "" ? "" : "table ip covey { " chains \
+    "chain out { type nat hook output priority -100; oifname { DEVICES } ip daddr vmap { " vips " }; }; }")
+  near = chains = vips = ""
+}
 BEGIN { FS = ":" }
 $0 == "" { next }
 part == "serve" && $1 != "vip" && $1 != "port" { refuse($0) }
 part == "askers" && $1 != "from" { refuse($0) }
+part == "near" && $1 != "at" && $1 != "own" && (near == "" || $1 != "vip") { refuse($0) }
+(($1 == "at" && is_number($2, 99999999)) || ($1 == "own" && $2 ~ /^[A-Za-z0-9][A-Za-z0-9_.-]*$/)) && part == "near" && NF == 3 && is_address($3) {
+  end_near()
+  near = $1 " " $2 " " $3 " "
+  next
+}
+# Who is relayed is reached by the namespace alone.
+part == "near" && /relay/ { refuse($0) }
 $1 == "node" && NF == 3 && is_number($2, 16777215) && is_address($3) {
   source = source sprintf("oifname \"cvb%x\" ct status dnat snat to %s; ", $2, $3)
   next
@@ -77,6 +92,10 @@ $1 == "port" && NF == 5 && ($2 == "tcp" || $2 == "udp" || $2 == "sctp") && is_nu
 { refuse($0) }
 END {
   if (bad) exit 1
+  if (part == "near") {
+    end_near()
+    exit
+  }
   if (part == "serve") {
     printf "%s", refilled
     exit

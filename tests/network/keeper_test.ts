@@ -260,7 +260,7 @@ Deno.test("Networks on a node: a program gets a namespace with its places, way o
   assert.equal(await keeper.join(web, never()), "n1");
   const asked = helper.taken();
   assert.ok(asked.includes("join task-10.0.1.5 10.0.1.1 10.0.1.1 4097@10.0.1.5/24"), asked.join("\n"));
-  assert.match(asked.at(-1)!, /node:4097:10\.0\.1\.3 open:4097 port:tcp:8080:80:10\.0\.1\.5$/);
+  assert.match(asked.at(-2)!, /node:4097:10\.0\.1\.3 open:4097 port:tcp:8080:80:10\.0\.1\.5$/);
   await keeper.join(web, never());
   assert.deepEqual(helper.taken(), [], "it is there");
   tasks.shift();
@@ -334,5 +334,79 @@ Deno.test("Networks on a node: it has loaded who serves when nobody else is sent
   keeper.apply([peer("192.0.2.2", "10.0.1.7", "10.0.1.8"), service("10.0.1.8")]);
   await keeper.settled();
   assert.deepEqual(helper.taken().map((text) => text.split(" ")[0]), ["table", "serve"]);
+  await keeper.close();
+});
+
+Deno.test("Networks on a node: a task translates services' addresses itself once it runs, and before it is known who serves no more", async () => {
+  const { helper, keeper, tasks } = fixture(), task = taskAt("10.0.1.5/24");
+  tasks.push(task);
+  keeper.applyComplete([network, service("10.0.1.5")]);
+  await keeper.settled();
+  helper.taken();
+  keeper.entered(task, 71);
+  await keeper.settled();
+  assert.deepEqual(helper.taken(), ["near at:71:10.0.1.5 vip:10.0.1.2:10.0.1.5"]);
+  keeper.entered(task, 71);
+  await keeper.settled();
+  assert.deepEqual(helper.taken(), [], "seen again");
+  keeper.apply([service("10.0.1.5", "10.0.1.7")]);
+  const loaded = keeper.loaded(never()).then(() => helper.asked.length);
+  await keeper.settled();
+  assert.equal(await loaded, 2);
+  assert.deepEqual(helper.taken(), [
+    "serve vip:10.0.1.2:10.0.1.5,10.0.1.7",
+    "near at:71:10.0.1.5 vip:10.0.1.2:10.0.1.5,10.0.1.7",
+  ]);
+  keeper.apply([service()]);
+  await keeper.settled();
+  assert.deepEqual(
+    helper.taken(),
+    ["serve vip:10.0.1.2:", "near at:71:10.0.1.5"],
+    "the networks' namespace refuses",
+  );
+  // It was started again.
+  keeper.entered(task, 72);
+  await keeper.settled();
+  assert.deepEqual(helper.taken(), ["near at:72:10.0.1.5"]);
+  keeper.entered(task, 0);
+  keeper.apply([service("10.0.1.7")]);
+  await keeper.settled();
+  assert.deepEqual(helper.taken(), ["serve vip:10.0.1.2:10.0.1.7"]);
+  await keeper.close();
+});
+
+Deno.test("Networks on a node: what a task does not translate yet is not held to be so, and is asked again", async () => {
+  const { helper, keeper, tasks, clock } = fixture(), task = taskAt("10.0.1.5/24");
+  tasks.push(task);
+  keeper.applyComplete([network, service("10.0.1.5")]);
+  keeper.entered(task, 71);
+  await keeper.settled();
+  helper.refuses = "near";
+  keeper.apply([service("10.0.1.7")]);
+  let isLoaded = false;
+  const loaded = keeper.loaded(never()).then(() => isLoaded = true);
+  await keeper.settled();
+  await settle();
+  assert.ok(!isLoaded, "the one before may yet be asked by it");
+  helper.refuses = "";
+  helper.taken();
+  clock.advance(1000);
+  await keeper.settled();
+  await loaded;
+  assert.deepEqual(helper.taken(), ["near at:71:10.0.1.5 vip:10.0.1.2:10.0.1.7"]);
+  await keeper.close();
+});
+
+Deno.test("Networks on a node: a program translates for itself once it has its namespace", async () => {
+  const { helper, keeper, tasks } = fixture(), task = { ...taskAt("10.0.1.5/24", "process"), ID: "task5" };
+  tasks.push(task);
+  keeper.applyComplete([network, service("10.0.1.5")]);
+  await keeper.settled();
+  helper.taken();
+  await keeper.join(task, never());
+  await keeper.settled();
+  const asked = helper.taken();
+  assert.ok(asked[0]!.startsWith("join task5 "), asked.join("\n"));
+  assert.ok(asked.includes("near own:task5:10.0.1.5 vip:10.0.1.2:10.0.1.5"), asked.join("\n"));
   await keeper.close();
 });

@@ -37,6 +37,7 @@ async function ran(spec: ProcessSpec): Promise<string> {
       return NODE;
     },
     resume: () => {},
+    entered: () => {},
     drained: (id) => {
       asked.push(`drained ${id}`);
       return Promise.resolve();
