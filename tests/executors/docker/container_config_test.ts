@@ -95,6 +95,18 @@ Deno.test("Container: begins in the engine's network that the task names, which 
   }
 });
 
+Deno.test("Container: in networks TCP counts by the host's clock, unless the service says otherwise", () => {
+  const networks = { mode: "bridge", others: [], nameservers: [] };
+  const sysctls = (spec: Partial<ContainerSpec>, ...more: [typeof networks?]) => {
+    const { HostConfig } = createBody(containerTask(spec), "node", undefined, ...more);
+    return (HostConfig as Record<string, unknown>).Sysctls;
+  };
+  const own = { "net.core.somaxconn": "9", "net.ipv4.tcp_timestamps": "0" };
+  assert.deepEqual(sysctls({}, networks), { "net.ipv4.tcp_timestamps": "2" });
+  assert.deepEqual(sysctls({ Sysctls: own }, networks), own);
+  assert.equal(sysctls({}), undefined, "a container of no network is the engine's own");
+});
+
 Deno.test("Container: what the executor cannot do is refused, not left out", () => {
   assert.throws(() => checkContainerTask(containerTask({ Image: "a b" })), {
     code: "invalid_argument",
