@@ -10,6 +10,12 @@ export const OVERLAY_DRIVER = "overlay";
 /** The option of the driver that names the bytes of the largest packet inside a network. */
 export const MTU_OPTION = "com.docker.network.driver.mtu";
 
+/** The option of the driver that names a network's VXLAN identifier, and by which it is shown. */
+export const VNI_OPTION = "com.docker.network.driver.overlay.vxlanid_list";
+
+/** The last VXLAN identifier that there is (RFC 7348). */
+export const MAX_VNI = 2 ** 24 - 1;
+
 /** Name of the network over which published ports reach tasks, as every cluster is given it. */
 export const INGRESS_NETWORK_NAME = "ingress";
 
@@ -45,7 +51,7 @@ export interface NetworkSpec extends Annotations {
   Attachable?: true;
   /** Published ports reach tasks over it; a cluster has at most one such network. */
   Ingress?: true;
-  /** The driver's options; {@linkcode MTU_OPTION} is read. */
+  /** The driver's options; {@linkcode MTU_OPTION} and {@linkcode VNI_OPTION} are read. */
   Options?: Record<string, string>;
   /** None: a subnet of the cluster's pools. */
   Subnets?: IPAMConfig[];
@@ -63,7 +69,7 @@ export interface NetworkSpec extends Annotations {
  */
 export interface Network extends Meta {
   Spec: NetworkSpec;
-  /** VXLAN network identifier, one for each network: 4096 to 16777215, as Docker numbers them. */
+  /** VXLAN network identifier, one for each network: what its spec names, 1 to 16777215, else 4096 and up, as Docker numbers them. */
   VNI: number;
   Subnets: NetworkSubnet[];
   /**

@@ -1,7 +1,14 @@
 /** Normalizes and validates a network as it comes from a client. Rules and texts: SwarmKit `controlapi/network.go`. */
 import { CoveyError, type FieldProblem } from "../errors.ts";
 import { type Block, contains, formatBlock, isForHosts, overlap, parseBlock, parseIPv4 } from "../ipv4.ts";
-import { type IPAMConfig, MTU_OPTION, type NetworkSpec, OVERLAY_DRIVER } from "../network.ts";
+import {
+  type IPAMConfig,
+  MAX_VNI,
+  MTU_OPTION,
+  type NetworkSpec,
+  OVERLAY_DRIVER,
+  VNI_OPTION,
+} from "../network.ts";
 import { RELAY_OPTION } from "../relay.ts";
 import { ipv4Address } from "./address.ts";
 import { checkName } from "./name.ts";
@@ -33,8 +40,6 @@ const MIN_MTU = 576, MAX_MTU = 65_535;
 
 /** Docker's option by which IPsec is asked for. */
 const ENCRYPTED_OPTION = "encrypted";
-/** Docker's option that names the VXLAN identifiers. */
-const VNI_OPTION = "com.docker.network.driver.overlay.vxlanid_list";
 
 const yes: Shape<true> = (value, path, problems) => onlyTrue(value, path, problems) ? true : undefined;
 
@@ -128,7 +133,9 @@ function checkOptions(options: Record<string, string>, problems: FieldProblem[])
   if (Object.hasOwn(options, ENCRYPTED_OPTION)) {
     note(ENCRYPTED_OPTION, "encrypted overlay networks are not available yet");
   }
-  if (Object.hasOwn(options, VNI_OPTION)) note(VNI_OPTION, "the swarm chooses the VXLAN identifiers itself");
+  if (Object.hasOwn(options, VNI_OPTION) && !isVNI(options[VNI_OPTION]!)) {
+    note(VNI_OPTION, `must be one number, 1 to ${MAX_VNI}: current value is "${options[VNI_OPTION]}"`);
+  }
   if (Object.hasOwn(options, RELAY_OPTION) && !["on", "off"].includes(options[RELAY_OPTION]!)) {
     note(RELAY_OPTION, `must be on or off: current value is "${options[RELAY_OPTION]}"`);
   }
@@ -136,6 +143,10 @@ function checkOptions(options: Record<string, string>, problems: FieldProblem[])
   const mtu = options[MTU_OPTION]!, bytes = Number(mtu);
   if (/^\d{1,5}$/.test(mtu) && (bytes === 0 || (bytes >= MIN_MTU && bytes <= MAX_MTU))) return;
   note(MTU_OPTION, `must be ${MIN_MTU} to ${MAX_MTU}: current value is "${mtu}"`);
+}
+
+function isVNI(text: string): boolean {
+  return /^[1-9]\d{0,7}$/.test(text) && Number(text) <= MAX_VNI;
 }
 
 /** The subnets, each written as its network's address. */

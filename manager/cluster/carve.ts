@@ -13,15 +13,22 @@ import {
   parseBlock,
   parseIPv4,
 } from "../../api/ipv4.ts";
-import type { IPAMConfig, Network, NetworkSpec, NetworkSubnet } from "../../api/network.ts";
+import {
+  type IPAMConfig,
+  MAX_VNI,
+  type Network,
+  type NetworkSpec,
+  type NetworkSubnet,
+  VNI_OPTION,
+} from "../../api/network.ts";
 import type { Node } from "../../api/node.ts";
 import type { ReadView } from "../store/store.ts";
 
 /** Networks of a cluster, which a creation looks at one by one. */
 const MAX_NETWORKS = 10_000;
 
-/** Docker's first VXLAN network identifier, and the last that there is. */
-const MIN_VNI = 4096, MAX_VNI = 2 ** 24 - 1;
+/** Docker's first VXLAN network identifier, of those that nobody names. */
+const MIN_VNI = 4096;
 
 /** Addresses that are somebody's. */
 interface Taken {
@@ -48,7 +55,7 @@ export function carve(
   const Subnets = spec.Subnets === undefined
     ? [withGateway({ Subnet: formatBlock(freeSubnet(cluster, taken, spec.Name)) })]
     : checked(spec.Subnets, taken).map(withGateway);
-  return { VNI: freeVNI(networks), Subnets };
+  return { VNI: chosenVNI(spec, networks) ?? freeVNI(networks), Subnets };
 }
 
 function ofNetwork({ Spec, Subnets, RemovedAt }: Network): Taken[] {
@@ -114,6 +121,14 @@ function withGateway(config: IPAMConfig): NetworkSubnet {
   let gateway = first;
   while (config.Gateway === undefined && kept.has(formatIPv4(gateway))) gateway++;
   return { ...config, Gateway: config.Gateway ?? formatIPv4(gateway) };
+}
+
+function chosenVNI({ Options = {} }: NetworkSpec, networks: readonly Network[]): number | undefined {
+  if (!Object.hasOwn(Options, VNI_OPTION)) return undefined;
+  const VNI = Number(Options[VNI_OPTION]), other = networks.find((each) => each.VNI === VNI);
+  if (other === undefined) return VNI;
+  const message = `${VNI} is the identifier of network ${other.Spec.Name}`;
+  throw CoveyError.invalid("create the network", [{ field: `Options.${VNI_OPTION}`, message }]);
 }
 
 function freeVNI(networks: readonly Network[]): number {

@@ -1,5 +1,5 @@
 /** How networks are shown: the swarm's own, and those that every engine has as parts of the swarm. */
-import { type Network, OVERLAY_DRIVER } from "../../../api/network.ts";
+import { type Network, OVERLAY_DRIVER, VNI_OPTION } from "../../../api/network.ts";
 import type { PredefinedNetwork } from "../../../api/predefined_network.ts";
 import { inOrder } from "./task_spec_view.ts";
 
@@ -7,8 +7,6 @@ import { inOrder } from "./task_spec_view.ts";
 export const PREDEFINED_LABELS = { "com.docker.swarm.predefined": "true" };
 /** Nobody made them: Go's word for no time. */
 const NEVER = "0001-01-01T00:00:00Z";
-/** Docker's driver shows by this option what it was given. */
-const VNI_OPTION = "com.docker.network.driver.overlay.vxlanid_list";
 
 /** What Docker shows of a network of any kind. */
 const COMMON = {

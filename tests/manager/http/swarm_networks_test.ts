@@ -66,6 +66,21 @@ Deno.test("Swarm networks: each gets a subnet of the pool that collides with no 
   ]);
 });
 
+Deno.test("Swarm networks: one may name its VXLAN identifier, which is nobody else's", async () => {
+  const { call, create, refused } = await meshAPI();
+  const OPTION = "com.docker.network.driver.overlay.vxlanid_list";
+  const named = (vni: string) => ({ Options: { [OPTION]: vni } });
+  await create(overlay("first", named("257")));
+  await create(overlay("second", named("4097")));
+  for (const name of ["third", "fourth"]) await create(overlay(name));
+  await refused(overlay("fifth", named("257")), 400, /vxlanid_list: 257 is the identifier of network first/);
+  const shown = async (name: string) => (await call("GET", `/networks/${name}`)).json.Options[OPTION];
+  assert.deepEqual(
+    await Promise.all(["first", "second", "third", "fourth"].map(shown)),
+    ["257", "4097", "4096", "4098"],
+  );
+});
+
 Deno.test("Swarm networks: all that can be asked for is kept and shown, and found by ID, name and prefix", async () => {
   const { call, create } = await meshAPI();
   const subnet = {
@@ -170,10 +185,10 @@ Deno.test("Swarm networks: what cannot be is refused by name, before anything is
       overlay("x", { Options: { "com.docker.network.driver.mtu": mtu } }),
       /must be 576 to 65535/,
     ]),
-    [
-      overlay("x", { Options: { "com.docker.network.driver.overlay.vxlanid_list": "5" } }),
-      /chooses the VXLAN/,
-    ],
+    ...["0", "257,258", "0x5", "16777216", ""].map((list): [object, RegExp] => [
+      overlay("x", { Options: { "com.docker.network.driver.overlay.vxlanid_list": list } }),
+      /vxlanid_list: must be one number, 1 to 16777215: current value is "/,
+    ]),
     [
       overlay("x", config({ Subnet: "nonsense" })),
       /Invalid subnet nonsense : invalid CIDR address: nonsense/,
