@@ -354,8 +354,8 @@ export class NetworkKeeper implements OverlayNetworks {
     }
     for (const { key, text } of [...parts, asked]) done.set(key, text);
     done.set("rules", frame);
-    await this.#askNear(near);
-    this.#hasLoaded(count);
+    // A task that keeps its own from being loaded holds up nobody else.
+    await this.#askNear(near).finally(() => this.#hasLoaded(count));
   }
 
   /** What tasks' own namespaces do not translate yet as they should. */

@@ -45,6 +45,8 @@ HOST_SIDE=169.254.77.1 SPACE_SIDE=169.254.77.2 ASKERS=169.254.80.0/20
 # Smallest packet that every host must take (RFC 791), and what VXLAN adds to each.
 MIN_MTU=576 OVER=50
 MAX_VNI=16777215
+# A task that may change its own namespace can make it slow to look into.
+NEAR_SECONDS=5
 # Whom programs in networks ask for names, a file for each.
 NAMES=/run/covey-names
 
@@ -242,7 +244,7 @@ askers() {
 near() {
   make_rules near "$@"
   # By their numbers it is known whose a device is.
-  ports=" $(ip -o link show type veth | sed -n 's/^\([0-9]*\): cvp[0-9a-f]*@.*/\1/p' | tr '\n' ' ')"
+  ports=" $(ip -o link show type veth 2>/dev/null | sed -n 's/^\([0-9]*\): cvp[0-9a-f]*@.*/\1/p' | tr '\n' ' ')"
   answers=$(printf '%s\n' "$made" | { while read -r which who address text; do load_near & done; wait; } 2>&1)
   [ -z "$answers" ] || fail "$answers"
 }
@@ -252,7 +254,8 @@ load_near() {
   case $which in at) place=/proc/$who/ns/net ;; *) place=/run/netns/$space-$who ;; esac
   { exec 9<"$place"; } 2>/dev/null || return 0
   [ ! /proc/self/fd/9 -ef /proc/self/ns/net ] || return 0
-  printf '%s\n' "$text" | nsenter --net=/proc/self/fd/9 sh -c "$LOAD_IN_TASK" near "$address" "$ports"
+  printf '%s\n' "$text" | timeout $NEAR_SECONDS nsenter --net=/proc/self/fd/9 sh -c "$LOAD_IN_TASK" near "$address" "$ports" ||
+    echo "Cannot load what $who translates"
 }
 
 # What has another kind of name was named by the task itself.
@@ -267,7 +270,9 @@ devices=$({ ip -o -4 addr show to "$1/32"; ip -o link show type macvlan; } 2>/de
   }
   END { if (is_ours) print names }')
 [ -n "$devices" ] || exit 0
-sed "s/DEVICES/$devices/" | nft -f - || nft 'table ip covey { }; delete table ip covey'
+sed "s/DEVICES/$devices/" | nft -f - 2>/dev/null && exit 0
+# What it cannot translate the networks' namespace does.
+nft 'table ip covey_near { }; delete table ip covey_near'
 LOAD
 )
 

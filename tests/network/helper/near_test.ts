@@ -89,3 +89,22 @@ Deno.test({
     assert.equal(both.seen.match(/vmap/g)?.length, 2);
   },
 });
+
+Deno.test({
+  name: "Network helper: what a task keeps from being loaded is said, and holds up no other",
+  ignore: !isRoot, // networks are made by root only
+  fn: async () => {
+    const join = [...NETWORK, TASK, "join task2 - - 4097@10.1.0.6/24"],
+      other = "nsenter --net=/run/netns/covey-testnode-task2";
+    // A table with an owner is that one's alone, for as long as it lives.
+    const own =
+      `(echo 'add table ip covey_near { flags owner; }'; sleep 9) | ${IN_TASK} nft -i >/dev/null & sleep 1`;
+    const words = "own:task1:10.1.0.4 vip:10.1.0.9:10.1.0.5 own:task2:10.1.0.6 vip:10.1.0.9:10.1.0.5";
+    const { seen } = await ask(
+      join,
+      `${own}; echo "near 1 ${words}" | "$0" serve testnode; ${other} nft list ruleset; kill $!`,
+    );
+    assert.match(seen, /^1 error .*Cannot load what task1 translates/);
+    assert.match(seen, /vmap \{ 10\.1\.0\.9 : jump/);
+  },
+});
