@@ -294,9 +294,9 @@ export class NetworkKeeper implements OverlayNetworks {
     // Who is about to be stopped shall be sent nothing more, whatever else there is to do; but nobody is sent anything before it is
     // known where that is. What fails is done below.
     if (this.#areTablesLoaded()) await this.#askRules(true).catch(() => {});
-    // What is gone first: it may stand in the way of what comes.
+    // What is gone first: it may stand in the way of what comes. It is forgotten before, as it may be back when it has been removed.
+    this.#forgetWhatIsGone();
     await this.#ask("keep", planKept(this.told)).catch((error) => failed.push(error));
-    for (const [key] of this.#done) this.#forgetIfGone(key);
     for (const network of [...this.told.networks.values()]) {
       try {
         for (const request of planNetwork(this.told, network, this.#options.dataPath)) {
@@ -429,11 +429,19 @@ export class NetworkKeeper implements OverlayNetworks {
     return this.#done.get(key) === words.join(" ");
   }
 
-  #forgetIfGone(key: string): void {
-    const slash = key.indexOf("/"), id = key.slice(0, slash);
-    if (slash < 0 || this.told.networks.has(id)) return;
-    this.#done.delete(key);
-    this.#ready.delete(id);
+  #forgetWhatIsGone(): void {
+    for (const key of this.#done.keys()) {
+      const slash = key.indexOf("/"), id = key.slice(0, slash);
+      if (slash < 0 || this.told.networks.has(id)) continue;
+      this.#done.delete(key);
+      this.#ready.delete(id);
+    }
+    // The devices of programs go with those of their networks.
+    for (const { ID, NetworkAttachments = [] } of this.#programs.values()) {
+      if (!NetworkAttachments.every(({ NetworkID }) => this.told.networks.has(NetworkID))) {
+        this.#done.delete(joinKey(ID));
+      }
+    }
   }
 
   #use(isUsed: boolean): void {

@@ -9,9 +9,12 @@ import { FakeClock, settle } from "../support/fake_clock.ts";
 class Helper {
   readonly asked: string[] = [];
   refuses = "";
+  /** Called while it is at it. */
+  onAsk: (text: string) => void = () => {};
   ask(verb: string, words: readonly string[]): Promise<string> {
     const text = [verb, ...words].join(" ");
     this.asked.push(text);
+    this.onAsk(text);
     if (this.refuses !== "" && text.startsWith(this.refuses)) {
       return Promise.reject(
         new CoveyError("failed_precondition", "this kernel has no VXLAN", { retryable: true }),
@@ -410,4 +413,28 @@ Deno.test("Networks on a node: a program translates for itself once it has its n
   assert.ok(asked[0]!.startsWith("join task5 "), asked.join("\n"));
   assert.ok(asked.includes("near own:task5:10.0.1.5 vip:10.0.1.2:10.0.1.5"), asked.join("\n"));
   await keeper.close();
+});
+
+Deno.test("Networks on a node: one that is back before its removal has ended is made again, and with it its programs' places", async () => {
+  const gone: AssignmentChange = { Action: "remove", Kind: "network", ID: "net1" };
+  const other = { ...network, Network: { ...network.Network, ID: "net2", VNI: 4098 } };
+  for (const others of [[], [other]]) {
+    const { helper, keeper, tasks } = fixture(), task = taskAt("10.0.1.5/24", "process");
+    tasks.push(task);
+    keeper.apply([network, ...others]);
+    await keeper.join(task, never());
+    helper.taken();
+    helper.onAsk = (text) => {
+      if (!/^(leave|keep 4098)/.test(text)) return;
+      helper.onAsk = () => {};
+      keeper.apply([network]);
+    };
+    keeper.apply([gone]);
+    await keeper.settled();
+    const asked = helper.taken(), removed = asked.findIndex((text) => /^(leave|keep 4098)/.test(text));
+    const made = asked.slice(removed).map((text) => text.split(" ", 2).join(" "));
+    assert.ok(made.includes("network 4097") && made.includes("table 4097"), asked.join("\n"));
+    assert.ok(made.includes(`join ${task.ID}`), asked.join("\n"));
+    await keeper.close();
+  }
 });
