@@ -308,6 +308,8 @@ export class NetworkKeeper implements OverlayNetworks {
       } catch (thrown) {
         const error = CoveyError.from(thrown);
         this.#failures.set(network.ID, error);
+        // Somebody may have removed what was there: it is made as if it were new.
+        this.#forget(network.ID);
         this.#say(`network ${network.Name}`, error);
         failed.push(error);
       }
@@ -429,12 +431,15 @@ export class NetworkKeeper implements OverlayNetworks {
     return this.#done.get(key) === words.join(" ");
   }
 
+  #forget(networkID: string): void {
+    for (const key of this.#done.keys()) if (key.startsWith(`${networkID}/`)) this.#done.delete(key);
+    this.#ready.delete(networkID);
+  }
+
   #forgetWhatIsGone(): void {
     for (const key of this.#done.keys()) {
       const slash = key.indexOf("/"), id = key.slice(0, slash);
-      if (slash < 0 || this.told.networks.has(id)) continue;
-      this.#done.delete(key);
-      this.#ready.delete(id);
+      if (slash >= 0 && !this.told.networks.has(id)) this.#forget(id);
     }
     // The devices of programs go with those of their networks.
     for (const { ID, NetworkAttachments = [] } of this.#programs.values()) {

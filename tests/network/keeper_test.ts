@@ -438,3 +438,20 @@ Deno.test("Networks on a node: one that is back before its removal has ended is 
     await keeper.close();
   }
 });
+
+Deno.test("Networks on a node: one whose devices somebody has removed is made anew, and is not held to be there until it is", async () => {
+  const { helper, keeper, clock } = fixture();
+  keeper.apply([network]);
+  await keeper.settled();
+  helper.taken();
+  helper.refuses = "table";
+  keeper.apply([peer("192.0.2.2", "10.0.1.7")]);
+  await keeper.settled();
+  assert.deepEqual(helper.taken().map((text) => text.split(" ", 1)[0]), ["network", "table"]);
+  helper.refuses = "";
+  await clock.advance(1000);
+  await keeper.settled();
+  assert.deepEqual(helper.taken().map((text) => text.split(" ", 1)[0]), ["network", "addresses", "table"]);
+  assert.equal((await keeper.ready("net1", never())).MTU, 1450);
+  await keeper.close();
+});
