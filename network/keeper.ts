@@ -18,7 +18,7 @@ import { SayOnce } from "../api/say_once.ts";
 import type { OverlayNetworks, ReadyNetwork } from "../executors/overlay_networks.ts";
 import { Askers, type TasksHere } from "./askers.ts";
 import type { NetworkHelper } from "./helper_client.ts";
-import { type NearTask, planNear } from "./near.ts";
+import { changeOf, type NearTask, planNear } from "./near.ts";
 import { NodeNetworks } from "./node_networks.ts";
 import {
   type HelperRequest,
@@ -374,8 +374,9 @@ export class NetworkKeeper implements OverlayNetworks {
 
   async #askNear(near: readonly { key: string; words: string[] }[]): Promise<void> {
     if (near.length === 0) return;
+    const asked = near.flatMap(({ key, words }) => changeOf(this.#done.get(key), words));
     for (const { key } of near) this.#done.delete(key);
-    await this.#options.helper.ask("near", near.flatMap(({ words }) => words));
+    await this.#options.helper.ask("near", asked);
     for (const { key, words } of near) this.#done.set(key, words.join(" "));
   }
 

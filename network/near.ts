@@ -53,3 +53,16 @@ function translated(told: NodeNetworks, networkID: string): string[] {
       : [`vip:${VirtualIP}:${addresses.join(",")}`];
   });
 }
+
+/** Of a task's words those by which they differ from what was asked `before`, where that is enough; else all. */
+export function changeOf(before: string | undefined, words: readonly string[]): string[] {
+  const had = before?.split(" ") ?? [], heads = (all: readonly string[]) => all.map(headOf).join(" ");
+  if (heads(had) !== heads(words)) return [...words];
+  const [place, ...rules] = words;
+  return [`${place}:part`, ...rules.filter((rule) => !had.includes(rule))];
+}
+
+/** A place, or which address it is that is translated. */
+function headOf(word: string): string {
+  return word.startsWith("vip:") ? word.slice(0, word.lastIndexOf(":")) : word;
+}

@@ -25,10 +25,11 @@
 #   relayed ADDR PORT                         where a connection from there was to go: ADDR PORT
 #   serve [vip:ADDR:ADDR,... | port:PROTOCOL:PORT:TARGET:ADDR,...]...    who serves now, of what the rules have already
 #   askers [from:ADDR:PLACE]...               all who ask for names, for rules that are there
-#   near [at:PID:ADDR | own:TASK:ADDR | vip:ADDR:ADDR,...]...    for each task that is named, by a process in its namespace or by
-#                                             its own one, and by an address that it has: what follows are the addresses of
-#                                             services that it translates itself; those of others, and all if none follow, are
-#                                             the namespace's
+#   near [at:PID:ADDR[:part] | own:TASK:ADDR[:part] | vip:ADDR:ADDR,...]...    for each task that is named, by a process in its
+#                                             namespace or by its own one, and by an address that it has: what follows are the
+#                                             addresses of services that it translates itself; those of others, and all if none
+#                                             follow, are the namespace's. With `part` those that it has already change, and
+#                                             no others
 #   keep VNI...                               removes all other networks
 #   join TASK GATEWAY|- NAMES|- VNI@ADDR/BITS...    a network namespace covey-NODE-TASK for a program, with a device in each network,
 #                                             the way out, and a file with who is asked for names, which the program's shim lays
@@ -245,7 +246,7 @@ near() {
   make_rules near "$@"
   # By their numbers it is known whose a device is.
   ports=" $(ip -o link show type veth 2>/dev/null | sed -n 's/^\([0-9]*\): cvp[0-9a-f]*@.*/\1/p' | tr '\n' ' ')"
-  answers=$(printf '%s\n' "$made" | { while read -r which who address text; do load_near & done; wait; } 2>&1)
+  answers=$(printf '%s\n' "$made" | { while read -r which who address how text; do load_near & done; wait; } 2>&1)
   [ -z "$answers" ] || fail "$answers"
 }
 
@@ -254,7 +255,7 @@ load_near() {
   case $which in at) place=/proc/$who/ns/net ;; *) place=/run/netns/$space-$who ;; esac
   { exec 9<"$place"; } 2>/dev/null || return 0
   [ ! /proc/self/fd/9 -ef /proc/self/ns/net ] || return 0
-  printf '%s\n' "$text" | timeout $NEAR_SECONDS nsenter --net=/proc/self/fd/9 sh -c "$LOAD_IN_TASK" near "$address" "$ports" ||
+  printf '%s\n' "$text" | timeout $NEAR_SECONDS nsenter --net=/proc/self/fd/9 sh -c "$LOAD_IN_TASK" near "$address" "$ports" "$how" ||
     echo "Cannot load what $who translates"
 }
 
@@ -271,8 +272,8 @@ devices=$({ ip -o -4 addr show to "$1/32"; ip -o link show type macvlan; } 2>/de
   END { if (is_ours) print names }')
 [ -n "$devices" ] || exit 0
 sed "s/DEVICES/$devices/" | nft -f - 2>/dev/null && exit 0
-# What it cannot translate the networks' namespace does.
-nft 'table ip covey_near { }; delete table ip covey_near'
+# What it cannot translate the networks' namespace does; what is no more as it was left is to be said whole.
+nft 'table ip covey_near { }; delete table ip covey_near' && [ "$3" = whole ]
 LOAD
 )
 

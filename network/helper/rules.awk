@@ -1,6 +1,6 @@
 # From rules, a line each, to what nft is to load: lines `inside …` for the namespace, `host …` for the host, and for `near` a line
-# `at PID ADDR …` or `own TASK ADDR …` for each task, in which DEVICES stands for its devices. Ends with 1 and says why at what is no
-# rule. `link`: the namespace's address on the link; `names`: where names are answered; `part`: empty for both tables whole, `serve`
+# `at PID ADDR whole|part …` or `own TASK ADDR whole|part …` for each task, in which DEVICES stands for its devices. Ends with 1 and
+# says why at what is no rule. `link`: the namespace's address on the link; `names`: where names are answered; `part`: empty for both tables whole, `serve`
 # for the chains of the services that are named and no others, `askers` for the map of who asks for names, `near` for the tables of
 # tasks.
 function is_number(text, max) { return text ~ /^(0|[1-9][0-9]*)$/ && length(text) < 9 && text + 0 <= max }
@@ -29,27 +29,31 @@ function fill(chain, which, list, port, i, n) {
   gsub(/\./, "_", chain)
   n = list == "" ? 0 : spread(which, list, port)
   chains = chains "chain " chain " { "
-  refilled = refilled "inside flush chain ip covey " chain "\n"
+  refilled = refilled "inside flush chain ip " table " " chain "\n"
   for (i = 1; i <= n; i++) {
     chains = chains ways[i] "; "
-    refilled = refilled "inside add rule ip covey " chain " " ways[i] "\n"
+    refilled = refilled "inside add rule ip " table " " chain " " ways[i] "\n"
   }
   chains = chains "}; "
   return "jump " chain
 }
 function end_near() {
   if (near == "") return
-  print near "table ip covey_near { }; delete table ip covey_near; " (vips == "" ? "" : "table ip covey_near { " chains \
+  gsub("inside ", "", refilled)
+  gsub("\n", "; ", refilled)
+  if (how == "part") print near "part " refilled
+  else print near "whole table ip covey_near { }; delete table ip covey_near; " (vips == "" ? "" : "table ip covey_near { " chains \
     "chain out { type nat hook output priority -100; oifname { DEVICES } ip daddr vmap { " vips " }; }; }")
-  near = chains = vips = ""
+  near = chains = vips = refilled = ""
 }
-BEGIN { FS = ":" }
+BEGIN { FS = ":"; table = part == "near" ? "covey_near" : "covey" }
 $0 == "" { next }
 part == "serve" && $1 != "vip" && $1 != "port" { refuse($0) }
 part == "askers" && $1 != "from" { refuse($0) }
 part == "near" && $1 != "at" && $1 != "own" && (near == "" || $1 != "vip") { refuse($0) }
-(($1 == "at" && is_number($2, 99999999)) || ($1 == "own" && $2 ~ /^[A-Za-z0-9][A-Za-z0-9_.-]*$/)) && part == "near" && NF == 3 && is_address($3) {
+(($1 == "at" && is_number($2, 99999999)) || ($1 == "own" && $2 ~ /^[A-Za-z0-9][A-Za-z0-9_.-]*$/)) && part == "near" && is_address($3) && (NF == 3 || (NF == 4 && $4 == "part")) {
   end_near()
+  how = $4
   near = $1 " " $2 " " $3 " "
   next
 }

@@ -358,7 +358,7 @@ Deno.test("Networks on a node: a task translates services' addresses itself once
   assert.equal(await loaded, 2);
   assert.deepEqual(helper.taken(), [
     "serve vip:10.0.1.2:10.0.1.5,10.0.1.7",
-    "near at:71:10.0.1.5 vip:10.0.1.2:10.0.1.5,10.0.1.7",
+    "near at:71:10.0.1.5:part vip:10.0.1.2:10.0.1.5,10.0.1.7",
   ]);
   keeper.apply([service()]);
   await keeper.settled();
@@ -389,7 +389,7 @@ Deno.test("Networks on a node: what a task does not translate as it should is as
   await keeper.loaded(never());
   assert.equal(
     helper.taken().at(-1),
-    "near at:71:10.0.1.5 vip:10.0.1.2:10.0.1.7",
+    "near at:71:10.0.1.5:part vip:10.0.1.2:10.0.1.7",
     "who serves no more is known",
   );
   await keeper.settled();

@@ -1,6 +1,6 @@
 import assert from "node:assert/strict";
 import type { AssignedService } from "../../api/network_assignment.ts";
-import { planNear } from "../../network/near.ts";
+import { changeOf, planNear } from "../../network/near.ts";
 import { NodeNetworks } from "../../network/node_networks.ts";
 import type { TaskHere } from "../../network/task_spaces.ts";
 
@@ -72,4 +72,14 @@ Deno.test("Translation in a task: on a node of many, the first ones alone, and t
   const wide = told(Array.from({ length: 200 }, (_, at) => service("net1", at, "10.0.1.250")));
   const sizes = [...planNear(wide, many.slice(0, 9)).values()].map((words) => words.length - 1);
   assert.deepEqual(sizes, [200, 200, 200, 200, 200, 0, 0, 0, 0]);
+});
+
+Deno.test("Translation in a task: of a change only the service that it is about is loaded, unless there are others than before", () => {
+  const at = "at:71:10.0.1.5", a = "vip:10.0.1.20:10.0.1.30", b = "vip:10.0.1.21:10.0.1.31";
+  const before = [at, a, b].join(" "), other = "vip:10.0.1.21:10.0.1.31,10.0.1.32";
+  assert.deepEqual(changeOf(before, [at, a, other]), [`${at}:part`, other]);
+  for (const words of [[at, a], [at, b, a], ["at:72:10.0.1.5", a, b], [at]]) {
+    assert.deepEqual(changeOf(before, words), words);
+  }
+  assert.deepEqual(changeOf(undefined, [at, a]), [at, a]);
 });

@@ -74,6 +74,10 @@ Deno.test("Network assignments: 1,000 services with 5,000 tasks on 50 nodes: eac
     // Of each network: where names are asked for, the node's own address, and the service; and who asks.
     assert.equal(last.length - 1, here.length * 4);
     assert.equal(helper.words("table"), here.length * (1 + 2 * (COPIES - 1)));
+    // Of its tasks the first 32 translate their own service's address themselves.
+    [...told.tasks.values()].forEach((task, index) => keepers.get(name)!.entered(task, index + 1));
+    await keepers.get(name)!.settled();
+    assert.equal(helper.words("near"), here.length + Math.min(here.length, 32));
     told.log.length = helper.asked.length = 0;
   }
   await store.update((tx) => {
@@ -88,7 +92,9 @@ Deno.test("Network assignments: 1,000 services with 5,000 tasks on 50 nodes: eac
   for (const other of own.slice(1)) assert.deepEqual(hub.agents.get(other)!.log.sort(), changes);
   for (const [name, helper] of helpers) {
     await keepers.get(name)!.settled();
-    const verbs = helper.asked.map(([verb]) => verb);
+    const verbs = helper.asked.map(([verb]) => verb).filter((verb) => verb !== "near");
+    // Of a task's own addresses the one, where it translates it.
+    assert.ok(helper.words("near") <= (own.includes(name) ? 2 : 0));
     if (!own.includes(name)) assert.deepEqual(verbs, []);
     else if (name === own[0]) assert.deepEqual(verbs, ["serve", "askers"]);
     else assert.deepEqual(verbs, ["table", "serve"]);

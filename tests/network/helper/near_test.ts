@@ -33,6 +33,17 @@ Deno.test({
     );
     assert.match(later.seen, /mod 1 map \{ 0 : 10\.1\.0\.6 \}/);
     assert.ok(!later.seen.includes("10.1.0.5") && !later.seen.includes("10_1_0_10"), later.seen);
+    const part = await ask(
+      [...NETWORK, TASK, first, "near own:task1:10.1.0.4:part vip:10.1.0.9:10.1.0.7"],
+      `${IN_TASK} nft list ruleset`,
+    );
+    assert.match(part.seen, /chain vip_10_1_0_9 \{\s+dnat to numgen random mod 1 map \{ 0 : 10\.1\.0\.7 \}/);
+    assert.match(part.seen, /chain vip_10_1_0_10 \{\s+dnat to numgen random mod 1 map \{ 0 : 10\.1\.0\.5 \}/);
+    const lost = await ask(
+      [...NETWORK, TASK, "near own:task1:10.1.0.4:part vip:10.1.0.9:10.1.0.7"],
+      `${IN_TASK} nft list ruleset`,
+    );
+    assert.deepEqual([lost.answers[3], lost.seen], ["error Cannot load what task1 translates", ""]);
     const over = await ask(
       [...NETWORK, TASK, first, "near own:task1:10.1.0.4"],
       `${IN_TASK} nft list ruleset`,

@@ -361,6 +361,7 @@ const HOSTILE = [
   "near own:task1:10.1.0.4 vip:10.1.0.9:relay",
   "near own:task1:10.1.0.4 vip:10.1.0.9:10.1.0.5;x",
   "near own:task1:10.1.0.4:x",
+  "near own:task1:10.1.0.4:part:x",
   "load_near",
   "load_inside",
   "rules open:cvb1",
