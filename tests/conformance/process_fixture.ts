@@ -39,8 +39,8 @@ export async function shimsOf(stateDir: string, taskID: string): Promise<number[
   return pids;
 }
 
-/** Looks at all processes until none is a task's shim; each takes some milliseconds. */
-const MAX_LOOKS = 100;
+/** Looks at all processes until none is a task's shim, and the pause between two: a busy machine leaves one there for a while. */
+const MAX_LOOKS = 200, LOOK_PAUSE_MS = 20;
 
 /** The process executor on a folder of its own. */
 export function processFixture(options: ProcessOptions = {}): Promise<Fixture & { stateDir: string }> {
@@ -69,6 +69,7 @@ export async function programFixture(
       // A shim says that it ends and then does; on a busy machine it is still seen for a moment.
       let shims = await shimsOf(stateDir, task.ID);
       for (let looks = 0; shims.length > 0 && looks < MAX_LOOKS; looks++) {
+        await new Promise((resolve) => setTimeout(resolve, LOOK_PAUSE_MS));
         shims = await shimsOf(stateDir, task.ID);
       }
       const found = shims.map((pid) => `shim ${pid}`);
