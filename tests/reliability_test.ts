@@ -4,7 +4,7 @@ import { type NamedTest, numberedRows, problemOf, testsIn } from "./support/test
 
 const ROOT = new URL("../", import.meta.url);
 const TRACES = "tests/manager/raft/testdata/";
-const SCENARIOS = 380;
+const SCENARIOS = 379;
 const INVARIANTS =
   /^(ES|LM|LC|SM|DU|LIN|WO|TM|LV|BD|SE|RO|AP)(, (ES|LM|LC|SM|DU|LIN|WO|TM|LV|BD|SE|RO|AP))*$/;
 

@@ -75,15 +75,6 @@ umask 077
 # shellcheck source=shim_deno.sh
 . "${0%/*}/shim_deno.sh"
 
-# Who is started with `&` ignores INT and QUIT, and so would every program here: a shell cannot take that back. Where env cannot
-# either (busybox), it stays so.
-heed_signals() {
-  while read -r key value; do [ "$key" != SigIgn: ] || break; done </proc/self/status
-  # Its last digit: HUP, INT, QUIT and ILL.
-  case $value in '' | *[08]) return ;; esac
-  env --default-signal=HUP,INT,QUIT true 2>/dev/null && exec env --default-signal=HUP,INT,QUIT /bin/sh "$0" "$@"
-}
-
 boot_id() { read -r boot </proc/sys/kernel/random/boot_id; }
 
 # stat_of PID: sets pid, stat_state, parent, session and start (clock ticks since boot); fails without such a process.
@@ -581,10 +572,7 @@ case $1 in
   forget) is_id "$3" && find_memory && rm -rf -- "${kept_base:?}/$3" ;;
   measure) measure ;;
   kept) find_memory && [ -d "$kept_base" ] && ls "$kept_base" ;;
-  serve)
-    heed_signals "$@"
-    serve
-    ;;
+  serve) serve ;;
   describe)
     # Asked for before the cluster assigns anything.
     [ -z "$state" ] || sweep_deleted

@@ -131,16 +131,6 @@ Deno.test("Shim server: a program takes every stop signal, INT and QUIT too", ()
     );
   }));
 
-Deno.test("Shim server: a program takes them, too, where the agent was started in the background and ignores them", async () => {
-  const shim = await Deno.makeTempFile({ prefix: "covey-background-" });
-  await Deno.writeTextFile(shim, `#!/bin/sh\ntrap '' HUP INT QUIT\nexec ${defaultShim()} "$@"\n`);
-  await Deno.chmod(shim, 0o755);
-  await World.run(async (world) => {
-    assert.deepEqual([await world.stopped("SIGINT"), await world.stopped("SIGQUIT")], [130, 131]);
-  }, shim);
-  await Deno.remove(shim);
-});
-
 Deno.test("Shim server: programs go on when it is killed, their end is seen, and others are started", () =>
   World.run(async (world) => {
     const first = await world.start({ Command: "sleep", Args: ["1000"] });

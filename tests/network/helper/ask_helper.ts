@@ -5,15 +5,16 @@ export const HELPER = fileURLToPath(new URL("../../../network/helper/network.sh"
 
 /**
  * Runs requests in a network namespace of their own, after `before` and followed by `look`; the answers without their
- * numbers, and what it printed.
+ * numbers, and what it printed. Tests of two files, which run at a time, are of two nodes.
  */
 export async function ask(
   requests: string[],
   look = ":",
   before = ":",
+  node = "testnode",
 ): Promise<{ answers: string[]; seen: string }> {
   const script =
-    `${before}; "$0" serve testnode <"$1"; echo ====; ${look} ; echo leave 1 | "$0" serve testnode >&2`;
+    `${before}; "$0" serve ${node} <"$1"; echo ====; ${look} ; echo leave 1 | "$0" serve ${node} >&2`;
   const file = await Deno.makeTempFile();
   try {
     await Deno.writeTextFile(

@@ -1,14 +1,16 @@
 import assert from "node:assert/strict";
-import { ask } from "./ask_helper.ts";
+import { ask as askHelper } from "./ask_helper.ts";
 
 const isRoot = Deno.uid() === 0;
 
+const ask = (requests: string[], look?: string) => askHelper(requests, look, ":", "nearnode");
+
 const NETWORK = ["network 4097 4789 0 - -", "addresses 4097 10.1.0.1/24 10.1.0.3/32"];
 const TASK = "join task1 - - 4097@10.1.0.4/24";
-const IN_TASK = "nsenter --net=/run/netns/covey-testnode-task1";
+const IN_TASK = "nsenter --net=/run/netns/covey-nearnode-task1";
 /** Asks for what a process in the task's namespace is part of. */
 const again = (words: string) =>
-  `${IN_TASK} sleep 60 & pid=$!; echo "near 1 ${words}" | "$0" serve testnode; kill $pid`;
+  `${IN_TASK} sleep 60 & pid=$!; echo "near 1 ${words}" | "$0" serve nearnode; kill $pid`;
 
 Deno.test({
   name:
@@ -95,7 +97,7 @@ Deno.test({
     const two = "near own:task2:10.1.0.6 vip:10.1.0.9:10.1.0.5 own:task1:10.1.0.4 vip:10.1.0.9:10.1.0.5";
     const both = await ask(
       [...NETWORK, TASK, "join task2 - - 4097@10.1.0.6/24", two],
-      `${IN_TASK} nft list ruleset; nsenter --net=/run/netns/covey-testnode-task2 nft list ruleset`,
+      `${IN_TASK} nft list ruleset; nsenter --net=/run/netns/covey-nearnode-task2 nft list ruleset`,
     );
     assert.equal(both.seen.match(/vmap/g)?.length, 2);
   },
@@ -106,14 +108,17 @@ Deno.test({
   ignore: !isRoot, // networks are made by root only
   fn: async () => {
     const join = [...NETWORK, TASK, "join task2 - - 4097@10.1.0.6/24"],
-      other = "nsenter --net=/run/netns/covey-testnode-task2";
+      other = "nsenter --net=/run/netns/covey-nearnode-task2";
     // A table with an owner is that one's alone, for as long as it lives.
+    const table = "nft list table ip covey_near",
+      made =
+        `for i in $(seq 50); do ${IN_TASK} ${table} 2>/dev/null | grep -q owner && break; sleep 0.1; done`;
     const own =
-      `(echo 'add table ip covey_near { flags owner; }'; sleep 9) | ${IN_TASK} nft -i >/dev/null & sleep 1`;
+      `(echo 'add table ip covey_near { flags owner; }'; sleep 30) | ${IN_TASK} nft -i >/dev/null & ${made}`;
     const words = "own:task1:10.1.0.4 vip:10.1.0.9:10.1.0.5 own:task2:10.1.0.6 vip:10.1.0.9:10.1.0.5";
     const { seen } = await ask(
       join,
-      `${own}; echo "near 1 ${words}" | "$0" serve testnode; ${other} nft list ruleset; kill $!`,
+      `${own}; echo "near 1 ${words}" | "$0" serve nearnode; ${other} nft list ruleset; kill $!`,
     );
     assert.match(seen, /^1 error .*Cannot load what task1 translates/);
     assert.match(seen, /vmap \{ 10\.1\.0\.9 : jump/);
