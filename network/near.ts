@@ -8,7 +8,7 @@ import type { TaskHere } from "./task_spaces.ts";
 
 /**
  * Tasks of a node that translate for themselves, and services' addresses in all of them. What changes is loaded for each task
- * again, some 20 ms of a processor, before a new backend is asked first; each address takes some 2 kB of the kernel's memory.
+ * again, some 20 ms of a processor, before a new backend is asked first; each address takes some 1.5 kB of the kernel's memory.
  * Other tasks go by the networks' namespace.
  */
 const MAX_TASKS = 32, MAX_ADDRESSES = 1000;

@@ -1,8 +1,8 @@
 # From rules, a line each, to what nft is to load: lines `inside …` for the namespace, `host …` for the host, and for `near` a line
 # `at PID ADDR whole|part …` or `own TASK ADDR whole|part …` for each task, in which DEVICES stands for its devices. Ends with 1 and
-# says why at what is no rule. `link`: the namespace's address on the link; `names`: where names are answered; `part`: empty for both tables whole, `serve`
-# for the chains of the services that are named and no others, `askers` for the map of who asks for names, `near` for the tables of
-# tasks.
+# says why at what is no rule. `link`: the namespace's address on the link; `names`: where names are answered; `part`: empty for both
+# tables whole, `serve` for the chains of the services that are named and no others, `askers` for the map of who asks for names,
+# `near` for the tables of tasks.
 function is_number(text, max) { return text ~ /^(0|[1-9][0-9]*)$/ && length(text) < 9 && text + 0 <= max }
 function is_address(text, part, i) {
   if (split(text, part, ".") != 4) return 0
